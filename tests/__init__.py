@@ -1,0 +1,1 @@
+"""Tests, one folder per floor of the server."""

@@ -1,0 +1,1 @@
+"""Programs that stand in for others, each misbehaviour a flag named after it."""
