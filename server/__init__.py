@@ -1,0 +1,3 @@
+"""Sidestream: several language models answer side by side, live."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,143 @@
+"""The composition root: the one file that knows all the others.
+
+A resource is one generator: what comes before its `yield` starts it, what comes after
+ends it. aiohttp ends them in the opposite order, once no request is served any more;
+sockets and answers under way are ended before that, in `on_shutdown`.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from server.chat.session import SessionStore
+from server.models.catalog import ModelSpec, build_catalog
+from server.models.deployment import Limits
+from server.models.fleet import Fleet
+from server.models.runners.base import Endpoint
+from server.models.runners.process import CommandFor, ProcessRunner
+from server.models.runners.remote import RemoteRunner
+from server.models.upstreams.tgi import TGI
+from server.settings import EngineSettings, Settings
+from server.web import api, middleware
+from server.web.keys import FLEET, SESSIONS, SETTINGS, SOCKETS
+from server.web.page import Page
+from server.web.sockets import Sockets
+from server.web.websocket import websocket
+
+# How often sessions are looked over; one may outlive its time by so many seconds.
+EXPIRY_INTERVAL_SECONDS: Final = 10.0
+
+
+def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> web.Application:
+    """Put the application together; nothing runs before aiohttp starts it.
+
+    `command_for` replaces the embedded engine's command line.
+    """
+    app = web.Application(
+        middlewares=[middleware.errors],
+        client_max_size=settings.server.max_frame_bytes,
+    )
+    app[SETTINGS] = settings
+    app[SOCKETS] = Sockets()
+    app.on_response_prepare.append(middleware.add_headers)
+    app.router.add_routes([*api.routes, *Page().routes(), web.get("/ws", websocket)])
+    engine = command_for or _engine_command(settings.engines)
+
+    async def fleet(app: web.Application) -> AsyncIterator[None]:
+        # A connection of its own for each answer: closing it is what cancels an answer, and
+        # a kept one may lead to a server that is gone.
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
+            fleet = _build_fleet(settings, http, engine)
+            app[FLEET] = fleet
+            yield
+            await fleet.close()
+
+    async def sessions(app: web.Application) -> AsyncIterator[None]:
+        app[SESSIONS] = SessionStore(
+            app[FLEET],
+            session_ttl_seconds=settings.sessions.session_ttl,
+            max_sessions=settings.sessions.max_sessions,
+            max_live_generations=settings.sessions.max_live_generations,
+        )
+        expiry = asyncio.create_task(_expire(app[SESSIONS]), name="session expiry")
+        yield
+        expiry.cancel()
+        await asyncio.wait([expiry])
+
+    app.cleanup_ctx.extend([fleet, sessions])
+    app.on_shutdown.append(_end_sessions)
+    return app
+
+
+def _build_fleet(settings: Settings, http: aiohttp.ClientSession, command_for: CommandFor) -> Fleet:
+    engines = settings.engines
+
+    def connect(endpoint: Endpoint) -> TGI:
+        return TGI(
+            http,
+            endpoint,
+            connect_timeout_seconds=engines.connect_timeout,
+            read_timeout_seconds=engines.read_timeout,
+        )
+
+    def limits(start_seconds: float) -> Limits:
+        return Limits(
+            download=engines.download_timeout,
+            start=start_seconds,
+            stop_grace=engines.stop_grace,
+            health_interval=engines.health_interval,
+        )
+
+    return Fleet(
+        build_catalog(settings),
+        {"process": ProcessRunner(command_for, ports=engines.ports), "remote": RemoteRunner()},
+        connect,
+        # A remote server is not started: it answers soon or not at all.
+        {
+            "process": limits(engines.start_timeout),
+            "remote": limits(engines.connect_timeout),
+        },
+        instance=settings.server.instance,
+    )
+
+
+def _engine_command(engines: EngineSettings) -> CommandFor:
+    weights_dir = str(engines.weights_dir.expanduser())
+
+    def command_for(spec: ModelSpec, listener: int, lifeline: int) -> list[str]:
+        model = spec.settings
+        options = {
+            "--weights": model.weights,
+            "--weights-dir": weights_dir,
+            "--weights-sha256": model.weights_sha256,
+            "--model-id": spec.id,
+            "--fd": str(listener),
+            "--lifeline-fd": str(lifeline),
+            "--slots": str(model.slots),
+            "--context-tokens": str(model.context_tokens),
+            "--threads": str(model.threads or os.cpu_count() or 1),
+            "--graceful-termination-timeout": str(engines.stop_grace),
+        }
+        given = [part for name, value in options.items() if value for part in (name, value)]
+        return [sys.executable, "-m", "server.engine", "--json-output", *given]
+
+    return command_for
+
+
+async def _expire(sessions: SessionStore) -> None:
+    while True:
+        await asyncio.sleep(EXPIRY_INTERVAL_SECONDS)
+        await sessions.expire()
+
+
+async def _end_sessions(app: web.Application) -> None:
+    """Let answers end, or interrupt them, and then say good-bye on every socket."""
+    grace = app[SETTINGS].server.shutdown_grace
+    await app[SESSIONS].close(grace_seconds=grace)
+    await app[SOCKETS].close()

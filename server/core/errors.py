@@ -1,0 +1,163 @@
+"""Every error that reaches a user, in one tree.
+
+    SidestreamError            internal
+    ├── InvalidCommand         invalid_command
+    │   ├── UnknownType        unknown_type
+    │   ├── InvalidParameters  invalid_parameters
+    │   └── PromptTooLong      prompt_too_long
+    ├── UnknownModel           unknown_model
+    ├── UnknownGeneration      unknown_generation
+    ├── ModelFailed            model_failed
+    ├── EngineError            engine_error
+    │   ├── EngineLost         engine_error
+    │   ├── EngineOverloaded   engine_overloaded
+    │   └── EngineTimeout      engine_timeout
+    ├── QueueFull              queue_full
+    ├── RateLimited            rate_limited
+    ├── Forbidden              forbidden
+    ├── SessionLimit           session_limit
+    └── ShuttingDown           shutting_down
+
+A class carries its wire code and its HTTP status, so that whoever raises says
+what went wrong once, and the two transports only write it down. Foreign errors
+(aiohttp's, aiodocker's, the model server's own) are turned into this tree at one
+place per library, where the library is called.
+"""
+
+from typing import Any, ClassVar
+
+
+class SidestreamError(Exception):
+    """Tell a user what went wrong, in words and with a code a program can act on.
+
+    `hint` says what the user can do about it; `details` holds machine-readable
+    facts such as the last log lines.
+    """
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, details: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return `{code, message}` with `hint` and `details` where there are any."""
+        wire: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.hint is not None:
+            wire["hint"] = self.hint
+        if self.details is not None:
+            wire["details"] = self.details
+        return wire
+
+
+class InvalidCommand(SidestreamError):
+    """The request is not of the form the protocol asks for."""
+
+    code = "invalid_command"
+    status = 400
+
+
+class UnknownType(InvalidCommand):
+    """The command's type is not one of the protocol's."""
+
+    code = "unknown_type"
+
+
+class InvalidParameters(InvalidCommand):
+    """A generation parameter has the wrong type or lies out of its range."""
+
+    code = "invalid_parameters"
+    status = 422
+
+
+class PromptTooLong(InvalidCommand):
+    """The prompt, or the prompt with the answer asked for, exceeds the model's context."""
+
+    code = "prompt_too_long"
+    status = 422
+
+
+class UnknownModel(SidestreamError):
+    """No model of that id is in the catalogue."""
+
+    code = "unknown_model"
+    status = 404
+
+
+class UnknownGeneration(SidestreamError):
+    """No generation of that id belongs to this session."""
+
+    code = "unknown_generation"
+    status = 404
+
+
+class ModelFailed(SidestreamError):
+    """The model server could not be started, or went away."""
+
+    code = "model_failed"
+    status = 503
+
+
+class EngineError(SidestreamError):
+    """The model server answered with an error or broke off in the middle."""
+
+    code = "engine_error"
+    status = 502
+
+
+class EngineLost(EngineError):
+    """The connection to the model server broke; the server itself may be gone."""
+
+
+class EngineOverloaded(EngineError):
+    """The model server has no place for another request just now."""
+
+    code = "engine_overloaded"
+    status = 503
+
+
+class EngineTimeout(EngineError):
+    """The model server said nothing for longer than allowed."""
+
+    code = "engine_timeout"
+    status = 504
+
+
+class QueueFull(SidestreamError):
+    """The model's queue has no place left."""
+
+    code = "queue_full"
+    status = 503
+
+
+class RateLimited(SidestreamError):
+    """The caller asks for more than its share."""
+
+    code = "rate_limited"
+    status = 429
+
+
+class Forbidden(SidestreamError):
+    """The caller may not do this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class SessionLimit(SidestreamError):
+    """The session or the server holds as much as it is allowed to."""
+
+    code = "session_limit"
+    status = 429
+
+
+class ShuttingDown(SidestreamError):
+    """The server takes no new work because it is about to stop."""
+
+    code = "shutting_down"
+    status = 503

@@ -1,0 +1,210 @@
+"""One answer of one model: an append-only log of deltas behind a small state machine.
+
+Rules:
+
+1. The log only grows, and delta number n never changes. Whoever reads keeps a cursor;
+   the log does not know its readers and never waits for them.
+2. `end` happens once, from any state, and is the last thing that happens.
+3. Watchers are told *that* something changed, not what: they look when they are ready,
+   and by then several changes may be one.
+"""
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+from server.core.protocol import (
+    End,
+    ErrorInfo,
+    FinishReason,
+    GenerationInfo,
+    GenerationState,
+    State,
+    Timings,
+    TokenInfo,
+    Usage,
+)
+
+LogState = Literal["queued", "starting", "running", "ended"]
+
+# What may follow what. An engine that answers "overloaded", or that is started anew,
+# sends a generation back to the queue as long as no token has been written.
+TRANSITIONS: Final[dict[LogState, frozenset[LogState]]] = {
+    "queued": frozenset({"queued", "starting", "running", "ended"}),
+    "starting": frozenset({"queued", "starting", "running", "ended"}),
+    "running": frozenset({"queued", "ended"}),
+    "ended": frozenset(),
+}
+
+Watcher = Callable[["Generation"], None]
+
+
+class Generation:
+    """Record what one model answers to one prompt.
+
+    `now_ms` arguments are milliseconds on the server's monotonic clock; the log itself
+    reads no clock.
+    """
+
+    def __init__(
+        self, generation_id: str, model: str, *, now_ms: float, keeps_tokens: bool = False
+    ) -> None:
+        self.id = generation_id
+        self.model = model
+        self.keeps_tokens = keeps_tokens
+        self.state: LogState = "queued"
+        self.position: int | None = None
+        self.reason_if_cancelled: FinishReason = "cancelled"
+        self.revision = 0
+        self.end_event: End | None = None
+        self._texts: list[str] = []
+        self._tokens: list[TokenInfo] = []
+        self._watchers: list[Watcher] = []
+        self._created_ms = now_ms
+        self._running_ms: float | None = None
+        self._first_delta_ms: float | None = None
+        self._last_delta_ms = now_ms
+
+    @property
+    def seq(self) -> int:
+        """Return how many deltas have been produced."""
+        return len(self._texts)
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the last event has happened."""
+        return self.end_event is not None
+
+    @property
+    def text(self) -> str:
+        """Return the whole answer so far."""
+        return "".join(self._texts)
+
+    def info(self) -> GenerationInfo:
+        """Describe the generation as `hello` lists it."""
+        finish_reason = self.end_event.finish_reason if self.end_event else None
+        return GenerationInfo(self.id, self.model, self.state, self.seq, finish_reason)
+
+    def state_event(self) -> State | None:
+        """Return the event for the present state, none once the generation has ended."""
+        if self.state == "ended":
+            return None
+        return State(self.id, self.state, self.position)
+
+    # --- writing: one relay task ------------------------------------------------------------
+
+    def move_to(
+        self, state: GenerationState, *, now_ms: float, position: int | None = None
+    ) -> None:
+        """Enter a state before or at the first token.
+
+        Raises `ValueError` for a move the transition table does not have.
+        """
+        self._check_move(state)
+        if state != "running" and self._texts:
+            raise ValueError(f"{self.id}: cannot be {state} after its first delta")
+        if state == self.state and position == self.position:
+            return
+        self.state = state
+        self.position = position
+        self.revision += 1
+        self._running_ms = now_ms if state == "running" else None
+        self._tell()
+
+    def append(self, texts: list[str], tokens: list[TokenInfo], *, now_ms: float) -> None:
+        """Add deltas that arrived together; `tokens` parallels `texts`, or is empty.
+
+        Raises `ValueError` unless the generation is running.
+        """
+        if self.state != "running":
+            raise ValueError(f"{self.id}: a delta cannot arrive while {self.state}")
+        if self._first_delta_ms is None:
+            self._first_delta_ms = now_ms
+        self._last_delta_ms = now_ms
+        self._texts += texts
+        if self.keeps_tokens:
+            self._tokens += tokens
+        self._tell()
+
+    def end(
+        self,
+        finish_reason: FinishReason,
+        *,
+        now_ms: float,
+        prompt_tokens: int | None = None,
+        completion_tokens: int | None = None,
+        error: ErrorInfo | None = None,
+    ) -> None:
+        """Close the log. Without a count from the engine, a delta counts as a token.
+
+        Raises `ValueError` when the generation has ended already.
+        """
+        self._check_move("ended")
+        counted = self.seq if completion_tokens is None else completion_tokens
+        self.state = "ended"
+        self.position = None
+        self.revision += 1
+        self.end_event = End(
+            self.id,
+            self.seq,
+            finish_reason,
+            Usage(prompt_tokens, counted),
+            self._timings(now_ms, counted),
+            error,
+        )
+        self._tell()
+
+    # --- reading: any number of outboxes ----------------------------------------------------
+
+    def text_since(self, cursor: int, *, max_chars: int) -> tuple[str, int]:
+        """Return the joined deltas after `cursor` and the cursor after them.
+
+        Stops before a delta that would exceed `max_chars`, but takes at least one.
+        """
+        if sum(map(len, self._texts[cursor:])) <= max_chars:
+            return "".join(self._texts[cursor:]), self.seq
+        room = max_chars
+        stop = cursor
+        for text in self._texts[cursor:]:
+            room -= len(text)
+            if room < 0 and stop > cursor:
+                break
+            stop += 1
+        return "".join(self._texts[cursor:stop]), stop
+
+    def tokens_between(self, cursor: int, stop: int) -> list[TokenInfo] | None:
+        """Return the tokens of the deltas after `cursor` up to `stop`, if they are kept."""
+        return self._tokens[cursor:stop] if self.keeps_tokens else None
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have `watcher` called on every change from now on."""
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Stop telling `watcher`."""
+        self._watchers.remove(watcher)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        for watcher in self._watchers:
+            watcher(self)
+
+    def _check_move(self, state: LogState) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise ValueError(f"{self.id}: cannot go from {self.state} to {state}")
+
+    def _timings(self, now_ms: float, completion_tokens: int) -> Timings:
+        first = self._first_delta_ms
+        decode_ms = self._last_delta_ms - first if first is not None else 0.0
+        # The first token belongs to the prefill: n tokens span n - 1 decode steps.
+        rate = 1000 * (completion_tokens - 1) / decode_ms if decode_ms > 0 else None
+        return Timings(
+            queued_ms=_since(self._created_ms, self._running_ms),
+            ttft_ms=_since(self._created_ms, first),
+            total_ms=round(now_ms - self._created_ms, 3),
+            tokens_per_second=round(rate, 3) if rate is not None and rate > 0 else None,
+        )
+
+
+def _since(start_ms: float, moment_ms: float | None) -> float | None:
+    return None if moment_ms is None else round(moment_ms - start_ms, 3)

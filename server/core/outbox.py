@@ -1,0 +1,145 @@
+"""What one connection still has to send: cursors into logs, a short FIFO, latest-wins models.
+
+Rules:
+
+1. Text is never queued. A connection holds a cursor per generation, and `take` reads the
+   log from there; a slow connection therefore costs what its cursors cost.
+2. Within a frame the order is: control messages, models, then per generation its state,
+   its delta, its end. An answer to a command thus precedes what the command set off.
+3. `wake` is called when the outbox goes from nothing due to something due, and not
+   again before a `take` has emptied it.
+4. A frame is bounded: what does not fit stays due, each generation in turn.
+"""
+
+from collections.abc import Callable
+
+from server.core.generation import Generation
+from server.core.protocol import Delta, Event, Model, ModelChanged
+
+# Common WebSocket clients refuse frames over 1 MiB unless told otherwise; JSON can write
+# a character in 12 bytes (a surrogate pair as two \\u escapes).
+MAX_FRAME_CHARS = 64 * 1024
+
+# With details, a delta of some four characters brings a token of some 100 bytes and up
+# to five alternatives of 70.
+_DETAILS_FACTOR = 100
+
+
+class _Cursor:
+    """How far this connection has received one generation."""
+
+    __slots__ = ("generation", "revision", "seq")
+
+    def __init__(self, generation: Generation, seq: int) -> None:
+        self.generation = generation
+        self.seq = seq
+        self.revision = -1
+
+
+class Outbox:
+    """Collect what is due for one connection and give it out frame by frame."""
+
+    def __init__(self, wake: Callable[[], None], *, max_frame_chars: int = MAX_FRAME_CHARS) -> None:
+        self._wake = wake
+        self._max_frame_chars = max_frame_chars
+        self._control: list[Event] = []
+        self._models: dict[str, Model] = {}
+        self._cursors: dict[str, _Cursor] = {}
+        self._due: dict[str, _Cursor] = {}
+        self._is_awake = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing is due."""
+        return not (self._control or self._models or self._due)
+
+    def put(self, event: Event) -> None:
+        """Queue a control message."""
+        self._control.append(event)
+        self._signal()
+
+    def put_model(self, model: Model) -> None:
+        """Have a model's latest form sent; an earlier one not yet sent is forgotten."""
+        self._models[model.id] = model
+        self._signal()
+
+    def attach(self, generation: Generation, *, seq: int = 0) -> None:
+        """Send everything of `generation` after delta number `seq`, now and from now on.
+
+        Attaching again only moves the cursor. Raises `ValueError` when `seq` is more than
+        the generation has produced.
+        """
+        if not 0 <= seq <= generation.seq:
+            raise ValueError(f"cursor {seq} of {generation.id} exceeds its {generation.seq}")
+        cursor = self._cursors.get(generation.id)
+        if cursor is None:
+            cursor = self._cursors[generation.id] = _Cursor(generation, seq)
+            generation.watch(self._on_change)
+        cursor.seq = seq
+        cursor.revision = -1
+        self._due[generation.id] = cursor
+        self._signal()
+
+    def take(self) -> list[Event]:
+        """Return the events of the next frame; empty when nothing is due."""
+        events = self._control
+        self._control = []
+        if self._models:
+            events.extend(map(ModelChanged, self._models.values()))
+            self._models = {}
+        room = self._max_frame_chars
+        # What did not fit comes first the next time only after the others had their turn.
+        for generation_id in list(self._due):
+            cursor = self._due.pop(generation_id)
+            room -= self._take_generation(cursor, max(room, 1), events)
+            if cursor.generation.id in self._cursors and not self._is_caught_up(cursor):
+                self._due[generation_id] = cursor
+            if room <= 0:
+                break
+        self._is_awake = bool(self._due)
+        return events
+
+    def close(self) -> None:
+        """Leave every log; nothing is due any more."""
+        for cursor in self._cursors.values():
+            cursor.generation.unwatch(self._on_change)
+        self._cursors.clear()
+        self._due.clear()
+        self._control.clear()
+        self._models.clear()
+
+    def _take_generation(self, cursor: _Cursor, room: int, events: list[Event]) -> int:
+        generation = cursor.generation
+        if cursor.revision != generation.revision:
+            cursor.revision = generation.revision
+            # A state says where a generation is before its text; after text it says nothing.
+            state = generation.state_event() if cursor.seq == 0 else None
+            if state is not None:
+                events.append(state)
+        taken = 0
+        if cursor.seq < generation.seq:
+            factor = _DETAILS_FACTOR if generation.keeps_tokens else 1
+            text, seq = generation.text_since(cursor.seq, max_chars=room // factor)
+            tokens = generation.tokens_between(cursor.seq, seq)
+            events.append(Delta(generation.id, seq, text, tokens))
+            cursor.seq = seq
+            taken = max(len(text), 1) * factor
+        if generation.end_event is not None and cursor.seq == generation.seq:
+            events.append(generation.end_event)
+            generation.unwatch(self._on_change)
+            del self._cursors[generation.id]
+        return taken
+
+    @staticmethod
+    def _is_caught_up(cursor: _Cursor) -> bool:
+        return cursor.seq == cursor.generation.seq
+
+    def _on_change(self, generation: Generation) -> None:
+        self._due[generation.id] = self._cursors[generation.id]
+        if not self._is_awake:
+            self._signal()
+
+    def _signal(self) -> None:
+        if not self._is_awake:
+            self._is_awake = True
+            self._wake()

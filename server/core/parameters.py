@@ -1,0 +1,235 @@
+"""TGI's generation parameters: their types, their ranges, what "off" means, and how layers merge.
+
+Rules:
+
+1. `GenerationParameters` is the one definition. The gateway checks what a client sends
+   against it, the embedded engine what arrives at its door; the messages are TGI's own.
+2. A client may say "off" with the neutral value everybody knows (`temperature` 0,
+   `top_p` 1, `top_k` 0). TGI refuses those values, so `normalise` leaves them out.
+3. TGI's defaults depend on whether `parameters` is there at all. The gateway always
+   sends it, so an absent field always means the default written here.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from server.core.errors import InvalidParameters
+
+Parameters = Mapping[str, Any]
+"""Parameters as they travel: by TGI's names, absent meaning default."""
+
+
+class Grammar(msgspec.Struct, frozen=True):
+    """Constrain the output to a JSON schema or to a regular expression."""
+
+    type: Literal["json", "json_object", "json_schema", "regex"]
+    value: Any
+
+
+class GenerationParameters(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Hold one request's generation parameters with TGI's names and defaults."""
+
+    best_of: int | None = None
+    temperature: float | None = None
+    repetition_penalty: float | None = None
+    frequency_penalty: float | None = None
+    return_full_text: bool | None = None
+    stop: list[str] = []
+    truncate: int | None = None
+    typical_p: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    top_n_tokens: int | None = None
+    do_sample: bool = False
+    max_new_tokens: int | None = None
+    watermark: bool = False
+    details: bool = False
+    decoder_input_details: bool = False
+    seed: int | None = None
+    grammar: Grammar | None = None
+    adapter_id: str | None = None
+
+
+class ParameterLimits(msgspec.Struct, frozen=True):
+    """Bound the parameters whose limit the model server sets (defaults: TGI's launcher)."""
+
+    max_best_of: int = 2
+    max_stop_sequences: int = 4
+    max_top_n_tokens: int = 5
+    max_input_tokens: int | None = None
+
+
+FIELDS = GenerationParameters.__struct_fields__
+
+# "Off" in the words of the many tools whose sliders start there.
+_NEUTRAL: dict[str, float] = {
+    "temperature": 0,
+    "top_p": 1,
+    "top_k": 0,
+    "typical_p": 1,
+    "repetition_penalty": 1,
+    "frequency_penalty": 0,
+    "top_n_tokens": 0,
+}
+_SAMPLING = ("do_sample", "temperature", "top_k", "top_p", "typical_p")
+_UNSIGNED_BITS = {
+    "best_of": 32,
+    "truncate": 32,
+    "max_new_tokens": 32,
+    "top_n_tokens": 32,
+    "seed": 64,
+}
+
+
+def merge(*layers: Parameters) -> dict[str, Any]:
+    """Return the layers' parameters key by key, the later layer winning; null removes a key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged.update(layer)
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def normalise(parameters: Parameters, *, default_max_new_tokens: int) -> dict[str, Any]:
+    """Translate what a client sent into what TGI takes.
+
+    Neutral values are left out. `temperature` 0 asks for the most likely token, so the
+    other sampling parameters go with it: TGI would sample if one of them stayed. A
+    temperature above 0 asks for sampling, which TGI does at exactly 1 only when told
+    `do_sample`. `max_new_tokens` is always present: without it TGI writes on to the
+    end of the context.
+
+    Raises `InvalidParameters` for an unknown name, a wrong type or a value out of range.
+    """
+    for name in parameters:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name, FIELDS, n=1)
+            raise InvalidParameters(
+                f"unknown parameter {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+    chosen = {name: value for name, value in parameters.items() if value is not None}
+    temperature = chosen.get("temperature")
+    if isinstance(temperature, (int, float)) and not isinstance(temperature, bool):
+        if temperature == 0:
+            chosen = {name: value for name, value in chosen.items() if name not in _SAMPLING}
+        elif temperature > 0:
+            chosen.setdefault("do_sample", True)
+    chosen = {
+        name: value
+        for name, value in chosen.items()
+        if not (_is_number(value) and name in _NEUTRAL and value == _NEUTRAL[name])
+    }
+    chosen.setdefault("max_new_tokens", default_max_new_tokens)
+    check(convert(chosen), ParameterLimits(), streaming=True)
+    return chosen
+
+
+def convert(parameters: Parameters) -> GenerationParameters:
+    """Type the parameters; unknown names are ignored, as TGI does.
+
+    Raises `InvalidParameters` where a type is wrong.
+    """
+    try:
+        typed = msgspec.convert(parameters, GenerationParameters)
+    except msgspec.ValidationError as error:
+        raise InvalidParameters(str(error)) from None
+    for name, bits in _UNSIGNED_BITS.items():
+        value = getattr(typed, name)
+        if value is not None and not 0 <= value < 2**bits:
+            raise InvalidParameters(f"`{name}` must be an unsigned {bits}-bit integer: {value}")
+    if typed.top_k is not None and not -(2**31) <= typed.top_k < 2**31:
+        raise InvalidParameters(f"`top_k` must be a 32-bit integer: {typed.top_k}")
+    return typed
+
+
+def check(parameters: GenerationParameters, limits: ParameterLimits, *, streaming: bool) -> None:
+    """Check the ranges TGI checks, in TGI's words.
+
+    Raises `InvalidParameters` with the first violation.
+    """
+    problem = _first_violation(parameters, limits, streaming=streaming)
+    if problem is not None:
+        raise InvalidParameters(problem)
+
+
+def samples(parameters: GenerationParameters) -> bool:
+    """Tell whether TGI draws at random: asked to, or because a warper is set."""
+    return (
+        parameters.do_sample
+        or parameters.temperature not in (None, 1.0)
+        or parameters.top_k is not None
+        or parameters.top_p is not None
+        or parameters.typical_p is not None
+    )
+
+
+def _first_violation(
+    p: GenerationParameters, limits: ParameterLimits, *, streaming: bool
+) -> str | None:
+    rules = (
+        (
+            streaming and p.best_of not in (None, 1),
+            "`best_of` != 1 is not supported when streaming tokens",
+        ),
+        (
+            streaming and p.decoder_input_details,
+            "`decoder_input_details` == true is not supported when streaming tokens",
+        ),
+        (
+            p.best_of is not None and not 0 < p.best_of <= limits.max_best_of,
+            f"`best_of` must be > 0 and <= {limits.max_best_of}. Given: {p.best_of}",
+        ),
+        (
+            (p.best_of or 1) > 1 and not samples(p),
+            "you must use sampling when `best_of` is > 1",
+        ),
+        (
+            (p.best_of or 1) > 1 and p.seed is not None,
+            "`seed` must not be set when `best_of` > 1",
+        ),
+        (
+            p.temperature is not None and p.temperature <= 0,
+            "`temperature` must be strictly positive",
+        ),
+        (
+            p.repetition_penalty is not None and p.repetition_penalty <= 0,
+            "`repetition_penalty` must be strictly positive",
+        ),
+        (
+            p.frequency_penalty is not None and not -2 <= p.frequency_penalty <= 2,
+            "`frequency_penalty` must be >= -2.0 and <= 2.0",
+        ),
+        (
+            p.top_p is not None and not 0 < p.top_p < 1,
+            "`top_p` must be > 0.0 and < 1.0",
+        ),
+        (
+            p.typical_p is not None and not 0 < p.typical_p < 1,
+            "`typical_p` must be > 0.0 and < 1.0",
+        ),
+        (p.top_k is not None and p.top_k <= 0, "`top_k` must be strictly positive"),
+        (p.max_new_tokens == 0, "`max_new_tokens` must be strictly positive"),
+        (
+            len(p.stop) > limits.max_stop_sequences,
+            f"`stop` supports up to {limits.max_stop_sequences} stop sequences. "
+            f"Given: {len(p.stop)}",
+        ),
+        (
+            p.top_n_tokens is not None and p.top_n_tokens > limits.max_top_n_tokens,
+            f"`top_n_tokens` must be >= 0 and <= {limits.max_top_n_tokens}. "
+            f"Given: {p.top_n_tokens}",
+        ),
+        (
+            p.truncate is not None
+            and (p.truncate == 0 or p.truncate > (limits.max_input_tokens or p.truncate)),
+            f"`truncate` must be strictly positive and less than {limits.max_input_tokens}. "
+            f"Given: {p.truncate}",
+        ),
+    )
+    return next((message for violated, message in rules if violated), None)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,95 @@
+"""Server-sent events: bytes in, events out.
+
+Rules:
+
+1. Only `\\n` ends a line. A model's text may hold U+2028, U+0085 or a lone `\\r`; a parser
+   that splits on those would cut an event in two. One `\\r` before the `\\n` is dropped.
+2. Lines stay bytes until an event is whole, so a character cut by the network is
+   never decoded in halves.
+3. What an engine sends is not trusted: an event larger than `max_event_bytes` is an
+   error, not a growing buffer.
+4. A comment is a sign of life and nothing else.
+"""
+
+from typing import NamedTuple
+
+# A token event with five alternatives is under 1 KiB; the last event repeats the whole
+# answer, which a long context makes a few hundred KiB.
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+
+
+class ServerSentEvent(NamedTuple):
+    """One dispatched event: its data lines joined by `\\n`, and its name (empty if unnamed)."""
+
+    data: str
+    event: str = ""
+
+
+class StreamError(ValueError):
+    """The bytes are not a server-sent event stream we can read."""
+
+
+class EventTooLarge(StreamError):
+    """An event, or a line of it, exceeds the limit."""
+
+
+class SSEParser:
+    """Cut a byte stream into events, however the bytes arrive."""
+
+    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._partial = b""
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+        self._event = b""
+
+    @property
+    def has_partial_event(self) -> bool:
+        """Tell whether the stream, if it ended here, would end inside an event."""
+        return bool(self._partial or self._data)
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """Return the events that `chunk` completes.
+
+        Raises `EventTooLarge` when an event exceeds the limit, `StreamError` when a
+        whole event is not UTF-8. After an error the parser is of no further use.
+        """
+        lines = (self._partial + chunk).split(b"\n")
+        self._partial = lines.pop()
+        events: list[ServerSentEvent] = []
+        for line in lines:
+            if line.endswith(b"\r"):
+                line = line[:-1]
+            if line:
+                self._field(line)
+            elif self._data:
+                events.append(self._dispatch())
+            else:
+                self._event = b""
+        if len(self._partial) + self._data_bytes > self._max_event_bytes:
+            raise EventTooLarge(f"an event exceeds {self._max_event_bytes} bytes")
+        return events
+
+    def _field(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        # TGI 2.1 and later write "data: {…}", earlier versions "data:{…}".
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+            self._data_bytes += len(value) + 1
+            if self._data_bytes > self._max_event_bytes:
+                raise EventTooLarge(f"an event exceeds {self._max_event_bytes} bytes")
+        elif name == b"event":
+            self._event = value
+        # An empty name is a comment; `id` and `retry` mean nothing without a browser's
+        # reconnection; any other field is to be ignored.
+
+    def _dispatch(self) -> ServerSentEvent:
+        try:
+            event = ServerSentEvent(b"\n".join(self._data).decode(), self._event.decode())
+        except UnicodeDecodeError as error:
+            raise StreamError(f"an event is not UTF-8: {error}") from None
+        self._data = []
+        self._data_bytes = 0
+        self._event = b""
+        return event

@@ -1,0 +1,1 @@
+"""What runs: the catalogue, the engines, and each model's lifecycle."""

@@ -1,0 +1,96 @@
+"""The catalogue: which models there are, as settings say, once and for all.
+
+A `ModelSpec` is either a root, which says what to run, or a preset of a root, which shares
+the root's model server and differs in prompt and parameters. Only roots are ever started.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from server.core.errors import UnknownModel
+from server.core.parameters import merge
+from server.settings import ModelSettings, Settings
+
+ENGINE_NAMES = {"process": "llama.cpp", "remote": "TGI"}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Describe one model: what people see, what is run, and how it is spoken to."""
+
+    id: str
+    name: str
+    description: str
+    runner: str
+    engine: str
+    root: str
+    settings: ModelSettings
+    system: str
+    parameters: Mapping[str, Any]
+    max_new_tokens: int
+
+    @property
+    def is_preset(self) -> bool:
+        """Tell whether this model is served by another one's model server."""
+        return self.root != self.id
+
+
+class Catalog:
+    """Hold the models in the order of the settings; never changes."""
+
+    def __init__(self, specs: list[ModelSpec]) -> None:
+        self._specs = {spec.id: spec for spec in specs}
+
+    def __iter__(self) -> Iterator[ModelSpec]:
+        return iter(self._specs.values())
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def get(self, model_id: str) -> ModelSpec:
+        """Return the model of that id; raises `UnknownModel`."""
+        try:
+            return self._specs[model_id]
+        except KeyError:
+            raise UnknownModel(f"there is no model {model_id[:80]!r}") from None
+
+    def root_of(self, model_id: str) -> ModelSpec:
+        """Return the model whose server serves `model_id`; raises `UnknownModel`."""
+        return self._specs[self.get(model_id).root]
+
+    def served_by(self, root_id: str) -> list[ModelSpec]:
+        """Return the root and its presets."""
+        return [spec for spec in self if spec.root == root_id]
+
+
+def build_catalog(settings: Settings) -> Catalog:
+    """Make the catalogue from checked settings; a preset inherits what it does not say."""
+    specs: dict[str, ModelSpec] = {}
+    # Roots first: a preset may stand above its base in the file.
+    for model_id, model in sorted(settings.models.items(), key=lambda item: bool(item[1].base)):
+        spec = ModelSpec(
+            id=model_id,
+            name=model.name or model_id,
+            description=model.description,
+            runner=model.runner,
+            engine=ENGINE_NAMES[model.runner],
+            root=model_id,
+            settings=model,
+            system=model.system,
+            parameters=model.parameters,
+            max_new_tokens=model.max_new_tokens,
+        )
+        if model.base:
+            base = specs[model.base]
+            spec = replace(
+                spec,
+                runner=base.runner,
+                engine=base.engine,
+                root=base.id,
+                settings=base.settings,
+                system=model.system or base.system,
+                parameters=merge(base.parameters, model.parameters),
+            )
+        specs[model_id] = spec
+    return Catalog([specs[model_id] for model_id in settings.models])

@@ -1,0 +1,104 @@
+"""The seam between a model's lifecycle and the place where its server runs.
+
+A runner holds no lifecycle state: it is told, it acts, it reports what it sees.
+
+    verb      absent              running             exited
+    start     starts it           same endpoint       starts it anew
+    stop      success             ends it             removes what is left
+    inspect   MISSING             RUNNING             EXITED with code and tail
+    wait      MISSING at once     until it ends       EXITED at once
+    logs      ends at once        history, then live  history
+
+Every verb may be called at any time and may be cancelled; a cancelled `start` leaves
+nothing behind. A runner whose engine does not answer says UNKNOWN, never MISSING:
+we must not forget a living server because we cannot see it just now.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar, Protocol
+
+from server.core.protocol import Progress
+from server.models.catalog import ModelSpec
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Replica:
+    """Name one running copy of a model under one gateway instance."""
+
+    instance: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Say where a model server answers."""
+
+    url: str
+    api_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line a model server wrote; `time` is in seconds since the epoch."""
+
+    time: float
+    stream: str
+    text: str
+
+
+class Condition(Enum):
+    """What a runner sees of a replica."""
+
+    RUNNING = "running"
+    EXITED = "exited"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Report what is there: for EXITED its code (negative: the signal) and its last lines."""
+
+    replica: Replica
+    condition: Condition
+    endpoint: Endpoint | None = None
+    exit_code: int | None = None
+    tail: tuple[LogLine, ...] = ()
+
+
+class Runner(Protocol):
+    """Start, stop and watch model servers in one kind of place."""
+
+    is_managed: ClassVar[bool]
+    """Whether we start and stop the servers, rather than merely find them."""
+
+    async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
+        """Return as soon as the server's process runs, which is before it is ready.
+
+        Raises `ModelFailed` when it cannot be made to run. Cancellation removes all traces.
+        """
+
+    async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
+        """End the replica and remove what is left of it; absent is success.
+
+        Cancelled within the grace, it kills at once rather than leave the server running.
+        """
+
+    async def inspect(self, replica: Replica) -> Observation:
+        """Report what is there now."""
+
+    async def wait(self, replica: Replica) -> Observation:
+        """Return once the replica is not running any more."""
+
+    async def list(self) -> list[Observation]:
+        """Report every replica that is ours, those of an earlier run of the gateway included."""
+
+    def logs(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
+        """Give the last `tail` lines, then, if `follow`, each new one until the server ends."""
+
+    async def close(self) -> None:
+        """Let go of everything the runner holds."""

@@ -1,0 +1,257 @@
+"""Run model servers as child processes.
+
+Rules:
+
+1. A child leads its own process group, so that one signal reaches all of it and none of
+   the terminal's Ctrl-C does.
+2. No child outlives us, however we die: it holds the read end of a pipe whose write end
+   only we hold, and exits when the pipe ends.
+3. We bind the port and hand the bound socket over. Two starts cannot choose the same port,
+   nobody can take it in between, and until the child listens a connection is refused.
+"""
+
+import asyncio
+import collections
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import ClassVar
+
+from server.core.errors import ModelFailed
+from server.core.protocol import Progress
+from server.models.bell import Bell
+from server.models.catalog import ModelSpec
+from server.models.runners.base import (
+    Condition,
+    Endpoint,
+    LogLine,
+    Observation,
+    Replica,
+    Report,
+)
+
+logger = logging.getLogger(__name__)
+
+# Enough for a traceback and what led to it; the bound is per model server.
+LOG_LINES = 500
+# What an exited server's observation carries along.
+TAIL_LINES = 20
+MAX_LINE_BYTES = 64 * 1024
+
+CommandFor = Callable[[ModelSpec, int, int], list[str]]
+"""Give the command line for a model, a bound socket's and a lifeline's file descriptor."""
+
+
+class _Log:
+    """The last lines of one server, and a bell for those who follow it."""
+
+    def __init__(self) -> None:
+        self.lines: collections.deque[LogLine] = collections.deque(maxlen=LOG_LINES)
+        self.count = 0
+        self.is_closed = False
+        self.bell = Bell()
+
+    def add(self, line: LogLine) -> None:
+        self.lines.append(line)
+        self.count += 1
+        self.bell.ring()
+
+    async def changed_from(self, count: int) -> None:
+        """Return when there is a line after the first `count`, or will be none."""
+        await self.bell.until(lambda: self.is_closed or self.count != count)
+
+    def close(self) -> None:
+        self.is_closed = True
+        self.bell.ring()
+
+
+class _Child:
+    """A process, what it writes, and what keeps it alive."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, lifeline: int) -> None:
+        self.process = process
+        self.port = port
+        self.endpoint = Endpoint(f"http://127.0.0.1:{port}")
+        self.log = _Log()
+        self._lifeline = lifeline
+        self.ended = asyncio.create_task(self._watch(), name=f"child {process.pid}")
+
+    def signal(self, number: int) -> None:
+        """Signal the whole group; a group that is gone already is no error."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    async def _watch(self) -> None:
+        """Keep what the child writes until it has exited and all is read."""
+        reading = asyncio.create_task(self._read())
+        try:
+            await self.process.wait()
+            # What the child may have started goes with it, and lets go of its output.
+            self.signal(signal.SIGKILL)
+            await reading
+        finally:
+            reading.cancel()
+            os.close(self._lifeline)
+            self.log.close()
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in _lines(self.process.stdout):
+            self.log.add(LogLine(time.time(), "stdout", line))
+
+
+class ProcessRunner:
+    """Run each replica as a child process on a port of its own."""
+
+    is_managed: ClassVar[bool] = True
+
+    def __init__(self, command_for: CommandFor, *, ports: tuple[int, int]) -> None:
+        self._command_for = command_for
+        self._ports = ports
+        self._children: dict[Replica, _Child] = {}
+
+    async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
+        """Start the process unless it runs, and return its address.
+
+        Raises `ModelFailed` when no port is free or the program cannot be executed.
+        """
+        child = self._children.get(replica)
+        if child is not None and not child.ended.done():
+            return child.endpoint
+        report(Progress("starting", None, "starting the model server"))
+        with self._bind() as listener:
+            child = await self._spawn(spec, listener)
+        self._children[replica] = child
+        logger.info("%s runs as process %d at %s", spec.id, child.process.pid, child.endpoint.url)
+        return child.endpoint
+
+    async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
+        """End the process: politely, and after `grace_seconds` by force."""
+        child = self._children.get(replica)
+        if child is None:
+            return
+        try:
+            child.signal(signal.SIGTERM)
+            await asyncio.wait([child.ended], timeout=grace_seconds)
+        finally:
+            if not child.ended.done():
+                child.signal(signal.SIGKILL)
+                await asyncio.shield(child.ended)
+            if self._children.get(replica) is child:
+                del self._children[replica]
+
+    async def inspect(self, replica: Replica) -> Observation:
+        """Report whether the process runs, and how it ended if it does not."""
+        child = self._children.get(replica)
+        if child is None:
+            return Observation(replica, Condition.MISSING)
+        if not child.ended.done():
+            return Observation(replica, Condition.RUNNING, child.endpoint)
+        tail = tuple(child.log.lines)[-TAIL_LINES:]
+        return Observation(replica, Condition.EXITED, exit_code=child.process.returncode, tail=tail)
+
+    async def wait(self, replica: Replica) -> Observation:
+        """Return once the process has ended and its last line is read."""
+        child = self._children.get(replica)
+        if child is not None:
+            await asyncio.wait([child.ended])
+        return await self.inspect(replica)
+
+    async def list(self) -> list[Observation]:
+        """Report the children; none of an earlier gateway can be alive."""
+        return [await self.inspect(replica) for replica in list(self._children)]
+
+    async def logs(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
+        """Give the last lines, then each new one; lines that a slow reader missed are skipped."""
+        child = self._children.get(replica)
+        if child is None:
+            return
+        log = child.log
+        seen = log.count - min(tail, len(log.lines))
+        while True:
+            missed = min(log.count - seen, len(log.lines))
+            seen = log.count
+            for line in list(log.lines)[len(log.lines) - missed :]:
+                yield line
+            if log.count != seen:
+                continue
+            if log.is_closed or not follow:
+                return
+            await log.changed_from(seen)
+
+    async def close(self) -> None:
+        """Kill what still runs."""
+        await asyncio.gather(*(self.stop(r, grace_seconds=0) for r in list(self._children)))
+
+    def _bind(self) -> socket.socket:
+        """Return a socket bound, not yet listening, to the first free port of the range.
+
+        A first round binds exclusively. A second one takes ports on which only closed
+        connections linger; it passes over our own children, since Linux would let two
+        sockets share a port on which neither listens yet.
+        """
+        first, last = self._ports
+        ours = {child.port for child in self._children.values()}
+        for is_exclusive in (True, False):
+            for port in range(first, last + 1):
+                if port not in ours and (listener := _bound(port, is_exclusive=is_exclusive)):
+                    return listener
+        raise ModelFailed(
+            f"no free port between {first} and {last}",
+            hint="stop a model, or widen `ports` in [engines]",
+        )
+
+    async def _spawn(self, spec: ModelSpec, listener: socket.socket) -> _Child:
+        lifeline_read, lifeline_write = os.pipe()
+        inherited = (listener.fileno(), lifeline_read)
+        try:
+            # Cancelled in here, asyncio kills the process it may have started.
+            process = await asyncio.create_subprocess_exec(
+                *self._command_for(spec, *inherited),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=inherited,
+                limit=MAX_LINE_BYTES,
+            )
+        except BaseException as error:
+            os.close(lifeline_write)
+            if isinstance(error, OSError):
+                raise ModelFailed(f"the model server cannot be executed: {error}") from None
+            raise
+        finally:
+            os.close(lifeline_read)
+        return _Child(process, listener.getsockname()[1], lifeline_write)
+
+
+def _bound(port: int, *, is_exclusive: bool) -> socket.socket | None:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if not is_exclusive:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.close()
+        return None
+    # Connections inherit this, and so leave the port free for the second round.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return listener
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
+    """Split output into lines; an overlong one is cut, not an error."""
+    while True:
+        try:
+            line = await reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError as overrun:
+            line = await reader.readexactly(max(overrun.consumed, 1))
+        except asyncio.IncompleteReadError as end:
+            if not end.partial:
+                return
+            line = end.partial
+        yield line.decode(errors="replace").rstrip("\r\n")

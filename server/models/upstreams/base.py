@@ -1,0 +1,69 @@
+"""The seam between the relay and a model server's dialect.
+
+An upstream speaks to one running server. It translates the dialect's requests, events and
+errors, and holds no lifecycle: when the server is gone, so is the upstream's use.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from server.core.protocol import FinishReason, Message, TokenInfo
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What a server says of itself: limits in tokens or requests, null where unknown."""
+
+    model_id: str = ""
+    version: str = ""
+    max_input_tokens: int | None = None
+    max_total_tokens: int | None = None
+    max_concurrent_requests: int | None = None
+    has_chat_template: bool = False
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Text for the model, and its length where the server has counted it."""
+
+    text: str
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Finish:
+    """How an answer ended, in the protocol's words, and what it cost."""
+
+    reason: FinishReason
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+@dataclass
+class Batch:
+    """What one read from the server brought: tokens, and the end if it was there."""
+
+    tokens: list[TokenInfo] = field(default_factory=list)
+    finish: Finish | None = None
+
+
+class Upstream(Protocol):
+    """Speak one dialect to one running model server."""
+
+    async def is_healthy(self, *, timeout_seconds: float) -> bool:
+        """Tell whether the server answers and says that it is well; raises nothing."""
+
+    async def describe(self) -> EngineInfo:
+        """Ask the server for its limits and abilities; raises `EngineError`."""
+
+    async def prompt(self, messages: Sequence[Message]) -> Prompt:
+        """Turn a conversation into the model's prompt; raises `EngineError`."""
+
+    def generate(self, prompt: str, parameters: dict[str, Any]) -> AsyncGenerator[Batch, None]:
+        """Answer `prompt`; the last batch has a finish.
+
+        Raises the error the server reports; `EngineLost` when the connection breaks and
+        `EngineTimeout` when nothing comes. Closing the iterator, or cancelling its task,
+        closes the connection, which ends the generation in the server.
+        """

@@ -1,0 +1,138 @@
+"""The values a setting may take: declared once beside its default, parsed from text by type."""
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+_BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `problems` names each place and what was expected there."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def option(
+    default: Any,
+    help_text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    pattern: str | None = None,
+    secret: bool = False,
+) -> Any:
+    """Declare one key: its default, a sentence about it, and what its value must satisfy."""
+    metadata = {
+        "default": default,
+        "help": help_text,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "pattern": pattern,
+        "secret": secret,
+    }
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+
+
+def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
+    """Turn the text of a key into its value.
+
+    Raises `ValueError` that says what was expected and what was found.
+    """
+    text = text.strip()
+    rules = declared.metadata
+    default = rules["default"]
+    value: Any
+    if isinstance(default, bool):
+        if text.lower() not in _BOOLEANS:
+            raise ValueError(f"expected yes or no, found {text!r}")
+        return _BOOLEANS[text.lower()]
+    if isinstance(default, int):
+        value = _number(int, "a whole number", text)
+    elif isinstance(default, float):
+        value = _number(float, "a number", text)
+    elif isinstance(default, Path):
+        if not text:
+            raise ValueError("expected a path, found nothing")
+        value = Path(text)
+    elif isinstance(default, dict):
+        value = _json_object(text)
+    elif default and isinstance(default, tuple):
+        value = _range(text)
+    elif isinstance(default, tuple):
+        value = tuple(part.strip() for part in text.split(",") if part.strip())
+    else:
+        value = text
+    for number in value if isinstance(value, tuple) else (value,):
+        _check_bounds(number, rules["low"], rules["high"])
+    if rules["choices"] and value not in rules["choices"]:
+        raise ValueError(f"expected one of {', '.join(rules['choices'])}, found {text!r}")
+    if rules["pattern"] and not re.fullmatch(rules["pattern"], text):
+        raise ValueError(f"expected to match {rules['pattern']}, found {text!r}")
+    return value
+
+
+def format_value(value: Any) -> str:
+    """Write a value as it would stand in the file."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple) and value and isinstance(value[0], int):
+        return f"{value[0]}-{value[1]}"
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def describe_type(default: Any) -> str:
+    """Name a value's type for people."""
+    if isinstance(default, tuple):
+        return "range of numbers" if default else "list, separated by commas"
+    names = {bool: "yes or no", int: "whole number", float: "number", dict: "JSON object"}
+    return names.get(type(default), "path" if isinstance(default, Path) else "text")
+
+
+def _number(kind: type, expected: str, text: str) -> Any:
+    try:
+        number = kind(text)
+    except ValueError:
+        raise ValueError(f"expected {expected}, found {text!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"expected {expected}, found {text!r}")
+    return number
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise ValueError(f"expected a JSON object: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, found {text!r}")
+    return value
+
+
+def _range(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)\s*-\s*(\d+)", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise ValueError(f"expected a range such as 8080-8089, found {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _check_bounds(number: Any, low: float | None, high: float | None) -> None:
+    if low is not None and not number >= low:
+        raise ValueError(f"expected at least {low:g}, found {number}")
+    if high is not None and not number <= high:
+        raise ValueError(f"expected at most {high:g}, found {number}")

@@ -1,0 +1,1 @@
+"""Who asks: the WebSocket, the HTTP views and the page."""

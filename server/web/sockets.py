@@ -1,0 +1,32 @@
+"""The WebSockets that are open, so that they can be closed when the server goes."""
+
+import asyncio
+
+from aiohttp import WSCloseCode, web
+
+
+class Sockets:
+    """Hold the open sockets."""
+
+    def __init__(self) -> None:
+        self._open: set[web.WebSocketResponse] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, socket: web.WebSocketResponse) -> None:
+        """Remember a socket."""
+        self._open.add(socket)
+
+    def discard(self, socket: web.WebSocketResponse) -> None:
+        """Forget a socket."""
+        self._open.discard(socket)
+
+    async def close(self) -> None:
+        """Tell every client that the server is going away."""
+        await asyncio.gather(
+            *(
+                socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is going away")
+                for socket in list(self._open)
+            )
+        )

@@ -1,0 +1,90 @@
+"""The WebSocket: frames in and out of one connection.
+
+Rules:
+
+1. Exactly one task writes to the socket. It asks the outbox for everything that is due and
+   sends it as one frame; while a send waits for a slow peer, text collects in the logs.
+2. A frame that is no command closes the socket with 4400; a command that fails is answered.
+3. Whatever ends the socket, the session goes on.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from aiohttp import WSMsgType, web
+
+from server.core.protocol import BadFrame, encode
+from server.web.commands import answer
+from server.web.connection import Connection
+from server.web.guard import check_origin
+from server.web.keys import FLEET, SESSIONS, SETTINGS, SOCKETS
+
+logger = logging.getLogger(__name__)
+
+CLOSE_BAD_FRAME: Final = 4400
+CLOSE_TOO_SLOW: Final = 4408
+
+# A frame is sent as soon as the kernel takes it. A peer that takes nothing for this long
+# has stopped reading; its session waits for it.
+SEND_TIMEOUT_SECONDS: Final = 60.0
+
+# aiohttp pauses a writer when this many bytes wait: little, so that text waits in the log
+# and leaves joined, rather than in a buffer as the frames it once was.
+WRITE_BUFFER_BYTES: Final = 64 * 1024
+
+
+async def websocket(request: web.Request) -> web.WebSocketResponse:
+    """Serve `GET /ws`."""
+    check_origin(request)
+    settings = request.app[SETTINGS].server
+    socket = web.WebSocketResponse(
+        heartbeat=settings.heartbeat,
+        max_msg_size=settings.max_frame_bytes,
+        compress=False,
+        writer_limit=WRITE_BUFFER_BYTES,
+    )
+    await socket.prepare(request)
+    due = asyncio.Event()
+    connection = Connection(request.app[FLEET], request.app[SESSIONS], "local", due.set)
+    sockets = request.app[SOCKETS]
+    sockets.add(socket)
+    writer = asyncio.create_task(_write(socket, connection, due), name="websocket writer")
+    try:
+        await _read(socket, connection)
+    finally:
+        sockets.discard(socket)
+        writer.cancel()
+        connection.close()
+        await asyncio.wait([writer])
+    return socket
+
+
+async def _read(socket: web.WebSocketResponse, connection: Connection) -> None:
+    async for message in socket:
+        if message.type is not WSMsgType.TEXT:
+            await socket.close(code=CLOSE_BAD_FRAME, message=b"frames are text")
+            return
+        try:
+            connection.outbox.put(answer(connection, message.data))
+        except BadFrame as error:
+            logger.info("a frame that is no command: %s", error)
+            reason = b"a frame is a JSON object with a string `type`"
+            await socket.close(code=CLOSE_BAD_FRAME, message=reason)
+            return
+
+
+async def _write(socket: web.WebSocketResponse, connection: Connection, due: asyncio.Event) -> None:
+    while True:
+        await due.wait()
+        due.clear()
+        while events := connection.outbox.take():
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                    await socket.send_frame(encode(events), WSMsgType.TEXT)
+            except TimeoutError:
+                await socket.close(code=CLOSE_TOO_SLOW, message=b"the peer stopped reading")
+                return
+            except ConnectionError:
+                # The reader sees the same end and closes the connection.
+                return
