@@ -26,10 +26,11 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _TEXT_LINE = re.compile(r"^\d{4}-\d\d-\d\dT\S+\s+(?P<level>[A-Z]+)\s+(?:\S+: )*(?P<message>.*)$")
 
 # Phase names as they go out, in the order in which a start goes through them.
-PHASES: Final = ("downloading", "starting", "loading", "warming up")
+PHASES: Final = ("pulling", "starting", "downloading", "loading", "warming up")
 STATE_OF_PHASE: Final[dict[str, ModelState]] = {
-    "downloading": "pulling",
+    "pulling": "pulling",
     "starting": "starting",
+    "downloading": "pulling",
     "loading": "loading",
     "warming up": "loading",
 }
@@ -38,7 +39,7 @@ STATE_OF_PHASE: Final[dict[str, ModelState]] = {
 _SIGNS: Final = (
     ("Starting check and download process", "downloading"),
     ("Download file:", "downloading"),
-    ("Successfully downloaded weights", "starting"),
+    ("Successfully downloaded weights", "loading"),
     ("Starting shard", "loading"),
     ("Waiting for shard", "loading"),
     ("Starting Webserver", "warming up"),
