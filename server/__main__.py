@@ -13,8 +13,7 @@ from aiohttp import web
 
 from server import __version__
 from server.app import build_app
-from server.settings import Settings, load
-from server.settings_values import SettingsError
+from server.settings import Settings, SettingsError, load
 
 logger = logging.getLogger("server")
 
