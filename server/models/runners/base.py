@@ -61,12 +61,17 @@ class Condition(Enum):
 
 @dataclass(frozen=True)
 class Observation:
-    """Report what is there: for EXITED its code (negative: the signal) and its last lines."""
+    """Report what is there: for EXITED its code (negative: the signal) and its last lines.
+
+    `is_outdated` tells that a running server was started with other settings than today's.
+    """
 
     replica: Replica
     condition: Condition
     endpoint: Endpoint | None = None
     exit_code: int | None = None
+    was_out_of_memory: bool = False
+    is_outdated: bool = False
     tail: tuple[LogLine, ...] = ()
 
 
