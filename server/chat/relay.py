@@ -48,11 +48,11 @@ def build_request(
 
     Raises `InvalidParameters` before anything has started.
     """
-    merged = merge(spec.parameters, *parameters)
-    chosen = normalise(merged, default_max_new_tokens=spec.max_new_tokens)
+    asked = merge(*parameters)
+    chosen = normalise(merge(spec.parameters, asked))
     if not isinstance(content, str):
         content = _with_system(content, spec.system if system is None else system)
-    return Request(spec, content, chosen, "max_new_tokens" in merged)
+    return Request(spec, content, chosen, "max_new_tokens" in asked)
 
 
 async def relay(fleet: Fleet, request: Request, generation: Generation) -> None:

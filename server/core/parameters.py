@@ -92,7 +92,11 @@ def merge(*layers: Parameters) -> dict[str, Any]:
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def normalise(parameters: Parameters, *, default_max_new_tokens: int) -> dict[str, Any]:
+# Where neither settings nor request say: a page of text.
+DEFAULT_MAX_NEW_TOKENS = 1024
+
+
+def normalise(parameters: Parameters) -> dict[str, Any]:
     """Translate what a client sent into what TGI takes.
 
     Neutral values are left out. `temperature` 0 asks for the most likely token, so the
@@ -121,7 +125,7 @@ def normalise(parameters: Parameters, *, default_max_new_tokens: int) -> dict[st
         for name, value in chosen.items()
         if not (_is_number(value) and name in _NEUTRAL and value == _NEUTRAL[name])
     }
-    chosen.setdefault("max_new_tokens", default_max_new_tokens)
+    chosen.setdefault("max_new_tokens", DEFAULT_MAX_NEW_TOKENS)
     check(convert(chosen), ParameterLimits(), streaming=True)
     return chosen
 

@@ -28,7 +28,6 @@ class ModelSpec:
     settings: ModelSettings
     system: str
     parameters: Mapping[str, Any]
-    max_new_tokens: int
 
     @property
     def is_preset(self) -> bool:
@@ -79,7 +78,6 @@ def build_catalog(settings: Settings) -> Catalog:
             settings=model,
             system=model.system,
             parameters=model.parameters,
-            max_new_tokens=model.max_new_tokens,
         )
         if model.base:
             base = specs[model.base]

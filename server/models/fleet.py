@@ -115,7 +115,7 @@ class Fleet:
                 "max_concurrent": info.max_concurrent_requests,
             },
             capabilities={"chat": info.has_chat_template, "cancel": True, "logprobs": True},
-            parameters={"max_new_tokens": spec.max_new_tokens, **spec.parameters},
+            parameters=dict(spec.parameters),
         )
 
     def snapshots(self) -> list[Model]:

@@ -146,7 +146,7 @@ def _model_problems(
     elif model.runner == "remote" and not re.match(r"https?://[^/]+", model.url):
         problems.append(("url", f"expected http://HOST:PORT, found {model.url!r}"))
     try:
-        normalise(model.parameters, default_max_new_tokens=model.max_new_tokens)
+        normalise(model.parameters)
     except InvalidParameters as error:
         problems.append(("parameters", str(error)))
     return problems

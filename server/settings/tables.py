@@ -128,10 +128,8 @@ class ModelSettings:
     api_key: str = option("", "For `remote`: key that the model server asks for.", secret=True)
     system: str = option("", "System prompt put before every conversation.")
     parameters: dict[str, Any] = option(
-        {}, "Default generation parameters, as a JSON object with TGI's names."
-    )
-    max_new_tokens: int = option(
-        1024, "Tokens an answer may have where the request does not say.", low=1
+        {"max_new_tokens": 1024},
+        "Default generation parameters, as a JSON object with TGI's names.",
     )
 
 
