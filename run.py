@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""Set Sidestream up and run it: one file, the standard library only, nothing installed before.
+
+Set-up happens in `.venv` beside this file, in three steps, each safe to be cut off anywhere:
+
+1. Make the virtual environment. It counts only once its record (`.venv/sidestream.json`) exists;
+   one without a record, or for another Python or machine, is made anew.
+2. Download what the lock file pins, by hash, to `.venv.wheels`. This touches nothing installed, so
+   that a start without network still works after it failed. pip's cache keeps what was finished.
+3. Install from there, without network. The record says "unfinished" meanwhile; whoever finds that
+   installs again over it.
+
+The record holds the lock files' hashes: while they match, a start does nothing but compare them.
+A lock on this file lets one set-up run at a time; pip inherits it, so a pip that outlives a killed
+run.py is waited for too. Python 3.6 must be able to parse this file, to say that it is too old.
+"""
+
+import sys
+
+# Pythons older than 3.6 stop at this line and show it.
+NEEDED: str = "Sidestream needs Python 3.11 or newer. Try: python3.11 run.py"
+if sys.version_info < (3, 11):
+    sys.exit(f"{NEEDED} (this is {sys.version.split()[0]})")
+if sys.platform == "win32":
+    sys.exit("Sidestream runs on Linux and macOS; on Windows, inside WSL.")
+
+import argparse
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+RECORD = VENV / "sidestream.json"
+WHEELS = ROOT / ".venv.wheels"
+LOG = ROOT / ".venv.log"
+# What a virtual environment depends on.
+MACHINE = f"Python 3.{sys.version_info.minor} on {sys.platform} {platform.machine()}"
+RUN_LOCK = "requirements.lock"
+TEST_LOCK = "requirements-test.lock"
+COVERS = {RUN_LOCK: [RUN_LOCK], TEST_LOCK: [RUN_LOCK, TEST_LOCK]}
+AGAIN = "Then start again; it goes on from there."
+# What pip or npm says, what we say of it, and the mend. The first that fits counts.
+FAILURES = {
+    r"No space left on device|ENOSPC": "the disk is full. Make room (about 1 GB for all).",
+    r"DO NOT MATCH THE HASHES|EINTEGRITY": "a download is not what the lock file expects; something"
+    " on the way changed it. Use another network.",
+    r"Retrying \(|ConnectionError|Temporary failure in name|timed out|Connection (?:refused|reset|"
+    r"broken|aborted)|ProxyError|SSLError|IncompleteRead|ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN": "the"
+    " package index cannot be reached. Check the network, and the proxy if there is one.",
+    r"No matching distribution": "a package is not offered for this Python on this machine."
+    " Use Python 3.11, 3.12 or 3.13.",
+    r"Permission denied|EACCES": "a file may not be written. See to the rights in this folder.",
+}
+
+
+class SetupError(Exception):
+    """Carry what the step that failed has said."""
+
+
+def prepare(lock: str) -> None:
+    """Make sure that `.venv` holds what `lock` names; raises SetupError."""
+    if is_prepared(lock):
+        return
+    with one_at_a_time() as lock_fd:
+        if is_prepared(lock):
+            return
+        print(f"Setting up {VENV} from {lock}:")
+        record = read_record()
+        if record.get("for") != MACHINE:
+            make_environment(lock_fd)
+            record = {"for": MACHINE, "installed": {}, "unfinished": False}
+            write_record(record)
+        install(lock, record, lock_fd)
+        shutil.rmtree(WHEELS, ignore_errors=True)
+        print("  done")
+
+
+def is_prepared(lock: str) -> bool:
+    """Tell whether `.venv` is made for this Python and holds exactly what this lock file names."""
+    record = read_record()
+    is_whole = record.get("for") == MACHINE and not record["unfinished"]
+    return is_whole and record["installed"].get(lock) == digest(ROOT / lock)
+
+
+def make_environment(lock_fd: int) -> None:
+    """Make an empty `.venv` with pip in it, in place of whatever is there."""
+    if importlib.util.find_spec("ensurepip") is None:
+        package = f"python3.{sys.version_info.minor}-venv"
+        raise SetupError(f"this Python has no ensurepip. Install it (apt install {package}).")
+    print(f"  making the virtual environment with Python {platform.python_version()}")
+    # Somebody may have started this file with the very environment that is about to go.
+    python = os.path.realpath(sys.executable) if sys.prefix != sys.base_prefix else sys.executable
+    shutil.rmtree(VENV, ignore_errors=True)
+    call([python, "-m", "venv", "--clear", str(VENV)], lock_fd)
+
+
+def install(lock: str, record: dict[str, Any], lock_fd: int) -> None:
+    """Download and install what `lock` pins, and note it in the record."""
+    total = (ROOT / lock).read_text().count("==")
+    names: list[str] = []
+
+    def show(line: str) -> None:
+        if line.startswith("Collecting "):
+            names.append(line.split()[1])
+        size = re.match(r"\s+Downloading \S+\.whl \((.+)\)", line)
+        if size:
+            print(f"  downloading {len(names)} of {total}: {names[-1]} ({size[1]})")
+
+    pip = [str(PYTHON), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    pinned = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(ROOT / lock)]
+    pinned += ["--progress-bar", "off"]
+    print(f"  looking for {total} packages")
+    call([*pip, "download", "-d", str(WHEELS), *pinned], lock_fd, show)
+    print(f"  installing {len(names)} packages")
+    offline = ["--no-index", "--find-links", str(WHEELS)]
+    offline += ["--force-reinstall"] if record["unfinished"] else []
+    write_record(record | {"unfinished": True})
+    call([*pip, "install", *offline, *pinned], lock_fd)
+    record["installed"] |= {name: digest(ROOT / name) for name in COVERS[lock]}
+    write_record(record | {"unfinished": False})
+
+
+def call(
+    command: list[str], lock_fd: int, show: Callable[[str], None] = lambda _line: None
+) -> None:
+    """Run one step, its output going to the log and to `show`; raises SetupError if it fails."""
+    misleading = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME"}
+    env = {name: value for name, value in os.environ.items() if name not in misleading}
+    with LOG.open("w+") as log:
+        with subprocess.Popen(
+            command, cwd=ROOT, env=env, pass_fds=[lock_fd], text=True, errors="replace",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ) as process:  # fmt: skip
+            try:
+                for line in process.stdout or ():
+                    log.write(line)
+                    show(line)
+            except BaseException:
+                process.terminate()
+                raise
+        log.seek(0)
+        if process.returncode != 0:
+            raise SetupError(log.read() or f"{command} ended with exit code {process.returncode}.")
+
+
+def explain(said: str) -> str:
+    """Return one line for what stopped the set-up, with the mend."""
+    whats = [what for pattern, what in FAILURES.items() if re.search(pattern, said)]
+    errors = re.findall(r"(?i)^(?:npm )?error:? *(.+)", said, re.MULTILINE) or said.splitlines()
+    details = f" (Details: {LOG.name})" if "\n" in said else ""
+    return f"Set-up stopped: {[*whats, errors[-1]][0]} {AGAIN}{details}"
+
+
+def prepare_node() -> None:
+    """Install the page's test tools with npm if it is there; raises SetupError."""
+    npm = shutil.which("npm")
+    stamp = ROOT / "node_modules" / ".sidestream"
+    wanted = digest(ROOT / "package-lock.json")
+    if npm is None or (stamp.exists() and stamp.read_text() == wanted):
+        return
+    with one_at_a_time() as lock_fd:
+        print("  installing the page's test tools (npm ci)")
+        call([npm, "ci", "--no-audit", "--no-fund"], lock_fd)
+        stamp.write_text(wanted)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[int]:
+    """Hold the set-up's lock, waiting for another run.py if need be; yields its descriptor."""
+    with Path(__file__).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another run.py is setting up; waiting for it.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
+def read_record() -> dict[str, Any]:
+    """Return the environment's record, empty if there is no environment that can be used."""
+    try:
+        record: dict[str, Any] = json.loads(RECORD.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if PYTHON.exists() else {}
+
+
+def write_record(record: dict[str, Any]) -> None:
+    """Replace the record in one step."""
+    temporary = RECORD.with_suffix(".new")
+    temporary.write_text(json.dumps(record, indent=2) + "\n")
+    temporary.replace(RECORD)
+
+
+def digest(path: Path) -> str:
+    """Return the hash of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def run(options: argparse.Namespace, _: list[str]) -> NoReturn:
+    """Run the server (what happens without a verb)."""
+    prepare(RUN_LOCK)
+    settings = options.settings and str(Path(options.settings).absolute())
+    given = {"--host": options.host, "--port": options.port, "--settings": settings}
+    become("server", *(f"{name}={value}" for name, value in given.items() if value is not None))
+
+
+def test(options: argparse.Namespace, rest: list[str]) -> NoReturn:
+    """Run every check there is as one pytest run; other words go to pytest."""
+    if options.system and subprocess.call([sys.executable, "-m", "tests.system"], cwd=ROOT):
+        raise SetupError("not all system packages are there; see above.")
+    prepare(TEST_LOCK)
+    prepare_node()
+    become("pytest", *(["--no-skips"] if options.no_skips else []), *rest)
+
+
+def doctor(_: argparse.Namespace, rest: list[str]) -> NoReturn:
+    """Tell what is there, what is missing, and the mend for it."""
+    become("server.doctor", *rest, python=str(PYTHON) if read_record() else sys.executable)
+
+
+def bench(options: argparse.Namespace, rest: list[str]) -> None:
+    """Run one benchmark, or list them."""
+    names = sorted(found.parent.name for found in ROOT.glob("benchmarks/*/__main__.py"))
+    if options.name in names:
+        prepare(TEST_LOCK)
+        become(f"benchmarks.{options.name}", *rest)
+    print("Benchmarks: " + ", ".join(names) if names else "There are no benchmarks yet.")
+
+
+def lock(_: argparse.Namespace, rest: list[str]) -> None:
+    """Pin what pyproject.toml names, with hashes, for all systems (for developers)."""
+    prepare(TEST_LOCK)
+    uv = [str(PYTHON), "-m", "uv", "pip", "compile", "--quiet", "--universal", "pyproject.toml"]
+    uv += ["--generate-hashes", "--custom-compile-command", "python3 run.py lock", *rest]
+    with one_at_a_time() as lock_fd:
+        call([*uv, "-o", RUN_LOCK], lock_fd)
+        call([*uv, "-o", TEST_LOCK, "-c", RUN_LOCK, "--group", "test"], lock_fd)
+
+
+def become(module: str, *words: str, python: str = str(PYTHON)) -> NoReturn:
+    """Replace this process by `python -m module`, so that signals and exit code are its own."""
+    os.chdir(ROOT)
+    os.execv(python, [python, "-m", module, *map(str, words)])
+
+
+def main(words: list[str]) -> None:
+    """Do what the words say, most of it by becoming another program."""
+    top = argparse.ArgumentParser(
+        prog="run.py",
+        description="Set Sidestream up in a virtual environment beside this file, and run it.",
+        allow_abbrev=False,
+    )
+    verbs = top.add_subparsers(title="verbs", metavar="VERB")
+    for verb in (run, test, doctor, bench, lock):
+        text = (verb.__doc__ or "").splitlines()[0]
+        parser = verbs.add_parser(verb.__name__, help=text, description=text, allow_abbrev=False)
+        parser.set_defaults(verb=verb)
+        add = parser.add_argument
+        if verb is test:
+            add("--system", action="store_true", help="first install system packages for tests")
+            add("--no-skips", action="store_true", help="take a skipped test for a failed one")
+        elif verb is bench:
+            add("name", nargs="?", help="the one to run; without it, list them")
+        elif verb is run:
+            run_parser = parser
+    top.set_defaults(verb=run, host=None, port=None, settings=None)
+    for parser in (top, run_parser):
+        group = parser.add_argument_group("options of run", argument_default=argparse.SUPPRESS)
+        group.add_argument("--host", help="listen on this address (127.0.0.1)")
+        group.add_argument("--port", type=int, help="listen on this port (8000)")
+        group.add_argument("--settings", metavar="FILE", help="read FILE, not settings.ini")
+    options, rest = top.parse_known_args(words)
+    if rest and options.verb is run:
+        top.error(f"unknown: {' '.join(rest)}")
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        options.verb(options, rest)
+    except (SetupError, OSError) as error:
+        sys.exit(explain(str(error)))
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. The next start goes on from here.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
