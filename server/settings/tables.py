@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from server.settings.values import option
+from server.settings.values import Size, option
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,32 @@ class EngineSettings:
     download_timeout: float = option(
         3600.0, "Seconds that fetching weights may take before a start is given up.", low=1
     )
+    max_running: int = option(
+        0,
+        "Model servers of ours that may run at once; 0 sets no limit. When it is reached, the one "
+        "idle for longest gives way; while all are busy, a start waits.",
+        low=0,
+    )
+    memory_budget: Size = option(
+        Size(0),
+        "Memory that our model servers may take together, by each model's `memory`; 0 sets no "
+        "limit.",
+    )
+    drain_timeout: float = option(
+        90.0, "Seconds that answers under way get to end before their model is stopped.", low=0
+    )
+    restart_limit: int = option(
+        5,
+        "How often a model server that crashed is started again by itself before it is given up: "
+        "at once, then after 10 s, 20 s, and so on up to 300 s.",
+        low=0,
+    )
+    on_exit: str = option(
+        "keep",
+        "What becomes of model containers when the gateway stops: `keep` them for its next start, "
+        "or `stop` them. Child processes always stop.",
+        choices=("keep", "stop"),
+    )
     stop_grace: float = option(
         10.0, "Seconds a model server gets to end by itself before it is killed.", low=0
     )
@@ -124,6 +150,14 @@ class ModelSettings:
         4096, "For `process`: tokens of prompt and answer together.", low=64
     )
     threads: int = option(0, "For `process`: CPU threads; 0 takes all cores.", low=0)
+    memory: Size = option(
+        Size(0), "Memory the model's server takes, for `memory_budget`; 0 if unknown."
+    )
+    idle_timeout: float = option(
+        0.0, "Seconds without an answer after which the server is stopped; 0 never does.", low=0
+    )
+    pinned: bool = option(False, "Whether the server is never stopped to make room for another.")
+    preload: bool = option(False, "Whether the server is started with the gateway.")
     url: str = option("", "For `remote`: address of the model server, `http://HOST:PORT`.")
     api_key: str = option("", "For `remote`: key that the model server asks for.", secret=True)
     system: str = option("", "System prompt put before every conversation.")

@@ -10,6 +10,18 @@ from typing import Any
 _BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
+class Size(int):
+    """A number of bytes, written with K, M, G or T for powers of 1024."""
+
+    def __str__(self) -> str:
+        amount = int(self)
+        for unit in ("", "K", "M", "G"):
+            if amount == 0 or amount % 1024:
+                return f"{amount}{unit}"
+            amount //= 1024
+        return f"{amount}T"
+
+
 class SettingsError(Exception):
     """The settings cannot be used; `problems` names each place and what was expected there."""
 
@@ -56,7 +68,9 @@ def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
         if text.lower() not in _BOOLEANS:
             raise ValueError(f"expected yes or no, found {text!r}")
         return _BOOLEANS[text.lower()]
-    if isinstance(default, int):
+    if isinstance(default, Size):
+        value = _size(text)
+    elif isinstance(default, int):
         value = _number(int, "a whole number", text)
     elif isinstance(default, float):
         value = _number(float, "a number", text)
@@ -100,7 +114,7 @@ def describe_type(default: Any) -> str:
     """Name a value's type for people."""
     if isinstance(default, tuple):
         return "range of numbers" if default else "list, separated by commas"
-    names = {bool: "yes or no", int: "whole number", float: "number", dict: "JSON object"}
+    names = {Size: "size", bool: "yes or no", int: "whole number", float: "number", dict: "JSON object"}
     return names.get(type(default), "path" if isinstance(default, Path) else "text")
 
 
@@ -112,6 +126,13 @@ def _number(kind: type, expected: str, text: str) -> Any:
     if not math.isfinite(number):
         raise ValueError(f"expected {expected}, found {text!r}")
     return number
+
+
+def _size(text: str) -> Size:
+    match = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"expected a size such as 512M or 8G, found {text!r}")
+    return Size(int(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
 def _json_object(text: str) -> dict[str, Any]:
