@@ -11,7 +11,6 @@ Rules:
 """
 
 import asyncio
-import collections
 import logging
 import os
 import signal
@@ -23,8 +22,8 @@ from typing import ClassVar
 
 from server.core.errors import ModelFailed
 from server.core.protocol import Progress
-from server.models.bell import Bell
 from server.models.catalog import ModelSpec
+from server.models.logbook import LogBook
 from server.models.runners.base import (
     Condition,
     Endpoint,
@@ -36,37 +35,12 @@ from server.models.runners.base import (
 
 logger = logging.getLogger(__name__)
 
-# Enough for a traceback and what led to it; the bound is per model server.
-LOG_LINES = 500
 # What an exited server's observation carries along.
 TAIL_LINES = 20
 MAX_LINE_BYTES = 64 * 1024
 
 CommandFor = Callable[[ModelSpec, int, int], list[str]]
 """Give the command line for a model, a bound socket's and a lifeline's file descriptor."""
-
-
-class _Log:
-    """The last lines of one server, and a bell for those who follow it."""
-
-    def __init__(self) -> None:
-        self.lines: collections.deque[LogLine] = collections.deque(maxlen=LOG_LINES)
-        self.count = 0
-        self.is_closed = False
-        self.bell = Bell()
-
-    def add(self, line: LogLine) -> None:
-        self.lines.append(line)
-        self.count += 1
-        self.bell.ring()
-
-    async def changed_from(self, count: int) -> None:
-        """Return when there is a line after the first `count`, or will be none."""
-        await self.bell.until(lambda: self.is_closed or self.count != count)
-
-    def close(self) -> None:
-        self.is_closed = True
-        self.bell.ring()
 
 
 class _Child:
@@ -76,7 +50,7 @@ class _Child:
         self.process = process
         self.port = port
         self.endpoint = Endpoint(f"http://127.0.0.1:{port}")
-        self.log = _Log()
+        self.log = LogBook()
         self._lifeline = lifeline
         self.ended = asyncio.create_task(self._watch(), name=f"child {process.pid}")
 
@@ -151,7 +125,7 @@ class ProcessRunner:
             return Observation(replica, Condition.MISSING)
         if not child.ended.done():
             return Observation(replica, Condition.RUNNING, child.endpoint)
-        tail = tuple(child.log.lines)[-TAIL_LINES:]
+        tail = tuple(child.log.tail(TAIL_LINES))
         return Observation(replica, Condition.EXITED, exit_code=child.process.returncode, tail=tail)
 
     async def wait(self, replica: Replica) -> Observation:
@@ -170,18 +144,9 @@ class ProcessRunner:
         child = self._children.get(replica)
         if child is None:
             return
-        log = child.log
-        seen = log.count - min(tail, len(log.lines))
-        while True:
-            missed = min(log.count - seen, len(log.lines))
-            seen = log.count
-            for line in list(log.lines)[len(log.lines) - missed :]:
+        async for lines in child.log.read(tail=tail, follow=follow):
+            for line in lines:
                 yield line
-            if log.count != seen:
-                continue
-            if log.is_closed or not follow:
-                return
-            await log.changed_from(seen)
 
     async def close(self) -> None:
         """Kill what still runs."""

@@ -1,0 +1,57 @@
+"""The last lines of a model server's log, for any number of readers.
+
+A reader keeps its own place. One that is slow misses the lines that are gone when it comes
+back; it holds up nobody, and nothing grows.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+from server.models.bell import Bell
+from server.models.runners.base import LogLine
+
+# A start of TGI with its arguments, a traceback and what led to it, twice over.
+MAX_LINES: Final = 2000
+
+
+class LogBook:
+    """Keep lines, oldest forgotten first; tell readers of new ones."""
+
+    def __init__(self, *, max_lines: int = MAX_LINES) -> None:
+        self._lines: deque[LogLine] = deque(maxlen=max_lines)
+        self._count = 0
+        self._is_closed = False
+        self._bell = Bell()
+
+    def add(self, line: LogLine) -> None:
+        """Append a line."""
+        self._lines.append(line)
+        self._count += 1
+        self._bell.ring()
+
+    def close(self) -> None:
+        """Say that no line will follow."""
+        self._is_closed = True
+        self._bell.ring()
+
+    def tail(self, count: int) -> list[LogLine]:
+        """Return the last `count` lines, fewer if there are fewer."""
+        return list(self._lines)[max(len(self._lines) - count, 0) :]
+
+    async def read(self, *, tail: int, follow: bool) -> AsyncIterator[list[LogLine]]:
+        """Give the last `tail` lines, then, if `follow`, what is added until the book closes."""
+        seen = self._count - min(tail, len(self._lines))
+        while True:
+            missed = self._count - seen
+            seen = self._count
+            if missed:
+                yield self.tail(missed)
+            # While the reader had its lines, more may have come.
+            if seen == self._count:
+                if self._is_closed or not follow:
+                    return
+                await self._changed_from(seen)
+
+    async def _changed_from(self, count: int) -> None:
+        await self._bell.until(lambda: self._is_closed or self._count != count)
