@@ -1,0 +1,168 @@
+/**
+ * A client of Sidestream: commands as promises, models and generations as live objects.
+ *
+ * - Every connection begins with `hello`, giving the session and, for every generation known, how
+ *   many deltas are here. The server goes on from there: nothing is lost and nothing is doubled.
+ * - Commands without an answer outlive the connection: they are sent again after the next `hello`.
+ * - When the session could not be resumed, its live generations end as `interrupted`.
+ */
+
+import { randomId } from './commands.js';
+import { Connection, notConnected } from './connection.js';
+import { Emitter } from './emitter.js';
+import { Generation, Generations } from './generation.js';
+
+/** @import { ConnectionState } from './connection.js' */
+/** @import { GenerateOptions, GenerationEvent, HelloResult, Model, ModelEvent, WireError } from './protocol.js' */
+/** @import { SocketOptions } from './socket.js' */
+
+/**
+ * @typedef {object} ClientEvents
+ * @property {ConnectionState} connection
+ * @property {Model[]} models The whole list, after each `hello`.
+ * @property {Model} model
+ * @property {Generation} generation One that is new here.
+ * @property {WireError} fault An error that belongs to no command.
+ */
+
+/** @extends {Emitter<ClientEvents>} */
+export class SidestreamClient extends Emitter {
+  /** @type {Connection} */
+  #connection;
+
+  /** @type {Map<string, Model>} In the server's order. */
+  models = new Map();
+  /** Those of the present session. */
+  generations = new Generations();
+  /** @type {string | null} */
+  session = null;
+  /** @type {{name: string, version: string} | null} */
+  server = null;
+
+  /** @param {SocketOptions & {session?: string | null}} options `session`: one to go on with. */
+  constructor({ session = null, ...options }) {
+    super();
+    this.session = session;
+    this.#connection = new Connection(options, () => this.#greeting());
+    this.#connection.on('welcome', (result) => this.#welcome(result));
+    this.#connection.on('event', (event) => this.#receive(event));
+    this.#connection.on('fault', (error) => this.emit('fault', error));
+    this.#connection.on('state', (state) => this.#follow(state));
+  }
+
+  get connection() {
+    return this.#connection.state;
+  }
+
+  // Actions
+
+  /** Connect and stay connected; without waiting, when it is waiting for its next attempt. */
+  connect() {
+    this.#connection.open();
+  }
+
+  /** Hang up. Unanswered commands reject, live generations end as `interrupted`. */
+  close() {
+    this.#connection.close('closed by this client');
+  }
+
+  /**
+   * Have every target answer; return the generations in the order of `targets`.
+   *
+   * @param {GenerateOptions} options
+   * @returns {Promise<Generation[]>}
+   */
+  async generate(options) {
+    /** @type {Generation[]} */
+    let generations = [];
+    await this.#connection.run('generate', { ...options, request_id: randomId() }, (result) => {
+      generations = result.generations.map((/** @type {string} */ id, /** @type {number} */ index) =>
+        this.#generation(id, options.targets[index]?.model ?? ''));
+    });
+    return generations;
+  }
+
+  /** Cancel these generations; without an argument all live ones. @param {Generation[]} [generations] */
+  async cancel(generations) {
+    // One that has ended here may have left its id to another, of a newer session.
+    const ids = generations?.filter(({ isLive }) => isLive).map(({ id }) => id);
+    if (ids?.length !== 0) await this.#connection.run('cancel', ids && { generations: ids });
+  }
+
+  /** Have a model started; how it goes on follows as `model` events. @param {string} model */
+  async start(model) {
+    await this.#connection.run('start', { model }, (result) => this.#receiveModel(result.model));
+  }
+
+  /** Have a model stopped; how it goes on follows as `model` events. @param {string} model */
+  async stop(model) {
+    await this.#connection.run('stop', { model }, (result) => this.#receiveModel(result.model));
+  }
+
+  /** Return when the server has answered. */
+  async ping() {
+    await this.#connection.run('ping');
+  }
+
+  // Internal
+
+  #greeting() {
+    if (this.session === null) return {};
+    return { session: this.session, cursors: this.generations.cursors };
+  }
+
+  /** @param {HelloResult} result */
+  #welcome({ server, session, resumed, models, generations }) {
+    this.server = server;
+    if (!resumed) this.#leaveSession();
+    this.session = session;
+    this.models = new Map(models.map((model) => [model.id, model]));
+    for (const { id, model } of generations) this.#generation(id, model);
+    this.emit('models', models);
+  }
+
+  #leaveSession() {
+    const message = 'The server no longer knows this session; what had been written is kept here.';
+    this.generations.interruptAll({ code: 'session_lost', message });
+    this.generations.clear(); // the next session may give the same ids again
+  }
+
+  /** @param {ConnectionState} state */
+  #follow(state) {
+    this.emit('connection', state);
+    if (state.name === 'closed') this.generations.interruptAll(notConnected(state.reason));
+  }
+
+  /** @param {GenerationEvent | ModelEvent} event */
+  #receive(event) {
+    switch (event.type) {
+      case 'delta':
+      case 'state':
+      case 'end':
+        this.#generation(event.generation).receive(event);
+        break;
+      case 'model':
+        this.#receiveModel(event.model);
+        break;
+      default: // from a newer server
+    }
+  }
+
+  /** @param {Model} model */
+  #receiveModel(model) {
+    this.models.set(model.id, model);
+    this.emit('model', model);
+  }
+
+  /** The one with this id, made if need be. @param {string} id @param {string} [model] */
+  #generation(id, model = '') {
+    let generation = this.generations.get(id);
+    if (!generation) {
+      generation = new Generation(id, model);
+      this.generations.set(id, generation);
+      this.emit('generation', generation);
+    }
+    generation.model ||= model;
+    return generation;
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * A socket on which `hello` was said: commands go in, events come out, breaks are bridged.
+ *
+ * | state      | commands                           | next                                   |
+ * |------------|------------------------------------|----------------------------------------|
+ * | closed     | reject                             | connecting, by `open`                  |
+ * | connecting | collect                            | connected, waiting, closed             |
+ * | connected  | are sent                           | waiting, closed                        |
+ * | waiting    | collect, with those not answered   | connecting, by itself or by `open`     |
+ *
+ * `connected` begins with the answer to `hello`; `welcome` is told just before it.
+ */
+
+import { Commands } from './commands.js';
+import { Emitter } from './emitter.js';
+import { Heartbeat } from './heartbeat.js';
+import { PROTOCOL_VERSION, SidestreamError } from './protocol.js';
+import { ReconnectingSocket } from './socket.js';
+
+/** @import { ErrorEvent, HelloResult, ResultEvent, ServerEvent, WireError } from './protocol.js' */
+/** @import { SocketOptions, SocketState } from './socket.js' */
+
+/** @typedef {{name: 'connected'} | Exclude<SocketState, {name: 'open'}>} ConnectionState */
+
+/**
+ * @typedef {object} ConnectionEvents
+ * @property {ConnectionState} state
+ * @property {HelloResult} welcome
+ * @property {Exclude<ServerEvent, ResultEvent | ErrorEvent>} event
+ * @property {WireError} fault An error that belongs to no command.
+ */
+
+/** @extends {Emitter<ConnectionEvents>} */
+export class Connection extends Emitter {
+  /** @type {ReconnectingSocket} */
+  #socket;
+  /** @type {() => object} */
+  #greeting;
+  /** @type {ConnectionState} */
+  #state = { name: 'closed', code: null, reason: '' };
+  #helloId = 0;
+  #commands = new Commands((command) => this.#socket.send(command));
+  #heartbeat = new Heartbeat({
+    ask: () => this.#socket.send({ id: this.#commands.nextId(), type: 'ping' }),
+    giveUp: () => this.#socket.drop('no sign of life'),
+  });
+
+  /**
+   * @param {SocketOptions} options
+   * @param {() => object} greeting What to say in `hello`, asked at each connection.
+   */
+  constructor(options, greeting) {
+    super();
+    this.#greeting = greeting;
+    this.#socket = new ReconnectingSocket(options);
+    this.#socket.on('open', () => this.#hello());
+    this.#socket.on('frame', (frame) => this.#receiveFrame(frame));
+    this.#socket.on('state', (state) => this.#follow(state));
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  // Actions
+
+  open() {
+    this.#socket.open();
+  }
+
+  /** @param {string} reason */
+  close(reason) {
+    this.#socket.close(reason);
+  }
+
+  /**
+   * Run a command and return its result.
+   *
+   * @param {string} type
+   * @param {object} [fields]
+   * @param {(result: any) => void} [onResult] Called at once, before the next event is looked at.
+   * @returns {Promise<any>}
+   */
+  async run(type, fields, onResult) {
+    if (this.#state.name === 'closed') throw new SidestreamError(notConnected(this.#state.reason));
+    return this.#commands.run(type, fields, onResult);
+  }
+
+  // Internal
+
+  #hello() {
+    this.#heartbeat.start();
+    this.#helloId = this.#commands.nextId();
+    this.#socket.send({ id: this.#helloId, type: 'hello', ...this.#greeting() });
+  }
+
+  /** @param {HelloResult} result */
+  #welcome(result) {
+    if (result.protocol !== PROTOCOL_VERSION) {
+      this.close(`the server speaks version ${result.protocol} of the protocol; reload the page`);
+      return;
+    }
+    this.#socket.confirm();
+    this.emit('welcome', result);
+    this.#enter({ name: 'connected' });
+    this.#commands.release();
+  }
+
+  /** @param {unknown} frame */
+  #receiveFrame(frame) {
+    this.#heartbeat.heard();
+    if (!Array.isArray(frame)) return;
+    for (const event of frame) this.#receive(event);
+  }
+
+  /** @param {ServerEvent} event */
+  #receive(event) {
+    if (event.type !== 'result' && event.type !== 'error') this.emit('event', event);
+    else if (event.id === undefined) this.emit('fault', /** @type {ErrorEvent} */ (event).error);
+    else if (event.id !== this.#helloId) this.#commands.answer(event);
+    else if (event.type === 'result') this.#welcome(/** @type {HelloResult} */ (event.result));
+    else this.#socket.drop(event.error.message);
+  }
+
+  /** @param {SocketState} state */
+  #follow(state) {
+    if (state.name === 'open') return; // not connected before `hello` is answered
+    this.#heartbeat.stop();
+    this.#commands.hold();
+    this.#enter(state);
+    if (state.name === 'closed') this.#commands.rejectAll(notConnected(state.reason));
+  }
+
+  /** @param {ConnectionState} state */
+  #enter(state) {
+    this.#state = state;
+    this.emit('state', state);
+  }
+}
+
+/** @param {string} reason @returns {WireError} */
+export function notConnected(reason) {
+  return { code: 'connection_closed', message: `Not connected${reason ? `: ${reason}` : ''}.` };
+}

@@ -1,0 +1,159 @@
+/**
+ * One model's answer as it grows.
+ *
+ * - `text` is everything received; `seq` counts the deltas in it and is the cursor for a resume.
+ * - A delta up to a seq that is already here is dropped, so that nothing can be written twice.
+ * - It can be followed by events (`delta` has only the new text) or by `for await`, which begins
+ *   with what is already there, joins what piled up while the reader was busy, and throws when
+ *   the answer failed or was interrupted.
+ * - After the end nothing changes any more.
+ */
+
+import { Emitter } from './emitter.js';
+import { SidestreamError } from './protocol.js';
+
+/** @import { FinishReason, GenerationEvent, GenerationState, Timings, Token, Usage, WireError } from './protocol.js' */
+
+/**
+ * @typedef {object} GenerationEvents
+ * @property {{text: string, tokens?: Token[]}} delta
+ * @property {Generation} state
+ * @property {Generation} end
+ */
+
+/** @extends {Emitter<GenerationEvents>} */
+export class Generation extends Emitter {
+  #text = '';
+  #seq = 0;
+  /** @type {GenerationState} */
+  #state = 'queued';
+  /** @type {number | null} */
+  #position = null;
+  /** @type {FinishReason | null} */
+  #finishReason = null;
+  /** @type {Usage | null} */
+  #usage = null;
+  /** @type {Timings | null} */
+  #timings = null;
+  /** @type {WireError | null} */
+  #error = null;
+  /** @type {Promise<void> | null} */
+  #change = null;
+  /** @type {() => void} */
+  #signalChange = () => {};
+
+  /** @param {string} id @param {string} [model] Empty until it is known. */
+  constructor(id, model = '') {
+    super();
+    this.id = id;
+    this.model = model;
+    /** Resolves with the generation when it has ended, however it ended. @type {Promise<this>} */
+    this.ended = new Promise((resolve) => this.on('end', () => resolve(this)));
+  }
+
+  get text() { return this.#text; }
+  get seq() { return this.#seq; }
+  get state() { return this.#state; }
+  /** The place in the model's queue, from 1; null when not queued. */
+  get position() { return this.#position; }
+  get finishReason() { return this.#finishReason; }
+  get usage() { return this.#usage; }
+  get timings() { return this.#timings; }
+  get error() { return this.#error; }
+  get isLive() { return this.#finishReason === null; }
+
+  /** Take an event of this generation from the server. @param {GenerationEvent} event */
+  receive(event) {
+    if (!this.isLive) return;
+    if (event.type === 'state') {
+      this.#enter(event.state, event.position ?? null);
+    } else if (event.type === 'delta') {
+      this.#append(event.seq, event.text, event.tokens);
+    } else {
+      this.#usage = event.usage ?? null;
+      this.#timings = event.timings ?? null;
+      this.#finish(event.finish_reason, event.error ?? null);
+    }
+  }
+
+  /** End it from this side, keeping what was received. @param {WireError} error */
+  interrupt(error) {
+    if (this.isLive) this.#finish('interrupted', error);
+  }
+
+  /** @returns {AsyncGenerator<string, void, void>} */
+  async *[Symbol.asyncIterator]() {
+    let given = 0;
+    for (;;) {
+      const text = this.#text;
+      if (text.length > given) {
+        yield text.slice(given);
+        given = text.length;
+      } else if (this.isLive) {
+        await this.#nextChange();
+      } else if (this.#error) {
+        throw new SidestreamError(this.#error);
+      } else {
+        return;
+      }
+    }
+  }
+
+  // Internal
+
+  /** @param {GenerationState} state @param {number | null} position */
+  #enter(state, position) {
+    if (state === this.#state && position === this.#position) return;
+    this.#state = state;
+    this.#position = position;
+    this.emit('state', this);
+  }
+
+  /** @param {number} seq @param {string} text @param {Token[]} [tokens] */
+  #append(seq, text, tokens) {
+    if (seq <= this.#seq) return;
+    this.#enter('running', null);
+    this.#seq = seq;
+    this.#text += text;
+    this.emit('delta', { text, tokens });
+    this.#wake();
+  }
+
+  /** @param {FinishReason} reason @param {WireError | null} error */
+  #finish(reason, error) {
+    this.#finishReason = reason;
+    this.#position = null;
+    this.#error = error;
+    this.emit('end', this);
+    this.#wake();
+  }
+
+  #nextChange() {
+    this.#change ??= new Promise((resolve) => {
+      this.#signalChange = resolve;
+    });
+    return this.#change;
+  }
+
+  #wake() {
+    this.#change = null;
+    this.#signalChange();
+  }
+}
+
+/**
+ * The generations of one session by their ids.
+ *
+ * @extends {Map<string, Generation>}
+ */
+export class Generations extends Map {
+  /** What `hello` says of them: how many deltas of each are here. */
+  get cursors() {
+    return Object.fromEntries([...this].map(([id, { seq }]) => [id, seq]));
+  }
+
+  /** End all live ones from this side. @param {WireError} error */
+  interruptAll(error) {
+    for (const generation of this.values()) generation.interrupt(error);
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * The words of the wire protocol, version 1, as types; the text that binds is docs/PROTOCOL.md.
+ *
+ * Fields, events and codes that are not named here may arrive: readers ignore what they don't know.
+ */
+
+export const PROTOCOL_VERSION = 1;
+
+/** Close codes after which connecting again cannot help (4401: the key was revoked). */
+export const FINAL_CLOSE_CODES = Object.freeze([4401]);
+
+/**
+ * What a client finds out by itself, beside the codes that the server sends:
+ * `connection_closed`: this client was closed, or stopped trying to connect;
+ * `session_lost`: the server no longer knows the session that the answer belonged to;
+ * `protocol_mismatch`: the server speaks another version of the protocol.
+ *
+ * @typedef {'connection_closed' | 'session_lost' | 'protocol_mismatch'} ClientErrorCode
+ */
+
+/**
+ * @typedef {'invalid_command' | 'unknown_type' | 'unknown_model' | 'unknown_generation'
+ *   | 'invalid_parameters' | 'prompt_too_long' | 'model_failed' | 'engine_overloaded'
+ *   | 'engine_error' | 'engine_timeout' | 'queue_full' | 'rate_limited' | 'forbidden'
+ *   | 'session_limit' | 'shutting_down' | 'internal'} ServerErrorCode
+ */
+
+/** @typedef {{code: string, message: string, details?: unknown}} WireError */
+
+/**
+ * @typedef {'stopped' | 'pulling' | 'starting' | 'loading' | 'ready' | 'stopping' | 'failed'
+ *   } ModelState
+ */
+
+/**
+ * @typedef {object} Progress
+ * @property {string} phase
+ * @property {number | null} fraction From 0 to 1; null while it cannot be known.
+ * @property {string} text
+ * @property {number | null} eta_seconds
+ */
+
+/** @typedef {{code: string, message: string, hint?: string | null}} ModelError */
+
+/**
+ * @typedef {object} Model
+ * @property {string} id
+ * @property {string} name
+ * @property {string} description
+ * @property {string} runner
+ * @property {string} engine
+ * @property {ModelState} state
+ * @property {Progress | null} progress
+ * @property {ModelError | null} error
+ * @property {number} running
+ * @property {number} waiting
+ * @property {Record<string, unknown>} limits
+ * @property {{chat: boolean, cancel: boolean, logprobs: boolean}} capabilities
+ * @property {Parameters} parameters
+ */
+
+/** @typedef {Record<string, unknown>} Parameters The generation parameters of TGI. */
+/** @typedef {{role: 'system' | 'user' | 'assistant', content: string}} Message */
+/** @typedef {{model: string, parameters?: Parameters, system?: string}} Target */
+/** @typedef {'queued' | 'starting' | 'running'} GenerationState */
+/** @typedef {'stop' | 'length' | 'cancelled' | 'failed' | 'interrupted'} FinishReason */
+/** @typedef {{prompt_tokens: number, completion_tokens: number}} Usage */
+
+/**
+ * Milliseconds from the command's arrival, on the server's clock; the rate is over the decode phase.
+ *
+ * @typedef {object} Timings
+ * @property {number | null} queued_ms
+ * @property {number | null} ttft_ms
+ * @property {number | null} total_ms
+ * @property {number | null} tokens_per_second
+ */
+
+/** @typedef {{id: number, text: string, logprob: number, special: boolean, top?: unknown}} Token */
+
+/**
+ * @typedef {object} GenerationInfo
+ * @property {string} id
+ * @property {string} model
+ * @property {string} state
+ * @property {number} seq
+ * @property {FinishReason | null} finish_reason
+ */
+
+/**
+ * @typedef {object} HelloResult
+ * @property {number} protocol
+ * @property {{name: string, version: string}} server
+ * @property {string} session
+ * @property {boolean} resumed
+ * @property {Model[]} models
+ * @property {GenerationInfo[]} generations
+ */
+
+/**
+ * @typedef {object} GenerateOptions
+ * @property {Target[]} targets
+ * @property {Message[]} [messages]
+ * @property {string} [prompt]
+ * @property {Parameters} [parameters]
+ * @property {boolean} [details]
+ */
+
+/** @typedef {{type: 'result', id: number, result: unknown}} ResultEvent */
+/** @typedef {{type: 'error', id?: number, error: WireError}} ErrorEvent */
+/**
+ * @typedef {{type: 'state', generation: string, state: GenerationState, position?: number | null}
+ *   } StateEvent
+ */
+/**
+ * @typedef {{type: 'delta', generation: string, seq: number, text: string, tokens?: Token[]}
+ *   } DeltaEvent
+ */
+/**
+ * @typedef {{type: 'end', generation: string, seq: number, finish_reason: FinishReason,
+ *   usage?: Usage | null, timings?: Timings | null, error?: WireError | null}} EndEvent
+ */
+/** @typedef {{type: 'model', model: Model}} ModelEvent */
+/** @typedef {StateEvent | DeltaEvent | EndEvent} GenerationEvent */
+/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent} ServerEvent */
+
+/** An error with the code that the server, or this client, gave it. */
+export class SidestreamError extends Error {
+  /** @param {WireError} error */
+  constructor({ code, message, details }) {
+    super(message);
+    this.name = 'SidestreamError';
+    this.code = code;
+    this.details = details;
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * `<chat-welcome>`: what to do on an empty page, with three prompts to begin with.
+ *
+ * Events: `prompt-send` with `{text}` when one of them is chosen.
+ */
+
+import { PageElement, h } from './element.js';
+
+/** @import { Model } from '../client/protocol.js' */
+
+const EXAMPLES = [
+  'Explain in two sentences why the sky is blue.',
+  'Write four lines about the sea in winter.',
+  'Give me three ideas for a rainy afternoon.',
+];
+
+export class ChatWelcome extends PageElement {
+  #models = h('p', { class: 'welcome-models' });
+  #examples = EXAMPLES.map((text) => h('button', { type: 'button', class: 'example' }, text));
+
+  /** @param {Model[]} models Those selected. */
+  set models(models) {
+    this.#models.replaceChildren(...(models.length === 0
+      ? ['Pick one or more models to begin.']
+      : models.map(({ name }) => h('span', { class: 'chip' }, name))));
+    for (const example of this.#examples) example.disabled = models.length === 0;
+  }
+
+  // Lifecycle
+
+  /** @override */
+  build() {
+    this.append(
+      h('h2', {}, 'Ask once, compare the answers'),
+      h('p', {}, 'Every model you pick answers in a column of its own, at the same time.'),
+      this.#models,
+      h('ul', { class: 'examples' }, ...this.#examples.map((example) => h('li', {}, example))),
+    );
+  }
+
+  /** @override @param {AbortSignal} signal */
+  connected(signal) {
+    for (const example of this.#examples) {
+      const text = example.textContent;
+      example.addEventListener('click', () => this.announce('prompt-send', { text }), { signal });
+    }
+  }
+}
+
+customElements.define('chat-welcome', ChatWelcome);

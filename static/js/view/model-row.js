@@ -1,0 +1,115 @@
+/**
+ * `<model-row>`: one model in the picker, with what it is doing and what went wrong.
+ *
+ * Events: `row-toggle`, `model-start` and `model-stop`, each with `{id}`.
+ */
+
+import { PageElement, h, setText } from './element.js';
+import { icon } from './icons.js';
+import { notice } from './notice.js';
+import { modelState, progressLine, runsOn } from './words.js';
+
+/** @import { Model, ModelError } from '../client/protocol.js' */
+
+const IDLE_STATES = ['stopped', 'failed'];
+
+export class ModelRow extends PageElement {
+  /** @type {Model} */
+  #model;
+  #box = h('input', { type: 'checkbox' });
+  #name = h('span', { class: 'model-name' });
+  #state = h('span', { class: 'model-state' });
+  #about = h('span', { class: 'model-about' });
+  #runsOn = h('span', { class: 'model-runs-on' });
+  #progress = h('progress', { max: 1 });
+  #progressText = h('p', { class: 'model-progress' });
+  #problem = h('div', { class: 'model-problem' });
+  #start = h('button', { type: 'button', class: 'model-action' }, icon('start'), 'Start');
+  #stop = h('button', { type: 'button', class: 'model-action' }, icon('stop'), 'Stop');
+
+  /** @param {Model} model */
+  constructor(model) {
+    super();
+    this.#model = model;
+  }
+
+  get model() {
+    return this.#model;
+  }
+
+  set model(model) {
+    const isSameError = JSON.stringify(model.error) === JSON.stringify(this.#model.error);
+    this.#model = model;
+    this.#render();
+    if (!isSameError) this.showProblem(model.error);
+  }
+
+  get isSelected() {
+    return this.#box.checked;
+  }
+
+  set isSelected(isSelected) {
+    this.#box.checked = isSelected;
+  }
+
+  // Lifecycle
+
+  /** @override */
+  build() {
+    this.setAttribute('role', 'listitem');
+    this.append(
+      h('label', {},
+        this.#box,
+        this.#name,
+        this.#about,
+        this.#runsOn),
+      h('div', { class: 'model-foot' }, this.#state, this.#start, this.#stop),
+      this.#progress,
+      this.#progressText,
+      this.#problem,
+    );
+    this.showProblem(this.#model.error);
+    this.#render();
+  }
+
+  /** @override @param {AbortSignal} signal */
+  connected(signal) {
+    this.#box.addEventListener('change', () => this.#tell('row-toggle'), { signal });
+    this.#start.addEventListener('click', () => this.#tell('model-start'), { signal });
+    this.#stop.addEventListener('click', () => this.#tell('model-stop'), { signal });
+  }
+
+  // Actions
+
+  /** Show an error, or none. @param {ModelError | null} error */
+  showProblem(error) {
+    this.#problem.replaceChildren(...(error ? [notice(error)] : []));
+  }
+
+  // Internal
+
+  /** @param {string} type */
+  #tell(type) {
+    this.announce(type, { id: this.#model.id });
+  }
+
+  #render() {
+    const { name, description, progress, state } = this.#model;
+    this.dataset.state = state;
+    setText(this.#name, name);
+    setText(this.#state, modelState(this.#model));
+    setText(this.#about, description);
+    setText(this.#runsOn, runsOn(this.#model));
+    this.#progress.hidden = progress === null;
+    this.#progress.setAttribute('aria-label', `${name}: ${modelState(this.#model)}`);
+    if (progress?.fraction == null) this.#progress.removeAttribute('value');
+    else this.#progress.value = progress.fraction;
+    setText(this.#progressText, progress ? progressLine(progress) : '');
+    this.#start.hidden = !IDLE_STATES.includes(state);
+    this.#start.setAttribute('aria-label', `Start ${name}`);
+    this.#stop.hidden = IDLE_STATES.includes(state) || state === 'stopping';
+    this.#stop.setAttribute('aria-label', `Stop running ${name}`);
+  }
+}
+
+customElements.define('model-row', ModelRow);

@@ -1,0 +1,75 @@
+/**
+ * `<side-panel>`: the models beside the columns, or over them where there is no room for both.
+ *
+ * Over them it takes the focus and gives it back, everything behind it is inert, and Esc or a
+ * click beside it closes it. Until somebody toggles it, the style sheet decides: open if there is
+ * room for it.
+ */
+
+import { PageElement } from './element.js';
+
+export const NARROW = '(width < 52rem)'; // the same as in css/layout.css
+
+export class SidePanel extends PageElement {
+  #narrow = matchMedia(NARROW);
+
+  get isOpen() {
+    return this.dataset.open ? this.dataset.open === 'true' : !this.#narrow.matches;
+  }
+
+  get isOver() {
+    return this.#narrow.matches && this.isOpen;
+  }
+
+  // Lifecycle
+
+  /** @override @param {AbortSignal} signal */
+  connected(signal) {
+    this.#toggle.addEventListener('click', () => this.#set(!this.isOpen), { signal });
+    document.addEventListener('click', (event) => this.#clicked(event), { signal });
+    this.#narrow.addEventListener('change', () => this.#roomChanged(), { signal });
+    this.#render();
+  }
+
+  // Actions
+
+  close() {
+    this.#set(false);
+    this.#toggle.focus();
+  }
+
+  // Internal
+
+  get #toggle() {
+    return /** @type {HTMLButtonElement} */ (document.querySelector(`[aria-controls="${this.id}"]`));
+  }
+
+  get #behind() {
+    return /** @type {HTMLElement} */ (document.querySelector('main'));
+  }
+
+  /** @param {boolean} isOpen */
+  #set(isOpen) {
+    this.dataset.open = String(isOpen);
+    this.#render();
+    if (this.isOver) this.querySelector('input')?.focus();
+  }
+
+  #roomChanged() {
+    delete this.dataset.open;
+    this.#render();
+  }
+
+  /** @param {MouseEvent} event */
+  #clicked({ target }) {
+    if (!this.isOver || !(target instanceof Node)) return;
+    if (!this.contains(target) && !this.#toggle.contains(target)) this.close();
+  }
+
+  #render() {
+    this.#toggle.setAttribute('aria-expanded', String(this.isOpen));
+    this.#behind.inert = this.isOver;
+  }
+}
+
+customElements.define('side-panel', SidePanel);

@@ -1,0 +1,105 @@
+/** What states, ends and errors are called on the page. No DOM. */
+
+import { duration, percent, rate, timeLeft, tokens } from './figures.js';
+
+/** @import { Generation } from '../client/generation.js' */
+/** @import { FinishReason, Model, ModelState, Progress } from '../client/protocol.js' */
+/** @import { Figures } from './figures.js' */
+
+/** @type {Record<ModelState, string>} */
+const MODEL_STATES = {
+  stopped: 'Not running',
+  pulling: 'Downloading',
+  starting: 'Starting',
+  loading: 'Loading',
+  ready: 'Ready',
+  stopping: 'Stopping',
+  failed: 'Failed',
+};
+
+/** @type {Record<FinishReason, string>} */
+const ENDS = {
+  stop: 'Complete',
+  length: 'Length limit reached',
+  cancelled: 'Stopped',
+  failed: 'Failed',
+  interrupted: 'Interrupted',
+};
+
+/** @type {Record<string, string>} */
+const PLACES = { process: 'on this machine', docker: 'in a container', remote: 'on another server' };
+
+/** @param {Model} model */
+export function modelState({ state }) {
+  return MODEL_STATES[state] ?? state;
+}
+
+/** Say what a model runs on: "llama.cpp on this machine". @param {Model} model */
+export function runsOn({ engine, runner }) {
+  return [engine, PLACES[runner] ?? runner].filter(Boolean).join(' ');
+}
+
+/** @param {Progress} progress */
+export function progressLine({ phase, fraction, text, eta_seconds: etaSeconds }) {
+  const parts = [text || phase];
+  if (fraction !== null) parts.push(percent(fraction));
+  if (etaSeconds !== null) parts.push(timeLeft(etaSeconds));
+  return parts.join(' · ');
+}
+
+/** Say what an answer that has no text yet is waiting for. @param {Generation | null} generation @param {Model} model */
+export function waitingFor(generation, model) {
+  if (!generation) return 'Sending';
+  if (generation.state === 'queued') {
+    return generation.position === null ? 'Queued' : `Queued, number ${generation.position} in line`;
+  }
+  if (generation.state === 'running') return 'Reading the prompt';
+  return model.progress ? progressLine(model.progress) : `${modelState(model)}`;
+}
+
+/** Say in a word or two what an answer is doing. @param {Generation | null} generation */
+export function activity(generation) {
+  if (!generation) return 'Sending';
+  if (generation.finishReason) return ENDS[generation.finishReason] ?? generation.finishReason;
+  if (generation.state === 'queued') return 'Queued';
+  if (generation.state === 'starting') return 'Starting';
+  return generation.seq > 0 ? 'Writing' : 'Reading';
+}
+
+/** Say how an answer ended and after how long. @param {Generation} generation */
+export function ending({ finishReason, timings }) {
+  if (!finishReason) return '';
+  const end = ENDS[finishReason] ?? finishReason;
+  return timings?.total_ms == null ? end : `${end} after ${duration(timings.total_ms)}`;
+}
+
+/** @param {Figures} figures */
+export function figuresLine({ tokens: count, tokensPerSecond }) {
+  const parts = [];
+  if (count !== null) parts.push(tokens(count));
+  if (tokensPerSecond !== null) parts.push(rate(tokensPerSecond));
+  return parts.join(' · ');
+}
+
+/** @type {Record<string, string>} */
+const ERRORS = {
+  connection_closed: 'Not connected',
+  engine_error: 'The model server reported an error',
+  engine_overloaded: 'The model server is overloaded',
+  engine_timeout: 'The model server did not answer in time',
+  internal: 'Something went wrong on the server',
+  invalid_parameters: 'A parameter is not valid',
+  model_failed: 'The model could not run',
+  prompt_too_long: 'The prompt is too long',
+  queue_full: 'The queue is full',
+  rate_limited: 'Too many requests',
+  session_limit: 'Too many sessions',
+  session_lost: 'The session was lost',
+  shutting_down: 'The server is shutting down',
+  unknown_model: 'No such model',
+};
+
+/** A title for an error's code. @param {string} code */
+export function errorTitle(code) {
+  return ERRORS[code] ?? 'This did not work';
+}
