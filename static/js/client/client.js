@@ -12,9 +12,8 @@ import { Connection, notConnected } from './connection.js';
 import { Emitter } from './emitter.js';
 import { Generation, Generations } from './generation.js';
 
-/** @import { ConnectionState } from './connection.js' */
+/** @import { ConnectionOptions, ConnectionState } from './connection.js' */
 /** @import { GenerateOptions, GenerationEvent, HelloResult, Model, ModelEvent, WireError } from './protocol.js' */
-/** @import { SocketOptions } from './socket.js' */
 
 /**
  * @typedef {object} ClientEvents
@@ -39,7 +38,7 @@ export class SidestreamClient extends Emitter {
   /** @type {{name: string, version: string} | null} */
   server = null;
 
-  /** @param {SocketOptions & {session?: string | null}} options `session`: one to go on with. */
+  /** @param {ConnectionOptions & {session?: string | null}} options `session`: one to go on with. */
   constructor({ session = null, ...options }) {
     super();
     this.session = session;

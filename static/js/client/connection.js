@@ -18,7 +18,10 @@ import { PROTOCOL_VERSION, SidestreamError } from './protocol.js';
 import { ReconnectingSocket } from './socket.js';
 
 /** @import { ErrorEvent, HelloResult, ResultEvent, ServerEvent, WireError } from './protocol.js' */
+/** @import { Rhythm } from './heartbeat.js' */
 /** @import { SocketOptions, SocketState } from './socket.js' */
+
+/** @typedef {SocketOptions & {rhythm?: Rhythm}} ConnectionOptions */
 
 /** @typedef {{name: 'connected'} | Exclude<SocketState, {name: 'open'}>} ConnectionState */
 
@@ -40,18 +43,21 @@ export class Connection extends Emitter {
   #state = { name: 'closed', code: null, reason: '' };
   #helloId = 0;
   #commands = new Commands((command) => this.#socket.send(command));
-  #heartbeat = new Heartbeat({
-    ask: () => this.#socket.send({ id: this.#commands.nextId(), type: 'ping' }),
-    giveUp: () => this.#socket.drop('no sign of life'),
-  });
+  /** @type {Heartbeat} */
+  #heartbeat;
 
   /**
-   * @param {SocketOptions} options
+   * @param {ConnectionOptions} options
    * @param {() => object} greeting What to say in `hello`, asked at each connection.
    */
-  constructor(options, greeting) {
+  constructor({ rhythm, ...options }, greeting) {
     super();
     this.#greeting = greeting;
+    this.#heartbeat = new Heartbeat({
+      ask: () => this.#socket.send({ id: this.#commands.nextId(), type: 'ping' }),
+      giveUp: () => this.#socket.drop('no sign of life'),
+      rhythm,
+    });
     this.#socket = new ReconnectingSocket(options);
     this.#socket.on('open', () => this.#hello());
     this.#socket.on('frame', (frame) => this.#receiveFrame(frame));

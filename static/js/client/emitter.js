@@ -1,8 +1,8 @@
 /**
  * Typed events without a DOM.
  *
- * A listener that throws does not keep the others, or the caller, from going on: its error is
- * thrown again by itself, where the page's or the process's own handler of uncaught errors sees it.
+ * A listener that throws does not keep the others, or the caller, from going on: its error goes
+ * where the page's or the process's uncaught errors go.
  */
 
 /** @template {object} Events A map from the event's name to what its listeners are given. */
@@ -49,10 +49,14 @@ export class Emitter {
       try {
         listener(detail);
       } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
+        report(error);
       }
     }
   }
+}
+
+/** @param {unknown} error */
+function report(error) {
+  if (typeof reportError === 'function') reportError(error);
+  else queueMicrotask(() => { throw error; }); // Node has no reportError
 }

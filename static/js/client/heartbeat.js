@@ -5,23 +5,27 @@
  * protocol's is sent, and anything that then arrives counts as a sign of life.
  */
 
-const CHECK_EVERY_MS = 5_000;
-const SILENT_AFTER_MS = 30_000;
-const ANSWER_WITHIN_MS = 10_000;
+/** @typedef {{checkEveryMs: number, silentAfterMs: number, answerWithinMs: number}} Rhythm */
+
+/** @type {Rhythm} */
+const RHYTHM = { checkEveryMs: 5_000, silentAfterMs: 30_000, answerWithinMs: 10_000 };
 
 export class Heartbeat {
   /** @type {() => void} */
   #ask;
   /** @type {() => void} */
   #giveUp;
+  /** @type {Rhythm} */
+  #rhythm;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
   #heardAtMs = 0;
   /** @type {number | null} */
   #askedAtMs = null;
 
-  /** @param {{ask: () => void, giveUp: () => void}} does */
-  constructor({ ask, giveUp }) {
+  /** @param {{ask: () => void, giveUp: () => void, rhythm?: Rhythm}} options */
+  constructor({ ask, giveUp, rhythm = RHYTHM }) {
+    this.#rhythm = rhythm;
     this.#ask = ask;
     this.#giveUp = giveUp;
   }
@@ -29,7 +33,7 @@ export class Heartbeat {
   start() {
     this.stop();
     this.heard();
-    this.#timer = setInterval(() => this.#check(), CHECK_EVERY_MS);
+    this.#timer = setInterval(() => this.#check(), this.#rhythm.checkEveryMs);
   }
 
   stop() {
@@ -47,8 +51,8 @@ export class Heartbeat {
   #check() {
     const nowMs = Date.now();
     if (this.#askedAtMs !== null) {
-      if (nowMs - this.#askedAtMs >= ANSWER_WITHIN_MS) this.#giveUp();
-    } else if (nowMs - this.#heardAtMs >= SILENT_AFTER_MS) {
+      if (nowMs - this.#askedAtMs >= this.#rhythm.answerWithinMs) this.#giveUp();
+    } else if (nowMs - this.#heardAtMs >= this.#rhythm.silentAfterMs) {
       this.#askedAtMs = nowMs;
       this.#ask();
     }

@@ -25,7 +25,7 @@ const OPEN = 1;
 
 /**
  * @typedef {{name: 'connecting'} | {name: 'open'} |
- *   {name: 'waiting', retryAtMs: number, attempt: number, reason: string} |
+ *   {name: 'waiting', delayMs: number, retryAtMs: number, attempt: number, reason: string} |
  *   {name: 'closed', code: number | null, reason: string}} SocketState
  */
 
@@ -150,7 +150,8 @@ export class ReconnectingSocket extends Emitter {
     const ceiling = Math.min(maxDelayMs, minDelayMs * 2 ** (this.#failures - 1));
     const delayMs = ceiling * (0.5 + random() / 2);
     this.#timer = setTimeout(() => this.#connect(), delayMs);
-    this.#enter({ name: 'waiting', retryAtMs: Date.now() + delayMs, attempt: this.#failures, reason });
+    const retryAtMs = Date.now() + delayMs;
+    this.#enter({ name: 'waiting', delayMs, retryAtMs, attempt: this.#failures, reason });
   }
 
   /** @param {number | null} code @param {string} reason */

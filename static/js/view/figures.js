@@ -34,7 +34,7 @@ export class Meter {
   figures(generation) {
     if (generation?.timings) {
       const { ttft_ms, tokens_per_second } = generation.timings;
-      const tokens = generation.usage?.completion_tokens ?? generation.seq;
+      const tokens = (generation.usage?.completion_tokens ?? generation.seq) || null;
       return { ttftMs: ttft_ms, tokensPerSecond: tokens_per_second, tokens };
     }
     if (!this.#first) return { ttftMs: null, tokensPerSecond: null, tokens: null };

@@ -1,7 +1,7 @@
 /** An error as the page shows it: what happened, the cause, what to do. */
 
 import { h } from './element.js';
-import { errorTitle } from './words.js';
+import { errorTitle, sentence } from './words.js';
 
 /**
  * @param {{code: string, message: string, hint?: string | null}} error
@@ -10,6 +10,6 @@ import { errorTitle } from './words.js';
 export function notice({ code, message, hint }, { isAlert = false } = {}) {
   return h('div', { class: 'notice', role: isAlert ? 'alert' : null },
     h('p', { class: 'notice-title' }, errorTitle(code), ' ', h('code', {}, code)),
-    h('p', { class: 'notice-message' }, message),
-    ...(hint ? [h('p', { class: 'notice-hint' }, hint)] : []));
+    h('p', { class: 'notice-message' }, sentence(message)),
+    ...(hint ? [h('p', { class: 'notice-hint' }, sentence(hint))] : []));
 }

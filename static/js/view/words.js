@@ -103,3 +103,11 @@ const ERRORS = {
 export function errorTitle(code) {
   return ERRORS[code] ?? 'This did not work';
 }
+
+/** Begin with a capital and end with a full stop; servers often do neither. @param {string} text */
+export function sentence(text) {
+  const trimmed = text.trim();
+  if (!trimmed) return '';
+  const begun = trimmed[0].toUpperCase() + trimmed.slice(1);
+  return /[.!?…:)]$/.test(begun) ? begun : `${begun}.`;
+}
