@@ -15,8 +15,9 @@ import aiohttp
 from aiohttp import web
 
 from server.chat.session import SessionStore
+from server.core.placement import Capacity
+from server.models.attempt import Limits
 from server.models.catalog import ModelSpec, build_catalog
-from server.models.deployment import Limits
 from server.models.fleet import Fleet
 from server.models.runners.base import Endpoint
 from server.models.runners.process import CommandFor, ProcessRunner
@@ -55,8 +56,11 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
         async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
             fleet = _build_fleet(settings, http, engine)
             app[FLEET] = fleet
+            adoption = asyncio.create_task(fleet.adopt(), name="adoption")
             yield
-            await fleet.close()
+            adoption.cancel()
+            await asyncio.wait([adoption])
+            await fleet.close(keeps_servers=settings.engines.on_exit == "keep")
 
     async def sessions(app: web.Application) -> AsyncIterator[None]:
         app[SESSIONS] = SessionStore(
@@ -90,8 +94,10 @@ def _build_fleet(settings: Settings, http: aiohttp.ClientSession, command_for: C
         return Limits(
             download=engines.download_timeout,
             start=start_seconds,
+            drain=engines.drain_timeout,
             stop_grace=engines.stop_grace,
             health_interval=engines.health_interval,
+            restarts=engines.restart_limit,
         )
 
     return Fleet(
@@ -104,6 +110,7 @@ def _build_fleet(settings: Settings, http: aiohttp.ClientSession, command_for: C
             "remote": limits(engines.connect_timeout),
         },
         instance=settings.server.instance,
+        capacity=Capacity(engines.max_running, engines.memory_budget),
     )
 
 

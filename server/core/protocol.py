@@ -79,6 +79,7 @@ class Model(msgspec.Struct, frozen=True):
     limits: dict[str, int | None]
     capabilities: dict[str, bool]
     parameters: dict[str, Any]
+    outdated: bool = False
 
 
 class GenerationInfo(msgspec.Struct, frozen=True):

@@ -19,9 +19,13 @@ class Bell:
     async def until(self, is_true: Callable[[], bool]) -> None:
         """Return as soon as `is_true()` at a ring, at once if it is true already."""
         while not is_true():
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiters.discard(waiter)
+            await self.next()
+
+    async def next(self) -> None:
+        """Return at the next ring."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)

@@ -11,50 +11,39 @@ Rules:
    came of it; nobody reads the state in order to decide.
 2. A bring-up is an attempt with a number. Concurrent starts wait for the same attempt; a
    stop during one cancels it; its end, whichever it is, releases everybody who waits.
-3. Each phase of a start has its own deadline: a long download is not a server that hangs.
-4. A server of ours that failed is started again by the next request. A server that
-   somebody else runs is watched for ever, and comes back by itself.
+3. A stop lets answers under way end first, for a while. Whoever asks meanwhile gets the
+   next attempt.
+4. A server that crashed after it was ready is started again, at once and then ever later,
+   until it is given up. One that did not come up waits for the next request. One that
+   somebody else runs is watched for ever.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from server.core.errors import EngineError, ModelFailed, SidestreamError
+from server.core.errors import ModelFailed, SidestreamError
+from server.core.placement import pause_before_restart
 from server.core.protocol import ModelError, ModelState, Progress
-from server.models.bell import Bell
+from server.models.attempt import Attempt, Connect, Limits, Ready
 from server.models.catalog import ModelSpec
-from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit
-from server.models.runners.base import Endpoint, Replica, Runner
+from server.models.demand import Demand
+from server.models.logbook import LogBook
+from server.models.runners.base import LogLine, Replica, Report, Runner
 from server.models.upstreams.base import EngineInfo, Upstream
 
 logger = logging.getLogger(__name__)
 
-Connect = Callable[[Endpoint], Upstream]
-
-# The first look comes early, since a small model is ready in a second; a large one takes
-# minutes and is not to be asked ten times a second.
-_FIRST_PROBE_SECONDS: Final = 0.1
-_LAST_PROBE_SECONDS: Final = 1.0
-_PROBE_TIMEOUT_SECONDS: Final = 5.0
-# One missed look may be a busy machine; three in a row are not.
-_MISSES_UNTIL_FAILED: Final = 3
 # A broken connection and the exit behind it are seen by two tasks; so long does the one
 # wait for the other.
 _CAUSE_SECONDS: Final = 2.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Deadlines and intervals, in seconds."""
-
-    download: float
-    start: float
-    stop_grace: float
-    health_interval: float
+# A server that was up for this long has not crashed because it was started.
+_STABLE_SECONDS: Final = 60.0
+# An engine that cannot stop a server just now may be able to a little later.
+_STOP_RETRY_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +54,23 @@ class Status:
     progress: Progress | None = None
     error: ModelError | None = None
     info: EngineInfo | None = None
+    is_outdated: bool = False
+
+
+class Surroundings(Protocol):
+    """What a deployment needs of the others: room to start in, and word of its use."""
+
+    async def enter(self, spec: ModelSpec, report: Report) -> None:
+        """Return when the server may be started."""
+
+    def leave(self, spec: ModelSpec) -> None:
+        """Take note that the server is gone."""
+
+    def is_answering(self, spec: ModelSpec) -> bool:
+        """Tell whether the server is writing an answer."""
+
+    def changed(self, spec: ModelSpec) -> None:
+        """Take note of a new status."""
 
 
 class Deployment:
@@ -77,26 +83,21 @@ class Deployment:
         runner: Runner,
         connect: Connect,
         limits: Limits,
-        on_change: Callable[[], None],
+        surroundings: Surroundings,
     ) -> None:
         self.spec = spec
         self.status = Status()
+        self.log = LogBook()
         self._replica = replica
         self._runner = runner
         self._connect = connect
         self._limits = limits
-        self._on_change = on_change
-        self._bell = Bell()
-        self._is_wanted = not runner.is_managed
-        self._stops_asked = 0
-        self._attempt = 0
-        self._spent_attempt = 0
-        self._settled_attempt = 0
-        self._is_active = False
-        self._upstream: Upstream | None = None
+        self._surroundings = surroundings
+        self._demand = Demand(is_wanted=not runner.is_managed)
+        self._is_automatic = False
+        self._crashes = 0
+        self._ready: Ready | None = None
         self._failure: SidestreamError | None = None
-        self._progress = StartProgress()
-        self._deadline: asyncio.Timeout | None = None
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")
 
     # --- for everybody ----------------------------------------------------------------------
@@ -106,188 +107,171 @@ class Deployment:
         """Tell whether we start and stop this server."""
         return self._runner.is_managed
 
-    def want(self) -> int:
-        """Ask for the server to be up; return the number of the attempt that will answer."""
-        self._is_wanted = True
-        self._bell.ring()
-        # An attempt that has failed or is being stopped answers nobody who asks now.
-        return self._attempt if self._attempt > self._spent_attempt else self._attempt + 1
+    def want(self) -> None:
+        """Ask for the server to be up, without waiting."""
+        self._demand.want()
 
-    async def ensure_ready(self) -> Upstream:
+    async def ensure_ready(self) -> Ready:
         """Start the server if need be, and return how to speak to it.
 
         Raises `ModelFailed` when it cannot be started, or is stopped meanwhile. Cancelling
         one waiter leaves the start to the others.
         """
-        attempt = self.want()
-        await self._bell.until(lambda: self._settled_attempt >= attempt)
-        if self._upstream is None:
+        await self._demand.until_settled(self._demand.want())
+        if self._ready is None:
             raise self._failure or ModelFailed(f"{self.spec.name} was stopped")
-        return self._upstream
+        return self._ready
 
     def unwant(self) -> None:
         """Ask for the server to be down; a start under way is cancelled."""
-        self._is_wanted = False
-        self._spent_attempt = self._attempt
-        self._stops_asked += 1
-        self._bell.ring()
+        self._demand.unwant()
 
     async def stop(self) -> None:
         """Take the server down and return when it is gone."""
-        attempt = self._attempt
-        self.unwant()
-        await self._bell.until(lambda: not self._is_active or self._attempt > attempt)
+        self._demand.unwant()
+        await self._demand.until_gone()
+
+    def look_again(self) -> None:
+        """Take note that the server's use has changed."""
+        self._demand.ring()
 
     async def cause_of_loss(self, upstream: Upstream) -> SidestreamError | None:
         """Return why the server behind `upstream` went away, if within a moment it is seen to."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_CAUSE_SECONDS):
-                await self._bell.until(lambda: self._upstream is not upstream)
-        return self._failure if self._upstream is None else None
+                await self._demand.until(
+                    lambda: self._ready is None or self._ready.upstream is not upstream
+                )
+        return self._failure if self._ready is None else None
 
-    async def close(self) -> None:
-        """Take the server down and end the control task."""
+    async def close(self, *, keeps_server: bool = False) -> None:
+        """End the control task and, unless it is to be kept, take the server down."""
         self._control.cancel()
         await asyncio.wait([self._control])
-        await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
+        self.log.close()
+        if not keeps_server:
+            await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
 
     # --- the control task -------------------------------------------------------------------
 
     async def _run(self) -> None:
         while True:
-            await self._bell.until(lambda: self._is_wanted)
-            await self._attempt_once()
-            if not self.is_managed:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._limits.health_interval):
-                        await self._bell.until(lambda: self._is_wanted)
-                self._is_wanted = True
+            await self._demand.until(lambda: self._demand.is_wanted)
+            pause = await self._attempt_once()
+            self._is_automatic = False
+            if pause is not None and await self._demand.is_left_alone_for(pause):
+                self._is_automatic = True
+                self._demand.want()
 
-    async def _attempt_once(self) -> None:
-        """Bring the server up, watch it until it fails or is to stop, take it down."""
-        stops = self._stops_asked
-        self._attempt += 1
-        self._is_active = True
+    async def _attempt_once(self) -> float | None:
+        """Bring the server up, watch it until it fails or is to stop, take it down.
+
+        Return the seconds after which it is to be started again by itself, None for never.
+        """
+        demand = self._demand
+        stops = demand.stops_asked
+        demand.begin()
+        started = time.monotonic()
         serving = asyncio.create_task(self._serve(), name=f"serving {self.spec.id}")
-        serving.add_done_callback(lambda _: self._bell.ring())
+        serving.add_done_callback(lambda _: demand.ring())
         try:
-            await self._bell.until(lambda: serving.done() or self._stops_asked > stops)
+            await demand.until(lambda: serving.done() or demand.stops_asked > stops)
+            if not serving.done():
+                self._publish("stopping")
+                await self._drain(serving)
         finally:
             serving.cancel()
             await asyncio.wait([serving])
-            self._upstream = None
+            self._ready = None
+        was_ready = demand.is_settled
         failure = None if serving.cancelled() else serving.result()
         self._failure = failure
+        await self._take_down()
+        self._surroundings.leave(self.spec)
+        demand.finish()
         if failure is None:
-            self._publish("stopping")
-        await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
-        self._is_active = False
-        self._settled_attempt = self._attempt
-        if failure is None:
+            self._crashes = 0
             self._publish("stopped")
-        else:
-            logger.warning("%s failed: %s", self.spec.id, failure)
-            self._publish("failed", error=ModelError(failure.code, failure.message, failure.hint))
+            return None
+        logger.warning("%s failed: %s", self.spec.id, failure)
+        if time.monotonic() - started > _STABLE_SECONDS:
+            self._crashes = 0
+        return self._after_failure(failure, was_ready=was_ready)
 
     async def _serve(self) -> SidestreamError:
         """Return what ended the server or kept it from starting."""
+        attempt = Attempt(
+            self.spec,
+            self._replica,
+            self._runner,
+            self._connect,
+            self._limits,
+            self.log,
+            self._show,
+        )
+        if self.is_managed or self._demand.attempt == 1:
+            self._publish("starting", error=self.status.error if self._is_automatic else None)
         try:
-            upstream, info = await self._bring_up()
-            self._upstream = upstream
+            if self.is_managed:
+                await self._surroundings.enter(self.spec, attempt.report)
+            self._ready = await attempt.bring_up()
             self._failure = None
-            self._settled_attempt = self._attempt
-            self._publish("ready", info=info)
-            failure: SidestreamError = await self._watch(upstream)
+            self._publish("ready")
+            self._demand.settle()
+            failure: SidestreamError = await attempt.watch(self._ready.upstream)
         except SidestreamError as error:
             failure = error
         except Exception as error:
             logger.exception("the lifecycle of %s broke", self.spec.id)
             failure = SidestreamError(f"internal error: {error}")
-        self._upstream, self._failure = None, failure
-        self._is_wanted, self._spent_attempt = False, self._attempt
-        self._bell.ring()
+        finally:
+            await attempt.close()
+        self._ready, self._failure = None, failure
+        self._demand.withdraw()
         return failure
 
-    async def _bring_up(self) -> tuple[Upstream, EngineInfo]:
-        self._progress = StartProgress()
-        if self.is_managed or self._attempt == 1:
-            self._publish("starting")
-        try:
-            async with asyncio.timeout(self._limits.start) as self._deadline:
-                endpoint = await self._runner.start(self._replica, self.spec, self._report)
-                upstream = self._connect(endpoint)
-                await self._until_healthy(upstream)
-                try:
-                    return upstream, await upstream.describe()
-                except EngineError as error:
-                    raise ModelFailed(f"the model server cannot be used: {error}") from None
-        except TimeoutError:
-            if not self.is_managed:
-                raise ModelFailed(
-                    f"no model server answers at {self.spec.settings.url}",
-                    hint="start it, or mend `url` in the model's section",
-                ) from None
-            seen = await self._runner.inspect(self._replica)
-            raise ModelFailed(
-                "the model server was not ready in time",
-                hint="raise `start_timeout` or `download_timeout` in [engines]",
-                details={"log": [line.text for line in seen.tail]},
-            ) from None
-        finally:
-            self._deadline = None
+    async def _drain(self, serving: asyncio.Task[SidestreamError]) -> None:
+        """Let answers under way end, as long as there is a server to write them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.drain):
+                await self._demand.until(
+                    lambda: serving.done() or not self._surroundings.is_answering(self.spec)
+                )
 
-    async def _until_healthy(self, upstream: Upstream) -> None:
-        """Return when the server is well; raise `ModelFailed` when it ends before."""
-        exited = asyncio.create_task(self._runner.wait(self._replica))
-        log = asyncio.create_task(self._follow_log())
-        pause = _FIRST_PROBE_SECONDS
-        try:
-            while not await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS):
-                await asyncio.wait([exited], timeout=pause)
-                if exited.done():
-                    raise explain_exit(exited.result())
-                pause = min(pause * 1.2, _LAST_PROBE_SECONDS)
-        finally:
-            exited.cancel()
-            log.cancel()
-            await asyncio.wait([exited, log])
+    async def _take_down(self) -> None:
+        while True:
+            try:
+                await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
+                return
+            except SidestreamError as error:
+                logger.warning("%s cannot be stopped: %s", self.spec.id, error)
+                self._publish("stopping", error=_shown(error))
+                await asyncio.sleep(_STOP_RETRY_SECONDS)
 
-    async def _follow_log(self) -> None:
-        lines = self._runner.logs(self._replica, tail=1000, follow=True)
-        async for line in lines:
-            progress = self._progress.feed(line)
-            if progress is not None:
-                self._show(progress)
-
-    async def _watch(self, upstream: Upstream) -> ModelFailed:
-        """Return why the server is no longer of use."""
-        exited = asyncio.create_task(self._runner.wait(self._replica))
-        misses = 0
-        try:
-            while misses < _MISSES_UNTIL_FAILED:
-                await asyncio.wait([exited], timeout=self._limits.health_interval)
-                if exited.done():
-                    return explain_exit(exited.result())
-                is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
-                misses = 0 if is_healthy else misses + 1
-        finally:
-            exited.cancel()
-            await asyncio.wait([exited])
-        return ModelFailed("the model server does not answer its health check any more")
+    def _after_failure(self, failure: SidestreamError, *, was_ready: bool) -> float | None:
+        """Show the failure and decide when the server is tried again."""
+        error = _shown(failure)
+        pause: float | None = None
+        if not self.is_managed:
+            pause = self._limits.health_interval
+        elif was_ready or self._is_automatic:
+            self._crashes += 1
+            if self._crashes <= self._limits.restarts:
+                pause = pause_before_restart(self._crashes)
+            else:
+                self._crashes = 0
+                error = ModelError(
+                    error.code,
+                    f"{error.message} (given up after {self._limits.restarts} restarts)",
+                    error.hint,
+                )
+        self._publish("failed", error=error)
+        return pause
 
     # --- showing ----------------------------------------------------------------------------
 
-    def _report(self, progress: Progress) -> None:
-        advanced = self._progress.advance(progress)
-        if advanced is not None:
-            self._show(advanced)
-
-    def _show(self, progress: Progress) -> None:
-        state = STATE_OF_PHASE[progress.phase]
-        if state != self.status.state and self._deadline is not None:
-            seconds = self._limits.download if state == "pulling" else self._limits.start
-            self._deadline.reschedule(asyncio.get_running_loop().time() + seconds)
-        self._publish(state, progress=progress)
+    def _show(self, state: ModelState, progress: Progress) -> None:
+        self._publish(state, progress=progress, error=self.status.error)
 
     def _publish(
         self,
@@ -295,8 +279,15 @@ class Deployment:
         *,
         progress: Progress | None = None,
         error: ModelError | None = None,
-        info: EngineInfo | None = None,
     ) -> None:
-        self.status = Status(state, progress, error, info or self.status.info)
-        self._on_change()
-        self._bell.ring()
+        if state != self.status.state:
+            text = state if error is None else f"{state}: {error.message}"
+            self.log.add(LogLine(time.time(), "sidestream", text))
+        ready = self._ready
+        info = ready.info if ready else self.status.info
+        self.status = Status(state, progress, error, info, bool(ready and ready.is_outdated))
+        self._surroundings.changed(self.spec)
+
+
+def _shown(error: SidestreamError) -> ModelError:
+    return ModelError(error.code, error.message, error.hint)

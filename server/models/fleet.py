@@ -1,17 +1,24 @@
-"""All deployments: who may use which, and what is to be seen of them."""
+"""All model servers: who may use which, what is to be seen of them, who gives way to whom."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from server.core.errors import InvalidCommand, SidestreamError
+from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
+from server.models.attempt import Connect, Limits
 from server.models.catalog import Catalog, ModelSpec
-from server.models.deployment import Connect, Deployment, Limits
-from server.models.runners.base import Replica, Runner
+from server.models.deployment import Deployment
+from server.models.logbook import LogBook
+from server.models.room import Room
+from server.models.runners.base import Condition, Replica, Report, Runner
 from server.models.upstreams.base import EngineInfo, Upstream
+from server.models.usage import Usage
+
+logger = logging.getLogger(__name__)
 
 Subscriber = Callable[[Model], None]
 
@@ -40,24 +47,26 @@ class Fleet:
         limits: Mapping[str, Limits],
         *,
         instance: str,
+        capacity: Capacity,
     ) -> None:
         self._catalog = catalog
         self._runners = runners
+        self._instance = instance
         self._subscribers: list[Subscriber] = []
-        self._running: Counter[str] = Counter()
-        self._waiting: Counter[str] = Counter()
-        self._deployments = {
-            spec.id: Deployment(
-                spec,
-                Replica(instance, spec.id),
-                runners[spec.runner],
-                connect,
-                limits[spec.runner],
-                lambda root=spec.id: self._tell(root),  # type: ignore[misc]
-            )
-            for spec in catalog
-            if not spec.is_preset
-        }
+        self._idle_timers: dict[str, asyncio.TimerHandle] = {}
+        self._usage = Usage(catalog, self._on_use)
+        self._room = Room(capacity, self._occupant, lambda root: self._deployments[root].unwant())
+        self._deployments: dict[str, Deployment] = {}
+        for spec in catalog:
+            if not spec.is_preset:
+                self._deployments[spec.id] = Deployment(
+                    spec,
+                    Replica(instance, spec.id),
+                    runners[spec.runner],
+                    connect,
+                    limits[spec.runner],
+                    self,
+                )
 
     # --- using ------------------------------------------------------------------------------
 
@@ -68,10 +77,10 @@ class Fleet:
         Raises `UnknownModel`, and `ModelFailed` when the server cannot be had.
         """
         deployment = self._deployment(model_id)
-        with self._counted(self._waiting, model_id):
-            upstream = await deployment.ensure_ready()
-        with self._counted(self._running, model_id):
-            yield Lease(upstream, deployment.status.info or EngineInfo(), deployment)
+        with self._usage.wait(model_id):
+            ready = await deployment.ensure_ready()
+        with self._usage.run(model_id):
+            yield Lease(ready.upstream, ready.info, deployment)
 
     def start(self, model_id: str) -> Model:
         """Have the model's server started; progress follows as changes."""
@@ -86,9 +95,35 @@ class Fleet:
         deployment.unwant()
         return self.snapshot(model_id)
 
-    async def close(self) -> None:
-        """Stop every server and let go of the runners."""
-        await asyncio.gather(*(d.close() for d in self._deployments.values()))
+    def log(self, model_id: str) -> LogBook:
+        """Return the log of the model's server; raises `UnknownModel`."""
+        return self._deployment(model_id).log
+
+    async def adopt(self) -> None:
+        """Take over the servers of an earlier run of this gateway, and start what is preloaded."""
+        for runner in self._runners.values():
+            for seen in await runner.list():
+                deployment = self._deployments.get(seen.replica.model)
+                if deployment is None:
+                    logger.warning(
+                        "a server of model %r runs, which is not in the settings; "
+                        "`run.py doctor --clean` removes it",
+                        seen.replica.model,
+                    )
+                elif seen.condition in (Condition.RUNNING, Condition.UNKNOWN):
+                    self._room.admit(deployment.spec.id)
+                    deployment.want()
+        for deployment in self._deployments.values():
+            if deployment.spec.settings.preload:
+                deployment.want()
+
+    async def close(self, *, keeps_servers: bool) -> None:
+        """End every lifecycle and let go of the runners; servers that can go on may be kept."""
+        for timer in self._idle_timers.values():
+            timer.cancel()
+        await asyncio.gather(
+            *(d.close(keeps_server=keeps_servers) for d in self._deployments.values())
+        )
         await asyncio.gather(*(runner.close() for runner in self._runners.values()))
 
     # --- watching ---------------------------------------------------------------------------
@@ -107,8 +142,8 @@ class Fleet:
             state=status.state,
             progress=status.progress,
             error=status.error,
-            running=self._running[model_id],
-            waiting=self._waiting[model_id],
+            running=self._usage.running(model_id),
+            waiting=self._usage.waiting(model_id),
             limits={
                 "max_input_tokens": info.max_input_tokens,
                 "max_total_tokens": info.max_total_tokens,
@@ -116,6 +151,7 @@ class Fleet:
             },
             capabilities={"chat": info.has_chat_template, "cancel": True, "logprobs": True},
             parameters=dict(spec.parameters),
+            outdated=status.is_outdated,
         )
 
     def snapshots(self) -> list[Model]:
@@ -131,27 +167,57 @@ class Fleet:
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 
+    # --- what deployments ask of their surroundings -----------------------------------------
+
+    async def enter(self, spec: ModelSpec, report: Report) -> None:
+        """Return when there is room for the model's server."""
+        await self._room.enter(spec, report)
+
+    def leave(self, spec: ModelSpec) -> None:
+        """Give the room of a server that is gone to others."""
+        self._room.leave(spec.id)
+
+    def is_answering(self, spec: ModelSpec) -> bool:
+        """Tell whether the model's server is writing an answer."""
+        return self._usage.is_answering(spec.id)
+
+    def changed(self, spec: ModelSpec) -> None:
+        """Tell subscribers of a deployment's new status."""
+        if self._deployments[spec.id].status.state == "ready":
+            self._usage.touch(spec.id)
+            self._watch_idleness(spec)
+        for served in self._catalog.served_by(spec.id):
+            self._tell(served.id)
+
     # --- inside -----------------------------------------------------------------------------
 
     def _deployment(self, model_id: str) -> Deployment:
         return self._deployments[self._catalog.root_of(model_id).id]
 
-    def _tell(self, root_id: str) -> None:
-        for spec in self._catalog.served_by(root_id):
-            self._tell_one(spec.id)
+    def _on_use(self, model_id: str) -> None:
+        root = self._catalog.root_of(model_id)
+        self._deployments[root.id].look_again()
+        self._room.look_again()
+        self._watch_idleness(root)
+        self._tell(model_id)
 
-    def _tell_one(self, model_id: str) -> None:
+    def _tell(self, model_id: str) -> None:
         if self._subscribers:
             model = self.snapshot(model_id)
             for subscriber in self._subscribers:
                 subscriber(model)
 
-    @contextmanager
-    def _counted(self, counter: Counter[str], model_id: str) -> Iterator[None]:
-        counter[model_id] += 1
-        self._tell_one(model_id)
-        try:
-            yield
-        finally:
-            counter[model_id] -= 1
-            self._tell_one(model_id)
+    def _occupant(self, root_id: str) -> Occupant:
+        settings = self._catalog.get(root_id).settings
+        return Occupant(root_id, settings.memory, self._usage.idle_since(root_id), settings.pinned)
+
+    def _watch_idleness(self, root: ModelSpec) -> None:
+        """Set the clock by which an idle server is stopped; its use sets it anew."""
+        timer = self._idle_timers.pop(root.id, None)
+        if timer is not None:
+            timer.cancel()
+        seconds = root.settings.idle_timeout
+        if seconds and not root.settings.pinned and self._usage.idle_since(root.id) is not None:
+            self._idle_timers[root.id] = asyncio.get_running_loop().call_later(
+                seconds, self._deployments[root.id].unwant
+            )

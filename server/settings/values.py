@@ -114,8 +114,16 @@ def describe_type(default: Any) -> str:
     """Name a value's type for people."""
     if isinstance(default, tuple):
         return "range of numbers" if default else "list, separated by commas"
-    names = {Size: "size", bool: "yes or no", int: "whole number", float: "number", dict: "JSON object"}
-    return names.get(type(default), "path" if isinstance(default, Path) else "text")
+    if isinstance(default, Path):
+        return "path"
+    names = {
+        Size: "size",
+        bool: "yes or no",
+        int: "whole number",
+        float: "number",
+        dict: "JSON object",
+    }
+    return names.get(type(default), "text")
 
 
 def _number(kind: type, expected: str, text: str) -> Any:

@@ -1,0 +1,176 @@
+"""One attempt to bring a model server up, and the watch over it while it is up.
+
+An attempt acts through the runner and the upstream and shows what it sees; it decides
+nothing about whether there will be another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from server.core.errors import EngineError, ModelFailed
+from server.core.protocol import ModelState, Progress
+from server.models.catalog import ModelSpec
+from server.models.logbook import LogBook
+from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit
+from server.models.runners.base import Endpoint, Replica, Runner
+from server.models.upstreams.base import EngineInfo, Upstream
+
+logger = logging.getLogger(__name__)
+
+Connect = Callable[[Endpoint], Upstream]
+Show = Callable[[ModelState, Progress], None]
+
+# The first look comes early, since a small model is ready in a second; a large one takes
+# minutes and is not to be asked ten times a second.
+_FIRST_PROBE_SECONDS: Final = 0.1
+_LAST_PROBE_SECONDS: Final = 1.0
+_PROBE_TIMEOUT_SECONDS: Final = 5.0
+# One missed look may be a busy machine; three in a row are not.
+_MISSES_UNTIL_FAILED: Final = 3
+# What a runner may remember from before we came.
+_LOG_HISTORY_LINES: Final = 1000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Deadlines, intervals and counts of a deployment; times in seconds."""
+
+    download: float
+    start: float
+    drain: float
+    stop_grace: float
+    health_interval: float
+    restarts: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A server that is up: how to speak to it, and what it says of itself."""
+
+    upstream: Upstream
+    info: EngineInfo
+    is_outdated: bool
+
+
+class Attempt:
+    """Start one server, tell when it is ready, and tell when it is not any more."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        replica: Replica,
+        runner: Runner,
+        connect: Connect,
+        limits: Limits,
+        log: LogBook,
+        show: Show,
+    ) -> None:
+        self._spec = spec
+        self._replica = replica
+        self._runner = runner
+        self._connect = connect
+        self._limits = limits
+        self._log = log
+        self._show = show
+        self._progress = StartProgress()
+        self._phase = ""
+        self._deadline: asyncio.Timeout | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Stop following the log."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+
+    async def bring_up(self) -> Ready:
+        """Return when the server is well; its log is followed from its start until `close`.
+
+        Raises `ModelFailed` when it cannot be started, ends before it is ready, or takes
+        longer than its phase may.
+        """
+        try:
+            async with asyncio.timeout(self._limits.start) as self._deadline:
+                endpoint = await self._runner.start(self._replica, self._spec, self.report)
+                self._following = asyncio.create_task(self._follow_log())
+                upstream = self._connect(endpoint)
+                await self._until_healthy(upstream)
+                info = await upstream.describe()
+                seen = await self._runner.inspect(self._replica)
+        except TimeoutError:
+            raise await self._too_late() from None
+        except EngineError as error:
+            raise ModelFailed(f"the model server cannot be used: {error}") from None
+        finally:
+            self._deadline = None
+        return Ready(upstream, info, seen.is_outdated)
+
+    async def watch(self, upstream: Upstream) -> ModelFailed:
+        """Return why the server is no longer of use, once it is not."""
+        exited = asyncio.create_task(self._runner.wait(self._replica))
+        misses = 0
+        try:
+            while misses < _MISSES_UNTIL_FAILED:
+                await asyncio.wait([exited], timeout=self._limits.health_interval)
+                if exited.done():
+                    return explain_exit(exited.result())
+                is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
+                misses = 0 if is_healthy else misses + 1
+        finally:
+            exited.cancel()
+            await asyncio.wait([exited])
+        return ModelFailed("the model server does not answer its health check any more")
+
+    def report(self, progress: Progress) -> None:
+        """Show progress that does not come from the log."""
+        advanced = self._progress.advance(progress)
+        if advanced is not None:
+            self._accept(advanced)
+
+    async def _follow_log(self) -> None:
+        lines = self._runner.logs(self._replica, tail=_LOG_HISTORY_LINES, follow=True)
+        async for line in lines:
+            self._log.add(line)
+            if self._deadline is not None:
+                progress = self._progress.feed(line)
+                if progress is not None:
+                    self._accept(progress)
+
+    def _accept(self, progress: Progress) -> None:
+        state = STATE_OF_PHASE[progress.phase]
+        if progress.phase != self._phase:
+            self._phase = progress.phase
+            if self._deadline is not None:
+                seconds = self._limits.download if state == "pulling" else self._limits.start
+                self._deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+        self._show(state, progress)
+
+    async def _until_healthy(self, upstream: Upstream) -> None:
+        exited = asyncio.create_task(self._runner.wait(self._replica))
+        pause = _FIRST_PROBE_SECONDS
+        try:
+            while not await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS):
+                await asyncio.wait([exited], timeout=pause)
+                if exited.done():
+                    raise explain_exit(exited.result())
+                pause = min(pause * 1.2, _LAST_PROBE_SECONDS)
+        finally:
+            exited.cancel()
+            await asyncio.wait([exited])
+
+    async def _too_late(self) -> ModelFailed:
+        if not self._runner.is_managed:
+            return ModelFailed(
+                f"no model server answers at {self._spec.settings.url}",
+                hint="start it, or mend `url` in the model's section",
+            )
+        seen = await self._runner.inspect(self._replica)
+        phase = f" ({self._phase})" if self._phase else ""
+        return ModelFailed(
+            f"the model server was not ready in time{phase}",
+            hint="raise `start_timeout` or `download_timeout` in [engines]",
+            details={"log": [line.text for line in seen.tail]},
+        )
