@@ -109,7 +109,7 @@ def make_environment(lock_fd: int) -> None:
 
 def install(lock: str, record: dict[str, Any], lock_fd: int) -> None:
     """Download and install what `lock` pins, and note it in the record."""
-    total = (ROOT / lock).read_text().count("==")
+    total = len(re.findall(r"^\S+==", (ROOT / lock).read_text(), re.MULTILINE))
     names: list[str] = []
 
     def show(line: str) -> None:
@@ -228,7 +228,7 @@ def test(options: argparse.Namespace, rest: list[str]) -> NoReturn:
 
 
 def doctor(_: argparse.Namespace, rest: list[str]) -> NoReturn:
-    """Tell what is there, what is missing, and the mend for it."""
+    """Tell what is there, what is missing, and the mend (--json: for programs)."""
     become("server.doctor", *rest, python=str(PYTHON) if read_record() else sys.executable)
 
 

@@ -1,0 +1,66 @@
+"""Run all checks and show them: `python3 run.py doctor [--json]`."""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from dataclasses import asdict
+
+from server.doctor.checks import CHECKS, Check, Finding, Wanted, read_settings
+
+CEILING_SECONDS = 3.5
+
+
+def main(words: list[str]) -> int:
+    """Show every finding; returns 1 if something the server needs is missing."""
+    parser = argparse.ArgumentParser(
+        prog="run.py doctor", description="Tell what is there, what is missing, and the mend."
+    )
+    parser.add_argument("--json", action="store_true", help="write JSON, for programs")
+    arguments = parser.parse_args(words)
+    findings = examine(CHECKS, read_settings(), CEILING_SECONDS)
+    can_run = all(finding.level != "fail" for finding in findings)
+    if arguments.json:
+        checks = [asdict(finding) for finding in findings]
+        print(json.dumps({"can_run": can_run, "checks": checks}, indent=2))
+    else:
+        print("\n".join(map(render, findings)))
+        print("\nSidestream can run here." if can_run else "\nSidestream cannot run here yet.")
+    return 0 if can_run else 1
+
+
+def examine(checks: tuple[Check, ...], wanted: Wanted, ceiling_seconds: float) -> list[Finding]:
+    """Run the checks side by side and return their findings in order.
+
+    A check without an answer after `ceiling_seconds` in all is reported as such and left behind.
+    """
+    findings: dict[Check, Finding] = {}
+
+    def examine_one(check: Check) -> None:
+        findings[check] = check(wanted)
+
+    threads = {
+        check: threading.Thread(target=examine_one, args=[check], daemon=True) for check in checks
+    }
+    for thread in threads.values():
+        thread.start()
+    deadline = time.monotonic() + ceiling_seconds
+    for thread in threads.values():
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [findings.get(check) or _unanswered(check) for check in checks]
+
+
+def _unanswered(check: Check) -> Finding:
+    name = check.__name__.removeprefix("check_").replace("_", " ")
+    return Finding(name, "warn", "could not be told in time")
+
+
+def render(finding: Finding) -> str:
+    """Return a finding as one line, and a second one with the mend where there is one."""
+    line = f"{finding.level:<5} {finding.name:<12} {finding.seen}"
+    return f"{line}\n{'':<18} -> {finding.mend}" if finding.mend else line
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

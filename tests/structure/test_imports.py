@@ -1,0 +1,117 @@
+"""Imports go from a floor to the same or a lower one, and never in a circle.
+
+The floors are those of docs/PROJECT_STRUCTURE.md. All imports count, also those inside functions.
+"""
+
+import ast
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOORS = {"core": 0, "settings": 0, "models": 1, "chat": 2, "web": 3, "app": 5, "__main__": 6}
+# Programs of their own, which see only what is named.
+APART = {"engine": {"core", "engine"}, "doctor": {"settings", "doctor"}}
+
+
+def module_name(path: Path) -> str:
+    """Return a file's dotted name; a package's `__init__` has the package's."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted((ROOT / "server").rglob("*.py"))}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the dotted names of all that a file imports, modules of ours resolved."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: write the import in full"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in MODULES else str(node.module))
+    return found
+
+
+IMPORTS = {name: imports_of(path) for name, path in MODULES.items()}
+EDGES = sorted(
+    (importer, imported)
+    for importer, several in IMPORTS.items()
+    for imported in several
+    if imported in MODULES and importer != "server" and imported != "server"
+)
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_every_part_has_a_floor() -> None:
+    parts = {part_of(module) for module in MODULES if module != "server"}
+    assert parts <= FLOORS.keys() | APART.keys()
+
+
+@pytest.mark.parametrize(("importer", "imported"), EDGES)
+def test_import_goes_down(importer: str, imported: str) -> None:
+    above, below = part_of(importer), part_of(imported)
+    if above in APART:
+        assert below in APART[above]
+    else:
+        assert below not in APART
+        assert FLOORS[below] <= FLOORS[above]
+        assert above == below or FLOORS[below] < FLOORS[above] or above == "settings"
+
+
+def test_no_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for importer, imported in EDGES:
+        graph.setdefault(importer, set()).add(imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_core_needs_little() -> None:
+    allowed = sys.stdlib_module_names | {"msgspec", "server"}
+    outside = {
+        (name, imported)
+        for name in MODULES
+        if name.startswith("server.core")
+        for imported in IMPORTS[name]
+        if imported.split(".")[0] not in allowed or imported.split(".")[0] == "asyncio"
+    }
+    assert not outside
+
+
+def test_doctor_needs_nothing_installed() -> None:
+    allowed = sys.stdlib_module_names | {"run", "server"}
+    outside = {
+        (name, imported)
+        for name in MODULES
+        if name.startswith("server.doctor")
+        for imported in IMPORTS[name]
+        if imported.split(".")[0] not in allowed
+    }
+    assert not outside
+
+
+def test_runners_are_siblings() -> None:
+    folder = "server.models.runners."
+    wrong = [
+        (importer, imported)
+        for importer, imported in EDGES
+        if importer.startswith(folder)
+        and imported.startswith(folder)
+        and {importer, imported} <= {f"{folder}{name}" for name in RUNNERS}
+    ]
+    assert not wrong
+
+
+RUNNERS = ("process", "docker", "remote", "swarm")
