@@ -148,3 +148,4 @@ async def _end_sessions(app: web.Application) -> None:
     grace = app[SETTINGS].server.shutdown_grace
     await app[SESSIONS].close(grace_seconds=grace)
     await app[SOCKETS].close()
+    app[FLEET].close_logs()

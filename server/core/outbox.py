@@ -2,19 +2,20 @@
 
 Rules:
 
-1. Text is never queued. A connection holds a cursor per generation, and `take` reads the
+1. Text of answers is never queued. A connection holds a cursor per generation, and `take` reads the
    log from there; a slow connection therefore costs what its cursors cost.
-2. Within a frame the order is: control messages, models, then per generation its state,
-   its delta, its end. An answer to a command thus precedes what the command set off.
+2. Within a frame the order is: control messages, models, logs, then per generation its
+   state, its delta, its end. An answer to a command thus precedes what the command set off.
 3. `wake` is called when the outbox goes from nothing due to something due, and not
    again before a `take` has emptied it.
 4. A frame is bounded: what does not fit stays due, each generation in turn.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 
 from server.core.generation import Generation
-from server.core.protocol import Delta, Event, Model, ModelChanged
+from server.core.protocol import Delta, Event, Log, LogRecord, Model, ModelChanged
 
 # Common WebSocket clients refuse frames over 1 MiB unless told otherwise; JSON can write
 # a character in 12 bytes (a surrogate pair as two \\u escapes).
@@ -23,6 +24,9 @@ MAX_FRAME_CHARS = 64 * 1024
 # With details, a delta of some four characters brings a token of some 100 bytes and up
 # to five alternatives of 70.
 _DETAILS_FACTOR = 100
+
+# A reader that is slower than a log misses its oldest lines, as `logs` says it may.
+_MAX_LOG_LINES = 2000
 
 
 class _Cursor:
@@ -44,6 +48,7 @@ class Outbox:
         self._max_frame_chars = max_frame_chars
         self._control: list[Event] = []
         self._models: dict[str, Model] = {}
+        self._logs: dict[str, deque[LogRecord]] = {}
         self._cursors: dict[str, _Cursor] = {}
         self._due: dict[str, _Cursor] = {}
         self._is_awake = False
@@ -51,7 +56,7 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing is due."""
-        return not (self._control or self._models or self._due)
+        return not (self._control or self._models or self._logs or self._due)
 
     def put(self, event: Event) -> None:
         """Queue a control message."""
@@ -62,6 +67,16 @@ class Outbox:
         """Have a model's latest form sent; an earlier one not yet sent is forgotten."""
         self._models[model.id] = model
         self._signal()
+
+    def put_log(self, subscription: str, lines: Iterable[LogRecord]) -> None:
+        """Have lines of a log sent; of too many that wait, the oldest are forgotten."""
+        waiting = self._logs.setdefault(subscription, deque(maxlen=_MAX_LOG_LINES))
+        waiting.extend(lines)
+        self._signal()
+
+    def drop_log(self, subscription: str) -> None:
+        """Forget the lines of a log that still wait."""
+        self._logs.pop(subscription, None)
 
     def attach(self, generation: Generation, *, seq: int = 0) -> None:
         """Send everything of `generation` after delta number `seq`, now and from now on.
@@ -87,6 +102,9 @@ class Outbox:
         if self._models:
             events.extend(map(ModelChanged, self._models.values()))
             self._models = {}
+        if self._logs:
+            events.extend(Log(name, list(lines)) for name, lines in self._logs.items())
+            self._logs = {}
         room = self._max_frame_chars
         # What did not fit comes first the next time only after the others had their turn.
         for generation_id in list(self._due):
@@ -107,6 +125,7 @@ class Outbox:
         self._due.clear()
         self._control.clear()
         self._models.clear()
+        self._logs.clear()
 
     def _take_generation(self, cursor: _Cursor, room: int, events: list[Event]) -> int:
         generation = cursor.generation

@@ -11,6 +11,7 @@ Rules:
 """
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -75,6 +76,7 @@ _NEUTRAL: dict[str, float] = {
     "top_n_tokens": 0,
 }
 _SAMPLING = ("do_sample", "temperature", "top_k", "top_p", "typical_p")
+_FLOATS = ("temperature", "repetition_penalty", "frequency_penalty", "typical_p", "top_p")
 _UNSIGNED_BITS = {
     "best_of": 32,
     "truncate": 32,
@@ -111,7 +113,8 @@ def normalise(parameters: Parameters) -> dict[str, Any]:
         if name not in FIELDS:
             near = difflib.get_close_matches(name, FIELDS, n=1)
             raise InvalidParameters(
-                f"unknown parameter {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+                f"unknown parameter {name[:80]!r}"
+                + (f"; did you mean {near[0]!r}?" if near else "")
             )
     chosen = {name: value for name, value in parameters.items() if value is not None}
     temperature = chosen.get("temperature")
@@ -137,8 +140,13 @@ def convert(parameters: Parameters) -> GenerationParameters:
     """
     try:
         typed = msgspec.convert(parameters, GenerationParameters)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidParameters(str(error)) from None
+    for name in _FLOATS:
+        value = getattr(typed, name)
+        # JSON has no such numbers, but Python's own reader takes them.
+        if value is not None and not math.isfinite(value):
+            raise InvalidParameters(f"`{name}` must be a finite number: {value}")
     for name, bits in _UNSIGNED_BITS.items():
         value = getattr(typed, name)
         if value is not None and not 0 <= value < 2**bits:
@@ -228,8 +236,9 @@ def _first_violation(
         (
             p.truncate is not None
             and (p.truncate == 0 or p.truncate > (limits.max_input_tokens or p.truncate)),
-            f"`truncate` must be strictly positive and less than {limits.max_input_tokens}. "
-            f"Given: {p.truncate}",
+            "`truncate` must be strictly positive"
+            + (f" and less than {limits.max_input_tokens}" if limits.max_input_tokens else "")
+            + f". Given: {p.truncate}",
         ),
     )
     return next((message for violated, message in rules if violated), None)

@@ -11,6 +11,7 @@ Rules:
 4. A comment is a sign of life and nothing else.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # A token event with five alternatives is under 1 KiB; the last event repeats the whole
@@ -26,7 +27,12 @@ class ServerSentEvent(NamedTuple):
 
 
 class StreamError(ValueError):
-    """The bytes are not a server-sent event stream we can read."""
+    """The bytes are not a server-sent event stream we can read.
+
+    `events` holds what the same bytes had completed before they went wrong.
+    """
+
+    events: Sequence[ServerSentEvent] = ()
 
 
 class EventTooLarge(StreamError):
@@ -57,17 +63,20 @@ class SSEParser:
         lines = (self._partial + chunk).split(b"\n")
         self._partial = lines.pop()
         events: list[ServerSentEvent] = []
-        for line in lines:
-            if line.endswith(b"\r"):
-                line = line[:-1]
-            if line:
-                self._field(line)
-            elif self._data:
-                events.append(self._dispatch())
-            else:
-                self._event = b""
-        if len(self._partial) + self._data_bytes > self._max_event_bytes:
-            raise EventTooLarge(f"an event exceeds {self._max_event_bytes} bytes")
+        try:
+            for line in lines:
+                if line.endswith(b"\r"):
+                    line = line[:-1]
+                if line:
+                    self._field(line)
+                elif self._data:
+                    events.append(self._dispatch())
+                else:
+                    self._event = b""
+            self._check_size(len(self._partial))
+        except StreamError as error:
+            error.events = events
+            raise
         return events
 
     def _field(self, line: bytes) -> None:
@@ -77,12 +86,15 @@ class SSEParser:
         if name == b"data":
             self._data.append(value)
             self._data_bytes += len(value) + 1
-            if self._data_bytes > self._max_event_bytes:
-                raise EventTooLarge(f"an event exceeds {self._max_event_bytes} bytes")
+            self._check_size(0)
         elif name == b"event":
             self._event = value
         # An empty name is a comment; `id` and `retry` mean nothing without a browser's
         # reconnection; any other field is to be ignored.
+
+    def _check_size(self, partial_bytes: int) -> None:
+        if self._data_bytes + partial_bytes > self._max_event_bytes:
+            raise EventTooLarge(f"an event exceeds {self._max_event_bytes} bytes")
 
     def _dispatch(self) -> ServerSentEvent:
         try:

@@ -148,7 +148,6 @@ class Deployment:
         """End the control task and, unless it is to be kept, take the server down."""
         self._control.cancel()
         await asyncio.wait([self._control])
-        self.log.close()
         if not keeps_server:
             await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
 

@@ -99,6 +99,11 @@ class Fleet:
         """Return the log of the model's server; raises `UnknownModel`."""
         return self._deployment(model_id).log
 
+    def close_logs(self) -> None:
+        """Have those who follow a log come to its end."""
+        for deployment in self._deployments.values():
+            deployment.log.close()
+
     async def adopt(self) -> None:
         """Take over the servers of an earlier run of this gateway, and start what is preloaded."""
         for runner in self._runners.values():

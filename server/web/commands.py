@@ -19,10 +19,12 @@ from server.core.protocol import (
     Event,
     Generate,
     Hello,
+    Logs,
     Ping,
     Result,
     Start,
     Stop,
+    Unsubscribe,
     parse_command,
 )
 from server.web.connection import Connection
@@ -78,6 +80,17 @@ def _stop(connection: Connection, command: Stop) -> dict[str, Any]:
     return {"model": connection.fleet.stop(command.model)}
 
 
+def _logs(connection: Connection, command: Logs) -> dict[str, Any]:
+    book = connection.fleet.log(command.model)
+    name = connection.subscribe_to_log(book, tail=command.tail, follow=command.follow)
+    return {"subscription": name}
+
+
+def _unsubscribe(connection: Connection, command: Unsubscribe) -> dict[str, Any]:
+    connection.unsubscribe_from_log(command.subscription)
+    return {}
+
+
 def _ping(connection: Connection, command: Ping) -> dict[str, Any]:
     return {}
 
@@ -88,5 +101,7 @@ HANDLERS: Final[dict[type[Command], Callable[[Connection, Any], dict[str, Any]]]
     Cancel: _cancel,
     Start: _start,
     Stop: _stop,
+    Logs: _logs,
+    Unsubscribe: _unsubscribe,
     Ping: _ping,
 }

@@ -1,11 +1,17 @@
 """One client's connection: its session, its outbox, and nothing of the socket under it."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from server.chat.session import Session, SessionStore
-from server.core.errors import InvalidCommand
+from server.core.errors import InvalidCommand, SessionLimit
 from server.core.outbox import Outbox
+from server.core.protocol import LogRecord
 from server.models.fleet import Fleet
+from server.models.logbook import LogBook
+
+# A page shows one log at a time, a tool perhaps one per model.
+MAX_SUBSCRIPTIONS = 64
 
 
 class Connection:
@@ -23,6 +29,8 @@ class Connection:
         self._principal = principal
         self._session: Session | None = None
         self._unsubscribe = fleet.subscribe(self.outbox.put_model)
+        self._subscriptions: dict[str, asyncio.Task[None]] = {}
+        self._subscription_count = 0
 
     @property
     def session(self) -> Session:
@@ -48,11 +56,41 @@ class Connection:
             self._session = found
         return found is not None
 
+    def subscribe_to_log(self, book: LogBook, *, tail: int, follow: bool) -> str:
+        """Have a log's lines sent; return the subscription's name.
+
+        Raises `SessionLimit` when this connection reads too many logs already.
+        """
+        if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
+            raise SessionLimit(f"a connection may follow {MAX_SUBSCRIPTIONS} logs at once")
+        self._subscription_count += 1
+        name = f"l{self._subscription_count}"
+        reading = asyncio.create_task(
+            self._send_log(name, book, tail=tail, follow=follow), name=f"log {name}"
+        )
+        self._subscriptions[name] = reading
+        reading.add_done_callback(lambda _: self._subscriptions.pop(name, None))
+        return name
+
+    def unsubscribe_from_log(self, name: str) -> None:
+        """Send no more of a log; a subscription that has ended is no error."""
+        reading = self._subscriptions.get(name)
+        if reading is not None:
+            reading.cancel()
+        self.outbox.drop_log(name)
+
     def close(self) -> None:
         """Leave the session, which goes on without us."""
+        for reading in self._subscriptions.values():
+            reading.cancel()
         self._unsubscribe()
         if self._session is None:
             self.outbox.close()
             return
         self._session.detach(self.outbox)
         self._sessions.discard_if_empty(self._session)
+
+    async def _send_log(self, name: str, book: LogBook, *, tail: int, follow: bool) -> None:
+        async for lines in book.read(tail=tail, follow=follow):
+            records = [LogRecord(line.time, line.stream, line.text) for line in lines]
+            self.outbox.put_log(name, records)

@@ -27,7 +27,7 @@ from server.core.errors import (
     SidestreamError,
 )
 from server.core.protocol import Alternative, FinishReason, Message, TokenInfo
-from server.core.sse import SSEParser, StreamError
+from server.core.sse import ServerSentEvent, SSEParser, StreamError
 from server.models.runners.base import Endpoint
 from server.models.upstreams.base import Batch, EngineInfo, Finish, Prompt
 
@@ -185,8 +185,6 @@ class TGI:
                 response.close()
         except TimeoutError:
             raise EngineTimeout("the model server said nothing for too long") from None
-        except StreamError as error:
-            raise EngineError(f"the model server sent an unreadable answer: {error}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise EngineLost(f"the connection to the model server broke: {error}") from None
 
@@ -247,7 +245,14 @@ def transcript(messages: Sequence[Message]) -> str:
 
 def _read_events(parser: SSEParser, chunk: bytes) -> tuple[Batch, SidestreamError | None]:
     batch = Batch()
-    for event in parser.feed(chunk):
+    problem: SidestreamError | None = None
+    events: Sequence[ServerSentEvent]
+    try:
+        events = parser.feed(chunk)
+    except StreamError as error:
+        events = error.events
+        problem = EngineError(f"the model server sent an unreadable answer: {error}")
+    for event in events:
         try:
             item = _stream_event.decode(event.data)
         except msgspec.DecodeError as error:
@@ -258,8 +263,8 @@ def _read_events(parser: SSEParser, chunk: bytes) -> tuple[Batch, SidestreamErro
             batch.tokens.append(_token_info(item.token, item.top_tokens))
         if item.generated_text is not None:
             batch.finish = _finish(item.details)
-            break
-    return batch, None
+            return batch, None
+    return batch, problem
 
 
 def _token_info(token: _Token, top_tokens: list[_Token] | None) -> TokenInfo:

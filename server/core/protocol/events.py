@@ -1,0 +1,85 @@
+"""What the server says: a JSON array of events a frame."""
+
+from typing import Any, Final
+
+import msgspec
+
+from server.core.protocol.shared import (
+    ErrorInfo,
+    FinishReason,
+    GenerationState,
+    LogRecord,
+    Model,
+    Timings,
+    TokenInfo,
+    Usage,
+)
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="type"):
+    """Something the server tells a client."""
+
+
+class Result(Event, frozen=True, tag="result"):
+    """Answer a command that was carried out."""
+
+    id: int
+    result: Any
+
+
+class Error(Event, frozen=True, tag="error", omit_defaults=True):
+    """Answer a command that failed, or report what belongs to no command."""
+
+    error: ErrorInfo
+    id: int | None = None
+
+
+class State(Event, frozen=True, tag="state", omit_defaults=True):
+    """Say where a generation is before its first token."""
+
+    generation: str
+    state: GenerationState
+    position: int | None = None
+
+
+class Delta(Event, frozen=True, tag="delta", omit_defaults=True):
+    """Carry all text after the client's cursor, up to and including delta number `seq`."""
+
+    generation: str
+    seq: int
+    text: str
+    tokens: list[TokenInfo] | None = None
+
+
+class End(Event, frozen=True, tag="end", omit_defaults=True):
+    """Close a generation; nothing of it follows."""
+
+    generation: str
+    seq: int
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+    error: ErrorInfo | None = None
+
+
+class ModelChanged(Event, frozen=True, tag="model"):
+    """Replace what the client knows of a model."""
+
+    model: Model
+
+
+class Log(Event, frozen=True, tag="log"):
+    """Carry new lines of a log that was subscribed to."""
+
+    subscription: str
+    lines: list[LogRecord]
+
+
+EVENTS: Final[tuple[type[Event], ...]] = (Result, Error, State, Delta, End, ModelChanged, Log)
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(events: list[Event]) -> bytes:
+    """Write one frame: a JSON array of events."""
+    return _encoder.encode(events)

@@ -1,0 +1,124 @@
+"""What both sides of the wire speak of."""
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+PROTOCOL_VERSION: Final = 1
+
+ModelState = Literal["stopped", "pulling", "starting", "loading", "ready", "stopping", "failed"]
+GenerationState = Literal["queued", "starting", "running"]
+FinishReason = Literal["stop", "length", "cancelled", "failed", "interrupted"]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A model that is to answer, with its own parameters and system prompt."""
+
+    model: str
+    parameters: dict[str, Any] = {}
+    system: str | None = None
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """Say how far a start has come: `fraction` is 0 to 1, null where it cannot be known."""
+
+    phase: str
+    fraction: float | None = None
+    text: str = ""
+    eta_seconds: float | None = None
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error as it stands in an event: a code to act on, words to read."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    details: dict[str, Any] | None = None
+
+
+class ModelError(msgspec.Struct, frozen=True):
+    """Why a model is not serving, and what can be done about it."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A model as clients see it."""
+
+    id: str
+    name: str
+    description: str
+    runner: str
+    engine: str
+    state: ModelState
+    progress: Progress | None
+    error: ModelError | None
+    running: int
+    waiting: int
+    limits: dict[str, int | None]
+    capabilities: dict[str, bool]
+    parameters: dict[str, Any]
+    outdated: bool = False
+
+
+class GenerationInfo(msgspec.Struct, frozen=True):
+    """A generation as `hello` lists it."""
+
+    id: str
+    model: str
+    state: Literal["queued", "starting", "running", "ended"]
+    seq: int
+    finish_reason: FinishReason | None
+
+
+class Alternative(msgspec.Struct, frozen=True):
+    """A token the model weighed in the same place."""
+
+    id: int
+    text: str
+    logprob: float | None
+    special: bool = False
+
+
+class TokenInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One token of a delta, sent when `details` was asked."""
+
+    id: int
+    text: str
+    logprob: float | None
+    special: bool
+    top: list[Alternative] | None = None
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens in and out, as the model server counted them; null where it did not say."""
+
+    prompt_tokens: int | None
+    completion_tokens: int
+
+
+class Timings(msgspec.Struct, frozen=True):
+    """Milliseconds from the command's arrival on the server's clock; null where it never came."""
+
+    queued_ms: float | None
+    ttft_ms: float | None
+    total_ms: float
+    tokens_per_second: float | None
+
+
+class LogRecord(msgspec.Struct, frozen=True):
+    """One line of a model server's log; `time` is in seconds since the epoch."""
+
+    time: float
+    stream: str
+    text: str
