@@ -64,10 +64,8 @@ class SSEParser:
         self._partial = lines.pop()
         events: list[ServerSentEvent] = []
         try:
-            for line in lines:
-                if line.endswith(b"\r"):
-                    line = line[:-1]
-                if line:
+            for ended_line in lines:
+                if line := ended_line.removesuffix(b"\r"):
                     self._field(line)
                 elif self._data:
                     events.append(self._dispatch())
