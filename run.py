@@ -113,7 +113,7 @@ def install(lock: str, record: dict[str, Any], lock_fd: int) -> None:
     names: list[str] = []
 
     def show(line: str) -> None:
-        if line.startswith("Collecting "):
+        if line.startswith(("Collecting ", "Processing ")):
             names.append(line.split()[1])
         size = re.match(r"\s+Downloading \S+\.whl \((.+)\)", line)
         if size:

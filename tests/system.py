@@ -20,7 +20,7 @@ from server.doctor.docker import DockerUnavailable, ask_docker
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Need:
     """One thing of the system's that some tests cannot do without."""
 

@@ -2,9 +2,8 @@
 
 import ast
 import re
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 300
@@ -25,35 +24,37 @@ MARKUP = re.compile(
 NAMESPACES = ("http://www.w3.org/",)
 
 
-def relative(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+def offenders(paths: list[Path], is_wrong: Callable[[str, Path], object]) -> list[str]:
+    """Return the files for which `is_wrong(text, path)` finds something, with what it found."""
+    found = [(path, is_wrong(path.read_text(), path)) for path in paths]
+    return [f"{path.relative_to(ROOT)}: {wrong}" for path, wrong in found if wrong]
 
 
-@pytest.mark.parametrize("path", [*PYTHON, *SCRIPTS], ids=relative)
-def test_file_is_one_thing(path: Path) -> None:
-    count = len(path.read_text().splitlines())
-    assert count <= MAX_LINES, f"{count} lines are more than one thing"
+def test_every_file_is_one_thing() -> None:
+    def too_long(text: str, _: Path) -> int:
+        count = len(text.splitlines())
+        return count if count > MAX_LINES else 0
+
+    assert not offenders([*PYTHON, *SCRIPTS], too_long)
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=relative)
-def test_file_opens_with_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_every_file_opens_with_what_it_is_for() -> None:
+    assert not offenders(PYTHON, lambda text, _: ast.get_docstring(ast.parse(text)) is None)
 
 
-@pytest.mark.parametrize("path", PAGE, ids=relative)
-def test_text_never_becomes_markup(path: Path) -> None:
-    found = [line.strip() for line in path.read_text().splitlines() if MARKUP.search(line)]
-    assert not found
+def test_text_never_becomes_markup() -> None:
+    assert not offenders(PAGE, lambda text, _: MARKUP.findall(text))
 
 
-@pytest.mark.parametrize("path", PAGE, ids=relative)
-def test_page_asks_nobody_else(path: Path) -> None:
-    bare = without_comments(path.read_text(), path.suffix)
-    addresses = re.findall(r"""(?:https?:|wss?:)?//[\w$][^\s"'`)]*""", bare)
-    assert not [address for address in addresses if not address.startswith(NAMESPACES)]
+def test_page_asks_nobody_else() -> None:
+    def addresses(text: str, path: Path) -> list[str]:
+        found = re.findall(r"""(?:https?:|wss?:)?//[\w$][^\s"'`)]*""", bare(text, path.suffix))
+        return [address for address in found if not address.startswith(NAMESPACES)]
+
+    assert not offenders(PAGE, addresses)
 
 
-def without_comments(text: str, suffix: str) -> str:
+def bare(text: str, suffix: str) -> str:
     """Return a file without its comments, in which an address does no harm."""
     if suffix in {".html", ".svg"}:
         return re.sub(r"<!--.*?-->|\{#.*?#\}", "", text, flags=re.DOTALL)
