@@ -13,6 +13,7 @@ from aiohttp import web
 
 from server import __version__
 from server.app import build_app
+from server.instance import InstanceLock
 from server.settings import Settings, SettingsError, load
 
 logger = logging.getLogger("server")
@@ -39,14 +40,16 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     with contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(_serve(settings))
+        return asyncio.run(_serve(settings, is_standby=arguments.standby))
     return 130
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, *, is_standby: bool) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop, number)
+    if not await _become_controller(settings, stop, is_standby=is_standby):
+        return 0 if stop.is_set() else 1
     host, port = settings.server.host, settings.server.port
     runner = web.AppRunner(build_app(settings), access_log=None, handler_cancellation=True)
     try:
@@ -70,6 +73,39 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
+def _on_signal(stop: asyncio.Event, number: int) -> None:
+    """Stop in order; told twice, stop at once: child processes notice that we are gone."""
+    if stop.is_set():
+        os._exit(128 + number)
+    stop.set()
+
+
+async def _become_controller(settings: Settings, stop: asyncio.Event, *, is_standby: bool) -> bool:
+    """Take control of the instance, as a standby once it is free; tell whether it worked."""
+    name = settings.server.instance
+    try:
+        lock = InstanceLock(settings.server.state_dir.expanduser(), name)
+    except OSError as error:
+        print(f"Cannot lock the instance: {error}", file=sys.stderr)
+        return False
+    if lock.try_acquire():
+        return True
+    holder = lock.holder()
+    if not is_standby:
+        print(
+            f"A Sidestream named {name!r} runs already (process {holder}). Give this one another "
+            "name with `instance` in [server], or start it with --standby.",
+            file=sys.stderr,
+        )
+        return False
+    print(f"Standing by until {name!r} (process {holder}) goes", flush=True)
+    waits = [asyncio.create_task(lock.acquire()), asyncio.create_task(stop.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    return not stop.is_set()
+
+
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -79,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", type=int, help="port to listen on")
     parser.add_argument("--settings", type=Path, default=DEFAULT_SETTINGS, help="settings file")
+    parser.add_argument(
+        "--standby", action="store_true", help="wait until the gateway of this name goes"
+    )
     parser.add_argument("--version", action="version", version=f"Sidestream {__version__}")
     return parser
 

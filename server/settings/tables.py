@@ -23,6 +23,10 @@ class ServerSettings:
         "Name of this gateway. Two gateways on one machine need two names.",
         pattern=r"[a-z0-9][a-z0-9-]{0,31}",
     )
+    state_dir: Path = option(
+        Path("~/.local/state/sidestream"),
+        "Where the gateway keeps what it must remember, such as which instance runs.",
+    )
     log_level: str = option(
         "info", "How much is logged.", choices=("debug", "info", "warning", "error")
     )
