@@ -1,10 +1,11 @@
 """Settings: `settings.ini` and the environment, as frozen dataclasses."""
 
 from server.settings.loading import environment_name, load
+from server.settings.models import ModelSettings
 from server.settings.tables import (
     SECTIONS,
+    DockerSettings,
     EngineSettings,
-    ModelSettings,
     ServerSettings,
     SessionSettings,
     Settings,
@@ -13,6 +14,7 @@ from server.settings.values import SettingsError
 
 __all__ = [
     "SECTIONS",
+    "DockerSettings",
     "EngineSettings",
     "ModelSettings",
     "ServerSettings",

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from server.settings.loading import environment_name
-from server.settings.tables import SECTIONS, ModelSettings
+from server.settings.models import ModelSettings
+from server.settings.tables import SECTIONS
 from server.settings.values import describe_type, format_value
 
 ROOT = Path(__file__).resolve().parent.parent.parent

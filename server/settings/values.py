@@ -80,7 +80,7 @@ def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
         value = Path(text)
     elif isinstance(default, dict):
         value = _json_object(text)
-    elif default and isinstance(default, tuple):
+    elif isinstance(default, tuple) and default and isinstance(default[0], int):
         value = _range(text)
     elif isinstance(default, tuple):
         value = tuple(part.strip() for part in text.split(",") if part.strip())
@@ -113,7 +113,8 @@ def format_value(value: Any) -> str:
 def describe_type(default: Any) -> str:
     """Name a value's type for people."""
     if isinstance(default, tuple):
-        return "range of numbers" if default else "list, separated by commas"
+        is_range = bool(default) and isinstance(default[0], int)
+        return "range of numbers" if is_range else "list, separated by commas"
     if isinstance(default, Path):
         return "path"
     names = {

