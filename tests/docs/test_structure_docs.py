@@ -1,0 +1,35 @@
+"""The pages that list things list all of them, and point at what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from server.app import build_app
+from server.settings import Settings
+from server.settings.document import ROOT
+from tests.docs.structure_map import render_map, split_page
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def test_every_route_is_in_the_reference() -> None:
+    reference = (ROOT / "docs" / "API_REFERENCE.md").read_text(encoding="utf-8")
+    resources = build_app(Settings()).router.resources()
+    missing = {
+        path
+        for path in (re.sub(r":[^}]*}", "}", resource.canonical) for resource in resources)
+        if f" {path}`" not in reference
+    }
+    assert missing == set()
+
+
+def test_the_map_says_of_every_module_what_the_module_says() -> None:
+    assert split_page()[1] == render_map(), "run: python -m tests.docs.structure_map"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
