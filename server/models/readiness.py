@@ -1,29 +1,23 @@
-"""What a starting model server tells of itself, and why one ended.
-
-Both are read from log lines in the form of TGI's launcher, which the embedded engine
-shares: JSON objects under `--json-output` (launcher lines nest the message under `fields`,
-router lines do not), plain text otherwise, with or without ANSI colours.
+"""What a starting model server tells of itself: phases and progress, from its log lines.
 
 Rules:
 
 1. A phase never goes back, and inside a phase the fraction never does.
 2. A line that is not understood changes nothing.
-3. A cause is what the last telling line says, not the exit code alone.
+3. A phase that goes on without a word says so, with its age.
 """
 
 import re
-import signal
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from server.core.errors import ModelFailed
 from server.core.protocol import ModelState, Progress
-from server.models.runners.base import Condition, LogLine, Observation
+from server.models.causes import explain_exit
+from server.models.log_lines import LogEntry, read_line
+from server.models.runners.base import LogLine
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_TEXT_LINE = re.compile(r"^\d{4}-\d\d-\d\dT\S+\s+(?P<level>[A-Z]+)\s+(?:\S+: )*(?P<message>.*)$")
+__all__ = ["PHASES", "STATE_OF_PHASE", "StartProgress", "explain_exit", "read_line"]
 
 # Phase names as they go out, in the order in which a start goes through them.
 PHASES: Final = ("pulling", "starting", "downloading", "loading", "warming up")
@@ -45,60 +39,25 @@ _SIGNS: Final = (
     ("Starting Webserver", "warming up"),
     ("Warming up model", "warming up"),
 )
+_FILES = re.compile(r"Download: \[(\d+)/(\d+)\] -- ETA: (?:(\d+):(\d+):(\d+)|0)")
+_SHARDS = re.compile(r"Sharding model on (\d+) processes")
 
-
-class ReportedProgress(msgspec.Struct):
-    """Progress in bytes, as the embedded engine writes it into its log lines."""
-
-    phase: str
-    done_bytes: int = 0
-    total_bytes: int | None = None
-    eta_seconds: float | None = None
-
-
-class _Fields(msgspec.Struct):
-    message: str = ""
-    progress: ReportedProgress | None = None
-
-
-class _JsonLine(msgspec.Struct):
-    level: str = ""
-    message: str = ""
-    fields: _Fields | None = None
-
-
-_json_line = msgspec.json.Decoder(_JsonLine)
-
-
-class LogEntry(msgspec.Struct, frozen=True):
-    """A log line's message without its frame."""
-
-    level: str
-    message: str
-    progress: ReportedProgress | None = None
-
-
-def read_line(text: str) -> LogEntry:
-    """Take a log line out of whichever frame it stands in."""
-    text = _ANSI.sub("", text).strip()
-    if text.startswith("{"):
-        try:
-            line = _json_line.decode(text)
-        except msgspec.DecodeError:
-            return LogEntry("", text)
-        if line.fields is not None:
-            return LogEntry(line.level, line.fields.message, line.fields.progress)
-        return LogEntry(line.level, line.message)
-    framed = _TEXT_LINE.match(text)
-    return LogEntry(framed["level"], framed["message"]) if framed else LogEntry("", text)
+# TGI itself writes a line every 10 s while it loads.
+_QUIET_SECONDS: Final = 10.0
+_SAY_EVERY_SECONDS: Final = 5.0
 
 
 class StartProgress:
-    """Follow one start by its log lines."""
+    """Follow one start by its log lines, and by the clock where there are none."""
 
     def __init__(self) -> None:
         self._phase = -1
-        self._fraction = 0.0
+        self._fraction: float | None = None
+        self._shards = 1
+        self._shards_ready = 0
+        self._has_news = False
+        self._phase_since: float | None = None
+        self._quiet_since = 0.0
 
     def feed(self, line: LogLine) -> Progress | None:
         """Return the progress that the line means, or nothing if it means none."""
@@ -109,6 +68,9 @@ class StartProgress:
             return self.advance(
                 Progress(reported.phase, fraction, entry.message, reported.eta_seconds)
             )
+        counted = self._counted(entry)
+        if counted is not None:
+            return self.advance(counted)
         for beginning, phase in _SIGNS:
             if entry.message.startswith(beginning):
                 return self.advance(Progress(phase, None, entry.message))
@@ -122,41 +84,38 @@ class StartProgress:
         if phase < self._phase:
             return None
         if phase > self._phase:
-            self._phase, self._fraction = phase, 0.0
+            self._phase, self._fraction, self._phase_since = phase, None, None
+        self._has_news = True
         if progress.fraction is not None:
-            self._fraction = min(max(self._fraction, progress.fraction), 1.0)
-            progress = msgspec.structs.replace(progress, fraction=self._fraction)
-        return progress
+            self._fraction = min(max(self._fraction or 0.0, progress.fraction), 1.0)
+        return msgspec.structs.replace(progress, fraction=self._fraction)
 
+    def tick(self, now_seconds: float) -> Progress | None:
+        """Return a sign of life for a phase that has been quiet; `now_seconds` only goes up."""
+        if self._phase < 0:
+            return None
+        if self._phase_since is None:
+            self._phase_since = now_seconds
+        if self._has_news:
+            self._has_news, self._quiet_since = False, now_seconds
+        if now_seconds - self._quiet_since < _QUIET_SECONDS:
+            return None
+        self._quiet_since += _SAY_EVERY_SECONDS
+        phase = PHASES[self._phase]
+        age_seconds = int(now_seconds - self._phase_since)
+        return Progress(phase, self._fraction, f"{phase}, {age_seconds} s")
 
-def explain_exit(observation: Observation) -> ModelFailed:
-    """Say why a model server is not running, with its last lines as details."""
-    tail = [line.text for line in observation.tail]
-    details: dict[str, Any] = {"log": tail}
-    if observation.condition is not Condition.EXITED:
-        return ModelFailed("the model server is gone", details=details)
-    details["exit_code"] = observation.exit_code
-    message = f"the model server {_ending(observation.exit_code)}"
-    cause = _telling_line(tail)
-    return ModelFailed(f"{message}: {cause}" if cause else message, details=details)
-
-
-def _ending(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        try:
-            return f"was ended by {signal.Signals(-exit_code).name}"
-        except ValueError:
-            return f"was ended by signal {-exit_code}"
-    return f"ended with exit code {exit_code}"
-
-
-def _telling_line(tail: Iterable[str]) -> str:
-    """Return the last error in the log; the launcher's bare `Error: Variant` tells least."""
-    entries = [read_line(text) for text in tail]
-    for entry in reversed(entries):
-        if entry.level == "ERROR" and entry.message:
-            return entry.message
-    for entry in reversed(entries):
-        if entry.message.startswith("Error: "):
-            return entry.message.removeprefix("Error: ")
-    return ""
+    def _counted(self, entry: LogEntry) -> Progress | None:
+        """Read the lines that count something: files fetched, shards loaded."""
+        if files := _FILES.match(entry.message):
+            number, total, hours, minutes, seconds = (int(part or 0) for part in files.groups())
+            eta_seconds = float(hours * 3600 + minutes * 60 + seconds)
+            text = f"{number} of {total} files"
+            return Progress("downloading", number / max(total, 1), text, eta_seconds)
+        if shards := _SHARDS.match(entry.message):
+            self._shards = int(shards[1])
+        elif entry.message.startswith("Shard ready"):
+            self._shards_ready += 1
+            fraction = min(self._shards_ready / self._shards, 1.0)
+            return Progress("loading", fraction, f"{self._shards_ready} of {self._shards} loaded")
+        return None

@@ -1,0 +1,97 @@
+"""Why a model server ended: read from how it exited and from its last words.
+
+Rules:
+
+1. What the engine knows (out of memory) goes before the exit code of a signal, that before
+   what the log says, and the log before other exit codes: TGI exits with 1 whatever happened.
+2. Each cause has a code to act on, in `details["cause"]`, and a hint at what to do. The
+   last lines come along.
+"""
+
+import re
+import signal
+from collections.abc import Sequence
+from typing import Any, Final
+
+from server.core.errors import ModelFailed
+from server.models.known_causes import BAD_ARGUMENT, CAUSES, KILLED, OUT_OF_MEMORY, STOPPED, Cause
+from server.models.log_lines import LogEntry, read_line
+from server.models.runners.base import Condition, Observation
+
+# Exit codes of a process that a signal ended, as containers report them.
+_SIGNAL_BASE: Final = 128
+# Of a launcher that cannot read its arguments.
+_USAGE_ERROR: Final = 2
+# Longer than what people read; the whole is in the details.
+_MAX_QUOTED_CHARS: Final = 300
+
+_PATTERNS: Final = [
+    (cause, re.compile(cause.pattern, re.IGNORECASE | re.MULTILINE)) for cause in CAUSES
+]
+
+
+def explain_exit(observation: Observation) -> ModelFailed:
+    """Say why a model server is not running, with its last lines as details."""
+    details: dict[str, Any] = {"log": [line.text for line in observation.tail]}
+    if observation.condition is not Condition.EXITED:
+        details["cause"] = "gone"
+        return ModelFailed(
+            "the model server is gone: somebody else removed it",
+            hint="start it again",
+            details=details,
+        )
+    entries = [read_line(line.text) for line in observation.tail]
+    cause, said = _find(observation, entries)
+    details |= {"cause": cause.code if cause else "unknown", "exit_code": observation.exit_code}
+    message = cause.message if cause else f"the model server {_ending(observation.exit_code)}"
+    return ModelFailed(
+        f"{message}: {said}" if said else message,
+        hint=cause.hint if cause else None,
+        details=details,
+    )
+
+
+def _find(observation: Observation, entries: Sequence[LogEntry]) -> tuple[Cause | None, str]:
+    """Return the cause and what was said of it, each if there is one."""
+    code = observation.exit_code
+    if observation.was_out_of_memory:
+        return OUT_OF_MEMORY, ""
+    if code in {_SIGNAL_BASE + signal.SIGKILL, -signal.SIGKILL}:
+        return KILLED, ""
+    if code in {0, _SIGNAL_BASE + signal.SIGTERM, -signal.SIGTERM}:
+        return STOPPED, ""
+    text = "\n".join(entry.message for entry in entries)
+    for cause, pattern in _PATTERNS:
+        if match := pattern.search(text):
+            start = text.rfind("\n", 0, match.start()) + 1
+            return cause, _shortened(text[start:].split("\n", 1)[0])
+    return BAD_ARGUMENT if code == _USAGE_ERROR else None, _shortened(_telling_line(entries))
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "has ended"
+    number = -exit_code if exit_code < 0 else exit_code - _SIGNAL_BASE
+    if number > 0:
+        try:
+            return f"was ended by {signal.Signals(number).name}"
+        except ValueError:
+            pass
+    return f"ended with exit code {exit_code}"
+
+
+def _telling_line(entries: Sequence[LogEntry]) -> str:
+    """Return the last error in the log; the launcher's bare `Error: Variant` tells least."""
+    for entry in reversed(entries):
+        if entry.level == "ERROR" and entry.message:
+            # The last line of a traceback is the one that says what it was.
+            return entry.message.rstrip().rsplit("\n", 1)[-1]
+    for entry in reversed(entries):
+        if entry.message.startswith("Error: "):
+            return entry.message.removeprefix("Error: ")
+    return ""
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_QUOTED_CHARS else text[: _MAX_QUOTED_CHARS - 1] + "…"
