@@ -1,0 +1,194 @@
+"""One answer's log: what may follow what, what it counts, and what it says of its time."""
+
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+
+from server.core.generation import TRANSITIONS, Generation, LogState
+from server.core.protocol import ErrorInfo, GenerationState, TokenInfo
+
+
+def in_state(state: LogState, *, keeps_tokens: bool = False) -> Generation:
+    """Return a generation that came to be at 1000 ms and is in that state now."""
+    generation = Generation("g1", "a", now_ms=1000, keeps_tokens=keeps_tokens)
+    if state == "ended":
+        generation.end("stop", now_ms=1000)
+    elif state != "queued":
+        generation.move_to(state, now_ms=1000)
+    return generation
+
+
+@pytest.mark.parametrize("after", get_args(GenerationState))
+@pytest.mark.parametrize("before", TRANSITIONS)
+def test_a_move_is_made_if_the_table_has_it_and_refused_if_not(
+    before: LogState, after: GenerationState
+) -> None:
+    generation = in_state(before)
+    if after in TRANSITIONS[before]:
+        generation.move_to(after, now_ms=1000)
+        assert generation.state == after
+    else:
+        with pytest.raises(ValueError, match=f"from {before} to {after}"):
+            generation.move_to(after, now_ms=1000)
+        assert generation.state == before
+
+
+@pytest.mark.parametrize("before", ["queued", "starting", "running"])
+def test_it_may_end_in_any_state_but_only_once(before: LogState) -> None:
+    generation = in_state(before)
+    generation.end("cancelled", now_ms=1000)
+    assert generation.has_ended
+    with pytest.raises(ValueError, match="from ended to ended"):
+        generation.end("stop", now_ms=1000)
+    assert generation.info().finish_reason == "cancelled"
+
+
+@pytest.mark.parametrize("state", ["queued", "starting", "ended"])
+def test_text_comes_only_while_it_runs(state: LogState) -> None:
+    with pytest.raises(ValueError, match=f"while {state}"):
+        in_state(state).append(["a"], [], now_ms=1000)
+
+
+def test_after_its_first_token_it_does_not_go_back_to_the_queue() -> None:
+    generation = in_state("running")
+    generation.append(["a"], [], now_ms=1000)
+    with pytest.raises(ValueError, match="after its first delta"):
+        generation.move_to("queued", now_ms=1000)
+
+
+def test_it_tells_watchers_of_every_change_and_of_nothing_else() -> None:
+    told: list[Generation] = []
+    generation = in_state("queued")
+    generation.watch(told.append)
+    changes: list[Callable[[], None]] = [
+        lambda: generation.move_to("queued", now_ms=1000, position=2),
+        lambda: generation.move_to("queued", now_ms=1000, position=1),
+        lambda: generation.move_to("starting", now_ms=1000),
+        lambda: generation.move_to("running", now_ms=1000),
+        lambda: generation.append(["a"], [], now_ms=1000),
+        lambda: generation.end("stop", now_ms=1000),
+    ]
+    for count, change in enumerate(changes, start=1):
+        change()
+        assert told == [generation] * count
+
+
+def test_a_move_to_where_it_is_already_is_no_change() -> None:
+    told: list[Generation] = []
+    generation = in_state("queued")
+    generation.move_to("queued", now_ms=1000, position=2)
+    generation.watch(told.append)
+    generation.move_to("queued", now_ms=1000, position=2)
+    assert told == []
+
+
+def test_who_stops_watching_is_told_nothing_more() -> None:
+    told: list[Generation] = []
+    generation = in_state("queued")
+    generation.watch(told.append)
+    generation.unwatch(told.append)
+    generation.move_to("running", now_ms=1000)
+    assert told == []
+
+
+def test_it_describes_itself_as_hello_lists_it() -> None:
+    generation = in_state("running")
+    generation.append(["a", "b"], [], now_ms=1000)
+    info = generation.info()
+    assert (info.id, info.model, info.state, info.seq, info.finish_reason) == (
+        ("g1", "a", "running", 2, None)
+    )
+    generation.end("length", now_ms=1000)
+    assert (generation.info().state, generation.info().finish_reason) == ("ended", "length")
+
+
+def test_the_end_says_what_it_cost_and_how_long_it_took() -> None:
+    generation = Generation("g1", "a", now_ms=1000)
+    generation.move_to("starting", now_ms=1010)
+    generation.move_to("running", now_ms=1100)
+    generation.append(["a"], [], now_ms=1150)
+    generation.append(["b"], [], now_ms=1200)
+    generation.append(["c", "d", "e"], [], now_ms=1350)
+    generation.end("stop", now_ms=1360, prompt_tokens=31, completion_tokens=6)
+    assert generation.end_event is not None
+    assert (generation.end_event.usage.prompt_tokens, generation.end_event.seq) == (31, 5)
+    assert generation.end_event.usage.completion_tokens == 6
+    timings = generation.end_event.timings
+    assert (timings.queued_ms, timings.ttft_ms, timings.total_ms) == (100, 150, 360)
+    # Six tokens are five steps, which took from 1150 to 1350 ms.
+    assert timings.tokens_per_second == 25
+
+
+def test_an_engine_that_does_not_count_leaves_the_deltas_to_be_counted() -> None:
+    generation = in_state("running")
+    generation.append(["a", "b"], [], now_ms=1000)
+    generation.end("cancelled", now_ms=1000)
+    assert generation.end_event is not None
+    assert generation.end_event.usage.completion_tokens == 2
+    assert generation.end_event.usage.prompt_tokens is None
+
+
+@pytest.mark.parametrize("texts", [[], ["a"], ["a", "b"]])
+def test_a_rate_that_cannot_be_known_is_not_made_up(texts: list[str]) -> None:
+    """All at once, or one token only: there is no time between tokens to measure."""
+    generation = in_state("running")
+    if texts:
+        generation.append(texts, [], now_ms=1100)
+    generation.end("stop", now_ms=1200)
+    assert generation.end_event is not None
+    assert generation.end_event.timings.tokens_per_second is None
+    assert generation.end_event.timings.ttft_ms == (100 if texts else None)
+
+
+def test_what_never_ran_was_never_out_of_the_queue() -> None:
+    generation = in_state("starting")
+    generation.end("failed", now_ms=1500, error=ErrorInfo("model_failed", "m"))
+    assert generation.end_event is not None
+    assert generation.end_event.timings.queued_ms is None
+    assert generation.end_event.timings.total_ms == 500
+
+
+def test_a_restart_before_the_first_token_counts_as_waiting() -> None:
+    generation = in_state("queued")
+    generation.move_to("running", now_ms=1100)
+    generation.move_to("queued", now_ms=1200)
+    generation.move_to("running", now_ms=1700)
+    generation.end("stop", now_ms=1800)
+    assert generation.end_event is not None
+    assert generation.end_event.timings.queued_ms == 700
+
+
+@pytest.mark.parametrize(
+    ("cursor", "max_chars", "expected"),
+    [
+        (0, 100, ("aabbbc", 4)),
+        (0, 6, ("aabbbc", 4)),
+        (0, 5, ("aabbb", 3)),
+        (0, 4, ("aa", 2)),
+        (0, 2, ("aa", 2)),
+        (1, 100, ("bbbc", 4)),
+        (4, 100, ("", 4)),
+        (3, 0, ("c", 4)),
+    ],
+)
+def test_text_is_given_out_in_whole_deltas(
+    cursor: int, max_chars: int, expected: tuple[str, int]
+) -> None:
+    generation = in_state("running")
+    generation.append(["aa", "", "bbb", "c"], [], now_ms=1000)
+    assert generation.text_since(cursor, max_chars=max_chars) == expected
+
+
+def test_a_delta_larger_than_the_room_is_given_out_nevertheless() -> None:
+    generation = in_state("running")
+    generation.append(["x" * 50, "y"], [], now_ms=1000)
+    assert generation.text_since(0, max_chars=10) == ("x" * 50, 1)
+
+
+def test_tokens_are_kept_only_where_somebody_asked_for_them() -> None:
+    token = TokenInfo(1, "a", -0.5, special=False)
+    for keeps_tokens in (True, False):
+        generation = in_state("running", keeps_tokens=keeps_tokens)
+        generation.append(["a", "b"], [token, token], now_ms=1000)
+        assert generation.tokens_between(1, 2) == ([token] if keeps_tokens else None)
