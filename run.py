@@ -60,8 +60,8 @@ FAILURES = {
     r"Retrying \(|ConnectionError|Temporary failure in name|timed out|Connection (?:refused|reset|"
     r"broken|aborted)|ProxyError|SSLError|IncompleteRead|ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN": "the"
     " package index cannot be reached. Check the network, and the proxy if there is one.",
-    r"No matching distribution": "a package is not offered for this Python on this machine."
-    " Use Python 3.11, 3.12 or 3.13.",
+    r"No matching distribution": "the package index has nothing that fits. Check the network, and"
+    " use Python 3.11, 3.12 or 3.13 on Linux or macOS.",
     r"Permission denied|EACCES": "a file may not be written. See to the rights in this folder.",
 }
 

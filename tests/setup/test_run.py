@@ -1,0 +1,198 @@
+"""run.py: the first start sets up, the second does not, and no way of dying in between matters."""
+
+import ast
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.setup.conftest import ROOT, Project
+
+
+def told(out: str) -> dict[str, object]:
+    """Return what the stand-in for the server told of itself: the last line."""
+    answer: dict[str, object] = json.loads(out.splitlines()[-1])
+    return answer
+
+
+def test_first_start_sets_up_and_becomes_the_server(project: Project, tmp_path: Path) -> None:
+    words = ("--host", "::1", "--port", "0", "--settings", "my.ini")
+    process = project.start(*words, cwd=tmp_path)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0, err
+    assert "making the virtual environment" in out
+    assert "downloading 1 of 1: tinydep==1.0" in out
+    server = told(out)
+    assert server["pid"] == process.pid
+    assert server["cwd"] == str(project.folder)
+    # A relative path means the caller's folder, not the project's.
+    assert server["argv"] == ["--host=::1", "--port=0", f"--settings={tmp_path}/my.ini"]
+    assert not (project.folder / ".venv.wheels").exists()
+
+
+def test_second_start_calls_no_pip(set_up: Project) -> None:
+    shutil.rmtree(set_up.package.parent / "pip")
+
+    done = set_up.run()
+
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert not set_up.index.asked.is_set()
+
+
+def test_exit_code_is_the_servers(set_up: Project) -> None:
+    (set_up.folder / "server/__main__.py").write_text("raise SystemExit(7)")
+    assert set_up.run("run").returncode == 7
+
+
+def test_changed_lock_is_installed(set_up: Project) -> None:
+    with (set_up.folder / "requirements.lock").open("a") as lock:
+        lock.write("# changed\n")
+    done = set_up.run()
+    assert done.returncode == 0, done.stderr
+    assert "Setting up" in done.stdout
+    assert "Setting up" not in set_up.run().stdout
+
+
+def test_folder_may_be_moved(set_up: Project) -> None:
+    set_up.folder = set_up.folder.rename(set_up.folder.with_name("elsewhere"))
+    done = set_up.run()
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("damage", ["another Python", "no interpreter"])
+def test_useless_environment_is_made_anew(set_up: Project, damage: str) -> None:
+    if damage == "another Python":
+        record = json.loads(set_up.record.read_text())
+        set_up.record.write_text(json.dumps(record | {"for": "Python 3.2 on plan9 vax"}))
+    else:
+        (set_up.folder / ".venv/bin/python").unlink()
+
+    done = set_up.run()
+
+    assert done.returncode == 0, done.stderr
+    assert "making the virtual environment" in done.stdout
+    assert told(done.stdout)["tinydep"] == 42
+
+
+def test_install_that_was_cut_off_is_done_over(set_up: Project) -> None:
+    set_up.package.write_text("VALUE = 'half a fi")
+    record = json.loads(set_up.record.read_text())
+    set_up.record.write_text(json.dumps(record | {"unfinished": True}))
+
+    done = set_up.run()
+
+    assert done.returncode == 0, done.stderr
+    assert told(done.stdout)["tinydep"] == 42
+
+
+def test_no_network_is_one_line_and_the_next_start_goes_on(half_set_up: Project) -> None:
+    nobody = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
+    cut_off = half_set_up.run(env=half_set_up.environment | nobody)
+
+    assert cut_off.returncode == 1
+    (line,) = cut_off.stderr.splitlines()
+    assert line.startswith("Set-up stopped: the package index cannot be reached. Check the network")
+    assert half_set_up.run().returncode == 0
+
+
+def test_failed_update_leaves_what_was_installed(set_up: Project) -> None:
+    """Downloading touches nothing, so going back to the old lock needs no network."""
+    lock = set_up.folder / "requirements.lock"
+    before = lock.read_text()
+    lock.write_text(before.replace("1.0", "2.0"))
+    assert set_up.run().returncode == 1
+    set_up.index.asked.clear()
+
+    lock.write_text(before)
+
+    assert set_up.run().returncode == 0
+    assert not set_up.index.asked.is_set()
+
+
+def test_forged_download_is_refused(half_set_up: Project) -> None:
+    half_set_up.index.wheel += b"evil"
+    done = half_set_up.run()
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "a download is not what the lock file expects" in line
+
+
+def test_killed_run_leaves_a_pip_that_the_next_one_waits_for(half_set_up: Project) -> None:
+    half_set_up.index.may_answer.clear()
+    first = half_set_up.start()
+    assert half_set_up.index.asked.wait(timeout=60)
+    first.kill()
+    first.communicate(timeout=60)
+
+    second = half_set_up.start()
+    assert second.stdout is not None
+    assert "waiting for it" in second.stdout.readline()
+    half_set_up.index.may_answer.set()
+
+    out, err = second.communicate(timeout=60)
+    assert second.returncode == 0, err
+    assert told(out)["tinydep"] == 42
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopping_the_set_up_leaves_no_pip_behind(half_set_up: Project, number: int) -> None:
+    half_set_up.index.may_answer.clear()
+    process = half_set_up.start(start_new_session=True)
+    assert half_set_up.index.asked.wait(timeout=60)
+
+    # Ctrl-C reaches the whole group, SIGTERM one process.
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    # The pipes close only when nobody of the group holds them any more.
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == (1 if number == signal.SIGINT else 128 + number)
+    assert "Traceback" not in err
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_missing_ensurepip_is_one_line_with_the_package_to_install(project: Project) -> None:
+    done = run_with("sys.modules['ensurepip'] = None", project)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"apt install python3.{sys.version_info.minor}-venv" in line
+
+
+def test_old_python_is_one_line(project: Project) -> None:
+    done = run_with("sys.version_info = (3, 9, 2, 'final', 0)", project)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Sidestream needs Python 3.11 or newer.")
+
+
+def test_windows_is_one_line(project: Project) -> None:
+    done = run_with("sys.platform = 'win32'", project)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "WSL" in line
+
+
+def run_with(change: str, project: Project) -> subprocess.CompletedProcess[str]:
+    """Run run.py after a change to what it sees of its Python."""
+    script = f"import runpy, sys\n{change}\nsys.argv = ['run.py']\n"
+    script += "runpy.run_path('run.py', run_name='__main__')"
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=project.folder,
+        env=project.environment,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_old_python_can_parse_it() -> None:
+    ast.parse((ROOT / "run.py").read_text(), feature_version=(3, 6))
