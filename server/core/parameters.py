@@ -140,7 +140,7 @@ def convert(parameters: Parameters) -> GenerationParameters:
     """
     try:
         typed = msgspec.convert(parameters, GenerationParameters)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except msgspec.ValidationError as error:
         raise InvalidParameters(str(error)) from None
     for name in _FLOATS:
         value = getattr(typed, name)

@@ -218,6 +218,14 @@ def test_who_comes_after_the_end_gets_what_is_missing_and_the_end(outbox: Outbox
     assert outbox.take() == [*expected, generation.end_event]
 
 
+def test_attaching_again_sends_it_all_once_more(outbox: Outbox) -> None:
+    generation = running("g1", "a", "b")
+    outbox.attach(generation)
+    outbox.take()
+    outbox.attach(generation)
+    assert outbox.take() == [State("g1", "running"), Delta("g1", 2, "ab")]
+
+
 def test_a_closed_outbox_neither_holds_nor_hears_anything(outbox: Outbox, wakes: Wakes) -> None:
     generation = running("g1", "a")
     outbox.attach(generation)
