@@ -14,7 +14,11 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-from server.chat.session import SessionStore
+from server.chat.admission import Admission
+from server.chat.answer_cache import AnswerCache
+from server.chat.desk import Desk
+from server.chat.session import SessionLimits
+from server.chat.session_store import SessionStore, StoreLimits
 from server.core.placement import Capacity
 from server.models.attempt import Limits
 from server.models.catalog import ModelSpec, build_catalog
@@ -23,9 +27,9 @@ from server.models.runners.base import Endpoint
 from server.models.runners.process import CommandFor, ProcessRunner
 from server.models.runners.remote import RemoteRunner
 from server.models.upstreams.tgi import TGI
-from server.settings import EngineSettings, Settings
+from server.settings import AnswerSettings, EngineSettings, SessionSettings, Settings
 from server.web import api, middleware
-from server.web.keys import FLEET, SESSIONS, SETTINGS, SOCKETS
+from server.web.keys import DESK, FLEET, SESSIONS, SETTINGS, SOCKETS
 from server.web.page import Page
 from server.web.sockets import Sockets
 from server.web.websocket import websocket
@@ -63,12 +67,8 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
             await fleet.close(keeps_servers=settings.engines.on_exit == "keep")
 
     async def sessions(app: web.Application) -> AsyncIterator[None]:
-        app[SESSIONS] = SessionStore(
-            app[FLEET],
-            session_ttl_seconds=settings.sessions.session_ttl,
-            max_sessions=settings.sessions.max_sessions,
-            max_live_generations=settings.sessions.max_live_generations,
-        )
+        app[DESK] = _build_desk(app[FLEET], settings.answers)
+        app[SESSIONS] = SessionStore(app[DESK], _session_limits(settings.sessions))
         expiry = asyncio.create_task(_expire(app[SESSIONS]), name="session expiry")
         yield
         expiry.cancel()
@@ -111,6 +111,27 @@ def _build_fleet(settings: Settings, http: aiohttp.ClientSession, command_for: C
         },
         instance=settings.server.instance,
         capacity=Capacity(engines.max_running, engines.memory_budget),
+    )
+
+
+def _build_desk(fleet: Fleet, answers: AnswerSettings) -> Desk:
+    return Desk(
+        fleet,
+        Admission(max_places=answers.max_queue),
+        AnswerCache(max_bytes=answers.cache_size, max_age_seconds=answers.cache_max_age),
+        queue_timeout_seconds=answers.queue_timeout,
+    )
+
+
+def _session_limits(sessions: SessionSettings) -> StoreLimits:
+    return StoreLimits(
+        sessions=sessions.max_sessions,
+        ttl_seconds=sessions.session_ttl,
+        session=SessionLimits(
+            live_generations=sessions.max_live_generations,
+            kept_generations=sessions.max_kept_generations,
+            kept_chars=sessions.max_kept_chars,
+        ),
     )
 
 

@@ -6,94 +6,139 @@ Rules:
    the log ends exactly once: finished, cancelled, failed or interrupted.
 2. Cancelling the task closes the connection to the model server, which frees its slot.
 3. When a connection breaks, the lifecycle is asked why before the user is told.
+4. An engine that says it is overloaded is asked again, ever later, for as long as a turn in
+   the queue may be waited for.
 """
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from server.core.errors import EngineLost, SidestreamError
+from server.chat.admission import Place
+from server.chat.answer_cache import AnswerCache, CachedAnswer
+from server.chat.request import Request
+from server.core.errors import EngineLost, EngineOverloaded, SidestreamError
 from server.core.generation import Generation
-from server.core.parameters import merge, normalise
-from server.core.protocol import ErrorInfo, Message, TokenInfo
-from server.models.catalog import ModelSpec
+from server.core.protocol import ErrorInfo, TokenInfo
 from server.models.fleet import Fleet, Lease
-from server.models.upstreams.base import Batch, Finish, Prompt
+from server.models.upstreams.base import Finish, Prompt
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Request:
-    """What one model is asked: a conversation, or a prompt as it is."""
-
-    model: ModelSpec
-    content: Sequence[Message] | str
-    parameters: dict[str, Any]
-    has_chosen_length: bool
+_FIRST_RETRY_SECONDS: Final = 0.25
+_LAST_RETRY_SECONDS: Final = 5.0
 
 
-def build_request(
-    spec: ModelSpec,
-    content: Sequence[Message] | str,
-    *,
-    parameters: Sequence[dict[str, Any]],
-    system: str | None,
-) -> Request:
-    """Combine what the model's settings, the command and the target say, the later winning.
+class Relay:
+    """Write answers into their logs."""
 
-    Raises `InvalidParameters` before anything has started.
-    """
-    asked = merge(*parameters)
-    chosen = normalise(merge(spec.parameters, asked))
-    if not isinstance(content, str):
-        content = _with_system(content, spec.system if system is None else system)
-    return Request(spec, content, chosen, "max_new_tokens" in asked)
+    def __init__(self, fleet: Fleet, cache: AnswerCache, *, queue_timeout_seconds: float) -> None:
+        self._fleet = fleet
+        self._cache = cache
+        self._queue_timeout_seconds = queue_timeout_seconds
+
+    async def run(self, request: Request, generation: Generation, place: Place) -> None:
+        """Write the model's answer into `generation` until it has ended.
+
+        Cancelled, it ends the generation as `generation.reason_if_cancelled` says, and returns.
+        """
+        finish = Finish("failed", None, None)
+        error: ErrorInfo | None = None
+        try:
+            generation.move_to("starting", now_ms=now_ms())
+            async with self._fleet.lease(request.model.id) as lease:
+                await self._turn(lease, request, generation, place)
+                finish = await self._answer(lease, request, generation)
+        except asyncio.CancelledError:
+            finish = Finish(generation.reason_if_cancelled, None, None)
+        except SidestreamError as problem:
+            error = error_info(problem)
+        except Exception:
+            logger.exception("generation %s of %s broke", generation.id, generation.model)
+            error = error_info(SidestreamError("internal error"))
+        generation.end(
+            finish.reason,
+            now_ms=now_ms(),
+            prompt_tokens=finish.prompt_tokens,
+            completion_tokens=finish.completion_tokens,
+            error=error,
+            is_cached=finish.is_cached,
+        )
+
+    async def _turn(
+        self, lease: Lease, request: Request, generation: Generation, place: Place
+    ) -> None:
+        settings = request.model.settings
+
+        def show(position: int) -> None:
+            generation.move_to("queued", now_ms=now_ms(), position=position)
+
+        await place.turn(
+            capacity=settings.max_concurrent or lease.info.max_concurrent_requests,
+            timeout_seconds=self._queue_timeout_seconds,
+            on_position=show,
+        )
+
+    async def _answer(self, lease: Lease, request: Request, generation: Generation) -> Finish:
+        try:
+            prompt = await _prompt(lease, request)
+            parameters = request.parameters_within(lease.info, prompt)
+            identity = (request.model.root, lease.info.model_id, lease.info.version)
+            key = self._cache.key(identity, prompt.text, parameters)
+            kept = self._cache.get(key) if key is not None else None
+            if kept is not None:
+                generation.move_to("running", now_ms=now_ms())
+                _append(generation, kept.tokens)
+                return kept.finish.as_cached()
+            recorded: list[TokenInfo] | None = None if key is None else []
+            finish = await self._generate(lease, prompt, parameters, generation, recorded)
+        except EngineLost as lost:
+            raise await lease.cause_of_loss() or lost from None
+        if key is not None and recorded is not None:
+            self._cache.put(key, CachedAnswer(recorded, finish))
+        return finish
+
+    async def _generate(
+        self,
+        lease: Lease,
+        prompt: Prompt,
+        parameters: dict[str, Any],
+        generation: Generation,
+        recorded: list[TokenInfo] | None,
+    ) -> Finish:
+        """Stream the answer; begin anew while the engine is overloaded and nothing has come."""
+        deadline = time.monotonic() + self._queue_timeout_seconds
+        pause = _FIRST_RETRY_SECONDS
+        while True:
+            generation.move_to("running", now_ms=now_ms())
+            try:
+                return await _stream(lease, prompt, parameters, generation, recorded)
+            except EngineOverloaded:
+                if generation.seq or time.monotonic() + pause > deadline:
+                    raise
+            generation.move_to("queued", now_ms=now_ms(), position=1)
+            # Jitter, so that those refused together do not come back together.
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, _LAST_RETRY_SECONDS)
 
 
-async def relay(fleet: Fleet, request: Request, generation: Generation) -> None:
-    """Write the model's answer into `generation` until it has ended.
-
-    Cancelled, it ends the generation as `generation.reason_if_cancelled` says, and returns.
-    """
-    finish = Finish("failed", None, None)
-    error: ErrorInfo | None = None
-    try:
-        generation.move_to("starting", now_ms=now_ms())
-        async with fleet.lease(request.model.id) as lease:
-            finish = await _answer(lease, request, generation)
-    except asyncio.CancelledError:
-        finish = Finish(generation.reason_if_cancelled, None, None)
-    except SidestreamError as problem:
-        error = error_info(problem)
-    except Exception:
-        logger.exception("generation %s of %s broke", generation.id, generation.model)
-        error = error_info(SidestreamError("internal error"))
-    generation.end(
-        finish.reason,
-        now_ms=now_ms(),
-        prompt_tokens=finish.prompt_tokens,
-        completion_tokens=finish.completion_tokens,
-        error=error,
-    )
-
-
-async def _answer(lease: Lease, request: Request, generation: Generation) -> Finish:
-    try:
-        prompt = await _prompt(lease, request)
-        parameters = _within_context(lease, request, prompt)
-        generation.move_to("running", now_ms=now_ms())
-        async with aclosing(lease.upstream.generate(prompt.text, parameters)) as batches:
-            async for batch in batches:
-                _append(generation, batch)
-                if batch.finish is not None:
-                    return batch.finish
-    except EngineLost as lost:
-        raise await lease.cause_of_loss() or lost from None
+async def _stream(
+    lease: Lease,
+    prompt: Prompt,
+    parameters: dict[str, Any],
+    generation: Generation,
+    recorded: list[TokenInfo] | None,
+) -> Finish:
+    async with aclosing(lease.upstream.generate(prompt.text, parameters)) as batches:
+        async for batch in batches:
+            _append(generation, batch.tokens)
+            if recorded is not None:
+                recorded += batch.tokens
+            if batch.finish is not None:
+                return batch.finish
     raise EngineLost("the model server ended its answer without saying why")
 
 
@@ -103,34 +148,16 @@ async def _prompt(lease: Lease, request: Request) -> Prompt:
     return await lease.upstream.prompt(request.content)
 
 
-def _within_context(lease: Lease, request: Request, prompt: Prompt) -> dict[str, Any]:
-    """Shorten a length that nobody asked for to what the context has left."""
-    parameters = request.parameters
-    total = lease.info.max_total_tokens
-    if request.has_chosen_length or total is None or prompt.tokens is None:
-        return parameters
-    # At least one token, so that a prompt that is too long is refused for what it is.
-    room = max(total - prompt.tokens, 1)
-    return {**parameters, "max_new_tokens": min(parameters["max_new_tokens"], room)}
-
-
-def _append(generation: Generation, batch: Batch) -> None:
+def _append(generation: Generation, arrived: list[TokenInfo]) -> None:
     """Add what is to be shown: special tokens have no text, and unless asked no place."""
     if generation.keeps_tokens:
-        texts = ["" if token.special else token.text for token in batch.tokens]
-        tokens: list[TokenInfo] = batch.tokens
+        texts = ["" if token.special else token.text for token in arrived]
+        tokens = arrived
     else:
-        texts = [token.text for token in batch.tokens if token.text and not token.special]
+        texts = [token.text for token in arrived if token.text and not token.special]
         tokens = []
     if texts:
         generation.append(texts, tokens, now_ms=now_ms())
-
-
-def _with_system(messages: Sequence[Message], system: str) -> Sequence[Message]:
-    """Put the system prompt first, unless the conversation brings its own."""
-    if not system or (messages and messages[0].role == "system"):
-        return messages
-    return [Message("system", system), *messages]
 
 
 def error_info(error: SidestreamError) -> ErrorInfo:

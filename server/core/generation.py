@@ -56,6 +56,7 @@ class Generation:
         self.reason_if_cancelled: FinishReason = "cancelled"
         self.revision = 0
         self.end_event: End | None = None
+        self.chars = 0
         self._texts: list[str] = []
         self._tokens: list[TokenInfo] = []
         self._watchers: list[Watcher] = []
@@ -121,6 +122,7 @@ class Generation:
             self._first_delta_ms = now_ms
         self._last_delta_ms = now_ms
         self._texts += texts
+        self.chars += sum(map(len, texts))
         if self.keeps_tokens:
             self._tokens += tokens
         self._tell()
@@ -133,6 +135,7 @@ class Generation:
         prompt_tokens: int | None = None,
         completion_tokens: int | None = None,
         error: ErrorInfo | None = None,
+        is_cached: bool = False,
     ) -> None:
         """Close the log. Without a count from the engine, a delta counts as a token.
 
@@ -150,6 +153,7 @@ class Generation:
             Usage(prompt_tokens, counted),
             self._timings(now_ms, counted),
             error,
+            is_cached,
         )
         self._tell()
 

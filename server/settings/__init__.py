@@ -4,6 +4,7 @@ from server.settings.loading import environment_name, load
 from server.settings.models import ModelSettings
 from server.settings.tables import (
     SECTIONS,
+    AnswerSettings,
     DockerSettings,
     EngineSettings,
     ServerSettings,
@@ -14,6 +15,7 @@ from server.settings.values import SettingsError
 
 __all__ = [
     "SECTIONS",
+    "AnswerSettings",
     "DockerSettings",
     "EngineSettings",
     "ModelSettings",

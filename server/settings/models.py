@@ -38,6 +38,11 @@ class ModelSettings:
         4096, "For `process`: tokens of prompt and answer together.", low=64
     )
     threads: int = option(0, "For `process`: CPU threads; 0 takes all cores.", low=0)
+    max_concurrent: int = option(
+        0,
+        "Answers that the server writes at once, others wait; 0 takes what it says itself.",
+        low=0,
+    )
     model_id: str = option(
         "",
         "For `docker`: the model on the hub, `OWNER/NAME`.",

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from server.chat.session import Session, SessionStore
+from server.chat.session import Session
+from server.chat.session_store import SessionStore
 from server.core.errors import InvalidCommand, SessionLimit
 from server.core.outbox import Outbox
 from server.core.protocol import LogRecord

@@ -2,12 +2,14 @@
 
 from aiohttp import web
 
-from server.chat.session import SessionStore
+from server.chat.desk import Desk
+from server.chat.session_store import SessionStore
 from server.models.fleet import Fleet
 from server.settings import Settings
 from server.web.sockets import Sockets
 
 SETTINGS = web.AppKey("settings", Settings)
 FLEET = web.AppKey("fleet", Fleet)
+DESK = web.AppKey("desk", Desk)
 SESSIONS = web.AppKey("sessions", SessionStore)
 SOCKETS = web.AppKey("sockets", Sockets)

@@ -53,16 +53,17 @@ from server.core.protocol.shared import (
 )
 
 __all__ = [
+    "COMMANDS",
+    "EVENTS",
+    "PROTOCOL_VERSION",
     "Alternative",
     "BadCommand",
     "BadFrame",
-    "COMMANDS",
     "Cancel",
     "Command",
     "CommandId",
     "Cursor",
     "Delta",
-    "EVENTS",
     "End",
     "Error",
     "ErrorInfo",
@@ -80,7 +81,6 @@ __all__ = [
     "ModelChanged",
     "ModelError",
     "ModelState",
-    "PROTOCOL_VERSION",
     "Ping",
     "Progress",
     "Result",

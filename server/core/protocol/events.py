@@ -60,6 +60,7 @@ class End(Event, frozen=True, tag="end", omit_defaults=True):
     usage: Usage
     timings: Timings
     error: ErrorInfo | None = None
+    cached: bool = False
 
 
 class ModelChanged(Event, frozen=True, tag="model"):

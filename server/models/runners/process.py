@@ -18,7 +18,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from server.core.errors import ModelFailed
 from server.core.protocol import Progress
@@ -73,8 +73,8 @@ class _Child:
             self.log.close()
 
     async def _read(self) -> None:
-        assert self.process.stdout is not None
-        async for line in _lines(self.process.stdout):
+        output = cast(asyncio.StreamReader, self.process.stdout)
+        async for line in _lines(output):
             self.log.add(LogLine(time.time(), "stdout", line))
 
 
@@ -83,9 +83,13 @@ class ProcessRunner:
 
     is_managed: ClassVar[bool] = True
 
-    def __init__(self, command_for: CommandFor, *, ports: tuple[int, int]) -> None:
+    def __init__(
+        self, command_for: CommandFor, *, ports: tuple[int, int], held_ports: set[int] | None = None
+    ) -> None:
+        """`held_ports` are those of runners that share the range; ours are added to them."""
         self._command_for = command_for
         self._ports = ports
+        self._held_ports = held_ports if held_ports is not None else set()
         self._children: dict[Replica, _Child] = {}
 
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
@@ -97,6 +101,8 @@ class ProcessRunner:
         if child is not None and not child.ended.done():
             return child.endpoint
         report(Progress("starting", None, "starting the model server"))
+        if child is not None:
+            self._forget(replica, child)
         with self._bind() as listener:
             child = await self._spawn(spec, listener)
         self._children[replica] = child
@@ -115,8 +121,7 @@ class ProcessRunner:
             if not child.ended.done():
                 child.signal(signal.SIGKILL)
                 await asyncio.shield(child.ended)
-            if self._children.get(replica) is child:
-                del self._children[replica]
+            self._forget(replica, child)
 
     async def inspect(self, replica: Replica) -> Observation:
         """Report whether the process runs, and how it ended if it does not."""
@@ -152,18 +157,25 @@ class ProcessRunner:
         """Kill what still runs."""
         await asyncio.gather(*(self.stop(r, grace_seconds=0) for r in list(self._children)))
 
+    def _forget(self, replica: Replica, child: _Child) -> None:
+        if self._children.get(replica) is child:
+            del self._children[replica]
+            self._held_ports.discard(child.port)
+
     def _bind(self) -> socket.socket:
         """Return a socket bound, not yet listening, to the first free port of the range.
 
         A first round binds exclusively. A second one takes ports on which only closed
         connections linger; it passes over our own children, since Linux would let two
-        sockets share a port on which neither listens yet.
+        sockets share a port on which neither listens yet. So, too, over the ports of others
+        that share the range.
         """
         first, last = self._ports
-        ours = {child.port for child in self._children.values()}
+        held = self._held_ports
         for is_exclusive in (True, False):
             for port in range(first, last + 1):
-                if port not in ours and (listener := _bound(port, is_exclusive=is_exclusive)):
+                if port not in held and (listener := _bound(port, is_exclusive=is_exclusive)):
+                    held.add(port)
                     return listener
         raise ModelFailed(
             f"no free port between {first} and {last}",
@@ -186,6 +198,7 @@ class ProcessRunner:
             )
         except BaseException as error:
             os.close(lifeline_write)
+            self._held_ports.discard(listener.getsockname()[1])
             if isinstance(error, OSError):
                 raise ModelFailed(f"the model server cannot be executed: {error}") from None
             raise

@@ -5,7 +5,7 @@ errors, and holds no lifecycle: when the server is gone, so is the upstream's us
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from server.core.protocol import FinishReason, Message, TokenInfo
@@ -38,6 +38,11 @@ class Finish:
     reason: FinishReason
     prompt_tokens: int | None
     completion_tokens: int | None
+    is_cached: bool = False
+
+    def as_cached(self) -> "Finish":
+        """Return the same end of an answer that was given before."""
+        return replace(self, is_cached=True)
 
 
 @dataclass

@@ -1,0 +1,106 @@
+"""Where answers are asked for: one place for every transport to check, queue and relay.
+
+A party is whoever shares a fair portion of a queue: a session, or a caller over HTTP.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from server.chat.admission import Admission
+from server.chat.answer_cache import AnswerCache
+from server.chat.relay import Relay, now_ms
+from server.chat.request import Request, build_request
+from server.core.errors import ShuttingDown
+from server.core.generation import Generation
+from server.core.protocol import FinishReason, Message
+from server.models.fleet import Fleet
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that is being written: its log, and the task that writes it."""
+
+    generation: Generation
+    task: asyncio.Task[None]
+
+    def cancel(self, reason: FinishReason = "cancelled") -> None:
+        """Have the answer end; one that has ended is no error."""
+        if not self.task.done():
+            self.generation.reason_if_cancelled = reason
+            self.task.cancel()
+
+
+class Desk:
+    """Take requests and have them answered."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        admission: Admission,
+        cache: AnswerCache,
+        *,
+        queue_timeout_seconds: float,
+    ) -> None:
+        self.fleet = fleet
+        self._admission = admission
+        self._relay = Relay(fleet, cache, queue_timeout_seconds=queue_timeout_seconds)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    def prepare(
+        self,
+        model_id: str,
+        content: Sequence[Message] | str,
+        *,
+        parameters: Sequence[dict[str, Any]] = (),
+        system: str | None = None,
+    ) -> Request:
+        """Check a question and combine it with the model's settings; nothing starts.
+
+        Raises `UnknownModel`, `InvalidParameters`, or `InvalidCommand` for an empty prompt.
+        """
+        spec = self.fleet.spec(model_id)
+        return build_request(spec, content, parameters=parameters, system=system)
+
+    def check_room(self, requests: Sequence[Request]) -> None:
+        """Raise `QueueFull` or `ShuttingDown` if the requests cannot all be taken."""
+        if self._is_closed:
+            raise ShuttingDown("the server is about to stop")
+        self._admission.check(Counter(request.model.root for request in requests))
+
+    def ask(
+        self, request: Request, generation_id: str, *, party: str, keeps_tokens: bool
+    ) -> Answer:
+        """Have a request answered; raises `QueueFull` or `ShuttingDown`."""
+        self.check_room([request])
+        place = self._admission.take(request.model.root, party)
+        generation = Generation(
+            generation_id, request.model.id, now_ms=now_ms(), keeps_tokens=keeps_tokens
+        )
+        task = asyncio.create_task(
+            self._relay.run(request, generation, place), name=f"{party} {generation_id}"
+        )
+        self._tasks.add(task)
+
+        def on_done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            place.leave()
+            if not generation.has_ended:
+                # Cancelled before its first step, a task never enters its own clean-up.
+                generation.end(generation.reason_if_cancelled, now_ms=now_ms())
+
+        task.add_done_callback(on_done)
+        return Answer(generation, task)
+
+    def refuse(self) -> None:
+        """Take no new requests."""
+        self._is_closed = True
+
+    async def drain(self, *, timeout_seconds: float) -> bool:
+        """Wait for the answers under way; tell whether all have ended in time."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=timeout_seconds)
+        return not self._tasks

@@ -1,0 +1,60 @@
+"""What one model is asked, with everything said about it combined."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from server.core.errors import InvalidCommand
+from server.core.parameters import merge, normalise
+from server.core.protocol import Message
+from server.models.catalog import ModelSpec
+from server.models.upstreams.base import EngineInfo, Prompt
+
+
+@dataclass(frozen=True)
+class Request:
+    """A conversation, or a prompt as it is, and the parameters as TGI takes them."""
+
+    model: ModelSpec
+    content: Sequence[Message] | str
+    parameters: Mapping[str, Any]
+    has_chosen_length: bool
+
+    def parameters_within(self, info: EngineInfo, prompt: Prompt) -> dict[str, Any]:
+        """Return the parameters, a length nobody asked for shortened to what the context has left.
+
+        At least one token stays, so that a prompt that is too long is refused as that.
+        """
+        parameters = dict(self.parameters)
+        total = info.max_total_tokens
+        if not self.has_chosen_length and total is not None and prompt.tokens is not None:
+            room = max(total - prompt.tokens, 1)
+            parameters["max_new_tokens"] = min(parameters["max_new_tokens"], room)
+        return parameters
+
+
+def build_request(
+    spec: ModelSpec,
+    content: Sequence[Message] | str,
+    *,
+    parameters: Sequence[dict[str, Any]],
+    system: str | None,
+) -> Request:
+    """Combine what the model's settings, the command and the target say, the later winning.
+
+    Raises `InvalidParameters`, or `InvalidCommand` when there is nothing to answer.
+    """
+    if not content:
+        raise InvalidCommand("there is nothing to answer: the prompt is empty")
+    asked = merge(*parameters)
+    chosen = normalise(merge(spec.parameters, asked))
+    if not isinstance(content, str):
+        content = _with_system(content, spec.system if system is None else system)
+    return Request(spec, content, chosen, "max_new_tokens" in asked)
+
+
+def _with_system(messages: Sequence[Message], system: str) -> Sequence[Message]:
+    """Put the system prompt first, unless the conversation brings its own."""
+    if not system or messages[0].role == "system":
+        return messages
+    return [Message("system", system), *messages]

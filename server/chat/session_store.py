@@ -1,0 +1,85 @@
+"""All sessions: made, found again by their owners, and forgotten when their time is over."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.chat.desk import Desk
+from server.chat.relay import now_ms
+from server.chat.session import Session, SessionLimits
+from server.core.errors import SessionLimit, ShuttingDown
+
+
+@dataclass(frozen=True)
+class StoreLimits:
+    """How many sessions there may be, and how long one is kept without a socket."""
+
+    sessions: int
+    ttl_seconds: float
+    session: SessionLimits
+
+
+class SessionStore:
+    """Hold all sessions; find, make and expire them."""
+
+    def __init__(
+        self, desk: Desk, limits: StoreLimits, *, clock_ms: Callable[[], float] = now_ms
+    ) -> None:
+        self._desk = desk
+        self._limits = limits
+        self._clock_ms = clock_ms
+        self._sessions: dict[str, Session] = {}
+        self._is_closing = False
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def create(self, principal: str) -> Session:
+        """Make a session; raises `SessionLimit` when there are too many, or `ShuttingDown`."""
+        if self._is_closing:
+            raise ShuttingDown("the server is about to stop")
+        if len(self._sessions) >= self._limits.sessions:
+            raise SessionLimit(f"the server holds {self._limits.sessions} sessions, and no more")
+        session = Session(
+            f"s_{secrets.token_urlsafe(16)}",
+            principal,
+            self._desk,
+            self._limits.session,
+            clock_ms=self._clock_ms,
+        )
+        self._sessions[session.id] = session
+        return session
+
+    def find(self, session_id: str, principal: str) -> Session | None:
+        """Return the principal's session of that id; a foreign one is like none at all."""
+        session = self._sessions.get(session_id)
+        if session is None or session.principal != principal or self._has_expired(session):
+            return None
+        return session
+
+    def discard_if_empty(self, session: Session) -> None:
+        """Forget a session in which nothing was ever asked and to which nobody is attached."""
+        if session.idle_since_ms is not None and session.is_empty:
+            self._sessions.pop(session.id, None)
+
+    async def expire(self) -> None:
+        """Forget the sessions whose time is over, cancelling what they were writing."""
+        expired = [session for session in self._sessions.values() if self._has_expired(session)]
+        for session in expired:
+            del self._sessions[session.id]
+        await asyncio.gather(*(session.close("cancelled") for session in expired))
+
+    async def close(self, *, grace_seconds: float) -> None:
+        """Take no new work, let live answers end for a while, then interrupt them."""
+        self._is_closing = True
+        self._desk.refuse()
+        if not await self._desk.drain(timeout_seconds=grace_seconds):
+            await asyncio.gather(
+                *(session.close("interrupted") for session in self._sessions.values())
+            )
+
+    def _has_expired(self, session: Session) -> bool:
+        idle_since_ms = session.idle_since_ms
+        ttl_ms = self._limits.ttl_seconds * 1000
+        return idle_since_ms is not None and self._clock_ms() - idle_since_ms >= ttl_ms
