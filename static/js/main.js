@@ -13,6 +13,7 @@ import { pageFrames } from './view/frames.js';
 import { ModelPicker } from './view/model-picker.js';
 import { PromptComposer } from './view/prompt-composer.js';
 import { SidePanel } from './view/side-panel.js';
+import { sentence } from './view/words.js';
 
 const socketUrl = new URL('ws', document.baseURI);
 socketUrl.protocol = socketUrl.protocol.replace('http', 'ws');
@@ -40,9 +41,7 @@ client.on('model', (model) => {
   picker.update(model);
   board.update(model);
 });
-client.on('fault', ({ message }) => {
-  composer.fault = message;
-});
+client.on('fault', (error) => showFault(error));
 
 // From the user
 
@@ -55,6 +54,7 @@ on('model-stop', ({ id }) => tryWith(id, client.stop(id)));
 on('prompt-send', ({ text }) => board.ask(text));
 on('prompt-stop', () => board.stopAll());
 on('board-change', () => updateComposer());
+on('column-fault', (error) => showFault(error));
 on('connection-retry', () => client.connect());
 find(HTMLButtonElement, '#new-chat').addEventListener('click', () => {
   board.clear();
@@ -73,12 +73,19 @@ window.addEventListener('pageshow', () => reconnectNow());
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden) reconnectNow();
 });
+// What is still being written is for nobody, once this page is gone.
+window.addEventListener('pagehide', () => board.stopAll());
 
 client.connect();
 if (matchMedia('(pointer: fine)').matches) composer.focus(); // elsewhere it would raise a keyboard
 
 function reconnectNow() {
   if (client.connection.name === 'waiting') client.connect();
+}
+
+/** @param {{message: string}} error */
+function showFault({ message }) {
+  composer.fault = sentence(message);
 }
 
 function updateComposer() {

@@ -25,7 +25,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  *   | 'session_limit' | 'shutting_down' | 'internal'} ServerErrorCode
  */
 
-/** @typedef {{code: string, message: string, details?: unknown}} WireError */
+/** @typedef {{code: string, message: string, hint?: string | null, details?: unknown}} WireError */
 
 /**
  * @typedef {'stopped' | 'pulling' | 'starting' | 'loading' | 'ready' | 'stopping' | 'failed'
@@ -127,10 +127,11 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
 /** An error with the code that the server, or this client, gave it. */
 export class SidestreamError extends Error {
   /** @param {WireError} error */
-  constructor({ code, message, details }) {
+  constructor({ code, message, hint, details }) {
     super(message);
     this.name = 'SidestreamError';
     this.code = code;
+    this.hint = hint ?? null;
     this.details = details;
   }
 }

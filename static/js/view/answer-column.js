@@ -4,7 +4,8 @@
  * The log is marked busy while an answer is written, so that it is read aloud when it is whole and
  * not token by token.
  *
- * Events: `column-change` when it begins or ceases to be busy.
+ * Events: `column-change` when it begins or ceases to be busy; `column-fault` with `{message}`
+ * when it could not be stopped.
  */
 
 import { SidestreamError } from '../client/protocol.js';
@@ -107,18 +108,24 @@ export class AnswerColumn extends PageElement {
       const targets = [{ model: this.#model.id }];
       const [generation] = await this.#client.generate({ targets, messages });
       turn.follow(generation);
-      if (this.#isStopWanted) await this.#client.cancel([generation]);
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
       turn.fail(error);
     }
+    if (this.#isStopWanted) await this.stop();
   }
 
   /** Stop the answer that is being written, also when it has not even begun. */
   async stop() {
     this.#isStopWanted = true;
     const generation = this.#latest?.generation;
-    if (generation) await this.#client.cancel([generation]);
+    if (!generation) return;
+    try {
+      await this.#client.cancel([generation]);
+    } catch (error) {
+      if (!(error instanceof SidestreamError)) throw error;
+      this.announce('column-fault', { message: error.message });
+    }
   }
 
   // Internal
@@ -143,7 +150,7 @@ export class AnswerColumn extends PageElement {
     if (turn?.isBusy) setText(this.#state, activity(turn.generation));
     else setText(this.#state, this.#model.state === 'ready' ? '' : modelState(this.#model));
     this.#stop.hidden = !this.isBusy;
-    this.#stop.setAttribute('aria-label', `Stop ${this.#model.name}`);
+    this.#stop.setAttribute('aria-label', `Stop: ${this.#model.name}`);
     this.#renderFigures();
   }
 

@@ -141,10 +141,8 @@ export class AnswerTurn extends PageElement {
   }
 
   /** @param {WireError} error */
-  #showError({ code, message, details }) {
-    const given = /** @type {{hint?: unknown} | null | undefined} */ (details)?.hint;
-    const hint = typeof given === 'string' ? given : this.#model.error?.hint;
-    this.#footnote.before(notice({ code, message, hint }, { isAlert: true }));
+  #showError(error) {
+    this.#footnote.before(notice(error, { isAlert: true }));
   }
 
   #write() {

@@ -47,7 +47,7 @@ export class ConnectionStateView extends PageElement {
     const words = { connecting: 'Connecting', connected: 'Connected', waiting: 'Reconnecting', closed: 'Disconnected' };
     setText(this.#text, words[name]);
     this.#retry.hidden = name === 'connecting' || name === 'connected';
-    setText(this.#retry, name === 'closed' ? 'Reconnect' : 'Now');
+    setText(this.#retry, name === 'closed' ? 'Reconnect' : 'Try now');
     this.#renderCountdown();
   }
 

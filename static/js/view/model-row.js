@@ -24,7 +24,8 @@ export class ModelRow extends PageElement {
   #progress = h('progress', { max: 1 });
   #progressText = h('p', { class: 'model-progress' });
   #problem = h('div', { class: 'model-problem' });
-  #start = h('button', { type: 'button', class: 'model-action' }, icon('start'), 'Start');
+  #startText = h('span', {});
+  #start = h('button', { type: 'button', class: 'model-action' }, icon('start'), this.#startText);
   #stop = h('button', { type: 'button', class: 'model-action' }, icon('stop'), 'Stop');
 
   /** @param {Model} model */
@@ -94,9 +95,11 @@ export class ModelRow extends PageElement {
   }
 
   #render() {
-    const { name, description, progress, state } = this.#model;
+    const { name, description, progress, runner, state } = this.#model;
     this.dataset.state = state;
     setText(this.#name, name);
+    this.#box.setAttribute('aria-label', name);
+    this.#box.setAttribute('aria-description', [description, runsOn(this.#model)].join(' '));
     setText(this.#state, modelState(this.#model));
     setText(this.#about, description);
     setText(this.#runsOn, runsOn(this.#model));
@@ -105,10 +108,13 @@ export class ModelRow extends PageElement {
     if (progress?.fraction == null) this.#progress.removeAttribute('value');
     else this.#progress.value = progress.fraction;
     setText(this.#progressText, progress ? progressLine(progress) : '');
+    // A remote server is not ours to stop; `start` looks again whether it is there.
+    const isOurs = runner !== 'remote';
+    setText(this.#startText, isOurs ? 'Start' : 'Try again');
     this.#start.hidden = !IDLE_STATES.includes(state);
-    this.#start.setAttribute('aria-label', `Start ${name}`);
-    this.#stop.hidden = IDLE_STATES.includes(state) || state === 'stopping';
-    this.#stop.setAttribute('aria-label', `Stop running ${name}`);
+    this.#start.setAttribute('aria-label', `${this.#startText.textContent}: ${name}`);
+    this.#stop.hidden = !isOurs || IDLE_STATES.includes(state) || state === 'stopping';
+    this.#stop.setAttribute('aria-label', `Stop running: ${name}`);
   }
 }
 

@@ -1,0 +1,122 @@
+"""A headless Chromium, a page that is watched, and the real server behind it."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from server.doctor.checks import find_chromium
+from tests.browser.gateway import SETTINGS, Gateway
+from tests.conftest import KeepLog
+
+# A ceiling for what is waited for, not a time that is waited: it includes a model's start.
+CEILING_MS = 30_000
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Watch:
+    """What a page asked for and complained of."""
+
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
+
+    def follow(self, page: Page) -> None:
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self.complaints.append(f"{message.type} {message.text}"))
+        page.on("websocket", self._follow_socket)
+
+    def _follow_socket(self, socket) -> None:
+        self.requests.append(socket.url)
+        socket.on("framesent", lambda frame: self.sent.append(frame))
+        socket.on("framereceived", lambda frame: self.received.append(frame))
+
+
+# Not for the session: while Playwright runs, no other test can run an event loop.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with _running(tmp_path_factory.mktemp("gateway"), SETTINGS) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(shared_gateway: Gateway, keep_log: KeepLog) -> Gateway:
+    """Return the server that most tests share; its model starts once."""
+    keep_log("the server", lambda: shared_gateway.log)
+    return shared_gateway
+
+
+@pytest.fixture
+def own_gateway(tmp_path: Path, keep_log: KeepLog) -> Iterator[Gateway]:
+    """Run a server for one test, to be killed."""
+    with _running(tmp_path, SETTINGS) as gateway:
+        keep_log("the server", lambda: gateway.log)
+        yield gateway
+
+
+@pytest.fixture
+def eight_models(tmp_path: Path, keep_log: KeepLog) -> Iterator[Gateway]:
+    """Run a server with eight models: a model and seven presets of it."""
+    presets = "".join(
+        f'[model m{n}]\nname = Preset {n}\nbase = small\nparameters = {{{{"max_new_tokens": 40}}}}\n'
+        for n in range(2, 9)
+    )
+    first = re.sub(r"\n\[model brief\].*", "\n", SETTINGS, flags=re.DOTALL)
+    with _running(tmp_path, first + presets) as gateway:
+        keep_log("the server", lambda: gateway.log)
+        yield gateway
+
+
+@contextlib.contextmanager
+def _running(directory: Path, settings: str) -> Iterator[Gateway]:
+    gateway = Gateway(directory, settings)
+    gateway.start()
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    expect.set_options(timeout=CEILING_MS)
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    context.set_default_timeout(CEILING_MS)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, watch: Watch) -> Page:
+    page = context.new_page()
+    watch.follow(page)
+    return page

@@ -1,0 +1,69 @@
+"""The page in a user's words."""
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+# The prompt is long-winded so that the answer is.
+PROMPT = "Write a very long story about a river, a lighthouse and a cat. Go on and on."
+
+
+def open_page(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.locator("connection-state")).to_have_attribute("data-state", "connected")
+
+
+def choose(page: Page, *names: str) -> None:
+    """Select exactly these models."""
+    for row in page.get_by_role("listitem").filter(has=page.get_by_role("checkbox")).all():
+        name = row.locator(".model-name").inner_text()
+        row.get_by_role("checkbox").set_checked(name in names)
+
+
+def ask(page: Page, prompt: str = PROMPT) -> None:
+    page.get_by_role("textbox", name="Prompt").fill(prompt)
+    page.keyboard.press("Enter")
+
+
+def column(page: Page, name: str) -> Locator:
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def answer(column: Locator) -> Locator:
+    return column.locator(".answer").last
+
+
+def expect_writing(column: Locator) -> None:
+    """Wait until there is text and more is to come."""
+    expect(answer(column)).to_have_class(re.compile("is-growing"))
+
+
+def expect_end(column: Locator, how: str) -> None:
+    expect(column.locator(".footnote").last).to_contain_text(re.compile(f"^{how}"))
+
+
+def expect_longer(column: Locator, than: int) -> None:
+    """Wait until the answer has more than `than` characters."""
+    expect(answer(column)).to_have_text(re.compile(rf"^[\s\S]{{{than + 1},}}$"))
+
+
+def length(column: Locator) -> int:
+    return len(answer(column).text_content() or "")
+
+
+# Notes each time that an answer grows, and which.
+RECORD_GROWTH = """() => {
+  window.growth = [];
+  const columns = document.querySelector('.columns');
+  new MutationObserver((records) => {
+    for (const { target } of records) {
+      const column = target.parentElement?.closest('answer-column');
+      if (column) window.growth.push(column.getAttribute('aria-label'));
+    }
+  }).observe(columns, { subtree: true, characterData: true });
+}"""
+
+
+def turns_taken(growth: list[str]) -> int:
+    """Count how often the writing passed from one answer to another."""
+    return sum(before != after for before, after in zip(growth, growth[1:], strict=False))

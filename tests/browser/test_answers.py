@@ -1,0 +1,185 @@
+"""Two real models answer side by side in a real browser."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from websockets.sync.client import connect
+
+from tests.browser.conftest import Watch
+from tests.browser.gateway import Gateway, Wire
+from tests.browser.helpers import (
+    RECORD_GROWTH,
+    answer,
+    ask,
+    choose,
+    column,
+    expect_end,
+    expect_longer,
+    expect_writing,
+    length,
+    open_page,
+    turns_taken,
+)
+
+pytestmark = pytest.mark.needs_chromium
+
+
+def test_two_models_stream_at_once(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small", "Brief")
+    page.evaluate(RECORD_GROWTH)
+    ask(page)
+    for name in ("Small", "Brief"):
+        expect_longer(column(page, name), 200)
+    for name in ("Small", "Brief"):
+        expect_writing(column(page, name))
+    page.screenshot(path=artifacts / "two-models.png")
+    for name in ("Small", "Brief"):
+        expect_end(column(page, name), "Complete|Length limit reached")
+        expect(column(page, name)).to_contain_text(re.compile(r"Speed\d+\.\d /s"))
+        expect(column(page, name)).to_contain_text(re.compile(r"First token\d+\.\d\d s"))
+        expect(column(page, name).get_by_role("log")).to_have_attribute("aria-busy", "false")
+    growth = page.evaluate("window.growth")
+    assert {"Small", "Brief"} == set(growth)
+    assert turns_taken(growth) > 20
+    assert answer(column(page, "Small")).text_content() != answer(column(page, "Brief")).text_content()
+    assert watch.complaints == []
+
+
+def test_one_is_stopped_while_the_other_goes_on(page: Page, gateway: Gateway) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small", "Brief")
+    ask(page)
+    small, brief = column(page, "Small"), column(page, "Brief")
+    expect_longer(small, 20)
+    expect_longer(brief, 20)
+    small.get_by_role("button", name="Stop: Small").click()
+    expect_end(small, "Stopped")
+    expect(small.get_by_role("button", name="Stop: Small")).to_be_hidden()
+    stopped_at = length(small)
+    expect_longer(brief, length(brief) + 50)
+    expect_writing(brief)
+    assert length(small) == stopped_at
+    page.keyboard.press("Escape")
+    expect_end(brief, "Stopped")
+
+
+@pytest.mark.parametrize("how", ["button", "key"])
+def test_all_are_stopped(page: Page, gateway: Gateway, how: str) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small", "Brief")
+    ask(page)
+    for name in ("Small", "Brief"):
+        expect_longer(column(page, name), 20)
+    if how == "button":
+        page.get_by_role("button", name="Stop all").click()
+    else:
+        page.keyboard.press("Escape")
+    for name in ("Small", "Brief"):
+        expect_end(column(page, name), "Stopped")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+
+
+def test_an_error_stands_in_the_column_it_belongs_to(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small", "Broken")
+    ask(page)
+    broken = column(page, "Broken")
+    expect(broken.get_by_role("alert")).to_contain_text("model_failed")
+    expect(broken.get_by_role("alert")).to_contain_text("/nowhere/at-all.gguf")
+    expect_longer(column(page, "Small"), 100)
+    expect(column(page, "Small").get_by_role("alert")).to_have_count(0)
+    page.screenshot(path=artifacts / "error-in-its-column.png")
+    expect(page.locator("model-row", has_text="Broken")).to_have_attribute("data-state", "failed")
+    page.keyboard.press("Escape")
+    assert watch.complaints == []
+
+
+def test_each_model_goes_on_with_its_own_conversation(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small", "Brief")
+    ask(page, "Name one animal.")
+    own = {}
+    for name in ("Small", "Brief"):
+        expect_end(column(page, name), "Complete|Length limit reached")
+        own[name.lower()] = answer(column(page, name)).text_content()
+    ask(page, "And another?")
+    for name in ("Small", "Brief"):
+        expect(column(page, name).locator("answer-turn")).to_have_count(2)
+        expect_end(column(page, name), "Complete|Length limit reached")
+    second = [json.loads(frame) for frame in watch.sent if "And another?" in frame]
+    assert {command["targets"][0]["model"] for command in second} == {"small", "brief"}
+    for command in second:
+        roles = [message["role"] for message in command["messages"]]
+        assert roles == ["user", "assistant", "user"]
+        assert command["messages"][1]["content"] == own[command["targets"][0]["model"]]
+
+
+def test_a_cut_wire_costs_no_word(page: Page, gateway: Gateway, watch: Watch) -> None:
+    with Wire(gateway.port) as wire:
+        open_page(page, wire.url)
+        choose(page, "Small", "Brief")
+        ask(page)
+        for characters in (50, 300, 600):
+            expect_longer(column(page, "Small"), characters)
+            wire.cut()
+        for name in ("Small", "Brief"):
+            expect_end(column(page, name), "Complete|Length limit reached")
+        shown = {answer(column(page, name)).text_content() for name in ("Small", "Brief")}
+        session = next(
+            event["result"]["session"]
+            for frame in watch.received
+            for event in json.loads(frame)
+            if event["type"] == "result" and "session" in event["result"]
+        )
+        hellos = [frame for frame in watch.sent if '"hello"' in frame]
+    assert len(hellos) == 4
+    assert shown == texts_of(session, gateway)
+
+
+def texts_of(session: str, gateway: Gateway) -> set[str]:
+    """Ask the server for all that was written in `session`, whose answers have all ended."""
+    texts: dict[str, str] = {}
+    with connect(f"ws://127.0.0.1:{gateway.port}/ws") as socket:
+        socket.send(json.dumps({"id": 1, "type": "hello", "session": session, "cursors": {}}))
+        missing: set[str] | None = None
+        while missing is None or missing:
+            for event in json.loads(socket.recv(timeout=10)):
+                if event["type"] == "result":
+                    assert event["result"]["resumed"]
+                    missing = {one["id"] for one in event["result"]["generations"]}
+                elif event["type"] == "delta":
+                    texts[event["generation"]] = texts.get(event["generation"], "") + event["text"]
+                elif event["type"] == "end" and missing is not None:
+                    missing.remove(event["generation"])
+    return set(texts.values())
+
+
+def test_a_killed_server_is_waited_for(page: Page, own_gateway: Gateway, artifacts: Path) -> None:
+    open_page(page, own_gateway.url)
+    choose(page, "Small", "Brief")
+    ask(page)
+    small = column(page, "Small")
+    expect_longer(small, 50)
+    own_gateway.stop(9)
+    state = page.locator("connection-state")
+    expect(state).to_contain_text(re.compile(r"Reconnecting ?in \d+ s"))
+    expect(page.get_by_role("button", name="Send")).to_have_count(0)
+    page.screenshot(path=artifacts / "reconnecting.png")
+    own_gateway.start()
+    expect(state).to_have_attribute("data-state", "connected")
+    expect_end(small, "Interrupted")
+    expect(small.get_by_role("alert")).to_contain_text("session_lost")
+    assert length(small) > 50, "what had been written is kept"
+    ask(page, "Say hello.")
+    expect(small.locator("answer-turn")).to_have_count(2)
+    expect_end(small, "Complete|Length limit reached")

@@ -1,0 +1,190 @@
+"""What the page is before and around the answers."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Watch
+from tests.browser.gateway import Gateway
+from tests.browser.helpers import answer, ask, choose, column, expect_end, expect_longer, open_page
+
+pytestmark = pytest.mark.needs_chromium
+
+
+def test_the_first_visit_says_what_to_do(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    open_page(page, gateway.url)
+    expect(page).to_have_title("Sidestream")
+    expect(page.get_by_role("heading", name="Ask once, compare the answers")).to_be_visible()
+    expect(page.get_by_role("checkbox", checked=True)).to_have_count(2)
+    expect(page.get_by_role("textbox", name="Prompt")).to_be_focused()
+    expect(page.get_by_role("button", name="Send")).to_be_disabled()
+    page.screenshot(path=artifacts / "first-visit.png")
+    example = page.locator(".example").first
+    text = example.inner_text()
+    example.click()
+    for name in ("Small", "Brief"):
+        expect(column(page, name).locator(".prompt")).to_have_text(text)
+        expect_longer(column(page, name), 0)
+    page.keyboard.press("Escape")
+    assert watch.complaints == []
+
+
+def test_nothing_is_asked_of_anybody_else(page: Page, gateway: Gateway, watch: Watch) -> None:
+    open_page(page, gateway.url)
+    ask(page, "Hello")
+    expect_end(column(page, "Small"), "Complete|Length limit reached")
+    origin = gateway.url.replace("http", "")
+    assert len(watch.requests) > 10
+    assert [url for url in watch.requests if not url.replace("ws", "http").startswith(f"http{origin}")] == []
+    assert watch.complaints == []
+
+
+def test_what_is_written_is_never_markup(page: Page, gateway: Gateway, watch: Watch) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small")
+    prompt = "<img src=x onerror=alert(1)><script>alert(2)</script> <b>Repeat this.</b>"
+    ask(page, prompt)
+    expect(column(page, "Small").locator(".prompt")).to_have_text(prompt)
+    expect_end(column(page, "Small"), "Complete|Length limit reached")
+    expect(column(page, "Small").locator("img, script, b")).to_have_count(0)
+    assert answer(column(page, "Small")).locator("*").count() == 0
+    assert watch.complaints == []
+
+
+def test_choice_and_draft_outlive_a_reload(page: Page, gateway: Gateway, watch: Watch) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Brief")
+    prompt = page.get_by_role("textbox", name="Prompt")
+    prompt.click()
+    page.keyboard.type("A first line")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("and a second")
+    page.reload()
+    expect(page.locator("connection-state")).to_have_attribute("data-state", "connected")
+    expect(page.get_by_role("checkbox", checked=True)).to_have_count(1)
+    expect(page.get_by_role("checkbox", name="Brief")).to_be_checked()
+    expect(prompt).to_have_value("A first line\nand a second")
+    prompt.press("Enter")
+    expect(column(page, "Brief").locator(".prompt")).to_have_text("A first line\nand a second")
+    expect(prompt).to_have_value("")
+    expect_longer(column(page, "Brief"), 0)
+    page.keyboard.press("Escape")
+    assert watch.complaints == []
+
+
+def test_nothing_can_be_sent_without_a_model(page: Page, gateway: Gateway) -> None:
+    open_page(page, gateway.url)
+    choose(page)
+    ask(page, "Is anybody there?")
+    expect(page.get_by_text("Pick one or more models first")).to_be_visible()
+    expect(page.get_by_role("button", name="Send")).to_be_disabled()
+    expect(page.get_by_role("textbox", name="Prompt")).to_have_value("Is anybody there?")
+
+
+def test_a_model_that_is_deselected_stops_and_comes_back_as_it_was(
+    page: Page, gateway: Gateway
+) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small", "Brief")
+    ask(page)
+    expect_longer(column(page, "Brief"), 20)
+    choose(page, "Small")
+    expect(column(page, "Brief")).to_have_count(0)
+    expect_longer(column(page, "Small"), 20)
+    choose(page, "Small", "Brief")
+    expect_end(column(page, "Brief"), "Stopped")
+    page.get_by_role("button", name="New chat").click()
+    expect(page.get_by_role("heading", name="Ask once, compare the answers")).to_be_visible()
+
+
+def test_a_model_is_started_and_stopped_in_the_picker(page: Page, own_gateway: Gateway) -> None:
+    open_page(page, own_gateway.url)
+    row = page.locator("model-row").filter(has=page.get_by_role("checkbox", name="Small"))
+    expect(row).to_have_attribute("data-state", "stopped")
+    row.get_by_role("button", name="Start: Small").click()
+    expect(row).to_have_attribute("data-state", "ready")
+    row.get_by_role("button", name="Stop running: Small").click()
+    expect(row).to_have_attribute("data-state", "stopped")
+
+
+def test_scrolling_sticks_to_the_end_only_if_it_was_there(page: Page, gateway: Gateway) -> None:
+    page.set_viewport_size({"width": 900, "height": 420})
+    open_page(page, gateway.url)
+    choose(page, "Small")
+    ask(page)
+    small = column(page, "Small")
+    log = small.get_by_role("log")
+    to_end = "(log) => log.scrollHeight - log.scrollTop - log.clientHeight"
+    expect_longer(small, 600)
+    assert log.evaluate("(log) => log.scrollTop") > 0
+    assert log.evaluate(to_end) < 50
+    log.evaluate("(log) => { log.scrollTop = 0; }")
+    expect_longer(small, 900)
+    assert log.evaluate("(log) => log.scrollTop") == 0
+    page.keyboard.press("Escape")
+    expect_end(small, "Stopped|Complete|Length limit reached")
+
+
+def test_eight_models_are_all_on_the_screen(
+    page: Page, eight_models: Gateway, artifacts: Path
+) -> None:
+    open_page(page, eight_models.url)
+    names = ["Small", *(f"Preset {n}" for n in range(2, 9))]
+    choose(page, *names)
+    ask(page, "Write about the sea.")
+    for name in names:
+        expect_longer(column(page, name), 40)
+    page.screenshot(path=artifacts / "eight-models.png")
+    for name in names:
+        box = column(page, name).bounding_box()
+        assert box is not None
+        assert box["width"] >= 240
+        assert box["x"] + box["width"] <= 1440
+        assert box["y"] + box["height"] <= 900
+    page.keyboard.press("Escape")
+
+
+def test_a_phone_shows_one_column_at_a_time(
+    browser: Browser, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    watch.follow(page)
+    open_page(page, gateway.url)
+    models = page.get_by_role("button", name="Models", exact=True)
+    expect(page.locator("model-picker")).to_be_hidden()
+    models.click()
+    expect(page.get_by_role("checkbox", name="Small")).to_be_focused()
+    page.screenshot(path=artifacts / "phone-models.png")
+    page.keyboard.press("Escape")
+    expect(page.locator("model-picker")).to_be_hidden()
+    expect(models).to_be_focused()
+    ask(page)
+    expect_longer(column(page, "Small"), 200)
+    page.screenshot(path=artifacts / "phone.png")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    expect(column(page, "Small")).to_be_in_viewport(ratio=0.9)
+    expect(column(page, "Brief")).not_to_be_in_viewport(ratio=0.5)
+    page.locator(".columns").evaluate("(columns) => columns.scrollBy(300, 0)")
+    expect(column(page, "Brief")).to_be_in_viewport(ratio=0.9)
+    page.get_by_role("button", name="Stop all").click()
+    assert watch.complaints == []
+    context.close()
+
+
+def test_a_dark_page_for_a_dark_system(page: Page, gateway: Gateway, artifacts: Path) -> None:
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    open_page(page, gateway.url)
+    ask(page)
+    for name in ("Small", "Brief"):
+        expect_longer(column(page, name), 200)
+    page.screenshot(path=artifacts / "two-models-dark.png")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert all(int(part) < 60 for part in re.findall(r"\d+", background)[:3])
+    page.keyboard.press("Escape")
