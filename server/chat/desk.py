@@ -13,7 +13,7 @@ from server.chat.admission import Admission
 from server.chat.answer_cache import AnswerCache
 from server.chat.relay import Relay, now_ms
 from server.chat.request import Request, build_request
-from server.core.errors import ShuttingDown
+from server.core.errors import SessionLimit, ShuttingDown
 from server.core.generation import Generation
 from server.core.protocol import FinishReason, Message
 from server.models.fleet import Fleet
@@ -43,12 +43,19 @@ class Desk:
         cache: AnswerCache,
         *,
         queue_timeout_seconds: float,
+        max_live_per_owner: int,
     ) -> None:
         self.fleet = fleet
         self._admission = admission
         self._relay = Relay(fleet, cache, queue_timeout_seconds=queue_timeout_seconds)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._max_live_per_owner = max_live_per_owner
+        self._live: dict[asyncio.Task[None], tuple[Answer, str]] = {}
         self._is_closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether no new requests are taken."""
+        return self._is_closed
 
     def prepare(
         self,
@@ -65,17 +72,31 @@ class Desk:
         spec = self.fleet.spec(model_id)
         return build_request(spec, content, parameters=parameters, system=system)
 
-    def check_room(self, requests: Sequence[Request]) -> None:
-        """Raise `QueueFull` or `ShuttingDown` if the requests cannot all be taken."""
+    def check_room(self, requests: Sequence[Request], *, owner: str) -> None:
+        """Raise `QueueFull`, `SessionLimit` or `ShuttingDown` if not all requests can be taken."""
         if self._is_closed:
             raise ShuttingDown("the server is about to stop")
+        live = sum(owner == other for _, other in self._live.values())
+        if live + len(requests) > self._max_live_per_owner:
+            raise SessionLimit(
+                f"one owner may have {self._max_live_per_owner} answers under way at once"
+            )
         self._admission.check(Counter(request.model.root for request in requests))
 
     def ask(
-        self, request: Request, generation_id: str, *, party: str, keeps_tokens: bool
+        self,
+        request: Request,
+        generation_id: str,
+        *,
+        party: str,
+        owner: str,
+        keeps_tokens: bool,
     ) -> Answer:
-        """Have a request answered; raises `QueueFull` or `ShuttingDown`."""
-        self.check_room([request])
+        """Have a request answered; raises `QueueFull`, `SessionLimit` or `ShuttingDown`.
+
+        `party` shares a fair portion of the queue, `owner` is who is answerable for it.
+        """
+        self.check_room([request], owner=owner)
         place = self._admission.take(request.model.root, party)
         generation = Generation(
             generation_id, request.model.id, now_ms=now_ms(), keeps_tokens=keeps_tokens
@@ -83,24 +104,29 @@ class Desk:
         task = asyncio.create_task(
             self._relay.run(request, generation, place), name=f"{party} {generation_id}"
         )
-        self._tasks.add(task)
+        answer = Answer(generation, task)
+        self._live[task] = (answer, owner)
 
         def on_done(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
+            del self._live[task]
             place.leave()
             if not generation.has_ended:
                 # Cancelled before its first step, a task never enters its own clean-up.
                 generation.end(generation.reason_if_cancelled, now_ms=now_ms())
 
         task.add_done_callback(on_done)
-        return Answer(generation, task)
+        return answer
 
     def refuse(self) -> None:
         """Take no new requests."""
         self._is_closed = True
 
-    async def drain(self, *, timeout_seconds: float) -> bool:
-        """Wait for the answers under way; tell whether all have ended in time."""
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=timeout_seconds)
-        return not self._tasks
+    async def close(self, *, grace_seconds: float) -> None:
+        """Take no new requests, let the answers under way end for a while, interrupt the rest."""
+        self.refuse()
+        if self._live:
+            await asyncio.wait(list(self._live), timeout=grace_seconds)
+        for answer, _ in self._live.values():
+            answer.cancel("interrupted")
+        if self._live:
+            await asyncio.wait(list(self._live))

@@ -16,6 +16,7 @@
     ├── RateLimited            rate_limited
     ├── Forbidden              forbidden
     ├── SessionLimit           session_limit
+    │   └── ServerFull         session_limit
     └── ShuttingDown           shutting_down
 
 A class carries its wire code and its HTTP status, so that whoever raises says
@@ -154,6 +155,12 @@ class SessionLimit(SidestreamError):
 
     code = "session_limit"
     status = 429
+
+
+class ServerFull(SessionLimit):
+    """The server holds as many sockets or sessions as it may; later there may be room."""
+
+    status = 503
 
 
 class ShuttingDown(SidestreamError):

@@ -42,6 +42,18 @@ class ServerSettings:
     heartbeat: float = option(
         20.0, "Seconds between WebSocket pings; a peer that does not answer is dropped.", low=1
     )
+    reader_timeout: float = option(
+        60.0,
+        "Seconds that a client may take no data before its socket is closed; its session waits.",
+        low=1,
+    )
+    max_sockets: int = option(5_000, "WebSockets open at once; each costs some 25 KB.", low=1)
+    command_rate: float = option(
+        50.0,
+        "Commands a second that a client may send on average; twice that at once. Far above what "
+        "people and tools need, far below what keeps the server busy.",
+        low=1,
+    )
     max_frame_bytes: int = option(
         4_194_304,
         "Largest command a client may send; a long conversation comes whole with each prompt.",
@@ -62,6 +74,9 @@ class SessionSettings:
     max_sessions: int = option(10_000, "Sessions kept at once.", low=1)
     max_live_generations: int = option(
         64, "Answers that one session may have under way at once.", low=1
+    )
+    max_live_per_owner: int = option(
+        1_024, "Answers that all sessions of one owner may have under way at once.", low=1
     )
     max_kept_generations: int = option(
         256,
