@@ -27,7 +27,7 @@ from server.models.runners.base import Endpoint
 from server.models.runners.process import CommandFor, ProcessRunner
 from server.models.runners.remote import RemoteRunner
 from server.models.upstreams.tgi import TGI
-from server.settings import AnswerSettings, EngineSettings, SessionSettings, Settings
+from server.settings import EngineSettings, SessionSettings, Settings
 from server.web import api, middleware
 from server.web.keys import DESK, FLEET, SESSIONS, SETTINGS, SOCKETS
 from server.web.page import Page
@@ -67,7 +67,7 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
             await fleet.close(keeps_servers=settings.engines.on_exit == "keep")
 
     async def sessions(app: web.Application) -> AsyncIterator[None]:
-        app[DESK] = _build_desk(app[FLEET], settings.answers)
+        app[DESK] = _build_desk(app[FLEET], settings)
         app[SESSIONS] = SessionStore(app[DESK], _session_limits(settings.sessions))
         expiry = asyncio.create_task(_expire(app[SESSIONS]), name="session expiry")
         yield
@@ -114,12 +114,14 @@ def _build_fleet(settings: Settings, http: aiohttp.ClientSession, command_for: C
     )
 
 
-def _build_desk(fleet: Fleet, answers: AnswerSettings) -> Desk:
+def _build_desk(fleet: Fleet, settings: Settings) -> Desk:
+    answers = settings.answers
     return Desk(
         fleet,
         Admission(max_places=answers.max_queue),
         AnswerCache(max_bytes=answers.cache_size, max_age_seconds=answers.cache_max_age),
         queue_timeout_seconds=answers.queue_timeout,
+        max_live_per_owner=settings.sessions.max_live_per_owner,
     )
 
 
@@ -166,7 +168,6 @@ async def _expire(sessions: SessionStore) -> None:
 
 async def _end_sessions(app: web.Application) -> None:
     """Let answers end, or interrupt them, and then say good-bye on every socket."""
-    grace = app[SETTINGS].server.shutdown_grace
-    await app[SESSIONS].close(grace_seconds=grace)
+    await app[DESK].close(grace_seconds=app[SETTINGS].server.shutdown_grace)
     await app[SOCKETS].close()
     app[FLEET].close_logs()

@@ -116,7 +116,7 @@ class Session:
             raise SessionLimit(
                 f"a session may have {self._limits.live_generations} answers under way at once"
             )
-        self._desk.check_room(requests)
+        self._desk.check_room(requests, owner=self.principal)
         self._forget_oldest()
         ids = [self._start(request, has_details=command.details) for request in requests]
         if command.request_id is not None:
@@ -148,7 +148,13 @@ class Session:
 
     def _start(self, request: Request, *, has_details: bool) -> str:
         self._count += 1
-        answer = self._desk.ask(request, f"g{self._count}", party=self.id, keeps_tokens=has_details)
+        answer = self._desk.ask(
+            request,
+            f"g{self._count}",
+            party=self.id,
+            owner=self.principal,
+            keeps_tokens=has_details,
+        )
         self._answers[answer.generation.id] = answer
         for outbox in self._outboxes:
             outbox.attach(answer.generation)

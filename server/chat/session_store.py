@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from server.chat.desk import Desk
 from server.chat.relay import now_ms
 from server.chat.session import Session, SessionLimits
-from server.core.errors import SessionLimit, ShuttingDown
+from server.core.errors import ServerFull, ShuttingDown
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,16 @@ class SessionStore:
         self._limits = limits
         self._clock_ms = clock_ms
         self._sessions: dict[str, Session] = {}
-        self._is_closing = False
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     def create(self, principal: str) -> Session:
-        """Make a session; raises `SessionLimit` when there are too many, or `ShuttingDown`."""
-        if self._is_closing:
+        """Make a session; raises `ServerFull` when there are too many, or `ShuttingDown`."""
+        if self._desk.is_closed:
             raise ShuttingDown("the server is about to stop")
         if len(self._sessions) >= self._limits.sessions:
-            raise SessionLimit(f"the server holds {self._limits.sessions} sessions, and no more")
+            raise ServerFull(f"the server holds {self._limits.sessions} sessions, and no more")
         session = Session(
             f"s_{secrets.token_urlsafe(16)}",
             principal,
@@ -69,15 +68,6 @@ class SessionStore:
         for session in expired:
             del self._sessions[session.id]
         await asyncio.gather(*(session.close("cancelled") for session in expired))
-
-    async def close(self, *, grace_seconds: float) -> None:
-        """Take no new work, let live answers end for a while, then interrupt them."""
-        self._is_closing = True
-        self._desk.refuse()
-        if not await self._desk.drain(timeout_seconds=grace_seconds):
-            await asyncio.gather(
-                *(session.close("interrupted") for session in self._sessions.values())
-            )
 
     def _has_expired(self, session: Session) -> bool:
         idle_since_ms = session.idle_since_ms

@@ -41,6 +41,7 @@ def answer(connection: Connection, frame: str | bytes) -> Event:
     try:
         command = parse_command(frame)
         command_id = command.id
+        connection.check_rate()
         return Result(command.id, HANDLERS[type(command)](connection, command))
     except BadCommand as bad:
         return Error(error_info(bad.error), bad.command_id)

@@ -1,18 +1,24 @@
 """One client's connection: its session, its outbox, and nothing of the socket under it."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 
 from server.chat.session import Session
 from server.chat.session_store import SessionStore
-from server.core.errors import InvalidCommand, SessionLimit
+from server.core.errors import InvalidCommand, RateLimited, SessionLimit
 from server.core.outbox import Outbox
 from server.core.protocol import LogRecord
+from server.core.rate import TokenBucket
 from server.models.fleet import Fleet
 from server.models.logbook import LogBook
 
 # A page shows one log at a time, a tool perhaps one per model.
 MAX_SUBSCRIPTIONS = 64
+
+# Commands refused for their number before the socket is closed: a client that heeds errors
+# never gets there.
+MAX_REFUSED_IN_A_ROW = 1000
 
 
 class Connection:
@@ -22,9 +28,17 @@ class Connection:
     """
 
     def __init__(
-        self, fleet: Fleet, sessions: SessionStore, principal: str, wake: Callable[[], None]
+        self,
+        fleet: Fleet,
+        sessions: SessionStore,
+        principal: str,
+        wake: Callable[[], None],
+        *,
+        command_rate: float,
     ) -> None:
         self.fleet = fleet
+        self._rate = TokenBucket(rate=command_rate, burst=2 * command_rate)
+        self._refused_in_a_row = 0
         self.outbox = Outbox(wake)
         self._sessions = sessions
         self._principal = principal
@@ -32,6 +46,19 @@ class Connection:
         self._unsubscribe = fleet.subscribe(self.outbox.put_model)
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._subscription_count = 0
+
+    @property
+    def is_flooding(self) -> bool:
+        """Tell whether the client goes on sending although it is told to slow down."""
+        return self._refused_in_a_row > MAX_REFUSED_IN_A_ROW
+
+    def check_rate(self) -> None:
+        """Count a command; raises `RateLimited` when there are too many."""
+        if self._rate.take(time.monotonic()):
+            self._refused_in_a_row = 0
+            return
+        self._refused_in_a_row += 1
+        raise RateLimited("too many commands", hint=f"wait {self._rate.seconds_until():.2f} s")
 
     @property
     def session(self) -> Session:

@@ -11,6 +11,8 @@ from server.web.guard import check_host
 
 logger = logging.getLogger(__name__)
 
+RETRY_AFTER_SECONDS = "5"
+
 # The page brings everything it needs with it, and nothing of it stands inline.
 HEADERS = {
     "Content-Security-Policy": (
@@ -54,7 +56,9 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 def error_response(error: SidestreamError) -> web.Response:
     """Write an error of our tree as an HTTP response."""
-    return _json({"error": error.to_wire()}, error.status, {})
+    # 429 and 503 pass: a client that waits a little may try again.
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if error.status in (429, 503) else {}
+    return _json({"error": error.to_wire()}, error.status, headers)
 
 
 def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:

@@ -14,20 +14,18 @@ from typing import Final
 
 from aiohttp import WSMsgType, web
 
+from server.core.errors import ServerFull, ShuttingDown
 from server.core.protocol import BadFrame, encode
 from server.web.commands import answer
 from server.web.connection import Connection
 from server.web.guard import check_origin
-from server.web.keys import FLEET, SESSIONS, SETTINGS, SOCKETS
+from server.web.keys import DESK, FLEET, SESSIONS, SETTINGS, SOCKETS
 
 logger = logging.getLogger(__name__)
 
 CLOSE_BAD_FRAME: Final = 4400
 CLOSE_TOO_SLOW: Final = 4408
-
-# A frame is sent as soon as the kernel takes it. A peer that takes nothing for this long
-# has stopped reading; its session waits for it.
-SEND_TIMEOUT_SECONDS: Final = 60.0
+CLOSE_FLOODING: Final = 4429
 
 # aiohttp pauses a writer when this many bytes wait: little, so that text waits in the log
 # and leaves joined, rather than in a buffer as the frames it once was.
@@ -38,6 +36,11 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
     """Serve `GET /ws`."""
     check_origin(request)
     settings = request.app[SETTINGS].server
+    sockets = request.app[SOCKETS]
+    if request.app[DESK].is_closed:
+        raise ShuttingDown("the server is about to stop")
+    if len(sockets) >= settings.max_sockets:
+        raise ServerFull(f"the server holds {settings.max_sockets} sockets, and no more")
     socket = web.WebSocketResponse(
         heartbeat=settings.heartbeat,
         max_msg_size=settings.max_frame_bytes,
@@ -46,10 +49,18 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
     )
     await socket.prepare(request)
     due = asyncio.Event()
-    connection = Connection(request.app[FLEET], request.app[SESSIONS], "local", due.set)
-    sockets = request.app[SOCKETS]
+    connection = Connection(
+        request.app[FLEET],
+        request.app[SESSIONS],
+        "local",
+        due.set,
+        command_rate=settings.command_rate,
+    )
     sockets.add(socket)
-    writer = asyncio.create_task(_write(socket, connection, due), name="websocket writer")
+    writer = asyncio.create_task(
+        _write(socket, connection, due, timeout_seconds=settings.reader_timeout),
+        name="websocket writer",
+    )
     try:
         await _read(socket, connection)
     finally:
@@ -72,15 +83,24 @@ async def _read(socket: web.WebSocketResponse, connection: Connection) -> None:
             reason = b"a frame is a JSON object with a string `type`"
             await socket.close(code=CLOSE_BAD_FRAME, message=reason)
             return
+        if connection.is_flooding:
+            await socket.close(code=CLOSE_FLOODING, message=b"far too many commands")
+            return
 
 
-async def _write(socket: web.WebSocketResponse, connection: Connection, due: asyncio.Event) -> None:
+async def _write(
+    socket: web.WebSocketResponse,
+    connection: Connection,
+    due: asyncio.Event,
+    *,
+    timeout_seconds: float,
+) -> None:
     while True:
         await due.wait()
         due.clear()
         while events := connection.outbox.take():
             try:
-                async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                async with asyncio.timeout(timeout_seconds):
                     await socket.send_frame(encode(events), WSMsgType.TEXT)
             except TimeoutError:
                 await socket.close(code=CLOSE_TOO_SLOW, message=b"the peer stopped reading")
