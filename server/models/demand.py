@@ -33,9 +33,11 @@ class Demand:
         return self.attempt if self.attempt > self._spent else self.attempt + 1
 
     def unwant(self) -> None:
-        """Ask for the server to be down."""
+        """Ask for the server to be down; tickets of an attempt not yet begun mean nothing now."""
         self.stops_asked += 1
-        self.withdraw()
+        self.is_wanted = False
+        self._spent = self.attempt
+        self._bell.ring()
 
     # --- attempts ---------------------------------------------------------------------------
 
@@ -50,9 +52,10 @@ class Demand:
         self._bell.ring()
 
     def withdraw(self) -> None:
-        """Have the present attempt answer nobody any more, and want no other."""
-        self.is_wanted = False
-        self._spent = self.attempt
+        """Have the present attempt answer nobody any more; who wants the next one still does."""
+        if self.attempt > self._spent:
+            self.is_wanted = False
+            self._spent = self.attempt
         self._bell.ring()
 
     def finish(self) -> None:
@@ -70,9 +73,13 @@ class Demand:
         """Return as soon as `is_true()`."""
         await self._bell.until(is_true)
 
-    async def until_settled(self, ticket: int) -> None:
-        """Return when it is known what came of the ticket's attempt."""
-        await self._bell.until(lambda: self._settled >= ticket)
+    async def until_settled(self, ticket: int) -> bool:
+        """Return when it is known what came of the ticket's attempt; False if it is not made."""
+        stops = self.stops_asked
+        await self._bell.until(
+            lambda: self._settled >= ticket or (self.attempt < ticket and self.stops_asked > stops)
+        )
+        return self._settled >= ticket
 
     async def until_gone(self) -> None:
         """Return when nothing is left of the present attempt."""

@@ -117,10 +117,11 @@ class Deployment:
         Raises `ModelFailed` when it cannot be started, or is stopped meanwhile. Cancelling
         one waiter leaves the start to the others.
         """
-        await self._demand.until_settled(self._demand.want())
-        if self._ready is None:
-            raise self._failure or ModelFailed(f"{self.spec.name} was stopped")
-        return self._ready
+        is_settled = await self._demand.until_settled(self._demand.want())
+        if is_settled and self._ready is not None:
+            return self._ready
+        failure = self._failure if is_settled else None
+        raise failure or ModelFailed(f"{self.spec.name} was stopped")
 
     def unwant(self) -> None:
         """Ask for the server to be down; a start under way is cancelled."""
