@@ -90,6 +90,7 @@ class Runner(Protocol):
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
         """End the replica and remove what is left of it; absent is success.
 
+        Raises `ModelFailed` when the engine does not answer: what runs there runs on.
         Cancelled within the grace, it kills at once rather than leave the server running.
         """
 
@@ -100,10 +101,19 @@ class Runner(Protocol):
         """Return once the replica is not running any more."""
 
     async def list(self) -> list[Observation]:
-        """Report every replica that is ours, those of an earlier run of the gateway included."""
+        """Report every replica that is ours, those of an earlier run of the gateway included.
+
+        Raises `ModelFailed` when the engine does not answer.
+        """
 
     def logs(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
         """Give the last `tail` lines, then, if `follow`, each new one until the server ends."""
+
+    def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
+        """Give what is seen of a start beside its log, such as bytes that arrive.
+
+        It may go on for ever: whoever asked stops when the server is ready.
+        """
 
     async def close(self) -> None:
         """Let go of everything the runner holds."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
+from server.core.protocol import Progress
 from server.models.catalog import ModelSpec
 from server.models.runners.base import (
     Condition,
@@ -58,6 +59,12 @@ class RemoteRunner:
         nothing: tuple[LogLine, ...] = ()
         for line in nothing:
             yield line
+
+    async def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
+        """Give nothing: nothing is started."""
+        nothing: tuple[Progress, ...] = ()
+        for seen in nothing:
+            yield seen
 
     async def close(self) -> None:
         """Forget all addresses."""

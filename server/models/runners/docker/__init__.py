@@ -1,0 +1,5 @@
+"""Model servers in containers: the runner, and each of its dealings with the engine.
+
+aiodocker is imported by `client` alone, and only once a container is asked for: without
+Docker, and without aiodocker, everything else works.
+"""

@@ -1,0 +1,161 @@
+"""One Docker engine, reached over a socket file, TCP, TLS or SSH.
+
+Rules:
+
+1. Nothing is connected, and aiodocker is not even imported, before the first call.
+2. Each call has a connection of its own: one kept alive may lead to an engine that was
+   restarted, and a POST that fails on it cannot safely be sent again.
+3. What streams is read here from the response itself and closed whatever happens. aiodocker
+   leaves its streams to the garbage collector, and closing is what ends a pull.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+
+from server.models.runners.docker.errors import calling, refusal
+from server.models.runners.docker.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from aiodocker import Docker
+
+# The engine answers at once, or after it has set up namespaces and ports on a busy machine.
+CALL_SECONDS: Final = 60.0
+_PING_SECONDS: Final = 10.0
+_READ_BYTES: Final = 64 * 1024
+_DEFAULT_SOCKET: Final = "/var/run/docker.sock"
+
+
+class Engine:
+    """Hold the connection to one engine; every method raises the errors of `errors`."""
+
+    def __init__(
+        self, host: str, environment: Mapping[str, str], *, ports: tuple[int, int]
+    ) -> None:
+        self._host = host or _default_host(environment)
+        self._environment = environment
+        self._ports = ports
+        self._tunnel: Tunnel | None = None
+        self._docker: Docker | None = None
+        self._opening = asyncio.Lock()
+        self.was_reached = False
+        """Whether it ever answered: one that did will come back."""
+
+    @property
+    def host(self) -> str:
+        """Return where the engine is, as `DOCKER_HOST` would say it."""
+        return self._host
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether the engine's files and ports are this machine's."""
+        return self._host.startswith("unix://")
+
+    async def docker(self) -> "Docker":
+        """Return aiodocker's client, made at the first call; use it within `calling`."""
+        async with self._opening:
+            if self._docker is None or (self._tunnel and not self._tunnel.is_open):
+                await self._drop()
+                self._docker = await self._open()
+            return self._docker
+
+    async def ping(self) -> None:
+        """Ask for a sign of life."""
+        async with calling("answer", within_seconds=_PING_SECONDS):
+            docker = await self.docker()
+            async with docker.session.get(f"{docker.docker_host}/_ping") as response:
+                await response.read()
+                if response.status != 200:
+                    raise aiohttp.ClientError(f"it answers {response.status}")
+        self.was_reached = True
+
+    async def info(self) -> Mapping[str, Any]:
+        """Return what the engine says of itself and of its machine."""
+        async with calling("describe itself", within_seconds=CALL_SECONDS):
+            return await (await self.docker()).system.info()
+
+    @asynccontextmanager
+    async def stream(
+        self, what: str, method: str, path: str, parameters: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Make a request whose answer goes on for as long as it likes; give its bytes."""
+        async with calling(what, within_seconds=None):
+            docker = await self.docker()
+            if docker.api_version == "auto":
+                # aiodocker asks for the version with its first own call.
+                async with calling(what, within_seconds=CALL_SECONDS):
+                    await docker.system.info()
+            url = f"{docker.docker_host}/{docker.api_version}/{path}"
+            response = await docker.session.request(method, url, params=parameters)
+            try:
+                if response.status >= 400:
+                    raise refusal(what, response.status, await _message(response))
+                yield response.content.iter_chunked(_READ_BYTES)
+            finally:
+                response.close()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        async with self._opening:
+            await self._drop()
+
+    async def _drop(self) -> None:
+        docker, self._docker = self._docker, None
+        tunnel, self._tunnel = self._tunnel, None
+        if docker is not None:
+            await docker.close()
+            # aiodocker closes only what it made.
+            await docker.session.close()
+        if tunnel is not None:
+            await tunnel.close()
+
+    async def _open(self) -> "Docker":
+        from aiodocker import Docker
+
+        scheme, _, place = self._host.partition("://")
+        connector: aiohttp.BaseConnector
+        if scheme == "ssh":
+            self._tunnel = await Tunnel.open(self._host, ports=self._ports)
+            scheme, place = "unix", str(self._tunnel.socket)
+        if scheme == "unix":
+            connector = aiohttp.UnixConnector(place, limit=0, force_close=True)
+            url = "unix://localhost"
+        else:
+            context = _tls(self._environment) if scheme in {"tcp", "https"} else None
+            connector = aiohttp.TCPConnector(ssl=context or True, limit=0, force_close=True)
+            url = f"{'https' if context or scheme == 'https' else 'http'}://{place}"
+        session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout())
+        return Docker(url=url, connector=connector, session=session)
+
+
+def _default_host(environment: Mapping[str, str]) -> str:
+    """Return DOCKER_HOST, or the first of the usual places where there is a socket."""
+    if environment.get("DOCKER_HOST"):
+        return environment["DOCKER_HOST"]
+    rootless = Path(environment.get("XDG_RUNTIME_DIR") or "/nowhere", "docker.sock")
+    desktop = Path.home() / ".docker" / "run" / "docker.sock"
+    usual = Path(_DEFAULT_SOCKET)
+    return f"unix://{next((p for p in (usual, rootless, desktop) if p.exists()), usual)}"
+
+
+def _tls(environment: Mapping[str, str]) -> ssl.SSLContext | None:
+    """Return the context for DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as the CLI reads them."""
+    folder = Path(environment.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
+    if not environment.get("DOCKER_TLS_VERIFY"):
+        return None
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+async def _message(response: aiohttp.ClientResponse) -> str:
+    text = await response.text(errors="replace")
+    try:
+        return str((await response.json(content_type=None))["message"])
+    except (ValueError, KeyError, TypeError):
+        return text.strip()[:500] or f"HTTP {response.status}"

@@ -1,0 +1,218 @@
+"""The engine's containers: found by name and label, created, started, stopped, removed.
+
+A name is taken by one container at a time, so that the engine itself keeps a second one of
+the same replica from coming into being. Labels say whose a container is; one that is not
+ours is neither used nor touched.
+"""
+
+import asyncio
+import math
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from server.models.runners.base import Replica
+from server.models.runners.docker.client import CALL_SECONDS, Engine
+from server.models.runners.docker.configuration import (
+    LABEL_INSTANCE,
+    LABEL_MODEL,
+    LABEL_SETTINGS,
+    container_name,
+    published_port,
+)
+from server.models.runners.docker.errors import (
+    CONFLICT,
+    NOT_FOUND,
+    DockerRefused,
+    DockerUnreachable,
+    calling,
+)
+
+# How long a removal may take that somebody else has begun.
+_REMOVAL_LOOKS: Final = 100
+_REMOVAL_LOOK_SECONDS: Final = 0.2
+_RUNNING: Final = frozenset({"running", "paused", "restarting"})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Container:
+    """What the engine says of a container of ours."""
+
+    id: str
+    replica: Replica
+    status: str
+    port: int | None
+    exit_code: int
+    was_out_of_memory: bool
+    settings: str
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether its process lives, be it paused."""
+        return self.status in _RUNNING
+
+    @property
+    def has_run(self) -> bool:
+        """Tell whether it was ever started."""
+        return self.status != "created"
+
+
+class Containers:
+    """Act on containers; every method raises the errors of `errors`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def find(self, replica: Replica) -> Container | None:
+        """Return the replica's container; raises `DockerRefused` if its name is not ours."""
+        name = container_name(replica)
+        try:
+            async with calling("show a container", within_seconds=CALL_SECONDS):
+                docker = await self._engine.docker()
+                shown = await docker.containers.container(name).show()
+        except DockerRefused as refused:
+            if refused.docker_status == NOT_FOUND:
+                return None
+            raise
+        container = _read(shown)
+        if container is None or container.replica != replica:
+            raise DockerRefused(
+                f"the container {name} is not this gateway's",
+                "name_taken",
+                "rename or remove it, or set another `instance` in [server]",
+                CONFLICT,
+            )
+        return container
+
+    async def of_instance(self, instance: str) -> list[Container]:
+        """Return all containers of a gateway instance that were ever started."""
+        filters = f'{{"label":["{LABEL_INSTANCE}={instance}"]}}'
+        async with calling("list containers", within_seconds=CALL_SECONDS):
+            docker = await self._engine.docker()
+            listed = await docker.containers.list(all=True, filters=filters)
+        found = []
+        for one in listed:
+            try:
+                async with calling("show a container", within_seconds=CALL_SECONDS):
+                    container = _read(await one.show())
+            except DockerRefused as refused:
+                if refused.docker_status != NOT_FOUND:
+                    raise
+                continue  # It went away meanwhile.
+            if container is not None and container.has_run:
+                found.append(container)
+        return found
+
+    async def run(self, name: str, configuration: dict[str, Any]) -> None:
+        """Create and start a container; cancelled or failed, nothing is left of it.
+
+        Raises `PortTaken` if the port it is to publish is.
+        """
+        running = asyncio.ensure_future(self._create_and_start(name, configuration))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # The engine may be creating it at this moment: only once it has answered is
+            # there something to remove.
+            if await _end_of(running) is None:
+                await _end_of(asyncio.ensure_future(self.remove(name)))
+            raise
+
+    async def stop(self, container: Container, *, grace_seconds: float) -> None:
+        """End a container: politely, and after `grace_seconds` by force; it stays.
+
+        Cancelled, it is killed and removed at once.
+        """
+        seconds = math.ceil(grace_seconds)
+        try:
+            await _absent_is_success(
+                self._stop(container, seconds), within_seconds=seconds + CALL_SECONDS
+            )
+        except asyncio.CancelledError:
+            await _end_of(asyncio.ensure_future(self.remove(container.id)))
+            raise
+
+    async def remove(self, name_or_id: str) -> None:
+        """Remove a container, killing it if it runs; absent is success."""
+        try:
+            await _absent_is_success(self._remove(name_or_id), within_seconds=CALL_SECONDS)
+        except DockerRefused as refused:
+            if refused.docker_status != CONFLICT:
+                raise
+            await self._until_gone(name_or_id)
+
+    async def _create_and_start(self, name: str, configuration: dict[str, Any]) -> None:
+        async with calling("create the container", within_seconds=CALL_SECONDS):
+            docker = await self._engine.docker()
+            container = await docker.containers.create(configuration, name=name)
+        try:
+            async with calling("start the container", within_seconds=CALL_SECONDS):
+                await container.start()
+        except (DockerRefused, DockerUnreachable):
+            await self.remove(container.id)
+            raise
+
+    async def _stop(self, container: Container, seconds: int) -> None:
+        docker = await self._engine.docker()
+        await docker.containers.container(container.id).stop(t=seconds)
+
+    async def _remove(self, name_or_id: str) -> None:
+        docker = await self._engine.docker()
+        await docker.containers.container(name_or_id).delete(force=True, v=True)
+
+    async def _until_gone(self, name_or_id: str) -> None:
+        """Wait for a removal that somebody else has begun."""
+        for _ in range(_REMOVAL_LOOKS):
+            try:
+                async with calling("show a container", within_seconds=CALL_SECONDS):
+                    docker = await self._engine.docker()
+                    await docker.containers.container(name_or_id).show()
+            except DockerRefused as refused:
+                if refused.docker_status == NOT_FOUND:
+                    return
+                raise
+            await asyncio.sleep(_REMOVAL_LOOK_SECONDS)
+        raise DockerRefused(
+            f"the Docker engine does not get done with removing {name_or_id}",
+            "engine_refused",
+            "restart the engine",
+            CONFLICT,
+        )
+
+
+def _read(shown: dict[str, Any]) -> Container | None:
+    """Read an inspected container; None if it bears no labels of ours."""
+    labels = shown["Config"].get("Labels") or {}
+    if LABEL_INSTANCE not in labels or LABEL_MODEL not in labels:
+        return None
+    state = shown["State"]
+    return Container(
+        id=shown["Id"],
+        replica=Replica(labels[LABEL_INSTANCE], labels[LABEL_MODEL]),
+        status=state["Status"],
+        port=published_port(shown),
+        exit_code=state["ExitCode"],
+        was_out_of_memory=bool(state.get("OOMKilled")),
+        settings=labels.get(LABEL_SETTINGS, ""),
+    )
+
+
+async def _absent_is_success(call: Coroutine[Any, Any, None], *, within_seconds: float) -> None:
+    try:
+        async with calling("stop or remove the container", within_seconds=within_seconds):
+            await call
+    except DockerRefused as refused:
+        if refused.docker_status != NOT_FOUND:
+            raise
+
+
+async def _end_of(task: "asyncio.Future[T]") -> BaseException | None:
+    """Wait until `task` has ended, however often we are cancelled; return its error."""
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            continue
+    return asyncio.CancelledError() if task.cancelled() else task.exception()

@@ -1,0 +1,69 @@
+"""Turn the bytes of a container's log into lines.
+
+The engine writes frames: one byte for the stream, three of padding, four for the length,
+then the text. With `timestamps` each frame begins with the time it was written. A line
+longer than 16 KiB comes in several frames, of which only the last ends with a line feed.
+No I/O: bytes in, lines out, however they are cut.
+"""
+
+import struct
+from datetime import datetime
+from typing import Final, NamedTuple
+
+_HEADER: Final = struct.Struct(">BxxxL")
+_STREAMS: Final = {0: "stdout", 1: "stdout", 2: "stderr"}
+# A model server that writes without line feeds must not fill our memory.
+MAX_LINE_BYTES: Final = 64 * 1024
+
+
+class StampedLine(NamedTuple):
+    """A line with the engine's time stamp, both as it wrote it and in seconds."""
+
+    stamp: str
+    time: float
+    stream: str
+    text: str
+
+
+class Demultiplexer:
+    """Cut one container's log into lines."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._begun: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+
+    def feed(self, data: bytes) -> list[StampedLine]:
+        """Take what has arrived; return the lines that are complete with it."""
+        self._buffer += data
+        lines = []
+        while len(self._buffer) >= _HEADER.size:
+            kind, length = _HEADER.unpack_from(self._buffer)
+            end = _HEADER.size + length
+            if len(self._buffer) < end:
+                break
+            frame = bytes(self._buffer[_HEADER.size : end])
+            del self._buffer[:end]
+            lines += self._read(_STREAMS.get(kind, "stdout"), frame)
+        return lines
+
+    def _read(self, stream: str, frame: bytes) -> list[StampedLine]:
+        head, _, text = frame.partition(b" ")
+        stamp = head.decode("ascii", errors="replace")
+        begun = self._begun[stream]
+        room = MAX_LINE_BYTES - len(begun)
+        begun += text[: max(room, 0)]
+        if not text.endswith(b"\n"):
+            return []
+        line = begun.decode(errors="replace").rstrip("\r\n")
+        begun.clear()
+        return [StampedLine(stamp, _seconds(stamp), stream, line)]
+
+
+def _seconds(stamp: str) -> float:
+    """Read RFC 3339 with nanoseconds; 0 for anything else."""
+    try:
+        # Python takes at most six digits of a second.
+        whole, _, fraction = stamp.rstrip("Z").partition(".")
+        return datetime.fromisoformat(f"{whole}.{fraction[:6] or 0:0<6}+00:00").timestamp()
+    except ValueError:
+        return 0.0

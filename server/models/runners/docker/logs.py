@@ -1,0 +1,129 @@
+"""A container's log: history first, then live, whatever happens to the connection.
+
+Rules:
+
+1. Nothing is kept here but the line under way; a slow reader slows down only its own
+   connection to the engine.
+2. A connection that breaks while the container runs is made again from the last line's time
+   stamp on. Of lines with that stamp those are skipped that were given already.
+3. Secrets are hidden before a line leaves this file.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Final
+
+from server.models.runners.base import LogLine, Replica
+from server.models.runners.docker.client import Engine
+from server.models.runners.docker.containers import Containers
+from server.models.runners.docker.demultiplexer import Demultiplexer, StampedLine
+from server.models.runners.docker.errors import NOT_FOUND, DockerRefused, DockerUnreachable
+from server.models.runners.docker.events import Events
+from server.models.runners.docker.redaction import Redactor
+
+_ALL: Final = "all"
+# Between a log that ended too early and the next look at it.
+_PAUSE_SECONDS: Final = 0.2
+
+
+class Logs:
+    """Read the logs of containers."""
+
+    def __init__(
+        self, engine: Engine, containers: Containers, events: Events, secrets: Sequence[str]
+    ) -> None:
+        self._engine = engine
+        self._containers = containers
+        self._events = events
+        self._secrets = secrets
+
+    async def last(self, container_id: str, count: int) -> list[LogLine]:
+        """Return the last `count` lines, none if the engine cannot give them."""
+        redactor = Redactor(self._secrets)
+        lines = self._read(container_id, tail=str(count), since="", follow=False)
+        try:
+            return [
+                LogLine(line.time, line.stream, redactor.clean(line.text)) async for line in lines
+            ]
+        except (DockerRefused, DockerUnreachable):
+            return []
+
+    async def read(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
+        """Give the last `tail` lines, then, if `follow`, each new one until the container ends.
+
+        Raises the errors of `errors` where it is not to follow; following, it waits for an
+        engine that does not answer.
+        """
+        redactor = Redactor(self._secrets)
+        container_id = ""
+        stamp, given = "", 0
+        while True:
+            count = self._events.count
+            try:
+                container = await self._containers.find(replica)
+                if container is None or (container_id and container.id != container_id):
+                    return
+                container_id = container.id
+                skip = given
+                first = _ALL if stamp else str(tail)
+                async with aclosing(
+                    self._read(container_id, tail=first, since=stamp, follow=follow)
+                ) as lines:
+                    async for line in lines:
+                        if line.stamp != stamp:
+                            stamp, given, skip = line.stamp, 0, 0
+                        elif skip:
+                            skip -= 1
+                            continue
+                        given += 1
+                        yield LogLine(line.time, line.stream, redactor.clean(line.text))
+            except DockerUnreachable:
+                if not follow:
+                    raise
+                self._events.listen()
+                await self._events.after(count)
+                continue
+            except DockerRefused as refused:
+                if refused.docker_status == NOT_FOUND:
+                    return
+                raise
+            if not follow or not await self._goes_on(replica, container_id):
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _goes_on(self, replica: Replica, container_id: str) -> bool:
+        """Tell whether a log that has ended may have more to come."""
+        try:
+            container = await self._containers.find(replica)
+        except DockerUnreachable:
+            return True
+        return container is not None and container.id == container_id and container.is_running
+
+    async def _read(
+        self, container_id: str, *, tail: str, since: str, follow: bool
+    ) -> AsyncGenerator[StampedLine, None]:
+        parameters = {
+            "stdout": "1",
+            "stderr": "1",
+            "timestamps": "1",
+            "tail": tail,
+            "follow": "1" if follow else "0",
+        }
+        if since:
+            parameters["since"] = _unix(since)
+        demultiplexer = Demultiplexer()
+        async with self._engine.stream(
+            "read a log", "GET", f"containers/{container_id}/logs", parameters
+        ) as chunks:
+            async for chunk in chunks:
+                for line in demultiplexer.feed(chunk):
+                    yield line
+
+
+def _unix(stamp: str) -> str:
+    """Write an RFC 3339 time stamp as seconds since the epoch, to the nanosecond."""
+    whole, _, fraction = stamp.rstrip("Z").partition(".")
+    seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())
+    return f"{seconds}.{fraction or 0:0<9}"

@@ -1,0 +1,115 @@
+"""How far an image pull has come, from the messages the engine sends for each layer.
+
+Rules:
+
+1. A layer is handled twice, downloaded and unpacked, and counts by its bytes both times.
+2. The engine fetches three layers at a time and tells a layer's size only when it begins.
+   Until then a layer counts as the mean of those that are known, and the text says "about".
+3. A layer that is there already counts nowhere. No clock: the time is passed in.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Final
+
+from server.core.protocol import Progress
+
+# The engine sends some ten messages a second for each layer.
+_SAY_EVERY_SECONDS: Final = 0.2
+# Long enough to even out a slow moment, short enough to follow a change.
+_RATE_WINDOW_SECONDS: Final = 20.0
+_MIN_RATE_SECONDS: Final = 2.0
+_MEGABYTE: Final = 1_000_000
+_GIGABYTE: Final = 1_000_000_000
+
+_DOWNLOADED: Final = frozenset({"Verifying Checksum", "Download complete", "Extracting"})
+
+
+@dataclass
+class _Layer:
+    total_bytes: int | None = None
+    downloaded_bytes: int = 0
+    unpacked_bytes: int = 0
+    is_unpacked: bool = False
+    retry: str = ""
+
+
+class PullProgress:
+    """Follow one pull."""
+
+    def __init__(self, image: str) -> None:
+        self._image = image
+        self._layers: dict[str, _Layer] = {}
+        self._said_at: float | None = None
+        self._history: deque[tuple[float, int]] = deque()
+
+    def feed(self, message: dict[str, Any], now_seconds: float) -> Progress | None:
+        """Take a message; return progress if it is time to tell some."""
+        self._read(message)
+        if not self._layers:
+            return None
+        if self._said_at is not None and now_seconds - self._said_at < _SAY_EVERY_SECONDS:
+            return None
+        self._said_at = now_seconds
+        return self._progress(now_seconds)
+
+    def _read(self, message: dict[str, Any]) -> None:
+        identity = message.get("id")
+        status = str(message.get("status", ""))
+        if not identity or status.startswith("Pulling from"):
+            return
+        if status == "Already exists":
+            self._layers.pop(identity, None)
+            return
+        layer = self._layers.setdefault(identity, _Layer())
+        layer.retry = status if status.startswith("Retrying") else ""
+        detail = message.get("progressDetail") or {}
+        # The containerd store counts seconds while it unpacks.
+        counts_bytes = detail.get("units", "") in {"", "bytes"}
+        current, total = detail.get("current"), detail.get("total")
+        if total and counts_bytes:
+            layer.total_bytes = int(total)
+        if status == "Downloading" and current is not None and counts_bytes:
+            layer.downloaded_bytes = int(current)
+        elif status in _DOWNLOADED:
+            layer.downloaded_bytes = layer.total_bytes or layer.downloaded_bytes
+            if status == "Extracting" and current is not None and counts_bytes:
+                layer.unpacked_bytes = int(current)
+        elif status == "Pull complete":
+            layer.is_unpacked = True
+            layer.total_bytes = layer.total_bytes or layer.downloaded_bytes
+            layer.downloaded_bytes = layer.unpacked_bytes = layer.total_bytes
+
+    def _progress(self, now_seconds: float) -> Progress:
+        known = [layer for layer in self._layers.values() if layer.total_bytes is not None]
+        downloaded = sum(layer.downloaded_bytes for layer in self._layers.values())
+        if not known:
+            return Progress("pulling", None, f"pulling {self._image}")
+        known_bytes = sum(layer.total_bytes or 0 for layer in known)
+        total = known_bytes * len(self._layers) // len(known)
+        unpacked = sum(layer.unpacked_bytes for layer in self._layers.values())
+        fraction = (downloaded + unpacked) / (2 * total) if total else None
+        retry = next((layer.retry for layer in self._layers.values() if layer.retry), "")
+        if retry:
+            return Progress("pulling", fraction, f"a download broke off: {retry.lower()}")
+        if downloaded >= total:
+            return Progress("pulling", fraction, f"unpacking {self._image}")
+        about = "" if len(known) == len(self._layers) else "about "
+        text = f"{_size(downloaded)} of {about}{_size(total)}"
+        return Progress("pulling", fraction, text, self._eta(downloaded, total, now_seconds))
+
+    def _eta(self, downloaded: int, total: int, now_seconds: float) -> float | None:
+        """Return the seconds the rest of the download takes at the pace of late."""
+        history = self._history
+        history.append((now_seconds, downloaded))
+        while history[0][0] < now_seconds - _RATE_WINDOW_SECONDS:
+            history.popleft()
+        seconds = now_seconds - history[0][0]
+        rate = (downloaded - history[0][1]) / seconds if seconds >= _MIN_RATE_SECONDS else 0.0
+        return round((total - downloaded) / rate, 1) if rate > 0 else None
+
+
+def _size(size_bytes: int) -> str:
+    if size_bytes >= _GIGABYTE:
+        return f"{size_bytes / _GIGABYTE:.1f} GB"
+    return f"{size_bytes / _MEGABYTE:.0f} MB"

@@ -1,0 +1,53 @@
+"""Keep secrets out of what people see of a log.
+
+TGI's launcher prints all its arguments, the API key among them, and Python tracebacks may
+hold a token. In text form the printed arguments go over several lines, so that a line may
+have to be hidden because of the one before it.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+HIDDEN: Final = "[redacted]"
+
+# Shorter ones are no secrets, and hiding them would tear words apart.
+_MIN_SECRET_CHARS: Final = 6
+_TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
+_BEARER: Final = re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{6,}")
+_KEY_WORD: Final = r"(?:api[_-]?key|hf[_-]?token|hf[_-]?api[_-]?token|hugging_face_hub_token)"
+# `api_key: Some("…")`, also over several lines and with the quotes escaped in JSON;
+# `--api-key …`, `API_KEY=…`, `"api_key": "…"`.
+_SOME: Final = re.compile(rf'(?i)({_KEY_WORD}:\s*Some\((?:\\n|\s)*\\?")(.*?)(\\?")')
+_ASSIGNED: Final = re.compile(
+    rf"""(?i)(--{_KEY_WORD}[ =]|\b{_KEY_WORD}\\?["']?\s*[=:]\s*\\?["'])([^\s"'\\]+)"""
+)
+_PLAIN: Final = re.compile(rf"(\b{_KEY_WORD.upper()}=)([^\s\"']+)")
+_SOME_OPENS: Final = re.compile(rf"(?i){_KEY_WORD}:\s*Some\(\s*$")
+
+
+class Redactor:
+    """Hide secrets in the lines of one log, given one after the other."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = sorted(
+            {secret for secret in secrets if len(secret) >= _MIN_SECRET_CHARS},
+            key=len,
+            reverse=True,
+        )
+        self._is_next_hidden = False
+
+    def clean(self, line: str) -> str:
+        """Return the line without secrets."""
+        if self._is_next_hidden:
+            self._is_next_hidden = False
+            return HIDDEN
+        for secret in self._secrets:
+            line = line.replace(secret, HIDDEN)
+        line = _TOKEN.sub(HIDDEN, line)
+        line = _BEARER.sub(rf"\1{HIDDEN}", line)
+        line = _SOME.sub(rf"\1{HIDDEN}\3", line)
+        line = _ASSIGNED.sub(rf"\1{HIDDEN}", line)
+        line = _PLAIN.sub(rf"\1{HIDDEN}", line)
+        self._is_next_hidden = bool(_SOME_OPENS.search(line))
+        return line

@@ -1,0 +1,272 @@
+"""Run model servers as containers.
+
+Rules:
+
+1. The engine is the database: a container is found by its name and known by its labels.
+   What is kept here (which settings are today's) can be lost without harm.
+2. `start` on a container of ours that runs is the same container: that is how one is taken
+   over after a restart of the gateway, with today's settings or others.
+3. An engine that does not answer makes nothing MISSING. One that has answered before is
+   waited for; one that never has is reported at once.
+"""
+
+import asyncio
+import logging
+import os
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Final
+
+from server.core.errors import ModelFailed
+from server.core.protocol import Progress
+from server.models.catalog import ModelSpec
+from server.models.runners.base import Condition, Endpoint, LogLine, Observation, Replica, Report
+from server.models.runners.docker.client import Engine
+from server.models.runners.docker.configuration import (
+    Host,
+    configuration,
+    container_name,
+    image_of,
+    settings_hash,
+)
+from server.models.runners.docker.containers import Container, Containers
+from server.models.runners.docker.errors import DockerUnreachable, PortTaken
+from server.models.runners.docker.events import Events
+from server.models.runners.docker.images import Images
+from server.models.runners.docker.logs import Logs
+from server.models.runners.ports import PortRange
+from server.models.weights_watch import watch_weights
+from server.settings import DockerSettings
+
+logger = logging.getLogger(__name__)
+
+# What an exited server's observation carries along: a traceback, and what led to it.
+TAIL_LINES: Final = 100
+_HF_HUB: Final = "hub"
+
+
+class DockerRunner:
+    """Run each replica as a container of one engine."""
+
+    is_managed: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        settings: DockerSettings,
+        *,
+        instance: str,
+        ports: tuple[int, int],
+        held_ports: set[int] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`held_ports` are those of runners that share the range; ours are added to them."""
+        self._settings = settings
+        self._instance = instance
+        self._environment = os.environ if environment is None else environment
+        self._token = settings.hf_token or self._environment.get("HF_TOKEN", "")
+        self._ports = PortRange(ports, held_ports if held_ports is not None else set())
+        self._engine = Engine(settings.host, self._environment, ports=ports)
+        self._containers = Containers(self._engine)
+        self._events = Events(self._engine, instance)
+        self._images = Images(self._engine)
+        self._logs = Logs(self._engine, self._containers, self._events, self._secrets())
+        self._settings_today: dict[Replica, str] = {}
+        self._starting: defaultdict[Replica, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    # --- the seam ---------------------------------------------------------------------------
+
+    async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
+        """Start the container unless it runs, fetching its image first if need be.
+
+        Raises `ModelFailed` with the cause. Cancelled at any moment, the pull included,
+        nothing is left.
+        """
+        self._settings_today[replica] = settings_hash(spec, self._settings)
+        self._events.listen()
+        async with self._starting[replica]:
+            await self._until_reachable(report)
+            container = await self._containers.find(replica)
+            if container is not None:
+                if container.is_running:
+                    return _adopted(container)
+                await self._containers.remove(container.id)
+            await self._images.ensure(image_of(spec, self._settings), report)
+            report(Progress("starting", None, "starting the container"))
+            port = await self._run(replica, spec)
+        logger.info("%s runs as %s on port %d", spec.id, container_name(replica), port)
+        return Endpoint(_url(port))
+
+    async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
+        """End the container and remove it.
+
+        Raises `DockerUnreachable` when the engine does not answer: what runs there runs on.
+        """
+        container = await self._containers.find(replica)
+        if container is None:
+            return
+        if container.is_running:
+            await self._containers.stop(container, grace_seconds=grace_seconds)
+        await self._containers.remove(container.id)
+
+    async def inspect(self, replica: Replica) -> Observation:
+        """Report what the engine says; UNKNOWN when it says nothing."""
+        try:
+            container = await self._containers.find(replica)
+        except ModelFailed as error:
+            logger.debug("the state of %s is not known: %s", replica.model, error)
+            return Observation(replica, Condition.UNKNOWN)
+        # One that was created and never started is no server: what an aborted start left.
+        if container is None or not container.has_run:
+            return Observation(replica, Condition.MISSING)
+        return await self._observe(container)
+
+    async def wait(self, replica: Replica) -> Observation:
+        """Return once the container is seen not to run; an engine that is away is waited for."""
+        self._events.listen()
+        while True:
+            count = self._events.count
+            seen = await self.inspect(replica)
+            if seen.condition in {Condition.EXITED, Condition.MISSING}:
+                return seen
+            await self._events.after(count)
+
+    async def list(self) -> list[Observation]:
+        """Report the containers of this instance; raises `ModelFailed` if none can be seen."""
+        return [
+            await self._observe(container)
+            for container in await self._containers.of_instance(self._instance)
+        ]
+
+    def logs(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
+        """Give the last `tail` lines, then, if `follow`, each new one until the server ends."""
+        return self._logs.read(replica, tail=tail, follow=follow)
+
+    def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
+        """Give the bytes of the weights as they arrive in the cache, for as long as asked."""
+        return watch_weights(
+            self._hub_cache() if self._engine.is_local else None,
+            spec.settings.model_id,
+            spec.settings.revision,
+            token=self._token,
+        )
+
+    async def close(self) -> None:
+        """Let go of the engine; the containers go on."""
+        await self._events.close()
+        await self._engine.close()
+
+    # --- starting ---------------------------------------------------------------------------
+
+    async def _until_reachable(self, report: Report) -> None:
+        while True:
+            count = self._events.count
+            try:
+                await self._engine.ping()
+                return
+            except DockerUnreachable as error:
+                if not self._engine.was_reached:
+                    raise
+                report(Progress("starting", None, f"waiting for the Docker engine: {error.reason}"))
+            await self._events.after(count)
+
+    async def _run(self, replica: Replica, spec: ModelSpec) -> int:
+        """Create and start the container on the first port that works; return the port."""
+        host = await self._host()
+        hub_cache = self._hub_cache()
+        for port in self._ports.candidates(is_local=self._engine.is_local):
+            body = configuration(
+                replica,
+                spec,
+                self._settings,
+                host,
+                port=port,
+                hub_cache=str(hub_cache),
+                token=self._token,
+                environment=self._environment,
+            )
+            try:
+                with self._ports.hold(port):
+                    await self._containers.run(container_name(replica), body)
+            except PortTaken as taken:
+                logger.info("port %d cannot be used: %s", port, taken)
+                continue
+            return port
+        raise ModelFailed(
+            f"no free port between {self._ports.first} and {self._ports.last}",
+            hint="stop a model, or widen `ports` in [engines]",
+            details={"cause": "port_taken"},
+        )
+
+    async def _host(self) -> Host:
+        info = await self._engine.info()
+        runtimes = set(info.get("Runtimes") or {})
+        # A device that the container device interface knows, as of engine 28.
+        discovered = info.get("DiscoveredDevices") or []
+        is_rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
+        owner = 0
+        if self._engine.is_local:
+            owner = await asyncio.to_thread(_owner_of_folder, self._hub_cache())
+        return Host(
+            memory_bytes=int(info.get("MemTotal") or 0),
+            has_gpus="nvidia" in runtimes or bool(discovered),
+            # The root of a rootless engine's containers is the user himself outside.
+            is_cache_foreign=owner != 0 and not is_rootless,
+        )
+
+    def _hub_cache(self) -> Path:
+        return self._settings.hf_cache.expanduser().absolute() / _HF_HUB
+
+    def _secrets(self) -> Sequence[str]:
+        return [self._token] if self._token else []
+
+    # --- seeing -----------------------------------------------------------------------------
+
+    async def _observe(self, container: Container) -> Observation:
+        today = self._settings_today.get(container.replica, container.settings)
+        if container.is_running:
+            return Observation(
+                container.replica,
+                Condition.RUNNING,
+                _endpoint(container),
+                is_outdated=container.settings != today,
+            )
+        return Observation(
+            container.replica,
+            Condition.EXITED,
+            exit_code=container.exit_code,
+            was_out_of_memory=container.was_out_of_memory,
+            tail=tuple(await self._logs.last(container.id, TAIL_LINES)),
+        )
+
+
+def _endpoint(container: Container) -> Endpoint | None:
+    return None if container.port is None else Endpoint(_url(container.port))
+
+
+def _adopted(container: Container) -> Endpoint:
+    endpoint = _endpoint(container)
+    if endpoint is None:
+        raise ModelFailed(
+            f"the container of {container.replica.model} publishes no port of ours",
+            hint="stop the model and start it again",
+            details={"cause": "engine_refused"},
+        )
+    return endpoint
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _owner_of_folder(folder: Path) -> int:
+    """Make the folder if it is not there; return its owner."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder.stat().st_uid
+    except OSError as error:
+        raise ModelFailed(
+            f"the Hugging Face cache cannot be used: {error}",
+            hint="correct `hf_cache` in [docker], or its rights",
+            details={"cause": "cache_not_writable"},
+        ) from None

@@ -1,0 +1,92 @@
+"""Reach an engine on another machine through the user's own OpenSSH.
+
+One `ssh` forwards the engine's socket to a socket file here, and each port of the model
+servers that is free here to the same port there. So keys, agents, jump hosts and known hosts
+are those of `ssh HOST`, and a container published on the other machine's loopback answers on
+this one's.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from server.models.runners.ports import is_free
+
+_REMOTE_SOCKET: Final = "/var/run/docker.sock"
+_OPEN_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 0.05
+
+
+class Tunnel:
+    """One `ssh` that forwards, and the folder of its socket."""
+
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
+        self._process = process
+        self._folder = folder
+        self.socket = folder / "docker.sock"
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether `ssh` still runs."""
+        return self._process.returncode is None
+
+    @classmethod
+    async def open(cls, host: str, *, ports: tuple[int, int]) -> "Tunnel":
+        """Start `ssh` and return once it forwards; raises `OSError` with what it said."""
+        # A short path: the name of a socket has room for some hundred characters.
+        folder = Path(tempfile.mkdtemp(prefix="sidestream-ssh-"))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *_command(host, folder / "docker.sock", ports),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        tunnel = cls(process, folder)
+        try:
+            async with asyncio.timeout(_OPEN_SECONDS):
+                # ssh does not tell when it is ready; its socket does.
+                while tunnel.is_open and not tunnel.socket.exists():  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_SECONDS)
+            if not tunnel.is_open:
+                raise OSError(f"ssh: {await _last_words(process)}")
+        except BaseException:
+            await tunnel.close()
+            raise
+        return tunnel
+
+    async def close(self) -> None:
+        """End `ssh` and remove the socket."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        await self._process.communicate()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _command(host: str, socket: Path, ports: tuple[int, int]) -> list[str]:
+    where = urlsplit(host)
+    name = f"{where.username}@{where.hostname}" if where.username else str(where.hostname)
+    command = ["ssh", "-N", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
+    command += ["-o", "ServerAliveInterval=15", "-o", "ConnectTimeout=15"]
+    if where.port:
+        command += ["-p", str(where.port)]
+    remote = where.path if len(where.path) > 1 else _REMOTE_SOCKET
+    command += ["-L", f"{socket}:{remote}"]
+    for port in range(ports[0], ports[1] + 1):
+        if is_free(port):
+            command += ["-L", f"127.0.0.1:{port}:127.0.0.1:{port}"]
+    return [*command, "--", name]
+
+
+async def _last_words(process: asyncio.subprocess.Process) -> str:
+    _, said = await process.communicate()
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"ended with exit code {process.returncode}"
