@@ -3,14 +3,13 @@
 
 Set-up happens in `.venv` beside this file, in three steps, each safe to be cut off anywhere:
 
-1. Make the virtual environment. It counts only once its record (`.venv/sidestream.json`) exists;
+1. Make the virtual environment. It counts only while its record (`.venv/sidestream.json`) exists;
    one without a record, or for another Python or machine, is made anew.
-2. Download what the lock file pins, by hash, to `.venv.wheels`. This touches nothing installed, so
-   that a start without network still works after it failed. pip's cache keeps what was finished.
-3. Install from there, without network. The record says "unfinished" meanwhile; whoever finds that
-   installs again over it.
+2. Download what the lock file pins and the record lacks, by hash, to `.venv.wheels`, a part at a
+   time; a finished part is not fetched again. A failure here leaves what was installed as it was.
+3. Install from there, without network. The record is away meanwhile.
 
-The record holds the lock files' hashes: while they match, a start does nothing but compare them.
+While the record holds all that a lock file pins, a start does nothing but compare the two.
 A lock on this file lets one set-up run at a time; pip inherits it, so a pip that outlives a killed
 run.py is waited for too. Python 3.6 must be able to parse this file, to say that it is too old.
 """
@@ -50,8 +49,7 @@ LOG = ROOT / ".venv.log"
 MACHINE = f"Python 3.{sys.version_info.minor} on {sys.platform} {platform.machine()}"
 RUN_LOCK = "requirements.lock"
 TEST_LOCK = "requirements-test.lock"
-COVERS = {RUN_LOCK: [RUN_LOCK], TEST_LOCK: [RUN_LOCK, TEST_LOCK]}
-AGAIN = "Then start again; it goes on from there."
+PART = 8  # pins that one pip downloads: its start costs half a second, a cut costs one part
 # What pip or npm says, what we say of it, and the mend. The first that fits counts.
 FAILURES = {
     r"No space left on device|ENOSPC": "the disk is full. Make room (about 1 GB for all).",
@@ -71,28 +69,25 @@ class SetupError(Exception):
 
 
 def prepare(lock: str) -> None:
-    """Make sure that `.venv` holds what `lock` names; raises SetupError."""
+    """Make sure that `.venv` holds what `lock` pins; raises SetupError."""
     if is_prepared(lock):
         return
     with one_at_a_time() as lock_fd:
         if is_prepared(lock):
             return
         print(f"Setting up {VENV} from {lock}:")
-        record = read_record()
-        if record.get("for") != MACHINE:
+        if read_record().get("for") != MACHINE:
             make_environment(lock_fd)
-            record = {"for": MACHINE, "installed": {}, "unfinished": False}
-            write_record(record)
-        install(lock, record, lock_fd)
+            write_record({})
+        install(lock, lock_fd)
         shutil.rmtree(WHEELS, ignore_errors=True)
         print("  done")
 
 
 def is_prepared(lock: str) -> bool:
-    """Tell whether `.venv` is made for this Python and holds exactly what this lock file names."""
+    """Tell whether `.venv` is made for this Python and holds all that this lock file pins."""
     record = read_record()
-    is_whole = record.get("for") == MACHINE and not record["unfinished"]
-    return is_whole and record["installed"].get(lock) == digest(ROOT / lock)
+    return record.get("for") == MACHINE and record["pins"].items() >= read_pins(lock).items()
 
 
 def make_environment(lock_fd: int) -> None:
@@ -107,9 +102,10 @@ def make_environment(lock_fd: int) -> None:
     call([python, "-m", "venv", "--clear", str(VENV)], lock_fd)
 
 
-def install(lock: str, record: dict[str, Any], lock_fd: int) -> None:
-    """Download and install what `lock` pins, and note it in the record."""
-    total = len(re.findall(r"^\S+==", (ROOT / lock).read_text(), re.MULTILINE))
+def install(lock: str, lock_fd: int) -> None:
+    """Download and install what `lock` pins and the record lacks."""
+    installed = read_record()["pins"]
+    missing = [pin for name, pin in read_pins(lock).items() if installed.get(name) != pin]
     names: list[str] = []
 
     def show(line: str) -> None:
@@ -117,25 +113,27 @@ def install(lock: str, record: dict[str, Any], lock_fd: int) -> None:
             names.append(line.split()[1])
         size = re.match(r"\s+Downloading \S+\.whl \((.+)\)", line)
         if size:
-            print(f"  downloading {len(names)} of {total}: {names[-1]} ({size[1]})")
+            print(f"  fetching {len(names)} of {len(missing)}: {names[-1]} ({size[1]})")
 
     pip = [str(PYTHON), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    pinned = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(ROOT / lock)]
-    pinned += ["--progress-bar", "off"]
-    print(f"  looking for {total} packages")
-    call([*pip, "download", "-d", str(WHEELS), *pinned], lock_fd, show)
-    print(f"  installing {len(names)} packages")
-    offline = ["--no-index", "--find-links", str(WHEELS)]
-    offline += ["--force-reinstall"] if record["unfinished"] else []
-    write_record(record | {"unfinished": True})
-    call([*pip, "install", *offline, *pinned], lock_fd)
-    record["installed"] |= {name: digest(ROOT / name) for name in COVERS[lock]}
-    write_record(record | {"unfinished": False})
+    how = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--progress-bar", "off"]
+    WHEELS.mkdir(exist_ok=True)
+    wanted = WHEELS / "wanted.txt"
+    for start in range(0, len(missing), PART):
+        part, names[:] = "\n".join(missing[start : start + PART]), missing[:start]
+        finished = WHEELS / hashlib.sha256(part.encode()).hexdigest()
+        if not finished.exists():
+            wanted.write_text(part)
+            call([*pip, "download", *how, "-d", str(WHEELS), "-r", str(wanted)], lock_fd, show)
+            wanted.rename(finished)
+    print("  installing them")
+    RECORD.unlink()
+    offline = ["--no-index", "--find-links", str(WHEELS), "-r", str(ROOT / lock)]
+    call([*pip, "install", *how, *offline], lock_fd)
+    write_record(installed | read_pins(lock))
 
 
-def call(
-    command: list[str], lock_fd: int, show: Callable[[str], None] = lambda _line: None
-) -> None:
+def call(command: list[str], lock_fd: int, show: Callable[[str], object] = str) -> None:
     """Run one step, its output going to the log and to `show`; raises SetupError if it fails."""
     misleading = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME"}
     env = {name: value for name, value in os.environ.items() if name not in misleading}
@@ -161,14 +159,15 @@ def explain(said: str) -> str:
     whats = [what for pattern, what in FAILURES.items() if re.search(pattern, said)]
     errors = re.findall(r"(?i)^(?:npm )?error:? *(.+)", said, re.MULTILINE) or said.splitlines()
     details = f" (Details: {LOG.name})" if "\n" in said else ""
-    return f"Set-up stopped: {[*whats, errors[-1]][0]} {AGAIN}{details}"
+    what = [*whats, errors[-1]][0]
+    return f"Set-up stopped: {what} Then start again; it goes on from there.{details}"
 
 
 def prepare_node() -> None:
     """Install the page's test tools with npm if it is there; raises SetupError."""
     npm = shutil.which("npm")
-    stamp = ROOT / "node_modules" / ".sidestream"
-    wanted = digest(ROOT / "package-lock.json")
+    stamp = ROOT / "node_modules/.sidestream"
+    wanted = (ROOT / "package-lock.json").read_text()
     if npm is None or (stamp.exists() and stamp.read_text() == wanted):
         return
     with one_at_a_time() as lock_fd:
@@ -195,27 +194,28 @@ def read_record() -> dict[str, Any]:
         record: dict[str, Any] = json.loads(RECORD.read_text())
     except (OSError, ValueError):
         return {}
-    return record if PYTHON.exists() else {}
+    return record if PYTHON.exists() and "pins" in record else {}
 
 
-def write_record(record: dict[str, Any]) -> None:
-    """Replace the record in one step."""
+def write_record(pins: dict[str, str]) -> None:
+    """Record in one step what the environment holds."""
     temporary = RECORD.with_suffix(".new")
-    temporary.write_text(json.dumps(record, indent=2) + "\n")
+    temporary.write_text(json.dumps({"for": MACHINE, "pins": pins}))
     temporary.replace(RECORD)
 
 
-def digest(path: Path) -> str:
-    """Return the hash of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def read_pins(lock: str) -> dict[str, str]:
+    """Return what a lock file pins, with its hashes, by the package's name."""
+    found = re.findall(r"(?m)^[^\s#].*(?:(?<=\\)\n.*)*", (ROOT / lock).read_text())
+    return {pin.partition("==")[0]: pin for pin in found}
 
 
 def run(options: argparse.Namespace, _: list[str]) -> NoReturn:
     """Run the server (what happens without a verb)."""
     prepare(RUN_LOCK)
-    settings = options.settings and str(Path(options.settings).absolute())
-    given = {"--host": options.host, "--port": options.port, "--settings": settings}
-    become("server", *(f"{name}={value}" for name, value in given.items() if value is not None))
+    settings = options.settings and Path(options.settings).absolute()
+    given = {"host": options.host, "port": options.port, "settings": settings}
+    become("server", *(f"--{name}={value}" for name, value in given.items() if value is not None))
 
 
 def test(options: argparse.Namespace, rest: list[str]) -> NoReturn:
@@ -254,7 +254,7 @@ def lock(_: argparse.Namespace, rest: list[str]) -> None:
 def become(module: str, *words: str, python: str = str(PYTHON)) -> NoReturn:
     """Replace this process by `python -m module`, so that signals and exit code are its own."""
     os.chdir(ROOT)
-    os.execv(python, [python, "-m", module, *map(str, words)])
+    os.execv(python, [python, "-m", module, *words])
 
 
 def main(words: list[str]) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,10 +28,15 @@ STAND_IN = (
 
 @dataclass
 class Index:
-    """A package index that serves one wheel, and can be told to hold it back."""
+    """A package index that makes every wheel it is asked for, and can be told to fail."""
 
-    url: str
-    wheel: bytes
+    url: str = ""
+    # Names of the packages whose wheels were fetched.
+    fetched: list[str] = field(default_factory=list)
+    # The package whose wheel cannot be had.
+    broken: str = ""
+    # What somebody on the way adds to each wheel.
+    tail: bytes = b""
     asked: threading.Event = field(default_factory=threading.Event)
     may_answer: threading.Event = field(default_factory=threading.Event)
 
@@ -64,6 +69,10 @@ class Project:
         out, err = process.communicate(timeout=60)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def pin(self, *names: str) -> None:
+        """Make the lock files pin these packages."""
+        write_locks(self.folder, names)
+
     @property
     def record(self) -> Path:
         return self.folder / ".venv/sidestream.json"
@@ -77,17 +86,26 @@ class Project:
 @pytest.fixture
 def index() -> Iterator[Index]:
     """Serve the tiny package; ready to answer."""
-    wheel = make_wheel()
+    served = Index()
+    served.may_answer.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            is_file = self.path.endswith(".whl")
-            if is_file:
-                served.asked.set()
-                served.may_answer.wait(timeout=60)
-            page = f'<a href="/files/{WHEEL_NAME}">{WHEEL_NAME}</a>'.encode()
-            body = served.wheel if is_file else page
-            self.send_response(200)
+            last = self.path.rstrip("/").rpartition("/")[2]
+            if not last.endswith(".whl"):
+                self.answer(
+                    200, f'<a href="/files/{file_name(last)}">{file_name(last)}</a>'.encode()
+                )
+                return
+            served.asked.set()
+            served.may_answer.wait(timeout=60)
+            name = last.partition("-")[0]
+            served.fetched.append(name)
+            status = 404 if name == served.broken else 200
+            self.answer(status, make_wheel(name) + served.tail)
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
             self.send_header("Content-Type", "text/html")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -97,8 +115,7 @@ def index() -> Iterator[Index]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Index(f"http://127.0.0.1:{server.server_port}/simple", wheel)
-    served.may_answer.set()
+    served.url = f"http://127.0.0.1:{server.server_port}/simple"
     thread = threading.Thread(target=server.serve_forever, args=[0.05])
     thread.start()
     yield served
@@ -113,13 +130,8 @@ def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a `.venv` with nothing but pip in it, made by run.py itself, to be copied."""
     folder = tmp_path_factory.mktemp("template")
     lay_out(folder)
-    (folder / "requirements.lock").write_text("")
-    script = "import os, run; run.make_environment(os.open('run.py', os.O_RDONLY))"
+    script = "import os, run; run.make_environment(os.open('run.py', 0)); run.write_record({})"
     subprocess.run([sys.executable, "-c", script], cwd=folder, check=True, capture_output=True)
-    record = (
-        "import run; run.write_record({'for': run.MACHINE, 'installed': {}, 'unfinished': False})"
-    )
-    subprocess.run([sys.executable, "-c", record], cwd=folder, check=True)
     return folder / ".venv"
 
 
@@ -154,40 +166,45 @@ def set_up(half_set_up: Project) -> Project:
     return half_set_up
 
 
-WHEEL_NAME = "tinydep-1.0-py3-none-any.whl"
-
-
 def lay_out(folder: Path) -> None:
     """Write the files of a project whose one dependency is the tiny package."""
     shutil.copy(ROOT / "run.py", folder)
     (folder / "server").mkdir()
     (folder / "server/__init__.py").touch()
     (folder / "server/__main__.py").write_text(STAND_IN)
-    digest = hashlib.sha256(make_wheel()).hexdigest()
+    write_locks(folder, ["tinydep"])
+
+
+def write_locks(folder: Path, names: Iterable[str]) -> None:
+    """Pin the packages as the real lock files do."""
+    pins = [
+        f"{name}==1.0 \\\n    --hash=sha256:{hashlib.sha256(make_wheel(name)).hexdigest()}\n"
+        for name in names
+    ]
     for lock in ("requirements.lock", "requirements-test.lock"):
-        (folder / lock).write_text(f"tinydep==1.0 \\\n    --hash=sha256:{digest}\n")
+        (folder / lock).write_text("# A comment\n" + "".join(pins))
 
 
-def make_wheel() -> bytes:
+def file_name(name: str) -> str:
+    """Return the name of a package's wheel."""
+    return f"{name}-1.0-py3-none-any.whl"
+
+
+def make_wheel(name: str) -> bytes:
     """Return the bytes of a wheel of one module, the same every time."""
+    about = f"{name}-1.0.dist-info"
     files = {
-        "tinydep.py": b"VALUE = 42\n",
-        "tinydep-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tinydep\nVersion: 1.0\n",
-        "tinydep-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\n"
-        b"Root-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{name}.py": "VALUE = 42\n",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     rows = []
-    for name, content in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        rows.append(f"{name},sha256={digest},{len(content)}\n")
-    record = "tinydep-1.0.dist-info/RECORD"
-    files[record] = "".join([*rows, f"{record},,\n"]).encode()
-    return _zip(files)
-
-
-def _zip(files: dict[str, bytes]) -> bytes:
+    for path, content in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest())
+        rows.append(f"{path},sha256={digest.rstrip(b'=').decode()},{len(content)}\n")
+    files[f"{about}/RECORD"] = "".join([*rows, f"{about}/RECORD,,\n"])
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), content)
+        for path, content in files.items():
+            archive.writestr(zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0)), content)
     return buffer.getvalue()

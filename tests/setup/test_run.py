@@ -27,7 +27,7 @@ def test_first_start_sets_up_and_becomes_the_server(project: Project, tmp_path: 
 
     assert process.returncode == 0, err
     assert "making the virtual environment" in out
-    assert "downloading 1 of 1: tinydep==1.0" in out
+    assert "fetching 1 of 1: tinydep==1.0" in out
     server = told(out)
     assert server["pid"] == process.pid
     assert server["cwd"] == str(project.folder)
@@ -51,12 +51,10 @@ def test_exit_code_is_the_servers(set_up: Project) -> None:
     assert set_up.run("run").returncode == 7
 
 
-def test_changed_lock_is_installed(set_up: Project) -> None:
-    with (set_up.folder / "requirements.lock").open("a") as lock:
-        lock.write("# changed\n")
-    done = set_up.run()
-    assert done.returncode == 0, done.stderr
-    assert "Setting up" in done.stdout
+def test_changed_lock_is_installed_once(set_up: Project) -> None:
+    lock = set_up.folder / "requirements.lock"
+    lock.write_text(f"{lock.read_text().rstrip()} \\\n    --hash=sha256:{'0' * 64}\n    # via x\n")
+    assert "Setting up" in set_up.run().stdout
     assert "Setting up" not in set_up.run().stdout
 
 
@@ -67,13 +65,9 @@ def test_folder_may_be_moved(set_up: Project) -> None:
     assert len(done.stdout.splitlines()) == 1
 
 
-@pytest.mark.parametrize("damage", ["another Python", "no interpreter"])
-def test_useless_environment_is_made_anew(set_up: Project, damage: str) -> None:
-    if damage == "another Python":
-        record = json.loads(set_up.record.read_text())
-        set_up.record.write_text(json.dumps(record | {"for": "Python 3.2 on plan9 vax"}))
-    else:
-        (set_up.folder / ".venv/bin/python").unlink()
+def test_environment_cut_off_while_installing_is_made_anew(set_up: Project) -> None:
+    set_up.package.write_text("VALUE = 'half a fi")
+    set_up.record.unlink()
 
     done = set_up.run()
 
@@ -82,15 +76,36 @@ def test_useless_environment_is_made_anew(set_up: Project, damage: str) -> None:
     assert told(done.stdout)["tinydep"] == 42
 
 
-def test_install_that_was_cut_off_is_done_over(set_up: Project) -> None:
-    set_up.package.write_text("VALUE = 'half a fi")
-    record = json.loads(set_up.record.read_text())
-    set_up.record.write_text(json.dumps(record | {"unfinished": True}))
+@pytest.mark.parametrize("damage", ["another Python", "an upgraded system", "a foreign record"])
+def test_useless_environment_does_not_count(set_up: Project, damage: str) -> None:
+    look = [sys.executable, "-c", "import run; print(run.is_prepared(run.RUN_LOCK))"]
+    assert subprocess.check_output(look, cwd=set_up.folder, text=True) == "True\n"
+    if damage == "another Python":
+        record = json.loads(set_up.record.read_text())
+        set_up.record.write_text(json.dumps(record | {"for": "Python 3.2 on plan9 vax"}))
+    elif damage == "an upgraded system":
+        # It leaves a link to an interpreter that is gone.
+        (set_up.folder / ".venv/bin/python").unlink()
+    else:
+        set_up.record.write_text("[]")
+    assert subprocess.check_output(look, cwd=set_up.folder, text=True) == "False\n"
 
-    done = set_up.run()
+
+def test_finished_downloads_are_not_fetched_again(half_set_up: Project) -> None:
+    names = [f"tiny{number}" for number in range(9)]
+    half_set_up.pin(*names, "tinydep")
+    half_set_up.index.broken = "tiny8"
+    assert half_set_up.run().returncode == 1
+    fetched = set(half_set_up.index.fetched)
+    assert fetched >= set(names[:8])
+    half_set_up.index.fetched.clear()
+    half_set_up.index.broken = ""
+
+    done = half_set_up.run()
 
     assert done.returncode == 0, done.stderr
-    assert told(done.stdout)["tinydep"] == 42
+    assert set(half_set_up.index.fetched) == {"tiny8", "tinydep"}
+    assert "fetching 9 of 10: tiny8==1.0" in done.stdout
 
 
 def test_no_network_is_one_line_and_the_next_start_goes_on(half_set_up: Project) -> None:
@@ -118,7 +133,7 @@ def test_failed_update_leaves_what_was_installed(set_up: Project) -> None:
 
 
 def test_forged_download_is_refused(half_set_up: Project) -> None:
-    half_set_up.index.wheel += b"evil"
+    half_set_up.index.tail = b"evil"
     done = half_set_up.run()
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
