@@ -84,7 +84,7 @@ class Relay:
 
     async def _answer(self, lease: Lease, request: Request, generation: Generation) -> Finish:
         try:
-            prompt = await _prompt(lease, request)
+            prompt = await lease.upstream.prompt(request.content)
             parameters = request.parameters_within(lease.info, prompt)
             identity = (request.model.root, lease.info.model_id, lease.info.version)
             key = self._cache.key(identity, prompt.text, parameters)
@@ -140,12 +140,6 @@ async def _stream(
             if batch.finish is not None:
                 return batch.finish
     raise EngineLost("the model server ended its answer without saying why")
-
-
-async def _prompt(lease: Lease, request: Request) -> Prompt:
-    if isinstance(request.content, str):
-        return Prompt(request.content)
-    return await lease.upstream.prompt(request.content)
 
 
 def _append(generation: Generation, arrived: list[TokenInfo]) -> None:

@@ -28,7 +28,8 @@ class Request:
         parameters = dict(self.parameters)
         total = info.max_total_tokens
         if not self.has_chosen_length and total is not None and prompt.tokens is not None:
-            room = max(total - prompt.tokens, 1)
+            prompt_tokens = min(prompt.tokens, parameters.get("truncate", prompt.tokens))
+            room = max(total - prompt_tokens, 1)
             parameters["max_new_tokens"] = min(parameters["max_new_tokens"], room)
         return parameters
 

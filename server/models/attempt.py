@@ -30,6 +30,8 @@ _LAST_PROBE_SECONDS: Final = 1.0
 _PROBE_TIMEOUT_SECONDS: Final = 5.0
 # One missed look may be a busy machine; three in a row are not.
 _MISSES_UNTIL_FAILED: Final = 3
+# Enough for a traceback and what led to it.
+_TOLD_LINES: Final = 20
 # What a runner may remember from before we came.
 _LOG_HISTORY_LINES: Final = 1000
 
@@ -101,7 +103,7 @@ class Attempt:
                 info = await upstream.describe()
                 seen = await self._runner.inspect(self._replica)
         except TimeoutError:
-            raise await self._too_late() from None
+            raise self._too_late() from None
         except EngineError as error:
             raise ModelFailed(f"the model server cannot be used: {error}") from None
         finally:
@@ -143,7 +145,7 @@ class Attempt:
         state = STATE_OF_PHASE[progress.phase]
         if progress.phase != self._phase:
             self._phase = progress.phase
-            if self._deadline is not None:
+            if self._deadline is not None and not self._deadline.expired():
                 seconds = self._limits.download if state == "pulling" else self._limits.start
                 self._deadline.reschedule(asyncio.get_running_loop().time() + seconds)
         self._show(state, progress)
@@ -161,16 +163,15 @@ class Attempt:
             exited.cancel()
             await asyncio.wait([exited])
 
-    async def _too_late(self) -> ModelFailed:
+    def _too_late(self) -> ModelFailed:
         if not self._runner.is_managed:
             return ModelFailed(
                 f"no model server answers at {self._spec.settings.url}",
                 hint="start it, or mend `url` in the model's section",
             )
-        seen = await self._runner.inspect(self._replica)
         phase = f" ({self._phase})" if self._phase else ""
         return ModelFailed(
             f"the model server was not ready in time{phase}",
             hint="raise `start_timeout` or `download_timeout` in [engines]",
-            details={"log": [line.text for line in seen.tail]},
+            details={"log": [line.text for line in self._log.tail(_TOLD_LINES)]},
         )

@@ -55,7 +55,7 @@ def read_line(text: str) -> LogEntry:
     if text.startswith("{"):
         try:
             line = _json_line.decode(text)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return LogEntry("", text)
         if line.fields is not None:
             return LogEntry(line.level, line.fields.message, line.fields.progress)

@@ -62,8 +62,8 @@ class Upstream(Protocol):
     async def describe(self) -> EngineInfo:
         """Ask the server for its limits and abilities; raises `EngineError`."""
 
-    async def prompt(self, messages: Sequence[Message]) -> Prompt:
-        """Turn a conversation into the model's prompt; raises `EngineError`."""
+    async def prompt(self, content: Sequence[Message] | str) -> Prompt:
+        """Turn a conversation, or text as it is, into a prompt; raises `EngineError`."""
 
     def generate(self, prompt: str, parameters: dict[str, Any]) -> AsyncGenerator[Batch, None]:
         """Answer `prompt`; the last batch has a finish.

@@ -6,85 +6,45 @@ What bites, and what is done about it:
 2. There is no end marker: a stream that stops without its last event has broken off.
 3. `details` is always asked for, or the last event would not say why the answer ended.
 4. A rendered chat prompt may begin with the beginning-of-sequence token which
-   `/generate_stream` then adds again. Whether it does is found out once per server.
+   `/generate_stream` then adds again. Whether it does, and what else it adds to a prompt's
+   length, is found out once per server.
+5. A proxy may compress what it passes on to whoever allows it; we read bytes as they come.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import aiohttp
 import msgspec
 
-from server.core.errors import (
-    EngineError,
-    EngineLost,
-    EngineOverloaded,
-    EngineTimeout,
-    InvalidParameters,
-    PromptTooLong,
-    SidestreamError,
-)
-from server.core.protocol import Alternative, FinishReason, Message, TokenInfo
-from server.core.sse import ServerSentEvent, SSEParser, StreamError
+from server.core.errors import EngineError, EngineLost, EngineTimeout
+from server.core.protocol import Message
+from server.core.sse import SSEParser
 from server.models.runners.base import Endpoint
-from server.models.upstreams.base import Batch, EngineInfo, Finish, Prompt
+from server.models.upstreams.base import Batch, EngineInfo, Prompt
+from server.models.upstreams.tgi_wire import (
+    ChatTokens,
+    ErrorBody,
+    Info,
+    Token,
+    read_events,
+    transcript,
+    translate,
+)
 
-FINISH_REASONS: Final[dict[str, FinishReason]] = {
-    "length": "length",
-    "eos_token": "stop",
-    "stop_sequence": "stop",
-}
-# What TGI's validation says of a prompt that does not fit, beside what it says of parameters.
-_LENGTH_MESSAGES: Final = ("`inputs` tokens + `max_new_tokens`", "`inputs` must have less than")
+T = TypeVar("T")
+
 # Longer than any real error text; a proxy in between may answer with a whole page.
 _MAX_ERROR_CHARS: Final = 2000
 
 
-class _Token(msgspec.Struct):
-    id: int
-    text: str
-    logprob: float | None = None
-    special: bool = False
+class _SpecialTokens(NamedTuple):
+    """What a server puts before a prompt: a token that is there already, and how many in all."""
 
-
-class _Details(msgspec.Struct):
-    finish_reason: str
-    generated_tokens: int
-    input_length: int | None = None
-
-
-class _StreamEvent(msgspec.Struct):
-    token: _Token | None = None
-    top_tokens: list[_Token] | None = None
-    generated_text: str | None = None
-    details: _Details | None = None
-    error: str | None = None
-    error_type: str = ""
-
-
-class _Info(msgspec.Struct):
-    model_id: str = ""
-    version: str = ""
-    max_input_tokens: int | None = None
-    max_total_tokens: int | None = None
-    max_concurrent_requests: int | None = None
-
-
-class _ChatTokens(msgspec.Struct):
-    templated_text: str
-    tokenize_response: list[_Token] = []
-
-
-class _ErrorBody(msgspec.Struct):
-    error: str
-    error_type: str = ""
-
-
-T = TypeVar("T")
-
-_stream_event = msgspec.json.Decoder(_StreamEvent)
+    doubled: str
+    added_tokens: int
 
 
 class TGI:
@@ -103,8 +63,10 @@ class TGI:
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=connect_timeout_seconds, sock_read=read_timeout_seconds
         )
-        self._headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
-        self._doubled_bos: str | None = None
+        self._headers = {"Accept-Encoding": "identity"}
+        if endpoint.api_key:
+            self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
+        self._special: _SpecialTokens | None = None
 
     async def is_healthy(self, *, timeout_seconds: float) -> bool:
         """Tell whether `/health` answers 200 in time."""
@@ -119,7 +81,7 @@ class TGI:
 
     async def describe(self) -> EngineInfo:
         """Ask `/info`, and try a chat prompt to see whether there is a template."""
-        info = await self._ask("GET", "/info", _Info)
+        info = await self._ask("GET", "/info", Info)
         has_template = await self._render([Message("user", "Hi")]) is not None
         return EngineInfo(
             info.model_id,
@@ -130,15 +92,21 @@ class TGI:
             has_template,
         )
 
-    async def prompt(self, messages: Sequence[Message]) -> Prompt:
-        """Render the conversation by the model's own template, or as a plain transcript."""
-        rendered = await self._render(messages)
+    async def prompt(self, content: Sequence[Message] | str) -> Prompt:
+        """Render a conversation by the model's own template, or as a plain transcript.
+
+        Text is left as it is, and only counted.
+        """
+        if isinstance(content, str):
+            return await self._count(content)
+        rendered = await self._render(content)
         if rendered is None:
-            return Prompt(transcript(messages))
-        if self._doubled_bos is None:
-            self._doubled_bos = await self._find_doubled_bos(rendered)
-        text = rendered.templated_text.removeprefix(self._doubled_bos)
-        return Prompt(text, len(rendered.tokenize_response) or None)
+            return await self._count(transcript(content))
+        if self._special is None:
+            self._special = await self._find_special_tokens(rendered)
+        text = rendered.templated_text.removeprefix(self._special.doubled)
+        tokens = len(rendered.tokenize_response)
+        return Prompt(text, tokens + self._special.added_tokens if tokens else None)
 
     async def generate(
         self, prompt: str, parameters: dict[str, Any]
@@ -149,7 +117,7 @@ class TGI:
         async with self._request("POST", "/generate_stream", body) as response:
             await _raise_for_status(response)
             async for chunk in response.content.iter_any():
-                batch, error = _read_events(parser, chunk)
+                batch, error = read_events(parser, chunk)
                 # What came before an error in the same read is part of the answer.
                 if batch.tokens or batch.finish:
                     yield batch
@@ -198,30 +166,44 @@ class TGI:
                     f"the model server answered {path} in an unknown form: {error}"
                 ) from None
 
-    async def _render(self, messages: Sequence[Message]) -> _ChatTokens | None:
+    async def _render(self, messages: Sequence[Message]) -> ChatTokens | None:
         """Return the conversation rendered, or None when the model has no chat template."""
         try:
-            return await self._ask("POST", "/chat_tokenize", _ChatTokens, {"messages": messages})
+            return await self._ask("POST", "/chat_tokenize", ChatTokens, {"messages": messages})
         except _Refused as refused:
             if refused.error_type == "template_error" or refused.upstream_status == 404:
                 return None
             raise
 
-    async def _find_doubled_bos(self, rendered: _ChatTokens) -> str:
-        """Return the token that `/generate_stream` would put before the prompt a second time.
+    async def _count(self, text: str) -> Prompt:
+        """Count a prompt, so that a length nobody asked for can be fitted to the context."""
+        try:
+            return Prompt(text, len(await self._tokenize(text)) or None)
+        except _Refused as refused:
+            if refused.upstream_status == 404:
+                return Prompt(text)
+            raise
+
+    async def _tokenize(self, text: str) -> list[Token]:
+        return await self._ask("POST", "/tokenize", list[Token], {"inputs": text})
+
+    async def _find_special_tokens(self, rendered: ChatTokens) -> _SpecialTokens:
+        """Find out what `/generate_stream` adds to a rendered prompt.
 
         `/chat_tokenize` adds no special tokens and `/tokenize`, like `/generate_stream`,
-        does: the token is doubled if its list has one more at the front.
+        does: a token is doubled if the latter's list has one more of it at the front.
         """
         without = rendered.tokenize_response
-        text = rendered.templated_text
-        added = await self._ask("POST", "/tokenize", list[_Token], {"inputs": text})
+        added = await self._tokenize(rendered.templated_text)
         is_doubled = (
             len(without) > 0
             and len(added) > len(without)
             and added[0].id == added[1].id == without[0].id
         )
-        return without[0].text if is_doubled else ""
+        return _SpecialTokens(
+            without[0].text if is_doubled else "",
+            len(added) - len(without) - is_doubled,
+        )
 
 
 class _Refused(EngineError):
@@ -233,62 +215,14 @@ class _Refused(EngineError):
         self.error_type = error_type
 
 
-def transcript(messages: Sequence[Message]) -> str:
-    """Write a conversation as plain text, for a model that was never taught a template."""
-    names = {"user": "User", "assistant": "Assistant"}
-    turns = [
-        f"{names[message.role]}: {message.content}" if message.role in names else message.content
-        for message in messages
-    ]
-    return "\n\n".join([*turns, "Assistant:"])
-
-
-def _read_events(parser: SSEParser, chunk: bytes) -> tuple[Batch, SidestreamError | None]:
-    batch = Batch()
-    problem: SidestreamError | None = None
-    events: Sequence[ServerSentEvent]
-    try:
-        events = parser.feed(chunk)
-    except StreamError as error:
-        events = error.events
-        problem = EngineError(f"the model server sent an unreadable answer: {error}")
-    for event in events:
-        try:
-            item = _stream_event.decode(event.data)
-        except msgspec.DecodeError as error:
-            return batch, EngineError(f"the model server sent a malformed event: {error}")
-        if item.error is not None:
-            return batch, translate(item.error, item.error_type)
-        if item.token is not None:
-            batch.tokens.append(_token_info(item.token, item.top_tokens))
-        if item.generated_text is not None:
-            batch.finish = _finish(item.details)
-            return batch, None
-    return batch, problem
-
-
-def _token_info(token: _Token, top_tokens: list[_Token] | None) -> TokenInfo:
-    top = None
-    if top_tokens is not None:
-        top = [Alternative(t.id, t.text, t.logprob, t.special) for t in top_tokens]
-    return TokenInfo(token.id, token.text, token.logprob, token.special, top)
-
-
-def _finish(details: _Details | None) -> Finish:
-    if details is None:
-        return Finish("stop", None, None)
-    reason = FINISH_REASONS.get(details.finish_reason, "stop")
-    return Finish(reason, details.input_length, details.generated_tokens)
-
-
 async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
     if response.status == 200:
         return
     text = (await response.text(errors="replace"))[:_MAX_ERROR_CHARS]
     try:
-        body = msgspec.json.decode(text, type=_ErrorBody)
+        body = msgspec.json.decode(text, type=ErrorBody)
     except msgspec.DecodeError:
-        body = _ErrorBody(text.strip() or f"HTTP {response.status}")
+        body = ErrorBody(text.strip() or f"HTTP {response.status}")
     if response.status == 401:
         raise EngineError(
             "the model server refuses the API key", hint="set `api_key` in the model's section"
@@ -301,15 +235,3 @@ async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
             body.error_type,
         )
     raise error
-
-
-def translate(message: str, error_type: str) -> SidestreamError:
-    """Turn an error that the server reported into ours."""
-    text = message.removeprefix("Input validation error: ")
-    if error_type == "overloaded":
-        return EngineOverloaded("the model server has no place for another request just now")
-    if error_type == "validation":
-        if any(part in text for part in _LENGTH_MESSAGES):
-            return PromptTooLong(text)
-        return InvalidParameters(text)
-    return EngineError(f"the model server reports: {message}")
