@@ -47,7 +47,9 @@ def test_two_models_stream_at_once(
     growth = page.evaluate("window.growth")
     assert {"Small", "Brief"} == set(growth)
     assert turns_taken(growth) > 20
-    assert answer(column(page, "Small")).text_content() != answer(column(page, "Brief")).text_content()
+    assert (
+        answer(column(page, "Small")).text_content() != answer(column(page, "Brief")).text_content()
+    )
     assert watch.complaints == []
 
 

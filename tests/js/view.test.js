@@ -74,7 +74,7 @@ test('it is said what an answer waits for, does, and how it ended', () => {
 test('unknown words of a newer server are shown as they are', () => {
   assert.equal(runsOn(model('m', { engine: 'vLLM', runner: 'balloon' })), 'vLLM balloon');
   assert.equal(runsOn(model('m', { engine: 'llama.cpp', runner: 'process' })), 'llama.cpp on this machine');
-  assert.equal(progressLine({ phase: 'inflating', fraction: null, text: '', eta_seconds: null }), 'inflating');
+  assert.equal(progressLine({ phase: 'inflating', fraction: null, text: '', eta_seconds: null }), 'Inflating');
 });
 
 test('messages become sentences', () => {

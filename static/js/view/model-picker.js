@@ -44,7 +44,7 @@ export class ModelPicker extends PageElement {
 
   /** @override */
   build() {
-    this.append(h('header', {}, h('h2', {}, 'Models'), this.#count), this.#list);
+    this.append(h('div', { class: 'picker-head' }, h('h2', {}, 'Models'), this.#count), this.#list);
   }
 
   /** @override @param {AbortSignal} signal */

@@ -45,7 +45,7 @@ export class SidePanel extends PageElement {
   }
 
   get #behind() {
-    return /** @type {HTMLElement} */ (document.querySelector('main'));
+    return /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('main > *'));
   }
 
   /** @param {boolean} isOpen */
@@ -68,7 +68,7 @@ export class SidePanel extends PageElement {
 
   #render() {
     this.#toggle.setAttribute('aria-expanded', String(this.isOpen));
-    this.#behind.inert = this.isOver;
+    for (const element of this.#behind) element.inert = this.isOver;
   }
 }
 

@@ -41,7 +41,7 @@ export function runsOn({ engine, runner }) {
 
 /** @param {Progress} progress */
 export function progressLine({ phase, fraction, text, eta_seconds: etaSeconds }) {
-  const parts = [text || phase];
+  const parts = [capital(text || phase)];
   if (fraction !== null) parts.push(percent(fraction));
   if (etaSeconds !== null) parts.push(timeLeft(etaSeconds));
   return parts.join(' · ');
@@ -108,6 +108,10 @@ export function errorTitle(code) {
 export function sentence(text) {
   const trimmed = text.trim();
   if (!trimmed) return '';
-  const begun = trimmed[0].toUpperCase() + trimmed.slice(1);
-  return /[.!?…:)]$/.test(begun) ? begun : `${begun}.`;
+  return /[.!?…:)]$/.test(trimmed) ? capital(trimmed) : `${capital(trimmed)}.`;
+}
+
+/** @param {string} text */
+function capital(text) {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
