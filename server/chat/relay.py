@@ -71,13 +71,11 @@ class Relay:
     async def _turn(
         self, lease: Lease, request: Request, generation: Generation, place: Place
     ) -> None:
-        settings = request.model.settings
-
         def show(position: int) -> None:
             generation.move_to("queued", now_ms=now_ms(), position=position)
 
         await place.turn(
-            capacity=settings.max_concurrent or lease.info.max_concurrent_requests,
+            capacity=request.model.max_concurrent or lease.info.max_concurrent_requests,
             timeout_seconds=self._queue_timeout_seconds,
             on_position=show,
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from server.core.errors import UnknownModel
-from server.core.parameters import merge
+from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, merge
 from server.settings import ModelSettings, Settings
 
 ENGINE_NAMES = {"process": "llama.cpp", "remote": "TGI"}
@@ -28,6 +28,8 @@ class ModelSpec:
     settings: ModelSettings
     system: str
     parameters: Mapping[str, Any]
+    max_concurrent: int | None
+    """How many answers its server writes at once; None: what the server says itself."""
 
     @property
     def is_preset(self) -> bool:
@@ -77,7 +79,8 @@ def build_catalog(settings: Settings) -> Catalog:
             root=model_id,
             settings=model,
             system=model.system,
-            parameters=model.parameters,
+            parameters=merge({"max_new_tokens": DEFAULT_MAX_NEW_TOKENS}, model.parameters),
+            max_concurrent=_max_concurrent(model),
         )
         if model.base:
             base = specs[model.base]
@@ -89,6 +92,13 @@ def build_catalog(settings: Settings) -> Catalog:
                 settings=base.settings,
                 system=model.system or base.system,
                 parameters=merge(base.parameters, model.parameters),
+                max_concurrent=base.max_concurrent,
             )
         specs[model_id] = spec
     return Catalog([specs[model_id] for model_id in settings.models])
+
+
+def _max_concurrent(model: ModelSettings) -> int | None:
+    # The embedded engine takes more requests than it has slots; they are better kept here,
+    # in a queue that is fair and shows its positions.
+    return model.max_concurrent or (model.slots if model.runner == "process" else None)

@@ -124,6 +124,6 @@ class ModelSettings:
     api_key: str = option("", "For `remote`: key that the model server asks for.", secret=True)
     system: str = option("", "System prompt put before every conversation.")
     parameters: dict[str, Any] = option(
-        {"max_new_tokens": 1024},
+        {},
         "Default generation parameters, as a JSON object with TGI's names.",
     )
