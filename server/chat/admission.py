@@ -49,6 +49,9 @@ class Place:
             raise EngineOverloaded(
                 f"no turn came within {timeout_seconds:g} s", hint="try again later"
             ) from None
+        finally:
+            # The place may stand in the queue a moment longer than its answer lives.
+            self._on_position = None
 
     def leave(self) -> None:
         """Give the place to the next; a place already left is no error."""
