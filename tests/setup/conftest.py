@@ -66,7 +66,7 @@ class Project:
     def run(self, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run run.py to its end."""
         process = self.start(*words, **more)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=100)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def pin(self, *names: str) -> None:
@@ -98,7 +98,7 @@ def index() -> Iterator[Index]:
                 )
                 return
             served.asked.set()
-            served.may_answer.wait(timeout=60)
+            served.may_answer.wait(timeout=100)
             name = last.partition("-")[0]
             served.fetched.append(name)
             status = 404 if name == served.broken else 200

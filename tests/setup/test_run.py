@@ -23,7 +23,7 @@ def told(out: str) -> dict[str, object]:
 def test_first_start_sets_up_and_becomes_the_server(project: Project, tmp_path: Path) -> None:
     words = ("--host", "::1", "--port", "0", "--settings", "my.ini")
     process = project.start(*words, cwd=tmp_path)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=100)
 
     assert process.returncode == 0, err
     assert "making the virtual environment" in out
@@ -143,16 +143,16 @@ def test_forged_download_is_refused(half_set_up: Project) -> None:
 def test_killed_run_leaves_a_pip_that_the_next_one_waits_for(half_set_up: Project) -> None:
     half_set_up.index.may_answer.clear()
     first = half_set_up.start()
-    assert half_set_up.index.asked.wait(timeout=60)
+    assert half_set_up.index.asked.wait(timeout=100)
     first.kill()
-    first.communicate(timeout=60)
+    first.communicate(timeout=100)
 
     second = half_set_up.start()
     assert second.stdout is not None
     assert "waiting for it" in second.stdout.readline()
     half_set_up.index.may_answer.set()
 
-    out, err = second.communicate(timeout=60)
+    out, err = second.communicate(timeout=100)
     assert second.returncode == 0, err
     assert told(out)["tinydep"] == 42
 
@@ -161,12 +161,12 @@ def test_killed_run_leaves_a_pip_that_the_next_one_waits_for(half_set_up: Projec
 def test_stopping_the_set_up_leaves_no_pip_behind(half_set_up: Project, number: int) -> None:
     half_set_up.index.may_answer.clear()
     process = half_set_up.start(start_new_session=True)
-    assert half_set_up.index.asked.wait(timeout=60)
+    assert half_set_up.index.asked.wait(timeout=100)
 
     # Ctrl-C reaches the whole group, SIGTERM one process.
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     # The pipes close only when nobody of the group holds them any more.
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=100)
 
     assert process.returncode == (1 if number == signal.SIGINT else 128 + number)
     assert "Traceback" not in err
