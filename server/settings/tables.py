@@ -54,6 +54,13 @@ class ServerSettings:
         "people and tools need, far below what keeps the server busy.",
         low=1,
     )
+    keep_alive: float = option(
+        15.0,
+        "Seconds without a token after which a stream over HTTP gets a comment, so that no proxy "
+        "gives it up; TGI's own. What fails later than the first comment cannot be told by an HTTP "
+        "status any more.",
+        low=0.01,
+    )
     max_frame_bytes: int = option(
         4_194_304,
         "Largest command a client may send; a long conversation comes whole with each prompt.",
