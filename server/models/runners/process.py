@@ -8,6 +8,8 @@ Rules:
    only we hold, and exits when the pipe ends.
 3. We bind the port and hand the bound socket over. Two starts cannot choose the same port,
    nobody can take it in between, and until the child listens a connection is refused.
+4. A child has ended when its process has. Its output is a pipe of our own, since asyncio
+   takes a process for running as long as anybody, a grandchild for one, holds its pipe open.
 """
 
 import asyncio
@@ -17,8 +19,8 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from typing import ClassVar, cast
+from contextlib import closing, suppress
+from typing import ClassVar
 
 from server.core.errors import ModelFailed
 from server.core.protocol import Progress
@@ -38,6 +40,9 @@ logger = logging.getLogger(__name__)
 # What an exited server's observation carries along.
 TAIL_LINES = 20
 MAX_LINE_BYTES = 64 * 1024
+# What a child wrote before its end is in the pipe already; a process that left the group may
+# hold the pipe open for ever.
+LAST_WORDS_SECONDS = 1.0
 
 CommandFor = Callable[[ModelSpec, int, int], list[str]]
 """Give the command line for a model, a bound socket's and a lifeline's file descriptor."""
@@ -46,12 +51,15 @@ CommandFor = Callable[[ModelSpec, int, int], list[str]]
 class _Child:
     """A process, what it writes, and what keeps it alive."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, lifeline: int) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, port: int, lifeline: int, output: int
+    ) -> None:
         self.process = process
         self.port = port
         self.endpoint = Endpoint(f"http://127.0.0.1:{port}")
         self.log = LogBook()
         self._lifeline = lifeline
+        self._output = output
         self.ended = asyncio.create_task(self._watch(), name=f"child {process.pid}")
 
     def signal(self, number: int) -> None:
@@ -66,16 +74,21 @@ class _Child:
             await self.process.wait()
             # What the child may have started goes with it, and lets go of its output.
             self.signal(signal.SIGKILL)
-            await reading
+            await asyncio.wait([reading], timeout=LAST_WORDS_SECONDS)
         finally:
             reading.cancel()
+            await asyncio.wait([reading])
             os.close(self._lifeline)
             self.log.close()
 
     async def _read(self) -> None:
-        output = cast(asyncio.StreamReader, self.process.stdout)
-        async for line in _lines(output):
-            self.log.add(LogLine(time.time(), "stdout", line))
+        reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(self._output, "rb", 0)
+        )
+        with closing(transport):
+            async for line in _lines(reader):
+                self.log.add(LogLine(time.time(), "stdout", line))
 
 
 class ProcessRunner:
@@ -190,27 +203,29 @@ class ProcessRunner:
 
     async def _spawn(self, spec: ModelSpec, listener: socket.socket) -> _Child:
         lifeline_read, lifeline_write = os.pipe()
+        output_read, output_write = os.pipe()
         inherited = (listener.fileno(), lifeline_read)
         try:
             # Cancelled in here, asyncio kills the process it may have started.
             process = await asyncio.create_subprocess_exec(
                 *self._command_for(spec, *inherited),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=output_write,
+                stderr=output_write,
                 start_new_session=True,
                 pass_fds=inherited,
-                limit=MAX_LINE_BYTES,
             )
         except BaseException as error:
             os.close(lifeline_write)
+            os.close(output_read)
             self._held_ports.discard(listener.getsockname()[1])
             if isinstance(error, OSError):
                 raise ModelFailed(f"the model server cannot be executed: {error}") from None
             raise
         finally:
             os.close(lifeline_read)
-        return _Child(process, listener.getsockname()[1], lifeline_write)
+            os.close(output_write)
+        return _Child(process, listener.getsockname()[1], lifeline_write, output_read)
 
 
 def _bound(port: int, *, is_exclusive: bool) -> socket.socket | None:

@@ -1,0 +1,23 @@
+"""Models for tests: settings, and what is made of them."""
+
+from typing import Any
+
+from server.models.catalog import Catalog, ModelSpec, build_catalog
+from server.settings import ModelSettings, Settings
+
+
+def catalog(**models: dict[str, Any]) -> Catalog:
+    """Return a catalogue of models with those settings; `a_b` stands for the id `a-b`."""
+    return build_catalog(
+        Settings(
+            models={
+                model_id.replace("_", "-"): ModelSettings(**settings)
+                for model_id, settings in models.items()
+            }
+        )
+    )
+
+
+def spec(weights: str, model_id: str = "a") -> ModelSpec:
+    """Return a model of our own with those weights."""
+    return catalog(**{model_id: {"weights": weights}}).get(model_id)
