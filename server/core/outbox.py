@@ -28,6 +28,9 @@ _DETAILS_FACTOR = 100
 # A reader that is slower than a log misses its oldest lines, as `logs` says it may.
 _MAX_LOG_LINES = 2000
 
+# What JSON writes around a line's text.
+_LOG_LINE_CHARS = 60
+
 
 class _Cursor:
     """How far this connection has received one generation."""
@@ -49,6 +52,7 @@ class Outbox:
         self._control: list[Event] = []
         self._models: dict[str, Model] = {}
         self._logs: dict[str, deque[LogRecord]] = {}
+        self._ended_logs: set[str] = set()
         self._cursors: dict[str, _Cursor] = {}
         self._due: dict[str, _Cursor] = {}
         self._is_awake = False
@@ -74,9 +78,15 @@ class Outbox:
         waiting.extend(lines)
         self._signal()
 
+    def end_log(self, subscription: str) -> None:
+        """Have it said, with the last lines of a log, that none follow."""
+        self._ended_logs.add(subscription)
+        self.put_log(subscription, ())
+
     def drop_log(self, subscription: str) -> None:
         """Forget the lines of a log that still wait."""
         self._logs.pop(subscription, None)
+        self._ended_logs.discard(subscription)
 
     def attach(self, generation: Generation, *, seq: int = 0) -> None:
         """Send everything of `generation` after delta number `seq`, now and from now on.
@@ -103,8 +113,7 @@ class Outbox:
             events.extend(map(ModelChanged, self._models.values()))
             self._models = {}
         if self._logs:
-            events.extend(Log(name, list(lines)) for name, lines in self._logs.items())
-            self._logs = {}
+            self._take_logs(events)
         room = self._max_frame_chars
         # What did not fit comes first the next time only after the others had their turn.
         for generation_id in list(self._due):
@@ -114,7 +123,7 @@ class Outbox:
                 self._due[generation_id] = cursor
             if room <= 0:
                 break
-        self._is_awake = bool(self._due)
+        self._is_awake = not self.is_empty
         return events
 
     def close(self) -> None:
@@ -126,6 +135,24 @@ class Outbox:
         self._control.clear()
         self._models.clear()
         self._logs.clear()
+        self._ended_logs.clear()
+
+    def _take_logs(self, events: list[Event]) -> None:
+        room = self._max_frame_chars
+        for name in list(self._logs):
+            waiting = self._logs.pop(name)
+            lines: list[LogRecord] = []
+            while waiting and room > 0:
+                lines.append(waiting.popleft())
+                room -= len(lines[-1].text) + _LOG_LINE_CHARS
+            has_ended = name in self._ended_logs and not waiting
+            events.append(Log(name, lines, has_ended))
+            if has_ended:
+                self._ended_logs.discard(name)
+            if waiting:
+                self._logs[name] = waiting
+            if room <= 0:
+                break
 
     def _take_generation(self, cursor: _Cursor, room: int, events: list[Event]) -> int:
         generation = cursor.generation

@@ -122,3 +122,4 @@ class Connection:
         async for lines in book.read(tail=tail, follow=follow):
             records = [LogRecord(line.time, line.stream, line.text) for line in lines]
             self.outbox.put_log(name, records)
+        self.outbox.end_log(name)

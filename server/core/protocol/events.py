@@ -69,11 +69,12 @@ class ModelChanged(Event, frozen=True, tag="model"):
     model: Model
 
 
-class Log(Event, frozen=True, tag="log"):
-    """Carry new lines of a log that was subscribed to."""
+class Log(Event, frozen=True, tag="log", omit_defaults=True):
+    """Carry new lines of a log that was subscribed to; after one that says `ended` none follow."""
 
     subscription: str
     lines: list[LogRecord]
+    ended: bool = False
 
 
 EVENTS: Final[tuple[type[Event], ...]] = (Result, Error, State, Delta, End, ModelChanged, Log)
