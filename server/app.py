@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final
 
 import aiohttp
@@ -24,6 +25,7 @@ from server.models.attempt import Limits
 from server.models.catalog import ModelSpec, build_catalog
 from server.models.fleet import Fleet
 from server.models.runners.base import Endpoint
+from server.models.runners.docker.runner import DockerRunner
 from server.models.runners.process import CommandFor, ProcessRunner
 from server.models.runners.remote import RemoteRunner
 from server.models.upstreams.tgi import TGI
@@ -90,24 +92,38 @@ def _build_fleet(settings: Settings, http: aiohttp.ClientSession, command_for: C
             read_timeout_seconds=engines.read_timeout,
         )
 
-    def limits(start_seconds: float) -> Limits:
-        return Limits(
-            download=engines.download_timeout,
-            start=start_seconds,
-            drain=engines.drain_timeout,
-            stop_grace=engines.stop_grace,
-            health_interval=engines.health_interval,
-            restarts=engines.restart_limit,
-        )
-
+    common = Limits(
+        download=engines.download_timeout,
+        start=engines.start_timeout,
+        drain=engines.drain_timeout,
+        stop_grace=engines.stop_grace,
+        health_interval=engines.health_interval,
+        restarts=engines.restart_limit,
+    )
+    held_ports: set[int] = set()
     return Fleet(
         build_catalog(settings),
-        {"process": ProcessRunner(command_for, ports=engines.ports), "remote": RemoteRunner()},
-        connect,
-        # A remote server is not started: it answers soon or not at all.
         {
-            "process": limits(engines.start_timeout),
-            "remote": limits(engines.connect_timeout),
+            "process": ProcessRunner(command_for, ports=engines.ports, held_ports=held_ports),
+            "docker": DockerRunner(
+                settings.docker,
+                instance=settings.server.instance,
+                ports=engines.ports,
+                held_ports=held_ports,
+            ),
+            "remote": RemoteRunner(),
+        },
+        connect,
+        {
+            "process": common,
+            "docker": replace(
+                common,
+                download=settings.docker.download_timeout,
+                start=settings.docker.start_timeout,
+                stop_grace=settings.docker.stop_grace,
+            ),
+            # A remote server is not started: it answers soon or not at all.
+            "remote": replace(common, start=engines.connect_timeout),
         },
         instance=settings.server.instance,
         capacity=Capacity(engines.max_running, engines.memory_budget),

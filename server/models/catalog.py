@@ -12,7 +12,7 @@ from server.core.errors import UnknownModel
 from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, merge
 from server.settings import ModelSettings, Settings
 
-ENGINE_NAMES = {"process": "llama.cpp", "remote": "TGI"}
+ENGINE_NAMES = {"process": "llama.cpp", "docker": "TGI", "remote": "TGI"}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from server.core.errors import InvalidCommand, SidestreamError
+from server.core.errors import InvalidCommand, ModelFailed, SidestreamError
 from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
 from server.models.attempt import Connect, Limits
@@ -107,7 +107,12 @@ class Fleet:
     async def adopt(self) -> None:
         """Take over the servers of an earlier run of this gateway, and start what is preloaded."""
         for runner in self._runners.values():
-            for seen in await runner.list():
+            try:
+                observations = await runner.list()
+            except ModelFailed as error:
+                logger.warning("servers of an earlier run cannot be looked for: %s", error)
+                continue
+            for seen in observations:
                 deployment = self._deployments.get(seen.replica.model)
                 if deployment is None:
                     logger.warning(
