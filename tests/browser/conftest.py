@@ -3,7 +3,6 @@
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from server.doctor.checks import find_chromium
 from tests.browser.gateway import SETTINGS, Gateway
+from tests.browser.watch import Watch
 from tests.conftest import KeepLog
 
 # A ceiling for what is waited for, not a time that is waited: it includes a model's start.
@@ -25,27 +25,6 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-
-@dataclass
-class Watch:
-    """What a page asked for and complained of."""
-
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    sent: list[str] = field(default_factory=list)
-    received: list[str] = field(default_factory=list)
-
-    def follow(self, page: Page) -> None:
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda message: self.complaints.append(f"{message.type} {message.text}"))
-        page.on("websocket", self._follow_socket)
-
-    def _follow_socket(self, socket) -> None:
-        self.requests.append(socket.url)
-        socket.on("framesent", lambda frame: self.sent.append(frame))
-        socket.on("framereceived", lambda frame: self.received.append(frame))
 
 
 # Not for the session: while Playwright runs, no other test can run an event loop.
@@ -81,10 +60,7 @@ def own_gateway(tmp_path: Path, keep_log: KeepLog) -> Iterator[Gateway]:
 @pytest.fixture
 def eight_models(tmp_path: Path, keep_log: KeepLog) -> Iterator[Gateway]:
     """Run a server with eight models: a model and seven presets of it."""
-    presets = "".join(
-        f'[model m{n}]\nname = Preset {n}\nbase = small\nparameters = {{{{"max_new_tokens": 40}}}}\n'
-        for n in range(2, 9)
-    )
+    presets = "".join(f"[model m{n}]\nname = Preset {n}\nbase = small\n" for n in range(2, 9))
     first = re.sub(r"\n\[model brief\].*", "\n", SETTINGS, flags=re.DOTALL)
     with _running(tmp_path, first + presets) as gateway:
         keep_log("the server", lambda: gateway.log)

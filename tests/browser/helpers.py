@@ -1,8 +1,14 @@
 """The page in a user's words."""
 
+import json
 import re
+from itertools import pairwise
 
 from playwright.sync_api import Locator, Page, expect
+from websockets.sync.client import connect
+
+from tests.browser.gateway import Gateway
+from tests.browser.watch import Watch
 
 # The prompt is long-winded so that the answer is.
 PROMPT = "Write a very long story about a river, a lighthouse and a cat. Go on and on."
@@ -66,4 +72,23 @@ RECORD_GROWTH = """() => {
 
 def turns_taken(growth: list[str]) -> int:
     """Count how often the writing passed from one answer to another."""
-    return sum(before != after for before, after in zip(growth, growth[1:], strict=False))
+    return sum(before != after for before, after in pairwise(growth))
+
+
+def answers_of(watch: Watch, gateway: Gateway) -> list[tuple[str, str]]:
+    """Ask the server for all answers of the page's session: text, and how it ended."""
+    texts: dict[str, str] = {}
+    ends: dict[str, str] = {}
+    known: set[str] | None = None
+    with connect(f"ws://127.0.0.1:{gateway.port}/ws") as socket:
+        socket.send(json.dumps({"id": 1, "type": "hello", "session": watch.session, "cursors": {}}))
+        while known is None or known - ends.keys():
+            for event in json.loads(socket.recv(timeout=10)):
+                if event["type"] == "result":
+                    assert event["result"]["resumed"]
+                    known = {one["id"] for one in event["result"]["generations"]}
+                elif event["type"] == "delta":
+                    texts[event["generation"]] = texts.get(event["generation"], "") + event["text"]
+                elif event["type"] == "end":
+                    ends[event["generation"]] = event["finish_reason"]
+    return [(texts.get(one, ""), ends[one]) for one in known]
