@@ -1,6 +1,3 @@
-"""One profile for the property tests: no deadlines, since a busy machine is not a bug."""
+"""What the tests of this floor share."""
 
-from hypothesis import settings
-
-settings.register_profile("sidestream", deadline=None, print_blob=True)
-settings.load_profile("sidestream")
+import tests.support.properties  # noqa: F401

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+import tests.support.properties  # noqa: F401
+
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:

@@ -1,0 +1,245 @@
+"""A runner whose servers are fakes in the test's own loop, and which waits where it is told to.
+
+Everything above the runner is the real thing: fleet, deployment, upstream. What takes a process
+some time takes a `Gate` here, so that a test sets the order of events itself.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import aiohttp
+
+from server.core.placement import Capacity
+from server.core.protocol import Model, Progress
+from server.models.attempt import Limits
+from server.models.bell import Bell
+from server.models.catalog import ModelSpec
+from server.models.fleet import Fleet, Lease
+from server.models.logbook import LogBook
+from server.models.runners.base import (
+    Condition,
+    Endpoint,
+    LogLine,
+    Observation,
+    Replica,
+    Report,
+)
+from server.models.runners.remote import RemoteRunner
+from server.models.upstreams.tgi import TGI
+from tests.fakes.tgi import Fake, serve
+from tests.fakes.tgi_options import FakeOptions
+from tests.support.gates import Gate
+from tests.support.specs import catalog
+
+CEILING_SECONDS = 20.0
+LIMITS = Limits(
+    download=CEILING_SECONDS,
+    start=CEILING_SECONDS,
+    drain=CEILING_SECONDS,
+    stop_grace=1.0,
+    health_interval=CEILING_SECONDS,
+    restarts=0,
+)
+
+
+@dataclass
+class Server:
+    """One server that was started: its log, and how it ended if it has."""
+
+    endpoint: Endpoint
+    options: FakeOptions
+    log: LogBook = field(default_factory=LogBook)
+    exit_code: int | None = None
+    is_muted: bool = False
+    fake: Fake | None = None
+    bell: Bell = field(default_factory=Bell)
+
+
+class StageRunner:
+    """Run each replica as a fake TGI in this loop."""
+
+    is_managed: ClassVar[bool] = True
+
+    def __init__(self, **options: Any) -> None:
+        self.options = FakeOptions(**options)
+        self.starting, self.loading, self.stopping = Gate(), Gate(), Gate()
+        self.start_error: Exception | None = None
+        self.servers: dict[Replica, Server] = {}
+        self.starts = 0
+        self._tasks: dict[Replica, asyncio.Task[None]] = {}
+
+    # --- what a test does to a server -------------------------------------------------------
+
+    def server(self, model: str) -> Server:
+        """Return the model's server as it is now."""
+        return self.servers[Replica("test", model)]
+
+    def crash(self, model: str, code: int, *last_words: str) -> None:
+        """Have the server exit with that code after saying that."""
+        server = self.server(model)
+        for text in last_words:
+            server.log.add(LogLine(time.time(), "stdout", text))
+        server.exit_code = code
+        server.bell.ring()
+
+    def mute(self, model: str) -> None:
+        """Have the server live on without answering anybody."""
+        server = self.server(model)
+        server.is_muted = True
+        server.bell.ring()
+
+    def say(self, model: str, *lines: str) -> None:
+        """Have the server write lines into its log."""
+        for text in lines:
+            self.server(model).log.add(LogLine(time.time(), "stdout", text))
+
+    # --- what a runner does -----------------------------------------------------------------
+
+    async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
+        known = self.servers.get(replica)
+        if known is not None and known.exit_code is None:
+            return known.endpoint
+        self.starts += 1
+        report(Progress("starting", None, "starting the fake"))
+        await self.starting.pass_through()
+        if self.start_error is not None:
+            raise self.start_error
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port: int = free.getsockname()[1]
+        options = replace(self.options, model_id=spec.id)
+        server = Server(Endpoint(f"http://127.0.0.1:{port}"), options)
+        self.servers[replica] = server
+        self._tasks[replica] = asyncio.create_task(self._live(server, port))
+        return server.endpoint
+
+    async def _live(self, server: Server, port: int) -> None:
+        loading = asyncio.create_task(self.loading.pass_through())
+        ended = asyncio.create_task(server.bell.until(lambda: server.exit_code is not None))
+        try:
+            await asyncio.wait([loading, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                async with serve(server.options, port=port) as server.fake:
+                    await server.bell.until(lambda: server.is_muted or server.exit_code is not None)
+            await ended
+        finally:
+            loading.cancel()
+            ended.cancel()
+            server.log.close()
+            server.exit_code = 0 if server.exit_code is None else server.exit_code
+            server.bell.ring()
+
+    async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
+        if replica not in self.servers:
+            return
+        try:
+            await self.stopping.pass_through()
+        finally:
+            task = self._tasks.pop(replica)
+            task.cancel()
+            await asyncio.wait([task])
+            del self.servers[replica]
+
+    async def inspect(self, replica: Replica) -> Observation:
+        server = self.servers.get(replica)
+        if server is None:
+            return Observation(replica, Condition.MISSING)
+        if server.exit_code is None:
+            return Observation(replica, Condition.RUNNING, server.endpoint)
+        tail = tuple(server.log.tail(20))
+        return Observation(replica, Condition.EXITED, exit_code=server.exit_code, tail=tail)
+
+    async def wait(self, replica: Replica) -> Observation:
+        server = self.servers.get(replica)
+        if server is not None:
+            await server.bell.until(lambda: server.exit_code is not None)
+        return await self.inspect(replica)
+
+    async def list(self) -> list[Observation]:
+        return [await self.inspect(replica) for replica in self.servers]
+
+    async def logs(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
+        if replica in self.servers:
+            async for lines in self.servers[replica].log.read(tail=tail, follow=follow):
+                for line in lines:
+                    yield line
+
+    async def close(self) -> None:
+        self.stopping.open()
+        for replica in [*self.servers]:
+            await self.stop(replica, grace_seconds=0)
+
+
+class Stage:
+    """A fleet on stage, and everything its subscribers were told."""
+
+    def __init__(self, fleet: Fleet, runner: StageRunner) -> None:
+        self.fleet = fleet
+        self.runner = runner
+        self.changes: list[Model] = []
+        self._bell = Bell()
+        fleet.subscribe(self._on_change)
+
+    def _on_change(self, model: Model) -> None:
+        self.changes.append(model)
+        self._bell.ring()
+
+    def states(self, model_id: str = "a") -> list[str]:
+        """Return the model's states in the order in which they came, each named once."""
+        states = [model.state for model in self.changes if model.id == model_id]
+        return [s for n, s in enumerate(states) if n == 0 or states[n - 1] != s]
+
+    async def sees(self, is_true: Callable[[Model], bool], model_id: str = "a") -> Model:
+        """Return the model as soon as it is like that."""
+        try:
+            async with asyncio.timeout(CEILING_SECONDS):
+                await self._bell.until(lambda: is_true(self.fleet.snapshot(model_id)))
+        except TimeoutError:
+            raise AssertionError(f"waited in vain: {self.fleet.snapshot(model_id)}") from None
+        return self.fleet.snapshot(model_id)
+
+    async def state(self, state: str, model_id: str = "a") -> Model:
+        """Return the model as soon as it is in that state."""
+        return await self.sees(lambda model: model.state == state, model_id)
+
+    async def use(self, model_id: str = "a") -> Lease:
+        """Lease the model for a moment; the lease is given back."""
+        async with asyncio.timeout(CEILING_SECONDS), self.fleet.lease(model_id) as lease:
+            return lease
+
+
+@asynccontextmanager
+async def stage(
+    runner: StageRunner | None = None,
+    *,
+    capacity: Capacity | None = None,
+    models: dict[str, dict[str, Any]] | None = None,
+    **limits: Any,
+) -> AsyncIterator[Stage]:
+    """Put a fleet on stage, with one model `a` unless told otherwise."""
+    runner = runner or StageRunner()
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
+
+        def connect(endpoint: Endpoint) -> TGI:
+            return TGI(http, endpoint, connect_timeout_seconds=5.0, read_timeout_seconds=20.0)
+
+        fleet = Fleet(
+            catalog(**(models or {"a": {"weights": "x", "name": "Ay"}})),
+            {"process": runner, "remote": RemoteRunner()},
+            connect,
+            dict.fromkeys(("process", "remote"), replace(LIMITS, **limits)),
+            instance="test",
+            capacity=capacity or Capacity(),
+        )
+        try:
+            yield Stage(fleet, runner)
+        finally:
+            for gate in (runner.starting, runner.loading, runner.stopping):
+                gate.open()
+            await fleet.close(keeps_servers=False)
+        assert not runner.servers
