@@ -39,9 +39,21 @@ def main() -> int:
         level=settings.server.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    with contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(_serve(settings, is_standby=arguments.standby))
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=_new_event_loop) as runner,
+    ):
+        return runner.run(_serve(settings, is_standby=arguments.standby))
     return 130
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """Make the faster loop where the platform has it; everything works on the other one too."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 async def _serve(settings: Settings, *, is_standby: bool) -> int:

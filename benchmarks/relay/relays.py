@@ -60,6 +60,7 @@ host = 127.0.0.1
 port = 0
 instance = bench
 log_level = warning
+state_dir = {folder}/state
 max_sockets = 20000
 [sessions]
 max_sessions = 20000
@@ -119,7 +120,7 @@ async def gateway(
     """Run the gateway with four remote models; `wrapper` is what Python is told to run."""
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as folder:
         models = [_MODEL.format(name=name, upstream=upstream_port) for name in MODELS]
-        settings = _write(folder, _SETTINGS + "".join(models))
+        settings = _write(folder, _SETTINGS.format(folder=folder) + "".join(models))
         command = [sys.executable, *wrapper, "--settings", settings]
         async with _process(command) as process:
             port = int(await _line(process, r" is at http://[^/]*:(\d+)"))
