@@ -31,7 +31,8 @@ from server.models.runners.remote import RemoteRunner
 from server.models.upstreams.tgi import TGI
 from server.settings import EngineSettings, SessionSettings, Settings
 from server.web import api, middleware
-from server.web.keys import DESK, FLEET, SESSIONS, SETTINGS, SOCKETS
+from server.web.keys import DESCRIPTION, DESK, FLEET, SESSIONS, SETTINGS, SOCKETS
+from server.web.openapi import Description
 from server.web.page import Page
 from server.web.sockets import Sockets
 from server.web.websocket import websocket
@@ -46,13 +47,15 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
     `command_for` replaces the embedded engine's command line.
     """
     app = web.Application(
-        middlewares=[middleware.errors],
+        middlewares=[middleware.errors, middleware.guarded],
         client_max_size=settings.server.max_frame_bytes,
     )
     app[SETTINGS] = settings
     app[SOCKETS] = Sockets()
     app.on_response_prepare.append(middleware.add_headers)
-    app.router.add_routes([*api.routes, *Page().routes(), web.get("/ws", websocket)])
+    app[DESCRIPTION] = Description(api.OPERATIONS)
+    app.router.add_routes([operation.route() for operation in api.OPERATIONS])
+    app.router.add_routes([*Page(app[DESCRIPTION]).routes(), web.get("/ws", websocket)])
     engine = command_for or _engine_command(settings.engines)
 
     async def fleet(app: web.Application) -> AsyncIterator[None]:

@@ -1,55 +1,83 @@
-"""The plain HTTP views: health, readiness, and the models as they stand."""
+"""The plain HTTP views of the service itself, and the table of all operations there are."""
 
-from datetime import UTC, datetime
+from typing import Any, Final, Literal
 
 import msgspec
 from aiohttp import web
 
 from server import __version__
-from server.core.errors import InvalidCommand
-from server.web.keys import FLEET
-
-routes = web.RouteTableDef()
-
-
-@routes.get("/health")
-async def health(request: web.Request) -> web.Response:
-    """Say that the process lives; touches no model."""
-    return _json({"status": "ok", "version": __version__})
+from server.web import models_api, openai_api, tgi_api
+from server.web.bodies import json_response
+from server.web.keys import DESCRIPTION, DESK, FLEET
+from server.web.operations import JSON, Operation, Reply
 
 
-@routes.get("/models")
-async def models(request: web.Request) -> web.Response:
-    """List all models in the order of the settings."""
-    return _json(request.app[FLEET].snapshots())
+class Health(msgspec.Struct, frozen=True):
+    """A sign of life."""
+
+    status: Literal["ok"]
+    version: str
 
 
-@routes.get("/models/{id}")
-async def model(request: web.Request) -> web.Response:
-    """Show one model."""
-    return _json(request.app[FLEET].snapshot(request.match_info["id"]))
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether questions are taken, and if not why."""
+
+    ready: bool
+    reasons: list[str]
 
 
-@routes.get("/models/{id}/logs")
-async def logs(request: web.Request) -> web.StreamResponse:
-    """Give the last lines of a model server's log as text; `?follow=1` goes on with new ones."""
-    book = request.app[FLEET].log(request.match_info["id"])
-    tail = request.query.get("tail", "200")
-    if not tail.isascii() or not tail.isdigit():
-        raise InvalidCommand(f"`tail` is a number of lines, not {tail[:20]!r}")
-    response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
-    await response.prepare(request)
-    follow = request.query.get("follow") in ("1", "true", "yes")
-    async for lines in book.read(tail=int(tail), follow=follow):
-        text = "".join(f"{_moment(line.time)} {line.text}\n" for line in lines)
-        await response.write(text.encode())
-    await response.write_eof()
-    return response
+async def health(request: web.Request) -> web.StreamResponse:
+    """Answer `GET /health`."""
+    return json_response(Health("ok", __version__))
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+async def ready(request: web.Request) -> web.StreamResponse:
+    """Answer `GET /ready`."""
+    reasons = []
+    if request.app[DESK].is_closed:
+        reasons.append("the server is about to stop")
+    if not request.app[FLEET].snapshots():
+        reasons.append("the settings name no model")
+    return json_response(Readiness(not reasons, reasons), status=503 if reasons else 200)
 
 
-def _json(body: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+async def openapi(request: web.Request) -> web.StreamResponse:
+    """Answer `GET /openapi.json`."""
+    return json_response(request.app[DESCRIPTION].document)
+
+
+_GROUP: Final = "The service"
+
+OPERATIONS: Final = (
+    *models_api.OPERATIONS,
+    *tgi_api.OPERATIONS,
+    *openai_api.OPERATIONS,
+    Operation(
+        "GET",
+        "/health",
+        health,
+        _GROUP,
+        "Tell that the process lives. Touches no model.",
+        Reply("It lives.", {JSON: Health}),
+        example=True,
+    ),
+    Operation(
+        "GET",
+        "/ready",
+        ready,
+        _GROUP,
+        "Tell whether questions are taken.",
+        Reply("They are.", {JSON: Readiness}),
+        also=(Reply("They are not.", {JSON: Readiness}, status=503),),
+        example=True,
+    ),
+    Operation(
+        "GET",
+        "/openapi.json",
+        openapi,
+        _GROUP,
+        "Describe this API by OpenAPI 3.1.",
+        Reply("The description.", {JSON: dict[str, Any]}),
+        example=True,
+    ),
+)

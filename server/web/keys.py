@@ -6,6 +6,7 @@ from server.chat.desk import Desk
 from server.chat.session_store import SessionStore
 from server.models.fleet import Fleet
 from server.settings import Settings
+from server.web.openapi import Description
 from server.web.sockets import Sockets
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -13,3 +14,4 @@ FLEET = web.AppKey("fleet", Fleet)
 DESK = web.AppKey("desk", Desk)
 SESSIONS = web.AppKey("sessions", SessionStore)
 SOCKETS = web.AppKey("sockets", Sockets)
+DESCRIPTION = web.AppKey("description", Description)

@@ -1,17 +1,19 @@
-"""What every request goes through: host check, errors as JSON, strict headers."""
+"""What every request goes through: who may ask, errors as JSON, strict headers.
+
+`guarded` is the place for whatever may refuse a request before its handler sees it. It
+stands inside `errors`, so what it raises is answered in the form that the address speaks.
+"""
 
 import logging
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from server.core.errors import SidestreamError
-from server.web.guard import check_host
+from server.web.failures import refusal, respond
+from server.web.guard import check_host, check_origin
 
 logger = logging.getLogger(__name__)
-
-RETRY_AFTER_SECONDS = "5"
 
 # The page brings everything it needs with it, and nothing of it stands inline.
 HEADERS = {
@@ -22,49 +24,37 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn errors into `{"error": {code, message}}` with a fitting status."""
+    """Turn errors into JSON with a fitting status."""
     try:
-        check_host(request)
         return await handler(request)
     except SidestreamError as error:
-        return error_response(error)
+        return respond(request, error)
     except web.HTTPException as response:
         if response.status < 400:
             raise
-        code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
-            response.status, "invalid_command"
-        )
-        return _json(
-            {"error": {"code": code, "message": response.reason}},
-            response.status,
-            {"Allow": response.headers["Allow"]} if "Allow" in response.headers else {},
-        )
+        answer = respond(request, refusal(response))
+        answer.headers.update({k: v for k, v in response.headers.items() if k == "Allow"})
+        return answer
     except Exception:
         logger.exception("%s %s broke", request.method, request.path)
-        return error_response(SidestreamError("internal error"))
+        return respond(request, SidestreamError("internal error"))
+
+
+@web.middleware
+async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse requests for another host, and changes that a page of another origin asks for."""
+    check_host(request)
+    if request.method not in _SAFE_METHODS:
+        check_origin(request)
+    return await handler(request)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put the strict headers on every response."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-
-
-def error_response(error: SidestreamError) -> web.Response:
-    """Write an error of our tree as an HTTP response."""
-    # 429 and 503 pass: a client that waits a little may try again.
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if error.status in (429, 503) else {}
-    return _json({"error": error.to_wire()}, error.status, headers)
-
-
-def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(body),
-        status=status,
-        content_type="application/json",
-        headers=headers,
-    )

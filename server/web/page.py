@@ -1,4 +1,4 @@
-"""The chat page: its frame by Jinja2, and its files under a path that changes with them.
+"""The pages: their frames by Jinja2, and their files under a path that changes with them.
 
 A file's address holds a hash of all static files, so a browser may keep it for ever and
 still never shows an old one beside a new one.
@@ -7,12 +7,16 @@ still never shows an old one beside a new one.
 import hashlib
 import mimetypes
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from aiohttp import web
 
 from server import __version__
+from server.web.openapi import Description
+from server.web.reference import DOCS_WORDS
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = _ROOT / "static"
@@ -30,7 +34,10 @@ class _File:
 class Page:
     """Serve the page and its files from memory, as they were when the server started."""
 
-    def __init__(self, static: Path = STATIC, templates: Path = TEMPLATES) -> None:
+    def __init__(
+        self, description: Description, static: Path = STATIC, templates: Path = TEMPLATES
+    ) -> None:
+        self._description = description
         self._files = {
             path.relative_to(static).as_posix(): _File(path.read_bytes(), _type_of(path))
             for path in sorted(static.rglob("*"))
@@ -40,19 +47,18 @@ class Page:
         for name, file in self._files.items():
             digest.update(name.encode() + b"\0" + file.body + b"\0")
         self._version = digest.hexdigest()[:12]
-        environment = jinja2.Environment(
+        self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(templates),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
         )
-        self._html = environment.get_template("index.html").render(
-            version=__version__, static=f"/static/{self._version}"
-        )
+        self._html = self._render("index.html")
 
     def routes(self) -> list[web.RouteDef]:
         """Return the page's routes."""
         return [
             web.get("/", self._index),
+            web.get("/docs", self._docs),
             web.get("/favicon.ico", self._favicon),
             web.get("/static/{version}/{name:.+}", self._file),
         ]
@@ -60,6 +66,20 @@ class Page:
     async def _index(self, request: web.Request) -> web.Response:
         return web.Response(
             text=self._html, content_type="text/html", headers={"Cache-Control": "no-cache"}
+        )
+
+    async def _docs(self, request: web.Request) -> web.Response:
+        return web.Response(
+            text=self._docs_html, content_type="text/html", headers={"Cache-Control": "no-cache"}
+        )
+
+    @cached_property
+    def _docs_html(self) -> str:
+        return self._render("docs.html", description=self._description, **DOCS_WORDS)
+
+    def _render(self, template: str, **words: Any) -> str:
+        return self._environment.get_template(template).render(
+            version=__version__, static=f"/static/{self._version}", **words
         )
 
     async def _favicon(self, request: web.Request) -> web.Response:

@@ -1,0 +1,76 @@
+"""JSON in and out of HTTP: a request's body and its query, read by the types that define them.
+
+Unknown fields are ignored, so that newer clients can speak to older servers. A body that
+does not call itself JSON is refused: a form on a foreign page can send anything else.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from server.core.errors import InvalidCommand
+
+T = TypeVar("T")
+
+_JSON_TYPE: Final = re.compile(r"application/([\w.!#$&^-]+\+)?json", re.IGNORECASE)
+# A number of so many digits is none that anybody means, and Python is slow at reading longer ones.
+_MAX_QUERY_CHARS: Final = 200
+
+
+class WrongContentType(InvalidCommand):
+    """The body is not said to be JSON."""
+
+    status = 415
+
+
+@dataclass(frozen=True)
+class Query(Generic[T]):
+    """One field of a request's query."""
+
+    name: str
+    type: Any
+    default: T
+    about: str
+
+    def read(self, request: web.Request) -> T:
+        """Return the field's value; raises `InvalidCommand` when it is of another type."""
+        text = request.query.get(self.name)
+        if text is None:
+            return self.default
+        try:
+            if len(text) > _MAX_QUERY_CHARS:
+                raise ValueError("it is too long")
+            value: T = msgspec.convert(text, self.type, strict=False)
+        except ValueError as error:
+            raise InvalidCommand(f"`{self.name}` in the query: {error}") from None
+        return value
+
+
+async def read_body(request: web.Request, shape: type[T]) -> T:
+    """Read the body as `shape`.
+
+    Raises `WrongContentType`, and `InvalidCommand` when it is not JSON of that shape.
+    """
+    if not _JSON_TYPE.fullmatch(request.headers.get("Content-Type", "").partition(";")[0].strip()):
+        raise WrongContentType(
+            "the body has to be JSON", hint="send the header `Content-Type: application/json`"
+        )
+    body = await request.read()
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        raise InvalidCommand(str(error)) from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidCommand(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise InvalidCommand("the body is nested too deeply") from None
+
+
+def json_response(body: object, *, status: int = 200) -> web.Response:
+    """Answer with JSON."""
+    return web.Response(
+        body=msgspec.json.encode(body), status=status, content_type="application/json"
+    )

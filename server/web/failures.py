@@ -1,0 +1,211 @@
+"""Errors as they stand in HTTP answers, in the form that the address speaks.
+
+    address                                       form
+    /v1/…, /models/{id}/v1/…                      OpenAI's: {"error": {message, type, param, code}}
+    /models/{id}/generate…, POST /models/{id}     TGI's: {"error": message, "error_type": …}
+    all others                                    ours: {"error": {code, message}}
+
+Each carries our code, hint and details too. OpenAI's clients know a request that cannot be
+carried out by its status 400, so there the 422 of ours is that.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from server.core.errors import (
+    EngineError,
+    EngineOverloaded,
+    InvalidCommand,
+    ModelFailed,
+    PromptTooLong,
+    QueueFull,
+    RateLimited,
+    ShuttingDown,
+    SidestreamError,
+    UnknownModel,
+)
+from server.core.protocol import End, ErrorInfo
+
+# Where the message names the field that is wrong: ours at the beginning, msgspec's elsewhere.
+_NAMED: Final = re.compile(r"^`(\w+)`|required field `(\w+)`|at `\$\.(\w+)")
+# 429 and 503 pass. Long enough not to make a crowd worse, short enough for one who waits.
+RETRY_AFTER_SECONDS: Final = 5
+
+
+class NotFound(SidestreamError):
+    """Nothing has this address."""
+
+    code = "not_found"
+    status = 404
+
+
+class MethodNotAllowed(SidestreamError):
+    """The address takes other methods."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class TooLarge(InvalidCommand):
+    """The body is larger than the settings allow."""
+
+    code = "too_large"
+    status = 413
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Say what went wrong: `code` for a program, `message` and `hint` for a person."""
+
+    error: ErrorInfo
+
+
+class TGIFailure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Say what went wrong in TGI's form, with our code beside it."""
+
+    error: str
+    error_type: str
+    code: str
+    hint: str | None = None
+    details: dict[str, Any] | None = None
+
+
+class OpenAIError(msgspec.Struct, frozen=True):
+    """What went wrong, by OpenAI's names."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+    hint: str | msgspec.UnsetType = msgspec.UNSET
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class OpenAIFailure(msgspec.Struct, frozen=True):
+    """Say what went wrong in OpenAI's form."""
+
+    error: OpenAIError
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to write an error: the struct that defines it, its making, its status."""
+
+    struct: type[msgspec.Struct]
+    write: Callable[[SidestreamError], msgspec.Struct]
+    status: Callable[[SidestreamError], int]
+
+
+def failure(error: SidestreamError) -> Failure:
+    """Write an error in our form."""
+    return Failure(ErrorInfo(error.code, error.message, error.hint, error.details))
+
+
+def tgi_failure(error: SidestreamError) -> TGIFailure:
+    """Write an error in TGI's form, its `error_type` one of TGI's where there is one."""
+    kind = error.code
+    if isinstance(error, InvalidCommand):
+        kind = "validation"
+    elif isinstance(error, (EngineOverloaded, QueueFull, RateLimited)):
+        kind = "overloaded"
+    elif isinstance(error, EngineError):
+        kind = "generation"
+    return TGIFailure(error.message, kind, error.code, error.hint, error.details)
+
+
+def openai_failure(error: SidestreamError) -> OpenAIFailure:
+    """Write an error in OpenAI's form, with OpenAI's codes where there are any."""
+    codes = {UnknownModel.code: "model_not_found", PromptTooLong.code: "context_length_exceeded"}
+    kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+    named = _NAMED.search(error.message)
+    param = next(filter(None, named.groups())) if named else None
+    return OpenAIFailure(
+        OpenAIError(
+            error.message,
+            kinds.get(error.status)
+            or ("server_error" if error.status >= 500 else "invalid_request_error"),
+            "model" if isinstance(error, UnknownModel) else param,
+            codes.get(error.code, error.code),
+            msgspec.UNSET if error.hint is None else error.hint,
+            msgspec.UNSET if error.details is None else error.details,
+        )
+    )
+
+
+def _status(error: SidestreamError) -> int:
+    return error.status
+
+
+def _openai_status(error: SidestreamError) -> int:
+    return 400 if error.status == 422 else error.status
+
+
+OURS: Final = Form(Failure, failure, _status)
+TGI: Final = Form(TGIFailure, tgi_failure, _status)
+OPENAI: Final = Form(OpenAIFailure, openai_failure, _openai_status)
+
+_OPENAI_PATH: Final = re.compile(r"(/models/[^/]+)?/v1/.*")
+_TGI_PATH: Final = re.compile(r"/models/[^/]+/(generate|generate_stream|info|health)")
+_COMPATIBLE_PATH: Final = re.compile(r"/models/[^/]+")
+
+
+def form_at(method: str, path: str) -> Form:
+    """Return the form in which errors are told at an address."""
+    if _OPENAI_PATH.fullmatch(path):
+        return OPENAI
+    if _TGI_PATH.fullmatch(path) or (method == "POST" and _COMPATIBLE_PATH.fullmatch(path)):
+        return TGI
+    return OURS
+
+
+def respond(request: web.Request, error: SidestreamError) -> web.Response:
+    """Answer a request with an error."""
+    form = form_at(request.method, request.path)
+    headers = {}
+    if error.status in (429, 503):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, ModelFailed) and form is OPENAI:
+        # OpenAI's clients would have a model that cannot start be started twice more.
+        headers["x-should-retry"] = "false"
+    return web.Response(
+        body=msgspec.json.encode(form.write(error)),
+        status=form.status(error),
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+def refusal(response: web.HTTPException) -> SidestreamError:
+    """Translate aiohttp's refusal of a request that no handler of ours got to see."""
+    if isinstance(response, web.HTTPNotFound):
+        return NotFound("nothing has this address")
+    if isinstance(response, web.HTTPMethodNotAllowed):
+        return MethodNotAllowed(f"this address does not take {response.method[:20]}")
+    if isinstance(response, web.HTTPRequestEntityTooLarge):
+        return TooLarge(
+            "the body is too large", hint="`max_frame_bytes` in [server] says how large it may be"
+        )
+    return InvalidCommand(response.reason)
+
+
+def failure_of(end: End) -> SidestreamError | None:
+    """Return the error with which an answer has ended, if it has not ended well."""
+    if end.finish_reason in ("stop", "length"):
+        return None
+    if end.error is None:
+        return ShuttingDown("the answer was cut off: the server is about to stop")
+    info = end.error
+    kind = _classes().get(info.code, SidestreamError)
+    return kind(info.message, hint=info.hint, details=info.details)
+
+
+def _classes(root: type[SidestreamError] = SidestreamError) -> dict[str, type[SidestreamError]]:
+    """Return the errors' classes by code; of several with one code, the one nearest the root."""
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found = _classes(child) | found
+    return found

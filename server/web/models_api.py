@@ -1,0 +1,148 @@
+"""The models: what they are, how they stand, starting and stopping them, their logs."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import msgspec
+from aiohttp import web
+
+from server.core.errors import SidestreamError
+from server.core.protocol import Model
+from server.models.fleet import Fleet
+from server.web.bodies import Query, json_response
+from server.web.keys import FLEET
+from server.web.operations import JSON, TEXT, Operation, Reply
+
+_WAIT: Final = Query(
+    "wait",
+    Annotated[float, msgspec.Meta(ge=0, le=3600)],
+    0.0,
+    "Seconds to hold the answer at most until the model is ready, has failed or has stopped.",
+)
+_TAIL: Final = Query(
+    "tail", Annotated[int, msgspec.Meta(ge=0, le=10_000)], 200, "How many lines at most."
+)
+_FOLLOW: Final = Query("follow", bool, False, "Whether to go on with new lines: 1 or 0.")
+
+
+async def models(request: web.Request) -> web.StreamResponse:
+    """Answer `GET /models`."""
+    return json_response(request.app[FLEET].snapshots())
+
+
+async def model(request: web.Request) -> web.StreamResponse:
+    """Answer `GET /models/{id}`."""
+    return json_response(request.app[FLEET].snapshot(request.match_info["id"]))
+
+
+async def start(request: web.Request) -> web.StreamResponse:
+    """Answer `POST /models/{id}/start`."""
+    fleet, model_id = request.app[FLEET], request.match_info["id"]
+    seconds = _WAIT.read(request)
+    fleet.start(model_id)
+    if seconds:
+        # Leaving early leaves the start to itself; that it failed is to be seen of the model.
+        with suppress(TimeoutError, SidestreamError):
+            async with asyncio.timeout(seconds), fleet.lease(model_id):
+                pass
+    return json_response(fleet.snapshot(model_id), status=202)
+
+
+async def stop(request: web.Request) -> web.StreamResponse:
+    """Answer `POST /models/{id}/stop`."""
+    fleet, model_id = request.app[FLEET], request.match_info["id"]
+    seconds = _WAIT.read(request)
+    fleet.stop(model_id)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await _until_gone(fleet, model_id)
+    return json_response(fleet.snapshot(model_id), status=202)
+
+
+async def logs(request: web.Request) -> web.StreamResponse:
+    """Answer `GET /models/{id}/logs`."""
+    book = request.app[FLEET].log(request.match_info["id"])
+    tail, follow = _TAIL.read(request), _FOLLOW.read(request)
+    response = web.StreamResponse(headers={"Content-Type": f"{TEXT}; charset=utf-8"})
+    await response.prepare(request)
+    async for lines in book.read(tail=tail, follow=follow):
+        text = "".join(f"{_moment(line.time)} {line.text}\n" for line in lines)
+        await response.write(text.encode())
+    await response.write_eof()
+    return response
+
+
+async def _until_gone(fleet: Fleet, model_id: str) -> None:
+    changed = asyncio.Event()
+    unsubscribe = fleet.subscribe(lambda _: changed.set())
+    try:
+        while fleet.snapshot(model_id).state not in ("stopped", "failed"):
+            changed.clear()
+            await changed.wait()
+    finally:
+        unsubscribe()
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+_GROUP: Final = "Models"
+_CHANGED: Final = Reply("How the model stands now.", {JSON: Model}, status=202)
+
+OPERATIONS: Final = (
+    Operation(
+        "GET",
+        "/models",
+        models,
+        _GROUP,
+        "List all models, in the order of the settings.",
+        Reply("The models.", {JSON: list[Model]}),
+        example=True,
+    ),
+    Operation(
+        "GET",
+        "/models/{id}",
+        model,
+        _GROUP,
+        "Show one model.",
+        Reply("The model.", {JSON: Model}),
+        errors=(404,),
+        example=True,
+    ),
+    Operation(
+        "POST",
+        "/models/{id}/start",
+        start,
+        _GROUP,
+        "Have a model started. One that runs is left alone.",
+        _CHANGED,
+        query=(_WAIT,),
+        errors=(400, 404),
+        example=True,
+    ),
+    Operation(
+        "POST",
+        "/models/{id}/stop",
+        stop,
+        _GROUP,
+        "Have a model stopped, once its answers under way have ended.",
+        _CHANGED,
+        query=(_WAIT,),
+        errors=(400, 404),
+    ),
+    Operation(
+        "GET",
+        "/models/{id}/logs",
+        logs,
+        _GROUP,
+        "Read the last lines of a model server's log.",
+        Reply("Lines, each with its time.", {TEXT: str}),
+        query=(_TAIL, _FOLLOW),
+        errors=(400, 404),
+        example=True,
+        allows_head=False,
+    ),
+)

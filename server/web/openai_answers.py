@@ -1,0 +1,139 @@
+"""What is answered in OpenAI's form: the structs of answers, and of the chunks of streams."""
+
+from typing import Literal
+
+import msgspec
+
+OpenAIFinish = Literal["stop", "length"]
+
+
+class OpenAIUsage(msgspec.Struct, frozen=True):
+    """Tokens in and out, as the model server counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class TopLogprob(msgspec.Struct, frozen=True):
+    """A token the model weighed; `bytes` is its text in UTF-8."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """A token of the answer, how likely it was, and what else there was."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[TopLogprob]
+
+
+class ChatLogprobs(msgspec.Struct, frozen=True):
+    """How likely each token of a chat's answer was."""
+
+    content: list[TokenLogprob]
+    refusal: None = None
+
+
+class CompletionLogprobs(msgspec.Struct, frozen=True):
+    """How likely each token of a completion was, in arrays of one length."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]] | None
+    text_offset: list[int]
+
+
+class AnswerMessage(msgspec.Struct, frozen=True):
+    """The assistant's turn."""
+
+    content: str
+    role: Literal["assistant"] = "assistant"
+    refusal: None = None
+
+
+class ChatChoice(msgspec.Struct, frozen=True):
+    """The one answer of a chat."""
+
+    message: AnswerMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: OpenAIFinish
+    index: int = 0
+
+
+class ChatCompletion(msgspec.Struct, frozen=True):
+    """A chat's whole answer."""
+
+    id: str
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: OpenAIUsage
+    object: Literal["chat.completion"] = "chat.completion"
+
+
+class ChatDelta(msgspec.Struct, frozen=True):
+    """What is new of the assistant's turn."""
+
+    role: Literal["assistant"] | msgspec.UnsetType = msgspec.UNSET
+    content: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChatChunkChoice(msgspec.Struct, frozen=True):
+    """What is new of the one answer."""
+
+    delta: ChatDelta
+    logprobs: ChatLogprobs | None = None
+    finish_reason: OpenAIFinish | None = None
+    index: int = 0
+
+
+class ChatChunk(msgspec.Struct, frozen=True):
+    """An event of a chat's stream; `usage` is there if asked for, and only in the last not null."""
+
+    id: str
+    created: int
+    model: str
+    choices: list[ChatChunkChoice]
+    usage: OpenAIUsage | msgspec.UnsetType | None = msgspec.UNSET
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+
+
+class CompletionChoice(msgspec.Struct, frozen=True):
+    """The one answer, or in a stream what is new of it."""
+
+    text: str
+    logprobs: CompletionLogprobs | None = None
+    finish_reason: OpenAIFinish | None = None
+    index: int = 0
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """A whole completion, or an event of its stream."""
+
+    id: str
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: OpenAIUsage | msgspec.UnsetType | None = msgspec.UNSET
+    object: Literal["text_completion"] = "text_completion"
+
+
+class OpenAIModel(msgspec.Struct, frozen=True):
+    """A model as OpenAI lists it."""
+
+    id: str
+    created: int = 0
+    owned_by: str = "sidestream"
+    object: Literal["model"] = "model"
+
+
+class OpenAIModels(msgspec.Struct, frozen=True):
+    """All models."""
+
+    data: list[OpenAIModel]
+    object: Literal["list"] = "list"

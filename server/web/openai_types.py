@@ -1,0 +1,154 @@
+"""What is asked in OpenAI's form: the structs are the definition, and what they lack is ignored.
+
+What OpenAI's API has and a model server here has not is named, so that it is refused rather
+than passed over: an answer without it would not be what was asked for.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+About = msgspec.Meta
+
+_UNSUPPORTED = {"maxItems": 0}
+
+
+class TextPart(msgspec.Struct, frozen=True):
+    """A piece of a message; text is the only kind there is."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One turn of a conversation; `developer` is `system` by its newer name."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart]
+
+
+class JSONSchema(msgspec.Struct, frozen=True):
+    """A JSON schema with a name."""
+
+    schema: dict[str, Any]
+    name: str = ""
+
+
+class ResponseFormat(msgspec.Struct, frozen=True):
+    """What the answer has to look like; `value` is a schema as TGI takes it."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JSONSchema | None = None
+    value: dict[str, Any] | None = None
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    """What a stream brings beside the answer."""
+
+    include_usage: Annotated[
+        bool, About(description="Whether a last chunk tells the tokens in and out.")
+    ] = False
+
+
+Stop = Annotated[str, About(min_length=1)]
+Count = Annotated[int, About(ge=1, le=2**32 - 1)]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What both kinds of request may say; null is as good as not there."""
+
+    max_tokens: Annotated[Count | None, About(description="Longest answer, in tokens.")] = None
+    temperature: Annotated[
+        Annotated[float, About(ge=0, le=2)] | None,
+        About(description="0 takes the most likely token each time."),
+    ] = None
+    top_p: Annotated[float, About(gt=0, le=1)] | None = None
+    top_k: Annotated[
+        Annotated[int, About(ge=0, le=2**31 - 1)] | None,
+        About(description="Not OpenAI's: how many tokens are drawn from; 0 sets no limit."),
+    ] = None
+    repetition_penalty: Annotated[
+        Annotated[float, About(gt=0)] | None,
+        About(description="Not OpenAI's: TGI's penalty for tokens that were there before."),
+    ] = None
+    frequency_penalty: Annotated[float, About(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[
+        float | None, About(description="Refused unless 0.", extra_json_schema={"enum": [0, None]})
+    ] = None
+    stop: Annotated[
+        Stop | Annotated[list[Stop], About(max_length=4)] | None,
+        About(description="Text at which the answer ends; it is not part of the answer."),
+    ] = None
+    seed: Annotated[int, About(ge=-(2**63), le=2**63 - 1)] | None = None
+    stream: Annotated[bool | None, About(description="Whether to answer with events.")] = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[
+        int | None, About(description="Refused unless 1.", extra_json_schema={"enum": [1, None]})
+    ] = None
+    logit_bias: Annotated[
+        dict[str, Any] | None,
+        About(description="Refused unless empty.", extra_json_schema={"maxProperties": 0}),
+    ] = None
+
+
+class ChatOptions(Options, frozen=True, kw_only=True):
+    """Ask for the next turn of a conversation."""
+
+    messages: Annotated[list[ChatMessage], About(min_length=1)]
+    max_completion_tokens: Annotated[
+        Count | None, About(description="As `max_tokens`, by its newer name.")
+    ] = None
+    logprobs: Annotated[
+        bool | None, About(description="Whether to tell how likely each token was.")
+    ] = None
+    top_logprobs: Annotated[
+        Annotated[int, About(ge=0, le=5)] | None,
+        About(description="How many other tokens to tell for each; needs `logprobs`."),
+    ] = None
+    response_format: ResponseFormat | None = None
+    tools: Annotated[
+        list[Any] | None,
+        About(description="Refused unless empty.", extra_json_schema=_UNSUPPORTED),
+    ] = None
+    functions: Annotated[
+        list[Any] | None,
+        About(description="Refused unless empty.", extra_json_schema=_UNSUPPORTED),
+    ] = None
+
+
+class CompletionOptions(Options, frozen=True, kw_only=True):
+    """Ask for what follows a text."""
+
+    prompt: Annotated[
+        Annotated[str, About(min_length=1)]
+        | Annotated[list[Annotated[str, About(min_length=1)]], About(min_length=1, max_length=1)],
+        About(description="Text to go on with; in an array, one text."),
+    ]
+    echo: Annotated[
+        bool | None, About(description="Whether the answer begins with the prompt.")
+    ] = None
+    logprobs: Annotated[
+        Annotated[int, About(ge=0, le=5)] | None,
+        About(description="Tell how likely each token was, and so many others."),
+    ] = None
+    best_of: Annotated[
+        int | None, About(description="Refused unless 1.", extra_json_schema={"enum": [1, None]})
+    ] = None
+    suffix: Annotated[
+        str | None, About(description="Refused unless empty.", extra_json_schema={"maxLength": 0})
+    ] = None
+
+
+_MODEL = About(description="Id of a model, as `GET /v1/models` lists them.")
+
+
+class ChatRequest(ChatOptions, frozen=True, kw_only=True):
+    """Ask the model that is named for the next turn of a conversation."""
+
+    model: Annotated[str, _MODEL]
+
+
+class CompletionRequest(CompletionOptions, frozen=True, kw_only=True):
+    """Ask the model that is named for what follows a text."""
+
+    model: Annotated[str, _MODEL]

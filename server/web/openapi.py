@@ -1,0 +1,155 @@
+"""The HTTP API described by OpenAPI, from the operations and the types that serve it.
+
+A type's schema is the one by which msgspec reads and writes it. What a type cannot say, such
+as that one of two fields has to be there, is added here and nowhere else.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from server import __version__
+from server.core.parameters import GenerationParameters
+from server.web.failures import Failure
+from server.web.operations import EVENTS, JSON, Operation, Reply
+from server.web.tgi_types import ONE_OF, PARAMETER_RANGES
+
+Schema = dict[str, Any]
+
+REF: Final = "#/components/schemas/"
+_TITLE: Final = "Sidestream"
+_ABOUT: Final = (
+    "Several language models behind one address, started when they are needed. Whatever a request "
+    "waits for (a model's start, a place in its queue), closing the connection ends it."
+)
+# What can be answered to any request.
+_ANYWHERE: Final = (403, 500)
+_ID: Final = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The model's id.",
+    "schema": {"type": "string", "minLength": 1},
+}
+
+
+class Description:
+    """Describe operations: `document` as OpenAPI, with each type that occurs in it."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self.operations = tuple(operations)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        paths: dict[str, dict[str, Any]] = {}
+        for operation in self.operations:
+            path = paths.setdefault(operation.path, {})
+            path[operation.method.lower()] = self._describe(operation)
+        return {
+            "openapi": "3.1.0",
+            "info": {"title": _TITLE, "version": __version__, "description": _ABOUT},
+            "servers": [{"url": "/"}],
+            "tags": [{"name": name} for name in self.groups],
+            "paths": paths,
+            "components": {"schemas": self.types},
+        }
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """Return the names of the groups of operations, in their order."""
+        return list(dict.fromkeys(operation.group for operation in self.operations))
+
+    @property
+    def types(self) -> dict[str, Schema]:
+        """Return the schema of every named type."""
+        return self._schemas[1]
+
+    def schema(self, kind: Any) -> Schema:
+        """Return a type's schema; of a named one, a reference."""
+        return self._schemas[0][_key(kind)]
+
+    @cached_property
+    def _schemas(self) -> tuple[dict[str, Schema], dict[str, Schema]]:
+        kinds = {_key(kind): kind for kind in self._kinds()}
+        schemas, types = msgspec.json.schema_components(kinds.values(), ref_template=REF + "{name}")
+        for name in ("Prompted", "GenerateRequest", "CompatibleRequest"):
+            types[name].update(ONE_OF)
+        types["GenerationParameters"] = _as_sent(types["GenerationParameters"])
+        return dict(zip(kinds, schemas, strict=True)), dict(sorted(types.items()))
+
+    def _kinds(self) -> Iterable[Any]:
+        yield from (GenerationParameters, Failure)
+        for operation in self.operations:
+            yield operation.form.struct
+            if operation.body is not None:
+                yield operation.body
+            for query in operation.query:
+                yield query.type
+            for reply in (operation.reply, *operation.also):
+                yield from reply.content.values()
+
+    def _describe(self, operation: Operation) -> dict[str, Any]:
+        described: dict[str, Any] = {
+            "operationId": operation.id,
+            "tags": [operation.group],
+            "summary": operation.about,
+        }
+        parameters: list[dict[str, Any]] = [_ID] if "{id}" in operation.path else []
+        parameters += [
+            {
+                "name": query.name,
+                "in": "query",
+                "description": query.about,
+                "schema": {**self.schema(query.type), "default": query.default},
+            }
+            for query in operation.query
+        ]
+        if parameters:
+            described["parameters"] = parameters
+        if operation.body is not None:
+            content: dict[str, Any] = {"schema": self.schema(operation.body)}
+            if isinstance(operation.example, dict):
+                content["example"] = operation.example
+            described["requestBody"] = {"required": True, "content": {JSON: content}}
+        replies = {str(r.status): self._reply(r) for r in (operation.reply, *operation.also)}
+        failure = {JSON: {"schema": self.schema(operation.form.struct)}}
+        for status in sorted({*operation.errors, *_ANYWHERE}):
+            words = HTTPStatus(status).phrase
+            replies.setdefault(str(status), {"description": words, "content": failure})
+        described["responses"] = replies
+        return described
+
+    def _reply(self, reply: Reply) -> dict[str, Any]:
+        described: dict[str, Any] = {"description": reply.about}
+        if reply.content:
+            described["content"] = {
+                kind: self._content(kind, body) for kind, body in reply.content.items()
+            }
+        return described
+
+    def _content(self, kind: str, body: Any) -> dict[str, Any]:
+        if kind != EVENTS:
+            return {"schema": self.schema(body)}
+        # OpenAPI 3.1 has no words for a stream; what one event holds stands beside.
+        return {"schema": {"type": "string"}, "x-event": self.schema(body)}
+
+
+def _key(kind: Any) -> str:
+    """Tell types apart; those with limits compare by name only."""
+    return repr(kind)
+
+
+def _as_sent(parameters: Schema) -> Schema:
+    """Return the schema of generation parameters as a client may send them: null is "not said"."""
+    properties = {}
+    for name, known in parameters["properties"].items():
+        schema = dict(known)
+        if "anyOf" not in schema:
+            default = {"default": schema.pop("default")}
+            schema = {"anyOf": [schema, {"type": "null"}], **default}
+        properties[name] = {**schema, **PARAMETER_RANGES.get(name, {})}
+    return {**parameters, "properties": properties, "additionalProperties": False}

@@ -1,0 +1,67 @@
+"""An operation of the HTTP API: its route, its types and its words, in one place.
+
+The routes that are served, `openapi.json`, the page that shows it and the reference are all
+made from the same tables of operations, so none can have what another has not.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from server.web.bodies import Query
+from server.web.failures import Form, form_at
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+JSON = "application/json"
+TEXT = "text/plain"
+EVENTS = "text/event-stream"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a request is answered with: its types by content type, none for an empty body.
+
+    Of a stream, the type is that of the JSON in each event.
+    """
+
+    about: str
+    content: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one address."""
+
+    method: str
+    path: str
+    handler: Handler
+    group: str
+    about: str
+    reply: Reply
+    body: Any = None
+    query: tuple[Query[Any], ...] = ()
+    errors: tuple[int, ...] = ()
+    also: tuple[Reply, ...] = ()
+    example: dict[str, Any] | bool = False
+    allows_head: bool = True
+
+    @property
+    def form(self) -> Form:
+        """Return the form in which its errors are told."""
+        return form_at(self.method, self.path)
+
+    @property
+    def id(self) -> str:
+        """Return a name that no other operation has."""
+        words = self.path.replace("{id}", "model").replace(".", "/").split("/")
+        return "_".join(filter(None, [self.method.lower(), *words]))
+
+    def route(self) -> web.RouteDef:
+        """Return the route that serves it."""
+        if self.method == "GET" and self.allows_head:
+            return web.get(self.path, self.handler)
+        return web.route(self.method, self.path, self.handler)

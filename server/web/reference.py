@@ -1,0 +1,262 @@
+"""The description in words for people: what the page at `/docs` and the reference both say.
+
+`python -m server.web.reference` writes `docs/API_REFERENCE.md` anew; a test compares.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from server.web.openapi import REF, Description, Schema
+from server.web.operations import EVENTS, JSON, Operation
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "API_REFERENCE.md"
+ADDRESS: Final = "http://127.0.0.1:8000"
+_MODEL: Final = "smollm2-135m"
+
+_LIMITS: Final = {
+    "minimum": "≥ {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "≤ {}",
+    "exclusiveMaximum": "< {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {}",
+    "maxItems": "at most {}",
+}
+
+
+_BEFORE: Final = """
+# HTTP reference
+
+Everything the page does goes over one WebSocket, `GET /ws`; see [PROTOCOL.md](PROTOCOL.md). What
+stands here is for tools that speak HTTP: our own addresses, those of Hugging Face's Text Generation
+Inference (TGI), and OpenAI's. All of them ask the same models, wait in the same queues and keep to
+the same limits. `GET /openapi.json` says this page to programs.
+
+- A model that is not running is started by the first request for it, which waits. A stream then
+  begins with comments, one every `keep_alive` seconds (see [SETTINGS.md](SETTINGS.md)).
+- Closing the connection ends the answer and frees its place in the model server.
+- An error before the first token has a status of its own. Later ones are the last event of the
+  stream.
+- Statuses 429 and 503 come with `Retry-After`.
+- Fields of a body that are not known are ignored; generation parameters that are not known are
+  refused.
+- Requests that name a host which is not ours, and pages of another origin that would change
+  something, are refused with 403. `allowed_hosts` in the settings allows names beside loopback
+  names and addresses.
+
+Clients that take the address of a TGI server are given `http://HOST:PORT/models/{id}`:
+
+```python
+from huggingface_hub import InferenceClient
+
+client = InferenceClient("http://127.0.0.1:8000/models/smollm2-135m")
+for word in client.text_generation("The sea is", max_new_tokens=20, stream=True):
+    print(word, end="", flush=True)
+```
+
+Clients of OpenAI's API are given `http://HOST:PORT/v1`:
+
+```python
+from openai import OpenAI
+
+client = OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
+answer = client.chat.completions.create(
+    model="smollm2-135m",
+    messages=[{"role": "user", "content": "What is a lighthouse for?"}],
+    max_tokens=40,
+)
+print(answer.choices[0].message.content)
+```
+
+What OpenAI's form asks and a model here cannot do (tools, pictures, several answers at once,
+`presence_penalty`, `logit_bias`) is refused, not passed over. What a request leaves open is as the
+model's settings say.
+
+The engine that the gateway starts for its models, `python -m server.engine`, is a program of its
+own that speaks TGI's form too; `python -m server.engine --help` lists its options.
+
+## The page
+
+| request | answer |
+|---|---|
+| `GET /` | the chat page |
+| `GET /ws` | the WebSocket |
+| `GET /docs` | this reference |
+| `GET /static/{version}/{name}` | the pages' files, for ever the same under one version |
+| `GET /favicon.ico` | where the icon is |
+"""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a type, or of a query."""
+
+    name: str
+    type: str
+    is_required: bool
+    about: str
+
+
+def fields_of(schema: Schema) -> list[Field]:
+    """Return the fields of a type."""
+    required = schema.get("required", ())
+    return [
+        Field(name, type_words(field), name in required, field.get("description", ""))
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
+def query_of(description: Description, operation: Operation) -> list[Field]:
+    """Return the fields of an operation's query."""
+    return [
+        Field(
+            query.name,
+            f"{type_words(description.schema(query.type))}, {json.dumps(query.default)} if absent",
+            False,
+            query.about,
+        )
+        for query in operation.query
+    ]
+
+
+def type_words(schema: Schema) -> str:
+    """Say in words what a schema takes; types with a section of their own stand in backticks."""
+    return ", ".join([_kind(schema), *_limits(schema)])
+
+
+def _kind(schema: Schema) -> str:
+    if "$ref" in schema:
+        return f"`{schema['$ref'].removeprefix(REF)}`"
+    if "enum" in schema:
+        return " or ".join(json.dumps(value) for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(type_words(choice) for choice in schema["anyOf"])
+    kind: str = schema.get("type", "anything")
+    if kind == "array":
+        return f"array of {type_words(schema.get('items', {}))}"
+    return kind
+
+
+def _limits(schema: Schema) -> Iterator[str]:
+    for name, words in _LIMITS.items():
+        if name in schema:
+            yield words.format(schema[name])
+
+
+def replies_of(description: Description, operation: Operation) -> list[tuple[str, str]]:
+    """Return what an operation answers: status, and words for it."""
+    replies = []
+    for reply in (operation.reply, *operation.also):
+        contents = []
+        for kind, body in reply.content.items():
+            words = type_words(description.schema(body))
+            what = f"events of {words}" if kind == EVENTS else words
+            contents.append(what if kind in (JSON, EVENTS) else kind)
+        replies.append((str(reply.status), " ".join([reply.about, *_sentence(contents)])))
+    if operation.errors:
+        statuses = ", ".join(map(str, operation.errors))
+        replies.append((statuses, f"`{operation.form.struct.__name__}`"))
+    return replies
+
+
+def _sentence(contents: list[str]) -> list[str]:
+    return [f"{' or '.join(contents)}."] if contents else []
+
+
+def pieces(text: str) -> list[tuple[str, bool]]:
+    """Cut text at its backticks; tell of each piece whether it stood in them."""
+    return [(piece, place % 2 == 1) for place, piece in enumerate(text.split("`")) if piece]
+
+
+def example(operation: Operation) -> str:
+    """Return a line for a shell that makes the request, if there is an example of it."""
+    if not operation.example:
+        return ""
+    words = ["curl"]
+    if EVENTS in operation.reply.content:
+        words.append("-N")
+    if operation.method != "GET" and operation.body is None:
+        words.append(f"-X {operation.method}")
+    words.append(f"{ADDRESS}{operation.path.replace('{id}', _MODEL)}")
+    if isinstance(operation.example, dict):
+        body = json.dumps(operation.example)
+        words.append(f"-H 'Content-Type: application/json' \\\n  -d '{body}'")
+    return " ".join(words)
+
+
+def render(description: Description) -> str:
+    """Return the whole reference."""
+    parts = [_BEFORE.strip("\n")]
+    for group in description.groups:
+        parts.append(f"## {group}")
+        for operation in description.operations:
+            if operation.group == group:
+                parts += _operation(description, operation)
+    parts.append("## Types")
+    for name, schema in description.types.items():
+        parts += [f"### {name}", *_about(schema), *_table(fields_of(schema))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _operation(description: Description, operation: Operation) -> Iterator[str]:
+    yield f"### `{operation.method} {operation.path}`"
+    yield operation.about
+    if operation.body is not None:
+        yield f"Body: {_linked(type_words(description.schema(operation.body)))}."
+    yield from _table(query_of(description, operation))
+    replies = replies_of(description, operation)
+    rows = [f"| {status} | {_linked(words)} |" for status, words in replies]
+    yield "\n".join(["| status | answer |", "|---|---|", *rows])
+    line = example(operation)
+    if line:
+        yield f"```sh\n{line}\n```"
+
+
+def _about(schema: Schema) -> Iterator[str]:
+    if "description" in schema:
+        yield schema["description"]
+    if not schema.get("properties"):
+        yield f"{_linked(type_words(schema))}."
+
+
+def _linked(words: str) -> str:
+    """Make the names of types links to their sections."""
+    return re.sub(r"`([A-Z]\w+)`", lambda name: f"[{name[0]}](#{name[1].lower()})", words)
+
+
+def _table(fields: list[Field]) -> Iterator[str]:
+    if not fields:
+        return
+    rows = [
+        f"| `{field.name}`{' (required)' if field.is_required else ''} | {_linked(field.type)} "
+        f"| {field.about} |"
+        for field in fields
+    ]
+    yield "\n".join(["| field | | |", "|---|---|---|", *rows])
+
+
+DOCS_WORDS: Final = {
+    "example": example,
+    "fields_of": fields_of,
+    "pieces": pieces,
+    "query_of": query_of,
+    "replies_of": replies_of,
+    "type_words": type_words,
+}
+"""What the page's template calls."""
+
+
+def main() -> None:
+    """Write the reference anew."""
+    from server.web.api import OPERATIONS
+
+    PAGE.write_text(render(Description(OPERATIONS)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

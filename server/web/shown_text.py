@@ -1,0 +1,73 @@
+"""What of an answer a client of OpenAI's API is shown: the text before a stop sequence.
+
+TGI leaves the stop sequence in the text, and notices it only where a token ends with it.
+Here it is cut off wherever it stands, so text that may be the beginning of one is held back
+until it is known to be none.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from server.chat.reading import Part
+from server.core.protocol import TokenInfo
+
+
+class ShownText:
+    """Let an answer's text and tokens through up to the first of the stop sequences."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = stops
+        self._held = ""
+        self._shown_chars = 0
+        self._read_chars = 0
+        self._tokens: deque[tuple[int, TokenInfo]] = deque()
+        self.was_stopped = False
+        self.token_offset = 0
+        """Where in the text the tokens begin that `feed` returned last."""
+
+    def feed(self, part: Part) -> tuple[str, list[TokenInfo]]:
+        """Return the text that may be shown now, and the tokens that it is made of."""
+        if self.was_stopped:
+            return "", []
+        for token in part.tokens:
+            if not token.special:
+                self._tokens.append((self._read_chars, token))
+                self._read_chars += len(token.text)
+        text = self._held + part.text
+        stop = min((at for at in map(text.find, self._stops) if at >= 0), default=-1)
+        if stop >= 0:
+            self.was_stopped = True
+            shown = text[:stop]
+        elif part.end is not None:
+            shown = text
+        else:
+            shown = text[: len(text) - _may_be_stop(text, self._stops)]
+        self._held = text[len(shown) :]
+        self._shown_chars += len(shown)
+        return shown, self._take_tokens()
+
+    def _take_tokens(self) -> list[TokenInfo]:
+        """Return the tokens whose text has been shown; of one that was cut, a part counts."""
+        self.token_offset = self._tokens[0][0] if self._tokens else self._read_chars
+        taken = []
+        while self._tokens:
+            start, token = self._tokens[0]
+            is_begun = start < self._shown_chars and self.was_stopped
+            if not is_begun and start + len(token.text) > self._shown_chars:
+                break
+            taken.append(token)
+            self._tokens.popleft()
+        return taken
+
+
+def _may_be_stop(text: str, stops: Sequence[str]) -> int:
+    """Return how many characters at the end of `text` may be the beginning of a stop sequence."""
+    return max(
+        (
+            size
+            for stop in stops
+            for size in range(1, min(len(stop), len(text) + 1))
+            if text.endswith(stop[:size])
+        ),
+        default=0,
+    )
