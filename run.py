@@ -50,14 +50,13 @@ MACHINE = f"Python 3.{sys.version_info.minor} on {sys.platform} {platform.machin
 RUN_LOCK = "requirements.lock"
 TEST_LOCK = "requirements-test.lock"
 PART = 8  # pins that one pip downloads: its start costs half a second, a cut costs one part
+NO_NETWORK = r"Retrying \(|Connection|Temporary failure|timed out|Proxy|SSL|to fetch|ENOTFOUND"
 # What pip or npm says, what we say of it, and the mend. The first that fits counts.
 FAILURES = {
     r"No space left on device|ENOSPC": "the disk is full. Make room (about 1 GB for all).",
     r"DO NOT MATCH THE HASHES|EINTEGRITY": "a download is not what the lock file expects; something"
     " on the way changed it. Use another network.",
-    r"Retrying \(|ConnectionError|Temporary failure in name|timed out|Connection (?:refused|reset|"
-    r"broken|aborted)|ProxyError|SSLError|IncompleteRead|ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN": "the"
-    " package index cannot be reached. Check the network, and the proxy if there is one.",
+    NO_NETWORK: "the package index cannot be reached. Check the network (and a proxy's settings).",
     r"No matching distribution": "the package index has nothing that fits. Check the network, and"
     " use Python 3.11, 3.12 or 3.13 on Linux or macOS.",
     r"Permission denied|EACCES": "a file may not be written. See to the rights in this folder.",
@@ -244,8 +243,9 @@ def bench(options: argparse.Namespace, rest: list[str]) -> None:
 def lock(_: argparse.Namespace, rest: list[str]) -> None:
     """Pin what pyproject.toml names, with hashes, for all systems (for developers)."""
     prepare(TEST_LOCK)
-    uv = [str(PYTHON), "-m", "uv", "pip", "compile", "--quiet", "--universal", "pyproject.toml"]
-    uv += ["--generate-hashes", "--custom-compile-command", "python3 run.py lock", *rest]
+    uv = [str(PYTHON), "-m", "uv", "pip", "compile", "pyproject.toml", "--universal"]
+    uv += ["--generate-hashes", "--custom-compile-command", "python3 run.py lock", "--system-certs"]
+    uv += rest
     with one_at_a_time() as lock_fd:
         call([*uv, "-o", RUN_LOCK], lock_fd)
         call([*uv, "-o", TEST_LOCK, "-c", RUN_LOCK, "--group", "test"], lock_fd)
