@@ -68,6 +68,7 @@ def _works(need: Need) -> bool:
     return need.works()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for need in NEEDS:
