@@ -41,6 +41,7 @@ from server.engine.scratch import ScratchDirectory
 from server.engine.weights import WeightsRequest, obtain_weights
 
 _DEFAULT_CONTEXT_TOKENS = 4096
+_LEAST_CONTEXT_TOKENS = 2  # one in, one out
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -83,7 +84,7 @@ def _run(arguments: Arguments, scratch: ScratchDirectory, log: EngineLog) -> int
         arguments.weights, arguments.model_id, arguments.weights_dir, arguments.weights_sha256
     )
     model = obtain_weights(request, log)
-    max_total_tokens = _choose_context(arguments.context_tokens, model)
+    max_total_tokens = _choose_context(arguments.context_tokens, model, log)
     log.fact("Starting shard")
     started = time.monotonic()
     for number in _STOP_SIGNALS:
@@ -178,17 +179,17 @@ def _bind(arguments: Arguments) -> socket.socket:
         raise WebserverFailed(f"Failed to bind to {where}: {error.strerror}") from error
 
 
-def _choose_context(asked: int | None, model: ModelFile) -> int:
+def _choose_context(asked: int | None, model: ModelFile, log: EngineLog) -> int:
     trained = model.trained_context_tokens
-    if asked is not None and trained is not None and asked > trained:
+    wanted = asked or _DEFAULT_CONTEXT_TOKENS
+    if trained is not None and wanted > trained - UNSEEN_TOKENS_MOST:
+        wanted = trained - UNSEEN_TOKENS_MOST
+        if asked:
+            log.fact(f"The model was trained for {trained} tokens; a request may hold {wanted}")
+    if wanted < _LEAST_CONTEXT_TOKENS:
         raise ArgumentsRefused(
-            f"`context-tokens` must be <= {trained}, as the model was trained. Given: {asked}"
+            f"`context-tokens` must be >= {_LEAST_CONTEXT_TOKENS}. Given: {wanted}"
         )
-    wanted = asked or min(_DEFAULT_CONTEXT_TOKENS, trained or _DEFAULT_CONTEXT_TOKENS)
-    if trained is not None:
-        wanted = min(wanted, trained - UNSEEN_TOKENS_MOST)
-    if wanted < 2:
-        raise ArgumentsRefused(f"`context-tokens` must be >= 2. Given: {wanted}")
     return wanted
 
 

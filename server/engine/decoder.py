@@ -99,6 +99,7 @@ class Decoder:
             self._end(step, events)
             return events
         self._release(events)
+        # Below zero: no token, but word of how far the prompt is.
         unseen = step.tokens_predicted - self._generated_tokens - 1
         if self.is_finished() or not step.tokens or unseen < 0:
             return events

@@ -32,6 +32,7 @@ from server.core.parameters import (
     ParameterLimits,
     check,
 )
+from server.engine import grammar as grammars
 from server.engine import sampling
 from server.engine.decoder import UNSEEN_TOKENS_MOST, Decoder, StreamDetails, StreamEvent
 from server.engine.errors import (
@@ -48,9 +49,6 @@ from server.engine.metrics import Metrics
 # TGI computes longer answers in pieces of this size, and checks only the first one against
 # the context (router/src/validation.rs).
 _CHECKED_NEW_TOKENS = 1024
-
-# What an accepted grammar forces the model to write first, and no model would on its own.
-_GRAMMAR_MARK = "@@@"
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -155,12 +153,15 @@ class Inference:
             "n_predict": prepared.max_new_tokens + UNSEEN_TOKENS_MOST,
             "return_tokens": True,
             "cache_prompt": True,
+            # Without a word before the first token, llama.cpp would not look whether anybody
+            # is still there, and compute a long prompt to its end for nobody.
+            "return_progress": True,
             **sampling.sampling_options(
                 parameters, prepared.seed, context_tokens=self.limits.max_total_tokens
             ),
         }
         if prepared.grammar is not None:
-            body["grammar"] = _llguidance(prepared.grammar)
+            body["grammar"] = grammars.as_grammar(prepared.grammar)
         try:
             async with self._llama.complete(body) as steps:
                 async for step in steps:
@@ -183,7 +184,7 @@ class Inference:
         except InvalidParameters as error:
             raise ValidationFailed(str(error)) from None
         sampling.refuse_unsupported(parameters)
-        grammar = sampling.grammar_rule(parameters.grammar) if parameters.grammar else None
+        grammar = grammars.grammar_rule(parameters.grammar) if parameters.grammar else None
         try:
             prompt_ids = await self._llama.tokenize(inputs)
         except (LlamaRefused, aiohttp.ClientError) as error:
@@ -211,18 +212,9 @@ class Inference:
             )
         return left if max_new_tokens is None else min(max_new_tokens, left)
 
-    async def _check_grammar(self, grammar: str) -> None:
-        """Refuse a grammar that llama.cpp does not take: it would go on without any.
-
-        The grammar is tried behind a mark. Where the mark is not what comes first, nothing
-        constrained the model.
-        """
-        body = {
-            "prompt": "a",
-            "n_predict": 1,
-            "temperature": 0,
-            "grammar": _llguidance(f'"{_GRAMMAR_MARK}" {grammar}'),
-        }
+    async def _check_grammar(self, rule: str) -> None:
+        marked = grammars.as_marked_grammar(rule)
+        body = {"prompt": "a", "n_predict": 1, "temperature": 0, "grammar": marked}
         await self._wait_for_slot()
         try:
             async with self._llama.complete(body) as steps:
@@ -231,7 +223,7 @@ class Inference:
             raise ValidationFailed(f"grammar is not valid: {error}") from error
         finally:
             self._slots.release()
-        if not written or not _GRAMMAR_MARK.startswith(written):
+        if not written or not grammars.MARK.startswith(written):
             raise ValidationFailed("grammar is not valid: llama.cpp does not take it")
 
     async def _wait_for_slot(self) -> None:
@@ -275,7 +267,3 @@ class Inference:
         metrics.input_tokens.observe(details.input_length)
         metrics.generated_tokens.observe(details.generated_tokens)
         metrics.max_new_tokens.observe(prepared.max_new_tokens)
-
-
-def _llguidance(rule: str) -> str:
-    return f"%llguidance {{}}\nstart: {rule}"

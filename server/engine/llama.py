@@ -35,6 +35,9 @@ _SPARE_HTTP_THREADS = 4
 _HEALTH_SECONDS = 10
 _ERRORS_ONLY = 1  # llama.cpp's verbosity: 1 error, 2 warning, 3 info
 _SPINS = "1000"
+# A prompt is computed in pieces, and only between two pieces do others get a token and is a
+# closed connection seen. Larger ones save 2 % on a CPU; llama.cpp's 2048 are ten seconds there.
+_BATCH_TOKENS = 64
 
 _Answer = TypeVar("_Answer")
 
@@ -119,6 +122,7 @@ def load_model(
     options.port = 0
     options.n_parallel = slots
     options.n_ctx = slots * context_tokens
+    options.n_batch = options.n_ubatch = _BATCH_TOKENS
     options.n_threads_http = slots + _SPARE_HTTP_THREADS
     options.endpoint_slots = True
     options.special = True

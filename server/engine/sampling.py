@@ -15,9 +15,7 @@ Rules:
 import secrets
 from typing import Any
 
-import msgspec
-
-from server.core.parameters import GenerationParameters, Grammar, samples
+from server.core.parameters import GenerationParameters, samples
 from server.engine.errors import ValidationFailed
 
 _RANDOM_SEED = 0xFFFFFFFF  # llama.cpp's "choose one yourself"
@@ -64,40 +62,6 @@ def sampling_options(
     else:
         options["seed"] = _fold(seed)
     return options
-
-
-def grammar_rule(grammar: Grammar) -> str:
-    """Return the grammar as the right-hand side of a rule llama.cpp's llguidance reads.
-
-    Raises `ValidationFailed` where the grammar is not of TGI's form.
-    """
-    if grammar.type == "regex":
-        if not isinstance(grammar.value, str):
-            raise ValidationFailed("grammar is not valid: a regex must be a string")
-        return f"/{_escape_slashes(grammar.value)}/"
-    schema = grammar.value
-    if grammar.type == "json_schema":
-        if not isinstance(schema, dict) or "schema" not in schema:
-            raise ValidationFailed("grammar is not valid: missing field `schema`")
-        schema = schema["schema"]
-    elif isinstance(schema, str):
-        try:
-            schema = msgspec.json.decode(schema)
-        except msgspec.DecodeError as error:
-            raise ValidationFailed(f"grammar is not valid: {error}") from None
-    if not isinstance(schema, dict):
-        raise ValidationFailed("grammar is not valid: a JSON schema must be an object")
-    if "properties" not in schema:
-        raise ValidationFailed("grammar is not valid: Grammar must have a 'properties' field")
-    return f"%json {msgspec.json.encode(schema).decode()}"
-
-
-def _escape_slashes(regex: str) -> str:
-    parts, escaped = [], False
-    for character in regex:
-        parts.append("\\/" if character == "/" and not escaped else character)
-        escaped = character == "\\" and not escaped
-    return "".join(parts).replace("\n", "\\n")
 
 
 def _fold(seed: int) -> int:
