@@ -1,0 +1,78 @@
+"""Model servers that share a machine: who may run, who waits, who goes."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from server.core.errors import ModelFailed
+from server.core.placement import Capacity
+from tests.support.stage import stage
+
+ONE_AT_A_TIME = Capacity(max_running=1)
+
+
+def models(**settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return models of our own with those settings."""
+    return {model_id: {"weights": "x", **more} for model_id, more in settings.items()}
+
+
+async def test_the_one_that_is_idle_makes_room() -> None:
+    async with stage(capacity=ONE_AT_A_TIME, models=models(a={}, b={})) as s:
+        await s.use("a")
+        await s.use("b")
+        assert s.fleet.snapshot("a").state == "stopped"
+        assert len(s.runner.servers) == 1
+
+
+async def test_one_that_is_busy_is_waited_for() -> None:
+    async with stage(capacity=ONE_AT_A_TIME, models=models(a={}, b={})) as s:
+        async with s.fleet.lease("a"):
+            user = asyncio.create_task(s.use("b"))
+            told = await s.sees(
+                lambda m: m.progress is not None and "waiting for room" in m.progress.text, "b"
+            )
+            assert told.progress is not None
+            assert told.progress.text == "waiting for room: a in use"
+            assert s.fleet.snapshot("a").state == "ready"
+        await user
+        assert s.fleet.snapshot("a").state == "stopped"
+
+
+async def test_a_pinned_one_never_goes() -> None:
+    async with stage(capacity=ONE_AT_A_TIME, models=models(a={"pinned": True}, b={})) as s:
+        await s.use("a")
+        with pytest.raises(ModelFailed, match="there can be no room for b") as caught:
+            await s.use("b")
+        assert caught.value.hint is not None
+        assert s.fleet.snapshot("a").state == "ready"
+
+
+async def test_who_gives_up_waiting_for_room_leaves_the_line() -> None:
+    async with stage(capacity=ONE_AT_A_TIME, models=models(a={}, b={}, c={})) as s:
+        async with s.fleet.lease("a"):
+            for model_id in ("b", "c"):
+                s.fleet.start(model_id)
+                await s.sees(
+                    lambda m: m.progress is not None and "wait" in m.progress.text, model_id
+                )
+            s.fleet.stop("b")
+            await s.state("stopped", "b")
+        await s.state("ready", "c")
+
+
+async def test_one_that_is_not_used_for_long_enough_is_stopped() -> None:
+    async with stage(models=models(a={"idle_timeout": 0.05})) as s:
+        async with s.fleet.lease("a"):
+            stopping = asyncio.create_task(s.state("stopping"))
+            await asyncio.wait([stopping], timeout=0.2)
+            assert not stopping.done()
+            stopping.cancel()
+        await s.state("stopped")
+
+
+async def test_one_that_is_preloaded_is_started_with_the_gateway() -> None:
+    async with stage(models=models(a={"preload": True}, b={})) as s:
+        await s.fleet.adopt()
+        await s.state("ready", "a")
+        assert s.fleet.snapshot("b").state == "stopped"
