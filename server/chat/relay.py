@@ -83,6 +83,7 @@ class Relay:
     async def _answer(self, lease: Lease, request: Request, generation: Generation) -> Finish:
         try:
             prompt = await lease.upstream.prompt(request.content)
+            generation.prompt_tokens = prompt.tokens
             parameters = request.parameters_within(lease.info, prompt)
             identity = (request.model.root, lease.info.model_id, lease.info.version)
             key = self._cache.key(identity, prompt.text, parameters)

@@ -125,7 +125,8 @@ class Session:
 
     def cancel(self, generation_ids: Sequence[str] | None) -> list[str]:
         """Stop generations, all live ones if None; return those that were live."""
-        chosen = list(self._answers) if generation_ids is None else generation_ids
+        # Named twice, an answer is still cancelled once.
+        chosen = self._answers if generation_ids is None else dict.fromkeys(generation_ids)
         live = [
             generation_id
             for generation_id in chosen

@@ -57,6 +57,7 @@ class Generation:
         self.revision = 0
         self.end_event: End | None = None
         self.chars = 0
+        self.prompt_tokens: int | None = None
         self._texts: list[str] = []
         self._tokens: list[TokenInfo] = []
         self._watchers: list[Watcher] = []
@@ -137,9 +138,10 @@ class Generation:
         error: ErrorInfo | None = None,
         is_cached: bool = False,
     ) -> None:
-        """Close the log. Without a count from the engine, a delta counts as a token.
+        """Close the log.
 
-        Raises `ValueError` when the generation has ended already.
+        Where the engine did not count, a delta counts as a token, and the prompt has as many
+        as were counted beforehand. Raises `ValueError` when the generation has ended already.
         """
         self._check_move("ended")
         counted = self.seq if completion_tokens is None else completion_tokens
@@ -150,7 +152,7 @@ class Generation:
             self.id,
             self.seq,
             finish_reason,
-            Usage(prompt_tokens, counted),
+            Usage(self.prompt_tokens if prompt_tokens is None else prompt_tokens, counted),
             self._timings(now_ms, counted),
             error,
             is_cached,
