@@ -1,7 +1,11 @@
-"""Start the fake TGI by the command line of TGI's launcher, inside a container.
+"""Start what a test wants by the command line of TGI's launcher, inside a container.
 
-A container gets only what settings can ask for. So what the fake is to do wrong is the name of
-the model: `fake/never-healthy`, `fake/gated` and so on; any other name is a quick, healthy TGI.
+A container gets only what settings can ask for. So what it is to do is the name of the model:
+
+    fake/never-healthy, fake/gated, …   the fake TGI with that fault
+    fake/anything-else                  a quick, healthy fake TGI
+    program/serve, program/exit, …      `tests/support/program.py`, told to do that
+    eats-memory, reads-cache, …         one of `ACTIONS`
 """
 
 import argparse
@@ -10,6 +14,8 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from tests.fakes.tgi import run
 from tests.fakes.tgi_options import FakeOptions
@@ -19,9 +25,8 @@ FAULTS: dict[str, FakeOptions] = {
     "slow-to-load": FakeOptions(load_seconds=2.0, download_files=3),
     "dies-while-loading": FakeOptions(die_while_loading=1),
     "gated": FakeOptions(die_while_loading=1, die_cause="gated"),
-    "ignores-sigterm": FakeOptions(ignore_sigterm=True),
-    "slow-words": FakeOptions(delay_ms=50.0),
-    "holds": FakeOptions(hold_after=3),
+    "slow-words": FakeOptions(delay_ms=50.0, answer_tokens=10_000),
+    "with-key": FakeOptions(api_key="very-secret-key"),
 }
 
 
@@ -32,26 +37,25 @@ def eat_memory() -> None:
         eaten.append(bytearray(os.urandom(1 << 20)))
 
 
-def show_environment() -> None:
+def show_token() -> None:
     """Print what a careless program might, and end as if that had been the reason."""
-    print("HF_TOKEN=" + os.environ.get("HF_TOKEN", ""), flush=True)
-    print(f"Authorization: Bearer {os.environ.get('HF_TOKEN', '')}", file=sys.stderr, flush=True)
+    token = os.environ.get("HF_TOKEN", "")
+    print(f"HF_TOKEN={token}", flush=True)
+    print(f"Authorization: Bearer {token}", file=sys.stderr, flush=True)
     sys.exit(1)
 
 
-def read_cache() -> None:
-    """Write into the hub's cache, read a file of somebody else's there, and say so."""
-    cache = os.environ["HUGGINGFACE_HUB_CACHE"]
-    with open(f"{cache}/private") as file:  # noqa: PTH123
-        print(file.read(), flush=True)
-    with open(f"{cache}/written", "w") as file:  # noqa: PTH123
-        file.write("by the container")
+def use_cache() -> None:
+    """Read a file in the hub's cache that only its owner may read, and write one."""
+    cache = Path(os.environ["HUGGINGFACE_HUB_CACHE"])
+    print((cache / "private").read_text(), flush=True)
+    (cache / "written").write_text("by the container")
 
 
 ACTIONS: dict[str, Callable[[], None]] = {
     "eats-memory": eat_memory,
-    "shows-environment": show_environment,
-    "reads-cache": read_cache,
+    "shows-token": show_token,
+    "uses-cache": use_cache,
 }
 
 
@@ -59,20 +63,25 @@ def main() -> int:
     """Do as the model's name says."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--model-id", required=True)
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "80")))
+    parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--json-output", action="store_true")
     arguments, _ = parser.parse_known_args()
-    name = arguments.model_id.rpartition("/")[2]
+    kind, _, name = arguments.model_id.rpartition("/")
     if name in ACTIONS:
         ACTIONS[name]()
-    fault = FAULTS.get(name, FakeOptions())
-    options = FakeOptions(
-        **{
-            **vars(fault),
-            "model_id": arguments.model_id,
-            "json_output": arguments.json_output,
-            "api_key": os.environ.get("API_KEY"),
-        }
+        return 0
+    if kind == "program":
+        listener = _bound(arguments.port)
+        listener.set_inheritable(True)
+        # An engine reads the two streams side by side: which of two lines comes first is luck.
+        os.dup2(1, 2)
+        program = str(Path(__file__).parents[1] / "support" / "program.py")
+        words = ["-S", "-E", "-u", program, name, "--fd", str(listener.fileno())]
+        os.execv(sys.executable, [sys.executable, *words])
+    options = replace(
+        FAULTS.get(name, FakeOptions()),
+        model_id=arguments.model_id,
+        json_output=arguments.json_output,
     )
     return asyncio.run(run(options, lambda: _bound(arguments.port)))
 
@@ -80,7 +89,7 @@ def main() -> int:
 def _bound(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("0.0.0.0", port))  # noqa: S104
+    listener.bind(("0.0.0.0", port))
     return listener
 
 

@@ -4,6 +4,7 @@
     packages  what requirements.lock pins, as wheels for the base's Python (once for each lock)
     engine    base + packages + the embedded engine with its model; started as TGI's image is
     fake      base + packages + the fake TGI; what goes wrong is chosen by the model's id
+    broken    base, with a program that is not there
 
 Base and packages are kept in the user's cache, outside the repository; images are named by a
 hash of what is in them, so that an unchanged one is not made again.
@@ -47,6 +48,12 @@ _FAKE = f"""{_COMMON}ENTRYPOINT ["python3.11", "-m", "tests.docker.fake_launcher
 """
 
 
+_BROKEN = """\
+FROM {base}
+ENTRYPOINT ["/nonexistent/engine"]
+"""
+
+
 def engine_image() -> str:
     """Return the name of the image with the embedded engine, made if it is not there."""
     request = WeightsRequest(WEIGHTS, WEIGHTS, default_weights_dir(), None)
@@ -56,12 +63,19 @@ def engine_image() -> str:
 
 def fake_image() -> str:
     """Return the name of the image with the fake TGI, made if it is not there."""
-    return _image("fake", _FAKE, ["server", "tests/fakes", "tests/docker/fake_launcher.py"], {})
+    programs = ["tests/fakes", "tests/docker/fake_launcher.py", "tests/support/program.py"]
+    return _image("fake", _FAKE, programs, {})
+
+
+def broken_image() -> str:
+    """Return the name of an image that cannot be run, made if it is not there."""
+    return _image("broken", _BROKEN, [], {})
 
 
 def _image(name: str, dockerfile: str, sources: Iterable[str], files: dict[str, Path]) -> str:
     app = sorted(path for source in sources for path in _sources(ROOT / source))
     digest = hashlib.sha256(dockerfile.encode() + (ROOT / "requirements.lock").read_bytes())
+    digest.update(repr(sorted(files.items())).encode())
     for path in app:
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     tag = f"{REPOSITORY}/{name}:{digest.hexdigest()[:12]}"
@@ -79,11 +93,12 @@ def _sources(path: Path) -> Iterator[Path]:
     # The engine imports core alone; the fakes stand by themselves.
     folders = [path / "engine", path / "core"] if path.name == "server" else [path]
     yield from (found for folder in folders for found in folder.rglob("*.py"))
-    package = path
+    package = path.parent
     while package != ROOT:
         if (package / "__init__.py").exists():
             yield package / "__init__.py"
         package = package.parent
+    yield ROOT / "server" / "__init__.py"
 
 
 def _build(

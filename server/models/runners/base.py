@@ -81,6 +81,9 @@ class Runner(Protocol):
     is_managed: ClassVar[bool]
     """Whether we start and stop the servers, rather than merely find them."""
 
+    outlives_us: ClassVar[bool]
+    """Whether the servers can go on when we end, and be found again."""
+
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
         """Return as soon as the server's process runs, which is before it is ready.
 

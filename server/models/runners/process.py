@@ -95,6 +95,7 @@ class ProcessRunner:
     """Run each replica as a child process on a port of its own."""
 
     is_managed: ClassVar[bool] = True
+    outlives_us: ClassVar[bool] = False
 
     def __init__(
         self, command_for: CommandFor, *, ports: tuple[int, int], held_ports: set[int] | None = None

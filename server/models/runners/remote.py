@@ -24,6 +24,7 @@ class RemoteRunner:
     """Point at servers by the address in their settings."""
 
     is_managed: ClassVar[bool] = False
+    outlives_us: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._endpoints: dict[Replica, Endpoint] = {}

@@ -6,6 +6,7 @@ ours is neither used nor touched.
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ _REMOVAL_LOOK_SECONDS: Final = 0.2
 _RUNNING: Final = frozenset({"running", "paused", "restarting"})
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,19 +123,32 @@ class Containers:
                 await _end_of(asyncio.ensure_future(self.remove(name)))
             raise
 
-    async def stop(self, container: Container, *, grace_seconds: float) -> None:
-        """End a container: politely, and after `grace_seconds` by force; it stays.
+    async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
+        """End a container politely, after `grace_seconds` by force, and remove it.
 
-        Cancelled, it is killed and removed at once.
+        Absent is success. Cancelled, it is killed and removed at once.
         """
-        seconds = math.ceil(grace_seconds)
         try:
-            await _absent_is_success(
-                self._stop(container, seconds), within_seconds=seconds + CALL_SECONDS
-            )
+            container = await self.find(replica)
+            if container is None:
+                return
+            if container.is_running:
+                seconds = math.ceil(grace_seconds)
+                await _absent_is_success(
+                    self._stop(container, seconds), within_seconds=seconds + CALL_SECONDS
+                )
+            await self.remove(container.id)
         except asyncio.CancelledError:
-            await _end_of(asyncio.ensure_future(self.remove(container.id)))
+            error = await _end_of(asyncio.ensure_future(self.discard(replica)))
+            if error is not None:
+                logger.warning("%s may still run: %s", container_name(replica), error)
             raise
+
+    async def discard(self, replica: Replica) -> None:
+        """Remove the replica's container, killing it if it runs; absent is success."""
+        container = await self.find(replica)
+        if container is not None:
+            await self.remove(container.id)
 
     async def remove(self, name_or_id: str) -> None:
         """Remove a container, killing it if it runs; absent is success."""

@@ -31,6 +31,7 @@ class Demultiplexer:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._begun: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        self._stamp = ""
 
     def feed(self, data: bytes) -> list[StampedLine]:
         """Take what has arrived; return the lines that are complete with it."""
@@ -46,17 +47,31 @@ class Demultiplexer:
             lines += self._read(_STREAMS.get(kind, "stdout"), frame)
         return lines
 
+    def finish(self) -> list[StampedLine]:
+        """Return what stands there without a line feed, once nothing will follow."""
+        return [
+            self._line(stream)
+            for stream, begun in self._begun.items()
+            # More than one piece cannot be left.
+            if begun
+        ]
+
     def _read(self, stream: str, frame: bytes) -> list[StampedLine]:
         head, _, text = frame.partition(b" ")
-        stamp = head.decode("ascii", errors="replace")
+        self._stamp = head.decode("ascii", errors="replace")
         begun = self._begun[stream]
-        room = MAX_LINE_BYTES - len(begun)
-        begun += text[: max(room, 0)]
-        if not text.endswith(b"\n"):
-            return []
-        line = begun.decode(errors="replace").rstrip("\r\n")
-        begun.clear()
-        return [StampedLine(stamp, _seconds(stamp), stream, line)]
+        begun += text
+        lines = []
+        while begun and (text.endswith(b"\n") or len(begun) >= MAX_LINE_BYTES):
+            lines.append(self._line(stream))
+        return lines
+
+    def _line(self, stream: str) -> StampedLine:
+        """Take a line off what has begun; one that is too long is cut, and goes on as the next."""
+        begun = self._begun[stream]
+        text = bytes(begun[:MAX_LINE_BYTES]).decode(errors="replace").rstrip("\r\n")
+        del begun[:MAX_LINE_BYTES]
+        return StampedLine(self._stamp, _seconds(self._stamp), stream, text)
 
 
 def _seconds(stamp: str) -> float:

@@ -97,6 +97,13 @@ _REFUSALS: Final = tuple(
             "check the network and the proxy of the engine's machine",
         ),
         (
+            "image_unusable",
+            r"exec: .*(no such file|not found|permission denied)|exec format error"
+            r"|executable file not found|no command specified",
+            "the image's program cannot be executed",
+            "take an image of TGI for this kind of machine",
+        ),
+        (
             "cache_missing",
             r"bind source path does not exist|mount source .* not exist|mounts denied",
             "the Hugging Face cache cannot be mounted",

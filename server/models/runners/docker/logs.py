@@ -120,6 +120,8 @@ class Logs:
             async for chunk in chunks:
                 for line in demultiplexer.feed(chunk):
                     yield line
+        for line in demultiplexer.finish():
+            yield line
 
 
 def _unix(stamp: str) -> str:

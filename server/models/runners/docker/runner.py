@@ -50,6 +50,7 @@ class DockerRunner:
     """Run each replica as a container of one engine."""
 
     is_managed: ClassVar[bool] = True
+    outlives_us: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -102,12 +103,7 @@ class DockerRunner:
 
         Raises `DockerUnreachable` when the engine does not answer: what runs there runs on.
         """
-        container = await self._containers.find(replica)
-        if container is None:
-            return
-        if container.is_running:
-            await self._containers.stop(container, grace_seconds=grace_seconds)
-        await self._containers.remove(container.id)
+        await self._containers.stop(replica, grace_seconds=grace_seconds)
 
     async def inspect(self, replica: Replica) -> Observation:
         """Report what the engine says; UNKNOWN when it says nothing."""

@@ -1,0 +1,111 @@
+"""What the tests with a real Docker engine share.
+
+One session at a time: container names are the same in all. Each test is asked for what it has
+left behind, and cleaned up after if it fails.
+"""
+
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.models.catalog import ModelSpec
+from server.models.runners.docker.runner import DockerRunner
+from server.settings import DockerSettings
+from tests.docker import image
+from tests.docker.engine import INSTANCE, Engine
+from tests.support.ports import free_ports
+from tests.support.specs import catalog
+
+# Making the images takes minutes the first time.
+_TIMEOUT_SECONDS = 900
+
+MakeRunner = Callable[..., DockerRunner]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.needs_docker)
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(_TIMEOUT_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def alone() -> Iterator[None]:
+    """Wait until no other session of these tests runs on this machine."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    folder = cache / "sidestream" / "tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "session").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for name in Engine().containers():
+            Engine().remove(name)
+        yield
+
+
+@pytest.fixture
+def engine(alone: None) -> Iterator[Engine]:
+    """Return the machine's engine; afterwards no container of the tests may be there."""
+    engine = Engine()
+    yield engine
+    left = engine.containers()
+    for name in left:
+        engine.remove(name)
+    assert not left, f"left behind: {', '.join(left)}"
+
+
+@pytest.fixture(scope="session")
+def fake() -> str:
+    """Return the image of the fake TGI."""
+    return image.fake_image()
+
+
+@pytest.fixture(scope="session")
+def embedded() -> str:
+    """Return the image of the embedded engine."""
+    return image.engine_image()
+
+
+@pytest.fixture
+def settings(fake: str, tmp_path: Path) -> DockerSettings:
+    """Return settings for the fake's image, and for an empty cache of its own."""
+    return DockerSettings(image=fake, allowed_images=("sidestream-test/*",), hf_cache=tmp_path)
+
+
+@pytest.fixture
+async def make_runner(engine: Engine, settings: DockerSettings) -> AsyncIterator[MakeRunner]:
+    """Return `make_runner(settings=…, ports=…)`; what its runners run is stopped at the end."""
+    async with AsyncExitStack() as stack:
+
+        def make(**words: Any) -> DockerRunner:
+            given = words.pop("settings", settings)
+            words = {"instance": INSTANCE, "ports": free_ports(10), "environment": {}, **words}
+            runner = DockerRunner(given, **words)
+            stack.push_async_callback(end, runner)
+            return runner
+
+        yield make
+
+
+@pytest.fixture
+def runner(make_runner: MakeRunner) -> DockerRunner:
+    """Return a runner."""
+    return make_runner()
+
+
+async def end(runner: DockerRunner) -> None:
+    """Stop what a runner runs, and close it."""
+    for seen in await runner.list():
+        await runner.stop(seen.replica, grace_seconds=0)
+    await runner.close()
+
+
+def model(model_id: str, name: str = "a", **settings: Any) -> ModelSpec:
+    """Return a model that runs in a container, which does what `model_id` says."""
+    return catalog(**{name: {"runner": "docker", "model_id": model_id, **settings}}).get(name)

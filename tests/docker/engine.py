@@ -1,0 +1,69 @@
+"""Ask a Docker engine past the runner: what a test does to containers, and what it sees of them."""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+SOCKET = "/var/run/docker.sock"
+LABEL = "sidestream.instance"
+# The instances of all tests; whatever bears one of them is theirs.
+INSTANCE = "test"
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("docker", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Engine:
+    """One engine, by its socket file; blocking, and without any code of ours in between."""
+
+    def __init__(self, path: str | Path = SOCKET) -> None:
+        self.path = str(path)
+
+    @property
+    def host(self) -> str:
+        """Return what DOCKER_HOST would say."""
+        return f"unix://{self.path}"
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """Make a request; return what is answered, None for nothing; raises on refusal."""
+        connection = _Connection(self.path)
+        try:
+            data = None if body is None else json.dumps(body)
+            connection.request(method, path, data, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        assert answer.status < 400 or answer.status == 404, f"{method} {path}: {text.decode()}"
+        return json.loads(text) if text and answer.status != 404 else None
+
+    def containers(self, instance: str = INSTANCE) -> dict[str, dict[str, Any]]:
+        """Return the instance's containers, by name."""
+        filters = quote(json.dumps({"label": [f"{LABEL}={instance}"]}))
+        listed = self.ask("GET", f"/containers/json?all=1&filters={filters}")
+        return {one["Names"][0].lstrip("/"): one for one in listed}
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """Return everything about a container; it must be there."""
+        shown = self.ask("GET", f"/containers/{name}/json")
+        assert shown is not None, f"there is no container {name}"
+        return dict(shown)
+
+    def act(self, name: str, verb: str) -> None:
+        """`kill`, `stop?t=0`, `pause`, `unpause` a container, as somebody else might."""
+        self.ask("POST", f"/containers/{name}/{verb}")
+
+    def remove(self, name: str) -> None:
+        """Remove a container, running or not."""
+        self.ask("DELETE", f"/containers/{name}?force=1&v=1")

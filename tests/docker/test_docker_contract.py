@@ -1,0 +1,79 @@
+"""The runner contract, over containers of a real engine.
+
+The tests are those of `tests/models/test_runner_contract.py`, all but two: closing leaves
+containers running, and a cancel is put at each call to the engine in `test_docker_cancel.py`,
+not at each step of the event loop, of which a start here has thousands.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from server.models.catalog import ModelSpec
+from server.models.runners.docker.runner import DockerRunner
+from server.settings import DockerSettings
+from tests.docker import image
+from tests.docker.conftest import model
+from tests.docker.engine import Engine
+from tests.models import test_runner_contract as contract
+from tests.support.ports import free_ports
+
+_OTHERWISE = {
+    "test_closing_ends_everything",
+    "test_a_start_that_is_cancelled_leaves_nothing_behind",
+}
+
+
+class _EndingRunner(DockerRunner):
+    """A runner that ends what it runs when it is closed, as the contract's tests expect."""
+
+    async def close(self) -> None:
+        for seen in await self.list():
+            await self.stop(seen.replica, grace_seconds=0)
+        await super().close()
+
+
+class DockerBench:
+    """Containers."""
+
+    def __init__(self, engine: Engine, settings: DockerSettings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    def runner(self, ports: tuple[int, int]) -> DockerRunner:
+        return _EndingRunner(self._settings, instance="test", ports=ports, environment={})
+
+    def spec(self, what: str) -> ModelSpec:
+        if what == "missing":
+            return model("program/missing", image=image.broken_image())
+        return model(f"program/{what}")
+
+    def leftovers(self) -> object:
+        return {name: one["Id"] for name, one in self._engine.containers().items()}
+
+
+@pytest.fixture
+def bench(engine: Engine, settings: DockerSettings) -> DockerBench:
+    return DockerBench(engine, settings)
+
+
+@pytest.fixture
+def ports() -> tuple[int, int]:
+    return free_ports(10)
+
+
+@pytest.fixture
+async def runner(bench: DockerBench, ports: tuple[int, int]) -> AsyncIterator[DockerRunner]:
+    runner = bench.runner(ports)
+    yield runner
+    await runner.close()
+    assert not bench.leftovers()
+
+
+globals().update(
+    {
+        name: test
+        for name, test in vars(contract).items()
+        if name.startswith("test_") and name not in _OTHERWISE
+    }
+)
