@@ -14,6 +14,7 @@ from server.core.errors import EngineError, ModelFailed
 from server.core.protocol import ModelState, Progress
 from server.models.catalog import ModelSpec
 from server.models.logbook import LogBook
+from server.models.pace import Pace
 from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit
 from server.models.runners.base import Endpoint, Replica, Runner
 from server.models.upstreams.base import EngineInfo, Upstream
@@ -32,6 +33,7 @@ _PROBE_TIMEOUT_SECONDS: Final = 5.0
 _MISSES_UNTIL_FAILED: Final = 3
 # Enough for a traceback and what led to it.
 _TOLD_LINES: Final = 20
+_TICK_SECONDS: Final = 1.0
 # What a runner may remember from before we came.
 _LOG_HISTORY_LINES: Final = 1000
 
@@ -68,6 +70,7 @@ class Attempt:
         connect: Connect,
         limits: Limits,
         log: LogBook,
+        pace: Pace,
         show: Show,
     ) -> None:
         self._spec = spec
@@ -76,17 +79,16 @@ class Attempt:
         self._connect = connect
         self._limits = limits
         self._log = log
+        self._pace = pace
         self._show = show
         self._progress = StartProgress()
         self._phase = ""
         self._deadline: asyncio.Timeout | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._following: list[asyncio.Task[None]] = []
 
     async def close(self) -> None:
         """Stop following the log."""
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
+        await _end(self._following)
 
     async def bring_up(self) -> Ready:
         """Return when the server is well; its log is followed from its start until `close`.
@@ -94,10 +96,13 @@ class Attempt:
         Raises `ModelFailed` when it cannot be started, ends before it is ready, or takes
         longer than its phase may.
         """
+        self._pace.begin()
+        tellers = [asyncio.create_task(self._tick())]
         try:
             async with asyncio.timeout(self._limits.start) as self._deadline:
                 endpoint = await self._runner.start(self._replica, self._spec, self.report)
-                self._following = asyncio.create_task(self._follow_log())
+                self._following.append(asyncio.create_task(self._follow_log()))
+                tellers.append(asyncio.create_task(self._follow_progress()))
                 upstream = self._connect(endpoint)
                 await self._until_healthy(upstream)
                 info = await upstream.describe()
@@ -108,6 +113,8 @@ class Attempt:
             raise ModelFailed(f"the model server cannot be used: {error}") from None
         finally:
             self._deadline = None
+            await _end(tellers)
+        self._pace.finish(_now())
         return Ready(upstream, info, seen.is_outdated)
 
     async def watch(self, upstream: Upstream) -> ModelFailed:
@@ -141,14 +148,26 @@ class Attempt:
                 if progress is not None:
                     self._accept(progress)
 
+    async def _follow_progress(self) -> None:
+        async for progress in self._runner.progress(self._replica, self._spec):
+            self.report(progress)
+
+    async def _tick(self) -> None:
+        """Give a sign of life in phases that are quiet."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            progress = self._progress.tick(_now())
+            if progress is not None:
+                self._accept(progress)
+
     def _accept(self, progress: Progress) -> None:
         state = STATE_OF_PHASE[progress.phase]
         if progress.phase != self._phase:
             self._phase = progress.phase
             if self._deadline is not None and not self._deadline.expired():
                 seconds = self._limits.download if state == "pulling" else self._limits.start
-                self._deadline.reschedule(asyncio.get_running_loop().time() + seconds)
-        self._show(state, progress)
+                self._deadline.reschedule(_now() + seconds)
+        self._show(state, self._pace.estimate(progress, _now()))
 
     async def _until_healthy(self, upstream: Upstream) -> None:
         exited = asyncio.create_task(self._runner.wait(self._replica))
@@ -175,3 +194,18 @@ class Attempt:
             hint="raise `start_timeout` or `download_timeout` in [engines]",
             details={"log": [line.text for line in self._log.tail(_TOLD_LINES)]},
         )
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    for task in tasks:
+        # What they tell is an extra: a start does not fail for want of it.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the progress of a start cannot be told", exc_info=error)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

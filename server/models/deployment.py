@@ -23,7 +23,7 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from server.core.errors import ModelFailed, SidestreamError
 from server.core.placement import pause_before_restart
@@ -32,7 +32,9 @@ from server.models.attempt import Attempt, Connect, Limits, Ready
 from server.models.catalog import ModelSpec
 from server.models.demand import Demand
 from server.models.logbook import LogBook
-from server.models.runners.base import LogLine, Replica, Report, Runner
+from server.models.pace import Pace
+from server.models.runners.base import LogLine, Replica, Runner
+from server.models.surroundings import Surroundings
 from server.models.upstreams.base import EngineInfo, Upstream
 
 logger = logging.getLogger(__name__)
@@ -57,22 +59,6 @@ class Status:
     is_outdated: bool = False
 
 
-class Surroundings(Protocol):
-    """What a deployment needs of the others: room to start in, and word of its use."""
-
-    async def enter(self, spec: ModelSpec, report: Report) -> None:
-        """Return when the server may be started."""
-
-    def leave(self, spec: ModelSpec) -> None:
-        """Take note that the server is gone."""
-
-    def is_answering(self, spec: ModelSpec) -> bool:
-        """Tell whether the server is writing an answer."""
-
-    def changed(self, spec: ModelSpec) -> None:
-        """Take note of a new status."""
-
-
 class Deployment:
     """Bring one model server up when it is wanted, watch it, and take it down."""
 
@@ -88,6 +74,7 @@ class Deployment:
         self.spec = spec
         self.status = Status()
         self.log = LogBook()
+        self._pace = Pace()
         self._replica = replica
         self._runner = runner
         self._connect = connect
@@ -146,11 +133,16 @@ class Deployment:
         return self._failure if self._ready is None else None
 
     async def close(self, *, keeps_server: bool = False) -> None:
-        """End the control task and, unless it is to be kept, take the server down."""
+        """End the control task and take the server down, unless it can go on and is to be kept."""
         self._control.cancel()
         await asyncio.wait([self._control])
-        if not keeps_server:
+        if not (keeps_server and self._runner.outlives_us):
             await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
+
+    def doubt(self, error: SidestreamError | None) -> None:
+        """Show why a server that does not run could not be started now; None for no reason."""
+        if self.status.state == "stopped":
+            self._publish("stopped", error=None if error is None else _shown(error))
 
     # --- the control task -------------------------------------------------------------------
 
@@ -207,6 +199,7 @@ class Deployment:
             self._connect,
             self._limits,
             self.log,
+            self._pace,
             self._show,
         )
         if self.is_managed or self._demand.attempt == 1:

@@ -5,8 +5,9 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
-from server.core.errors import InvalidCommand, ModelFailed, SidestreamError
+from server.core.errors import InvalidCommand, SidestreamError
 from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
 from server.models.attempt import Connect, Limits
@@ -19,6 +20,9 @@ from server.models.upstreams.base import EngineInfo, Upstream
 from server.models.usage import Usage
 
 logger = logging.getLogger(__name__)
+
+# An engine that is started later is noticed within this time.
+_ENGINE_RETRY_SECONDS: Final = 15.0
 
 Subscriber = Callable[[Model], None]
 
@@ -105,25 +109,42 @@ class Fleet:
             deployment.log.close()
 
     async def adopt(self) -> None:
-        """Take over the servers of an earlier run of this gateway, and start what is preloaded."""
-        for runner in self._runners.values():
+        """Take over the servers of an earlier run of this gateway, and start what is preloaded.
+
+        An engine that cannot be asked is asked again until it answers; meanwhile its models
+        say why they cannot be started.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for name, runner in self._runners.items():
+                tasks.create_task(self._adopt_from(name, runner))
+
+    async def _adopt_from(self, name: str, runner: Runner) -> None:
+        served = [d for d in self._deployments.values() if d.spec.runner == name]
+        while served:
             try:
                 observations = await runner.list()
-            except ModelFailed as error:
-                logger.warning("servers of an earlier run cannot be looked for: %s", error)
-                continue
-            for seen in observations:
-                deployment = self._deployments.get(seen.replica.model)
-                if deployment is None:
-                    logger.warning(
-                        "a server of model %r runs, which is not in the settings; "
-                        "`run.py doctor --clean` removes it",
-                        seen.replica.model,
-                    )
-                elif seen.condition in (Condition.RUNNING, Condition.UNKNOWN):
-                    self._room.admit(deployment.spec.id)
-                    deployment.want()
-        for deployment in self._deployments.values():
+                break
+            except SidestreamError as error:
+                logger.warning("%s: %s", name, error)
+                for deployment in served:
+                    deployment.doubt(error)
+                await asyncio.sleep(_ENGINE_RETRY_SECONDS)
+        else:
+            return
+        for deployment in served:
+            deployment.doubt(None)
+        for seen in observations:
+            found = self._deployments.get(seen.replica.model)
+            if found is None:
+                logger.warning(
+                    "a server of model %r runs, which is not in the settings; "
+                    "`run.py doctor --clean` removes it",
+                    seen.replica.model,
+                )
+            elif seen.condition in {Condition.RUNNING, Condition.UNKNOWN} and found.is_managed:
+                self._room.admit(found.spec.id)
+                found.want()
+        for deployment in served:
             if deployment.spec.settings.preload:
                 deployment.want()
 

@@ -64,6 +64,7 @@ class StageRunner:
     """Run each replica as a fake TGI in this loop."""
 
     is_managed: ClassVar[bool] = True
+    outlives_us: ClassVar[bool] = False
 
     def __init__(self, **options: Any) -> None:
         self.options = FakeOptions(**options)
@@ -167,6 +168,11 @@ class StageRunner:
             async for lines in self.servers[replica].log.read(tail=tail, follow=follow):
                 for line in lines:
                     yield line
+
+    async def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
+        nothing: tuple[Progress, ...] = ()
+        for progress in nothing:
+            yield progress
 
     async def close(self) -> None:
         self.stopping.open()
