@@ -165,7 +165,9 @@ def _mirror() -> str:
     text = "\n".join(place.read_text() for place in places if place.is_file())
     pattern = r"^(?:URIs:\s*|deb\s+(?:\[[^]]*\]\s*)?)(\S+/debian/?)(?:\s|$)"
     found = re.search(pattern, text, re.MULTILINE)
-    return found[1] if found else ""
+    if found is None:
+        raise RuntimeError("apt's sources name no Debian mirror to make a base from")
+    return found[1]
 
 
 def _cache() -> Path:
