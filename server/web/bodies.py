@@ -58,7 +58,10 @@ async def read_body(request: web.Request, shape: type[T]) -> T:
         raise WrongContentType(
             "the body has to be JSON", hint="send the header `Content-Type: application/json`"
         )
-    body = await request.read()
+    try:
+        body = await request.read()
+    except web.RequestPayloadError as error:
+        raise InvalidCommand(f"the body cannot be read: {error}") from None
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:

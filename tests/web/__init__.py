@@ -1,0 +1,1 @@
+"""HTTP: our own addresses, TGI's, OpenAI's, and the description of them all."""

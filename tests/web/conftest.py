@@ -1,0 +1,65 @@
+"""A gateway before fakes, as the tests of HTTP want it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from server.settings import AnswerSettings, EngineSettings, ModelSettings, Settings
+from tests.conftest import StartFake
+from tests.fakes.tgi import Fake
+from tests.web.gateway import Gateway, own, ports, remote, running, server_settings
+
+Start = Callable[..., Awaitable[Gateway]]
+StartWithFake = Callable[..., Awaitable[tuple[Gateway, Fake]]]
+
+
+@pytest.fixture
+async def start_gateway() -> AsyncIterator[Start]:
+    """Return `await start_gateway(models, *fake_flags, server={}, answers={})`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            models: dict[str, ModelSettings],
+            *fake_flags: str,
+            server: dict[str, Any] | None = None,
+            answers: dict[str, Any] | None = None,
+        ) -> Gateway:
+            settings = Settings(
+                server=server_settings(**(server or {})),
+                answers=AnswerSettings(**(answers or {})),
+                engines=EngineSettings(ports=ports(), stop_grace=1.0),
+                models=models,
+            )
+            return await stack.enter_async_context(running(settings, *fake_flags))
+
+        yield start
+
+
+@pytest.fixture
+async def before_fake(fake_tgi: StartFake, start_gateway: Start) -> StartWithFake:
+    """Return `gateway, fake = await before_fake(answer_tokens=3)`: a model `m` that is that fake."""
+
+    async def start(
+        *,
+        server: dict[str, Any] | None = None,
+        answers: dict[str, Any] | None = None,
+        model: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> tuple[Gateway, Fake]:
+        fake = await fake_tgi(**options)
+        models = {"m": remote(fake.url, **(model or {}))}
+        return await start_gateway(models, server=server, answers=answers), fake
+
+    return start
+
+
+@pytest.fixture
+async def cold(start_gateway: Start) -> Start:
+    """Return `await cold("--load-seconds", "1")`: a model `m` that has yet to be started."""
+
+    async def start(*fake_flags: str, **words: Any) -> Gateway:
+        return await start_gateway({"m": own()}, *fake_flags, **words)
+
+    return start
