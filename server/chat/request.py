@@ -47,11 +47,12 @@ def build_request(
     """
     if not content:
         raise InvalidCommand("there is nothing to answer: the prompt is empty")
-    asked = merge(*parameters)
-    chosen = normalise(merge(spec.parameters, asked))
+    # Not the layers merged before: null in one of them takes a key of the settings away.
+    chosen = normalise(merge(spec.parameters, *parameters))
+    has_chosen_length = "max_new_tokens" in merge(*parameters)
     if not isinstance(content, str):
         content = _with_system(content, spec.system if system is None else system)
-    return Request(spec, content, chosen, "max_new_tokens" in asked)
+    return Request(spec, content, chosen, has_chosen_length)
 
 
 def _with_system(messages: Sequence[Message], system: str) -> Sequence[Message]:

@@ -5,27 +5,39 @@ from collections.abc import Callable
 
 
 class Bell:
-    """Wake everybody who waits; each looks for itself whether it was meant."""
+    """Wake everybody who waits; each looks for itself whether it was meant.
+
+    Who has waited longest looks first, however often it has looked before.
+    """
 
     def __init__(self) -> None:
-        self._waiters: set[asyncio.Future[None]] = set()
+        # By whoever waits, in the order in which they came.
+        self._waiters: dict[object, asyncio.Future[None]] = {}
 
     def ring(self) -> None:
         """Have every waiter look again."""
-        for waiter in self._waiters:
+        for waiter in self._waiters.values():
             if not waiter.done():
                 waiter.set_result(None)
 
     async def until(self, is_true: Callable[[], bool]) -> None:
         """Return as soon as `is_true()` at a ring, at once if it is true already."""
-        while not is_true():
-            await self.next()
+        place = object()
+        try:
+            while not is_true():
+                await self._ringing(place)
+        finally:
+            self._waiters.pop(place, None)
 
     async def next(self) -> None:
         """Return at the next ring."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        place = object()
         try:
-            await waiter
+            await self._ringing(place)
         finally:
-            self._waiters.discard(waiter)
+            self._waiters.pop(place, None)
+
+    async def _ringing(self, place: object) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[place] = waiter
+        await waiter

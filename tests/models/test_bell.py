@@ -48,6 +48,26 @@ async def test_a_ring_nobody_waits_for_is_forgotten() -> None:
     await wait
 
 
+async def test_who_has_waited_longest_looks_first() -> None:
+    """Regression: answers that waited for one model were begun in no order at all."""
+    bell, box, order = Bell(), list[int](), list[int]()
+
+    async def wait(number: int) -> None:
+        await until(bell, box, 2)
+        order.append(number)
+
+    waits = []
+    for number in range(20):
+        # Those who are here already look in between.
+        waits.append(asyncio.create_task(wait(number)))
+        bell.ring()
+        await asyncio.sleep(0)
+    box += [1, 2]
+    bell.ring()
+    await asyncio.gather(*waits)
+    assert order == list(range(20))
+
+
 async def test_who_gives_up_leaves_nothing_behind() -> None:
     bell = Bell()
     wait = asyncio.create_task(bell.next())

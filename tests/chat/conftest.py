@@ -1,0 +1,97 @@
+"""A desk at which answers are asked for, with the fleet on stage behind it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import tests.support.properties  # noqa: F401
+from server.chat.admission import Admission
+from server.chat.answer_cache import AnswerCache
+from server.chat.desk import Desk
+from server.chat.session import Session, SessionLimits
+from server.chat.session_store import SessionStore, StoreLimits
+from server.core.protocol import Generate, Target
+from tests.support.reader import Reader
+from tests.support.stage import Stage, StageRunner, stage
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0.0
+
+    def __call__(self) -> float:
+        return self.now_ms
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now_ms += seconds * 1000
+
+
+@dataclass
+class Office:
+    """Everything a client speaks to, short of the socket."""
+
+    stage: Stage
+    desk: Desk
+    store: SessionStore
+    clock: Clock
+
+    def session(self, principal: str = "me") -> tuple[Session, Reader]:
+        """Open a session with one reader attached."""
+        session, reader = self.store.create(principal), Reader()
+        session.attach(reader.outbox)
+        return session, reader
+
+
+OpenOffice = Callable[..., Any]
+
+
+@pytest.fixture
+async def office() -> AsyncIterator[OpenOffice]:
+    """Return `await office(...)`: open one, told how the models and the limits are."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(
+            runner: StageRunner | None = None,
+            *,
+            models: dict[str, dict[str, Any]] | None = None,
+            cache_bytes: int = 0,
+            queue_timeout: float = 20.0,
+            max_queue: int = 100,
+            live: int = 100,
+            kept: int = 100,
+            kept_chars: int = 1_000_000,
+            sessions: int = 100,
+            owner: int = 1000,
+            ttl: float = 300.0,
+            **limits: Any,
+        ) -> Office:
+            s = await stack.enter_async_context(stage(runner, models=models, **limits))
+            desk = Desk(
+                s.fleet,
+                Admission(max_places=max_queue),
+                AnswerCache(max_bytes=cache_bytes, max_age_seconds=60.0),
+                queue_timeout_seconds=queue_timeout,
+                max_live_per_owner=owner,
+            )
+            stack.push_async_callback(desk.close, grace_seconds=0)
+            clock = Clock()
+            store = SessionStore(
+                desk,
+                StoreLimits(sessions, ttl, SessionLimits(live, kept, kept_chars)),
+                clock_ms=clock,
+            )
+            return Office(s, desk, store, clock)
+
+        yield opened
+
+
+def ask(*models: str, prompt: str = "Tell me.", **fields: Any) -> Generate:
+    """Ask models for a short answer."""
+    parameters = {"max_new_tokens": 8} | fields.pop("parameters", {})
+    targets = fields.pop("targets", None) or [Target(model) for model in models]
+    return Generate(1, targets, prompt=prompt, parameters=parameters, **fields)
