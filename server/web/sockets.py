@@ -2,23 +2,25 @@
 
 import asyncio
 
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode
+
+from server.web.socket import Socket
 
 
 class Sockets:
     """Hold the open sockets."""
 
     def __init__(self) -> None:
-        self._open: set[web.WebSocketResponse] = set()
+        self._open: set[Socket] = set()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, socket: web.WebSocketResponse) -> None:
+    def add(self, socket: Socket) -> None:
         """Remember a socket."""
         self._open.add(socket)
 
-    def discard(self, socket: web.WebSocketResponse) -> None:
+    def discard(self, socket: Socket) -> None:
         """Forget a socket."""
         self._open.discard(socket)
 

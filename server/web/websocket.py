@@ -20,6 +20,7 @@ from server.web.commands import answer
 from server.web.connection import Connection
 from server.web.guard import check_origin
 from server.web.keys import DESK, FLEET, SESSIONS, SETTINGS, SOCKETS
+from server.web.socket import Socket
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +28,8 @@ CLOSE_BAD_FRAME: Final = 4400
 CLOSE_TOO_SLOW: Final = 4408
 CLOSE_FLOODING: Final = 4429
 
-# aiohttp pauses a writer when this many bytes wait: little, so that text waits in the log
-# and leaves joined, rather than in a buffer as the frames it once was.
-WRITE_BUFFER_BYTES: Final = 64 * 1024
 
-
-async def websocket(request: web.Request) -> web.WebSocketResponse:
+async def websocket(request: web.Request) -> Socket:
     """Serve `GET /ws`."""
     check_origin(request)
     settings = request.app[SETTINGS].server
@@ -41,12 +38,7 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
         raise ShuttingDown("the server is about to stop")
     if len(sockets) >= settings.max_sockets:
         raise ServerFull(f"the server holds {settings.max_sockets} sockets, and no more")
-    socket = web.WebSocketResponse(
-        heartbeat=settings.heartbeat,
-        max_msg_size=settings.max_frame_bytes,
-        compress=False,
-        writer_limit=WRITE_BUFFER_BYTES,
-    )
+    socket = Socket(heartbeat_seconds=settings.heartbeat, max_frame_bytes=settings.max_frame_bytes)
     await socket.prepare(request)
     due = asyncio.Event()
     connection = Connection(
@@ -71,7 +63,7 @@ async def websocket(request: web.Request) -> web.WebSocketResponse:
     return socket
 
 
-async def _read(socket: web.WebSocketResponse, connection: Connection) -> None:
+async def _read(socket: Socket, connection: Connection) -> None:
     async for message in socket:
         if message.type is not WSMsgType.TEXT:
             await socket.close(code=CLOSE_BAD_FRAME, message=b"frames are text")
@@ -89,7 +81,7 @@ async def _read(socket: web.WebSocketResponse, connection: Connection) -> None:
 
 
 async def _write(
-    socket: web.WebSocketResponse,
+    socket: Socket,
     connection: Connection,
     due: asyncio.Event,
     *,
@@ -101,7 +93,7 @@ async def _write(
         while events := connection.outbox.take():
             try:
                 async with asyncio.timeout(timeout_seconds):
-                    await socket.send_frame(encode(events), WSMsgType.TEXT)
+                    await socket.send(encode(events))
             except TimeoutError:
                 await socket.close(code=CLOSE_TOO_SLOW, message=b"the peer stopped reading")
                 return
