@@ -13,6 +13,7 @@ from server.core.errors import SidestreamError
 from server.core.protocol import (
     PROTOCOL_VERSION,
     BadCommand,
+    BadFrame,
     Cancel,
     Command,
     Error,
@@ -39,12 +40,17 @@ def answer(connection: Connection, frame: str | bytes) -> Event:
     """
     command_id: int | None = None
     try:
-        command = parse_command(frame)
+        try:
+            command = parse_command(frame)
+        except BadCommand as bad:
+            command_id = bad.command_id
+            connection.check_rate()
+            raise bad.error from None
         command_id = command.id
         connection.check_rate()
         return Result(command.id, HANDLERS[type(command)](connection, command))
-    except BadCommand as bad:
-        return Error(error_info(bad.error), bad.command_id)
+    except BadFrame:
+        raise
     except SidestreamError as error:
         return Error(error_info(error), command_id)
     except Exception:

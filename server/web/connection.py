@@ -16,9 +16,9 @@ from server.models.logbook import LogBook
 # A page shows one log at a time, a tool perhaps one per model.
 MAX_SUBSCRIPTIONS = 64
 
-# Commands refused for their number before the socket is closed: a client that heeds errors
-# never gets there.
-MAX_REFUSED_IN_A_ROW = 1000
+# Commands refused for their number at once before the socket is closed, as many more a second as
+# are let through: a client that heeds errors never gets there.
+MAX_REFUSED = 1000
 
 
 class Connection:
@@ -38,7 +38,8 @@ class Connection:
     ) -> None:
         self.fleet = fleet
         self._rate = TokenBucket(rate=command_rate, burst=2 * command_rate)
-        self._refused_in_a_row = 0
+        self._refusals = TokenBucket(rate=command_rate, burst=MAX_REFUSED)
+        self.is_flooding = False
         self.outbox = Outbox(wake)
         self._sessions = sessions
         self._principal = principal
@@ -47,17 +48,15 @@ class Connection:
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._subscription_count = 0
 
-    @property
-    def is_flooding(self) -> bool:
-        """Tell whether the client goes on sending although it is told to slow down."""
-        return self._refused_in_a_row > MAX_REFUSED_IN_A_ROW
-
     def check_rate(self) -> None:
-        """Count a command; raises `RateLimited` when there are too many."""
-        if self._rate.take(time.monotonic()):
-            self._refused_in_a_row = 0
+        """Count a command; raises `RateLimited` when there are too many.
+
+        Then `is_flooding` tells whether the client goes on although it is told to slow down.
+        """
+        now = time.monotonic()
+        if self._rate.take(now):
             return
-        self._refused_in_a_row += 1
+        self.is_flooding = not self._refusals.take(now)
         raise RateLimited("too many commands", hint=f"wait {self._rate.seconds_until():.2f} s")
 
     @property
