@@ -89,9 +89,7 @@ async def test_a_start_that_fails_late_is_an_event(cold: Start) -> None:
 
 
 async def test_a_full_queue_asks_to_come_back(before_fake: StartWithFake) -> None:
-    gateway, fake = await before_fake(
-        answers={"max_queue": 1}, hold_after=0, answer_tokens=1
-    )
+    gateway, fake = await before_fake(answers={"max_queue": 1}, hold_after=0, answer_tokens=1)
     first = asyncio.create_task(gateway.post("/generate", ASK))
     await fake.state.reaches(started=1)
     refused = await gateway.post("/generate", ASK)
@@ -117,9 +115,7 @@ async def test_a_client_that_goes_frees_the_model_server(
 async def test_a_client_that_goes_while_it_waits_leaves_the_queue(
     before_fake: StartWithFake,
 ) -> None:
-    gateway, fake = await before_fake(
-        model={"max_concurrent": 1}, hold_after=0, answer_tokens=1
-    )
+    gateway, fake = await before_fake(model={"max_concurrent": 1}, hold_after=0, answer_tokens=1)
     first = asyncio.create_task(gateway.post("/generate", ASK))
     await fake.state.reaches(started=1)
     second = asyncio.create_task(gateway.post("/generate", ASK))

@@ -112,7 +112,12 @@ async def test_fields_that_are_not_known_are_ignored(before_fake: StartWithFake)
         ({"model": "m", "inputs": ""}, 400, "invalid_command", "length"),
         ({"model": "m", "inputs": 7}, 400, "invalid_command", "inputs"),
         ({"model": "m", "messages": []}, 400, "invalid_command", "messages"),
-        ({"model": "m", "messages": [{"role": "cat", "content": ""}]}, 400, "invalid_command", "cat"),
+        (
+            {"model": "m", "messages": [{"role": "cat", "content": ""}]},
+            400,
+            "invalid_command",
+            "cat",
+        ),
         ({"model": "m", "inputs": "x", "parameters": []}, 400, "invalid_command", "parameters"),
         (
             {"model": "m", "inputs": "x", "parameters": {"temprature": 1}},
