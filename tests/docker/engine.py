@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import quote
 
 SOCKET = "/var/run/docker.sock"
 LABEL = "sidestream.instance"
-# The instances of all tests; whatever bears one of them is theirs.
+# The instance of all tests, or the beginning of its name.
 INSTANCE = "test"
 
 
@@ -48,11 +49,15 @@ class Engine:
         assert answer.status < 400 or answer.status == 404, f"{method} {path}: {text.decode()}"
         return json.loads(text) if text and answer.status != 404 else None
 
-    def containers(self, instance: str = INSTANCE) -> dict[str, dict[str, Any]]:
-        """Return the instance's containers, by name."""
-        filters = quote(json.dumps({"label": [f"{LABEL}={instance}"]}))
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """Return the containers of all tests, by name."""
+        filters = quote(json.dumps({"label": [LABEL]}))
         listed = self.ask("GET", f"/containers/json?all=1&filters={filters}")
-        return {one["Names"][0].lstrip("/"): one for one in listed}
+        return {
+            one["Names"][0].lstrip("/"): one
+            for one in listed
+            if re.fullmatch(rf"{INSTANCE}(-.*)?", one["Labels"][LABEL])
+        }
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Return everything about a container; it must be there."""
