@@ -48,7 +48,8 @@ async def serve(options: FakeOptions | None = None, *, port: int = 0) -> AsyncIt
     """Run a fake on loopback until the block ends; requests still running are cut off then."""
     options = options or FakeOptions()
     app = make_app(options)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.0, access_log=None)
+    # To aiohttp, no seconds at all would be for ever.
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01, access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", port)

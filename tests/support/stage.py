@@ -131,8 +131,6 @@ class StageRunner:
             loading.cancel()
             ended.cancel()
             server.log.close()
-            server.exit_code = 0 if server.exit_code is None else server.exit_code
-            server.bell.ring()
 
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
         if replica not in self.servers:
@@ -140,10 +138,11 @@ class StageRunner:
         try:
             await self.stopping.pass_through()
         finally:
-            task = self._tasks.pop(replica)
-            task.cancel()
-            await asyncio.wait([task])
-            del self.servers[replica]
+            server = self.servers.pop(replica)
+            if server.exit_code is None:
+                server.exit_code = 0
+                server.bell.ring()
+            await asyncio.wait([self._tasks.pop(replica)])
 
     async def inspect(self, replica: Replica) -> Observation:
         server = self.servers.get(replica)
