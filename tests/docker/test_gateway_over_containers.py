@@ -220,6 +220,7 @@ async def test_a_paused_container_times_out_its_own_answers_and_serves_on_when_l
         assert end["finish_reason"] == "failed"
         assert end["error"]["code"] in {"engine_timeout", "model_failed"}
         await client.delta(bystander, client.seq(bystander) + 5)
+        engine.act(ONE, "unpause")
         (again,) = await client.ask("one", parameters={"max_new_tokens": 5})
         assert (await client.end(again))["finish_reason"] == "length"
         await _stop_all(client)

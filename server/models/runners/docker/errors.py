@@ -136,6 +136,11 @@ async def calling(what: str, *, within_seconds: float | None) -> AsyncIterator[N
         ) from None
     except (aiohttp.ClientError, OSError, EOFError) as error:
         raise _unreachable(error) from None
+    except (ValueError, KeyError, TypeError) as error:
+        if within_seconds is None:
+            raise
+        # aiodocker takes every answer for one of an engine's; a proxy's may be of any form.
+        raise refusal(what, 0, f"it answered what cannot be read ({error})") from None
 
 
 def refusal(what: str, status: int, said: str) -> DockerRefused:
