@@ -115,6 +115,17 @@ test('the latest model event wins, and models told of later are added', () => {
   client.close();
 });
 
+test('an answer in the same frame does not undo the event after it', async () => {
+  const { client, socket } = connectedClient();
+  const start = client.start('small');
+  const { id } = socket.command('start');
+  socket.say({ type: 'result', id, result: { model: model('small', { state: 'starting' }) } },
+    { type: 'model', model: model('small', { state: 'loading' }) });
+  await start;
+  assert.equal(client.models.get('small').state, 'loading');
+  client.close();
+});
+
 test('unknown events, unknown fields and answers to nothing are ignored', async () => {
   const { client, socket } = connectedClient();
   const [generation] = await generating(client, socket, { g1: 'small' });

@@ -75,3 +75,15 @@ test('events end with the signal', () => {
   generation.receive(delta('g1', 2, 'b'));
   assert.deepEqual(heard, ['a']);
 });
+
+test('who begins to listen during an event hears the next one first', () => {
+  const generation = new Generation('g1');
+  const heard = [];
+  generation.on('delta', () => {
+    if (heard.length === 0) generation.on('delta', ({ text }) => heard.push(text));
+  });
+  generation.receive(delta('g1', 1, 'a'));
+  assert.deepEqual(heard, []);
+  generation.receive(delta('g1', 2, 'b'));
+  assert.deepEqual(heard, ['b']);
+});

@@ -67,6 +67,20 @@ test('a command whose answer was lost is sent again, with the same request id', 
   client.close();
 });
 
+test('nothing is said on a new socket before hello is answered', async () => {
+  const { client, network, socket } = connectedClient();
+  socket.breakOff();
+  const again = await network.next();
+  again.open();
+  const ping = client.ping();
+  assert.deepEqual(again.sent.map(({ type }) => type), ['hello']);
+  again.answer('hello', welcome({ resumed: true }));
+  assert.deepEqual(again.sent.map(({ type }) => type), ['hello', 'ping']);
+  again.answer('ping', {});
+  await ping;
+  client.close();
+});
+
 test('when the session is gone, live answers end as interrupted and keep their text', async () => {
   const { client, network, socket } = connectedClient();
   const [live, done] = await generating(client, socket, { g1: 'small', g2: 'large' });
