@@ -1,9 +1,11 @@
 """What the tests of this floor share."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
+import uvloop
 
 import tests.support.properties  # noqa: F401
 
@@ -14,3 +16,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         yield session
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run what starts processes on both loops: they differ most in how they do that."""
+    loops = {"uvloop": uvloop.new_event_loop}
+    if item.path.stem in {"test_runner_contract", "test_process_runner"}:
+        loops["asyncio"] = asyncio.new_event_loop
+    return loops

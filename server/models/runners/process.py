@@ -118,7 +118,12 @@ class ProcessRunner:
         if child is not None:
             self._forget(replica, child)
         with self._bind() as listener:
-            child = await self._spawn(spec, listener)
+            spawning = asyncio.create_task(self._spawn(spec, listener))
+            try:
+                child = await asyncio.shield(spawning)
+            except asyncio.CancelledError:
+                await self._undo(spawning)
+                raise
         self._children[replica] = child
         logger.info("%s runs as process %d at %s", spec.id, child.process.pid, child.endpoint.url)
         return child.endpoint
@@ -202,14 +207,30 @@ class ProcessRunner:
             hint="stop a model, or widen `ports` in [engines]",
         )
 
+    async def _undo(self, spawning: "asyncio.Task[_Child]") -> None:
+        """See a spawn through and end its child: cut off in the middle, a loop may forget it."""
+
+        async def undo() -> None:
+            with suppress(ModelFailed):
+                child = await spawning
+                child.signal(signal.SIGKILL)
+                await child.ended
+                self._held_ports.discard(child.port)
+
+        undoing = asyncio.create_task(undo())
+        while not undoing.done():
+            # Cancelled again and again, the start still leaves nothing behind.
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(undoing)
+
     async def _spawn(self, spec: ModelSpec, listener: socket.socket) -> _Child:
         lifeline_read, lifeline_write = os.pipe()
         output_read, output_write = os.pipe()
         inherited = (listener.fileno(), lifeline_read)
+        command = self._command_for(spec, *inherited)
         try:
-            # Cancelled in here, asyncio kills the process it may have started.
             process = await asyncio.create_subprocess_exec(
-                *self._command_for(spec, *inherited),
+                *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output_write,
                 stderr=output_write,
@@ -221,7 +242,8 @@ class ProcessRunner:
             os.close(output_read)
             self._held_ports.discard(listener.getsockname()[1])
             if isinstance(error, OSError):
-                raise ModelFailed(f"the model server cannot be executed: {error}") from None
+                reason = f"{error.strerror}: {command[0]}"
+                raise ModelFailed(f"the model server cannot be executed: {reason}") from None
             raise
         finally:
             os.close(lifeline_read)
