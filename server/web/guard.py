@@ -30,7 +30,7 @@ def check_host(request: web.Request) -> None:
 def check_origin(request: web.Request) -> None:
     """Raise `Forbidden` when a page of another origin makes the request."""
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+    if origin is not None and _authority(origin) != request.host.lower():
         raise Forbidden(f"pages of {origin[:80]!r} may not use this server")
 
 
@@ -40,7 +40,8 @@ def principal_of(request: web.Request) -> str:
 
 
 def _is_ours(name: str, settings: ServerSettings) -> bool:
-    if name in _LOOPBACK_NAMES or name == settings.host or name in settings.allowed_hosts:
+    ours = {allowed.lower() for allowed in (settings.host, *settings.allowed_hosts)}
+    if name in _LOOPBACK_NAMES or name in ours:
         return True
     try:
         ipaddress.ip_address(name)
@@ -48,6 +49,13 @@ def _is_ours(name: str, settings: ServerSettings) -> bool:
         return False
     # A name can be made to point anywhere; an address is where the client really went.
     return True
+
+
+def _authority(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _host_name(authority: str) -> str:

@@ -1,8 +1,12 @@
 """What is answered in OpenAI's form: the structs of answers, and of the chunks of streams."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+
+from server import __version__
+
+FINGERPRINT: Final = f"sidestream-{__version__}"
 
 OpenAIFinish = Literal["stop", "length"]
 
@@ -74,6 +78,7 @@ class ChatCompletion(msgspec.Struct, frozen=True):
     choices: list[ChatChoice]
     usage: OpenAIUsage
     object: Literal["chat.completion"] = "chat.completion"
+    system_fingerprint: str = FINGERPRINT
 
 
 class ChatDelta(msgspec.Struct, frozen=True):
@@ -101,6 +106,7 @@ class ChatChunk(msgspec.Struct, frozen=True):
     choices: list[ChatChunkChoice]
     usage: OpenAIUsage | msgspec.UnsetType | None = msgspec.UNSET
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    system_fingerprint: str = FINGERPRINT
 
 
 class CompletionChoice(msgspec.Struct, frozen=True):
@@ -121,6 +127,7 @@ class Completion(msgspec.Struct, frozen=True):
     choices: list[CompletionChoice]
     usage: OpenAIUsage | msgspec.UnsetType | None = msgspec.UNSET
     object: Literal["text_completion"] = "text_completion"
+    system_fingerprint: str = FINGERPRINT
 
 
 class OpenAIModel(msgspec.Struct, frozen=True):

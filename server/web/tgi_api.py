@@ -193,7 +193,7 @@ OPERATIONS: Final = (
         ),
         body=CompatibleRequest,
         errors=_ERRORS,
-        example={"inputs": "The sea is", "stream": True},
+        example={"inputs": "The sea is", "parameters": {"max_new_tokens": 20}, "stream": True},
     ),
     Operation(
         "GET",

@@ -39,7 +39,7 @@ async def start_gateway() -> AsyncIterator[Start]:
 
 @pytest.fixture
 async def before_fake(fake_tgi: StartFake, start_gateway: Start) -> StartWithFake:
-    """Return `gateway, fake = await before_fake(answer_tokens=3)`: a model `m` that is that fake."""
+    """Return `gateway, fake = await before_fake(answer_tokens=3)`: its model `m` is that fake."""
 
     async def start(
         *,
