@@ -297,6 +297,7 @@ context_tokens = 1024
 async def _stop_all(client: Dialogue) -> None:
     """Stop every model that runs, and wait until it has."""
     before = len(client.events)
+    await client.say(type="cancel")
     for model in ("one", "two", "real"):
         await client.say(type="stop", model=model)
     async with asyncio.timeout(CEILING_SECONDS):
