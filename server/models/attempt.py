@@ -85,6 +85,8 @@ class Attempt:
         self._phase = ""
         self._deadline: asyncio.Timeout | None = None
         self._following: list[asyncio.Task[None]] = []
+        self.has_server = False
+        """Whether there may be a server: a runner whose start failed has left none."""
 
     async def close(self) -> None:
         """Stop following the log."""
@@ -101,6 +103,7 @@ class Attempt:
         try:
             async with asyncio.timeout(self._limits.start) as self._deadline:
                 endpoint = await self._runner.start(self._replica, self._spec, self.report)
+                self.has_server = True
                 self._following.append(asyncio.create_task(self._follow_log()))
                 tellers.append(asyncio.create_task(self._follow_progress()))
                 upstream = self._connect(endpoint)
@@ -117,8 +120,12 @@ class Attempt:
         self._pace.finish(_now())
         return Ready(upstream, info, seen.is_outdated)
 
-    async def watch(self, upstream: Upstream) -> ModelFailed:
-        """Return why the server is no longer of use, once it is not."""
+    async def watch(self, upstream: Upstream, *, is_answering: Callable[[], bool]) -> ModelFailed:
+        """Return why the server is no longer of use, once it is not.
+
+        A look at its health that fails means nothing while it writes answers: a server that
+        somebody is stopping lets them end, and takes nothing new.
+        """
         exited = asyncio.create_task(self._runner.wait(self._replica))
         misses = 0
         try:
@@ -127,7 +134,7 @@ class Attempt:
                 if exited.done():
                     return explain_exit(exited.result())
                 is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
-                misses = 0 if is_healthy else misses + 1
+                misses = 0 if is_healthy or is_answering() else misses + 1
         finally:
             exited.cancel()
             await asyncio.wait([exited])

@@ -83,6 +83,7 @@ class Deployment:
         self._demand = Demand(is_wanted=not runner.is_managed)
         self._is_automatic = False
         self._crashes = 0
+        self._now: Attempt | None = None
         self._ready: Ready | None = None
         self._failure: SidestreamError | None = None
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")
@@ -192,7 +193,7 @@ class Deployment:
 
     async def _serve(self) -> SidestreamError:
         """Return what ended the server or kept it from starting."""
-        attempt = Attempt(
+        self._now = attempt = Attempt(
             self.spec,
             self._replica,
             self._runner,
@@ -211,7 +212,9 @@ class Deployment:
             self._failure = None
             self._publish("ready")
             self._demand.settle()
-            failure: SidestreamError = await attempt.watch(self._ready.upstream)
+            failure: SidestreamError = await attempt.watch(
+                self._ready.upstream, is_answering=self._is_answering
+            )
         except SidestreamError as error:
             failure = error
         except Exception as error:
@@ -227,15 +230,16 @@ class Deployment:
         """Let answers under way end, as long as there is a server to write them."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.drain):
-                await self._demand.until(
-                    lambda: serving.done() or not self._surroundings.is_answering(self.spec)
-                )
+                await self._demand.until(lambda: serving.done() or not self._is_answering())
+
+    def _is_answering(self) -> bool:
+        return self._surroundings.is_answering(self.spec)
 
     async def _take_down(self) -> None:
-        while True:
+        while self._now is not None and self._now.has_server:
             try:
                 await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
-                return
+                self._now.has_server = False
             except SidestreamError as error:
                 logger.warning("%s cannot be stopped: %s", self.spec.id, error)
                 self._publish("stopping", error=_shown(error))
