@@ -40,8 +40,9 @@ from server.models.upstreams.base import EngineInfo, Upstream
 logger = logging.getLogger(__name__)
 
 # A broken connection and the exit behind it are seen by two tasks; so long does the one
-# wait for the other.
-_CAUSE_SECONDS: Final = 2.0
+# wait for the other, unless the server proves to be well.
+_CAUSE_SECONDS: Final = 10.0
+_SECOND_LOOK_SECONDS: Final = 0.5
 # A server that was up for this long has not crashed because it was started.
 _STABLE_SECONDS: Final = 60.0
 # An engine that cannot stop a server just now may be able to a little later.
@@ -125,12 +126,19 @@ class Deployment:
         self._demand.ring()
 
     async def cause_of_loss(self, upstream: Upstream) -> SidestreamError | None:
-        """Return why the server behind `upstream` went away, if within a moment it is seen to."""
+        """Return why the server behind `upstream` went away; None if it is still well."""
+
+        def is_gone() -> bool:
+            return self._ready is None or self._ready.upstream is not upstream
+
         with suppress(TimeoutError):
             async with asyncio.timeout(_CAUSE_SECONDS):
-                await self._demand.until(
-                    lambda: self._ready is None or self._ready.upstream is not upstream
-                )
+                while not is_gone():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_SECOND_LOOK_SECONDS):
+                            await self._demand.until(is_gone)
+                    if not is_gone() and await upstream.is_healthy(timeout_seconds=_CAUSE_SECONDS):
+                        return None
         return self._failure if self._ready is None else None
 
     async def close(self, *, keeps_server: bool = False) -> None:

@@ -182,7 +182,7 @@ async def test_changed_settings_are_shown_and_taken_at_the_next_stop(
 
 @pytest.mark.parametrize(
     ("verb", "words"),
-    [("kill", "killed by somebody else"), ("stop?t=2", "somebody else"), ("remove", "gone")],
+    [("kill", "killed by somebody else"), ("stop?t=2", "somebody else"), ("remove", "somebody else")],
 )
 async def test_a_container_that_is_taken_away_ends_its_answers_with_the_cause_and_no_others(
     run: Run, engine: Engine, verb: str, words: str
