@@ -14,6 +14,7 @@ The format is described in ggml's `docs/gguf.md`.
 """
 
 import mmap
+import re
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +37,9 @@ _SCALARS = {
 }
 _STRING, _ARRAY = 8, 9
 _MOST_DIMENSIONS = 4
+_ALIGNMENT = 32  # unless the file says otherwise
 _CONTROL_TOKEN = 3  # LLAMA_TOKEN_TYPE_CONTROL
+_BYTE_TOKEN = re.compile(rb"<0x([0-9A-Fa-f]{2})>")
 _WANTED_ARRAYS = ("tokenizer.ggml.tokens", "tokenizer.ggml.token_type")
 
 
@@ -131,7 +134,11 @@ class _Reader:
                 raise IndexError(dimensions)
             self._skip(8 * dimensions + 4)
             last_offset = max(last_offset, self._scalar("Q"))
-        if self._at + last_offset > len(self._data):
+        alignment = metadata.get("general.alignment", _ALIGNMENT)
+        if not isinstance(alignment, int) or alignment <= 0:
+            raise IndexError(alignment)
+        start_of_tensors = self._at + -self._at % alignment
+        if tensors and start_of_tensors + last_offset >= len(self._data):
             raise IndexError(last_offset)
         return metadata
 
@@ -203,6 +210,6 @@ def _decode_bytewise(token: bytes) -> bytes:
 
 
 def _decode_sentencepiece(token: bytes) -> bytes:
-    if len(token) == 6 and token.startswith(b"<0x") and token.endswith(b">"):
-        return bytes.fromhex(token[3:5].decode())
+    if byte := _BYTE_TOKEN.fullmatch(token):
+        return bytes.fromhex(byte[1].decode())
     return token.replace("▁".encode(), b" ")

@@ -2,9 +2,9 @@
 
 Rules:
 
-1. A JSON schema means here what it means in TGI: an object has the properties named and no
-   others, and at most one blank stands between its parts. JSON Schema itself would allow
-   anything beside them, which a small model makes use of.
+1. In a JSON schema an object has the properties named and no others, as in TGI. JSON Schema
+   itself would allow anything beside them, and as many blanks as one likes (TGI: one; here:
+   none), which a small model makes use of until its tokens are spent.
 2. llama.cpp goes on without a grammar it does not take, and says so to nobody. So each is
    tried behind a mark first: where the mark is not what is written, nothing bound the model.
 """
@@ -20,7 +20,7 @@ from server.engine.errors import ValidationFailed
 # What an accepted grammar forces the model to write first, and no model would on its own.
 MARK = "@@@"
 
-_BLANKS = {"whitespace_pattern": "[ ]?"}
+_NO_BLANKS = {"whitespace_flexible": False}
 _SUBSCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains")
 _SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SCHEMA_MAPS = ("properties", "$defs", "definitions", "patternProperties")
@@ -39,7 +39,7 @@ def grammar_rule(grammar: Grammar) -> str:
     schema = _read_schema(grammar)
     if "properties" not in schema:
         raise ValidationFailed("grammar is not valid: Grammar must have a 'properties' field")
-    closed = {"x-guidance": _BLANKS, **_close(schema)}
+    closed = {"x-guidance": _NO_BLANKS, **_close(schema)}
     return f"%json {msgspec.json.encode(closed).decode()}"
 
 

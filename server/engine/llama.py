@@ -29,6 +29,7 @@ import msgspec
 
 from server.core.sse import SSEParser, StreamError
 from server.engine.errors import GenerationFailed, IncompleteGeneration, ModelLoadFailed
+from server.engine.llama_log import LlamaLog
 
 # Connections beside those of the slots: tokenising, templates, health, slot states.
 _SPARE_HTTP_THREADS = 4
@@ -133,13 +134,13 @@ def load_model(
     if threads is not None:
         options.cpuparams.n_threads = threads
         options.cpuparams_batch.n_threads = threads
+    log = LlamaLog(xllamacpp.xllamacpp.__file__, socket_path.with_suffix(".log"))
     try:
         return xllamacpp.Server(options)
     except RuntimeError as error:
-        raise ModelLoadFailed(
-            f"llama.cpp cannot load {path}: the file is damaged, of a kind it does not know, "
-            f"or larger than the memory ({error})"
-        ) from error
+        raise ModelLoadFailed(f"llama.cpp cannot load {path}: {log.last_error()}") from error
+    finally:
+        log.close()
 
 
 class LlamaClient:

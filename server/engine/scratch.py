@@ -55,8 +55,6 @@ def _remove_if_ownerless(directory: Path) -> None:
     lock = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Nothing but a socket is ever put there.
-        (directory / SOCKET_NAME).unlink(missing_ok=True)
-        directory.rmdir()
+        shutil.rmtree(directory)
     finally:
         os.close(lock)

