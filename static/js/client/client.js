@@ -4,16 +4,18 @@
  * - Every connection begins with `hello`, giving the session and, for every generation known, how
  *   many deltas are here. The server goes on from there: nothing is lost and nothing is doubled.
  * - Commands without an answer outlive the connection: they are sent again after the next `hello`.
- * - When the session could not be resumed, its live generations end as `interrupted`.
+ * - When the session could not be resumed, its live generations end as `interrupted`, and so does
+ *   one that the server no longer keeps.
  */
 
 import { randomId } from './commands.js';
 import { Connection, notConnected } from './connection.js';
 import { Emitter } from './emitter.js';
 import { Generation, Generations } from './generation.js';
+import { LogReading } from './logs.js';
 
 /** @import { ConnectionOptions, ConnectionState } from './connection.js' */
-/** @import { GenerateOptions, GenerationEvent, HelloResult, Model, ModelEvent, WireError } from './protocol.js' */
+/** @import { GenerateOptions, GenerationEvent, HelloResult, LogEvent, Model, ModelEvent, WireError } from './protocol.js' */
 
 /**
  * @typedef {object} ClientEvents
@@ -28,6 +30,8 @@ import { Generation, Generations } from './generation.js';
 export class SidestreamClient extends Emitter {
   /** @type {Connection} */
   #connection;
+  /** @type {Set<LogReading>} */
+  #readings = new Set();
 
   /** @type {Map<string, Model>} In the server's order. */
   models = new Map();
@@ -74,9 +78,11 @@ export class SidestreamClient extends Emitter {
   async generate(options) {
     /** @type {Generation[]} */
     let generations = [];
-    await this.#connection.run('generate', { ...options, request_id: randomId() }, (result) => {
-      generations = result.generations.map((/** @type {string} */ id, /** @type {number} */ index) =>
-        this.#generation(id, options.targets[index]?.model ?? ''));
+    await this.#connection.run('generate', { request_id: randomId(), ...options }, {
+      onResult: (result) => {
+        generations = result.generations.map((/** @type {string} */ id, /** @type {number} */ index) =>
+          this.#generation(id, options.targets[index]?.model ?? ''));
+      },
     });
     return generations;
   }
@@ -85,17 +91,34 @@ export class SidestreamClient extends Emitter {
   async cancel(generations) {
     // One that has ended here may have left its id to another, of a newer session.
     const ids = generations?.filter(({ isLive }) => isLive).map(({ id }) => id);
-    if (ids?.length !== 0) await this.#connection.run('cancel', ids && { generations: ids });
+    if (ids?.length === 0) return;
+    await this.#connection.run('cancel', ids && { generations: ids }, { scope: 'session' });
   }
 
   /** Have a model started; how it goes on follows as `model` events. @param {string} model */
   async start(model) {
-    await this.#connection.run('start', { model }, (result) => this.#receiveModel(result.model));
+    const onResult = (/** @type {{model: Model}} */ result) => this.#receiveModel(result.model);
+    await this.#connection.run('start', { model }, { onResult });
   }
 
   /** Have a model stopped; how it goes on follows as `model` events. @param {string} model */
   async stop(model) {
-    await this.#connection.run('stop', { model }, (result) => this.#receiveModel(result.model));
+    const onResult = (/** @type {{model: Model}} */ result) => this.#receiveModel(result.model);
+    await this.#connection.run('stop', { model }, { onResult });
+  }
+
+  /**
+   * Read the last `tail` lines of a model server's log, then new ones if `follow`; over breaks of
+   * the connection without a line twice.
+   *
+   * @param {string} model
+   * @param {{tail?: number, follow?: boolean}} [options]
+   */
+  logs(model, { tail = 200, follow = true } = {}) {
+    const reading = new LogReading(model, { tail, follow }, () => this.#leave(reading));
+    this.#readings.add(reading);
+    this.#subscribe(reading);
+    return reading;
   }
 
   /** Return when the server has answered. */
@@ -116,23 +139,52 @@ export class SidestreamClient extends Emitter {
     if (!resumed) this.#leaveSession();
     this.session = session;
     this.models = new Map(models.map((model) => [model.id, model]));
+    const known = new Set(generations.map(({ id }) => id));
+    const message = 'The server no longer keeps this answer; what had been written is kept here.';
+    this.generations.interruptAllBut(known, { code: 'session_lost', message });
     for (const { id, model } of generations) this.#generation(id, model);
     this.emit('models', models);
+    for (const reading of this.#readings) {
+      // One without a subscription has its command on the way, or sent again.
+      if (reading.subscription !== null) this.#subscribe(reading);
+    }
   }
 
   #leaveSession() {
     const message = 'The server no longer knows this session; what had been written is kept here.';
-    this.generations.interruptAll({ code: 'session_lost', message });
+    this.generations.interruptAllBut(new Set(), { code: 'session_lost', message });
     this.generations.clear(); // the next session may give the same ids again
   }
 
   /** @param {ConnectionState} state */
   #follow(state) {
     this.emit('connection', state);
-    if (state.name === 'closed') this.generations.interruptAll(notConnected(state.reason));
+    if (state.name !== 'closed') return;
+    const error = notConnected(state.reason);
+    this.generations.interruptAllBut(new Set(), error);
+    for (const reading of this.#readings) reading.fail(error);
   }
 
-  /** @param {GenerationEvent | ModelEvent} event */
+  /** @param {LogReading} reading */
+  #subscribe(reading) {
+    reading.subscription = null;
+    const onResult = (/** @type {{subscription: string}} */ { subscription }) => {
+      reading.begin(subscription);
+      if (reading.isOver) this.#leave(reading);
+    };
+    this.#connection.run('logs', reading.command, { onResult }).catch((error) => reading.fail(error));
+  }
+
+  /** @param {LogReading} reading */
+  #leave(reading) {
+    this.#readings.delete(reading);
+    const { subscription } = reading;
+    if (subscription === null || this.connection.name !== 'connected') return;
+    // It cannot fail in a way that matters: what ends the connection ends the subscription.
+    this.#connection.run('unsubscribe', { subscription }, { scope: 'socket' }).catch(() => {});
+  }
+
+  /** @param {GenerationEvent | ModelEvent | LogEvent} event */
   #receive(event) {
     switch (event.type) {
       case 'delta':
@@ -142,6 +194,11 @@ export class SidestreamClient extends Emitter {
         break;
       case 'model':
         this.#receiveModel(event.model);
+        break;
+      case 'log':
+        for (const reading of this.#readings) {
+          if (reading.subscription === event.subscription) reading.receive(event);
+        }
         break;
       default: // from a newer server
     }
@@ -158,7 +215,7 @@ export class SidestreamClient extends Emitter {
     let generation = this.generations.get(id);
     if (!generation) {
       generation = new Generation(id, model);
-      this.generations.set(id, generation);
+      this.generations.add(generation);
       this.emit('generation', generation);
     }
     generation.model ||= model;

@@ -3,16 +3,31 @@
  *
  * While `hold` is in force they only collect; `release` sends all of them, in their order: those
  * made meanwhile, and those whose answer was lost with a connection. So a command must bear being
- * sent twice, which all of the protocol's do (`generate` by its request id).
+ * sent twice (`generate` does by its request id), or be answered here:
+ *
+ * | what it acts on | when the socket is gone   | when the session is gone  |
+ * |-----------------|---------------------------|---------------------------|
+ * | the server      | sent again                | sent again                |
+ * | the session     | sent again                | answered: nothing is left |
+ * | the socket      | answered: nothing is left | answered: nothing is left |
  */
 
 import { SidestreamError } from './protocol.js';
 
 /** @import { ErrorEvent, ResultEvent, WireError } from './protocol.js' */
 
+/** @typedef {'server' | 'session' | 'socket'} Scope What a command acts on. */
+
+/**
+ * @typedef {object} RunOptions
+ * @property {(result: any) => void} [onResult] Called at once, before the next event is looked at.
+ * @property {Scope} [scope]
+ */
+
 /**
  * @typedef {object} Pending
  * @property {{id: number, type: string}} command
+ * @property {Scope} scope
  * @property {((result: any) => void) | undefined} onResult
  * @property {(result: any) => void} resolve
  * @property {(error: SidestreamError) => void} reject
@@ -42,13 +57,13 @@ export class Commands {
    *
    * @param {string} type
    * @param {object} [fields]
-   * @param {(result: any) => void} [onResult] Called at once, before the next event is looked at.
+   * @param {RunOptions} [options]
    * @returns {Promise<any>}
    */
-  run(type, fields, onResult) {
+  run(type, fields, { onResult, scope = 'server' } = {}) {
     return new Promise((resolve, reject) => {
       const command = { id: this.nextId(), type, ...fields };
-      this.#pending.set(command.id, { command, onResult, resolve, reject });
+      this.#pending.set(command.id, { command, scope, onResult, resolve, reject });
       if (!this.#isHeld) this.#send(command);
     });
   }
@@ -67,12 +82,16 @@ export class Commands {
     }
   }
 
+  /** Send nothing: the socket is gone. */
   hold() {
     this.#isHeld = true;
+    this.#drop('socket');
   }
 
-  release() {
+  /** Send all that is unanswered, in a session that goes on or in a new one. @param {boolean} isResumed */
+  release(isResumed) {
     this.#isHeld = false;
+    if (!isResumed) this.#drop('session');
     for (const { command } of this.#pending.values()) this.#send(command);
   }
 
@@ -82,10 +101,22 @@ export class Commands {
     this.#pending.clear();
     for (const { reject } of pending) reject(new SidestreamError(error));
   }
+
+  /** @param {Scope} scope */
+  #drop(scope) {
+    for (const [id, pending] of this.#pending) {
+      if (pending.scope !== scope) continue;
+      this.#pending.delete(id);
+      pending.resolve({});
+    }
+  }
 }
 
 /** Make an id for `request_id`: 128 random bits (`randomUUID` would need a secure context). */
 export function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const bytes = new Uint8Array(16);
+  // Node 18 has no `crypto` here; nobody is to be kept from guessing this id.
+  if (globalThis.crypto) crypto.getRandomValues(bytes);
+  else bytes.forEach((_, index) => { bytes[index] = Math.random() * 256; });
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -18,6 +18,7 @@ import { PROTOCOL_VERSION, SidestreamError } from './protocol.js';
 import { ReconnectingSocket } from './socket.js';
 
 /** @import { ErrorEvent, HelloResult, ResultEvent, ServerEvent, WireError } from './protocol.js' */
+/** @import { RunOptions } from './commands.js' */
 /** @import { Rhythm } from './heartbeat.js' */
 /** @import { SocketOptions, SocketState } from './socket.js' */
 
@@ -84,12 +85,12 @@ export class Connection extends Emitter {
    *
    * @param {string} type
    * @param {object} [fields]
-   * @param {(result: any) => void} [onResult] Called at once, before the next event is looked at.
+   * @param {RunOptions} [options]
    * @returns {Promise<any>}
    */
-  async run(type, fields, onResult) {
+  async run(type, fields, options) {
     if (this.#state.name === 'closed') throw new SidestreamError(notConnected(this.#state.reason));
-    return this.#commands.run(type, fields, onResult);
+    return this.#commands.run(type, fields, options);
   }
 
   // Internal
@@ -109,7 +110,7 @@ export class Connection extends Emitter {
     this.#socket.confirm();
     this.emit('welcome', result);
     this.#enter({ name: 'connected' });
-    this.#commands.release();
+    this.#commands.release(result.resumed);
   }
 
   /** @param {unknown} frame */

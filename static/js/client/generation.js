@@ -91,8 +91,9 @@ export class Generation extends Emitter {
         given = text.length;
       } else if (this.isLive) {
         await this.#nextChange();
-      } else if (this.#error) {
-        throw new SidestreamError(this.#error);
+      } else if (this.#error || this.#finishReason === 'interrupted') {
+        const message = 'The server went away in the middle of this answer.';
+        throw new SidestreamError(this.#error ?? { code: 'interrupted', message });
       } else {
         return;
       }
@@ -141,8 +142,11 @@ export class Generation extends Emitter {
   }
 }
 
+/** Far more than a server keeps of one session: those forgotten are not sent again. */
+const MAX_GENERATIONS = 1024;
+
 /**
- * The generations of one session by their ids.
+ * The generations of one session by their ids; of too many, those that ended first are forgotten.
  *
  * @extends {Map<string, Generation>}
  */
@@ -152,8 +156,21 @@ export class Generations extends Map {
     return Object.fromEntries([...this].map(([id, { seq }]) => [id, seq]));
   }
 
-  /** End all live ones from this side. @param {WireError} error */
-  interruptAll(error) {
-    for (const generation of this.values()) generation.interrupt(error);
+  /** @param {Generation} generation */
+  add(generation) {
+    this.set(generation.id, generation);
+    if (this.size <= MAX_GENERATIONS) return;
+    for (const [id, { isLive }] of this) {
+      if (isLive) continue;
+      this.delete(id);
+      return;
+    }
+  }
+
+  /** End from this side those that the server does not name. @param {Set<string>} known @param {WireError} error */
+  interruptAllBut(known, error) {
+    for (const [id, generation] of this) {
+      if (!known.has(id)) generation.interrupt(error);
+    }
   }
 }

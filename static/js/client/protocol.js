@@ -57,6 +57,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {Record<string, unknown>} limits
  * @property {{chat: boolean, cancel: boolean, logprobs: boolean}} capabilities
  * @property {Parameters} parameters
+ * @property {boolean} [outdated] Runs with settings that have changed since it was started.
  */
 
 /** @typedef {Record<string, unknown>} Parameters The generation parameters of TGI. */
@@ -118,11 +119,14 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  */
 /**
  * @typedef {{type: 'end', generation: string, seq: number, finish_reason: FinishReason,
- *   usage?: Usage | null, timings?: Timings | null, error?: WireError | null}} EndEvent
+ *   usage?: Usage | null, timings?: Timings | null, error?: WireError | null, cached?: boolean
+ *   }} EndEvent
  */
 /** @typedef {{type: 'model', model: Model}} ModelEvent */
+/** @typedef {{time: number, stream: string, text: string}} LogLine `time` in seconds since 1970. */
+/** @typedef {{type: 'log', subscription: string, lines: LogLine[], ended?: boolean}} LogEvent */
 /** @typedef {StateEvent | DeltaEvent | EndEvent} GenerationEvent */
-/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent} ServerEvent */
+/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent | LogEvent} ServerEvent */
 
 /** An error with the code that the server, or this client, gave it. */
 export class SidestreamError extends Error {
