@@ -25,6 +25,7 @@ import aiohttp
 import msgspec
 
 from server.core.protocol import Progress
+from server.models.sizes import readable
 
 _HUB: Final = "https://huggingface.co"
 _HUB_SECONDS: Final = 10.0
@@ -152,11 +153,7 @@ def _progress(done: int, total: int | None, seen: deque[tuple[float, int]]) -> P
     seconds = now - seen[0][0]
     rate = (done - seen[0][1]) / seconds if seconds >= _MIN_RATE_SECONDS else 0.0
     if total is None:
-        return Progress("downloading", None, f"{_gigabytes(done)} fetched")
+        return Progress("downloading", None, f"{readable(done)} fetched")
     eta_seconds = round((total - done) / rate, 1) if rate > 0 else None
-    text = f"{_gigabytes(done)} of {_gigabytes(total)}"
+    text = f"{readable(done)} of {readable(total)}"
     return Progress("downloading", done / total, text, eta_seconds)
-
-
-def _gigabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.2f} GB"

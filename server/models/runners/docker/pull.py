@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from server.core.protocol import Progress
+from server.models.sizes import readable
 
 # The engine sends some ten messages a second for each layer.
 _SAY_EVERY_SECONDS: Final = 0.2
 # Long enough to even out a slow moment, short enough to follow a change.
 _RATE_WINDOW_SECONDS: Final = 20.0
 _MIN_RATE_SECONDS: Final = 2.0
-_MEGABYTE: Final = 1_000_000
-_GIGABYTE: Final = 1_000_000_000
 
 _DOWNLOADED: Final = frozenset({"Verifying Checksum", "Download complete", "Extracting"})
 
@@ -95,7 +94,7 @@ class PullProgress:
         if downloaded >= total:
             return Progress("pulling", fraction, f"unpacking {self._image}")
         about = "" if len(known) == len(self._layers) else "about "
-        text = f"{_size(downloaded)} of {about}{_size(total)}"
+        text = f"{readable(downloaded)} of {about}{readable(total)}"
         return Progress("pulling", fraction, text, self._eta(downloaded, total, now_seconds))
 
     def _eta(self, downloaded: int, total: int, now_seconds: float) -> float | None:
@@ -107,9 +106,3 @@ class PullProgress:
         seconds = now_seconds - history[0][0]
         rate = (downloaded - history[0][1]) / seconds if seconds >= _MIN_RATE_SECONDS else 0.0
         return round((total - downloaded) / rate, 1) if rate > 0 else None
-
-
-def _size(size_bytes: int) -> str:
-    if size_bytes >= _GIGABYTE:
-        return f"{size_bytes / _GIGABYTE:.1f} GB"
-    return f"{size_bytes / _MEGABYTE:.0f} MB"

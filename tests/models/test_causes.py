@@ -1,0 +1,168 @@
+"""Why a model server ended: from TGI's own last words to a cause, in words and with a mend."""
+
+import pytest
+
+from server.models.causes import explain_exit
+from server.models.known_causes import CAUSES
+from server.models.runners.base import Condition, LogLine, Observation, Replica
+from tests.fakes.tgi_log import Line, _render, death_lines
+from tests.fakes.tgi_options import FakeOptions
+
+REPLICA = Replica("test", "a")
+
+
+def ended(*lines: str, exit_code: int | None = 1, was_out_of_memory: bool = False) -> Observation:
+    return Observation(
+        REPLICA,
+        Condition.EXITED,
+        exit_code=exit_code,
+        was_out_of_memory=was_out_of_memory,
+        tail=tuple(LogLine(0.0, "stdout", line) for line in lines),
+    )
+
+
+def cause_of(observation: Observation) -> str:
+    details = explain_exit(observation).details
+    assert details is not None
+    return str(details["cause"])
+
+
+def error(message: str) -> str:
+    """Write an error as the launcher does under --json-output."""
+    return _render(FakeOptions(json_output=True), Line(message, level="ERROR"))
+
+
+# What TGI 3.3 and what is in it say; where the issue is known, it stands behind.
+@pytest.mark.parametrize(
+    ("cause", "line"),
+    [
+        ("gated_model", "GatedRepoError: 403 Client Error. Cannot access gated repo for url"),
+        (
+            "gated_model",
+            "Your request to access model x is awaiting a review from the repo authors",
+        ),
+        (
+            "bad_token",
+            "huggingface_hub.errors.HfHubHTTPError: 401 Client Error: Invalid user token.",
+        ),
+        ("model_not_found", "RepositoryNotFoundError: 401 Client Error. Repository Not Found"),
+        ("revision_not_found", "RevisionNotFoundError: 404 Client Error. Invalid rev id: nope"),
+        ("weights_not_found", "No .bin weights found for model x and revision None."),
+        ("disk_full", "OSError: [Errno 28] No space left on device"),
+        ("cache_not_writable", "PermissionError: [Errno 13] Permission denied: '/data/hub/x'"),
+        ("no_network", "MaxRetryError: Max retries exceeded with url: /api/models/x"),
+        ("no_network", "Failed to resolve 'huggingface.co' ([Errno -3] Temporary failure in name"),
+        ("missing_shm", "Download process was signaled to shutdown with signal 7:"),  # 446
+        ("out_of_memory", "Download process was signaled to shutdown with signal 9:"),
+        ("out_of_memory", "Shard process was signaled to shutdown with signal 9 rank=0"),
+        ("nccl", "torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:1970"),
+        (
+            "gpu_out_of_memory_at_warm_up",
+            "Not enough memory to handle 4096 prefill tokens. You need to decrease "
+            "`--max-batch-prefill-tokens`",
+        ),  # 755
+        (
+            "gpu_out_of_memory_at_warm_up",
+            "Not enough memory to handle `max_total_tokens=2048`.",
+        ),  # 563
+        (
+            "gpu_out_of_memory",
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.",
+        ),  # 1960
+        ("no_gpu", "RuntimeError: No CUDA GPUs are available"),
+        ("unsupported_model", "ValueError: Unsupported model type foo"),
+        ("port_taken", "Failed to bind to 0.0.0.0:80: Address already in use (os error 98)"),
+        ("port_taken", "failed to build prometheus recorder: FailedToCreateHTTPListener"),  # 3062
+        ("bad_argument", 'Error: ArgumentValidation("`max_input_tokens` must be < `max_total_t")'),
+        ("crashed_while_serving", "Method Decode encountered an error."),  # 2593
+    ],
+)
+def test_a_cause_is_recognised_by_what_is_said(cause: str, line: str) -> None:
+    said = ended("something before", error(line), "Error: ShardCannotStart")
+    assert cause_of(said) == cause
+    failure = explain_exit(said)
+    assert failure.hint
+    assert line[:60] in failure.message
+
+
+@pytest.mark.parametrize("json_output", [False, True])
+@pytest.mark.parametrize(
+    ("death", "cause"),
+    [
+        ("gated", "gated_model"),
+        ("download", "model_not_found"),
+        ("disk", "disk_full"),
+        ("memory", "gpu_out_of_memory_at_warm_up"),
+        ("port", "port_taken"),
+    ],
+)
+def test_a_cause_is_recognised_in_a_whole_log_of_either_form(
+    death: str, cause: str, json_output: bool
+) -> None:
+    options = FakeOptions(json_output=json_output)
+    log = [line if isinstance(line, str) else _render(options, line) for line in death_lines(death)]
+    assert cause_of(ended(*"\n".join(log).split("\n"))) == cause
+
+
+def test_the_more_telling_of_two_causes_counts_wherever_it_stands() -> None:
+    log = (
+        error("torch.OutOfMemoryError: CUDA out of memory."),
+        error("Method Decode encountered an error."),
+        error("Shard 0 crashed"),
+    )
+    assert cause_of(ended(*log)) == cause_of(ended(*reversed(log))) == "gpu_out_of_memory"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "cause"),
+    [
+        (137, "killed"),
+        (-9, "killed"),
+        (143, "stopped_by_somebody"),
+        (-15, "stopped_by_somebody"),
+        (0, "stopped_by_somebody"),
+        (2, "bad_argument"),
+        (1, "unknown"),
+        (139, "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_without_a_word_the_exit_code_is_all_there_is(exit_code: int | None, cause: str) -> None:
+    assert cause_of(ended(exit_code=exit_code)) == cause
+
+
+def test_what_a_server_said_long_before_it_was_stopped_is_not_why() -> None:
+    log = error("Max retries exceeded with url: /telemetry")
+    assert cause_of(ended(log, exit_code=143)) == "stopped_by_somebody"
+
+
+def test_what_the_engine_knows_of_memory_counts_most() -> None:
+    log = error("Shard 0 crashed")
+    assert cause_of(ended(log, was_out_of_memory=True)) == "out_of_memory"
+
+
+def test_an_unknown_end_is_told_with_its_signal_and_the_last_error() -> None:
+    assert "SIGSEGV" in explain_exit(ended(exit_code=139)).message
+    said = ended("INFO fine", error("something new:\nTraceback\nOddError: so it is"), exit_code=1)
+    assert explain_exit(said).message == (
+        "the model server ended with exit code 1: OddError: so it is"
+    )
+
+
+def test_the_last_lines_come_along() -> None:
+    details = explain_exit(ended("one", "two", exit_code=3)).details
+    assert details == {"log": ["one", "two"], "cause": "unknown", "exit_code": 3}
+
+
+def test_a_server_that_is_not_there_any_more_was_removed() -> None:
+    assert cause_of(Observation(REPLICA, Condition.MISSING)) == "gone"
+
+
+def test_an_endless_line_is_quoted_in_part() -> None:
+    failure = explain_exit(ended(error("CUDA out of memory. " + "x" * 10_000)))
+    assert len(failure.message) < 500
+
+
+def test_every_cause_has_a_code_of_its_own_and_says_what_to_do() -> None:
+    assert len({cause.code for cause in CAUSES}) == len(CAUSES)
+    assert all(cause.message and cause.hint for cause in CAUSES)
