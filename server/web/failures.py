@@ -148,7 +148,7 @@ OURS: Final = Form(Failure, failure, _status)
 TGI: Final = Form(TGIFailure, tgi_failure, _status)
 OPENAI: Final = Form(OpenAIFailure, openai_failure, _openai_status)
 
-_OPENAI_PATH: Final = re.compile(r"(/models/[^/]+)?/v1/.*")
+_OPENAI_PATH: Final = re.compile(r"(/models/[^/]+)?/v1/.*", re.DOTALL)
 _TGI_PATH: Final = re.compile(r"/models/[^/]+/(generate|generate_stream|info|health)")
 _COMPATIBLE_PATH: Final = re.compile(r"/models/[^/]+")
 

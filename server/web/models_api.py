@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from aiohttp import web
 
-from server.core.errors import SidestreamError
+from server.core.errors import InvalidCommand, SidestreamError
 from server.core.protocol import Model
 from server.models.fleet import Fleet
 from server.web.bodies import Query, json_response
@@ -25,6 +25,12 @@ _TAIL: Final = Query(
     "tail", Annotated[int, msgspec.Meta(ge=0, le=10_000)], 200, "How many lines at most."
 )
 _FOLLOW: Final = Query("follow", bool, False, "Whether to go on with new lines: 1 or 0.")
+
+
+class NotOurs(InvalidCommand):
+    """The model's server is somebody else's to stop."""
+
+    status = 409
 
 
 async def models(request: web.Request) -> web.StreamResponse:
@@ -54,7 +60,10 @@ async def stop(request: web.Request) -> web.StreamResponse:
     """Answer `POST /models/{id}/stop`."""
     fleet, model_id = request.app[FLEET], request.match_info["id"]
     seconds = _WAIT.read(request)
-    fleet.stop(model_id)
+    try:
+        fleet.stop(model_id)
+    except InvalidCommand as error:
+        raise NotOurs(error.message) from None
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await _until_gone(fleet, model_id)
@@ -131,7 +140,7 @@ OPERATIONS: Final = (
         "Have a model stopped, once its answers under way have ended.",
         _CHANGED,
         query=(_WAIT,),
-        errors=(400, 404),
+        errors=(400, 404, 409),
     ),
     Operation(
         "GET",

@@ -5,6 +5,7 @@ say what it likes: clients that take an address for a model send a name of their
 """
 
 import secrets
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from aiohttp import web
 from server.chat.request import Request
 from server.web.answering import asking, read_whole, stream_answer
 from server.web.bodies import json_response, read_body
+from server.web.failures import OpenAIFailure
 from server.web.keys import DESK, FLEET
 from server.web.openai_answers import (
     ChatChunk,
@@ -75,7 +77,8 @@ async def _chat(request: web.Request, model_id: str, body: ChatOptions) -> web.S
     question = request.app[DESK].prepare(
         model_id, conversation(body.messages), parameters=[chat_parameters(body)]
     )
-    wanted = _wanted("chatcmpl-", model_id, body, has_logprobs=bool(body.logprobs))
+    has_logprobs = bool(body.logprobs) or body.top_logprobs is not None
+    wanted = _wanted("chatcmpl-", model_id, body, has_logprobs=has_logprobs)
     return await _answer(request, question, body, Chat(), wanted)
 
 
@@ -117,8 +120,10 @@ _ERRORS: Final = (400, 404, 413, 415, 502, 503, 504)
 _CHAT: Final = Reply(
     "The answer, whole or, if `stream` says so, while it is written: `data: [DONE]` comes last.",
     {JSON: ChatCompletion, EVENTS: ChatChunk},
+    breaks_off_with=OpenAIFailure,
+    last_event="[DONE]",
 )
-_COMPLETION: Final = Reply(_CHAT.about, {JSON: Completion, EVENTS: Completion})
+_COMPLETION: Final = replace(_CHAT, content={JSON: Completion, EVENTS: Completion})
 
 OPERATIONS: Final = (
     Operation(

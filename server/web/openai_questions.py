@@ -13,8 +13,9 @@ from server.web.openai_types import (
     ChatMessage,
     ChatOptions,
     CompletionOptions,
+    JSONFormat,
+    JSONSchemaFormat,
     Options,
-    ResponseFormat,
 )
 
 # The wire's fields that mean the same to TGI, by the same name.
@@ -39,8 +40,6 @@ def chat_parameters(options: ChatOptions) -> dict[str, Any]:
     """Return a chat's parameters by TGI's names; raises `InvalidParameters`."""
     if options.tools or options.functions:
         raise InvalidParameters("`tools` are not supported: the models here answer with text")
-    if options.top_logprobs is not None and not options.logprobs:
-        raise InvalidParameters("`top_logprobs` needs `logprobs` to be true")
     length = options.max_completion_tokens
     return _given(
         {
@@ -101,14 +100,12 @@ def _common(options: Options) -> dict[str, Any]:
     }
 
 
-def _grammar(wanted: ResponseFormat | None) -> dict[str, Any] | None:
-    if wanted is None or wanted.type == "text":
-        return None
-    if wanted.type == "json_schema":
-        if wanted.json_schema is None:
-            raise InvalidParameters("`response_format` of this type needs `json_schema`")
+def _grammar(wanted: object) -> dict[str, Any] | None:
+    if isinstance(wanted, JSONSchemaFormat):
         return {"type": "json", "value": wanted.json_schema.schema}
-    return {"type": "json", "value": wanted.value or _ANY_OBJECT}
+    if isinstance(wanted, JSONFormat):
+        return {"type": "json", "value": wanted.value or _ANY_OBJECT}
+    return None
 
 
 def _given(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,20 @@ What OpenAI's API has and a model server here has not is named, so that it is re
 than passed over: an answer without it would not be what was asked for.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 About = msgspec.Meta
+
+_ECHO_ALONE: Final = {
+    "not": {
+        "properties": {"echo": {"const": True}, "logprobs": {"type": "integer"}},
+        "required": ["echo", "logprobs"],
+    }
+}
+RULES: Final = dict.fromkeys(("CompletionOptions", "CompletionRequest"), _ECHO_ALONE)
+"""What the types below cannot say of themselves."""
 
 _UNSUPPORTED = {"maxItems": 0}
 
@@ -34,12 +43,20 @@ class JSONSchema(msgspec.Struct, frozen=True):
     name: str = ""
 
 
-class ResponseFormat(msgspec.Struct, frozen=True):
-    """What the answer has to look like; `value` is a schema as TGI takes it."""
+class TextFormat(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """Any text will do."""
 
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JSONSchema | None = None
+
+class JSONFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_object"):
+    """A JSON object, of a schema if `value` holds one, as TGI takes it."""
+
     value: dict[str, Any] | None = None
+
+
+class JSONSchemaFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_schema"):
+    """JSON of this schema."""
+
+    json_schema: JSONSchema
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -103,9 +120,12 @@ class ChatOptions(Options, frozen=True, kw_only=True):
     ] = None
     top_logprobs: Annotated[
         Annotated[int, About(ge=0, le=5)] | None,
-        About(description="How many other tokens to tell for each; needs `logprobs`."),
+        About(description="How many other tokens to tell for each."),
     ] = None
-    response_format: ResponseFormat | None = None
+    response_format: Annotated[
+        TextFormat | JSONFormat | JSONSchemaFormat | None,
+        About(description="What the answer has to look like."),
+    ] = None
     tools: Annotated[
         list[Any] | None,
         About(description="Refused unless empty.", extra_json_schema=_UNSUPPORTED),
@@ -129,7 +149,7 @@ class CompletionOptions(Options, frozen=True, kw_only=True):
     ] = None
     logprobs: Annotated[
         Annotated[int, About(ge=0, le=5)] | None,
-        About(description="Tell how likely each token was, and so many others."),
+        About(description="Tell how likely each token was, and so many others; not with `echo`."),
     ] = None
     best_of: Annotated[
         int | None, About(description="Refused unless 1.", extra_json_schema={"enum": [1, None]})

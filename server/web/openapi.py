@@ -14,8 +14,10 @@ import msgspec
 from server import __version__
 from server.core.parameters import GenerationParameters
 from server.web.failures import Failure
+from server.web.openai_types import RULES as OPENAI_RULES
 from server.web.operations import EVENTS, JSON, Operation, Reply
-from server.web.tgi_types import ONE_OF, PARAMETER_RANGES
+from server.web.tgi_types import PARAMETER_RANGES
+from server.web.tgi_types import RULES as TGI_RULES
 
 Schema = dict[str, Any]
 
@@ -25,6 +27,7 @@ _ABOUT: Final = (
     "Several language models behind one address, started when they are needed. Whatever a request "
     "waits for (a model's start, a place in its queue), closing the connection ends it."
 )
+_RULES: Final = {**TGI_RULES, **OPENAI_RULES}
 # What can be answered to any request.
 _ANYWHERE: Final = (403, 500)
 _ID: Final = {
@@ -76,8 +79,8 @@ class Description:
     def _schemas(self) -> tuple[dict[str, Schema], dict[str, Schema]]:
         kinds = {_key(kind): kind for kind in self._kinds()}
         schemas, types = msgspec.json.schema_components(kinds.values(), ref_template=REF + "{name}")
-        for name in ("Prompted", "GenerateRequest", "CompatibleRequest"):
-            types[name].update(ONE_OF)
+        for name, rule in _RULES.items():
+            types[name].update(rule)
         types["GenerationParameters"] = _as_sent(types["GenerationParameters"])
         return dict(zip(kinds, schemas, strict=True)), dict(sorted(types.items()))
 
@@ -91,6 +94,8 @@ class Description:
                 yield query.type
             for reply in (operation.reply, *operation.also):
                 yield from reply.content.values()
+                if reply.breaks_off_with is not None:
+                    yield reply.breaks_off_with
 
     def _describe(self, operation: Operation) -> dict[str, Any]:
         described: dict[str, Any] = {
@@ -125,17 +130,22 @@ class Description:
 
     def _reply(self, reply: Reply) -> dict[str, Any]:
         described: dict[str, Any] = {"description": reply.about}
-        if reply.content:
-            described["content"] = {
-                kind: self._content(kind, body) for kind, body in reply.content.items()
-            }
+        for kind, body in reply.content.items():
+            schema = self._event(reply) if kind == EVENTS else self.schema(body)
+            described.setdefault("content", {})[kind] = {"schema": schema}
         return described
 
-    def _content(self, kind: str, body: Any) -> dict[str, Any]:
-        if kind != EVENTS:
-            return {"schema": self.schema(body)}
-        # OpenAPI 3.1 has no words for a stream; what one event holds stands beside.
-        return {"schema": {"type": "string"}, "x-event": self.schema(body)}
+    def _event(self, reply: Reply) -> Schema:
+        """Return the schema of an event, whose data is text that holds JSON."""
+        bodies = [self.schema(reply.content[EVENTS]), self.schema(reply.breaks_off_with)]
+        data: Schema = {
+            "type": "string",
+            "contentMediaType": JSON,
+            "contentSchema": {"anyOf": bodies},
+        }
+        if reply.last_event:
+            data = {"anyOf": [{"const": reply.last_event}, data]}
+        return {"type": "object", "properties": {"data": data}, "required": ["data"]}
 
 
 def _key(kind: Any) -> str:

@@ -24,12 +24,15 @@ EVENTS = "text/event-stream"
 class Reply:
     """What a request is answered with: its types by content type, none for an empty body.
 
-    Of a stream, the type is that of the JSON in each event.
+    Of a stream, the type is that of the JSON in each event; `breaks_off_with` is that of the last
+    event of one that fails, and `last_event` what the last one of all others holds instead.
     """
 
     about: str
     content: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
+    breaks_off_with: Any = None
+    last_event: str = ""
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,10 @@ def replies_of(description: Description, operation: Operation) -> list[tuple[str
         contents = []
         for kind, body in reply.content.items():
             words = type_words(description.schema(body))
-            what = f"events of {words}" if kind == EVENTS else words
+            what = words
+            if kind == EVENTS:
+                failure = type_words(description.schema(reply.breaks_off_with))
+                what = f"events of {words}, one of {failure} if it breaks off"
             contents.append(what if kind in (JSON, EVENTS) else kind)
         replies.append((str(reply.status), " ".join([reply.about, *_sentence(contents)])))
     if operation.errors:
@@ -165,7 +168,8 @@ def replies_of(description: Description, operation: Operation) -> list[tuple[str
 
 
 def _sentence(contents: list[str]) -> list[str]:
-    return [f"{' or '.join(contents)}."] if contents else []
+    words = " or ".join(contents)
+    return [f"{words[:1].upper()}{words[1:]}."] if words else []
 
 
 def pieces(text: str) -> list[tuple[str, bool]]:

@@ -16,7 +16,8 @@ from server.chat.request import Request
 from server.core.errors import InvalidParameters, ModelFailed
 from server.core.parameters import ParameterLimits
 from server.web.answering import asking, read_whole, stream_answer
-from server.web.bodies import json_response, read_body
+from server.web.bodies import json_response, read_body, whole_numbers
+from server.web.failures import TGIFailure
 from server.web.keys import DESK, FLEET
 from server.web.operations import EVENTS, JSON, Operation, Reply
 from server.web.tgi_answers import TGIWriter, whole_answer
@@ -113,7 +114,7 @@ def _new_id() -> str:
 
 
 def _question(request: web.Request, model: str, body: Prompted) -> Request:
-    parameters = body.parameters or {}
+    parameters = whole_numbers(body.parameters or {})
     if parameters.get("best_of") not in (None, 1):
         raise InvalidParameters("`best_of` other than 1 is not supported: ask again instead")
     return request.app[DESK].prepare(model, body.content, parameters=[parameters])
@@ -125,6 +126,7 @@ _WHOLE: Final = Reply("The whole answer.", {JSON: GenerateAnswer})
 _EVENTS: Final = Reply(
     "The answer while it is written; comments keep it alive while a model starts.",
     {EVENTS: StreamEvent},
+    breaks_off_with=TGIFailure,
 )
 
 OPERATIONS: Final = (
@@ -190,6 +192,7 @@ OPERATIONS: Final = (
         Reply(
             "The answer, whole or while it is written.",
             {JSON: list[GenerateAnswer], EVENTS: StreamEvent},
+            breaks_off_with=TGIFailure,
         ),
         body=CompatibleRequest,
         errors=_ERRORS,

@@ -13,8 +13,9 @@ from server.core.protocol import Message
 
 About = msgspec.Meta
 
-# What the types below cannot say of themselves.
-ONE_OF: Final = {"oneOf": [{"required": ["inputs"]}, {"required": ["messages"]}]}
+_ONE_OF: Final = {"oneOf": [{"required": ["inputs"]}, {"required": ["messages"]}]}
+RULES: Final = dict.fromkeys(("Prompted", "GenerateRequest", "CompatibleRequest"), _ONE_OF)
+"""What the types below cannot say of themselves."""
 
 # What `parameters` may hold beyond the types: the ranges that `normalise` takes, "off" included.
 PARAMETER_RANGES: Final[dict[str, dict[str, Any]]] = {

@@ -50,7 +50,7 @@ async def test_nobody_has_to_wait(cold: Start) -> None:
         ("GET", "/models/m/logs?tail=-1", 400, "invalid_command"),
         ("GET", "/models/m/logs?tail=" + "9" * 5000, 400, "invalid_command"),
         ("GET", "/models/m/logs?follow=perhaps", 400, "invalid_command"),
-        ("POST", "/models/m/stop", 400, "invalid_command"),
+        ("POST", "/models/m/stop", 409, "invalid_command"),
         ("GET", "/nowhere", 404, "not_found"),
         ("DELETE", "/models", 405, "method_not_allowed"),
     ],

@@ -159,7 +159,7 @@ async def test_a_completion_may_begin_with_its_prompt(before_fake: StartWithFake
         ("chat", {"model": "none"}, 404, "model_not_found", "model"),
         ("chat", {"n": 2}, 400, "invalid_parameters", "n"),
         ("chat", {"tools": [{"type": "function"}]}, 400, "invalid_parameters", "tools"),
-        ("chat", {"top_logprobs": 2}, 400, "invalid_parameters", "top_logprobs"),
+        ("chat", {"top_logprobs": 6}, 400, "invalid_command", "top_logprobs"),
         ("chat", {"presence_penalty": 1}, 400, "invalid_parameters", "presence_penalty"),
         ("chat", {"logit_bias": {"50256": -100}}, 400, "invalid_parameters", "logit_bias"),
         ("chat", {"temperature": 3}, 400, "invalid_command", "temperature"),
