@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -63,23 +64,23 @@ async def _serve(settings: Settings, *, is_standby: bool) -> int:
     if not await _become_controller(settings, stop, is_standby=is_standby):
         return 0 if stop.is_set() else 1
     host, port = settings.server.host, settings.server.port
-    runner = web.AppRunner(build_app(settings), access_log=None, handler_cancellation=True)
+    app = build_app(settings)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     try:
         await runner.setup()
         site = web.TCPSite(runner, host, port)
         try:
             await site.start()
         except OSError as error:
-            print(
-                f"Cannot listen on {host}:{port}: {error.strerror}. "
-                "Another program may use the port; choose one with --port.",
-                file=sys.stderr,
-            )
+            print(f"Cannot listen on {_shown(host)}:{port}: {_reason(error)}", file=sys.stderr)
             return 1
         bound = runner.addresses[0]
         print(f"Sidestream {__version__} is at http://{_shown(host)}:{bound[1]}", flush=True)
         await stop.wait()
         logger.info("stopping")
+        # As soon as it cleans up, aiohttp hears nobody any more; whoever has an answer under
+        # way may still cancel it, and who comes now is told that we are about to stop.
+        await app.shutdown()
     finally:
         await runner.cleanup()
     return 0
@@ -116,6 +117,14 @@ async def _become_controller(settings: Settings, stop: asyncio.Event, *, is_stan
     for wait in waits:
         wait.cancel()
     return not stop.is_set()
+
+
+def _reason(error: OSError) -> str:
+    """Say what is wrong with an address; asyncio wraps the system's words in its own."""
+    if error.errno == errno.EADDRINUSE:
+        return "another program uses the port; choose one with --port"
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else str(error.strerror)
 
 
 def _shown(host: str) -> str:

@@ -21,7 +21,7 @@ _SERVER = """\
 port = 0
 instance = {instance}
 state_dir = {directory}
-shutdown_grace = 0
+shutdown_grace = {grace}
 """
 
 
@@ -65,19 +65,27 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    settings: str, directory: Path, *, instance: str = "", log: Path | None = None
+    settings: str,
+    directory: Path,
+    *,
+    instance: str = "",
+    log: Path | None = None,
+    program: str = "server",
+    shutdown_grace: float = 0,
 ) -> AsyncIterator[Gateway]:
     """Run a gateway with `[server]` of ours and the rest of the settings given.
 
-    `instance` is one that no other test uses unless it is named.
+    `instance` is one that no other test uses unless it is named. `program` may be
+    `tests.support.fake_engines`.
     """
     directory.mkdir(exist_ok=True)
     file = directory / "settings.ini"
     name = instance or f"test-{uuid.uuid4().hex[:8]}"
-    file.write_text(_SERVER.format(instance=name, directory=directory) + "\n" + settings)
+    ours = _SERVER.format(instance=name, directory=directory, grace=shutdown_grace)
+    file.write_text(ours + "\n" + settings)
     with (log or directory / "server.log").open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "server", "--settings", str(file)),
+            *(sys.executable, "-m", program, "--settings", str(file)),
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
             stderr=output,

@@ -1,0 +1,158 @@
+"""The gateway as a process: how it starts, and what it says when it cannot."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.conftest import KeepLog
+from tests.support.dialogue import dialogue
+from tests.support.gateway import ROOT, gateway
+from tests.support.processes import Watched, children
+from tests.web.processes import CEILING_SECONDS, PROGRAM, settings, until_exit
+
+
+@pytest.fixture
+def place(tmp_path: Path, keep_log: KeepLog) -> Path:
+    """Return a folder for the gateway, whose log is shown on failure."""
+    keep_log("the gateway", tmp_path / "server.log")
+    return tmp_path
+
+
+async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run the program to its end; return its code and what it wrote."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server", *arguments),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},
+    )
+    try:
+        async with asyncio.timeout(CEILING_SECONDS):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_it_is_healthy_whatever_its_models_do(place: Path) -> None:
+    """The model is started with it and never gets anywhere; asking for its health comes first."""
+    text = settings("fake --never-healthy", model="preload = yes")
+    async with gateway(text, place, program=PROGRAM) as running:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"http://{running.address}/health") as answer,
+        ):
+            assert answer.status == 200
+            assert (await answer.json())["status"] == "ok"
+        async with dialogue(running.address) as client:
+            await client.say(type="hello")
+            models = client.events[-1]["result"]["models"]
+            assert models[0]["state"] != "ready"
+
+
+async def test_settings_that_cannot_be_used_are_told_line_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "settings.ini"
+    file.write_text("[server]\nport = x\ncolour = red\n")
+    code, out, err = await run("--settings", str(file), SIDESTREAM_SERVER__HEARTBEAT="never")
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert lines[0] == "The settings cannot be used:"
+    assert all(line.startswith(f"  {file}: [server] ") for line in lines[1:])
+    assert len(lines) == 4
+
+
+async def test_a_settings_file_that_is_not_there(tmp_path: Path) -> None:
+    code, _, err = await run("--settings", str(tmp_path / "none.ini"))
+    assert code == 2
+    assert "none.ini: cannot be read" in err
+
+
+def listening_settings(directory: Path) -> str:
+    """Write settings without models; return the file."""
+    file = directory / "settings.ini"
+    file.write_text(f"[server]\nstate_dir = {directory}\n")
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("127.0.0.1", "another program uses the port; choose one with --port"),
+        ("host.invalid", ""),
+        ("203.0.113.1", "Cannot assign requested address"),
+    ],
+)
+async def test_an_address_that_cannot_be_had_is_told_in_one_line(
+    tmp_path: Path, host: str, said: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file = listening_settings(tmp_path)
+        code, out, err = await run("--settings", file, "--host", host, "--port", str(port))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"Cannot listen on {host}:{port}: {said}")
+    assert err.count("\n") == 1
+
+
+async def test_a_second_gateway_of_the_same_name_is_refused(place: Path) -> None:
+    async with gateway("", place, instance="twin") as running:
+        code, out, err = await run("--settings", str(place / "settings.ini"))
+        assert (code, out) == (1, "")
+        assert err.startswith(f"A Sidestream named 'twin' runs already (process {running.pid}).")
+    async with gateway("", place, instance="twin"):
+        pass
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.5, 0.8])
+async def test_ctrl_c_at_any_moment_of_the_start_leaves_no_process(
+    place: Path, seconds: float
+) -> None:
+    file = place / "settings.ini"
+    file.write_text(
+        f"[server]\nport = 0\nstate_dir = {place}\n"
+        + settings("fake --load-seconds 30", model="preload = yes")
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", PROGRAM, "--settings", str(file)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), seconds)
+    engines = [Watched(pid) for pid in children(process.pid)]
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(CEILING_SECONDS):
+        # In order, or by the signal itself if that came before there was an order.
+        assert await process.wait() in (0, 130, -signal.SIGINT)
+    for engine in engines:
+        await engine.gone()
+
+
+@pytest.mark.parametrize("state", ["starting", "ready"])
+async def test_ctrl_c_while_a_model_starts_or_waits_leaves_no_process(
+    place: Path, state: str
+) -> None:
+    weights = "fake --load-seconds 30" if state == "starting" else "fake"
+    async with gateway(settings(weights), place, program=PROGRAM) as running:
+        async with dialogue(running.address) as client:
+            await client.say(type="start", model="m")
+            await client.model("m", state)
+            if state == "starting":
+                # From its log: the process is there and has begun to load.
+                await client.model("m", "loading")
+        engine = Watched(running.engine("m"))
+        running.process.send_signal(signal.SIGINT)
+        assert await until_exit(running) == 0
+        await engine.gone()
