@@ -13,7 +13,7 @@ Rules:
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import msgspec
 
@@ -118,11 +118,9 @@ def normalise(parameters: Parameters) -> dict[str, Any]:
             )
     chosen = {name: value for name, value in parameters.items() if value is not None}
     temperature = chosen.get("temperature")
-    if isinstance(temperature, (int, float)) and not isinstance(temperature, bool):
-        if temperature == 0:
-            chosen = {name: value for name, value in chosen.items() if name not in _SAMPLING}
-        elif temperature > 0:
-            chosen.setdefault("do_sample", True)
+    is_greedy = _is_number(temperature) and temperature == 0
+    if _is_number(temperature) and temperature > 0:
+        chosen.setdefault("do_sample", True)
     chosen = {
         name: value
         for name, value in chosen.items()
@@ -130,6 +128,9 @@ def normalise(parameters: Parameters) -> dict[str, Any]:
     }
     chosen.setdefault("max_new_tokens", DEFAULT_MAX_NEW_TOKENS)
     check(convert(chosen), ParameterLimits(), streaming=True)
+    if is_greedy:
+        # Not before the check: what is wrong is wrong even where it would change nothing.
+        chosen = {name: value for name, value in chosen.items() if name not in _SAMPLING}
     return chosen
 
 
@@ -244,5 +245,5 @@ def _first_violation(
     return next((message for violated, message in rules if violated), None)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)

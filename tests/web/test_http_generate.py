@@ -152,6 +152,15 @@ async def test_what_cannot_be_answered_is_refused_with_a_reason(
     assert fake.state.counts["running"] == 0
 
 
+async def test_what_is_wrong_is_wrong_beside_temperature_0_too(
+    before_fake: StartWithFake,
+) -> None:
+    gateway, _ = await before_fake()
+    for wrong in ({"top_k": [1]}, {"top_p": 7}, {"do_sample": "no"}):
+        reply = await gateway.post("/models/m/generate", asked(temperature=0, **wrong))
+        assert reply.status == 422
+
+
 @pytest.mark.parametrize(
     ("data", "headers", "status", "code"),
     [
