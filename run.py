@@ -212,9 +212,9 @@ def read_pins(lock: str) -> dict[str, str]:
 def run(options: argparse.Namespace, _: list[str]) -> NoReturn:
     """Run the server (what happens without a verb)."""
     prepare(RUN_LOCK)
-    settings = options.settings and Path(options.settings).absolute()
-    given = {"host": options.host, "port": options.port, "settings": settings}
-    become("server", *(f"--{name}={value}" for name, value in given.items() if value is not None))
+    given = {"host": options.host, "port": options.port, "settings": options.settings}
+    words = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    become("server", *words, *["--standby"] * options.standby)
 
 
 def test(options: argparse.Namespace, rest: list[str]) -> NoReturn:
@@ -275,14 +275,13 @@ def main(words: list[str]) -> None:
             add("--no-skips", action="store_true", help="take a skipped test for a failed one")
         elif verb is bench:
             add("name", nargs="?", help="the one to run; without it, list them")
-        elif verb is run:
-            run_parser = parser
-    top.set_defaults(verb=run, host=None, port=None, settings=None)
-    for parser in (top, run_parser):
+    top.set_defaults(verb=run, host=None, port=None, settings=None, standby=False)
+    for parser in (top, verbs.choices["run"]):
         group = parser.add_argument_group("options of run", argument_default=argparse.SUPPRESS)
         group.add_argument("--host", help="listen on this address (127.0.0.1)")
         group.add_argument("--port", type=int, help="listen on this port (8000)")
-        group.add_argument("--settings", metavar="FILE", help="read FILE, not settings.ini")
+        group.add_argument("--settings", metavar="FILE", type=os.path.abspath, help="read FILE")
+        group.add_argument("--standby", action="store_true", help="wait till the one running goes")
     options, rest = top.parse_known_args(words)
     if rest and options.verb is run:
         top.error(f"unknown: {' '.join(rest)}")
