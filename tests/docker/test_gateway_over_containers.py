@@ -7,7 +7,7 @@ for as long as a test needs.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,9 @@ async def run(
     keep_log("the gateway", tmp_path / "server.log")
     first, last = free_ports(10)
 
-    def make(*, engines: str = "", docker: str = "") -> AbstractAsyncContextManager[Gateway]:
+    def make(
+        *options: str, engines: str = "", docker: str = ""
+    ) -> AbstractAsyncContextManager[Gateway]:
         settings = SETTINGS.format(
             first=first,
             last=last,
@@ -75,7 +77,7 @@ async def run(
             engines=engines,
             docker=docker,
         )
-        return gateway(settings, tmp_path, instance=INSTANCE)
+        return gateway(settings, tmp_path, instance=INSTANCE, options=options)
 
     yield make
     for name in engine.containers():
@@ -182,7 +184,11 @@ async def test_changed_settings_are_shown_and_taken_at_the_next_stop(
 
 @pytest.mark.parametrize(
     ("verb", "words"),
-    [("kill", "killed by somebody else"), ("stop?t=2", "somebody else"), ("remove", "somebody else")],
+    [
+        ("kill", "killed by somebody else"),
+        ("stop?t=2", "somebody else"),
+        ("remove", "somebody else"),
+    ],
 )
 async def test_a_container_that_is_taken_away_ends_its_answers_with_the_cause_and_no_others(
     run: Run, engine: Engine, verb: str, words: str
@@ -264,7 +270,18 @@ async def test_a_second_gateway_of_the_name_is_refused_and_a_standby_takes_over(
             async with run():
                 pass
         assert "runs already" in (tmp_path / "server.log").read_text()
-        assert id_of(engine, ONE) == kept
+        async with AsyncExitStack() as stack:
+            standing_by = asyncio.create_task(stack.enter_async_context(run("--standby")))
+            await client.say(type="ping")
+            assert not standing_by.done()
+            await server.kill()
+            successor = await standing_by
+            async with dialogue(successor.address) as other:
+                (answer,) = await other.ask("one", parameters={"max_new_tokens": 3})
+                assert (await other.end(answer))["finish_reason"] == "length"
+                assert id_of(engine, ONE) == kept
+                await other.say(type="stop", model="one")
+                await other.model("one", "stopped")
 
 
 async def test_without_an_engine_containers_say_why_and_the_rest_works(

@@ -72,6 +72,7 @@ async def gateway(
     log: Path | None = None,
     program: str = "server",
     shutdown_grace: float = 0,
+    options: tuple[str, ...] = (),
 ) -> AsyncIterator[Gateway]:
     """Run a gateway with `[server]` of ours and the rest of the settings given.
 
@@ -85,7 +86,7 @@ async def gateway(
     file.write_text(ours + "\n" + settings)
     with (log or directory / "server.log").open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", program, "--settings", str(file)),
+            *(sys.executable, "-m", program, "--settings", str(file), *options),
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
             stderr=output,
@@ -95,9 +96,10 @@ async def gateway(
     try:
         assert process.stdout is not None
         async with asyncio.timeout(CEILING_SECONDS):
-            line = (await process.stdout.readline()).decode()
-        found = re.search(r"http://(\S+)", line)
-        assert found is not None, f"the gateway did not start: {line!r}"
+            found = None
+            while found is None and (line := await process.stdout.readline()):
+                found = re.search(r"http://(\S+)", line.decode())
+        assert found is not None, "the gateway did not start"
         running = Gateway(found[1], process)
         yield running
     finally:
