@@ -9,7 +9,9 @@ import pytest
 from server.settings import AnswerSettings, EngineSettings, ModelSettings, Settings
 from tests.conftest import StartFake
 from tests.fakes.tgi import Fake
+from tests.support.dialogue import Dialogue
 from tests.web.gateway import Gateway, own, ports, remote, running, server_settings
+from tests.web.speaking import ready, speaking
 
 Start = Callable[..., Awaitable[Gateway]]
 StartWithFake = Callable[..., Awaitable[tuple[Gateway, Fake]]]
@@ -63,3 +65,16 @@ async def cold(start_gateway: Start) -> Start:
         return await start_gateway({"m": own()}, *fake_flags, **words)
 
     return start
+
+
+@pytest.fixture
+async def client(start_gateway: Start, fake_tgi: StartFake) -> AsyncIterator[Dialogue]:
+    """Speak to a gateway with two remote models, which are ready."""
+    models = {
+        "smollm2-135m": remote((await fake_tgi(model_id="one")).url, name="SmolLM2"),
+        "gpt2": remote((await fake_tgi(model_id="two", no_template=True)).url),
+    }
+    async with speaking(await start_gateway(models)) as client:
+        for model in models:
+            await ready(client, model)
+        yield client
