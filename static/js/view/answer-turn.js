@@ -1,15 +1,16 @@
 /**
  * `<answer-turn>`: one prompt and one model's answer to it.
  *
- * The text goes straight from the generation into one Text node, collected for the next frame: no
- * store, no rendering, the same cost at the end of a long answer as at its start. All else (what
- * it waits for, how it ended, an error) changes rarely and is simply written anew.
+ * The text goes straight from the generation into the page, collected for the next frame: no
+ * store, no rendering. All else (what it waits for, how it ended, an error) changes rarely and is
+ * simply written anew.
  *
  * Events: `turn-change` when it begins to run, changes its state, or ends.
  */
 
 import { PageElement, h, setText } from './element.js';
 import { Meter } from './figures.js';
+import { GrowingText } from './growing-text.js';
 import { notice } from './notice.js';
 import { ending, figuresLine, waitingFor } from './words.js';
 
@@ -29,10 +30,10 @@ export class AnswerTurn extends PageElement {
   #generation = null;
   #isBusy = true;
   #unwritten = '';
-  #text = new Text();
   #meter = new Meter(performance.now());
 
-  #answer = h('div', { class: 'answer', dir: 'auto' });
+  #answer = h('div', { class: 'answer' });
+  #text = new GrowingText(this.#answer);
   #progress = h('progress', { max: 1 });
   #waitingText = h('span', {});
   #waiting = h('div', { class: 'waiting' }, this.#waitingText, this.#progress);
@@ -80,7 +81,6 @@ export class AnswerTurn extends PageElement {
 
   /** @override */
   build() {
-    this.#answer.append(this.#text);
     this.append(
       h('p', { class: 'prompt', dir: 'auto' }, this.prompt),
       this.#waiting,
@@ -121,7 +121,7 @@ export class AnswerTurn extends PageElement {
   /** @param {string} text */
   #take(text) {
     if (!text) return;
-    const isFirst = this.#text.length === 0 && this.#unwritten === '';
+    const isFirst = this.#text.isEmpty && this.#unwritten === '';
     this.#unwritten += text;
     this.#meter.count(this.#generation?.seq ?? 0, performance.now());
     if (isFirst) this.#changed();
@@ -147,10 +147,10 @@ export class AnswerTurn extends PageElement {
 
   #write() {
     if (this.#unwritten) {
-      this.#text.appendData(this.#unwritten);
+      this.#text.append(this.#unwritten);
       this.#unwritten = '';
     }
-    const isWaiting = this.#isBusy && this.#text.length === 0;
+    const isWaiting = this.#isBusy && this.#text.isEmpty;
     this.#answer.classList.toggle('is-growing', this.#isBusy && !isWaiting);
     this.#waiting.hidden = !isWaiting;
     if (isWaiting) this.#writeWaiting();
