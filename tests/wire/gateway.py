@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from server.app import build_app
+from server.models.runners.process import CommandFor
 from server.settings import (
     AnswerSettings,
     EngineSettings,
@@ -71,6 +72,7 @@ async def gateway(
     *,
     port: int = 0,
     send_buffer_bytes: int | None = None,
+    command_for: CommandFor | None = None,
     **sections: Mapping[str, Any],
 ) -> AsyncIterator[Running]:
     """Run a gateway; a model is the address of its server, or its settings.
@@ -91,7 +93,7 @@ async def gateway(
             for name, model in models.items()
         },
     )
-    app = build_app(settings)
+    app = build_app(settings, command_for=command_for)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     listener = socket.create_server(("127.0.0.1", port))

@@ -18,7 +18,7 @@ import aiohttp
 
 from server.settings import ModelSettings
 from tests.conftest import StartFake
-from tests.wire.cutter import Cut, Cutter, Plan, cutting
+from tests.wire.cutter import Cut, Cutter, Plan, Side, cutting
 from tests.wire.gateway import gateway, until
 from tests.wire.ledger import Ledger, deltas_of
 
@@ -142,7 +142,7 @@ async def test_a_thousand_cuts_lose_nothing_and_double_nothing(fake_tgi: StartFa
     random_cuts = random.Random(20261122)
     phases: Counter[str] = Counter()
 
-    async def hold(cutter: Cutter, number: int, lengths: dict[str, int] | None) -> list[Plan]:
+    async def hold(cutter: Cutter, number: int, lengths: dict[Side, int] | None) -> list[Plan]:
         prompt = f"dialogue {number}"
         dialogue = Dialogue(
             prompt,
@@ -159,12 +159,12 @@ async def test_a_thousand_cuts_lose_nothing_and_double_nothing(fake_tgi: StartFa
         assert one.texts == other.texts
         return plans
 
-    def random_places(lengths: dict[str, int] | None) -> list[Cut]:
+    def random_places(lengths: dict[Side, int] | None) -> list[Cut]:
         if lengths is None:
             return []
         cuts = []
         for _ in range(CUTS_PER_SOCKET):
-            side = random_cuts.choice(("up", "down"))
+            side: Side = random_cuts.choice(("up", "down"))
             is_abrupt = random_cuts.random() < 0.5
             cuts.append(Cut(side, random_cuts.randint(1, lengths[side]), is_abrupt))
         return cuts

@@ -1,0 +1,40 @@
+"""A client for other programs; needs aiohttp and nothing else of this server.
+
+async with connect("ws://127.0.0.1:8000/ws") as client:
+    answers = await client.generate(["smollm2-135m", "smollm2-135m-brief"], "What is AI?")
+    async for text in answers[0]:
+        print(text, end="", flush=True)
+    print((await answers[1].result()).text)
+"""
+
+from server.client.client import Client, connect
+from server.client.connection import ConnectionState, Rhythm
+from server.client.generation import Generation
+from server.client.messages import (
+    LogLine,
+    Model,
+    Progress,
+    Result,
+    SidestreamError,
+    Target,
+    Timings,
+    Token,
+    Usage,
+)
+
+__all__ = [
+    "Client",
+    "ConnectionState",
+    "Generation",
+    "LogLine",
+    "Model",
+    "Progress",
+    "Result",
+    "Rhythm",
+    "SidestreamError",
+    "Target",
+    "Timings",
+    "Token",
+    "Usage",
+    "connect",
+]

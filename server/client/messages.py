@@ -1,0 +1,193 @@
+"""What comes out of the wire, as values; the text that binds is docs/PROTOCOL.md.
+
+A field that is not named here is ignored, one that is missing has its default: servers may be
+newer or older than this client.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, Self
+
+PROTOCOL_VERSION: Final = 1
+
+ModelState = Literal["stopped", "pulling", "starting", "loading", "ready", "stopping", "failed"]
+GenerationState = Literal["queued", "starting", "running"]
+FinishReason = Literal["stop", "length", "cancelled", "failed", "interrupted"]
+Messages = Sequence[Mapping[str, str]]
+
+# What a client finds out by itself, beside the codes that the server sends: it was closed or
+# could not connect; the server no longer knows the session that the answer belonged to.
+CONNECTION_CLOSED: Final = "connection_closed"
+SESSION_LOST: Final = "session_lost"
+
+
+class SidestreamError(Exception):
+    """An error with the code that the server, or this client, gave it."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Read an error as it stands in an event."""
+        return cls(
+            wire.get("code", "internal"),
+            wire.get("message", ""),
+            wire.get("hint"),
+            wire.get("details"),
+        )
+
+
+class _Message:
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Take the fields that this version knows."""
+        names = [known.name for known in fields(cls)]  # type: ignore[arg-type]
+        return cls(**{name: wire[name] for name in names if name in wire})
+
+    @classmethod
+    def from_optional(cls, wire: Mapping[str, Any] | None) -> Self | None:
+        """Do the same, None where there is nothing."""
+        return None if wire is None else cls.from_wire(wire)
+
+
+@dataclass(frozen=True)
+class Progress(_Message):
+    """How far a start has come; `fraction` is 0 to 1, None where it cannot be known."""
+
+    phase: str
+    fraction: float | None = None
+    text: str = ""
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Model(_Message):
+    """A model as the server sees it."""
+
+    id: str
+    name: str = ""
+    description: str = ""
+    runner: str = ""
+    engine: str = ""
+    state: ModelState = "stopped"
+    progress: Progress | None = None
+    error: SidestreamError | None = None
+    running: int = 0
+    waiting: int = 0
+    limits: Mapping[str, int | None] = field(default_factory=dict)
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    outdated: bool = False
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Read a model with its progress and its error."""
+        error = wire.get("error")
+        return super().from_wire(
+            {
+                **wire,
+                "progress": Progress.from_optional(wire.get("progress")),
+                "error": None if error is None else SidestreamError.from_wire(error),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Target(_Message):
+    """A model that is to answer, with parameters and a system prompt of its own."""
+
+    model: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """Write it as `generate` takes it."""
+        wire: dict[str, Any] = {"model": self.model}
+        if self.parameters:
+            wire["parameters"] = dict(self.parameters)
+        if self.system is not None:
+            wire["system"] = self.system
+        return wire
+
+
+@dataclass(frozen=True)
+class Usage(_Message):
+    """Tokens in and out; None where the model server did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Timings(_Message):
+    """Milliseconds from the command's arrival on the server's clock; None where it never came."""
+
+    queued_ms: float | None = None
+    ttft_ms: float | None = None
+    total_ms: float = 0.0
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Token(_Message):
+    """One token, with what the model thought of it; comes when `details` was asked."""
+
+    id: int
+    text: str = ""
+    logprob: float | None = None
+    special: bool = False
+    top: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class LogLine(_Message):
+    """One line of a model server's log; `time` is in seconds since 1970."""
+
+    time: float
+    stream: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A whole answer: what was written, why it ended, what it took."""
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+    tokens: list[Token]
+    cached: bool
+
+
+def generate_fields(
+    targets: str | Target | Iterable[str | Target],
+    question: str | Messages | None,
+    prompt: str | None,
+    parameters: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Write what a `generate` command asks; a question that is text is what a user says."""
+    chosen = [targets] if isinstance(targets, str | Target) else targets
+    fields: dict[str, Any] = {
+        "targets": [(Target(one) if isinstance(one, str) else one).to_wire() for one in chosen]
+    }
+    if isinstance(question, str):
+        fields["messages"] = [{"role": "user", "content": question}]
+    elif question is not None:
+        fields["messages"] = [dict(message) for message in question]
+    if prompt is not None:
+        fields["prompt"] = prompt
+    if parameters:
+        fields["parameters"] = dict(parameters)
+    return fields

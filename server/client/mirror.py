@@ -1,0 +1,132 @@
+"""What the server has told of a session: its models, its answers, its logs.
+
+- At every `hello` the server learns how many deltas of each answer are here, and goes on from
+  there: nothing is lost and nothing is doubled.
+- When the session could not be resumed, its live answers end as `interrupted`, and so does one
+  that the server no longer keeps.
+- Answers that have ended belong to whoever asked for them. Kept here are their cursors, and for
+  a while they themselves: one may end before the command that asked for it is answered, when
+  that answer was lost and the command sent again.
+"""
+
+from typing import Any, Final
+
+from server.client.connection import ConnectionState, not_connected
+from server.client.emitter import Emitter
+from server.client.generation import Generation
+from server.client.logs import LogReading
+from server.client.messages import SESSION_LOST, Model, SidestreamError
+
+# Ended answers whose cursors are given at the next `hello`, so that they are not sent again:
+# far more than a server keeps of one session.
+_MAX_ENDED: Final = 4096
+
+# More than one `hello` brings to an end at once.
+_MAX_RECENT: Final = 512
+
+
+class Mirror:
+    """Follow what one connection after another tells, and tell listeners."""
+
+    def __init__(self, session: str | None) -> None:
+        self.session = session
+        self.server: dict[str, str] = {}
+        self.models: dict[str, Model] = {}
+        self.generations: dict[str, Generation] = {}
+        self.readings: set[LogReading] = set()
+        self.emitter = Emitter()
+        self._ended: dict[str, int] = {}
+        self._recent: dict[str, Generation] = {}
+
+    def generation(self, generation_id: str, model: str) -> Generation:
+        """Return the answer of that id, made if need be."""
+        generation = self.generations.get(generation_id) or self._recent.get(generation_id)
+        if generation is None:
+            generation = Generation(generation_id, model)
+            self.generations[generation_id] = generation
+            self.emitter.emit("generation", generation)
+        generation.model = generation.model or model
+        return generation
+
+    def take(self, wire: dict[str, Any]) -> None:
+        """Take a model's latest form."""
+        model = Model.from_wire(wire)
+        if model != self.models.get(model.id):
+            self.models[model.id] = model
+            self.emitter.emit("model", model)
+
+    # --- what the connection tells ----------------------------------------------------------
+
+    def greeting(self) -> dict[str, Any]:
+        """Return what to say in `hello`."""
+        if self.session is None:
+            return {}
+        live = {generation.id: generation.seq for generation in self.generations.values()}
+        return {"session": self.session, "cursors": self._ended | live}
+
+    def welcome(self, result: dict[str, Any]) -> None:
+        """Take the answer to `hello`."""
+        self.server = result["server"]
+        self.session = result["session"]
+        known = {one["id"]: one["model"] for one in result["generations"]}
+        self._lose(set(self.generations) - set(known) if result["resumed"] else self.generations)
+        if not result["resumed"]:
+            # The new session may give the same ids again.
+            self._ended.clear()
+            self._recent.clear()
+        for generation_id, model in known.items():
+            if generation_id not in self._ended:
+                self.generation(generation_id, model)
+        before = dict(self.models)
+        self.models.clear()  # those that are gone, and the order
+        for wire in result["models"]:
+            self.models[wire["id"]] = Model.from_wire(wire)
+        for model in self.models.values():
+            if model != before.get(model.id):
+                self.emitter.emit("model", model)
+
+    def receive(self, event: dict[str, Any]) -> None:
+        """Take an event that answers no command; those of a newer server are ignored."""
+        kind = event["type"]
+        if kind in ("state", "delta", "end"):
+            self._receive_of_generation(event)
+        elif kind == "model":
+            self.take(event["model"])
+        elif kind == "log":
+            for reading in self.readings:
+                if reading.subscription == event["subscription"]:
+                    reading.receive(event)
+        elif kind == "error":
+            self.emitter.emit("fault", SidestreamError.from_wire(event["error"]))
+
+    def follow(self, state: ConnectionState) -> None:
+        """Take a new state of the connection."""
+        if state.name == "closed":
+            error = not_connected(state.reason)
+            for generation in list(self.generations.values()):
+                generation.interrupt(error)
+            self.generations.clear()
+            for reading in self.readings:
+                reading.fail(error)
+        self.emitter.emit("connection", state)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _receive_of_generation(self, event: dict[str, Any]) -> None:
+        generation_id = event["generation"]
+        if generation_id in self._ended:
+            return
+        generation = self.generation(generation_id, "")
+        generation.receive(event)
+        if not generation.is_live:
+            del self.generations[generation_id]
+            self._ended[generation_id] = generation.seq
+            self._recent[generation_id] = generation
+            for kept, limit in ((self._ended, _MAX_ENDED), (self._recent, _MAX_RECENT)):
+                if len(kept) > limit:
+                    kept.pop(next(iter(kept)))
+
+    def _lose(self, generation_ids: Any) -> None:
+        error = SidestreamError(SESSION_LOST, "The server no longer keeps this answer.")
+        for generation_id in list(generation_ids):
+            self.generations.pop(generation_id).interrupt(error)

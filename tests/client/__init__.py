@@ -1,0 +1,1 @@
+"""The Python client: against recorded dialogues, and against the real server."""

@@ -1,0 +1,114 @@
+"""The program's part of a recorded dialogue, done with the Python client."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from server.client import Generation, Rhythm, SidestreamError, Target, connect
+
+# Cuts are many and waits are not what is tested here.
+QUICK = Rhythm(min_delay_seconds=0.01, max_delay_seconds=0.05)
+
+
+class Program:
+    """Do what the lines say, and tell what the client knows in the end."""
+
+    def __init__(self, url: str) -> None:
+        self.client = connect(url, rhythm=QUICK)
+        self._generations: list[Generation] = []
+        self._read: list[asyncio.Task[str]] = []
+        self._commands: list[asyncio.Task[Any]] = []
+        self._connecting: asyncio.Task[Any] | None = None
+        self._logs: list[list[str]] = []
+        self._readings: list[asyncio.Task[None]] = []
+
+    async def do(self, verb: str, what: Any) -> None:
+        """Begin what a line says; nothing is waited for but that it has begun."""
+        match verb:
+            case "connect":
+                self._connecting = asyncio.create_task(self.client.__aenter__())
+            case "generate":
+                self._command(self._generate(what))
+            case "cancel":
+                chosen = None if what is None else [self._generations[index] for index in what]
+                self._command(self.client.cancel(chosen))
+            case "start":
+                self._command(self.client.start(what))
+            case "stop":
+                self._command(self.client.stop(what))
+            case "ping":
+                self._command(self.client.ping())
+            case "logs":
+                lines: list[str] = []
+                self._logs.append(lines)
+                self._readings.append(asyncio.create_task(self._read_log(lines, what)))
+            case "leave":
+                self._readings[what].cancel()
+            case _:
+                raise AssertionError(f"what is {verb!r}?")
+        await asyncio.sleep(0)  # tasks begin
+
+    async def outcome(self) -> dict[str, Any]:
+        """Wait for all that was begun; return what the client knows, as `expect` has it."""
+        commands = [await _outcome_of(command) for command in self._commands]
+        for generation, reading in zip(self._generations, self._read, strict=True):
+            if not generation.is_live:
+                assert await reading == generation.text, "who iterates gets the same"
+        return {
+            "generations": [
+                {
+                    "model": one.model,
+                    "text": one.text,
+                    "finish_reason": one.finish_reason,
+                    "error": one.error and one.error.code,
+                }
+                for one in self._generations
+            ],
+            "commands": commands,
+            "models": {model.id: model.state for model in self.client.models.values()},
+            "logs": self._logs,
+        }
+
+    async def close(self) -> None:
+        """Hang up and leave nothing behind."""
+        await self.client.close()
+        tasks = [*self._readings, *self._commands, *self._read]
+        tasks += [self._connecting] if self._connecting else []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _command(self, work: Any) -> None:
+        self._commands.append(asyncio.create_task(work))
+
+    async def _generate(self, fields: dict[str, Any]) -> None:
+        begun = await self.client.generate(
+            [Target.from_wire(target) for target in fields["targets"]],
+            fields.get("messages"),
+            prompt=fields.get("prompt"),
+            parameters=fields.get("parameters"),
+            details=fields.get("details", False),
+        )
+        self._generations += begun
+        self._read += [asyncio.create_task(_text_of(generation)) for generation in begun]
+
+    async def _read_log(self, lines: list[str], what: dict[str, Any]) -> None:
+        reading = self.client.logs(what["model"], tail=what["tail"], follow=what["follow"])
+        async for line in reading:
+            lines.append(line.text)  # noqa: PERF401 - they are looked at as they come
+
+
+async def _outcome_of(command: asyncio.Task[Any]) -> str:
+    try:
+        await command
+    except SidestreamError as error:
+        return error.code
+    return "ok"
+
+
+async def _text_of(generation: Generation) -> str:
+    text = ""
+    with contextlib.suppress(SidestreamError):  # how it ended is told by the generation, too
+        async for piece in generation:
+            text += piece
+    return text

@@ -1,0 +1,200 @@
+/**
+ * Recorded dialogues (tests/conversations): a server that speaks its part, a program that does its.
+ *
+ * After each frame the server waits until the client has taken it, which a WebSocket's own ping
+ * tells: the pong comes behind what was read before it. So a replay goes the same way every time.
+ */
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+
+import { WebSocket, WebSocketServer } from 'ws';
+
+import { SidestreamClient } from '../../static/js/client/client.js';
+
+const FOLDER = new URL('../conversations/', import.meta.url);
+
+export const NAMES = readdirSync(FOLDER).filter((name) => name.endsWith('.jsonl'))
+  .map((name) => name.replace('.jsonl', ''));
+
+export function load(name) {
+  const text = readFileSync(new URL(`${name}.jsonl`, FOLDER), 'utf8');
+  return text.trimEnd().split('\n').map((line) => JSON.parse(line));
+}
+
+/** Things that come one after the other, for one who waits for them. */
+class Arrivals {
+  #here = [];
+  #waiting = [];
+
+  put(one) {
+    const waiting = this.#waiting.shift();
+    if (waiting) waiting(one);
+    else this.#here.push(one);
+  }
+
+  next() {
+    if (this.#here.length > 0) return Promise.resolve(this.#here.shift());
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+export class Player {
+  #server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+  #arrivals = new Arrivals();
+  #current = null;
+  #frames = new Arrivals();
+  #ids = new Map();
+  #requestIds = new Map();
+
+  constructor() {
+    this.#server.on('connection', (socket) => this.#arrivals.put(socket));
+  }
+
+  async url() {
+    if (!this.#server.address()) await new Promise((resolve) => this.#server.on('listening', resolve));
+    return `ws://127.0.0.1:${this.#server.address().port}/ws`;
+  }
+
+  /** Go through a dialogue; return what the client is expected to know in the end. */
+  async play(steps, program) {
+    for (const [index, step] of steps.entries()) {
+      const [[kind, what]] = Object.entries(step);
+      try {
+        if (kind === 'do') program.do(...what);
+        else if (kind !== 'about' && kind !== 'expect') await this.#step(kind, what);
+      } catch (error) {
+        error.message = `line ${index + 1}: ${error.message}`;
+        throw error;
+      }
+    }
+    return steps.at(-1).expect;
+  }
+
+  close() {
+    for (const socket of this.#server.clients) socket.terminate();
+    return new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  async #step(kind, what) {
+    if (!this.#current) {
+      this.#current = await this.#arrivals.next();
+      this.#frames = new Arrivals();
+      const frames = this.#frames;
+      this.#current.on('message', (data) => frames.put(JSON.parse(data)));
+    }
+    const socket = this.#current;
+    if (kind === 'client') {
+      this.#match(what, await this.#frames.next());
+    } else if (kind === 'server') {
+      socket.send(JSON.stringify(what.map((event) => this.#translate(event))));
+      const pong = new Promise((resolve) => socket.once('pong', resolve));
+      socket.ping();
+      await pong;
+    } else {
+      this.#current = null;
+      if (kind === 'cut') socket.terminate();
+      else socket.close(what);
+    }
+  }
+
+  /** Make sure that the client says what was recorded, under whatever ids. */
+  #match({ id, request_id, ...wanted }, { id: saidId, request_id: saidRequestId, ...said }) {
+    assert.deepEqual(said, wanted);
+    if (!this.#ids.has(id)) this.#ids.set(id, saidId);
+    assert.equal(saidId, this.#ids.get(id), 'the same command has the same id');
+    if (!this.#requestIds.has(request_id)) this.#requestIds.set(request_id, saidRequestId);
+    assert.equal(saidRequestId, this.#requestIds.get(request_id), 'and the same request id');
+  }
+
+  #translate(event) {
+    return this.#ids.has(event.id) ? { ...event, id: this.#ids.get(event.id) } : event;
+  }
+}
+
+/** The program's part, done with the page's client. */
+export class Program {
+  #commands = [];
+  #generations = [];
+  #read = [];
+  #heard = new Map();
+  #readings = [];
+  #logs = [];
+
+  constructor(url) {
+    this.client = new SidestreamClient({
+      url,
+      createSocket: (address) => new WebSocket(address),
+      minDelayMs: 10,
+      maxDelayMs: 50,
+    });
+    this.client.on('generation', (generation) => {
+      this.#heard.set(generation, '');
+      generation.on('delta', ({ text }) => {
+        this.#heard.set(generation, this.#heard.get(generation) + text);
+      });
+    });
+  }
+
+  /** Begin what a line says; nothing is waited for. */
+  do(verb, what) {
+    const { client } = this;
+    if (verb === 'connect') client.connect();
+    else if (verb === 'generate') this.#command(this.#generate(what));
+    else if (verb === 'cancel') this.#command(client.cancel(what?.map((index) => this.#generations[index])));
+    else if (verb === 'start') this.#command(client.start(what));
+    else if (verb === 'stop') this.#command(client.stop(what));
+    else if (verb === 'ping') this.#command(client.ping());
+    else if (verb === 'logs') this.#readLog(what);
+    else if (verb === 'leave') this.#readings[what].close();
+    else throw new Error(`what is ${verb}?`);
+  }
+
+  /** Wait for all that was begun; return what the client knows, as `expect` has it. */
+  async outcome() {
+    const commands = await Promise.all(this.#commands);
+    for (const [index, generation] of this.#generations.entries()) {
+      assert.equal(this.#heard.get(generation), generation.text, 'who listens hears the same');
+      if (generation.isLive) continue;
+      assert.equal(await this.#read[index], generation.text, 'who iterates gets the same');
+      await generation.ended;
+    }
+    return {
+      generations: this.#generations.map(({ model, text, finishReason, error }) =>
+        ({ model, text, finish_reason: finishReason, error: error?.code ?? null })),
+      commands,
+      models: Object.fromEntries([...this.client.models].map(([id, { state }]) => [id, state])),
+      logs: this.#logs,
+    };
+  }
+
+  #command(promise) {
+    this.#commands.push(promise.then(() => 'ok', ({ code }) => code));
+  }
+
+  async #generate(fields) {
+    const begun = await this.client.generate(fields);
+    this.#generations.push(...begun);
+    this.#read.push(...begun.map(textOf));
+  }
+
+  #readLog({ model, tail, follow }) {
+    const reading = this.client.logs(model, { tail, follow });
+    const lines = [];
+    this.#readings.push(reading);
+    this.#logs.push(lines);
+    (async () => {
+      for await (const { text } of reading) lines.push(text);
+    })().catch((error) => assert.equal(error.code, reading.error.code));
+  }
+}
+
+async function textOf(generation) {
+  let text = '';
+  try {
+    for await (const piece of generation) text += piece;
+  } catch (error) {
+    assert.equal(error.code, generation.error?.code ?? 'interrupted');
+  }
+  return text;
+}
