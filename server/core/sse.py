@@ -49,11 +49,6 @@ class SSEParser:
         self._data_bytes = 0
         self._event = b""
 
-    @property
-    def has_partial_event(self) -> bool:
-        """Tell whether the stream, if it ended here, would end inside an event."""
-        return bool(self._partial or self._data)
-
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Return the events that `chunk` completes.
 

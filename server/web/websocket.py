@@ -12,7 +12,7 @@ import asyncio
 import logging
 from typing import Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from server.core.errors import ServerFull, ShuttingDown
 from server.core.protocol import BadFrame, encode
@@ -99,4 +99,9 @@ async def _write(
                 return
             except ConnectionError:
                 # The reader sees the same end and closes the connection.
+                return
+            except Exception:
+                # A socket that is open and silent for ever would be worse.
+                logger.exception("a frame cannot be written")
+                await socket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"internal error")
                 return

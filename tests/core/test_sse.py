@@ -193,23 +193,6 @@ def test_what_is_not_utf8_outside_an_event_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "is_partial"),
-    [
-        (b"", False),
-        (b"data: a\n\n", False),
-        (b":\n\n", False),
-        (b"data", True),
-        (b"data: a\n", True),
-        (b"data: a\n\nd", True),
-    ],
-)
-def test_it_knows_whether_the_stream_stops_inside_an_event(data: bytes, is_partial: bool) -> None:
-    parser = SSEParser()
-    parser.feed(data)
-    assert parser.has_partial_event is is_partial
-
-
-@pytest.mark.parametrize(
     "bad", [b"data: \xff\n\n", b"data: " + b"x" * 101 + b"\n\n", b"x" * 101], ids=repr
 )
 def test_an_error_does_not_take_the_events_before_it_along(bad: bytes) -> None:

@@ -114,6 +114,26 @@ async def test_a_second_gateway_of_the_same_name_is_refused(place: Path) -> None
         pass
 
 
+async def test_a_standby_takes_over_when_the_first_one_goes(place: Path) -> None:
+    async with gateway("", place, instance="pair") as first:
+        standby = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "server", "--standby"),
+            *("--settings", str(place / "settings.ini")),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert standby.stdout is not None
+        async with asyncio.timeout(CEILING_SECONDS):
+            waits = await standby.stdout.readline()
+            assert waits.decode() == f"Standing by until 'pair' (process {first.pid}) goes\n"
+            await first.kill()
+            assert b" is at http://" in await standby.stdout.readline()
+            standby.send_signal(signal.SIGTERM)
+            await standby.communicate()
+            assert standby.returncode == 0
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.2, 0.5, 0.8])
 async def test_ctrl_c_at_any_moment_of_the_start_leaves_no_process(
     place: Path, seconds: float

@@ -1,13 +1,15 @@
 """Commands that fail are answered where they belong; models say what becomes of them."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import websockets
 
 from server.settings import ModelSettings
 from tests.conftest import StartFake
-from tests.support.dialogue import Dialogue
+from tests.support.dialogue import Dialogue, Event
 from tests.web.conftest import Start
 from tests.web.gateway import own, remote
 from tests.web.speaking import speaking
@@ -152,3 +154,51 @@ async def test_progress_never_goes_back_inside_a_phase(start_gateway: Start) -> 
             fraction = step["fraction"] or 0.0
             assert fraction >= last.get(step["phase"], 0.0)
             last[step["phase"]] = fraction
+
+
+async def test_a_frame_that_cannot_be_written_closes_the_socket(start_gateway: Start) -> None:
+    """Regression: the socket stayed open, and said nothing ever again."""
+    unwritable = own(parameters={"stop": ["\ud800"]})
+    async with speaking(await start_gateway({"m": unwritable})) as client:
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await client.say(type="hello")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1011
+
+
+# --- logs ---------------------------------------------------------------------------------------
+
+
+async def test_a_log_is_followed_until_nobody_wants_it_any_more(start_gateway: Start) -> None:
+    async with speaking(await start_gateway({"m": own()})) as client:
+        first = (await client.say(type="logs", model="m"))["subscription"]
+        second = (await client.say(type="logs", model="m"))["subscription"]
+        assert first != second
+        await client.say(type="start", model="m")
+        await client.model("m", "ready")
+
+        def says(subscription: str, text: str) -> Callable[[Event], bool]:
+            return lambda e: (
+                e["type"] == "log"
+                and e["subscription"] == subscription
+                and any(text in line["text"] for line in e["lines"])
+            )
+
+        line = (await client.until(says(first, "Connected")))["lines"][0]
+        assert set(line) == {"time", "stream", "text"}
+        await client.until(says(second, "Connected"))
+        assert await client.say(type="unsubscribe", subscription=first) == {}
+        seen = len(client.events)
+        await client.say(type="stop", model="m")
+        await client.until(says(second, "stopped"), skip=seen)
+        assert not [e for e in client.events[seen:] if e.get("subscription") == first]
+        assert await client.say(type="unsubscribe", subscription="l99") == {}
+
+
+async def test_of_a_log_that_is_not_followed_the_last_lines_come(start_gateway: Start) -> None:
+    async with speaking(await start_gateway({"m": own()})) as client:
+        await client.say(type="start", model="m")
+        await client.model("m", "ready")
+        name = (await client.say(type="logs", model="m", tail=2, follow=False))["subscription"]
+        log = await client.until(lambda e: e["type"] == "log" and e["subscription"] == name)
+        assert len(log["lines"]) == 2
