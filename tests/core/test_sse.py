@@ -58,7 +58,7 @@ def parse(*chunks: bytes) -> list[ServerSentEvent]:
     return [event for chunk in chunks for event in parser.feed(chunk)]
 
 
-@pytest.fixture(params=EXAMPLES.values(), ids=EXAMPLES)
+@pytest.fixture(params=EXAMPLES.values(), ids=list(EXAMPLES))
 def example(request: pytest.FixtureRequest) -> tuple[bytes, list[ServerSentEvent]]:
     """Go through the examples."""
     found: tuple[bytes, list[ServerSentEvent]] = request.param
@@ -90,7 +90,7 @@ def test_an_event_comes_out_with_its_last_byte_and_not_before() -> None:
 # --- any events, any encoding, any chunks -------------------------------------------------------
 
 _LINE = st.text(
-    st.characters(exclude_characters="\n", exclude_categories=("Cs",)), max_size=20
+    st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=20
 ).filter(
     # The one CR before a line's end belongs to the line's end.
     lambda line: not line.endswith("\r")

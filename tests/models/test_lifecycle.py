@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.fakes.tgi_log import start_lines
 from tests.fakes.tgi_options import FakeOptions
 from tests.support.stage import CEILING_SECONDS, Stage, StageRunner, stage
 
-PRESET = {"a": {"weights": "x"}, "p": {"base": "a", "parameters": {}}}
+PRESET: dict[str, dict[str, Any]] = {"a": {"weights": "x"}, "p": {"base": "a", "parameters": {}}}
 
 
 async def fails(stage: Stage, model_id: str = "a") -> ModelFailed:

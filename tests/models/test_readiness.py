@@ -32,7 +32,7 @@ FORMS: dict[str, tuple[FakeOptions, Render]] = {
 }
 
 
-@pytest.fixture(params=FORMS.values(), ids=FORMS)
+@pytest.fixture(params=FORMS.values(), ids=list(FORMS))
 def log(request: pytest.FixtureRequest) -> list[str]:
     """Return the log of a start of TGI, in each of its forms."""
     options, render = request.param

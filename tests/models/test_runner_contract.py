@@ -70,7 +70,7 @@ class ProcessBench:
 BENCHES: dict[str, Callable[[], Bench]] = {"process": ProcessBench}
 
 
-@pytest.fixture(params=BENCHES.values(), ids=BENCHES)
+@pytest.fixture(params=BENCHES.values(), ids=list(BENCHES))
 def bench(request: pytest.FixtureRequest) -> Bench:
     """Go through the benches."""
     make: Callable[[], Bench] = request.param

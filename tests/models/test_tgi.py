@@ -124,7 +124,8 @@ async def test_a_special_token_ends_the_answer_and_is_marked(
     fake = await fake_tgi(text="All done", answer_tokens=2)
     heard = await listen(connect(fake.url))
     assert (heard.texts, heard.special) == (["All", " done"], ["</s>"])
-    assert heard.finish == Finish("stop", heard.finish and heard.finish.prompt_tokens, 3)
+    assert heard.finish is not None
+    assert (heard.finish.reason, heard.finish.completion_tokens) == ("stop", 3)
 
 
 async def test_a_stop_sequence_is_a_stop(fake_tgi: StartFake, connect: Connect) -> None:
@@ -373,8 +374,10 @@ class Odd:
 async def odd() -> AsyncIterator[Odd]:
     """Run a server of whatever kind."""
 
+    answers: dict[str, Callable[[], web.Response]] = {}
+
     async def handle(request: web.Request) -> web.StreamResponse:
-        response = odd.answers.get(request.path, lambda: web.Response(status=404))()
+        response = answers.get(request.path, lambda: web.Response(status=404))()
         if request.headers.get("Accept-Encoding", "") != "identity":
             response.enable_compression()
         return response
@@ -384,8 +387,7 @@ async def odd() -> AsyncIterator[Odd]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    odd = Odd(f"http://127.0.0.1:{runner.addresses[0][1]}")
-    yield odd
+    yield Odd(f"http://127.0.0.1:{runner.addresses[0][1]}", answers)
     await runner.cleanup()
 
 

@@ -70,7 +70,7 @@ async def test_every_frame_is_an_array_of_events(start_gateway: Start) -> None:
     async with websockets.connect(f"{address}/ws") as socket:
         for number, command in enumerate(('"hello"', '"start","model":"m"', '"nonsense"'), 1):
             await socket.send(f'{{"id":{number},"type":{command}}}')
-        answered = set()
+        answered: set[int] = set()
         while answered != {1, 2, 3}:
             frame = await socket.recv()
             assert isinstance(frame, str)
