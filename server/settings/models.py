@@ -101,7 +101,8 @@ class ModelSettings:
     )
     arguments: str = option(
         "",
-        "For `docker`: more arguments for TGI's launcher; what is allowed is told when another is tried.",
+        "For `docker`: more arguments for TGI's launcher; what is allowed is told when another is "
+        "tried.",
     )
     shm_size: Size = option(
         Size(1 << 30), "For `docker`: size of /dev/shm, which shards talk through.", low=1 << 20
