@@ -35,6 +35,14 @@ async def ends(runner: Runner, replica: Replica) -> Observation:
 
 
 async def answers(url: str, path: str = "/health") -> int:
-    """Return the status with which the server answers."""
-    async with aiohttp.ClientSession() as http, http.get(url + path) as response:
-        return response.status
+    """Return the status with which the server answers.
+
+    TGI says "Connected" just before it is, and an engine's proxy takes connections for nobody.
+    """
+    async with asyncio.timeout(CEILING_SECONDS), aiohttp.ClientSession() as http:
+        while True:
+            try:
+                async with http.get(url + path) as response:
+                    return response.status
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.05)

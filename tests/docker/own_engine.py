@@ -1,0 +1,127 @@
+"""A Docker engine of a test's own, to be killed and started again: never the machine's.
+
+It shares nothing with that one but the programs: own data, own socket, own containerd, own
+bridge, and no firewall rules (published ports on loopback need none). It is started with
+`--live-restore`, so that containers live on while it is away, as on many servers.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.docker.engine import Engine
+
+_CEILING_SECONDS = 60
+_ADDRESS = "172.31.251.1/24"
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+class OwnEngine(Engine):
+    """One dockerd with its containerd, in a folder of its own."""
+
+    def __init__(self, folder: Path, bridge: str, options: Sequence[str]) -> None:
+        super().__init__(folder / "docker.sock")
+        self.folder = folder
+        self._containerd: subprocess.Popen[bytes] | None = None
+        self._dockerd: subprocess.Popen[bytes] | None = None
+        self._command = [
+            "dockerd",
+            f"--data-root={folder / 'data'}",
+            f"--exec-root={folder / 'exec'}",
+            f"--pidfile={folder / 'pid'}",
+            f"--containerd={folder / 'containerd.sock'}",
+            f"--host={self.host}",
+            f"--bridge={bridge}",
+            "--iptables=false",
+            "--ip-forward=false",
+            "--ip-masq=false",
+            *options,
+        ]
+
+    @property
+    def log(self) -> str:
+        """Return what it has said."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it and return once it answers."""
+        if self._containerd is None:
+            # A process of its own, as systems run it, for containers to outlive dockerd.
+            words = [f"--{name}={self.folder / 'containerd'}-{name}" for name in ("root", "state")]
+            address = f"--address={self.folder / 'containerd.sock'}"
+            self._containerd = self._run(["containerd", address, *words])
+        self._dockerd = self._run(self._command)
+        deadline = time.monotonic() + _CEILING_SECONDS
+        while time.monotonic() < deadline and self._dockerd.poll() is None:
+            try:
+                self.ask("GET", "/info")
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(f"the test's own engine does not start:\n{self.log[-3000:]}")
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End dockerd that way, and return once it has ended; containers live on."""
+        if self._dockerd is not None:
+            self._dockerd.send_signal(number)
+            self._dockerd.wait(_CEILING_SECONDS)
+            # One that was killed leaves this, and the next would believe that it still runs.
+            (self.folder / "pid").unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """End everything, containers first, and remove what is left."""
+        try:
+            if self._dockerd is not None and self._dockerd.poll() is None:
+                for name in self.containers():
+                    self.remove(name)
+        finally:
+            self.kill(signal.SIGTERM)
+            if self._containerd is not None:
+                self._containerd.terminate()
+                self._containerd.wait(_CEILING_SECONDS)
+            # Its own folder upon itself, and what it had no time to unmount when it was killed.
+            mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+            for place in reversed([one for one in mounts if one.startswith(str(self.folder))]):
+                subprocess.run(["umount", "--lazy", place], check=True)
+            shutil.rmtree(self.folder)
+
+    def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            environment = {**os.environ, "PATH": _PATH}
+            return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    def load(self, image: str) -> None:
+        """Copy an image from the machine's engine."""
+        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saving:
+            subprocess.run(
+                ["docker", f"--host={self.host}", "load", "--quiet"],
+                stdin=saving.stdout,
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
+
+
+@contextmanager
+def own_engine(folder: Path, *options: str, bridge: str = "sstest0") -> Iterator[OwnEngine]:
+    """Run an engine of our own; afterwards nothing of it is left."""
+    _ip("link", "add", bridge, "type", "bridge")
+    try:
+        _ip("addr", "add", _ADDRESS, "dev", bridge)
+        _ip("link", "set", bridge, "up")
+        engine = OwnEngine(folder, bridge, options)
+        try:
+            engine.start()
+            yield engine
+        finally:
+            engine.end()
+    finally:
+        _ip("link", "del", bridge)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, env={**os.environ, "PATH": _PATH})
