@@ -40,6 +40,10 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = respond(request, refusal(response))
         answer.headers.update({k: v for k, v in response.headers.items() if k == "Allow"})
         return answer
+    except ConnectionError as error:
+        # The client has gone before its answer began: nobody is there to be told.
+        logger.debug("%s %s: %s", request.method, request.path, error)
+        return respond(request, SidestreamError("the connection is gone"))
     except Exception:
         logger.exception("%s %s broke", request.method, request.path)
         return respond(request, SidestreamError("internal error"))

@@ -1,0 +1,1 @@
+"""Hours in minutes: many streams, many cuts, and what is left of the gateway afterwards."""
