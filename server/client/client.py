@@ -181,9 +181,9 @@ class Client:
         offs = (self.on("model", note), self.on("connection", lambda _: changed.set()))
         try:
             while self.connection.name != "closed":
+                changed.clear()
                 while waiting:
                     yield waiting.pop(next(iter(waiting)))
-                changed.clear()
                 await changed.wait()
         finally:
             for off in offs:

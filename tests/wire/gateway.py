@@ -65,6 +65,12 @@ class Running:
         """Return how many answers are under way."""
         return len(self.app[DESK]._live)
 
+    @property
+    def kept(self) -> int:
+        """Return how many answers the sessions hold, live and ended."""
+        sessions = self.app[SESSIONS]._sessions.values()
+        return sum(len(session.infos()) for session in sessions)
+
 
 @asynccontextmanager
 async def gateway(
