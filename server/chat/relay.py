@@ -14,7 +14,6 @@ import asyncio
 import logging
 import random
 import time
-from contextlib import aclosing
 from typing import Any, Final
 
 from server.chat.admission import Place
@@ -131,14 +130,12 @@ async def _stream(
     generation: Generation,
     recorded: list[TokenInfo] | None,
 ) -> Finish:
-    async with aclosing(lease.upstream.generate(prompt.text, parameters)) as batches:
-        async for batch in batches:
-            _append(generation, batch.tokens)
-            if recorded is not None:
-                recorded += batch.tokens
-            if batch.finish is not None:
-                return batch.finish
-    raise EngineLost("the model server ended its answer without saying why")
+    def on_tokens(tokens: list[TokenInfo]) -> None:
+        _append(generation, tokens)
+        if recorded is not None:
+            recorded.extend(tokens)
+
+    return await lease.upstream.generate(prompt.text, parameters, on_tokens)
 
 
 def _append(generation: Generation, arrived: list[TokenInfo]) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,7 @@ from server.core.errors import (
     PromptTooLong,
     SidestreamError,
 )
-from server.core.protocol import Message
+from server.core.protocol import Message, TokenInfo
 from server.models.runners.base import Endpoint
 from server.models.upstreams.base import Finish
 from server.models.upstreams.tgi import TGI
@@ -66,13 +65,14 @@ class Heard:
 async def listen(upstream: TGI, prompt: str = PROMPT, **parameters: Any) -> Heard:
     """Have a prompt answered, to the end or to the error."""
     heard = Heard()
+
+    def hear(tokens: list[TokenInfo]) -> None:
+        assert tokens, "nothing came, and was told"
+        for token in tokens:
+            (heard.special if token.special else heard.texts).append(token.text)
+
     try:
-        async with aclosing(upstream.generate(prompt, PARAMETERS | parameters)) as batches:
-            async for batch in batches:
-                assert heard.finish is None, "something came after the end"
-                for token in batch.tokens:
-                    (heard.special if token.special else heard.texts).append(token.text)
-                heard.finish = batch.finish
+        heard.finish = await upstream.generate(prompt, PARAMETERS | parameters, hear)
     except SidestreamError as error:
         heard.error = error
     return heard
@@ -139,8 +139,8 @@ async def test_a_stop_sequence_is_a_stop(fake_tgi: StartFake, connect: Connect) 
 async def test_alternatives_come_with_their_tokens(fake_tgi: StartFake, connect: Connect) -> None:
     fake = await fake_tgi()
     upstream = connect(fake.url)
-    async with aclosing(upstream.generate(PROMPT, PARAMETERS | {"top_n_tokens": 2})) as batches:
-        tokens = [token async for batch in batches for token in batch.tokens]
+    tokens: list[TokenInfo] = []
+    await upstream.generate(PROMPT, PARAMETERS | {"top_n_tokens": 2}, tokens.extend)
     assert all(token.top and len(token.top) == 2 for token in tokens)
     assert tokens[0].top is not None
     assert tokens[0].top[0].text == tokens[0].text
@@ -276,14 +276,18 @@ async def test_who_stops_listening_frees_the_slot(
         await listening
 
 
-async def test_an_answer_closed_in_the_middle_is_cancelled_while_another_goes_on(
+async def test_an_answer_left_in_the_middle_is_cancelled_while_another_goes_on(
     fake_tgi: StartFake, connect: Connect
 ) -> None:
     fake = await fake_tgi(hold_after=2)
     upstream = connect(fake.url)
     other = asyncio.create_task(listen(upstream))
-    async with aclosing(upstream.generate(PROMPT, PARAMETERS)) as batches:
-        await anext(batches)
+    heard = asyncio.Event()
+    listening = asyncio.create_task(
+        upstream.generate(PROMPT, PARAMETERS, lambda tokens: heard.set())
+    )
+    await heard.wait()
+    listening.cancel()
     await fake.state.reaches(cancelled=1)
     fake.state.release()
     assert (await other).text == expected(fake)

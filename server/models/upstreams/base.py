@@ -4,8 +4,8 @@ An upstream speaks to one running server. It translates the dialect's requests, 
 errors, and holds no lifecycle: when the server is gone, so is the upstream's use.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from server.core.protocol import FinishReason, Message, TokenInfo
@@ -45,12 +45,8 @@ class Finish:
         return replace(self, is_cached=True)
 
 
-@dataclass
-class Batch:
-    """What one read from the server brought: tokens, and the end if it was there."""
-
-    tokens: list[TokenInfo] = field(default_factory=list)
-    finish: Finish | None = None
+# Called with the tokens that one read from the server brought.
+OnTokens = Callable[[list[TokenInfo]], None]
 
 
 class Upstream(Protocol):
@@ -65,10 +61,13 @@ class Upstream(Protocol):
     async def prompt(self, content: Sequence[Message] | str) -> Prompt:
         """Turn a conversation, or text as it is, into a prompt; raises `EngineError`."""
 
-    def generate(self, prompt: str, parameters: dict[str, Any]) -> AsyncGenerator[Batch, None]:
-        """Answer `prompt`; the last batch has a finish.
+    async def generate(
+        self, prompt: str, parameters: dict[str, Any], on_tokens: OnTokens
+    ) -> Finish:
+        """Answer `prompt`: hand the tokens on as they come, return how the answer ended.
 
+        The last tokens are handed on in the same step of the loop in which it returns or raises.
         Raises the error the server reports; `EngineLost` when the connection breaks and
-        `EngineTimeout` when nothing comes. Closing the iterator, or cancelling its task,
-        closes the connection, which ends the generation in the server.
+        `EngineTimeout` when nothing comes; or what `on_tokens` raises. Cancelling closes the
+        connection, which ends the generation in the server.
         """

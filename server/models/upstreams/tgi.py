@@ -12,19 +12,21 @@ What bites, and what is done about it:
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
 import aiohttp
 import msgspec
 
-from server.core.errors import EngineError, EngineLost, EngineTimeout
+from server.core.errors import EngineError, EngineLost, EngineTimeout, SidestreamError
 from server.core.protocol import Message
 from server.core.sse import SSEParser
 from server.models.runners.base import Endpoint
-from server.models.upstreams.base import Batch, EngineInfo, Prompt
+from server.models.upstreams.base import EngineInfo, Finish, OnTokens, Prompt
+from server.models.upstreams.http_stream import HTTPStream, open_stream
 from server.models.upstreams.tgi_wire import (
+    Arrived,
     ChatTokens,
     ErrorBody,
     Info,
@@ -60,6 +62,8 @@ class TGI:
     ) -> None:
         self._http = http
         self._endpoint = endpoint
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._read_timeout_seconds = read_timeout_seconds
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=connect_timeout_seconds, sock_read=read_timeout_seconds
         )
@@ -109,52 +113,66 @@ class TGI:
         return Prompt(text, tokens + self._special.added_tokens if tokens else None)
 
     async def generate(
-        self, prompt: str, parameters: dict[str, Any]
-    ) -> AsyncGenerator[Batch, None]:
-        """Stream the answer, one batch for all tokens that arrived together."""
-        body = {"inputs": prompt, "parameters": {**parameters, "details": True}}
+        self, prompt: str, parameters: dict[str, Any], on_tokens: OnTokens
+    ) -> Finish:
+        """Stream the answer, all tokens that arrived together at once."""
         parser = SSEParser()
-        async with self._request("POST", "/generate_stream", body) as response:
-            await _raise_for_status(response)
-            async for chunk in response.content.iter_any():
-                batch, error = read_events(parser, chunk)
-                # What came before an error in the same read is part of the answer.
-                if batch.tokens or batch.finish:
-                    yield batch
-                if error is not None:
-                    raise error
-                if batch.finish is not None:
-                    return
-        raise EngineLost("the model server broke off in the middle of its answer")
+        last: Arrived | None = None
+
+        def on_data(data: bytes) -> bool:
+            nonlocal last
+            arrived = read_events(parser, data)
+            if arrived.end is not None:
+                last = arrived
+            elif arrived.tokens:
+                on_tokens(arrived.tokens)
+            return last is not None
+
+        body = {"inputs": prompt, "parameters": {**parameters, "details": True}}
+        async with self._stream("/generate_stream", body) as stream:
+            if stream.status != 200:
+                raise _refusal(stream.status, await stream.read_text(max_bytes=_MAX_ERROR_CHARS))
+            await stream.read(on_data)
+        if last is None or last.end is None:
+            raise EngineLost("the model server broke off in the middle of its answer")
+        # Told in the same step as the end, so that nobody sees the one without the other.
+        if last.tokens:
+            on_tokens(last.tokens)
+        if isinstance(last.end, Finish):
+            return last.end
+        raise last.end
+
+    @asynccontextmanager
+    async def _stream(self, path: str, body: object) -> AsyncIterator[HTTPStream]:
+        with _translated():
+            async with open_stream(
+                self._endpoint.url + path,
+                {**self._headers, "Content-Type": "application/json"},
+                msgspec.json.encode(body),
+                connect_timeout_seconds=self._connect_timeout_seconds,
+                read_timeout_seconds=self._read_timeout_seconds,
+            ) as stream:
+                yield stream
 
     @asynccontextmanager
     async def _request(
         self, method: str, path: str, body: object = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Make a request; the one place where aiohttp's errors become ours."""
         headers = self._headers
         data = None
         if body is not None:
             data = msgspec.json.encode(body)
             headers = {**headers, "Content-Type": "application/json"}
-        try:
-            response = await self._http.request(
+        with _translated():
+            async with self._http.request(
                 method,
                 self._endpoint.url + path,
                 data=data,
                 headers=headers,
                 timeout=self._timeout,
                 allow_redirects=False,
-            )
-            try:
+            ) as response:
                 yield response
-            finally:
-                # Closed, not released: an answer not read to its end is to stop being written.
-                response.close()
-        except TimeoutError:
-            raise EngineTimeout("the model server said nothing for too long") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise EngineLost(f"the connection to the model server broke: {error}") from None
 
     async def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
         async with self._request(method, path, body) as response:
@@ -215,23 +233,38 @@ class _Refused(EngineError):
         self.error_type = error_type
 
 
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn errors of the connection into ours: the one place where that is done."""
+    try:
+        yield
+    except TimeoutError:
+        raise EngineTimeout("the model server said nothing for too long") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise EngineLost(f"the connection to the model server broke: {error}") from None
+
+
 async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
-    if response.status == 200:
-        return
-    text = (await response.text(errors="replace"))[:_MAX_ERROR_CHARS]
+    if response.status != 200:
+        text = await response.text(errors="replace")
+        raise _refusal(response.status, text[:_MAX_ERROR_CHARS])
+
+
+def _refusal(status: int, text: str) -> SidestreamError:
+    """Return the error that an answer with another status than 200 stands for."""
     try:
         body = msgspec.json.decode(text, type=ErrorBody)
     except msgspec.DecodeError:
-        body = ErrorBody(text.strip() or f"HTTP {response.status}")
-    if response.status == 401:
-        raise EngineError(
+        body = ErrorBody(text.strip() or f"HTTP {status}")
+    if status == 401:
+        return EngineError(
             "the model server refuses the API key", hint="set `api_key` in the model's section"
         )
     error = translate(body.error, body.error_type)
     if type(error) is EngineError:
-        raise _Refused(
-            f"the model server answered {response.status}: {body.error}",
-            response.status,
+        return _Refused(
+            f"the model server answered {status}: {body.error}",
+            status,
             body.error_type,
         )
-    raise error
+    return error

@@ -1,7 +1,7 @@
 """TGI's JSON, and what it means in the protocol's words: no request is made here."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -14,7 +14,7 @@ from server.core.errors import (
 )
 from server.core.protocol import Alternative, FinishReason, Message, TokenInfo
 from server.core.sse import ServerSentEvent, SSEParser, StreamError
-from server.models.upstreams.base import Batch, Finish
+from server.models.upstreams.base import Finish
 
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "length": "length",
@@ -80,9 +80,16 @@ class ErrorBody(msgspec.Struct):
 _stream_event = msgspec.json.Decoder(StreamEvent)
 
 
-def read_events(parser: SSEParser, chunk: bytes) -> tuple[Batch, SidestreamError | None]:
-    """Return what `chunk` completes, and the error that follows it if there is one."""
-    batch = Batch()
+class Arrived(NamedTuple):
+    """What one read brought: tokens, and after them the end or an error."""
+
+    tokens: list[TokenInfo]
+    end: Finish | SidestreamError | None
+
+
+def read_events(parser: SSEParser, chunk: bytes) -> Arrived:
+    """Return what `chunk` completes."""
+    tokens: list[TokenInfo] = []
     problem: SidestreamError | None = None
     events: Sequence[ServerSentEvent]
     try:
@@ -94,15 +101,16 @@ def read_events(parser: SSEParser, chunk: bytes) -> tuple[Batch, SidestreamError
         try:
             item = _stream_event.decode(event.data)
         except msgspec.DecodeError as error:
-            return batch, EngineError(f"the model server sent a malformed event: {error}")
+            problem = EngineError(f"the model server sent a malformed event: {error}")
+            break
         if item.error is not None:
-            return batch, translate(item.error, item.error_type)
+            problem = translate(item.error, item.error_type)
+            break
         if item.token is not None:
-            batch.tokens.append(_token_info(item.token, item.top_tokens))
+            tokens.append(_token_info(item.token, item.top_tokens))
         if item.generated_text is not None:
-            batch.finish = _finish(item.details)
-            return batch, None
-    return batch, problem
+            return Arrived(tokens, _finish(item.details))
+    return Arrived(tokens, problem)
 
 
 def _token_info(token: Token, top_tokens: list[Token] | None) -> TokenInfo:

@@ -1,0 +1,140 @@
+"""The body of an HTTP answer, taken out of its framing: bytes in, bytes out.
+
+Rules:
+
+1. What has arrived of a body is given out at once, also in the middle of a chunk.
+2. The common case is short: a server that flushes each event sends it as one chunk in one
+   packet, and that is recognised before anything is taken apart.
+3. A framing that cannot be read is an error, never a guess.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+# A length with its extension, or a trailer; what is longer is no framing.
+MAX_LINE_BYTES: Final = 8 * 1024
+
+
+class FramingError(ValueError):
+    """The bytes are not framed as the head said."""
+
+
+class Body(Protocol):
+    """Take a body out of its framing."""
+
+    is_complete: bool
+    # Whether the connection's end is the body's end.
+    ends_with_connection: bool
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what `data` brings of the body; raises `FramingError`."""
+
+
+def body_for(headers: Mapping[str, str]) -> Body:
+    """Return the way to read the body that these headers (names in lower case) announce.
+
+    Raises `FramingError` for a length that is none.
+    """
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        return ChunkedBody()
+    length = headers.get("content-length")
+    if length is None:
+        return OpenBody()
+    if not (length.isascii() and length.isdigit()):
+        raise FramingError(f"{length[:40]!r} is not a length")
+    return SizedBody(int(length))
+
+
+class OpenBody:
+    """Read a body that ends when the connection does."""
+
+    ends_with_connection = True
+
+    def __init__(self) -> None:
+        self.is_complete = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the data."""
+        return data
+
+
+class SizedBody:
+    """Read a body whose length is known; what follows it is not looked at."""
+
+    ends_with_connection = False
+
+    def __init__(self, size_bytes: int) -> None:
+        self._left_bytes = size_bytes
+        self.is_complete = size_bytes == 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what of the data is within the length."""
+        part = data[: self._left_bytes]
+        self._left_bytes -= len(part)
+        self.is_complete = self._left_bytes == 0
+        return part
+
+
+class ChunkedBody:
+    """Read a body that comes in chunks, however they are cut (RFC 9112, 7.1)."""
+
+    ends_with_connection = False
+
+    def __init__(self) -> None:
+        self.is_complete = False
+        self._partial_line = b""
+        self._left_bytes = 0
+        self._is_after_chunk = False
+        self._is_in_trailers = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what `data` brings of the body; raises `FramingError`."""
+        if not (self._left_bytes or self._is_after_chunk or self._partial_line):
+            start = data.find(b"\r\n") + 2
+            try:
+                is_one_chunk = int(data[: start - 2], 16) == len(data) - start - 2 > 0
+            except ValueError:
+                is_one_chunk = False
+            if is_one_chunk and data.endswith(b"\r\n"):
+                return data[start:-2]
+        return b"".join(self._parts(self._partial_line + data))
+
+    def _parts(self, data: bytes) -> list[bytes]:
+        parts = []
+        at = 0
+        while not self.is_complete:
+            if self._left_bytes:
+                part = data[at : at + self._left_bytes]
+                if not part:
+                    break
+                parts.append(part)
+                at += len(part)
+                self._left_bytes -= len(part)
+                continue
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                break
+            self._line(data[at:end])
+            at = end + 2
+        self._partial_line = data[at:]
+        if len(self._partial_line) > MAX_LINE_BYTES:
+            raise FramingError(f"a chunk's head exceeds {MAX_LINE_BYTES} bytes")
+        return parts
+
+    def _line(self, line: bytes) -> None:
+        if self._is_in_trailers:
+            self.is_complete = not line
+        elif self._is_after_chunk:
+            if line:
+                raise FramingError("a chunk is longer than its length")
+            self._is_after_chunk = False
+        else:
+            try:
+                size = int(line.partition(b";")[0], 16)
+            except ValueError:
+                size = -1
+            if size < 0:
+                raise FramingError(f"{line[:40]!r} is not a chunk's length")
+            self._left_bytes = size
+            self._is_after_chunk = size > 0
+            self._is_in_trailers = size == 0
