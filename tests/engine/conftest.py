@@ -14,6 +14,7 @@ from tests.engine.client import CEILING_SECONDS, Client
 from tests.engine.processes import WEIGHTS, EngineProcess, running_engine
 
 SMALL_KEY = "Small-Key"
+SMALL_CONTEXT = 160
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,7 @@ def small_process(weights: Path) -> Iterator[EngineProcess]:
         "--slots": "1",
         "--threads": "1",
         "--max-concurrent-requests": "2",
-        "--context-tokens": "300",
+        "--context-tokens": str(SMALL_CONTEXT),
         "--keep-alive-seconds": "0.2",
         "--api-key": SMALL_KEY,
     }

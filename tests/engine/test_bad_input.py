@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.engine.client import PROMPT, Client
+from tests.engine.conftest import SMALL_CONTEXT
 
 # Parameters, and the message after "Input validation error: ".
 OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
@@ -165,21 +166,27 @@ async def test_empty_prompt_is_refused(engine: Client) -> None:
 
 
 async def test_prompt_and_answer_must_fit_the_context(small: Client) -> None:
-    prompt = "word " * 200
+    prompt = "word " * (SMALL_CONTEXT // 2)
     _, tokens = await small.post("/tokenize", {"inputs": prompt})
-    length = len(tokens)
-    (event,) = await small.stream(prompt, max_new_tokens=200)
+    (event,) = await small.stream(prompt, max_new_tokens=SMALL_CONTEXT)
     assert event["error"] == (
-        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 300. "
-        f"Given: {length} `inputs` tokens and 200 `max_new_tokens`"
+        f"Input validation error: `inputs` tokens + `max_new_tokens` must be <= {SMALL_CONTEXT}. "
+        f"Given: {len(tokens)} `inputs` tokens and {SMALL_CONTEXT} `max_new_tokens`"
     )
 
 
 async def test_prompt_must_leave_room(small: Client) -> None:
-    (event,) = await small.stream("word " * 299)
-    assert event["error"].startswith("Input validation error: `inputs` ")
-    events = await small.stream("word " * 400, truncate=299, max_new_tokens=1, details=True)
-    assert events[-1]["details"]["input_length"] == 299
+    most = SMALL_CONTEXT - 1
+    _, tokens = await small.post("/tokenize", {"inputs": " word" * SMALL_CONTEXT})
+    assert len(tokens) == SMALL_CONTEXT
+    (event,) = await small.stream(" word" * SMALL_CONTEXT)
+    assert event["error"] == (
+        f"Input validation error: `inputs` must have less than {most} tokens. "
+        f"Given: {SMALL_CONTEXT}"
+    )
+    prompt = " word" * 2 * SMALL_CONTEXT
+    events = await small.stream(prompt, truncate=most, max_new_tokens=1, details=True)
+    assert events[-1]["details"]["input_length"] == most
 
 
 async def test_unknown_paths_and_methods_have_no_body(engine: Client) -> None:

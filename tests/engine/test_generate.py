@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.engine.client import PROMPT, Client, text_of
+from tests.engine.conftest import SMALL_CONTEXT
 
 SAMPLED: dict[str, Any] = {"do_sample": True, "max_new_tokens": 10, "details": True}
 
@@ -72,7 +73,7 @@ async def test_random_seed_is_told_and_brings_the_answer_back(engine: Client) ->
 
 
 async def test_no_parameters_at_all_means_sampling_and_empty_ones_greedy(small: Client) -> None:
-    prompt = "word " * 270
+    prompt = " word" * (SMALL_CONTEXT - 25) + " Here is a list of ten random things:"
     sampled = [await small.post("/generate", {"inputs": prompt}) for _ in range(2)]
     greedy = [await small.post("/generate", {"inputs": prompt, "parameters": {}}) for _ in range(2)]
     assert greedy[0] == greedy[1]

@@ -57,7 +57,7 @@ async def test_the_second_waits_with_signs_of_life_and_the_third_is_too_much(
 ) -> None:
     await small.wait_for_metric(BUSY, 0)
     body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 3}}
-    async with small.open_stream(max_new_tokens=100) as first:
+    async with small.open_stream(max_new_tokens=60) as first:
         await anext(first)
         async with small.session.post(small.url + "/generate_stream", json=body) as second:
             assert await second.content.readexactly(3) == b":\n\n"
@@ -75,21 +75,21 @@ async def test_the_second_waits_with_signs_of_life_and_the_third_is_too_much(
 
 async def test_leaving_the_queue_costs_the_others_nothing(small: Client) -> None:
     await small.wait_for_metric(BUSY, 0)
-    async with small.open_stream(max_new_tokens=80, details=True) as first:
+    async with small.open_stream(max_new_tokens=50, details=True) as first:
         await anext(first)
         async with small.open_stream(max_new_tokens=5):
             await small.wait_for_metric(WAITING, 1)
         await small.wait_for_metric(WAITING, 0)
         rest = [event async for event in first]
-    assert rest[-1]["details"]["generated_tokens"] == 80
+    assert rest[-1]["details"]["generated_tokens"] == 50
     assert len(await small.stream(max_new_tokens=2)) == 2
 
 
 async def test_slow_readers_get_everything(engine: Client) -> None:
-    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 40, "details": True}}
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 20, "details": True}}
     async with engine.session.post(engine.url + "/generate_stream", json=body) as response:
         read = b""
         while chunk := await response.content.read(7):
             read += chunk
-    assert read.count(b"data: ") == 40
+    assert read.count(b"data: ") == 20
     assert read.endswith(b"}\n\n")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.engine.client import PROMPT, Client, text_of
+from tests.engine.conftest import SMALL_CONTEXT
 
 JAPANESE = {"type": "regex", "value": "[ぁ-ん]{6}😀🎉"}
 ONE_EMOJI = {"type": "regex", "value": "🤖"}
@@ -161,11 +162,9 @@ async def test_return_full_text_prefixes_the_answer_only(engine: Client) -> None
 
 
 async def test_without_max_new_tokens_the_context_is_the_limit(small: Client) -> None:
-    async with small.session.get(small.url + "/info") as response:
-        total = (await response.json())["max_total_tokens"]
-    prompt = "word " * (total - 20)
+    prompt = " word" * (SMALL_CONTEXT - 20)
     never_ends: dict[str, Any] = {"type": "regex", "value": "[a-z ]{9999}"}
     events = await small.stream(prompt, details=True, grammar=never_ends)
     details = events[-1]["details"]
     assert details["finish_reason"] == "length"
-    assert details["input_length"] + details["generated_tokens"] == total
+    assert details["input_length"] + details["generated_tokens"] == SMALL_CONTEXT
