@@ -89,6 +89,11 @@ NEEDS = (
             "docker.io": lambda: _program("dockerd")() or _has_engine(),
             "iptables": _program("iptables"),
             "debootstrap": _program("debootstrap"),
+            # Engines on other machines are reached through these, and tested against these.
+            "openssh-client": _program("ssh", "ssh-keygen"),
+            "openssh-server": _program("sshd"),
+            "openssl": _program("openssl"),
+            "iproute2": _program("ip"),
         },
         used_in="tests/docker",
         marker="needs_docker",

@@ -24,9 +24,12 @@ _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 class OwnEngine(Engine):
     """One dockerd with its containerd, in a folder of its own."""
 
-    def __init__(self, folder: Path, bridge: str, options: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, bridge: str, options: Sequence[str], prefix: Sequence[str]
+    ) -> None:
         super().__init__(folder / "docker.sock")
         self.folder = folder
+        self._prefix = prefix
         self._containerd: subprocess.Popen[bytes] | None = None
         self._dockerd: subprocess.Popen[bytes] | None = None
         self._command = [
@@ -93,7 +96,9 @@ class OwnEngine(Engine):
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
             environment = {**os.environ, "PATH": _PATH}
-            return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            return subprocess.Popen(
+                [*self._prefix, *command], stdout=log, stderr=log, env=environment
+            )
 
     def load(self, image: str) -> None:
         """Copy an image from the machine's engine."""
@@ -107,20 +112,45 @@ class OwnEngine(Engine):
 
 
 @contextmanager
-def own_engine(folder: Path, *options: str, bridge: str = "sstest0") -> Iterator[OwnEngine]:
-    """Run an engine of our own; afterwards nothing of it is left."""
-    _ip("link", "add", bridge, "type", "bridge")
+def own_engine(
+    folder: Path, *options: str, bridge: str = "sstest0", network: str = ""
+) -> Iterator[OwnEngine]:
+    """Run an engine of our own, in the named network if there is one; nothing is left of it."""
+    prefix = into(network) if network else []
+    inside = ["-n", network] if network else []
+    _ip(*inside, "link", "add", bridge, "type", "bridge")
     try:
-        _ip("addr", "add", _ADDRESS, "dev", bridge)
-        _ip("link", "set", bridge, "up")
-        engine = OwnEngine(folder, bridge, options)
+        _ip(*inside, "addr", "add", _ADDRESS, "dev", bridge)
+        _ip(*inside, "link", "set", bridge, "up")
+        engine = OwnEngine(folder, bridge, options, prefix)
         try:
             engine.start()
             yield engine
         finally:
             engine.end()
     finally:
-        _ip("link", "del", bridge)
+        _ip(*inside, "link", "del", bridge)
+
+
+@contextmanager
+def own_network(name: str, here: str, there: str) -> Iterator[str]:
+    """Have a network of its own with one wire to this machine: as good as another machine."""
+    _ip("netns", "add", name)
+    try:
+        _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        _ip("addr", "add", f"{here}/30", "dev", name)
+        _ip("link", "set", name, "up")
+        _ip("-n", name, "addr", "add", f"{there}/30", "dev", "eth0")
+        for device in ("eth0", "lo"):
+            _ip("-n", name, "link", "set", device, "up")
+        yield name
+    finally:
+        _ip("netns", "del", name)
+
+
+def into(network: str) -> list[str]:
+    """Return what to put before a command that is to run in that network."""
+    return ["nsenter", f"--net=/run/netns/{network}", "--"]
 
 
 def _ip(*words: str) -> None:

@@ -56,6 +56,10 @@ class Engine:
         """Tell whether the engine's files and ports are this machine's."""
         return self._host.startswith("unix://")
 
+    def can_reach(self, port: int) -> bool:
+        """Tell whether a port that is published on the engine's loopback leads there from here."""
+        return self._tunnel is None or port in self._tunnel.ports
+
     async def docker(self) -> "Docker":
         """Return aiodocker's client, made at the first call; use it within `calling`."""
         async with self._opening:

@@ -171,6 +171,8 @@ class DockerRunner:
         host = await self._host()
         hub_cache = self._hub_cache()
         for port in self._ports.candidates(is_local=self._engine.is_local):
+            if not self._engine.can_reach(port):
+                continue
             body = configuration(
                 replica,
                 spec,

@@ -24,10 +24,14 @@ _LOOK_SECONDS: Final = 0.05
 class Tunnel:
     """One `ssh` that forwards, and the folder of its socket."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, folder: Path, ports: frozenset[int]
+    ) -> None:
         self._process = process
         self._folder = folder
         self.socket = folder / "docker.sock"
+        self.ports = ports
+        """The ports that lead to the other machine."""
 
     @property
     def is_open(self) -> bool:
@@ -39,9 +43,10 @@ class Tunnel:
         """Start `ssh` and return once it forwards; raises `OSError` with what it said."""
         # A short path: the name of a socket has room for some hundred characters.
         folder = Path(tempfile.mkdtemp(prefix="sidestream-ssh-"))
+        free = frozenset(filter(is_free, range(ports[0], ports[1] + 1)))
         try:
             process = await asyncio.create_subprocess_exec(
-                *_command(host, folder / "docker.sock", ports),
+                *_command(host, folder / "docker.sock", free),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
@@ -50,7 +55,7 @@ class Tunnel:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        tunnel = cls(process, folder)
+        tunnel = cls(process, folder, free)
         try:
             async with asyncio.timeout(_OPEN_SECONDS):
                 # ssh does not tell when it is ready; its socket does.
@@ -71,7 +76,7 @@ class Tunnel:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _command(host: str, socket: Path, ports: tuple[int, int]) -> list[str]:
+def _command(host: str, socket: Path, ports: frozenset[int]) -> list[str]:
     where = urlsplit(host)
     name = f"{where.username}@{where.hostname}" if where.username else str(where.hostname)
     command = ["ssh", "-N", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
@@ -80,9 +85,8 @@ def _command(host: str, socket: Path, ports: tuple[int, int]) -> list[str]:
         command += ["-p", str(where.port)]
     remote = where.path if len(where.path) > 1 else _REMOTE_SOCKET
     command += ["-L", f"{socket}:{remote}"]
-    for port in range(ports[0], ports[1] + 1):
-        if is_free(port):
-            command += ["-L", f"127.0.0.1:{port}:127.0.0.1:{port}"]
+    for port in sorted(ports):
+        command += ["-L", f"127.0.0.1:{port}:127.0.0.1:{port}"]
     return [*command, "--", name]
 
 
