@@ -164,12 +164,12 @@ class Session:
     def _forget_oldest(self) -> None:
         """Forget ended generations beyond the limits, and request ids beyond theirs."""
         ended = [a.generation for a in self._answers.values() if a.generation.has_ended]
-        chars = sum(generation.chars for generation in ended)
+        chars = sum(generation.kept_chars for generation in ended)
         while ended and (
             len(ended) > self._limits.kept_generations or chars > self._limits.kept_chars
         ):
             oldest = ended.pop(0)
-            chars -= oldest.chars
+            chars -= oldest.kept_chars
             del self._answers[oldest.id]
         while len(self._requests) > self._limits.kept_generations:
             del self._requests[next(iter(self._requests))]

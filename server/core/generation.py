@@ -12,6 +12,7 @@ Rules:
 from collections.abc import Callable
 from typing import Final, Literal
 
+from server.core.deltas import Deltas
 from server.core.protocol import (
     End,
     ErrorInfo,
@@ -35,6 +36,9 @@ TRANSITIONS: Final[dict[LogState, frozenset[LogState]]] = {
     "ended": frozenset(),
 }
 
+# A token's number, probability and alternatives take about as much memory.
+_CHARS_PER_TOKEN: Final = 200
+
 Watcher = Callable[["Generation"], None]
 
 
@@ -56,9 +60,8 @@ class Generation:
         self.reason_if_cancelled: FinishReason = "cancelled"
         self.revision = 0
         self.end_event: End | None = None
-        self.chars = 0
         self.prompt_tokens: int | None = None
-        self._texts: list[str] = []
+        self._deltas = Deltas()
         self._tokens: list[TokenInfo] = []
         self._watchers: list[Watcher] = []
         self._created_ms = now_ms
@@ -69,7 +72,12 @@ class Generation:
     @property
     def seq(self) -> int:
         """Return how many deltas have been produced."""
-        return len(self._texts)
+        return len(self._deltas)
+
+    @property
+    def kept_chars(self) -> int:
+        """Return what it takes to keep the answer, a token's details as so many characters."""
+        return len(self.text) + _CHARS_PER_TOKEN * len(self._tokens)
 
     @property
     def has_ended(self) -> bool:
@@ -79,7 +87,7 @@ class Generation:
     @property
     def text(self) -> str:
         """Return the whole answer so far."""
-        return "".join(self._texts)
+        return self._deltas.text()
 
     def info(self) -> GenerationInfo:
         """Describe the generation as `hello` lists it."""
@@ -102,7 +110,7 @@ class Generation:
         Raises `ValueError` for a move the transition table does not have.
         """
         self._check_move(state)
-        if state != "running" and self._texts:
+        if state != "running" and self.seq:
             raise ValueError(f"{self.id}: cannot be {state} after its first delta")
         if state == self.state and position == self.position:
             return
@@ -122,8 +130,7 @@ class Generation:
         if self._first_delta_ms is None:
             self._first_delta_ms = now_ms
         self._last_delta_ms = now_ms
-        self._texts += texts
-        self.chars += sum(map(len, texts))
+        self._deltas.append(texts)
         if self.keeps_tokens:
             self._tokens += tokens
         self._tell()
@@ -145,6 +152,7 @@ class Generation:
         """
         self._check_move("ended")
         counted = self.seq if completion_tokens is None else completion_tokens
+        self._deltas.seal()
         self.state = "ended"
         self.position = None
         self.revision += 1
@@ -166,16 +174,7 @@ class Generation:
 
         Stops before a delta that would exceed `max_chars`, but takes at least one.
         """
-        if sum(map(len, self._texts[cursor:])) <= max_chars:
-            return "".join(self._texts[cursor:]), self.seq
-        room = max_chars
-        stop = cursor
-        for text in self._texts[cursor:]:
-            room -= len(text)
-            if room < 0 and stop > cursor:
-                break
-            stop += 1
-        return "".join(self._texts[cursor:stop]), stop
+        return self._deltas.since(cursor, max_chars=max_chars)
 
     def tokens_between(self, cursor: int, stop: int) -> list[TokenInfo] | None:
         """Return the tokens of the deltas after `cursor` up to `stop`, if they are kept."""

@@ -86,14 +86,14 @@ class SessionSettings:
         1_024, "Answers that all sessions of one owner may have under way at once.", low=1
     )
     max_kept_generations: int = option(
-        256,
-        "Ended answers that a session keeps for sockets that come back; a comparison of eight "
-        "models leaves eight a prompt.",
+        64,
+        "Ended answers that a session keeps for sockets that come back: eight prompts to eight "
+        "models.",
         low=1,
     )
     max_kept_chars: int = option(
-        4_000_000,
-        "Characters of ended answers that a session keeps; about a thousand long answers.",
+        2_000_000,
+        "Characters of ended answers that a session keeps: more than 64 long answers have.",
         low=0,
     )
 

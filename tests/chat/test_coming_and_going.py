@@ -47,7 +47,7 @@ async def test_who_comes_back_gets_exactly_what_is_missing(
     await reader.sees(lambda: reader.seq("g1") == generation.seq)
     session.detach(reader.outbox)
     assert session.idle_since_ms is not None
-    had = generation._texts[:]
+    had = [generation.text_since(n, max_chars=0)[0] for n in range(generation.seq)]
     assert "".join(had) == reader.text("g1")
     returned = []
     for cursor in range(reader.seq("g1") + 1):
