@@ -7,25 +7,33 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from server import __version__
 from server.chat.relay import error_info
 from server.core.errors import SidestreamError
 from server.core.protocol import (
-    PROTOCOL_VERSION,
     BadCommand,
     BadFrame,
+    Begun,
     Cancel,
+    Cancelled,
+    Changed,
     Command,
     Error,
     Event,
     Generate,
     Hello,
     Logs,
+    Nothing,
     Ping,
     Result,
+    ServerInfo,
     Start,
     Stop,
+    Subscribed,
     Unsubscribe,
+    Welcome,
     parse_command,
 )
 from server.web.connection import Connection
@@ -58,51 +66,49 @@ def answer(connection: Connection, frame: str | bytes) -> Event:
         return Error(error_info(SidestreamError("internal error")), command_id)
 
 
-def _hello(connection: Connection, command: Hello) -> dict[str, Any]:
+def _hello(connection: Connection, command: Hello) -> Welcome:
     was_resumed = connection.open_session(command.session, command.cursors)
     session = connection.session
-    return {
-        "protocol": PROTOCOL_VERSION,
-        "server": {"name": "sidestream", "version": __version__},
-        "session": session.id,
-        "resumed": was_resumed,
-        "models": connection.fleet.snapshots(),
-        "generations": session.infos(),
-    }
+    return Welcome(
+        server=ServerInfo("sidestream", __version__),
+        session=session.id,
+        resumed=was_resumed,
+        models=connection.fleet.snapshots(),
+        generations=session.infos(),
+    )
 
 
-def _generate(connection: Connection, command: Generate) -> dict[str, Any]:
-    return {"generations": connection.session.generate(command)}
+def _generate(connection: Connection, command: Generate) -> Begun:
+    return Begun(connection.session.generate(command))
 
 
-def _cancel(connection: Connection, command: Cancel) -> dict[str, Any]:
-    return {"cancelled": connection.session.cancel(command.generations)}
+def _cancel(connection: Connection, command: Cancel) -> Cancelled:
+    return Cancelled(connection.session.cancel(command.generations))
 
 
-def _start(connection: Connection, command: Start) -> dict[str, Any]:
-    return {"model": connection.fleet.start(command.model)}
+def _start(connection: Connection, command: Start) -> Changed:
+    return Changed(connection.fleet.start(command.model))
 
 
-def _stop(connection: Connection, command: Stop) -> dict[str, Any]:
-    return {"model": connection.fleet.stop(command.model)}
+def _stop(connection: Connection, command: Stop) -> Changed:
+    return Changed(connection.fleet.stop(command.model))
 
 
-def _logs(connection: Connection, command: Logs) -> dict[str, Any]:
+def _logs(connection: Connection, command: Logs) -> Subscribed:
     book = connection.fleet.log(command.model)
-    name = connection.subscribe_to_log(book, tail=command.tail, follow=command.follow)
-    return {"subscription": name}
+    return Subscribed(connection.subscribe_to_log(book, tail=command.tail, follow=command.follow))
 
 
-def _unsubscribe(connection: Connection, command: Unsubscribe) -> dict[str, Any]:
+def _unsubscribe(connection: Connection, command: Unsubscribe) -> Nothing:
     connection.unsubscribe_from_log(command.subscription)
-    return {}
+    return Nothing()
 
 
-def _ping(connection: Connection, command: Ping) -> dict[str, Any]:
-    return {}
+def _ping(connection: Connection, command: Ping) -> Nothing:
+    return Nothing()
 
 
-HANDLERS: Final[dict[type[Command], Callable[[Connection, Any], dict[str, Any]]]] = {
+HANDLERS: Final[dict[type[Command], Callable[[Connection, Any], msgspec.Struct]]] = {
     Hello: _hello,
     Generate: _generate,
     Cancel: _cancel,
