@@ -78,8 +78,11 @@ def _running(directory: Path, settings: str) -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
+def watch(keep_log: KeepLog) -> Watch:
+    """Return what is kept of the page's doings; a failed test shows it."""
+    watch = Watch()
+    keep_log("the page", lambda: watch.report)
+    return watch
 
 
 @pytest.fixture

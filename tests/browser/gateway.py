@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = """\
 [server]
 instance = {instance}
+state_dir = {directory}
 shutdown_grace = 0
 
 [engines]
@@ -56,7 +57,8 @@ class Gateway:
 
     def __init__(self, directory: Path, settings: str = SETTINGS) -> None:
         self._settings = directory / "settings.ini"
-        self._settings.write_text(settings.format(instance=f"browser-{uuid.uuid4().hex[:8]}"))
+        instance = f"browser-{uuid.uuid4().hex[:8]}"
+        self._settings.write_text(settings.format(instance=instance, directory=directory))
         self._log = directory / "server.log"
         self._process: subprocess.Popen[str] | None = None
         self.port = 0

@@ -4,18 +4,34 @@ import json
 import re
 from itertools import pairwise
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 from websockets.sync.client import connect
 
 from tests.browser.gateway import Gateway
-from tests.browser.watch import Watch
+from tests.browser.watch import NETWORK_CHANGED, Watch
 
 # The prompt is long-winded so that the answer is.
 PROMPT = "Write a very long story about a river, a lighthouse and a cat. Go on and on."
 
 
 def open_page(page: Page, url: str) -> None:
-    page.goto(url)
+    """Open the page and wait until it is connected.
+
+    Chromium drops what it is loading when the machine's network changes, for which a container
+    that starts somewhere is enough; then the page is opened again.
+    """
+    dropped: list[str | None] = []
+    page.on("requestfailed", lambda request: dropped.append(request.failure))
+    for _ in range(10):
+        dropped.clear()
+        try:
+            page.goto(url)
+        except Error as error:
+            if NETWORK_CHANGED not in error.message:
+                raise
+        else:
+            if NETWORK_CHANGED not in dropped:
+                break
     expect(page.locator("connection-state")).to_have_attribute("data-state", "connected")
 
 

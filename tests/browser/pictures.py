@@ -21,7 +21,7 @@ MODEL = "SmolLM2 135M"
 QUESTION = "Why does the sea look blue, and what is a lighthouse for?"
 ENOUGH_CHARACTERS = 420
 
-SHOTS = {
+SHOTS: dict[str, dict[str, object]] = {
     "side-by-side.png": {"viewport": {"width": 1280, "height": 760}, "color_scheme": "light"},
     "side-by-side-dark.png": {"viewport": {"width": 1280, "height": 760}, "color_scheme": "dark"},
     "phone.png": {"viewport": {"width": 390, "height": 760}, "color_scheme": "light"},

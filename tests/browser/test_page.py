@@ -77,8 +77,7 @@ def test_choice_and_draft_outlive_a_reload(page: Page, gateway: Gateway, watch: 
     page.keyboard.type("A first line")
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("and a second")
-    page.reload()
-    expect(page.locator("connection-state")).to_have_attribute("data-state", "connected")
+    open_page(page, gateway.url)
     expect(page.get_by_role("checkbox", checked=True)).to_have_count(1)
     expect(page.get_by_role("checkbox", name="Brief")).to_be_checked()
     expect(prompt).to_have_value("A first line\nand a second")
@@ -97,7 +96,7 @@ def test_an_answer_that_nobody_waits_for_any_more_is_stopped(
     choose(page, "Small")
     ask(page)
     expect_longer(column(page, "Small"), 20)
-    page.reload()
+    open_page(page, gateway.url)
     ((_, how),) = answers_of(watch, gateway)
     assert how == "cancelled"
 
