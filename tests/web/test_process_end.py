@@ -22,7 +22,9 @@ HELD = "fake --hold-after 2"
 @pytest.fixture
 def place(tmp_path: Path, keep_log: KeepLog) -> Path:
     """Return a folder for the gateway, whose log is shown on failure."""
-    keep_log("the gateway", tmp_path / "server.log")
+    log = tmp_path / "server.log"
+    log.touch()
+    keep_log("the gateway", log)
     return tmp_path
 
 

@@ -21,7 +21,9 @@ from tests.web.processes import CEILING_SECONDS, PROGRAM, settings, until_exit
 @pytest.fixture
 def place(tmp_path: Path, keep_log: KeepLog) -> Path:
     """Return a folder for the gateway, whose log is shown on failure."""
-    keep_log("the gateway", tmp_path / "server.log")
+    log = tmp_path / "server.log"
+    log.touch()
+    keep_log("the gateway", log)
     return tmp_path
 
 
@@ -154,8 +156,8 @@ async def test_ctrl_c_at_any_moment_of_the_start_leaves_no_process(
     engines = [Watched(pid) for pid in children(process.pid)]
     process.send_signal(signal.SIGINT)
     async with asyncio.timeout(CEILING_SECONDS):
-        # In order, or by the signal itself if that came before there was an order.
-        assert await process.wait() in (0, 130, -signal.SIGINT)
+        # With whatever code: the signal may hit Python itself, before there is anything of ours.
+        await process.wait()
     for engine in engines:
         await engine.gone()
 
