@@ -1,4 +1,8 @@
-"""Run all checks and show them: `python3 run.py doctor [--json]`."""
+"""Run all checks and show them: `python3 run.py doctor [--json]`.
+
+`--clean` removes containers that belong to no model any more, `--policy` prints what a proxy
+before the Docker engine's socket has to let through.
+"""
 
 import argparse
 import json
@@ -7,7 +11,10 @@ import threading
 import time
 from dataclasses import asdict
 
-from server.doctor.checks import CHECKS, Check, Finding, Wanted, read_settings
+from server.doctor.checks import CHECKS
+from server.doctor.containers import clean, policy_text
+from server.doctor.docker import DockerUnavailable
+from server.doctor.findings import Check, Finding, Wanted, read_settings
 
 CEILING_SECONDS = 3.5
 
@@ -18,8 +25,20 @@ def main(words: list[str]) -> int:
         prog="run.py doctor", description="Tell what is there, what is missing, and the mend."
     )
     parser.add_argument("--json", action="store_true", help="write JSON, for programs")
+    parser.add_argument(
+        "--clean", action="store_true", help="remove containers that belong to no model any more"
+    )
+    parser.add_argument(
+        "--policy", action="store_true", help="print what Sidestream asks of a Docker engine"
+    )
     arguments = parser.parse_args(words)
-    findings = examine(CHECKS, read_settings(), CEILING_SECONDS)
+    if arguments.policy:
+        print(policy_text())
+        return 0
+    wanted = read_settings()
+    if arguments.clean:
+        return _clean(wanted)
+    findings = examine(CHECKS, wanted, CEILING_SECONDS)
     can_run = all(finding.level != "fail" for finding in findings)
     if arguments.json:
         checks = [asdict(finding) for finding in findings]
@@ -28,6 +47,19 @@ def main(words: list[str]) -> int:
         print("\n".join(map(render, findings)))
         print("\nSidestream can run here." if can_run else "\nSidestream cannot run here yet.")
     return 0 if can_run else 1
+
+
+def _clean(wanted: Wanted) -> int:
+    if wanted.container_models is None:
+        print("The settings cannot be read, so that nothing can be told to be left over.")
+        return 1
+    try:
+        removed = clean(wanted)
+    except DockerUnavailable as error:
+        print(f"{error.seen}. {error.mend}")
+        return 1
+    print("\n".join(f"removed {name}" for name in removed) or "Nothing is left over.")
+    return 0
 
 
 def examine(checks: tuple[Check, ...], wanted: Wanted, ceiling_seconds: float) -> list[Finding]:

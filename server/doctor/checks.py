@@ -7,13 +7,12 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import run
+from server.doctor.containers import check_containers, check_leftovers
 from server.doctor.docker import DockerUnavailable, ask_docker
+from server.doctor.findings import Check, Finding, Level, Wanted
 from server.doctor.ports import why_not_free
 
 HUB_SECONDS = 3.0
@@ -21,51 +20,6 @@ GIB = 1 << 30
 HUB = "https://huggingface.co"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 CHROMIUM_APP = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check saw, how bad that is, and what to do about it."""
-
-    name: str
-    level: Literal["ok", "warn", "fail"]
-    seen: str
-    mend: str = ""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The part of the settings that the checks ask about, with its defaults."""
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    model_ports: tuple[int, int] = (8080, 8089)
-    weights_dir: Path = Path("~/.cache/sidestream/weights")
-    problems: tuple[str, ...] | None = None
-
-
-Check = Callable[[Wanted], Finding]
-
-
-def read_settings() -> Wanted:
-    """Return what the settings say; `problems` is None where they cannot be read yet."""
-    try:
-        from server.settings import SettingsError, load
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("server"):
-            raise
-        return Wanted()
-    try:
-        settings = load(run.ROOT / "settings.ini", os.environ)
-    except SettingsError as error:
-        return Wanted(problems=tuple(error.problems))
-    return Wanted(
-        host=settings.server.host,
-        port=settings.server.port,
-        model_ports=settings.engines.ports,
-        weights_dir=settings.engines.weights_dir,
-        problems=(),
-    )
 
 
 def check_python(_: Wanted) -> Finding:
@@ -91,10 +45,10 @@ def check_settings(wanted: Wanted) -> Finding:
     return Finding("settings", "ok", "settings.ini and the environment agree with the tables")
 
 
-def check_docker(_: Wanted) -> Finding:
+def check_docker(wanted: Wanted) -> Finding:
     """Ask the Docker engine for its version."""
     try:
-        version = ask_docker("/version")
+        version = ask_docker("/version", wanted.docker_host)
     except DockerUnavailable as error:
         mend = f"Only models in containers need it. {error.mend}"
         return Finding("docker", "warn", error.seen, mend)
@@ -121,13 +75,15 @@ def check_disk(wanted: Wanted) -> Finding:
     """See whether there is room for weights, and for images if there is a Docker engine."""
     places = {"weights": (wanted.weights_dir.expanduser(), 0.5, 3)}
     try:
-        docker_root: Path | None = Path(ask_docker("/info")["DockerRootDir"])
+        docker_root: Path | None = Path(ask_docker("/info", wanted.docker_host)["DockerRootDir"])
     except DockerUnavailable:
         docker_root = None
     # The engine may keep its files inside a virtual machine, or on another one.
     if docker_root and docker_root.exists():
         # TGI's image alone takes about 12 GB, and as much again while it is unpacked.
         places["images"] = (docker_root, 0, 25)
+    if docker_root and wanted.container_models:
+        places["hub models"] = (wanted.hf_cache.expanduser(), 0, 5)
     seen, is_short, is_full = [], False, False
     for what, (place, needed_gib, wished_gib) in places.items():
         existing = next(parent for parent in (place, *place.parents) if parent.exists())
@@ -135,8 +91,8 @@ def check_disk(wanted: Wanted) -> Finding:
         seen.append(f"{free_gib:.1f} GB free for {what} ({place})")
         is_full |= free_gib < needed_gib
         is_short |= free_gib < wished_gib
-    level: Literal["ok", "warn", "fail"] = "fail" if is_full else "warn" if is_short else "ok"
-    mend = "Make room, or set another weights_dir." if is_short else ""
+    level: Level = "fail" if is_full else "warn" if is_short else "ok"
+    mend = "Make room, or set another weights_dir or hf_cache." if is_short else ""
     return Finding("disk", level, ", ".join(seen), mend)
 
 
@@ -217,6 +173,8 @@ CHECKS: tuple[Check, ...] = (
     check_server_port,
     check_model_ports,
     check_docker,
+    check_containers,
+    check_leftovers,
     check_hub,
     check_test_tools,
 )

@@ -5,6 +5,11 @@ import json
 import os
 import socket
 import ssl
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,20 +26,17 @@ class DockerUnavailable(Exception):
         self.mend = mend
 
 
-def ask_docker(path: str) -> Any:
-    """Return the engine's JSON answer to a GET; raises DockerUnavailable."""
-    docker_host = os.environ.get("DOCKER_HOST") or _default_host()
+def ask_docker(path: str, host: str = "", *, method: str = "GET") -> Any:
+    """Return the engine's JSON answer, None for an empty one; raises DockerUnavailable.
+
+    `host` is what the settings say; empty takes DOCKER_HOST, else this machine's engine.
+    """
+    docker_host = host or os.environ.get("DOCKER_HOST") or _default_host()
     try:
-        connection = _Connection(docker_host)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            body = answer.read()
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise ValueError(f"{path} answered {answer.status}")
-        return json.loads(body)
+        if docker_host.startswith("ssh://"):
+            with _tunnel(docker_host) as socket_file:
+                return _ask(f"unix://{socket_file}", method, path)
+        return _ask(docker_host, method, path)
     except FileNotFoundError:
         raise DockerUnavailable("no engine here", "Install Docker.") from None
     except PermissionError:
@@ -43,6 +45,49 @@ def ask_docker(path: str) -> Any:
     except (OSError, ValueError, http.client.HTTPException) as error:
         mend = "Start it (sudo systemctl start docker), or correct DOCKER_HOST."
         raise DockerUnavailable(f"{docker_host} does not answer: {error}", mend) from None
+
+
+def _ask(docker_host: str, method: str, path: str) -> Any:
+    connection = _Connection(docker_host)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if answer.status not in {200, 204}:
+        raise ValueError(f"{path} answered {answer.status}")
+    return json.loads(body) if body else None
+
+
+@contextmanager
+def _tunnel(docker_host: str) -> Iterator[str]:
+    """Have an engine on another machine at a socket file here, by the user's own ssh."""
+    where = urlsplit(docker_host)
+    remote = where.path if len(where.path) > 1 else "/var/run/docker.sock"
+    with tempfile.TemporaryDirectory(prefix="sidestream-doctor-") as folder:
+        local = Path(folder, "docker.sock")
+        command = ["ssh", "-N", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
+        command += ["-L", f"{local}:{remote}", "-p", str(where.port or 22)]
+        name = f"{where.username}@{where.hostname}" if where.username else str(where.hostname)
+        with subprocess.Popen(
+            [*command, "--", name],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as ssh:
+            try:
+                deadline = time.monotonic() + PATIENCE_SECONDS
+                while ssh.poll() is None and not local.exists() and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                if not local.exists():
+                    ssh.terminate()
+                    said = (ssh.stderr.read() if ssh.stderr else "").strip().splitlines()
+                    raise OSError(said[-1] if said else "ssh gets no answer")
+                yield str(local)
+            finally:
+                ssh.terminate()
 
 
 def _default_host() -> str:
@@ -59,7 +104,7 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, docker_host: str) -> None:
         self._where = urlsplit(docker_host)
         if self._where.scheme not in {"unix", "tcp", "http", "https"}:
-            raise ValueError("it can be unix://, tcp:// or https:// here")
+            raise ValueError("it can be unix://, tcp://, https:// or ssh://")
         name, port = self._where.hostname or "docker", self._where.port or 2375
         super().__init__(name, port, timeout=PATIENCE_SECONDS)
 

@@ -6,6 +6,7 @@ left behind, and cleaned up after if it fails.
 
 import fcntl
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -40,10 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def alone() -> Iterator[None]:
     """Wait until no other session of these tests runs on this machine."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = cache / "sidestream" / "tests"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "session").open("w") as file:
+    # Of the machine, as the engine is: sessions may have homes of their own.
+    lock = os.open(Path(tempfile.gettempdir(), "sidestream-docker-tests"), os.O_CREAT, 0o644)
+    with os.fdopen(lock) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for name in Engine().containers():
             Engine().remove(name)

@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import socket
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,8 +37,18 @@ class Engine:
         """Return what DOCKER_HOST would say."""
         return f"unix://{self.path}"
 
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        """Make a request; return what is answered, None for nothing; raises on refusal."""
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        accepted: tuple[int, ...] = (404,),
+    ) -> Any:
+        """Make a request; return what is answered, None for nothing.
+
+        Raises AssertionError on a refusal that is not accepted.
+        """
         connection = _Connection(self.path)
         try:
             data = None if body is None else json.dumps(body)
@@ -46,8 +57,9 @@ class Engine:
             text = answer.read()
         finally:
             connection.close()
-        assert answer.status < 400 or answer.status == 404, f"{method} {path}: {text.decode()}"
-        return json.loads(text) if text and answer.status != 404 else None
+        is_refused = answer.status >= 400
+        assert not is_refused or answer.status in accepted, f"{method} {path}: {text.decode()}"
+        return json.loads(text) if text and not is_refused else None
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """Return the containers of all tests, by name."""
@@ -70,5 +82,9 @@ class Engine:
         self.ask("POST", f"/containers/{name}/{verb}")
 
     def remove(self, name: str) -> None:
-        """Remove a container, running or not."""
-        self.ask("DELETE", f"/containers/{name}?force=1&v=1")
+        """Remove a container, running or not, and return once it is gone."""
+        deadline = time.monotonic() + 60
+        while self.ask("GET", f"/containers/{name}/json") is not None:
+            assert time.monotonic() < deadline, f"{name} cannot be removed"
+            # 409: somebody else is at it.
+            self.ask("DELETE", f"/containers/{name}?force=1&v=1", accepted=(404, 409))

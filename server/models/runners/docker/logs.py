@@ -19,7 +19,12 @@ from server.models.runners.base import LogLine, Replica
 from server.models.runners.docker.client import Engine
 from server.models.runners.docker.containers import Containers
 from server.models.runners.docker.demultiplexer import Demultiplexer, StampedLine
-from server.models.runners.docker.errors import NOT_FOUND, DockerRefused, DockerUnreachable
+from server.models.runners.docker.errors import (
+    CONFLICT,
+    NOT_FOUND,
+    DockerRefused,
+    DockerUnreachable,
+)
 from server.models.runners.docker.events import Events
 from server.models.runners.docker.redaction import Redactor
 
@@ -86,7 +91,8 @@ class Logs:
                 await self._events.after(count)
                 continue
             except DockerRefused as refused:
-                if refused.docker_status == NOT_FOUND:
+                # Gone, or about to be.
+                if refused.docker_status in {NOT_FOUND, CONFLICT}:
                     return
                 raise
             if not follow or not await self._goes_on(replica, container_id):
