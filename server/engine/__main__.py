@@ -29,10 +29,10 @@ import server
 from server.engine import lifeline
 from server.engine.arguments import Arguments, parse_arguments
 from server.engine.decoder import UNSEEN_TOKENS_MOST
-from server.engine.errors import ArgumentsRefused, StartFailed, WebserverFailed
+from server.engine.errors import ArgumentsRefused, InferError, StartFailed, WebserverFailed
 from server.engine.gguf import ModelFile
 from server.engine.inference import Inference, Limits
-from server.engine.llama import LlamaClient, load_model
+from server.engine.llama import LlamaClient, LlamaRefused, load_model
 from server.engine.log import EngineLog
 from server.engine.metrics import Metrics
 from server.engine.prompts import Prompts
@@ -118,7 +118,10 @@ async def _serve(
     async with LlamaClient(scratch.socket_path) as llama:
         inference = Inference(llama, model, limits, metrics)
         log.fact("Warming up model")
-        await inference.warm_up()
+        try:
+            await inference.warm_up()
+        except (InferError, LlamaRefused) as error:
+            raise WebserverFailed(f"the model does not answer: {error}") from error
         service = Service(
             inference=inference,
             prompts=Prompts(llama, model),
@@ -136,7 +139,10 @@ async def _serve(
         )
         await runner.setup()
         try:
-            await web.SockSite(runner, listener).start()
+            try:
+                await web.SockSite(runner, listener).start()
+            except OSError as error:
+                raise WebserverFailed(f"cannot listen: {error.strerror}") from error
             log.fact("Connected", port=listener.getsockname()[1])
             await stop.wait()
         finally:

@@ -107,7 +107,7 @@ class Decoder:
             self._add(Token(token_id, "", None, False), [], events)
             if self.is_finished():
                 return events
-        self._generated_tokens = step.tokens_predicted - 1
+        self._generated_tokens = min(step.tokens_predicted, self._max_new_tokens) - 1
         self._add(self._shown_token(step), self._top_tokens(step), events)
         return events
 
@@ -115,7 +115,9 @@ class Decoder:
         token_id = step.tokens[-1]
         probabilities = step.completion_probabilities
         logprob = probabilities[-1].logprob if probabilities else None
-        return Token(token_id, step.content, logprob, token_id in self._model.special_ids)
+        # A character that tokens beyond the last one have completed is not in the answer.
+        text = step.content if step.tokens_predicted <= self._max_new_tokens else ""
+        return Token(token_id, text, logprob, token_id in self._model.special_ids)
 
     def _top_tokens(self, step: Step) -> list[Token]:
         if not self._top_n_tokens or not step.completion_probabilities:

@@ -19,11 +19,10 @@ Rules:
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from server.core.errors import InvalidParameters
@@ -127,18 +126,19 @@ class Inference:
             await self._wait_for_slot()
             try:
                 timings.started = time.monotonic()
-                async for events in self._decode(decoder, prepared, parameters):
-                    if decoder.details is not None:
-                        timings.ended = time.monotonic()
-                        self._record(timings, decoder.details, prepared)
-                    yield events
+                async with aclosing(self._decode(decoder, prepared, parameters)) as batches:
+                    async for events in batches:
+                        if decoder.details is not None:
+                            timings.ended = time.monotonic()
+                            self._record(timings, decoder.details, prepared)
+                        yield events
             finally:
                 self._slots.release()
 
     async def warm_up(self) -> None:
         """Compute one token, so that the first request finds everything in memory.
 
-        Raises `GenerationFailed` when llama.cpp does not answer as expected.
+        Raises `GenerationFailed` or `LlamaRefused` when llama.cpp does not answer as expected.
         """
         body = {"prompt": "a", "n_predict": 1}
         async with self._llama.complete(body) as steps:
@@ -170,7 +170,7 @@ class Inference:
                         yield events
                     if decoder.is_finished():
                         return
-        except (LlamaRefused, aiohttp.ClientError) as error:
+        except LlamaRefused as error:
             raise GenerationFailed(str(error)) from error
         raise IncompleteGeneration
 
@@ -187,7 +187,7 @@ class Inference:
         grammar = grammars.grammar_rule(parameters.grammar) if parameters.grammar else None
         try:
             prompt_ids = await self._llama.tokenize(inputs)
-        except (LlamaRefused, aiohttp.ClientError) as error:
+        except LlamaRefused as error:
             raise GenerationFailed(str(error)) from error
         if parameters.truncate is not None:
             prompt_ids = prompt_ids[-parameters.truncate :]
@@ -198,19 +198,20 @@ class Inference:
 
     def _check_length(self, input_length: int, max_new_tokens: int | None) -> int:
         total = self.limits.max_total_tokens
-        left = total - input_length
-        checked = min(left if max_new_tokens is None else max_new_tokens, _CHECKED_NEW_TOKENS)
-        if input_length + max(checked, 0) > total:
+        left = max(total - input_length, 0)
+        asked = left if max_new_tokens is None else max_new_tokens
+        checked = min(asked, _CHECKED_NEW_TOKENS)
+        if input_length + checked > total:
             raise ValidationFailed(
                 f"`inputs` tokens + `max_new_tokens` must be <= {total}. "
-                f"Given: {input_length} `inputs` tokens and {max(checked, 0)} `max_new_tokens`"
+                f"Given: {input_length} `inputs` tokens and {checked} `max_new_tokens`"
             )
         if input_length > self.limits.max_input_tokens:
             raise ValidationFailed(
                 f"`inputs` must have less than {self.limits.max_input_tokens} tokens. "
                 f"Given: {input_length}"
             )
-        return left if max_new_tokens is None else min(max_new_tokens, left)
+        return min(asked, left)
 
     async def _check_grammar(self, rule: str) -> None:
         marked = grammars.as_marked_grammar(rule)

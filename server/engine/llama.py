@@ -205,9 +205,12 @@ class LlamaClient:
         """Start a completion and yield its steps; leaving the context frees the slot.
 
         Raises `LlamaRefused` when llama.cpp does not take the request, `GenerationFailed`
-        and `IncompleteGeneration` while iterating.
+        when it does not answer, and that and `IncompleteGeneration` while iterating.
         """
-        response = await self._http.post("/completion", json={**body, "stream": True})
+        try:
+            response = await self._http.post("/completion", json={**body, "stream": True})
+        except aiohttp.ClientError as error:
+            raise _unanswered(error) from error
         try:
             if response.status != 200:
                 raise _refusal(await response.read())
@@ -217,11 +220,14 @@ class LlamaClient:
             response.close()
 
     async def _post(self, path: str, body: dict[str, Any], answer: type[_Answer]) -> _Answer:
-        async with self._http.post(path, json=body) as response:
-            content = await response.read()
-            if response.status != 200:
-                raise _refusal(content)
-            return msgspec.json.decode(content, type=answer)
+        try:
+            async with self._http.post(path, json=body) as response:
+                content = await response.read()
+        except aiohttp.ClientError as error:
+            raise _unanswered(error) from error
+        if response.status != 200:
+            raise _refusal(content)
+        return msgspec.json.decode(content, type=answer)
 
 
 async def _steps(response: aiohttp.ClientResponse) -> AsyncGenerator[Step, None]:
@@ -238,6 +244,10 @@ async def _steps(response: aiohttp.ClientResponse) -> AsyncGenerator[Step, None]
     except (aiohttp.ClientError, StreamError, msgspec.DecodeError) as error:
         raise GenerationFailed(f"llama.cpp's stream broke: {error}") from error
     raise IncompleteGeneration
+
+
+def _unanswered(error: aiohttp.ClientError) -> GenerationFailed:
+    return GenerationFailed(f"llama.cpp does not answer: {error}")
 
 
 def _refusal(content: bytes) -> LlamaRefused:

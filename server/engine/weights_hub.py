@@ -66,7 +66,9 @@ def _fetch_blob(repo: str, sha256: str, url: str, meter: Meter) -> None:
     with lock:
         # Whoever comes second waits here, and finds the blob in place.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not blob.exists():
+        if blob.exists():
+            part.unlink(missing_ok=True)
+        else:
             download(url, part, sha256, meter, headers=_headers(url))
             part.replace(blob)
 

@@ -93,6 +93,14 @@ def test_unseen_tokens_that_cannot_be_told_share_an_event() -> None:
     assert one.details.generated_tokens == 4
 
 
+def test_limit_inside_a_character_that_cannot_be_told() -> None:
+    one = decoder(max_new_tokens=2)
+    events = run(one, step(1, "\ufffda", 3))
+    assert events[-1].generated_text == ""
+    assert one.details is not None
+    assert one.details.generated_tokens == 2
+
+
 @pytest.mark.parametrize(
     ("stop", "tokens"), [(["a"], [1]), (["ab"], [1, 2]), (["x", "b\n"], [1, 2]), (["b"], [1, 2])]
 )
