@@ -1,9 +1,10 @@
-"""The WebSockets that are open, so that they can be closed when the server goes."""
+"""The WebSockets that are open, so that they are written together and closed together."""
 
 import asyncio
 
 from aiohttp import WSCloseCode
 
+from server.web.pulse import Pulse
 from server.web.socket import Socket
 
 
@@ -11,6 +12,7 @@ class Sockets:
     """Hold the open sockets."""
 
     def __init__(self) -> None:
+        self.pulse = Pulse()
         self._open: set[Socket] = set()
 
     def __len__(self) -> int:
@@ -25,7 +27,8 @@ class Sockets:
         self._open.discard(socket)
 
     async def close(self) -> None:
-        """Tell every client that the server is going away."""
+        """Write what is due and tell every client that the server is going away."""
+        self.pulse.flush()
         await asyncio.gather(
             *(
                 socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is going away")

@@ -1,23 +1,23 @@
-"""The WebSocket: frames in and out of one connection.
+"""The WebSocket: commands of one connection in, and what becomes due to it out.
 
 Rules:
 
-1. Exactly one task writes to the socket. It asks the outbox for everything that is due and
-   sends it as one frame; while a send waits for a slow peer, text collects in the logs.
+1. `FrameWriter` alone writes events to the socket: all that is due is one frame; while a slow
+   peer takes nothing, text collects in the logs.
 2. A frame that is no command closes the socket with 4400; a command that fails is answered.
 3. Whatever ends the socket, the session goes on.
 """
 
-import asyncio
 import logging
 from typing import Final
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from server.core.errors import ServerFull, ShuttingDown
-from server.core.protocol import BadFrame, encode
+from server.core.protocol import BadFrame
 from server.web.commands import answer
 from server.web.connection import Connection
+from server.web.frames import FrameWriter
 from server.web.guard import check_origin
 from server.web.keys import DESK, FLEET, SESSIONS, SETTINGS, SOCKETS
 from server.web.socket import Socket
@@ -25,7 +25,6 @@ from server.web.socket import Socket
 logger = logging.getLogger(__name__)
 
 CLOSE_BAD_FRAME: Final = 4400
-CLOSE_TOO_SLOW: Final = 4408
 CLOSE_FLOODING: Final = 4429
 
 
@@ -40,26 +39,22 @@ async def websocket(request: web.Request) -> Socket:
         raise ServerFull(f"the server holds {settings.max_sockets} sockets, and no more")
     socket = Socket(heartbeat_seconds=settings.heartbeat, max_frame_bytes=settings.max_frame_bytes)
     await socket.prepare(request)
-    due = asyncio.Event()
+    writer = FrameWriter(socket, sockets.pulse, timeout_seconds=settings.reader_timeout)
     connection = Connection(
         request.app[FLEET],
         request.app[SESSIONS],
         "local",
-        due.set,
+        writer.wake,
         command_rate=settings.command_rate,
     )
+    writer.take_from(connection.outbox)
     sockets.add(socket)
-    writer = asyncio.create_task(
-        _write(socket, connection, due, timeout_seconds=settings.reader_timeout),
-        name="websocket writer",
-    )
     try:
         await _read(socket, connection)
     finally:
         sockets.discard(socket)
-        writer.cancel()
         connection.close()
-        await asyncio.wait([writer])
+        await writer.close()
     return socket
 
 
@@ -78,30 +73,3 @@ async def _read(socket: Socket, connection: Connection) -> None:
         if connection.is_flooding:
             await socket.close(code=CLOSE_FLOODING, message=b"far too many commands")
             return
-
-
-async def _write(
-    socket: Socket,
-    connection: Connection,
-    due: asyncio.Event,
-    *,
-    timeout_seconds: float,
-) -> None:
-    while True:
-        await due.wait()
-        due.clear()
-        while events := connection.outbox.take():
-            try:
-                async with asyncio.timeout(timeout_seconds):
-                    await socket.send(encode(events))
-            except TimeoutError:
-                await socket.close(code=CLOSE_TOO_SLOW, message=b"the peer stopped reading")
-                return
-            except ConnectionError:
-                # The reader sees the same end and closes the connection.
-                return
-            except Exception:
-                # A socket that is open and silent for ever would be worse.
-                logger.exception("a frame cannot be written")
-                await socket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"internal error")
-                return

@@ -266,7 +266,8 @@ async def test_nothing_is_left_behind(fake_tgi: StartFake) -> None:
             await asyncio.sleep(0)
         with pytest.raises(SidestreamError):
             await waiting
-        assert [model async for model in changes] == []
+        async for _ in changes:
+            pass  # those that had come already; then it ends
         await client.close()
         await until(lambda: running.sockets == 0, "the socket is gone")
         fake.state.release()

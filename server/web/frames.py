@@ -1,0 +1,93 @@
+"""Events of one connection, written as frames, without a task for as long as the peer keeps up.
+
+Rules:
+
+1. What is due is taken from the outbox and handed to the transport in one call, at the
+   pulse's next beat.
+2. While the transport still holds what the kernel would not take, a task waits until there is
+   room, and then sends what has gathered, joined. There is never more than one.
+3. A peer that takes nothing for too long is closed with 4408.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from aiohttp import WSCloseCode
+
+from server.core.outbox import Outbox
+from server.core.protocol import encode
+from server.web.pulse import Pulse
+from server.web.socket import Socket
+
+logger = logging.getLogger(__name__)
+
+CLOSE_TOO_SLOW: Final = 4408
+
+
+class FrameWriter:
+    """Write what is due to one socket."""
+
+    def __init__(self, socket: Socket, pulse: Pulse, *, timeout_seconds: float) -> None:
+        self._socket = socket
+        self._pulse = pulse
+        self._timeout_seconds = timeout_seconds
+        self._outbox: Outbox | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    def take_from(self, outbox: Outbox) -> None:
+        """Write what is due in `outbox` from now on, whenever `wake` is called."""
+        self._outbox = outbox
+
+    def wake(self) -> None:
+        """Have written what is due."""
+        if self._task is None:
+            self._pulse.add(self._write)
+
+    async def close(self) -> None:
+        """Write nothing more."""
+        self._outbox = None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _write(self) -> None:
+        """Write frames while the peer takes them: the hot path, once per frame."""
+        outbox, socket = self._outbox, self._socket
+        if outbox is None or self._task is not None:
+            return
+        try:
+            while socket.takes_at_once:
+                events = outbox.take()
+                if not events:
+                    return
+                socket.send_at_once(encode(events))
+        except Exception:
+            logger.exception("a frame cannot be written")
+            self._run(self._give_up())
+        else:
+            if not socket.closed:
+                self._run(self._send_patiently(outbox))
+
+    def _run(self, task: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.create_task(task, name="websocket writer")
+
+    async def _send_patiently(self, outbox: Outbox) -> None:
+        try:
+            while events := outbox.take():
+                async with asyncio.timeout(self._timeout_seconds):
+                    await self._socket.send(encode(events))
+            self._task = None
+        except TimeoutError:
+            await self._socket.close(code=CLOSE_TOO_SLOW, message=b"the peer stopped reading")
+        except ConnectionError:
+            # The reader sees the same end and closes the connection.
+            return
+        except Exception:
+            logger.exception("a frame cannot be written")
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        """Close a socket that would otherwise be open and silent for ever."""
+        await self._socket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"internal error")
