@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from server.doctor.__main__ import examine
-from server.doctor.checks import Finding, Wanted
+from server.doctor.findings import Finding, Wanted
 from tests.setup.conftest import ROOT
 
 CLOSED = "http://127.0.0.1:9"
