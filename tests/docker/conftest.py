@@ -62,13 +62,13 @@ def engine(alone: None) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def fake() -> str:
+def fake(alone: None) -> str:
     """Return the image of the fake TGI."""
     return image.fake_image()
 
 
 @pytest.fixture(scope="session")
-def embedded() -> str:
+def embedded(alone: None) -> str:
     """Return the image of the embedded engine."""
     return image.engine_image()
 

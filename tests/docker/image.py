@@ -83,7 +83,20 @@ def _image(name: str, dockerfile: str, sources: Iterable[str], files: dict[str, 
         with _one_at_a_time():
             base, packages = _base(), _packages()
             _build(tag, dockerfile.format(base=base), app, packages, files)
+            _forget_others(tag)
     return tag
+
+
+def _forget_others(tag: str) -> None:
+    """Remove images of the same kind that were made from other sources, if nobody uses them."""
+    listed = subprocess.run(
+        ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", tag.partition(":")[0]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for other in set(listed.stdout.split()) - {tag}:
+        subprocess.run(["docker", "rmi", other], capture_output=True, check=False)
 
 
 def _sources(path: Path) -> Iterator[Path]:
