@@ -110,14 +110,15 @@ class Relay:
         """Stream the answer; begin anew while the engine is overloaded and nothing has come."""
         deadline = time.monotonic() + self._queue_timeout_seconds
         pause = _FIRST_RETRY_SECONDS
+        generation.move_to("running", now_ms=now_ms())
         while True:
-            generation.move_to("running", now_ms=now_ms())
             try:
                 return await _stream(lease, prompt, parameters, generation, recorded)
             except EngineOverloaded:
                 if generation.seq or time.monotonic() + pause > deadline:
                     raise
-            generation.move_to("queued", now_ms=now_ms(), position=1)
+            # Until the engine begins to answer; how many others it has, it does not say.
+            generation.move_to("queued", now_ms=now_ms())
             # Jitter, so that those refused together do not come back together.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _LAST_RETRY_SECONDS)
@@ -147,6 +148,8 @@ def _append(generation: Generation, arrived: list[TokenInfo]) -> None:
         texts = [token.text for token in arrived if token.text and not token.special]
         tokens = []
     if texts:
+        if generation.state != "running":
+            generation.move_to("running", now_ms=now_ms())
         generation.append(texts, tokens, now_ms=now_ms())
 
 

@@ -22,20 +22,19 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from server.core.errors import ModelFailed, SidestreamError
-from server.core.placement import pause_before_restart
 from server.core.protocol import ModelError, ModelState, Progress
 from server.models.attempt import Attempt, Connect, Limits, Ready
 from server.models.catalog import ModelSpec
 from server.models.demand import Demand
 from server.models.logbook import LogBook
 from server.models.pace import Pace
+from server.models.restarts import Restarts
 from server.models.runners.base import LogLine, Replica, Runner
-from server.models.surroundings import Surroundings
-from server.models.upstreams.base import EngineInfo, Upstream
+from server.models.surroundings import Status, Surroundings
+from server.models.upstreams.base import Upstream
 
 logger = logging.getLogger(__name__)
 
@@ -43,21 +42,8 @@ logger = logging.getLogger(__name__)
 # wait for the other, unless the server proves to be well.
 _CAUSE_SECONDS: Final = 10.0
 _SECOND_LOOK_SECONDS: Final = 0.5
-# A server that was up for this long has not crashed because it was started.
-_STABLE_SECONDS: Final = 60.0
 # An engine that cannot stop a server just now may be able to a little later.
 _STOP_RETRY_SECONDS: Final = 5.0
-
-
-@dataclass(frozen=True)
-class Status:
-    """What is to be seen of a deployment."""
-
-    state: ModelState = "stopped"
-    progress: Progress | None = None
-    error: ModelError | None = None
-    info: EngineInfo | None = None
-    is_outdated: bool = False
 
 
 class Deployment:
@@ -83,9 +69,10 @@ class Deployment:
         self._surroundings = surroundings
         self._demand = Demand(is_wanted=not runner.is_managed)
         self._is_automatic = False
-        self._crashes = 0
+        self._restarts = Restarts(limit=limits.restarts)
         self._now: Attempt | None = None
         self._ready: Ready | None = None
+        self._ready_at = 0.0
         self._failure: SidestreamError | None = None
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")
 
@@ -145,8 +132,12 @@ class Deployment:
         """End the control task and take the server down, unless it can go on and is to be kept."""
         self._control.cancel()
         await asyncio.wait([self._control])
-        if not (keeps_server and self._runner.outlives_us):
+        if keeps_server and self._runner.outlives_us:
+            return
+        try:
             await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
+        except SidestreamError as error:
+            logger.warning("%s is left as it is: %s", self.spec.id, error)
 
     def doubt(self, error: SidestreamError | None) -> None:
         """Show why a server that does not run could not be started now; None for no reason."""
@@ -172,7 +163,7 @@ class Deployment:
         demand = self._demand
         stops = demand.stops_asked
         demand.begin()
-        started = time.monotonic()
+        self._ready_at = 0.0
         serving = asyncio.create_task(self._serve(), name=f"serving {self.spec.id}")
         serving.add_done_callback(lambda _: demand.ring())
         try:
@@ -184,20 +175,20 @@ class Deployment:
             serving.cancel()
             await asyncio.wait([serving])
             self._ready = None
-        was_ready = demand.is_settled
+        was_up_seconds = time.monotonic() - self._ready_at if self._ready_at else 0.0
         failure = None if serving.cancelled() else serving.result()
         self._failure = failure
         await self._take_down()
         self._surroundings.leave(self.spec)
         demand.finish()
         if failure is None:
-            self._crashes = 0
+            self._restarts.forget()
             self._publish("stopped")
             return None
-        logger.warning("%s failed: %s", self.spec.id, failure)
-        if time.monotonic() - started > _STABLE_SECONDS:
-            self._crashes = 0
-        return self._after_failure(failure, was_ready=was_ready)
+        if self.status.error != _shown(failure):
+            # A remote server that stays away is looked at for ever, and complained of once.
+            logger.warning("%s failed: %s", self.spec.id, failure)
+        return self._after_failure(failure, was_up_seconds=was_up_seconds)
 
     async def _serve(self) -> SidestreamError:
         """Return what ended the server or kept it from starting."""
@@ -218,6 +209,7 @@ class Deployment:
                 await self._surroundings.enter(self.spec, attempt.report)
             self._ready = await attempt.bring_up()
             self._failure = None
+            self._ready_at = time.monotonic()
             self._publish("ready")
             self._demand.settle()
             failure: SidestreamError = await attempt.watch(
@@ -227,7 +219,7 @@ class Deployment:
             failure = error
         except Exception as error:
             logger.exception("the lifecycle of %s broke", self.spec.id)
-            failure = SidestreamError(f"internal error: {error}")
+            failure = _as_ours(error)
         finally:
             await attempt.close()
         self._ready, self._failure = None, failure
@@ -248,28 +240,24 @@ class Deployment:
             try:
                 await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
                 self._now.has_server = False
-            except SidestreamError as error:
-                logger.warning("%s cannot be stopped: %s", self.spec.id, error)
-                self._publish("stopping", error=_shown(error))
+            except Exception as error:
+                is_known = isinstance(error, SidestreamError)
+                logger.warning(
+                    "%s cannot be stopped: %s", self.spec.id, error, exc_info=not is_known
+                )
+                self._publish("stopping", error=_shown(_as_ours(error)))
                 await asyncio.sleep(_STOP_RETRY_SECONDS)
 
-    def _after_failure(self, failure: SidestreamError, *, was_ready: bool) -> float | None:
+    def _after_failure(self, failure: SidestreamError, *, was_up_seconds: float) -> float | None:
         """Show the failure and decide when the server is tried again."""
         error = _shown(failure)
         pause: float | None = None
         if not self.is_managed:
             pause = self._limits.health_interval
-        elif was_ready or self._is_automatic:
-            self._crashes += 1
-            if self._crashes <= self._limits.restarts:
-                pause = pause_before_restart(self._crashes)
-            else:
-                self._crashes = 0
-                error = ModelError(
-                    error.code,
-                    f"{error.message} (given up after {self._limits.restarts} restarts)",
-                    error.hint,
-                )
+        elif was_up_seconds or self._is_automatic:
+            pause = self._restarts.after_crash(was_up_seconds=was_up_seconds)
+            if pause is None:
+                error = self._restarts.given_up(error)
         self._publish("failed", error=error)
         return pause
 
@@ -290,8 +278,16 @@ class Deployment:
             self.log.add(LogLine(time.time(), "sidestream", text))
         ready = self._ready
         info = ready.info if ready else self.status.info
-        self.status = Status(state, progress, error, info, bool(ready and ready.is_outdated))
-        self._surroundings.changed(self.spec)
+        status = Status(state, progress, error, info, bool(ready and ready.is_outdated))
+        if status != self.status:
+            self.status = status
+            self._surroundings.changed(self.spec)
+
+
+def _as_ours(error: Exception) -> SidestreamError:
+    return (
+        error if isinstance(error, SidestreamError) else SidestreamError(f"internal error: {error}")
+    )
 
 
 def _shown(error: SidestreamError) -> ModelError:

@@ -1,9 +1,23 @@
-"""The seam between one model server's lifecycle and all the others."""
+"""The seam between one model server's lifecycle and all that is around it."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
+from server.core.protocol import ModelError, ModelState, Progress
 from server.models.catalog import ModelSpec
 from server.models.runners.base import Report
+from server.models.upstreams.base import EngineInfo
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is to be seen of a deployment."""
+
+    state: ModelState = "stopped"
+    progress: Progress | None = None
+    error: ModelError | None = None
+    info: EngineInfo | None = None
+    is_outdated: bool = False
 
 
 class Surroundings(Protocol):

@@ -1,0 +1,36 @@
+"""When a model server that crashed is started again by itself, and when it is given up."""
+
+from typing import Final
+
+from server.core.placement import pause_before_restart
+from server.core.protocol import ModelError
+
+# A server that was up for this long has not crashed because it was started.
+_STABLE_SECONDS: Final = 60.0
+
+
+class Restarts:
+    """Count the crashes in a row of one server."""
+
+    def __init__(self, *, limit: int) -> None:
+        self._limit = limit
+        self._crashes = 0
+
+    def forget(self) -> None:
+        """Begin to count anew: the server was stopped in order."""
+        self._crashes = 0
+
+    def after_crash(self, *, was_up_seconds: float) -> float | None:
+        """Return the seconds until the next start; None when there have been enough."""
+        if was_up_seconds > _STABLE_SECONDS:
+            self._crashes = 0
+        self._crashes += 1
+        if self._crashes <= self._limit:
+            return pause_before_restart(self._crashes)
+        self._crashes = 0
+        return None
+
+    def given_up(self, error: ModelError) -> ModelError:
+        """Return the error with word of how often the server was started again."""
+        times = f"given up after {self._limit} restarts"
+        return ModelError(error.code, f"{error.message} ({times})", error.hint)
