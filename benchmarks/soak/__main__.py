@@ -21,7 +21,7 @@ from benchmarks.relay.processes import cpu_seconds, machine, memory_bytes
 from benchmarks.relay.readers import MODELS
 from benchmarks.relay.relays import gateway, nginx_version, upstream
 from benchmarks.relay.tokens import Answer, Record, clock_us
-from server.client import Client, Rhythm, connect
+from server.client import Client, Rhythm, SidestreamError, connect
 from tests.wire.cutter import Cutter, Plan
 
 SAMPLE_SECONDS = 10.0
@@ -88,7 +88,11 @@ async def _ask_all(
     tokens = chance.randint(options.tokens // 2, options.tokens)
     answers = await client.generate(list(MODELS), "Go on.", parameters={"max_new_tokens": tokens})
     for answer in answers:
-        result = await answer.result()
+        try:
+            result = await answer.result()
+        except SidestreamError as error:
+            tally.differences.append(f"{time.strftime('%X')} {client.session} {answer.id}: {error}")
+            continue
         checked = Answer(Record(), clock_us())
         checked.take(result.text.encode(), clock_us())
         checked.end(tokens)

@@ -192,13 +192,16 @@ async def open_stream(
     loop = asyncio.get_running_loop()
     stream = HTTPStream(loop, read_timeout_seconds)
     try:
-        async with asyncio.timeout(connect_timeout_seconds):
-            transport, _ = await loop.create_connection(
-                lambda: stream,
-                parts.hostname or "",
-                parts.port or (443 if is_secure else 80),
-                ssl=is_secure or None,
-            )
+        try:
+            async with asyncio.timeout(connect_timeout_seconds):
+                transport, _ = await loop.create_connection(
+                    lambda: stream,
+                    parts.hostname or "",
+                    parts.port or (443 if is_secure else 80),
+                    ssl=is_secure or None,
+                )
+        except TimeoutError:
+            raise ConnectionError("it took no connection in time") from None
         fields = {
             "Host": parts.netloc.rpartition("@")[2],
             "Connection": "close",

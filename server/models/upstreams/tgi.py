@@ -238,6 +238,8 @@ def _translated() -> Iterator[None]:
     """Turn errors of the connection into ours: the one place where that is done."""
     try:
         yield
+    except aiohttp.ConnectionTimeoutError:
+        raise EngineLost("the model server took no connection in time") from None
     except TimeoutError:
         raise EngineTimeout("the model server said nothing for too long") from None
     except (aiohttp.ClientError, OSError) as error:
