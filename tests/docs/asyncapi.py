@@ -14,7 +14,8 @@ from aiohttp import WSCloseCode
 
 from server.core.errors import SidestreamError
 from server.core.protocol import COMMANDS, EVENTS, PROTOCOL_VERSION, RESULTS
-from server.web.websocket import CLOSE_BAD_FRAME, CLOSE_FLOODING, CLOSE_TOO_SLOW
+from server.web.frames import CLOSE_TOO_SLOW
+from server.web.websocket import CLOSE_BAD_FRAME, CLOSE_FLOODING
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "asyncapi.yaml"
 HEAD = "# Written by `python -m tests.docs.asyncapi` from server/core/protocol; do not edit.\n"
