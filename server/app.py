@@ -31,6 +31,7 @@ from server.models.runners.remote import RemoteRunner
 from server.models.upstreams.tgi import TGI
 from server.settings import EngineSettings, SessionSettings, Settings
 from server.web import api, middleware
+from server.web.garbage import quieten_garbage
 from server.web.keys import DESCRIPTION, DESK, FLEET, SESSIONS, SETTINGS, SOCKETS
 from server.web.openapi import Description
 from server.web.page import Page
@@ -46,6 +47,7 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
 
     `command_for` replaces the embedded engine's command line.
     """
+    quieten_garbage()
     app = web.Application(
         middlewares=[middleware.errors, middleware.guarded],
         client_max_size=settings.server.max_frame_bytes,

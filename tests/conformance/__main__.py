@@ -5,7 +5,7 @@ import asyncio
 import sys
 
 from tests.conformance import answers, commands, resume, socket
-from tests.conformance.kit import RULES, Subject, judge_all
+from tests.conformance.kit import RULES, Subject, judge
 
 AREAS = {
     module.__name__.rpartition(".")[2]: module for module in (socket, commands, answers, resume)
@@ -16,7 +16,8 @@ async def run(subject: Subject) -> int:
     """Print the verdicts as they come; return the exit code."""
     held = 0
     area = ""
-    async for verdict in judge_all(subject):
+    for judged in sorted(RULES, key=lambda rule: list(AREAS).index(rule.area)):
+        verdict = await judge(subject, judged)
         held += verdict.holds
         if verdict.rule.area != area:
             area = verdict.rule.area

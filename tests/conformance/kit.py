@@ -80,9 +80,3 @@ async def judge(subject: Subject, judged: Rule) -> Verdict:
     except TimeoutError:
         return Verdict(judged, holds=False, reason=f"nothing came of it within {RULE_SECONDS:g} s")
     return Verdict(judged, holds=True)
-
-
-async def judge_all(subject: Subject) -> AsyncIterator[Verdict]:
-    """Try every rule, one after the other."""
-    for judged in RULES:
-        yield await judge(subject, judged)
