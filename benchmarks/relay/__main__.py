@@ -106,6 +106,8 @@ async def _one(
     try:
         async with asyncio.timeout(MEASUREMENT_CEILING_SECONDS):
             printed, _ = await client.communicate()
+    except TimeoutError:
+        return {"failed": f"not done within {MEASUREMENT_CEILING_SECONDS:g} s"}
     finally:
         if client.returncode is None:
             client.kill()
