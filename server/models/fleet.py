@@ -10,6 +10,7 @@ from typing import Final
 from server.core.errors import InvalidCommand, SidestreamError
 from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
+from server.models.announcer import Announcer, Subscriber
 from server.models.attempt import Connect, Limits
 from server.models.catalog import Catalog, ModelSpec
 from server.models.deployment import Deployment
@@ -23,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 # An engine that is started later is noticed within this time.
 _ENGINE_RETRY_SECONDS: Final = 15.0
-
-Subscriber = Callable[[Model], None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Fleet:
         self._catalog = catalog
         self._runners = runners
         self._instance = instance
-        self._subscribers: list[Subscriber] = []
+        self._announcer = Announcer(self.snapshot)
         self._idle_timers: dict[str, asyncio.TimerHandle] = {}
         self._usage = Usage(catalog, self._on_use)
         self._room = Room(capacity, self._occupant, lambda root: self._deployments[root].unwant())
@@ -156,6 +155,7 @@ class Fleet:
             *(d.close(keeps_server=keeps_servers) for d in self._deployments.values())
         )
         await asyncio.gather(*(runner.close() for runner in self._runners.values()))
+        self._announcer.close()
 
     # --- watching ---------------------------------------------------------------------------
 
@@ -195,8 +195,7 @@ class Fleet:
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Have `subscriber` told of every change; returns the way to end that."""
-        self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber)
+        return self._announcer.subscribe(subscriber)
 
     # --- what deployments ask of their surroundings -----------------------------------------
 
@@ -218,7 +217,7 @@ class Fleet:
             self._usage.touch(spec.id)
             self._watch_idleness(spec)
         for served in self._catalog.served_by(spec.id):
-            self._tell(served.id)
+            self._announcer.tell(served.id)
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -230,13 +229,7 @@ class Fleet:
         self._deployments[root.id].look_again()
         self._room.look_again()
         self._watch_idleness(root)
-        self._tell(model_id)
-
-    def _tell(self, model_id: str) -> None:
-        if self._subscribers:
-            model = self.snapshot(model_id)
-            for subscriber in self._subscribers:
-                subscriber(model)
+        self._announcer.tell_soon(model_id)
 
     def _occupant(self, root_id: str) -> Occupant:
         settings = self._catalog.get(root_id).settings
