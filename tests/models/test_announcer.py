@@ -37,9 +37,10 @@ class Stage:
 
     async def until_quiet(self) -> None:
         """Return when the pause after the last telling is over."""
-        async with asyncio.timeout(10):
-            while self.announcer._pause is not None:
-                await asyncio.sleep(0)
+        assert self.announcer._pause is not None
+        over = asyncio.Event()
+        asyncio.get_running_loop().call_at(self.announcer._pause.when() + 0.001, over.set)
+        await over.wait()
 
 
 async def test_the_first_change_is_told_at_once_and_those_behind_it_together() -> None:
