@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from server.chat.desk import Answer, Desk
 from server.chat.request import Request
-from server.core.errors import InvalidCommand, SessionLimit
+from server.core.errors import InvalidCommand, SessionLimit, UnknownGeneration
 from server.core.outbox import Outbox
 from server.core.protocol import FinishReason, Generate, GenerationInfo
 
@@ -96,12 +96,13 @@ class Session:
     def generate(self, command: Generate) -> list[str]:
         """Start one generation per target and return their ids, in the order of the targets.
 
-        A `request_id` that was seen returns what it returned then. Raises `UnknownModel`,
+        A `request_id` that was seen returns what it returned then, or raises
+        `UnknownGeneration` when that is no longer kept. Raises `UnknownModel`,
         `InvalidParameters`, `SessionLimit`, `QueueFull` or `ShuttingDown`, and then nothing
         has started.
         """
         if command.request_id is not None and command.request_id in self._requests:
-            return self._requests[command.request_id]
+            return self._repeated(self._requests[command.request_id])
         content = command.prompt if command.messages is None else command.messages
         requests = [
             self._desk.prepare(
@@ -171,5 +172,18 @@ class Session:
             oldest = ended.pop(0)
             chars -= oldest.kept_chars
             del self._answers[oldest.id]
-        while len(self._requests) > self._limits.kept_generations:
-            del self._requests[next(iter(self._requests))]
+        if len(self._requests) <= self._limits.kept_generations:
+            return
+        # One whose answers are kept must stay known, or repeating it would start them anew.
+        past = [
+            name
+            for name, ids in self._requests.items()
+            if not any(generation_id in self._answers for generation_id in ids)
+        ]
+        for request_id in past[: len(past) - self._limits.kept_generations]:
+            del self._requests[request_id]
+
+    def _repeated(self, generation_ids: list[str]) -> list[str]:
+        if not all(generation_id in self._answers for generation_id in generation_ids):
+            raise UnknownGeneration("the answers to this request are no longer kept")
+        return generation_ids

@@ -71,6 +71,11 @@ class Running:
         sessions = self.app[SESSIONS]._sessions.values()
         return sum(len(session.infos()) for session in sessions)
 
+    @property
+    def known_requests(self) -> int:
+        """Return how many request ids the sessions hold."""
+        return sum(len(session._requests) for session in self.app[SESSIONS]._sessions.values())
+
 
 @asynccontextmanager
 async def gateway(
