@@ -1,0 +1,166 @@
+"""What docs/CLIENTS.md and the quick start show, run as it stands against a real gateway.
+
+Only the address is another; the models have the names of the catalogue that comes with the server.
+"""
+
+import asyncio
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import async_playwright
+
+from server.doctor.checks import find_chromium
+from tests.conftest import StartFake
+from tests.wire.gateway import Running, gateway
+
+ROOT = Path(__file__).resolve().parents[2]
+ADDRESS = "127.0.0.1:8000"
+WORDS = "Seven words that everybody can recognise, twice."
+CEILING_SECONDS = 60.0
+# A page that the test itself hands out comes from no network, and so may reach none.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-features=LocalNetworkAccessChecks",
+]
+
+
+@pytest.fixture
+async def running(fake_tgi: StartFake) -> AsyncIterator[Running]:
+    fakes = {name: await fake_tgi(text=WORDS) for name in ("smollm2-135m", "smollm2-135m-brief")}
+    async with gateway({name: fake.url for name, fake in fakes.items()}) as running:
+        yield running
+
+
+def snippet(page: str, heading: str, language: str, running: Running) -> str:
+    """Return the first block of a language under a heading, with the gateway's address in it."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    block = re.search(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert block is not None, f"no {language} under {heading!r}"
+    return block[1].replace(ADDRESS, f"127.0.0.1:{running.port}")
+
+
+async def run(*words: str | Path, directory: Path = ROOT) -> str:
+    """Run a program that says nothing wrong; return what it says."""
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        cwd=directory,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(CEILING_SECONDS):
+            output, complaints = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert (process.returncode, complaints.decode()) == (0, ""), output.decode()
+    return output.decode()
+
+
+async def test_quick_start(running: Running) -> None:
+    program = snippet("QUICKSTART.md", "Speak to it from a program", "python", running)
+    said = await run(sys.executable, "-c", program)
+    assert said == f"{WORDS}\nIn brief: {WORDS}\n"
+
+
+async def test_python(running: Running, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "server/client", tmp_path / "server/client")
+    said = await run(
+        sys.executable, "-c", snippet("CLIENTS.md", "Python", "python", running), directory=tmp_path
+    )
+    assert said.startswith(f"smollm2-135m smollm2-135m-brief\n{WORDS}\n {WORDS} stop ")
+    assert said.endswith("\nunknown_model\n")
+
+
+@pytest.mark.needs_node
+async def test_node(running: Running, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "static/js/client", tmp_path / "client")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    (tmp_path / "main.js").write_text(snippet("CLIENTS.md", "Node", "js", running))
+    said = await run(str(shutil.which("node")), "main.js", directory=tmp_path)
+    for model in ("smollm2-135m", "smollm2-135m-brief"):
+        assert f"\n{model} ended: stop\n" in said
+    letters = sorted(said.replace("\n", "").replace(" ", ""))
+    ends = "smollm2-135mended:stopsmollm2-135m-briefended:stop"
+    assert letters == sorted((WORDS * 2 + ends).replace(" ", "")), "both are whole, mixed"
+
+
+async def test_terminal(running: Running) -> None:
+    command = snippet("CLIENTS.md", "Terminal", "sh", running).split()
+    line = snippet("CLIENTS.md", "Terminal", "json", running)
+    assert command[0] == "python3"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *command[1:]),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    said = b""
+    async with asyncio.timeout(CEILING_SECONDS):
+        process.stdin.write(line.encode())
+        while b'"type":"end"' not in said:
+            more = await process.stdout.read(65536)
+            assert more, said
+            said += more
+        process.stdin.close()
+        await process.wait()
+        await process.stdout.read()
+    assert b'"finish_reason":"stop"' in said
+
+
+async def test_conformance(running: Running) -> None:
+    command = snippet("CLIENTS.md", "Another one", "sh", running).split()
+    assert command[0] == "python3"
+    assert "FAIL" not in await run(sys.executable, *command[1:])
+
+
+@pytest.mark.needs_chromium
+@pytest.mark.parametrize("where", ["page", "worker"])
+async def test_browser(running: Running, where: str) -> None:
+    module = snippet("CLIENTS.md", "Browser", "js", running)
+    page_module = module
+    worker = "<none>"
+    if where == "worker":
+        worker = module.replace("document.body.append(text)", "postMessage(text)")
+        worker = worker.replace("document.title =", "self.title =")
+        page_module = (
+            "new Worker('worker.js', { type: 'module' })"
+            ".onmessage = ({ data }) => document.body.append(data);"
+        )
+    files = {
+        "/demo/": ("text/html", "<!doctype html><body><script type=module src=main.js></script>"),
+        "/demo/main.js": ("text/javascript", page_module),
+        "/demo/worker.js": ("text/javascript", worker),
+    }
+    for path in (ROOT / "static/js/client").glob("*.js"):
+        files[f"/demo/client/{path.name}"] = ("text/javascript", path.read_text(encoding="utf-8"))
+    address = f"http://127.0.0.1:{running.port}"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=find_chromium(), args=CHROMIUM_FLAGS
+        )
+        context = await browser.new_context()
+        for path, (kind, body) in files.items():
+            await context.route(
+                address + path,
+                lambda route, _, kind=kind, body=body: route.fulfill(content_type=kind, body=body),
+            )
+        page = await context.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(f"{address}/demo/")
+        await page.wait_for_function(f"document.body.textContent.includes({WORDS!r})")
+        if where == "page":
+            await page.wait_for_function("document.title === 'stop'")
+        assert complaints == []
+        await browser.close()
