@@ -1,12 +1,16 @@
 """Start the service: `python -m server`."""
 
+import signal
+
+# Until there is a server, Ctrl-C is to end this like any program, not with a traceback.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import asyncio
 import contextlib
 import errno
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 

@@ -85,7 +85,7 @@ def pytest_runtest_makereport(
         _fail_for_skip(report)
     if report.failed:
         for name, source in item.stash.get(_logs_key, {}).items():
-            text = source() if callable(source) else source.read_text(errors="replace")
+            text = source() if callable(source) else _read_log(source)
             report.sections.append((f"log of {name}", text[-LOG_TAIL_CHARACTERS:]))
     return report
 
@@ -98,6 +98,11 @@ def pytest_make_collect_report(
     if report.skipped and collector.config.getoption("--no-skips"):
         _fail_for_skip(report)
     return report
+
+
+def _read_log(path: Path) -> str:
+    # A server that could not be started has written none.
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _fail_for_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -47,7 +47,8 @@ class Relay:
         finish = Finish("failed", None, None)
         error: ErrorInfo | None = None
         try:
-            generation.move_to("starting", now_ms=now_ms())
+            if not self._fleet.is_ready(request.model.id):
+                generation.move_to("starting", now_ms=now_ms())
             async with self._fleet.lease(request.model.id) as lease:
                 await self._turn(lease, request, generation, place)
                 finish = await self._answer(lease, request, generation)
@@ -73,11 +74,12 @@ class Relay:
         def show(position: int) -> None:
             generation.move_to("queued", now_ms=now_ms(), position=position)
 
-        await place.turn(
-            capacity=request.model.max_concurrent or lease.info.max_concurrent_requests,
-            timeout_seconds=self._queue_timeout_seconds,
-            on_position=show,
-        )
+        with lease.waits():
+            await place.turn(
+                capacity=request.model.max_concurrent or lease.info.max_concurrent_requests,
+                timeout_seconds=self._queue_timeout_seconds,
+                on_position=show,
+            )
 
     async def _answer(self, lease: Lease, request: Request, generation: Generation) -> Finish:
         try:

@@ -120,21 +120,22 @@ class Attempt:
         self._pace.finish(_now())
         return Ready(upstream, info, seen.is_outdated)
 
-    async def watch(self, upstream: Upstream, *, is_answering: Callable[[], bool]) -> ModelFailed:
+    async def watch(self, upstream: Upstream) -> ModelFailed:
         """Return why the server is no longer of use, once it is not.
 
-        A look at its health that fails means nothing while it writes answers: a server that
-        somebody is stopping lets them end, and takes nothing new.
+        A look at its health that fails means nothing while words come: a server that somebody
+        is stopping lets its answers end, and takes nothing new.
         """
         exited = asyncio.create_task(self._runner.wait(self._replica))
-        misses = 0
+        misses = heard = 0
         try:
             while misses < _MISSES_UNTIL_FAILED:
                 await asyncio.wait([exited], timeout=self._limits.health_interval)
                 if exited.done():
                     return explain_exit(exited.result())
                 is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
-                misses = 0 if is_healthy or is_answering() else misses + 1
+                misses = 0 if is_healthy or upstream.heard > heard else misses + 1
+                heard = upstream.heard
         finally:
             exited.cancel()
             await asyncio.wait([exited])

@@ -212,9 +212,7 @@ class Deployment:
             self._ready_at = time.monotonic()
             self._publish("ready")
             self._demand.settle()
-            failure: SidestreamError = await attempt.watch(
-                self._ready.upstream, is_answering=self._is_answering
-            )
+            failure: SidestreamError = await attempt.watch(self._ready.upstream)
         except SidestreamError as error:
             failure = error
         except Exception as error:

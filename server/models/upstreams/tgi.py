@@ -71,6 +71,7 @@ class TGI:
         if endpoint.api_key:
             self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
         self._special: _SpecialTokens | None = None
+        self.heard = 0
 
     async def is_healthy(self, *, timeout_seconds: float) -> bool:
         """Tell whether `/health` answers 200 in time."""
@@ -122,6 +123,7 @@ class TGI:
         def on_data(data: bytes) -> bool:
             nonlocal last
             arrived = read_events(parser, data)
+            self.heard += bool(arrived.tokens)
             if arrived.end is not None:
                 last = arrived
             elif arrived.tokens:
