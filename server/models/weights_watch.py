@@ -27,7 +27,7 @@ import msgspec
 from server.core.protocol import Progress
 from server.models.sizes import readable
 
-_HUB: Final = "https://huggingface.co"
+HUB: Final = "https://huggingface.co"
 _HUB_SECONDS: Final = 10.0
 _LOOK_EVERY_SECONDS: Final = 1.0
 _RATE_WINDOW_SECONDS: Final = 20.0
@@ -58,19 +58,18 @@ async def watch_weights(
     revision: str,
     *,
     token: str = "",
-    hub: str = "",
+    hub: str | None = HUB,
     look_every_seconds: float = _LOOK_EVERY_SECONDS,
 ) -> AsyncIterator[Progress]:
     """Give progress whenever bytes have arrived, until all have; stop iterating to end it.
 
     `hub_cache` is the folder with the `models--…` folders; None, one that cannot be seen
-    from here, gives nothing.
+    from here, gives nothing. `hub` None is not asked.
     """
     if hub_cache is None:
         return
     blobs = hub_cache / f"models--{model_id.replace('/', '--')}" / "blobs"
-    hub = hub or os.environ.get("HF_ENDPOINT") or _HUB
-    sizes = await weight_sizes(hub, model_id, revision, token)
+    sizes = await weight_sizes(hub, model_id, revision, token) if hub else None
     seen: deque[tuple[float, int]] = deque()
     while True:
         done = await asyncio.to_thread(arrived_bytes, blobs, sizes)

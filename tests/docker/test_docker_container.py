@@ -4,6 +4,7 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,8 @@ async def test_a_container_is_fenced_in_on_all_sides(
     engine: Engine, make_runner: MakeRunner, settings: DockerSettings
 ) -> None:
     runner = make_runner(settings=replace(settings, log_max_size=Size(1 << 20)))
-    limits = {"memory": Size(256 << 20), "cpus": 1.5, "pids_limit": 200, "shm_size": Size(1 << 26)}
+    limits: dict[str, Any] = {"memory": Size(256 << 20), "shm_size": Size(1 << 26)}
+    limits |= {"cpus": 1.5, "pids_limit": 200}
     await runner.start(A, model("fake/tgi", **limits), silent)
     shown = engine.inspect(NAME_A)
     host = shown["HostConfig"]

@@ -144,6 +144,16 @@ async def test_where_the_hub_cannot_be_asked_only_what_has_come_is_told(
         assert seen.text.endswith("MB fetched")
 
 
+async def test_a_hub_that_is_not_to_be_asked_is_not_asked(tmp_path: Path, blobs: Path) -> None:
+    async with aclosing(watch_weights(tmp_path, MODEL, "", hub=None)) as progress:
+        waiting = asyncio.create_task(upcoming(progress))
+        while not waiting.done():
+            with (blobs / "new.incomplete").open("ab") as growing:
+                growing.write(os.urandom(MEGABYTE))
+            await asyncio.wait([waiting], timeout=0.2)
+        assert (await waiting).fraction is None
+
+
 async def test_a_cache_on_another_machine_gives_nothing() -> None:
     assert [p async for p in watch_weights(None, MODEL, "")] == []
 

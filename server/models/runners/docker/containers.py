@@ -120,7 +120,7 @@ class Containers:
             # The engine may be creating it at this moment: only once it has answered is
             # there something to remove.
             if await _end_of(running) is None:
-                await _end_of(asyncio.ensure_future(self.remove(name)))
+                await self._surely(self.remove(name), name)
             raise
 
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
@@ -139,9 +139,7 @@ class Containers:
                 )
             await self.remove(container.id)
         except asyncio.CancelledError:
-            error = await _end_of(asyncio.ensure_future(self.discard(replica)))
-            if error is not None:
-                logger.warning("%s may still run: %s", container_name(replica), error)
+            await self._surely(self.discard(replica), container_name(replica))
             raise
 
     async def discard(self, replica: Replica) -> None:
@@ -158,6 +156,12 @@ class Containers:
             if refused.docker_status != CONFLICT:
                 raise
             await self._until_gone(name_or_id)
+
+    async def _surely(self, removal: Coroutine[Any, Any, None], name: str) -> None:
+        """See a removal through, however often we are cancelled."""
+        error = await _end_of(asyncio.ensure_future(removal))
+        if error is not None:
+            logger.warning("%s may still run: %s", name, error)
 
     async def _create_and_start(self, name: str, configuration: dict[str, Any]) -> None:
         async with calling("create the container", within_seconds=CALL_SECONDS):

@@ -62,6 +62,10 @@ class Events:
                 reason = "the engine ended it"
             except ModelFailed as error:
                 reason = error.message
+            except Exception as error:
+                # Whoever waits for a container's end depends on this task.
+                logger.exception("the events of the Docker engine cannot be followed")
+                reason = str(error)
             if self.is_connected:
                 logger.warning("the events of the Docker engine stopped: %s", reason)
                 pause = _FIRST_PAUSE_SECONDS

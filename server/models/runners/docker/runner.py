@@ -36,7 +36,7 @@ from server.models.runners.docker.events import Events
 from server.models.runners.docker.images import Images
 from server.models.runners.docker.logs import Logs
 from server.models.runners.ports import PortRange
-from server.models.weights_watch import watch_weights
+from server.models.weights_watch import HUB, watch_weights
 from server.settings import DockerSettings
 
 logger = logging.getLogger(__name__)
@@ -145,6 +145,7 @@ class DockerRunner:
             spec.settings.model_id,
             spec.settings.revision,
             token=self._token,
+            hub=self._hub(),
         )
 
     async def close(self) -> None:
@@ -211,6 +212,12 @@ class DockerRunner:
             # The root of a rootless engine's containers is the user himself outside.
             is_cache_foreign=owner != 0 and not is_rootless,
         )
+
+    def _hub(self) -> str | None:
+        """Return the hub's address; None where it is not to be asked."""
+        if self._environment.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
+            return None
+        return (self._environment.get("HF_ENDPOINT") or HUB).rstrip("/")
 
     def _hub_cache(self) -> Path:
         return self._settings.hf_cache.expanduser().absolute() / _HF_HUB
