@@ -54,16 +54,20 @@ def text(*speakers: Speaker) -> str:
     return "".join(delta["text"] for speaker in speakers for delta in deltas(speaker))
 
 
-async def silent(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+@asynccontextmanager
+async def silent(running: Running) -> AsyncIterator[asyncio.StreamWriter]:
     """Open a socket whose client answers nothing, not even pings."""
-    streams = await asyncio.open_connection("127.0.0.1", running.port)
-    streams[1].write(
-        b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
-    head = await streams[0].readuntil(b"\r\n\r\n")
-    assert b" 101 " in head
-    return streams
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    try:
+        writer.write(
+            b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        yield writer
+    finally:
+        writer.close()
 
 
 async def test_who_stops_reading_delays_nobody_and_gets_everything_joined(
@@ -91,9 +95,8 @@ async def test_a_slow_reader_is_not_taken_for_a_dead_one(fake_tgi: StartFake) ->
         await ask(stopped)
         await until(lambda: not running.live, "the answer is written")
         for _ in range(2):  # dead ones, that come later and are gone earlier
-            _, writer = await silent(running)
-            await until(lambda: running.sockets == 1, "the dead one is dropped")
-            writer.close()
+            async with silent(running):
+                await until(lambda: running.sockets == 1, "the dead one is dropped")
         await hear_to_the_end(stopped)
         assert text(stopped) == TEXT
 
@@ -166,8 +169,10 @@ async def test_a_half_open_connection_is_found_and_its_session_goes_on(
     fake_tgi: StartFake,
 ) -> None:
     fake = await fake_tgi(text="one two three", hold_after=1)
-    async with gateway({"m": fake.url}, server={"heartbeat": 0.2}) as running:
-        _, writer = await silent(running)
+    async with (
+        gateway({"m": fake.url}, server={"heartbeat": 1.0}) as running,
+        silent(running) as writer,
+    ):
         frame = b'{"id":1,"type":"generate","targets":[{"model":"m"}],"prompt":"go"}'
         # Masked with zeros, as a client's frames must be masked with something.
         writer.write(bytes([0x81, 0x80 | len(frame), 0, 0, 0, 0]) + frame)
@@ -176,7 +181,6 @@ async def test_a_half_open_connection_is_found_and_its_session_goes_on(
         assert running.live == 1
         assert running.sessions == 1
         await until(lambda: running.connections == 0, "its connection is closed")
-        writer.close()
 
 
 async def test_a_reader_that_answers_pings_is_kept_however_long_nothing_happens(
@@ -187,10 +191,13 @@ async def test_a_reader_that_answers_pings_is_kept_however_long_nothing_happens(
         aiohttp.ClientSession() as http,
         http.ws_connect(running.url) as quiet,
     ):
-        listening = asyncio.create_task(quiet.receive())
-        for _ in range(2):
-            _, writer = await silent(running)
+
+        async def listen() -> None:
+            async for _ in quiet:
+                pass
+
+        listening = asyncio.create_task(listen())
+        async with silent(running):
             await until(lambda: running.sockets == 1, "the dead one is dropped")
-            writer.close()
         listening.cancel()
         await asyncio.wait([listening])
