@@ -136,24 +136,6 @@ def test_a_model_is_started_and_stopped_in_the_picker(page: Page, own_gateway: G
     expect(row).to_have_attribute("data-state", "stopped")
 
 
-def test_scrolling_sticks_to_the_end_only_if_it_was_there(page: Page, gateway: Gateway) -> None:
-    page.set_viewport_size({"width": 880, "height": 360})
-    open_page(page, gateway.url)
-    choose(page, "Small")
-    ask(page)
-    small = column(page, "Small")
-    log = small.get_by_role("log")
-    to_end = "(log) => log.scrollHeight - log.scrollTop - log.clientHeight"
-    expect_longer(small, 350)
-    assert log.evaluate("(log) => log.scrollTop") > 0
-    assert log.evaluate(to_end) < 50
-    log.evaluate("(log) => { log.scrollTop = 0; }")
-    expect_longer(small, 500)
-    assert log.evaluate("(log) => log.scrollTop") == 0
-    page.keyboard.press("Escape")
-    expect_end(small)
-
-
 def test_eight_models_are_all_on_the_screen(
     page: Page, eight_models: Gateway, artifacts: Path
 ) -> None:

@@ -87,6 +87,7 @@ export class AnswerColumn extends PageElement {
   /** @override @param {AbortSignal} signal */
   connected(signal) {
     this.#stop.addEventListener('click', () => this.stop(), { signal });
+    this.#scroll.connect(signal);
     this.addEventListener('turn-change', () => this.#turnChanged(), { signal });
     const timer = setInterval(() => this.isBusy && this.#renderFigures(), FIGURES_EVERY_MS);
     signal.addEventListener('abort', () => clearInterval(timer));

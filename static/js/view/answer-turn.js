@@ -30,6 +30,8 @@ export class AnswerTurn extends PageElement {
   #generation = null;
   #isBusy = true;
   #unwritten = '';
+  /** @type {WireError | null} */
+  #unwrittenError = null;
   #meter = new Meter(performance.now());
 
   #answer = h('div', { class: 'answer' });
@@ -40,7 +42,6 @@ export class AnswerTurn extends PageElement {
   #footnote = h('p', { class: 'footnote', hidden: true });
 
   #job = {
-    read: () => this.#scroll.note(),
     write: () => this.#write(),
     settle: () => this.#scroll.settle(),
   };
@@ -106,7 +107,7 @@ export class AnswerTurn extends PageElement {
   /** Show that nothing could be sent. @param {WireError} error */
   fail(error) {
     this.#isBusy = false;
-    this.#showError(error);
+    this.#unwrittenError = error;
     this.#changed();
   }
 
@@ -130,8 +131,7 @@ export class AnswerTurn extends PageElement {
 
   #end() {
     this.#isBusy = false;
-    const error = this.#generation?.error;
-    if (error) this.#showError(error);
+    this.#unwrittenError = this.#generation?.error ?? null;
     this.#changed();
   }
 
@@ -140,15 +140,14 @@ export class AnswerTurn extends PageElement {
     this.announce('turn-change');
   }
 
-  /** @param {WireError} error */
-  #showError(error) {
-    this.#footnote.before(notice(error, { isAlert: true }));
-  }
-
   #write() {
     if (this.#unwritten) {
       this.#text.append(this.#unwritten);
       this.#unwritten = '';
+    }
+    if (this.#unwrittenError) {
+      this.#footnote.before(notice(this.#unwrittenError, { isAlert: true }));
+      this.#unwrittenError = null;
     }
     const isWaiting = this.#isBusy && this.#text.isEmpty;
     this.#answer.classList.toggle('is-growing', this.#isBusy && !isWaiting);

@@ -1,14 +1,14 @@
 /**
  * When the page writes: at most once per animation frame, all columns together.
  *
- * All that is due is read first, then written, then settled, so that eight columns cost one
- * layout and not eight. A hidden tab gets no animation frames; there a timer takes their place,
- * also for a frame that was asked for before the tab was hidden.
+ * All that is due is written first, then settled, so that eight columns cost one layout and not
+ * eight. A hidden tab gets no animation frames; there a timer takes their place, also for a
+ * frame that was asked for before the tab was hidden.
  */
 
 const HIDDEN_INTERVAL_MS = 500;
 
-/** @typedef {{read?: () => void, write: () => void, settle?: () => void}} Job */
+/** @typedef {{write: () => void, settle?: () => void}} Job */
 
 /**
  * @typedef {object} FrameSource
@@ -58,7 +58,6 @@ export class Frames {
   #flush() {
     const jobs = [...this.#due];
     this.#due.clear();
-    for (const job of jobs) job.read?.();
     for (const job of jobs) job.write();
     for (const job of jobs) job.settle?.();
   }

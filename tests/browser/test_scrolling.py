@@ -1,0 +1,117 @@
+"""A column follows its text for as long as the user leaves it at the end."""
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.gateway import Gateway
+from tests.browser.helpers import (
+    ask,
+    choose,
+    column,
+    expect_end,
+    expect_longer,
+    expect_writing,
+    length,
+    open_page,
+)
+
+pytestmark = pytest.mark.needs_chromium
+
+
+def gap(column: Locator) -> float:
+    """Return how many px are below the part in sight."""
+    to_end = "(log) => log.scrollHeight - log.scrollTop - log.clientHeight"
+    pixels: float = column.get_by_role("log").evaluate(to_end)
+    return pixels
+
+
+def top(column: Locator) -> float:
+    """Return how many px are above the part in sight."""
+    pixels: float = column.get_by_role("log").evaluate("(log) => log.scrollTop")
+    return pixels
+
+
+def expect_following(column: Locator) -> None:
+    """Wait for more text and see that its end is in sight."""
+    expect_longer(column, length(column) + 40)
+    assert gap(column) <= 1
+    assert top(column) > 0
+    expect_writing(column)
+
+
+def turn_wheel(page: Page, column: Locator, pixels: int) -> None:
+    """Scroll over `column`; downwards if positive."""
+    column.get_by_role("log").hover()
+    page.mouse.wheel(0, pixels)
+
+
+def test_a_column_follows_its_text_through_every_change_of_layout(
+    page: Page, gateway: Gateway
+) -> None:
+    page.set_viewport_size({"width": 880, "height": 900})
+    open_page(page, gateway.url)
+    choose(page, "Small", "Brief")
+    ask(page)
+    small, brief = column(page, "Small"), column(page, "Brief")
+    for one in (small, brief):
+        expect_longer(one, 400)
+        assert gap(one) <= 1
+    page.set_viewport_size({"width": 880, "height": 450})
+    for one in (small, brief):
+        expect_following(one)
+    choose(page, "Small", "Brief", "Broken")
+    for one in (small, brief):
+        expect_following(one)
+    page.keyboard.press("Escape")
+
+
+def test_a_little_turn_of_the_wheel_leaves_the_end_until_the_user_comes_back(
+    page: Page, gateway: Gateway
+) -> None:
+    page.set_viewport_size({"width": 880, "height": 360})
+    open_page(page, gateway.url)
+    choose(page, "Small")
+    ask(page)
+    small = column(page, "Small")
+    expect_longer(small, 350)
+    expect_following(small)
+    turn_wheel(page, small, -30)
+    expect_longer(small, length(small) + 150)
+    assert gap(small) >= 30
+    page.set_viewport_size({"width": 880, "height": 340})
+    expect_longer(small, length(small) + 40)
+    assert gap(small) >= 30, "a change of layout does not bring back the end"
+    turn_wheel(page, small, 10_000)
+    expect_longer(small, length(small) + 150)
+    expect_following(small)
+    page.keyboard.press("Escape")
+
+
+def test_who_reads_the_beginning_stays_there_even_if_the_column_goes_and_comes_back(
+    page: Page, gateway: Gateway
+) -> None:
+    page.set_viewport_size({"width": 880, "height": 360})
+    open_page(page, gateway.url)
+    choose(page, "Small")
+    ask(page)
+    small = column(page, "Small")
+    expect_longer(small, 350)
+    small.get_by_role("log").evaluate("(log) => { log.scrollTop = 7; }")
+    expect_longer(small, 500)
+    assert top(small) == 7
+    choose(page, "Brief")
+    expect(small).to_have_count(0)
+    choose(page, "Small")
+    expect_end(small, "Stopped")
+    assert top(small) == 7
+
+
+def test_a_tall_error_is_scrolled_to_its_end(page: Page, gateway: Gateway) -> None:
+    page.set_viewport_size({"width": 880, "height": 360})
+    open_page(page, gateway.url)
+    choose(page, "Broken")
+    ask(page)
+    broken = column(page, "Broken")
+    expect_end(broken, "Failed")
+    assert top(broken) > 0, "the error is taller than its column"
+    expect(broken.locator(".footnote")).to_be_in_viewport(ratio=1)
