@@ -33,9 +33,9 @@ async def test_a_client_that_stopped_reading_is_let_go(
     before_fake: StartWithFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "SEND_TIMEOUT_SECONDS", 0.1)
-    # With five alternatives for each token, more than the buffers in between hold.
-    gateway, fake = await before_fake(max_total_tokens=20_000)
-    async with gateway.open("/generate_stream", ask(12_000)) as response:
+    # With five alternatives for each token, more than the kernel lets its buffers grow to.
+    gateway, fake = await before_fake(max_total_tokens=60_000)
+    async with gateway.open("/generate_stream", ask(40_000)) as response:
         await fake.state.reaches(started=1)
         await gateway.until(lambda model: model.running == 0, ceiling_seconds=60)
         with pytest.raises(aiohttp.ClientPayloadError):
