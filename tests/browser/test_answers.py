@@ -105,6 +105,22 @@ def test_an_error_stands_in_the_column_it_belongs_to(
     assert watch.complaints == []
 
 
+def test_a_prompt_that_is_too_long_points_to_a_new_chat(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small")
+    ask(page, "word " * 4000)
+    alert = column(page, "Small").get_by_role("alert")
+    expect(alert).to_contain_text("prompt_too_long")
+    expect(alert.locator(".notice-hint")).to_contain_text("“New chat”")
+    expect(alert.locator(".notice-message code").first).to_have_text("inputs")
+    expect(alert).not_to_contain_text("`")
+    page.get_by_role("button", name="New chat").click()
+    expect(alert).to_have_count(0)
+    assert watch.complaints == []
+
+
 def test_each_model_goes_on_with_its_own_conversation(
     page: Page, gateway: Gateway, watch: Watch
 ) -> None:

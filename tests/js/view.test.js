@@ -6,7 +6,7 @@ import { Meter, duration, percent, rate, timeLeft, tokens } from '../../static/j
 import { Frames } from '../../static/js/view/frames.js';
 import { messagesFor } from '../../static/js/view/history.js';
 import { initialSelection } from '../../static/js/view/selection.js';
-import { activity, ending, figuresLine, progressLine, runsOn, sentence, waitingFor } from '../../static/js/view/words.js';
+import { activity, advice, ending, figuresLine, pieces, progressLine, runsOn, sentence, waitingFor } from '../../static/js/view/words.js';
 import { delta, end, model } from './fake_socket.js';
 
 test('figures are written so that they can be read', () => {
@@ -81,6 +81,24 @@ test('messages become sentences', () => {
   assert.equal(sentence(' the server ended with exit code 1'), 'The server ended with exit code 1.');
   assert.equal(sentence('Really?'), 'Really?');
   assert.equal(sentence(''), '');
+});
+
+test('code in a message is what stands between two backticks', () => {
+  const codes = (text) => pieces(text).map((piece) => (piece.isCode ? [piece.text] : piece.text));
+  assert.deepEqual(codes('set `a` or `b`.'), ['set ', ['a'], ' or ', ['b'], '.']);
+  assert.deepEqual(codes('`a`'), [['a']]);
+  for (const text of ['one ` alone', 'nothing: ``', '`two\nlines`']) assert.deepEqual(codes(text), [text]);
+  assert.deepEqual(codes('`<b>`'), [['<b>']]);
+  assert.deepEqual(codes(''), []);
+});
+
+test('an error is followed by what can be done about it', () => {
+  assert.deepEqual(advice({ code: 'model_failed', hint: null }), []);
+  assert.deepEqual(advice({ code: 'model_failed', hint: 'set `url`' }), ['Set `url`.']);
+  const [own, more] = advice({ code: 'prompt_too_long', hint: 'raise the limit' });
+  assert.equal(own, 'Raise the limit.');
+  assert.match(more, /^“New chat” /);
+  assert.match(advice({ code: 'prompt_too_long' })[0], /^“New chat” /);
 });
 
 test('a frame writes everything, then settles, once each', () => {

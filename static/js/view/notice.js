@@ -1,15 +1,27 @@
-/** An error as the page shows it: what happened, the cause, what to do. */
+/**
+ * An error as the page shows it: what happened, the cause, what to do.
+ *
+ * What stands between backticks is set as code, by nodes and never by markup.
+ */
 
 import { h } from './element.js';
-import { errorTitle, sentence } from './words.js';
+import { advice, errorTitle, pieces, sentence } from './words.js';
+
+/** @import { WireError } from '../client/protocol.js' */
 
 /**
- * @param {{code: string, message: string, hint?: string | null}} error
+ * @param {WireError} error
  * @param {{isAlert?: boolean}} [options] `isAlert`: read it aloud at once.
  */
-export function notice({ code, message, hint }, { isAlert = false } = {}) {
+export function notice(error, { isAlert = false } = {}) {
+  const { code, message } = error;
   return h('div', { class: 'notice', role: isAlert ? 'alert' : null },
     h('p', { class: 'notice-title' }, errorTitle(code), ' ', h('code', {}, code)),
-    h('p', { class: 'notice-message' }, sentence(message)),
-    ...(hint ? [h('p', { class: 'notice-hint' }, sentence(hint))] : []));
+    h('p', { class: 'notice-message' }, ...rich(sentence(message))),
+    ...advice(error).map((line) => h('p', { class: 'notice-hint' }, ...rich(line))));
+}
+
+/** @param {string} words */
+function rich(words) {
+  return pieces(words).map(({ text, isCode }) => (isCode ? h('code', {}, text) : text));
 }

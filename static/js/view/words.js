@@ -3,7 +3,7 @@
 import { duration, percent, rate, timeLeft, tokens } from './figures.js';
 
 /** @import { Generation } from '../client/generation.js' */
-/** @import { FinishReason, Model, ModelState, Progress } from '../client/protocol.js' */
+/** @import { FinishReason, Model, ModelState, Progress, WireError } from '../client/protocol.js' */
 /** @import { Figures } from './figures.js' */
 
 /** @type {Record<ModelState, string>} */
@@ -102,6 +102,22 @@ const ERRORS = {
 /** A title for an error's code. @param {string} code */
 export function errorTitle(code) {
   return ERRORS[code] ?? 'This did not work';
+}
+
+/** Say what the user can do about an error, a line for each way. @param {Pick<WireError, 'code' | 'hint'>} error */
+export function advice({ code, hint }) {
+  const lines = hint ? [sentence(hint)] : [];
+  if (code === 'prompt_too_long') {
+    lines.push('“New chat” leaves out what was said before; a shorter prompt helps too.');
+  }
+  return lines;
+}
+
+/** Split at pairs of backticks. @param {string} text @returns {{text: string, isCode: boolean}[]} */
+export function pieces(text) {
+  return text.split(/`([^`\n]+)`/)
+    .map((piece, index) => ({ text: piece, isCode: index % 2 === 1 }))
+    .filter((piece) => piece.text !== '');
 }
 
 /** Begin with a capital and end with a full stop; servers often do neither. @param {string} text */
