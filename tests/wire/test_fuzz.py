@@ -187,7 +187,6 @@ def victim() -> Iterator[Victim]:
                 {"good": good.url, "broken": broken.url, "absent": f"http://127.0.0.1:{port}"},
                 server={"max_frame_bytes": MAX_FRAME_BYTES, "command_rate": 1e6},
                 sessions={"session_ttl": 0.0},
-                engines={"connect_timeout": 0.2},
             )
         )
 
