@@ -12,6 +12,7 @@ ends all streams with their last event.
 import asyncio
 import gc
 import json
+import random
 import sys
 from typing import Final
 
@@ -47,8 +48,13 @@ class Server:
         self._at = 0
 
     def add(self, connection: "Connection") -> None:
-        """Begin a stream where the wheel is emptiest, so that all are spread evenly."""
-        min(self._slots, key=len).add(connection)
+        """Begin a stream where the wheel is emptiest: spread evenly, and neighbours nowhere near.
+
+        Real servers write at rates and phases of their own; the answers of one session are not to
+        arrive together because they began together.
+        """
+        fewest = min(map(len, self._slots))
+        random.choice([slot for slot in self._slots if len(slot) == fewest]).add(connection)
 
     def discard(self, connection: "Connection") -> None:
         """Forget a stream."""
