@@ -14,6 +14,7 @@ import asyncio
 import logging
 import random
 import time
+from functools import partial
 from typing import Any, Final
 
 from server.chat.admission import Place
@@ -133,26 +134,28 @@ async def _stream(
     generation: Generation,
     recorded: list[TokenInfo] | None,
 ) -> Finish:
-    def on_tokens(tokens: list[TokenInfo]) -> None:
-        _append(generation, tokens)
-        if recorded is not None:
-            recorded.extend(tokens)
-
+    on_tokens = partial(_append, generation)
+    if recorded is not None:
+        on_tokens = partial(_record, generation, recorded)
     return await lease.upstream.generate(prompt.text, parameters, on_tokens)
+
+
+def _record(generation: Generation, recorded: list[TokenInfo], arrived: list[TokenInfo]) -> None:
+    _append(generation, arrived)
+    recorded += arrived
 
 
 def _append(generation: Generation, arrived: list[TokenInfo]) -> None:
     """Add what is to be shown: special tokens have no text, and unless asked no place."""
-    if generation.keeps_tokens:
-        texts = ["" if token.special else token.text for token in arrived]
-        tokens = arrived
-    else:
-        texts = [token.text for token in arrived if token.text and not token.special]
-        tokens = []
+    texts: list[str] = []
+    for token in arrived:
+        text = "" if token.special else token.text
+        if text or generation.keeps_tokens:
+            texts.append(text)
     if texts:
         if generation.state != "running":
             generation.move_to("running", now_ms=now_ms())
-        generation.append(texts, tokens, now_ms=now_ms())
+        generation.append(texts, arrived, now_ms=now_ms())
 
 
 def error_info(error: SidestreamError) -> ErrorInfo:

@@ -13,6 +13,8 @@ from itertools import accumulate
 class Deltas:
     """An append-only sequence of texts; number n, counted from 1, never changes."""
 
+    __slots__ = ("_ends", "_joined", "_texts")
+
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._joined = ""
@@ -49,6 +51,8 @@ class Deltas:
             stop = min(max(stop, cursor + 1), len(self._ends))
             return self._joined[start : self._ends[stop - 1] if stop else 0], stop
         fresh = self._texts[cursor:]
+        if len(fresh) == 1:
+            return fresh[0], cursor + 1
         if sum(map(len, fresh)) <= max_chars:
             return "".join(fresh), len(self._texts)
         room = max_chars

@@ -49,6 +49,26 @@ class Generation:
     reads no clock.
     """
 
+    __slots__ = (
+        "_created_ms",
+        "_deltas",
+        "_first_delta_ms",
+        "_last_delta_ms",
+        "_running_ms",
+        "_tokens",
+        "_watchers",
+        "end_event",
+        "id",
+        "keeps_tokens",
+        "model",
+        "position",
+        "prompt_tokens",
+        "reason_if_cancelled",
+        "revision",
+        "seq",
+        "state",
+    )
+
     def __init__(
         self, generation_id: str, model: str, *, now_ms: float, keeps_tokens: bool = False
     ) -> None:
@@ -59,6 +79,8 @@ class Generation:
         self.position: int | None = None
         self.reason_if_cancelled: FinishReason = "cancelled"
         self.revision = 0
+        # How many deltas have been produced.
+        self.seq = 0
         self.end_event: End | None = None
         self.prompt_tokens: int | None = None
         self._deltas = Deltas()
@@ -68,11 +90,6 @@ class Generation:
         self._running_ms: float | None = None
         self._first_delta_ms: float | None = None
         self._last_delta_ms = now_ms
-
-    @property
-    def seq(self) -> int:
-        """Return how many deltas have been produced."""
-        return len(self._deltas)
 
     @property
     def kept_chars(self) -> int:
@@ -121,7 +138,9 @@ class Generation:
         self._tell()
 
     def append(self, texts: list[str], tokens: list[TokenInfo], *, now_ms: float) -> None:
-        """Add deltas that arrived together; `tokens` parallels `texts`, or is empty.
+        """Add deltas that arrived together: once per token.
+
+        `tokens`, looked at only where they are kept, has one for each of `texts`.
 
         Raises `ValueError` unless the generation is running.
         """
@@ -131,6 +150,7 @@ class Generation:
             self._first_delta_ms = now_ms
         self._last_delta_ms = now_ms
         self._deltas.append(texts)
+        self.seq += len(texts)
         if self.keeps_tokens:
             self._tokens += tokens
         self._tell()

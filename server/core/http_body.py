@@ -80,6 +80,14 @@ class ChunkedBody:
 
     ends_with_connection = False
 
+    __slots__ = (
+        "_is_after_chunk",
+        "_is_in_trailers",
+        "_left_bytes",
+        "_partial_line",
+        "is_complete",
+    )
+
     def __init__(self) -> None:
         self.is_complete = False
         self._partial_line = b""

@@ -35,16 +35,36 @@ _LOG_LINE_CHARS = 60
 class _Cursor:
     """How far this connection has received one generation."""
 
-    __slots__ = ("generation", "revision", "seq")
+    __slots__ = ("generation", "is_due", "outbox", "revision", "seq")
 
-    def __init__(self, generation: Generation, seq: int) -> None:
+    def __init__(self, outbox: "Outbox", generation: Generation) -> None:
+        self.outbox = outbox
         self.generation = generation
-        self.seq = seq
+        self.seq = 0
         self.revision = -1
+        self.is_due = False
+
+    def on_change(self, generation: Generation) -> None:
+        """Take note that the generation has something new: once per token."""
+        if not self.is_due:
+            self.is_due = True
+            self.outbox.add_due(self)
 
 
 class Outbox:
     """Collect what is due for one connection and give it out frame by frame."""
+
+    __slots__ = (
+        "_control",
+        "_cursors",
+        "_due",
+        "_ended_logs",
+        "_is_awake",
+        "_logs",
+        "_max_frame_chars",
+        "_models",
+        "_wake",
+    )
 
     def __init__(self, wake: Callable[[], None], *, max_frame_chars: int = MAX_FRAME_CHARS) -> None:
         self._wake = wake
@@ -54,7 +74,7 @@ class Outbox:
         self._logs: dict[str, deque[LogRecord]] = {}
         self._ended_logs: set[str] = set()
         self._cursors: dict[str, _Cursor] = {}
-        self._due: dict[str, _Cursor] = {}
+        self._due: list[_Cursor] = []
         self._is_awake = False
 
     @property
@@ -98,12 +118,17 @@ class Outbox:
             raise ValueError(f"cursor {seq} of {generation.id} exceeds its {generation.seq}")
         cursor = self._cursors.get(generation.id)
         if cursor is None:
-            cursor = self._cursors[generation.id] = _Cursor(generation, seq)
-            generation.watch(self._on_change)
+            cursor = self._cursors[generation.id] = _Cursor(self, generation)
+            generation.watch(cursor.on_change)
         cursor.seq = seq
         cursor.revision = -1
-        self._due[generation.id] = cursor
-        self._signal()
+        cursor.on_change(generation)
+
+    def add_due(self, cursor: _Cursor) -> None:
+        """Take note that there is something new after `cursor`."""
+        self._due.append(cursor)
+        if not self._is_awake:
+            self._signal()
 
     def take(self) -> list[Event]:
         """Return the events of the next frame; empty when nothing is due."""
@@ -115,21 +140,25 @@ class Outbox:
         if self._logs:
             self._take_logs(events)
         room = self._max_frame_chars
-        # What did not fit comes first the next time only after the others had their turn.
-        for generation_id in list(self._due):
-            cursor = self._due.pop(generation_id)
-            room -= self._take_generation(cursor, max(room, 1), events)
-            if cursor.generation.id in self._cursors and not self._is_caught_up(cursor):
-                self._due[generation_id] = cursor
+        due, self._due = self._due, []
+        unfinished: list[_Cursor] = []
+        for cursor in due:
             if room <= 0:
-                break
+                self._due.append(cursor)
+                continue
+            room -= self._take_generation(cursor, room, events)
+            cursor.is_due = cursor.seq != cursor.generation.seq
+            if cursor.is_due:
+                unfinished.append(cursor)
+        # What did not fit goes on only after the others had their turn.
+        self._due += unfinished
         self._is_awake = not self.is_empty
         return events
 
     def close(self) -> None:
         """Leave every log; nothing is due any more."""
         for cursor in self._cursors.values():
-            cursor.generation.unwatch(self._on_change)
+            cursor.generation.unwatch(cursor.on_change)
         self._cursors.clear()
         self._due.clear()
         self._control.clear()
@@ -172,18 +201,9 @@ class Outbox:
             taken = max(len(text), 1) * factor
         if generation.end_event is not None and cursor.seq == generation.seq:
             events.append(generation.end_event)
-            generation.unwatch(self._on_change)
+            generation.unwatch(cursor.on_change)
             del self._cursors[generation.id]
         return taken
-
-    @staticmethod
-    def _is_caught_up(cursor: _Cursor) -> bool:
-        return cursor.seq == cursor.generation.seq
-
-    def _on_change(self, generation: Generation) -> None:
-        self._due[generation.id] = self._cursors[generation.id]
-        if not self._is_awake:
-            self._signal()
 
     def _signal(self) -> None:
         if not self._is_awake:

@@ -42,12 +42,22 @@ class EventTooLarge(StreamError):
 class SSEParser:
     """Cut a byte stream into events, however the bytes arrive."""
 
+    __slots__ = (
+        "_data",
+        "_data_bytes",
+        "_event",
+        "_is_between_events",
+        "_max_event_bytes",
+        "_partial",
+    )
+
     def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
         self._partial = b""
         self._data: list[bytes] = []
         self._data_bytes = 0
         self._event = b""
+        self._is_between_events = True
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Return the events that `chunk` completes.
@@ -55,6 +65,12 @@ class SSEParser:
         Raises `EventTooLarge` when an event exceeds the limit, `StreamError` when a
         whole event is not UTF-8. After an error the parser is of no further use.
         """
+        if self._is_between_events:
+            # A token: one line of data, the empty line behind it, and nothing else.
+            line, _, rest = chunk.partition(b"\n")
+            if rest == b"\n" and line.startswith(b"data:") and not line.endswith(b"\r"):
+                self._check_size(len(line))
+                return [_event(line[5:].removeprefix(b" "))]
         lines = (self._partial + chunk).split(b"\n")
         self._partial = lines.pop()
         events: list[ServerSentEvent] = []
@@ -67,6 +83,7 @@ class SSEParser:
                 else:
                     self._event = b""
             self._check_size(len(self._partial))
+            self._is_between_events = not (self._partial or self._data or self._event)
         except StreamError as error:
             error.events = events
             raise
@@ -90,11 +107,15 @@ class SSEParser:
             raise EventTooLarge(f"an event exceeds {self._max_event_bytes} bytes")
 
     def _dispatch(self) -> ServerSentEvent:
-        try:
-            event = ServerSentEvent(b"\n".join(self._data).decode(), self._event.decode())
-        except UnicodeDecodeError as error:
-            raise StreamError(f"an event is not UTF-8: {error}") from None
+        event = _event(b"\n".join(self._data), self._event)
         self._data = []
         self._data_bytes = 0
         self._event = b""
         return event
+
+
+def _event(data: bytes, name: bytes = b"") -> ServerSentEvent:
+    try:
+        return ServerSentEvent(data.decode(), name.decode())
+    except UnicodeDecodeError as error:
+        raise StreamError(f"an event is not UTF-8: {error}") from None

@@ -52,8 +52,9 @@ OnTokens = Callable[[list[TokenInfo]], None]
 class Upstream(Protocol):
     """Speak one dialect to one running model server."""
 
-    heard: int
-    """How often words of an answer have come; only ever more."""
+    @property
+    def heard(self) -> int:
+        """Return how often words of an answer have come; only ever more."""
 
     async def is_healthy(self, *, timeout_seconds: float) -> bool:
         """Tell whether the server answers and says that it is well; raises nothing."""

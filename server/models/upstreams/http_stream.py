@@ -33,10 +33,27 @@ class BadAnswer(ConnectionError):
 class HTTPStream(asyncio.Protocol):
     """Read one answer; made by `open_stream`."""
 
+    __slots__ = (
+        "_body",
+        "_clock",
+        "_early",
+        "_failure",
+        "_head",
+        "_heard_at",
+        "_loop",
+        "_on_data",
+        "_read_timeout_seconds",
+        "_silence",
+        "_transport",
+        "_waiter",
+        "status",
+    )
+
     def __init__(self, loop: asyncio.AbstractEventLoop, read_timeout_seconds: float) -> None:
         self.status = 0
         self._loop = loop
         self._read_timeout_seconds = read_timeout_seconds
+        self._clock = loop.time
         self._heard_at = loop.time()
         self._silence = loop.call_later(read_timeout_seconds, self._check_silence)
         self._transport: asyncio.BaseTransport | None = None
@@ -62,7 +79,8 @@ class HTTPStream(asyncio.Protocol):
         await self.head()
         self._on_data = on_data
         early, self._early = self._early, b""
-        self._hand_on(early)
+        if (early and on_data(early)) or (self._body is not None and self._body.is_complete):
+            self._on_data = None
         while self._on_data is not None:
             await self._wait()
 
@@ -92,17 +110,18 @@ class HTTPStream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come: the hot path, once per token."""
-        self._heard_at = self._loop.time()
+        self._heard_at = self._clock()
         try:
             if self._body is None:
                 data = self._read_head(data)
                 if self._body is None:
                     return
             payload = self._body.feed(data)
-            if self._on_data is None:
+            on_data = self._on_data
+            if on_data is None:
                 self._early += payload
-            else:
-                self._hand_on(payload)
+            elif (payload and on_data(payload)) or self._body.is_complete:
+                self._end()
         except FramingError as error:
             self._fail(BadAnswer(str(error)))
         except Exception as error:  # noqa: BLE001
@@ -138,11 +157,6 @@ class HTTPStream(asyncio.Protocol):
         self._body = body_for(headers)
         self._wake()
         return rest
-
-    def _hand_on(self, payload: bytes) -> None:
-        is_enough = bool(payload) and self._on_data is not None and self._on_data(payload)
-        if is_enough or (self._body is not None and self._body.is_complete):
-            self._end()
 
     def _end(self) -> None:
         self._on_data = None

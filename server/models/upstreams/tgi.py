@@ -21,17 +21,16 @@ import msgspec
 
 from server.core.errors import EngineError, EngineLost, EngineTimeout, SidestreamError
 from server.core.protocol import Message
-from server.core.sse import SSEParser
 from server.models.runners.base import Endpoint
 from server.models.upstreams.base import EngineInfo, Finish, OnTokens, Prompt
 from server.models.upstreams.http_stream import HTTPStream, open_stream
 from server.models.upstreams.tgi_wire import (
-    Arrived,
+    AnswerReader,
     ChatTokens,
     ErrorBody,
     Info,
+    Meter,
     Token,
-    read_events,
     transcript,
     translate,
 )
@@ -71,7 +70,12 @@ class TGI:
         if endpoint.api_key:
             self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
         self._special: _SpecialTokens | None = None
-        self.heard = 0
+        self._meter = Meter()
+
+    @property
+    def heard(self) -> int:
+        """Return how often words of an answer have come."""
+        return self._meter.heard
 
     async def is_healthy(self, *, timeout_seconds: float) -> bool:
         """Tell whether `/health` answers 200 in time."""
@@ -117,32 +121,13 @@ class TGI:
         self, prompt: str, parameters: dict[str, Any], on_tokens: OnTokens
     ) -> Finish:
         """Stream the answer, all tokens that arrived together at once."""
-        parser = SSEParser()
-        last: Arrived | None = None
-
-        def on_data(data: bytes) -> bool:
-            nonlocal last
-            arrived = read_events(parser, data)
-            self.heard += bool(arrived.tokens)
-            if arrived.end is not None:
-                last = arrived
-            elif arrived.tokens:
-                on_tokens(arrived.tokens)
-            return last is not None
-
+        reader = AnswerReader(on_tokens, self._meter)
         body = {"inputs": prompt, "parameters": {**parameters, "details": True}}
         async with self._stream("/generate_stream", body) as stream:
             if stream.status != 200:
                 raise _refusal(stream.status, await stream.read_text(max_bytes=_MAX_ERROR_CHARS))
-            await stream.read(on_data)
-        if last is None or last.end is None:
-            raise EngineLost("the model server broke off in the middle of its answer")
-        # Told in the same step as the end, so that nobody sees the one without the other.
-        if last.tokens:
-            on_tokens(last.tokens)
-        if isinstance(last.end, Finish):
-            return last.end
-        raise last.end
+            await stream.read(reader.feed)
+        return reader.finish()
 
     @asynccontextmanager
     async def _stream(self, path: str, body: object) -> AsyncIterator[HTTPStream]:

@@ -1,12 +1,13 @@
 """TGI's JSON, and what it means in the protocol's words: no request is made here."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from server.core.errors import (
     EngineError,
+    EngineLost,
     EngineOverloaded,
     InvalidParameters,
     PromptTooLong,
@@ -14,7 +15,7 @@ from server.core.errors import (
 )
 from server.core.protocol import Alternative, FinishReason, Message, TokenInfo
 from server.core.sse import ServerSentEvent, SSEParser, StreamError
-from server.models.upstreams.base import Finish
+from server.models.upstreams.base import Finish, OnTokens
 
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "length": "length",
@@ -80,44 +81,84 @@ class ErrorBody(msgspec.Struct):
 _stream_event = msgspec.json.Decoder(StreamEvent)
 
 
-class Arrived(NamedTuple):
-    """What one read brought: tokens, and after them the end or an error."""
+class Meter:
+    """Count how often words of an answer have come from one server."""
 
-    tokens: list[TokenInfo]
-    end: Finish | SidestreamError | None
+    __slots__ = ("heard",)
+
+    def __init__(self) -> None:
+        self.heard = 0
 
 
-def read_events(parser: SSEParser, chunk: bytes) -> Arrived:
-    """Return what `chunk` completes."""
-    tokens: list[TokenInfo] = []
-    problem: SidestreamError | None = None
-    events: Sequence[ServerSentEvent]
-    try:
-        events = parser.feed(chunk)
-    except StreamError as error:
-        events = error.events
-        problem = EngineError(f"the model server sent an unreadable answer: {error}")
-    for event in events:
+class AnswerReader:
+    """Read the events of one answer and hand its tokens on as they come."""
+
+    __slots__ = ("_end", "_last_tokens", "_meter", "_on_tokens", "_parser")
+
+    def __init__(self, on_tokens: OnTokens, meter: Meter) -> None:
+        self._parser = SSEParser()
+        self._meter = meter
+        self._on_tokens = on_tokens
+        self._last_tokens: list[TokenInfo] = []
+        self._end: Finish | SidestreamError | None = None
+
+    def feed(self, chunk: bytes) -> bool:
+        """Hand on what `chunk` completes, and tell whether that was all: once per token.
+
+        What came with the end, or before an error in the same read, is left to `finish`.
+        """
+        tokens: list[TokenInfo] = []
         try:
-            item = _stream_event.decode(event.data)
-        except msgspec.DecodeError as error:
-            problem = EngineError(f"the model server sent a malformed event: {error}")
-            break
-        if item.error is not None:
-            problem = translate(item.error, item.error_type)
-            break
-        if item.token is not None:
-            tokens.append(_token_info(item.token, item.top_tokens))
-        if item.generated_text is not None:
-            return Arrived(tokens, _finish(item.details))
-    return Arrived(tokens, problem)
+            events = self._parser.feed(chunk)
+        except StreamError as error:
+            events = list(error.events)
+            self._end = EngineError(f"the model server sent an unreadable answer: {error}")
+        for event in events:
+            end = _read_event(event, tokens)
+            if end is not None:
+                self._end = end
+                break
+        if tokens:
+            self._meter.heard += 1
+        if self._end is not None:
+            self._last_tokens = tokens
+            return True
+        if tokens:
+            self._on_tokens(tokens)
+        return False
+
+    def finish(self) -> Finish:
+        """Hand on the last tokens and return how the answer ended, or raise why it did not.
+
+        Both in one step of the loop, so that nobody sees the one without the other.
+        """
+        if self._last_tokens:
+            self._on_tokens(self._last_tokens)
+        if self._end is None:
+            raise EngineLost("the model server broke off in the middle of its answer")
+        if isinstance(self._end, Finish):
+            return self._end
+        raise self._end
 
 
-def _token_info(token: Token, top_tokens: list[Token] | None) -> TokenInfo:
-    top = None
-    if top_tokens is not None:
-        top = [Alternative(t.id, t.text, t.logprob, t.special) for t in top_tokens]
-    return TokenInfo(token.id, token.text, token.logprob, token.special, top)
+def _read_event(event: ServerSentEvent, tokens: list[TokenInfo]) -> Finish | SidestreamError | None:
+    """Add an event's token to `tokens`; return the end, or the error, if it is one."""
+    try:
+        item = _stream_event.decode(event.data)
+    except msgspec.DecodeError as error:
+        return EngineError(f"the model server sent a malformed event: {error}")
+    if item.error is not None:
+        return translate(item.error, item.error_type)
+    token = item.token
+    if token is not None:
+        others = item.top_tokens
+        top = None if others is None else [_alternative(other) for other in others]
+        tokens.append(TokenInfo(token.id, token.text, token.logprob, token.special, top))
+    return _finish(item.details) if item.generated_text is not None else None
+
+
+def _alternative(token: Token) -> Alternative:
+    return Alternative(token.id, token.text, token.logprob, token.special)
 
 
 def _finish(details: Details | None) -> Finish:
