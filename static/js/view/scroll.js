@@ -5,7 +5,7 @@
  * became lower or a column narrower, the end is out of sight although nobody left it. Only the
  * user changes the fact: any scrolling upwards leaves the end, scrolling into sight of it comes
  * back. A scroll event is the user's if the position is not the one last seen while all sizes are;
- * the browser's own corrections come with other sizes.
+ * the browser's own corrections come with other sizes, or when the scroller came back to the page.
  */
 
 const NEAR_END_PX = 48; // two lines: the end is in sight
@@ -59,7 +59,7 @@ export class StickyScroll {
   }
 
   #scrolled() {
-    if (this.#measure() !== this.#sizes) return this.settle();
+    if (!this.#isPlaced || this.#measure() !== this.#sizes) return this.settle();
     const { clientHeight, scrollHeight, scrollTop } = this.#scroller;
     if (scrollTop === this.#top) return;
     const isUpwards = scrollTop < this.#top;
