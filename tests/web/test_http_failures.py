@@ -119,9 +119,9 @@ async def test_a_client_that_goes_while_it_waits_leaves_the_queue(
     first = asyncio.create_task(gateway.post("/generate", ASK))
     await fake.state.reaches(started=1)
     second = asyncio.create_task(gateway.post("/generate", ASK))
-    await gateway.until(lambda model: model.running == 2)
+    await gateway.until(lambda model: model.waiting == 1)
     second.cancel()
-    await gateway.until(lambda model: model.running == 1)
+    await gateway.until(lambda model: model.waiting == 0)
     fake.state.release()
     assert (await first).status == 200
     assert fake.state.counts["started"] == 1
