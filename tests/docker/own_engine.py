@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -112,9 +113,7 @@ class OwnEngine(Engine):
 
 
 @contextmanager
-def own_engine(
-    folder: Path, *options: str, bridge: str = "sstest0", network: str = ""
-) -> Iterator[OwnEngine]:
+def own_engine(*options: str, bridge: str = "sstest0", network: str = "") -> Iterator[OwnEngine]:
     """Run an engine of our own, in the named network if there is one; nothing is left of it."""
     prefix = into(network) if network else []
     inside = ["-n", network] if network else []
@@ -122,6 +121,8 @@ def own_engine(
     try:
         _ip(*inside, "addr", "add", _ADDRESS, "dev", bridge)
         _ip(*inside, "link", "set", bridge, "up")
+        # Not the embedded engine's prefix, whose leftovers that one sweeps.
+        folder = Path(tempfile.mkdtemp(prefix="sidestream-dockerd-"))
         engine = OwnEngine(folder, bridge, options, prefix)
         try:
             engine.start()

@@ -70,7 +70,6 @@ def certificates() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def tls_engine(alone: None, fake: str, certificates: Path) -> Iterator[tuple[OwnEngine, str]]:
     """Return an engine of our own and its address, at which it asks for a certificate."""
-    folder = Path(tempfile.mkdtemp(prefix="sidestream-dockerd-"))
     address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
     options = [
         f"--host={address}",
@@ -79,7 +78,7 @@ def tls_engine(alone: None, fake: str, certificates: Path) -> Iterator[tuple[Own
         f"--tlscert={certificates / 'server.crt'}",
         f"--tlskey={certificates / 'server.pem'}",
     ]
-    with own_engine(folder, *options, bridge="sstest1") as engine:
+    with own_engine(*options, bridge="sstest1") as engine:
         engine.load(fake)
         yield engine, address
 
@@ -142,10 +141,9 @@ NETWORK, HERE, THERE = "sstest-far", "172.31.252.1", "172.31.252.2"
 @pytest.fixture(scope="module")
 def far_engine(alone: None, fake: str) -> Iterator[OwnEngine]:
     """Return an engine that is as good as on another machine: in a network of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="sidestream-dockerd-"))
     with (
         own_network(NETWORK, HERE, THERE),
-        own_engine(folder, bridge="sstest2", network=NETWORK) as engine,
+        own_engine(bridge="sstest2", network=NETWORK) as engine,
     ):
         engine.load(fake)
         yield engine

@@ -3,10 +3,8 @@
 import asyncio
 import os
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,8 +19,7 @@ from tests.support.ports import free_ports
 
 @pytest.fixture(scope="module")
 def engine(alone: None, fake: str) -> Iterator[OwnEngine]:
-    folder = Path(tempfile.mkdtemp(prefix="sidestream-dockerd-"))
-    with own_engine(folder, "--live-restore") as engine:
+    with own_engine("--live-restore") as engine:
         engine.load(fake)
         yield engine
 

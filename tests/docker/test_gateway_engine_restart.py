@@ -1,6 +1,5 @@
 """The gateway while its Docker engine is restarted in the middle of answers."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,8 +39,7 @@ parameters = {{"temperature": 0}}
 @pytest.fixture(scope="module", params=["--live-restore", "--log-level=info"])
 def engine(request: pytest.FixtureRequest, alone: None, fake: str) -> Iterator[OwnEngine]:
     """Return an engine of our own, whose containers outlive it or not."""
-    folder = Path(tempfile.mkdtemp(prefix="sidestream-dockerd-"))
-    with own_engine(folder, request.param, bridge="sstest3") as engine:
+    with own_engine(request.param, bridge="sstest3") as engine:
         engine.load(fake)
         yield engine
 
