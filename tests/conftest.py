@@ -9,6 +9,7 @@ with it.
 """
 
 import functools
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -24,6 +25,10 @@ ARTIFACTS = Path(__file__).parent / "artifacts"
 LOG_TAIL_CHARACTERS = 20_000
 BRING_IN = "python3 run.py test --system"
 MISSING = "is missing here"
+
+# A shell that runs CI in the background has Ctrl-C ignored, and so would every server of the tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KeepLog = Callable[[str, Path | Callable[[], str]], None]
 StartFake = Callable[..., Awaitable[Fake]]
