@@ -20,6 +20,7 @@ from server.models.runners.docker.runner import DockerRunner
 from server.settings import DockerSettings
 from tests.docker import image
 from tests.docker.engine import INSTANCE, Engine
+from tests.docker.own_engine import sweep
 from tests.support.ports import free_ports
 from tests.support.specs import catalog
 
@@ -47,6 +48,7 @@ def alone() -> Iterator[None]:
         fcntl.flock(file, fcntl.LOCK_EX)
         for name in Engine().containers():
             Engine().remove(name)
+        sweep()
         yield
 
 

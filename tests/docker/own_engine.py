@@ -3,9 +3,14 @@
 It shares nothing with that one but the programs: own data, own socket, own containerd, own
 bridge, and no firewall rules (published ports on loopback need none). It is started with
 `--live-restore`, so that containers live on while it is away, as on many servers.
+
+Bridges and networks outlive a session of tests that is killed, and two with one address would
+lead nowhere: each gets a name and an address that nobody has, and `sweep` removes the leftovers.
 """
 
+import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -18,7 +23,9 @@ from pathlib import Path
 from tests.docker.engine import Engine
 
 _CEILING_SECONDS = 60
-_ADDRESS = "172.31.251.1/24"
+_PREFIX = "sstest"
+# Not the embedded engine's, whose leftovers that one sweeps.
+_FOLDER_PREFIX = "sidestream-dockerd-"
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
@@ -88,11 +95,7 @@ class OwnEngine(Engine):
             if self._containerd is not None:
                 self._containerd.terminate()
                 self._containerd.wait(_CEILING_SECONDS)
-            # Its own folder upon itself, and what it had no time to unmount when it was killed.
-            mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-            for place in reversed([one for one in mounts if one.startswith(str(self.folder))]):
-                subprocess.run(["umount", "--lazy", place], check=True)
-            shutil.rmtree(self.folder)
+            _remove(self.folder)
 
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
@@ -113,16 +116,16 @@ class OwnEngine(Engine):
 
 
 @contextmanager
-def own_engine(*options: str, bridge: str = "sstest0", network: str = "") -> Iterator[OwnEngine]:
+def own_engine(*options: str, network: str = "") -> Iterator[OwnEngine]:
     """Run an engine of our own, in the named network if there is one; nothing is left of it."""
     prefix = into(network) if network else []
     inside = ["-n", network] if network else []
+    bridge = _new_name()
     _ip(*inside, "link", "add", bridge, "type", "bridge")
     try:
-        _ip(*inside, "addr", "add", _ADDRESS, "dev", bridge)
+        _ip(*inside, "addr", "add", f"{_free_addresses()}.1/24", "dev", bridge)
         _ip(*inside, "link", "set", bridge, "up")
-        # Not the embedded engine's prefix, whose leftovers that one sweeps.
-        folder = Path(tempfile.mkdtemp(prefix="sidestream-dockerd-"))
+        folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))
         engine = OwnEngine(folder, bridge, options, prefix)
         try:
             engine.start()
@@ -134,17 +137,21 @@ def own_engine(*options: str, bridge: str = "sstest0", network: str = "") -> Ite
 
 
 @contextmanager
-def own_network(name: str, here: str, there: str) -> Iterator[str]:
-    """Have a network of its own with one wire to this machine: as good as another machine."""
+def own_network() -> Iterator[tuple[str, str]]:
+    """Have a network of its own with one wire to this machine: as good as another machine.
+
+    Yields its name, and the address that leads there.
+    """
+    name, addresses = _new_name(), _free_addresses()
     _ip("netns", "add", name)
     try:
         _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
-        _ip("addr", "add", f"{here}/30", "dev", name)
+        _ip("addr", "add", f"{addresses}.1/30", "dev", name)
         _ip("link", "set", name, "up")
-        _ip("-n", name, "addr", "add", f"{there}/30", "dev", "eth0")
+        _ip("-n", name, "addr", "add", f"{addresses}.2/30", "dev", "eth0")
         for device in ("eth0", "lo"):
             _ip("-n", name, "link", "set", device, "up")
-        yield name
+        yield name, f"{addresses}.2"
     finally:
         _ip("netns", "del", name)
 
@@ -154,5 +161,55 @@ def into(network: str) -> list[str]:
     return ["nsenter", f"--net=/run/netns/{network}", "--"]
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, env={**os.environ, "PATH": _PATH})
+def sweep() -> None:
+    """Remove what killed sessions have left; no other session may be running."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal() and _is_of_an_engine(process):
+            os.kill(int(process.name), signal.SIGKILL)
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        _remove(folder)
+    for network in Path("/run/netns").glob(f"{_PREFIX}*"):
+        _ip("netns", "del", network.name)
+    for link in json.loads(_ip("-json", "link")):
+        # The other end of a wire goes with the first.
+        if link["ifname"].startswith(_PREFIX):
+            _ip("link", "del", link["ifname"])
+
+
+def _is_of_an_engine(process: Path) -> bool:
+    """Tell whether it is a program of such an engine, or one in its containers."""
+    try:
+        command = (process / "cmdline").read_bytes()
+        root = (process / "mountinfo").read_bytes().partition(b"\n")[0]
+    except OSError:  # it has just ended
+        return False
+    return _FOLDER_PREFIX.encode() in command + root
+
+
+def _remove(folder: Path) -> None:
+    # Its own folder upon itself, and what it had no time to unmount when it was killed.
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in reversed([one for one in mounts if one.startswith(str(folder))]):
+        subprocess.run(["umount", "--lazy", place], check=True)
+    shutil.rmtree(folder)
+
+
+def _new_name() -> str:
+    return _PREFIX + secrets.token_hex(4)  # the kernel takes 15 characters
+
+
+def _free_addresses() -> str:
+    """Return the first three numbers of addresses that lead nowhere yet."""
+    routes = _ip("-4", "route")
+    return next(one for n in range(240, 255) if f"{(one := f'172.31.{n}')}." not in routes)
+
+
+def _ip(*words: str) -> str:
+    done = subprocess.run(
+        ["ip", *words],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PATH": _PATH},
+    )
+    return done.stdout

@@ -23,6 +23,9 @@ from tests.docker.watching import CEILING_SECONDS, NAME_A, A, answers, says, sil
 from tests.support.ports import free_ports
 from tests.support.processes import children
 
+# As /proc/net/tcp writes it, with those that one side has ended.
+ESTABLISHED = {"01", "04", "05", "08", "09", "0B"}
+
 
 async def goes_through_its_life(runner: DockerRunner) -> None:
     """Start, ask, follow the log of, stop a container."""
@@ -78,7 +81,7 @@ def tls_engine(alone: None, fake: str, certificates: Path) -> Iterator[tuple[Own
         f"--tlscert={certificates / 'server.crt'}",
         f"--tlskey={certificates / 'server.pem'}",
     ]
-    with own_engine(*options, bridge="sstest1") as engine:
+    with own_engine(*options) as engine:
         engine.load(fake)
         yield engine, address
 
@@ -103,7 +106,22 @@ async def test_an_engine_behind_tls_is_used_with_the_clients_certificate(
     with pytest.raises(ModelFailed):
         await without.start(A, model("fake/tgi"), silent)
     await without.close()
+    await good_byes_are_said(address)
     assert not engine.containers()
+
+
+async def good_byes_are_said(address: str) -> None:
+    """Return once no connection leads to `address`: TLS ends them behind aiohttp's back."""
+    port = f":{int(address.rpartition(':')[2]):04X}"
+
+    def connections() -> int:
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        columns = [line.split() for line in lines]
+        return sum(one[2].endswith(port) and one[3] in ESTABLISHED for one in columns)
+
+    async with asyncio.timeout(CEILING_SECONDS):
+        while connections():  # noqa: ASYNC110  (the kernel's state)
+            await asyncio.sleep(0.01)
 
 
 async def test_certificates_that_are_not_there_are_named(
@@ -130,38 +148,44 @@ async def test_a_cache_that_is_not_on_the_engines_machine_is_an_error_that_says_
     with pytest.raises(ModelFailed, match="cache cannot be mounted"):
         await runner.start(A, model("fake/tgi"), silent)
     await end(runner)
+    await good_byes_are_said(tls_engine[1])
 
 
 # --- SSH ----------------------------------------------------------------------------------------
 
 
-NETWORK, HERE, THERE = "sstest-far", "172.31.252.1", "172.31.252.2"
+@pytest.fixture(scope="module")
+def far(alone: None) -> Iterator[tuple[str, str]]:
+    """Return a network as good as another machine's, and the address that leads there."""
+    with own_network() as network:
+        yield network
 
 
 @pytest.fixture(scope="module")
-def far_engine(alone: None, fake: str) -> Iterator[OwnEngine]:
-    """Return an engine that is as good as on another machine: in a network of its own."""
-    with (
-        own_network(NETWORK, HERE, THERE),
-        own_engine(bridge="sstest2", network=NETWORK) as engine,
-    ):
+def far_engine(far: tuple[str, str], fake: str) -> Iterator[OwnEngine]:
+    """Return an engine there."""
+    with own_engine(network=far[0]) as engine:
         engine.load(fake)
         yield engine
 
 
 @pytest.fixture
 def ssh_host(
-    far_engine: OwnEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    far: tuple[str, str],
+    far_engine: OwnEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     """Return the address of the far engine: behind an sshd there, by keys of the user here."""
+    network, address = far
     folder = Path(tempfile.mkdtemp(prefix="sidestream-sshd-"))
     for name in ("host", "user"):
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(words, check=True)
     (folder / "authorized").write_text((folder / "user.pub").read_text())
-    (folder / "known").write_text(f"{THERE} {(folder / 'host.pub').read_text()}")
+    (folder / "known").write_text(f"{address} {(folder / 'host.pub').read_text()}")
     (folder / "sshd_config").write_text(
-        f"ListenAddress {THERE}\nHostKey {folder}/host\nPidFile none\n"
+        f"ListenAddress {address}\nHostKey {folder}/host\nPidFile none\n"
         f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nPermitRootLogin yes\n"
         "UsePAM no\nPasswordAuthentication no\n"
     )
@@ -177,10 +201,10 @@ def ssh_host(
     monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     Path("/run/sshd").mkdir(exist_ok=True)
     command = ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "sshd_config")]
-    with subprocess.Popen([*into(NETWORK), *command], stderr=subprocess.PIPE, text=True) as sshd:
+    with subprocess.Popen([*into(network), *command], stderr=subprocess.PIPE, text=True) as sshd:
         assert sshd.stderr is not None
         assert "listening" in sshd.stderr.readline()
-        yield f"ssh://root@{THERE}{far_engine.path}"
+        yield f"ssh://root@{address}{far_engine.path}"
         sshd.terminate()
     shutil.rmtree(folder)
 
@@ -191,8 +215,8 @@ async def test_an_engine_on_another_machine_is_used_through_ssh(
     """Its socket and its models' ports come through one ssh, which ends with the runner."""
     (settings.hf_cache / "hub").mkdir()
     ports = free_ports(3)
-    far = replace(settings, host=ssh_host)
-    runner = DockerRunner(far, instance="test", ports=ports, environment={})
+    there = replace(settings, host=ssh_host)
+    runner = DockerRunner(there, instance="test", ports=ports, environment={})
     before = children()
     try:
         # A port that is taken here does not lead there.
@@ -216,8 +240,8 @@ def port_of(engine: OwnEngine) -> int:
 async def test_a_machine_that_ssh_does_not_reach_is_an_error_with_its_words(
     settings: DockerSettings,
 ) -> None:
-    far = replace(settings, host="ssh://root@127.0.0.1:1")
-    runner = DockerRunner(far, instance="test", ports=(1, 1), environment={})
+    there = replace(settings, host="ssh://root@127.0.0.1:1")
+    runner = DockerRunner(there, instance="test", ports=(1, 1), environment={})
     with pytest.raises(ModelFailed, match="Connection refused"):
         await runner.start(A, model("fake/tgi"), silent)
     await runner.close()

@@ -39,7 +39,7 @@ parameters = {{"temperature": 0}}
 @pytest.fixture(scope="module", params=["--live-restore", "--log-level=info"])
 def engine(request: pytest.FixtureRequest, alone: None, fake: str) -> Iterator[OwnEngine]:
     """Return an engine of our own, whose containers outlive it or not."""
-    with own_engine(request.param, bridge="sstest3") as engine:
+    with own_engine(request.param) as engine:
         engine.load(fake)
         yield engine
 
