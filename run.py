@@ -223,7 +223,8 @@ def test(options: argparse.Namespace, rest: list[str]) -> NoReturn:
         raise SetupError("not all system packages are there; see above.")
     prepare(TEST_LOCK)
     prepare_node()
-    become("pytest", *(["--no-skips"] if options.no_skips else []), *rest)
+    workers = "--numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder"
+    become("pytest", *workers.split(), *["--no-skips"] * options.no_skips, *rest)
 
 
 def doctor(_: argparse.Namespace, rest: list[str]) -> NoReturn:

@@ -4,6 +4,9 @@ Markers: a test marked `needs_chromium`, `needs_docker` or `needs_node` (`tests/
 skipped where that is missing, and the end of the run names the one command that brings it in. With
 `--no-skips`, as CI runs, whatever was skipped or expected to fail counts as failed.
 
+Workers (pytest-xdist, as `run.py test` asks for): a file is one worker's, and so is a folder whose
+files share what is dear to start.
+
 Logs: a test that starts a server hands its log to `keep_log`; the report of a failed test ends
 with it.
 """
@@ -24,6 +27,8 @@ from tests.system import NEEDS, Need
 ARTIFACTS = Path(__file__).parent / "artifacts"
 LOG_TAIL_CHARACTERS = 20_000
 BRING_IN = "python3 run.py test --system"
+# Folders that are one worker's as a whole, in the order in which they begin: the longest first.
+WHOLE_FOLDERS = ("docker", "browser", "setup", "engine", "end_to_end")
 MISSING = "is missing here"
 
 # A shell that runs CI in the background has Ctrl-C ignored, and so would every server of the tests.
@@ -73,8 +78,16 @@ def _works(need: Need) -> bool:
     return need.works()
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    folder = item.path.parent.name
+    group = folder if folder in WHOLE_FOLDERS else str(item.path)
+    item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {folder: place for place, folder in enumerate(WHOLE_FOLDERS)}
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
     for item in items:
         for need in NEEDS:
             if need.marker and item.get_closest_marker(need.marker) and not _works(need):
