@@ -103,7 +103,11 @@ async def _become_controller(settings: Settings, stop: asyncio.Event, *, is_stan
     try:
         lock = InstanceLock(settings.server.state_dir.expanduser(), name)
     except OSError as error:
-        print(f"Cannot lock the instance: {error}", file=sys.stderr)
+        print(
+            f"Cannot lock the instance: {error}. Let `state_dir` in [server] name a folder that "
+            "may be written to.",
+            file=sys.stderr,
+        )
         return False
     if lock.try_acquire():
         return True
@@ -135,10 +139,16 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 65535, found {text!r}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m server", description="Serve Sidestream.")
     parser.add_argument("--host", help="address to listen on")
-    parser.add_argument("--port", type=int, help="port to listen on")
+    parser.add_argument("--port", type=_port, help="port to listen on")
     parser.add_argument("--settings", type=Path, default=DEFAULT_SETTINGS, help="settings file")
     parser.add_argument(
         "--standby", action="store_true", help="wait until the gateway of this name goes"

@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from server.settings.loading import environment_name
 from server.settings.models import ModelSettings
@@ -42,7 +43,7 @@ def render_ini_head() -> str:
     for section, table in SECTIONS.items():
         lines = [_comment(_summary(table)), f"[{section}]"]
         for declared in dataclasses.fields(table):
-            lines.append(_comment(declared.metadata["help"]))
+            lines.append(_comment(_help(declared)))
             lines.append(f"{declared.name} = {format_value(declared.metadata['default'])}".strip())
         parts.append("\n".join(lines) + "\n")
     template = [
@@ -51,7 +52,7 @@ def render_ini_head() -> str:
     ]
     lines = [_comment(template[0]), "#", "# [model ID]"]
     for declared in dataclasses.fields(ModelSettings):
-        lines.append(_comment(declared.metadata["help"], "#   # "))
+        lines.append(_comment(_help(declared), "#   # "))
         lines.append(f"#   {declared.name} = {format_value(declared.metadata['default'])}".rstrip())
     parts.append(MODELS_MARK + "-" * (100 - len(MODELS_MARK)) + "\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
@@ -81,11 +82,18 @@ def _sections() -> Iterator[str]:
             default = format_value(rules["default"])
             yield (
                 f"| `{declared.name}` | {describe_type(rules['default'])} | "
-                f"{f'`{default}`' if default else ''} | {rules['help']} |"
+                f"{f'`{default}`' if default else ''} | {_help(declared)} |"
             )
         example = "model my-model" if section == "model ID" else section
         first = dataclasses.fields(table)[0].name
         yield f"\nIn the environment: `{environment_name(example, first)}` and so on.\n"
+
+
+def _help(declared: dataclasses.Field[Any]) -> str:
+    rules = declared.metadata
+    return (
+        f"Only for `{rules['only_for']}`. {rules['help']}" if rules["only_for"] else rules["help"]
+    )
 
 
 def _summary(table: type) -> str:

@@ -12,7 +12,7 @@ Rules:
 import configparser
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from server.settings.values import SettingsError, parse_value
 ENVIRONMENT_PREFIX = "SIDESTREAM_"
 # What a preset may say; everything else is its base's.
 _PRESET_KEYS = frozenset({"name", "description", "base", "system", "parameters"})
+_RUNNER = next(one for one in dataclasses.fields(ModelSettings) if one.name == "runner")
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _WEIGHTS = re.compile(
     r"pypi:[A-Za-z0-9._-]+(==[^\s=]+)?|hf:[^/\s]+/[^/\s]+/\S+\.gguf(@\S+)?|(?![A-Za-z]{2,}:).+"
@@ -63,9 +64,11 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
                 for key in values
                 if key not in _PRESET_KEYS
             ]
+        elif model_id is not None:
+            problems += [f"{place} {problem}" for problem in _other_runners_keys(values)]
         if model_id is None:
             sections[section] = table(**values)
-        elif model_id in models:
+        elif model_id.casefold() in (other.casefold() for other in models):
             problems.append(f"{path}: [{section}]: the model is there twice")
         else:
             models[model_id] = ModelSettings(**values)
@@ -114,7 +117,11 @@ def _overrides(
             name = environment_name(section, option.name)
             places.setdefault(name, []).append((section, option.name))
     overrides: dict[str, dict[str, str]] = {}
+    misspelt = {name.replace("__", "_"): name for name in places}
     for name, value in environment.items():
+        if name in misspelt:
+            problems.append(f"environment variable {name}: expected {misspelt[name]}")
+        # Others use the prefix too: Kubernetes names the addresses of a service so.
         if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
             continue
         if name not in places:
@@ -148,6 +155,14 @@ def _parse(
             source = " (from the environment)" if key in overrides else ""
             problems.append(f"{place} {key}{source}: {error}")
     return values
+
+
+def _other_runners_keys(values: Mapping[str, Any]) -> Iterator[str]:
+    runner = values.get("runner", _RUNNER.default)
+    for declared in dataclasses.fields(ModelSettings):
+        only_for = declared.metadata["only_for"]
+        if declared.name in values and only_for not in {"", runner}:
+            yield f"{declared.name}: means nothing for runner = {runner}, only for {only_for}"
 
 
 def _model_problems(

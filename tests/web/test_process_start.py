@@ -80,9 +80,25 @@ async def test_a_settings_file_that_is_not_there(tmp_path: Path) -> None:
     assert "none.ini: cannot be read" in err
 
 
+@pytest.mark.parametrize("port", ["70000", "-1", "http", "8_0"])
+async def test_a_port_that_is_none_is_blamed_on_the_command(tmp_path: Path, port: str) -> None:
+    code, _, err = await run("--settings", listening_settings(tmp_path), f"--port={port}")
+    assert code == 2
+    assert f"argument --port: expected a number from 0 to 65535, found {port!r}" in err
+
+
+async def test_a_state_folder_that_cannot_be_had_is_told_with_the_mend(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    file = listening_settings(tmp_path / "file")
+    code, _, err = await run("--settings", file, SIDESTREAM_SERVER__PORT="0")
+    assert code == 1
+    assert err.startswith("Cannot lock the instance: ")
+    assert "`state_dir` in [server]" in err
+
+
 def listening_settings(directory: Path) -> str:
     """Write settings without models; return the file."""
-    file = directory / "settings.ini"
+    file = directory.with_name(f"{directory.name}.ini")
     file.write_text(f"[server]\nstate_dir = {directory}\n")
     return str(file)
 
