@@ -50,6 +50,11 @@ MACHINE = f"Python 3.{sys.version_info.minor} on {sys.platform} {platform.machin
 RUN_LOCK = "requirements.lock"
 TEST_LOCK = "requirements-test.lock"
 PART = 8  # pins that one pip downloads: its start costs half a second, a cut costs one part
+# Verbs that are programs of their own: what they are, what has to be installed, and what help says.
+PROGRAMS = {
+    "doctor": ("server.doctor", "", "Tell what is there and missing, and the mend (--json)."),
+    "lock": ("tests.lock", TEST_LOCK, "Pin what pyproject.toml names, for all systems."),
+}
 NO_NETWORK = r"Retrying \(|Connection|Temporary failure|timed out|Proxy|SSL|to fetch|ENOTFOUND"
 # What pip or npm says, what we say of it, and the mend. The first that fits counts.
 FAILURES = {
@@ -227,11 +232,6 @@ def test(options: argparse.Namespace, rest: list[str]) -> NoReturn:
     become("pytest", *workers.split(), *["--no-skips"] * options.no_skips, *rest)
 
 
-def doctor(_: argparse.Namespace, rest: list[str]) -> NoReturn:
-    """Tell what is there, what is missing, and the mend (--json: for programs)."""
-    become("server.doctor", *rest, python=str(PYTHON) if read_record() else sys.executable)
-
-
 def bench(options: argparse.Namespace, rest: list[str]) -> None:
     """Run one benchmark, or list them."""
     names = sorted(found.parent.name for found in ROOT.glob("benchmarks/*/__main__.py"))
@@ -241,15 +241,12 @@ def bench(options: argparse.Namespace, rest: list[str]) -> None:
     print("Benchmarks: " + ", ".join(names) if names else "There are no benchmarks yet.")
 
 
-def lock(_: argparse.Namespace, rest: list[str]) -> None:
-    """Pin what pyproject.toml names, with hashes, for all systems (for developers)."""
-    prepare(TEST_LOCK)
-    uv = [str(PYTHON), "-m", "uv", "pip", "compile", "pyproject.toml", "--universal"]
-    uv += ["--generate-hashes", "--custom-compile-command", "python3 run.py lock", "--system-certs"]
-    uv += rest
-    with one_at_a_time() as lock_fd:
-        call([*uv, "-o", RUN_LOCK], lock_fd)
-        call([*uv, "-o", TEST_LOCK, "-c", RUN_LOCK, "--group", "test"], lock_fd)
+def program(options: argparse.Namespace, rest: list[str]) -> NoReturn:
+    """Become the program that the verb names; all other words are its own."""
+    module, lock, _ = PROGRAMS[options.program]
+    if lock:
+        prepare(lock)
+    become(module, *rest, python=str(PYTHON) if read_record() else sys.executable)
 
 
 def become(module: str, *words: str, python: str = str(PYTHON)) -> NoReturn:
@@ -266,7 +263,7 @@ def main(words: list[str]) -> None:
         allow_abbrev=False,
     )
     verbs = top.add_subparsers(title="verbs", metavar="VERB")
-    for verb in (run, test, doctor, bench, lock):
+    for verb in (run, test, bench):
         text = (verb.__doc__ or "").splitlines()[0]
         parser = verbs.add_parser(verb.__name__, help=text, description=text, allow_abbrev=False)
         parser.set_defaults(verb=verb)
@@ -276,6 +273,8 @@ def main(words: list[str]) -> None:
             add("--no-skips", action="store_true", help="take a skipped test for a failed one")
         elif verb is bench:
             add("name", nargs="?", help="the one to run; without it, list them")
+    for name, (_, _, text) in PROGRAMS.items():
+        verbs.add_parser(name, help=text, add_help=False).set_defaults(verb=program, program=name)
     top.set_defaults(verb=run, host=None, port=None, settings=None, standby=False)
     for parser in (top, verbs.choices["run"]):
         group = parser.add_argument_group("options of run", argument_default=argparse.SUPPRESS)
