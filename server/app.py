@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Final
 
-import aiohttp
 from aiohttp import web
 
 from server.chat.admission import Admission
@@ -61,17 +60,12 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
     engine = command_for or _engine_command(settings.engines)
 
     async def fleet(app: web.Application) -> AsyncIterator[None]:
-        # A connection of its own for each answer: closing it is what cancels an answer, and
-        # a kept one may lead to a server that is gone.
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
-            fleet = _build_fleet(settings, http, engine)
-            app[FLEET] = fleet
-            adoption = asyncio.create_task(fleet.adopt(), name="adoption")
-            yield
-            adoption.cancel()
-            await asyncio.wait([adoption])
-            await fleet.close(keeps_servers=settings.engines.on_exit == "keep")
+        fleet = app[FLEET] = _build_fleet(settings, engine)
+        adoption = asyncio.create_task(fleet.adopt(), name="adoption")
+        yield
+        adoption.cancel()
+        await asyncio.wait([adoption])
+        await fleet.close(keeps_servers=settings.engines.on_exit == "keep")
 
     async def sessions(app: web.Application) -> AsyncIterator[None]:
         app[DESK] = _build_desk(app[FLEET], settings)
@@ -86,12 +80,11 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
     return app
 
 
-def _build_fleet(settings: Settings, http: aiohttp.ClientSession, command_for: CommandFor) -> Fleet:
+def _build_fleet(settings: Settings, command_for: CommandFor) -> Fleet:
     engines = settings.engines
 
     def connect(endpoint: Endpoint) -> TGI:
         return TGI(
-            http,
             endpoint,
             connect_timeout_seconds=engines.connect_timeout,
             read_timeout_seconds=engines.read_timeout,

@@ -1,21 +1,12 @@
 """What the tests of this floor share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
-import aiohttp
 import pytest
 import uvloop
 
 import tests.support.properties  # noqa: F401
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """Return a session set up as the gateway's own."""
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-        yield session
 
 
 def pytest_asyncio_loop_factories(

@@ -1,6 +1,8 @@
 """One request and its answer as it comes, against servers that say exactly what they are told."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -60,6 +62,7 @@ async def asking(
     url: str, *, read_timeout_seconds: float = LONG_SECONDS
 ) -> AsyncIterator[HTTPStream]:
     async with open_stream(
+        "POST",
         url + "/path",
         {"X-Name": "value"},
         b"the body",
@@ -122,15 +125,15 @@ async def test_what_came_with_the_head_is_not_lost() -> None:
         asking(server.url) as stream,
     ):
         await server.left.wait()
-        assert await stream.read_text(max_bytes=100) == "abc"
+        assert await stream.read_bytes(max_bytes=100) == b"abc"
 
 
-async def test_a_text_is_cut_where_it_is_too_long() -> None:
+async def test_a_body_is_cut_where_it_is_too_long() -> None:
     async with (
         Server().answering(saying(OK, b"a\r\n0123456789\r\n")) as server,
         asking(server.url) as stream,
     ):
-        assert await stream.read_text(max_bytes=4) == "0123"
+        assert await stream.read_bytes(max_bytes=4) == b"0123"
 
 
 async def test_who_has_enough_leaves_and_the_server_sees_it() -> None:
@@ -249,20 +252,84 @@ class Clock:
             callback()
         self.now = moment
 
+    def starve_to(self, moment: float) -> None:
+        """Let time pass in which nothing runs, and then what is due."""
+        self.now = moment
+        if self._timer is not None and self._timer[0] <= moment:
+            callback = self._timer[1]
+            self._timer = None
+            callback()
+
+
+@asynccontextmanager
+async def reading(clock: Clock) -> AsyncIterator[tuple[HTTPStream, asyncio.Task[None]]]:
+    """Read a stream whose limit is 10 s and whose first byte has come."""
+    stream = HTTPStream(cast(asyncio.AbstractEventLoop, clock), read_timeout_seconds=10.0)
+    stream.data_received(OK)
+    task = asyncio.create_task(stream.read(lambda data: False))
+    await asyncio.sleep(0)
+    yield stream, task
+    stream.close()
+    task.cancel()
+    await asyncio.wait([task])
+
 
 async def test_silence_counts_from_the_last_byte() -> None:
     clock = Clock()
-    stream = HTTPStream(cast(asyncio.AbstractEventLoop, clock), read_timeout_seconds=10.0)
-    stream.data_received(OK)
-    clock.pass_to(9.0)
-    stream.data_received(b"1\r\na\r\n")
-    clock.pass_to(18.9)
-    reading = asyncio.create_task(stream.read(lambda data: False))
-    await asyncio.sleep(0)
-    assert not reading.done()
-    clock.pass_to(19.1)
-    with pytest.raises(TimeoutError):
-        await reading
+    async with reading(clock) as (stream, task):
+        clock.pass_to(8.9)
+        stream.data_received(b"1\r\na\r\n")
+        clock.pass_to(18.8)
+        await asyncio.sleep(0)
+        assert not task.done()
+        clock.pass_to(20)
+        with pytest.raises(TimeoutError):
+            await task
+
+
+async def test_time_in_which_we_did_not_run_is_not_the_servers_silence() -> None:
+    """Regression: after a standstill the time-out was due before what had come was read."""
+    clock = Clock()
+    async with reading(clock) as (stream, task):
+        clock.pass_to(9.5)
+        clock.starve_to(60)
+        await asyncio.sleep(0)
+        assert not task.done()
+        stream.data_received(b"1\r\na\r\n")
+        clock.pass_to(69)
+        clock.starve_to(120)
+        await asyncio.sleep(0)
+        assert not task.done()
+
+
+async def test_a_silent_server_is_given_up_after_a_standstill_too() -> None:
+    clock = Clock()
+    async with reading(clock) as (_, task):
+        clock.starve_to(60)
+        clock.pass_to(71.1)
+        with pytest.raises(TimeoutError):
+            await task
+
+
+async def test_a_server_that_takes_no_connection_is_given_up() -> None:
+    """The listener's queue is full: the kernel lets further ones wait."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        with pytest.raises(ConnectionError, match="no connection in time"):
+            async with open_stream(
+                "GET",
+                f"http://127.0.0.1:{listener.getsockname()[1]}/",
+                {},
+                b"",
+                connect_timeout_seconds=0.1,
+                read_timeout_seconds=LONG_SECONDS,
+            ):
+                raise AssertionError("it was taken")
 
 
 async def test_where_nobody_listens_is_an_error() -> None:

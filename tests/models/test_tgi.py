@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -34,12 +33,11 @@ Connect = Callable[..., TGI]
 
 
 @pytest.fixture
-def connect(http: aiohttp.ClientSession) -> Connect:
+def connect() -> Connect:
     """Return a function that speaks to a URL."""
 
     def connect(url: str, api_key: str = "", *, read_timeout: float = 10.0) -> TGI:
         return TGI(
-            http,
             Endpoint(url, api_key),
             connect_timeout_seconds=5.0,
             read_timeout_seconds=read_timeout,

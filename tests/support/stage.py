@@ -12,8 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-import aiohttp
-
 from server.core.placement import Capacity
 from server.core.protocol import Model, Progress
 from server.models.attempt import Limits
@@ -227,24 +225,22 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """Put a fleet on stage, with one model `a` unless told otherwise."""
     runner = runner or StageRunner()
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
 
-        def connect(endpoint: Endpoint) -> TGI:
-            return TGI(http, endpoint, connect_timeout_seconds=5.0, read_timeout_seconds=20.0)
+    def connect(endpoint: Endpoint) -> TGI:
+        return TGI(endpoint, connect_timeout_seconds=5.0, read_timeout_seconds=20.0)
 
-        fleet = Fleet(
-            catalog(**(models or {"a": {"weights": "x", "name": "Ay"}})),
-            {"process": runner, "remote": RemoteRunner()},
-            connect,
-            dict.fromkeys(("process", "remote"), replace(LIMITS, **limits)),
-            instance="test",
-            capacity=capacity or Capacity(),
-        )
-        try:
-            yield Stage(fleet, runner)
-        finally:
-            for gate in (runner.starting, runner.loading, runner.stopping):
-                gate.open()
-            await fleet.close(keeps_servers=False)
-        assert not runner.servers
+    fleet = Fleet(
+        catalog(**(models or {"a": {"weights": "x", "name": "Ay"}})),
+        {"process": runner, "remote": RemoteRunner()},
+        connect,
+        dict.fromkeys(("process", "remote"), replace(LIMITS, **limits)),
+        instance="test",
+        capacity=capacity or Capacity(),
+    )
+    try:
+        yield Stage(fleet, runner)
+    finally:
+        for gate in (runner.starting, runner.loading, runner.stopping):
+            gate.open()
+        await fleet.close(keeps_servers=False)
+    assert not runner.servers

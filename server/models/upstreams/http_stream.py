@@ -1,14 +1,14 @@
 """One request on a connection of its own, and the answer's body as it comes.
 
 An answer is thousands of small reads. aiohttp's client wakes a task for each of them; here
-the loop's own callback hands the bytes on. That is all this is for, so it does what model
-servers need and no more: HTTP/1.1, no redirects, no compression, no second request.
+the loop's own callback hands the bytes on. It does what model servers need and no more:
+HTTP/1.1, no redirects, no compression, no second request on a connection.
 
 Rules:
 
 1. Whoever leaves `open_stream` closes the connection, at whatever moment: that is how the
    server learns that nobody wants the rest.
-2. Silence counts from the last byte, comments among them.
+2. Silence counts from the last byte, comments among them, while this process runs.
 3. Every failure is an `OSError`: `TimeoutError`, `ConnectionError`, or `BadAnswer`.
 """
 
@@ -16,9 +16,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from server.core.http_body import Body, FramingError, body_for
+from server.models.upstreams.silence import Silence
 
 # Ours are below 1 KiB; aiohttp and nginx allow as much.
 MAX_HEAD_BYTES: Final = 32 * 1024
@@ -35,14 +36,11 @@ class HTTPStream(asyncio.Protocol):
 
     __slots__ = (
         "_body",
-        "_clock",
         "_early",
         "_failure",
         "_head",
-        "_heard_at",
         "_loop",
         "_on_data",
-        "_read_timeout_seconds",
         "_silence",
         "_transport",
         "_waiter",
@@ -52,10 +50,7 @@ class HTTPStream(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, read_timeout_seconds: float) -> None:
         self.status = 0
         self._loop = loop
-        self._read_timeout_seconds = read_timeout_seconds
-        self._clock = loop.time
-        self._heard_at = loop.time()
-        self._silence = loop.call_later(read_timeout_seconds, self._check_silence)
+        self._silence = Silence(loop, read_timeout_seconds, self._on_silence)
         self._transport: asyncio.BaseTransport | None = None
         self._head = b""
         self._body: Body | None = None
@@ -84,16 +79,16 @@ class HTTPStream(asyncio.Protocol):
         while self._on_data is not None:
             await self._wait()
 
-    async def read_text(self, *, max_bytes: int) -> str:
-        """Return the body as text, or as much of it as was asked for."""
-        parts: list[bytes] = []
+    async def read_bytes(self, *, max_bytes: int) -> bytes:
+        """Return the body, or as much of it as was asked for."""
+        body = bytearray()
 
         def on_data(data: bytes) -> bool:
-            parts.append(data)
-            return sum(map(len, parts)) >= max_bytes
+            body.extend(data)
+            return len(body) >= max_bytes
 
         await self.read(on_data)
-        return b"".join(parts)[:max_bytes].decode(errors="replace")
+        return bytes(body[:max_bytes])
 
     def close(self) -> None:
         """Close the connection, whatever is under way."""
@@ -110,7 +105,7 @@ class HTTPStream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come: the hot path, once per token."""
-        self._heard_at = self._clock()
+        self._silence.was_heard = True
         try:
             if self._body is None:
                 data = self._read_head(data)
@@ -162,12 +157,8 @@ class HTTPStream(asyncio.Protocol):
         self._on_data = None
         self._wake()
 
-    def _check_silence(self) -> None:
-        left = self._heard_at + self._read_timeout_seconds - self._loop.time()
-        if left > 0:
-            self._silence = self._loop.call_later(left, self._check_silence)
-        else:
-            self._fail(TimeoutError())
+    def _on_silence(self) -> None:
+        self._fail(TimeoutError())
 
     async def _wait(self) -> None:
         if self._failure is not None:
@@ -190,6 +181,7 @@ class HTTPStream(asyncio.Protocol):
 
 @asynccontextmanager
 async def open_stream(
+    method: str,
     url: str,
     headers: Mapping[str, str],
     body: bytes,
@@ -197,37 +189,49 @@ async def open_stream(
     connect_timeout_seconds: float,
     read_timeout_seconds: float,
 ) -> AsyncIterator[HTTPStream]:
-    """Post `body` and give the answer once its head is there; close the connection at the end.
+    """Ask, and give the answer once its head is there; close the connection at the end.
 
     Raises `TimeoutError`, `ConnectionError` or another `OSError`.
     """
     parts = urlsplit(url)
-    is_secure = parts.scheme == "https"
     loop = asyncio.get_running_loop()
     stream = HTTPStream(loop, read_timeout_seconds)
     try:
-        try:
-            async with asyncio.timeout(connect_timeout_seconds):
+        transport = await _connect(stream, parts, connect_timeout_seconds)
+        fields = {
+            "Host": parts.netloc.rpartition("@")[2],
+            "Connection": "close",
+            **({"Content-Length": str(len(body))} if body else {}),
+            **headers,
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        transport.write(f"{method} {parts.path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
+        await stream.head()
+        yield stream
+    finally:
+        stream.close()
+
+
+async def _connect(
+    stream: HTTPStream, parts: SplitResult, timeout_seconds: float
+) -> asyncio.WriteTransport:
+    is_secure = parts.scheme == "https"
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as limit:
+            waiting = Silence(loop, timeout_seconds, lambda: limit.reschedule(loop.time()))
+            try:
                 transport, _ = await loop.create_connection(
                     lambda: stream,
                     parts.hostname or "",
                     parts.port or (443 if is_secure else 80),
                     ssl=is_secure or None,
                 )
-        except TimeoutError:
-            raise ConnectionError("it took no connection in time") from None
-        fields = {
-            "Host": parts.netloc.rpartition("@")[2],
-            "Connection": "close",
-            "Content-Length": str(len(body)),
-            **headers,
-        }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        transport.write(f"POST {parts.path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
-        await stream.head()
-        yield stream
-    finally:
-        stream.close()
+            finally:
+                waiting.cancel()
+    except TimeoutError:
+        raise ConnectionError("it took no connection in time") from None
+    return transport
 
 
 def _parse_head(head: bytes) -> tuple[int, dict[str, str]]:

@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
-import aiohttp
 import msgspec
 
 from server.core.errors import EngineError, EngineLost, EngineTimeout, SidestreamError
@@ -38,7 +37,9 @@ from server.models.upstreams.tgi_wire import (
 T = TypeVar("T")
 
 # Longer than any real error text; a proxy in between may answer with a whole page.
-_MAX_ERROR_CHARS: Final = 2000
+_MAX_ERROR_BYTES: Final = 2000
+# The tokens of a prompt, some 100 bytes each, for a context of a million.
+_MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 
 
 class _SpecialTokens(NamedTuple):
@@ -53,19 +54,14 @@ class TGI:
 
     def __init__(
         self,
-        http: aiohttp.ClientSession,
         endpoint: Endpoint,
         *,
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
     ) -> None:
-        self._http = http
         self._endpoint = endpoint
         self._connect_timeout_seconds = connect_timeout_seconds
         self._read_timeout_seconds = read_timeout_seconds
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=connect_timeout_seconds, sock_read=read_timeout_seconds
-        )
         self._headers = {"Accept-Encoding": "identity"}
         if endpoint.api_key:
             self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
@@ -82,9 +78,9 @@ class TGI:
         try:
             async with (
                 asyncio.timeout(timeout_seconds),
-                self._request("GET", "/health") as response,
+                self._request("GET", "/health") as stream,
             ):
-                return response.status == 200
+                return stream.status == 200
         except (EngineError, TimeoutError):
             return False
 
@@ -123,49 +119,37 @@ class TGI:
         """Stream the answer, all tokens that arrived together at once."""
         reader = AnswerReader(on_tokens, self._meter)
         body = {"inputs": prompt, "parameters": {**parameters, "details": True}}
-        async with self._stream("/generate_stream", body) as stream:
-            if stream.status != 200:
-                raise _refusal(stream.status, await stream.read_text(max_bytes=_MAX_ERROR_CHARS))
+        async with self._request("POST", "/generate_stream", body) as stream:
+            await _raise_for_status(stream)
             await stream.read(reader.feed)
         return reader.finish()
 
     @asynccontextmanager
-    async def _stream(self, path: str, body: object) -> AsyncIterator[HTTPStream]:
+    async def _request(
+        self, method: str, path: str, body: object = None
+    ) -> AsyncIterator[HTTPStream]:
+        headers = self._headers
+        data = b""
+        if body is not None:
+            data = msgspec.json.encode(body)
+            headers = {**headers, "Content-Type": "application/json"}
         with _translated():
             async with open_stream(
+                method,
                 self._endpoint.url + path,
-                {**self._headers, "Content-Type": "application/json"},
-                msgspec.json.encode(body),
+                headers,
+                data,
                 connect_timeout_seconds=self._connect_timeout_seconds,
                 read_timeout_seconds=self._read_timeout_seconds,
             ) as stream:
                 yield stream
 
-    @asynccontextmanager
-    async def _request(
-        self, method: str, path: str, body: object = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = self._headers
-        data = None
-        if body is not None:
-            data = msgspec.json.encode(body)
-            headers = {**headers, "Content-Type": "application/json"}
-        with _translated():
-            async with self._http.request(
-                method,
-                self._endpoint.url + path,
-                data=data,
-                headers=headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-            ) as response:
-                yield response
-
     async def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
-        async with self._request(method, path, body) as response:
-            await _raise_for_status(response)
+        async with self._request(method, path, body) as stream:
+            await _raise_for_status(stream)
             try:
-                return msgspec.json.decode(await response.read(), type=kind)
+                answer = await stream.read_bytes(max_bytes=_MAX_ANSWER_BYTES)
+                return msgspec.json.decode(answer, type=kind)
             except msgspec.DecodeError as error:
                 raise EngineError(
                     f"the model server answered {path} in an unknown form: {error}"
@@ -225,18 +209,16 @@ def _translated() -> Iterator[None]:
     """Turn errors of the connection into ours: the one place where that is done."""
     try:
         yield
-    except aiohttp.ConnectionTimeoutError:
-        raise EngineLost("the model server took no connection in time") from None
     except TimeoutError:
         raise EngineTimeout("the model server said nothing for too long") from None
-    except (aiohttp.ClientError, OSError) as error:
+    except OSError as error:
         raise EngineLost(f"the connection to the model server broke: {error}") from None
 
 
-async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
-    if response.status != 200:
-        text = await response.text(errors="replace")
-        raise _refusal(response.status, text[:_MAX_ERROR_CHARS])
+async def _raise_for_status(stream: HTTPStream) -> None:
+    if stream.status != 200:
+        answer = await stream.read_bytes(max_bytes=_MAX_ERROR_BYTES)
+        raise _refusal(stream.status, answer.decode(errors="replace"))
 
 
 def _refusal(status: int, text: str) -> SidestreamError:

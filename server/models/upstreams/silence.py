@@ -1,0 +1,63 @@
+"""How long the other side has said nothing, counted only while we were there to hear it.
+
+A process that is stopped, or gets no processor for a while, finds its timers due before it reads
+what has come in the meantime: a clock alone would call the other side silent when it was us who
+were away. Under heavy load that ends answers in bursts, all that were under way at once.
+
+Rules:
+
+1. Silence is counted in looks, some to each time limit. A look that comes late by as much as the
+   next one counts for nothing: the loop did not run, and has not yet read what there is.
+2. To be heard costs one assignment, since it happens for each token. How long it was silent is
+   therefore known to one look.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+LOOKS: Final = 10
+
+
+class Silence:
+    """Call `on_too_long` once nothing has been heard for so many seconds; begins at once."""
+
+    __slots__ = (
+        "_due",
+        "_look_seconds",
+        "_loop",
+        "_on_too_long",
+        "_silent_looks",
+        "_timer",
+        "was_heard",
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, on_too_long: Callable[[], object]
+    ) -> None:
+        self._loop = loop
+        self._on_too_long = on_too_long
+        self._look_seconds = seconds / LOOKS
+        self._silent_looks = 0
+        # Set by the one who hears.
+        self.was_heard = False
+        self._look_again()
+
+    def cancel(self) -> None:
+        """Count no more."""
+        self._timer.cancel()
+
+    def _look_again(self) -> None:
+        self._due = self._loop.time() + self._look_seconds
+        self._timer = self._loop.call_later(self._look_seconds, self._look)
+
+    def _look(self) -> None:
+        if self.was_heard:
+            self.was_heard = False
+            self._silent_looks = 0
+        elif self._loop.time() - self._due < self._look_seconds:
+            self._silent_looks += 1
+        if self._silent_looks < LOOKS:
+            self._look_again()
+        else:
+            self._on_too_long()
