@@ -19,6 +19,7 @@ from aiohttp import web
 from server import __version__
 from server.app import build_app
 from server.instance import InstanceLock
+from server.logs import configure
 from server.settings import Settings, SettingsError, load
 
 logger = logging.getLogger("server")
@@ -40,10 +41,7 @@ def main() -> int:
         for problem in error.problems:
             print(f"  {problem}", file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=settings.server.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    configure(settings.server.log_level, settings.server.log_format)
     with (
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=_new_event_loop) as runner,

@@ -29,12 +29,23 @@ from server.models.runners.process import CommandFor, ProcessRunner
 from server.models.runners.remote import RemoteRunner
 from server.models.upstreams.tgi import TGI
 from server.settings import EngineSettings, SessionSettings, Settings
-from server.web import api, middleware
+from server.web import api, middleware, observing
 from server.web.garbage import quieten_garbage
-from server.web.keys import DESCRIPTION, DESK, FLEET, SESSIONS, SETTINGS, SOCKETS
+from server.web.keys import (
+    DESCRIPTION,
+    DESK,
+    FLEET,
+    LOOP_LAG,
+    SESSIONS,
+    SETTINGS,
+    SOCKETS,
+    TALLY,
+)
+from server.web.loop_lag import LoopLag
 from server.web.openapi import Description
 from server.web.page import Page
 from server.web.sockets import Sockets
+from server.web.tally import Tally
 from server.web.websocket import websocket
 
 # How often sessions are looked over; one may outlive its time by so many seconds.
@@ -48,12 +59,13 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
     """
     quieten_garbage()
     app = web.Application(
-        middlewares=[middleware.errors, middleware.guarded],
+        middlewares=[observing.observed, middleware.errors, middleware.guarded],
         client_max_size=settings.server.max_frame_bytes,
     )
     app[SETTINGS] = settings
     app[SOCKETS] = Sockets()
-    app.on_response_prepare.append(middleware.add_headers)
+    app[TALLY] = Tally()
+    app.on_response_prepare.extend([middleware.add_headers, observing.add_request_id])
     app[DESCRIPTION] = Description(api.OPERATIONS)
     app.router.add_routes([operation.route() for operation in api.OPERATIONS])
     app.router.add_routes([*Page(app[DESCRIPTION]).routes(), web.get("/ws", websocket)])
@@ -75,7 +87,12 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
         expiry.cancel()
         await asyncio.wait([expiry])
 
-    app.cleanup_ctx.extend([fleet, sessions])
+    async def loop_lag(app: web.Application) -> AsyncIterator[None]:
+        app[LOOP_LAG] = LoopLag()
+        yield
+        app[LOOP_LAG].close()
+
+    app.cleanup_ctx.extend([fleet, sessions, loop_lag])
     app.on_shutdown.append(_end_sessions)
     return app
 

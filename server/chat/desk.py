@@ -4,19 +4,26 @@ A party is whoever shares a fair portion of a queue: a session, or a caller over
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from server.chat.admission import Admission
 from server.chat.answer_cache import AnswerCache
+from server.chat.figures import Figures
 from server.chat.relay import Relay, now_ms
 from server.chat.request import Request, build_request
 from server.core.errors import SessionLimit, ShuttingDown
 from server.core.generation import Generation
-from server.core.protocol import FinishReason, Message
+from server.core.protocol import End, FinishReason, Message
 from server.models.fleet import Fleet
+
+logger = logging.getLogger(__name__)
+
+# Enough of a session's id to find it by: who knows it whole may read its answers.
+_SHOWN_PARTY_CHARS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Desk:
         max_live_per_owner: int,
     ) -> None:
         self.fleet = fleet
+        self.figures = Figures()
         self._admission = admission
         self._relay = Relay(fleet, cache, queue_timeout_seconds=queue_timeout_seconds)
         self._max_live_per_owner = max_live_per_owner
@@ -113,6 +121,9 @@ class Desk:
             if not generation.has_ended:
                 # Cancelled before its first step, a task never enters its own clean-up.
                 generation.end(generation.reason_if_cancelled, now_ms=now_ms())
+            if generation.end_event is not None:
+                self.figures.add(generation.model, generation.end_event)
+                _write_line(generation.model, party, generation.end_event)
 
         task.add_done_callback(on_done)
         return answer
@@ -130,3 +141,29 @@ class Desk:
             answer.cancel("interrupted")
         if self._live:
             await asyncio.wait(list(self._live))
+
+
+def _write_line(model: str, party: str, end: End) -> None:
+    """Log an answer that has ended: what became of it and what it took, never what was said."""
+    timings = end.timings
+    logger.info(
+        "answer %s of %s: %s",
+        end.generation,
+        model,
+        end.finish_reason,
+        extra={
+            "fields": {
+                "generation": end.generation,
+                "model": model,
+                "session": party[:_SHOWN_PARTY_CHARS] if party.startswith("s_") else None,
+                "outcome": end.finish_reason,
+                "code": end.error.code if end.error else None,
+                "prompt_tokens": end.usage.prompt_tokens,
+                "completion_tokens": end.usage.completion_tokens,
+                "queued_ms": timings.queued_ms,
+                "first_token_ms": timings.ttft_ms,
+                "total_ms": timings.total_ms,
+                "is_cached": end.cached or None,
+            }
+        },
+    )

@@ -6,40 +6,15 @@ per request is recorded at a successful end only; everything else ends as a fail
 its cause, a client that went away as `dropped`.
 """
 
-from bisect import bisect_left
+import math
 from collections import Counter
+
+from server.core.histogram import Histogram
 
 # TGI's own buckets for durations (router/src/server.rs); its hundred linear ones for
 # lengths are more than anybody reads, so tokens go by powers of two.
 _SECONDS = tuple(0.0001 * 1.5**step for step in range(1, 36))
 _TOKENS = tuple(float(2**step) for step in range(16))
-
-
-class Histogram:
-    """Count observations into buckets."""
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Add one observation."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def render(self, name: str) -> list[str]:
-        """Return the lines of this histogram, none before the first observation."""
-        total = sum(self._counts)
-        if not total:
-            return []
-        lines = [f"# TYPE {name} histogram"]
-        below = 0
-        for bound, count in zip(self._bounds, self._counts, strict=False):
-            below += count
-            lines.append(f'{name}_bucket{{le="{bound:.6g}"}} {below}')
-        lines.append(f'{name}_bucket{{le="+Inf"}} {total}')
-        return [*lines, f"{name}_sum {self._sum:.9g}", f"{name}_count {total}"]
 
 
 class Metrics:
@@ -85,9 +60,19 @@ class Metrics:
             ("tgi_request_generated_tokens", self.generated_tokens),
             ("tgi_request_max_new_tokens", self.max_new_tokens),
         ):
-            lines += histogram.render(name)
+            lines += _histogram(name, histogram)
         return "\n".join(lines) + "\n"
 
 
 def _single(name: str, kind: str, value: int) -> list[str]:
     return [f"# TYPE {name} {kind}", f"{name} {value}"]
+
+
+def _histogram(name: str, histogram: Histogram) -> list[str]:
+    if not histogram.total:
+        return []
+    lines = [f"# TYPE {name} histogram"]
+    for bound, count in histogram.cumulative():
+        shown = "+Inf" if bound == math.inf else f"{bound:.6g}"
+        lines.append(f'{name}_bucket{{le="{shown}"}} {count}')
+    return [*lines, f"{name}_sum {histogram.sum:.9g}", f"{name}_count {histogram.total}"]

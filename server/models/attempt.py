@@ -98,7 +98,7 @@ class Attempt:
         Raises `ModelFailed` when it cannot be started, ends before it is ready, or takes
         longer than its phase may.
         """
-        self._pace.begin()
+        self._pace.begin(_now())
         tellers = [asyncio.create_task(self._tick())]
         try:
             async with asyncio.timeout(self._limits.start) as self._deadline:

@@ -61,7 +61,7 @@ class Deployment:
         self.spec = spec
         self.status = Status()
         self.log = LogBook()
-        self._pace = Pace()
+        self.pace = Pace()
         self._replica = replica
         self._runner = runner
         self._connect = connect
@@ -69,7 +69,7 @@ class Deployment:
         self._surroundings = surroundings
         self._demand = Demand(is_wanted=not runner.is_managed)
         self._is_automatic = False
-        self._restarts = Restarts(limit=limits.restarts)
+        self.restarts = Restarts(limit=limits.restarts)
         self._now: Attempt | None = None
         self._ready: Ready | None = None
         self._ready_at = 0.0
@@ -77,6 +77,11 @@ class Deployment:
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")
 
     # --- for everybody ----------------------------------------------------------------------
+
+    @property
+    def upstream(self) -> Upstream | None:
+        """Return how to speak to the server if it is up just now; starts nothing."""
+        return None if self._ready is None else self._ready.upstream
 
     @property
     def is_managed(self) -> bool:
@@ -182,7 +187,7 @@ class Deployment:
         self._surroundings.leave(self.spec)
         demand.finish()
         if failure is None:
-            self._restarts.forget()
+            self.restarts.forget()
             self._publish("stopped")
             return None
         if self.status.error != _shown(failure):
@@ -199,7 +204,7 @@ class Deployment:
             self._connect,
             self._limits,
             self.log,
-            self._pace,
+            self.pace,
             self._show,
         )
         if self.is_managed or self._demand.attempt == 1:
@@ -253,9 +258,9 @@ class Deployment:
         if not self.is_managed:
             pause = self._limits.health_interval
         elif was_up_seconds or self._is_automatic:
-            pause = self._restarts.after_crash(was_up_seconds=was_up_seconds)
+            pause = self.restarts.after_crash(was_up_seconds=was_up_seconds)
             if pause is None:
-                error = self._restarts.given_up(error)
+                error = self.restarts.given_up(error)
         self._publish("failed", error=error)
         return pause
 

@@ -15,6 +15,7 @@ from server.models.announcer import Announcer, Subscriber
 from server.models.attempt import Connect, Limits
 from server.models.catalog import Catalog, ModelSpec
 from server.models.deployment import Deployment
+from server.models.engine_figures import EngineFigures
 from server.models.logbook import LogBook
 from server.models.room import Room
 from server.models.runners.base import Condition, Replica, Report, Runner
@@ -59,6 +60,7 @@ class Fleet:
         self._runners = runners
         self._instance = instance
         self._announcer = Announcer(self.snapshot)
+        self._engine_figures = EngineFigures(self._upstreams)
         self._idle_timers: dict[str, asyncio.TimerHandle] = {}
         self._usage = Usage(catalog, self._on_use)
         self._room = Room(capacity, self._occupant, lambda root: self._deployments[root].unwant())
@@ -159,11 +161,26 @@ class Fleet:
         """End every lifecycle and let go of the runners; servers that can go on may be kept."""
         for timer in self._idle_timers.values():
             timer.cancel()
+        await self._engine_figures.close()
         await asyncio.gather(
             *(d.close(keeps_server=keeps_servers) for d in self._deployments.values())
         )
         await asyncio.gather(*(runner.close() for runner in self._runners.values()))
         self._announcer.close()
+
+    # --- counting ---------------------------------------------------------------------------
+
+    def servers(self) -> list[Deployment]:
+        """Return the model servers, in the order of the catalogue, to be looked at."""
+        return list(self._deployments.values())
+
+    async def engine_figures(self) -> dict[str, str | None]:
+        """Return what each server that is up counts itself; see `EngineFigures.ask`."""
+        return await self._engine_figures.ask()
+
+    def _upstreams(self) -> dict[str, Upstream]:
+        ready = ((d.spec.id, d.upstream) for d in self._deployments.values())
+        return {model_id: upstream for model_id, upstream in ready if upstream is not None}
 
     # --- watching ---------------------------------------------------------------------------
 

@@ -4,12 +4,17 @@ A server that says nothing while it loads has loaded before; its last time is th
 for this one. What is known for certain is never replaced by a guess.
 """
 
+from typing import Final
+
 import msgspec
 
+from server.core.histogram import Histogram
 from server.core.protocol import Progress
 
 # A guess that has run out is no certainty: the bar waits here for the phase to end.
 _MOST = 0.95
+# From the small model that is here already to the large one that is fetched first.
+START_BOUNDS: Final = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
 
 class Pace:
@@ -21,9 +26,15 @@ class Pace:
         self._phase = ""
         self._since = 0.0
         self._shown = 0.0
+        self._begun_at = 0.0
+        self.starts = 0
+        self.start_seconds = Histogram(START_BOUNDS)
+        """Of the starts that came to their end."""
 
-    def begin(self) -> None:
+    def begin(self, now_seconds: float) -> None:
         """Begin a start."""
+        self.starts += 1
+        self._begun_at = now_seconds
         self._phase = ""
         self._now = {}
 
@@ -44,6 +55,7 @@ class Pace:
 
     def finish(self, now_seconds: float) -> None:
         """Remember a start that came to its end."""
+        self.start_seconds.observe(now_seconds - self._begun_at)
         self._end_phase(now_seconds)
         self._known |= self._now
 

@@ -15,6 +15,8 @@ class Restarts:
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
         self._crashes = 0
+        self.crashes_seen = 0
+        self.restarts_made = 0
 
     def forget(self) -> None:
         """Begin to count anew: the server was stopped in order."""
@@ -25,7 +27,9 @@ class Restarts:
         if was_up_seconds > _STABLE_SECONDS:
             self._crashes = 0
         self._crashes += 1
+        self.crashes_seen += 1
         if self._crashes <= self._limit:
+            self.restarts_made += 1
             return pause_before_restart(self._crashes)
         self._crashes = 0
         return None

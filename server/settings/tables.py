@@ -34,6 +34,12 @@ class ServerSettings:
     log_level: str = option(
         "info", "How much is logged.", choices=("debug", "info", "warning", "error")
     )
+    log_format: str = option(
+        "auto",
+        "How it is logged: `text`, or `json` with an object a line. `auto` writes text on a "
+        "terminal and JSON elsewhere.",
+        choices=("auto", "text", "json"),
+    )
     allowed_hosts: tuple[str, ...] = option(
         (),
         "Host names, beside loopback names and `host`, under which a browser may reach the page. "

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from server import __version__
-from server.web import models_api, openai_api, tgi_api
+from server.web import metrics, models_api, openai_api, tgi_api
 from server.web.bodies import json_response
 from server.web.keys import DESCRIPTION, DESK, FLEET
 from server.web.operations import JSON, Operation, Reply
@@ -71,6 +71,7 @@ OPERATIONS: Final = (
         also=(Reply("They are not.", {JSON: Readiness}, status=503),),
         example=True,
     ),
+    *metrics.OPERATIONS,
     Operation(
         "GET",
         "/openapi.json",

@@ -47,6 +47,7 @@ def answer(connection: Connection, frame: str | bytes) -> Event:
     Raises `BadFrame` when the frame is no command at all.
     """
     command_id: int | None = None
+    kind = "invalid"
     try:
         try:
             command = parse_command(frame)
@@ -54,16 +55,20 @@ def answer(connection: Connection, frame: str | bytes) -> Event:
             command_id = bad.command_id
             connection.check_rate()
             raise bad.error from None
-        command_id = command.id
+        command_id, kind = command.id, type(command).__name__.lower()
         connection.check_rate()
-        return Result(command.id, HANDLERS[type(command)](connection, command))
+        result = Result(command.id, HANDLERS[type(command)](connection, command))
+        connection.tally.count_command(kind, "ok")
+        return result
     except BadFrame:
         raise
     except SidestreamError as error:
-        return Error(error_info(error), command_id)
+        problem = error
     except Exception:
         logger.exception("command %s broke", command_id)
-        return Error(error_info(SidestreamError("internal error")), command_id)
+        problem = SidestreamError("internal error")
+    connection.tally.count_command(kind, problem.code)
+    return Error(error_info(problem), command_id)
 
 
 def _hello(connection: Connection, command: Hello) -> Welcome:

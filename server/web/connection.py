@@ -12,6 +12,7 @@ from server.core.protocol import LogRecord
 from server.core.rate import TokenBucket
 from server.models.fleet import Fleet
 from server.models.logbook import LogBook
+from server.web.tally import Tally
 
 # A page shows one log at a time, a tool perhaps one per model.
 MAX_SUBSCRIPTIONS = 64
@@ -35,8 +36,10 @@ class Connection:
         wake: Callable[[], None],
         *,
         command_rate: float,
+        tally: Tally,
     ) -> None:
         self.fleet = fleet
+        self.tally = tally
         self._rate = TokenBucket(rate=command_rate, burst=2 * command_rate)
         self._refusals = TokenBucket(rate=command_rate, burst=MAX_REFUSED)
         self.is_flooding = False

@@ -6,12 +6,16 @@ from server.chat.desk import Desk
 from server.chat.session_store import SessionStore
 from server.models.fleet import Fleet
 from server.settings import Settings
+from server.web.loop_lag import LoopLag
 from server.web.openapi import Description
 from server.web.sockets import Sockets
+from server.web.tally import Tally
 
 SETTINGS = web.AppKey("settings", Settings)
 FLEET = web.AppKey("fleet", Fleet)
 DESK = web.AppKey("desk", Desk)
 SESSIONS = web.AppKey("sessions", SessionStore)
 SOCKETS = web.AppKey("sockets", Sockets)
+TALLY = web.AppKey("tally", Tally)
+LOOP_LAG = web.AppKey("loop_lag", LoopLag)
 DESCRIPTION = web.AppKey("description", Description)

@@ -19,7 +19,7 @@ from server.web.commands import answer
 from server.web.connection import Connection
 from server.web.frames import FrameWriter
 from server.web.guard import check_origin
-from server.web.keys import DESK, FLEET, SESSIONS, SETTINGS, SOCKETS
+from server.web.keys import DESK, FLEET, SESSIONS, SETTINGS, SOCKETS, TALLY
 from server.web.socket import Socket
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ async def websocket(request: web.Request) -> Socket:
         "local",
         writer.wake,
         command_rate=settings.command_rate,
+        tally=request.app[TALLY],
     )
     writer.take_from(connection.outbox)
     sockets.add(socket)

@@ -147,6 +147,11 @@ async def _info(request: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
+    options = request.app[OPTIONS]
+    if options.silent_metrics:
+        await asyncio.Event().wait()
+    if options.metrics is not None:
+        return web.Response(text=options.metrics)
     counts = request.app[STATE].counts
     return web.Response(
         text=(

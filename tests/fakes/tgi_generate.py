@@ -172,7 +172,7 @@ async def read_body(request: web.Request) -> tuple[dict[str, Any], dict[str, Any
 @asynccontextmanager
 async def _counted(request: web.Request, body: dict[str, Any]) -> AsyncIterator[None]:
     state = request.app[STATE]
-    state.begin(body)
+    state.begin(body, request.headers.get("traceparent"))
     outcome = "cancelled"
     try:
         yield

@@ -56,6 +56,10 @@ class FakeOptions:
     )
     die_cause: str = _option("shard", "what the log says of it", choices=DEATHS)
 
+    # What it says of itself
+    metrics: str | None = _option(None, "what /metrics says, in place of the truth", type=str)
+    silent_metrics: bool = _option(False, "/metrics never answers")
+
     # How it fails while answering
     overloaded: bool = _option(False, "every request is one too many")
     silent: bool = _option(False, "take a request and never send a byte")

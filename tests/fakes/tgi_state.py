@@ -17,12 +17,14 @@ class FakeState:
     def __init__(self) -> None:
         self.counts = dict.fromkeys(("started", "running", "tokens", *self.OUTCOMES), 0)
         self.requests: list[dict[str, Any]] = []
+        self.traceparents: list[str | None] = []
         self.released = asyncio.Event()
         self._changed = asyncio.Event()
 
-    def begin(self, body: dict[str, Any]) -> None:
-        """Count a request that is taken up, and keep its body."""
+    def begin(self, body: dict[str, Any], traceparent: str | None = None) -> None:
+        """Count a request that is taken up, and keep its body and what it is traced by."""
         self.requests.append(body)
+        self.traceparents.append(traceparent)
         self._count(started=1, running=1)
 
     def add_token(self) -> None:

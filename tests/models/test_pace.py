@@ -9,17 +9,17 @@ LOADING = Progress("loading", None, "loading")
 def known_pace() -> Pace:
     """Return the pace of a model that took 2 s to start and 10 s to load."""
     pace = Pace()
-    pace.begin()
+    pace.begin(0.0)
     pace.estimate(Progress("starting"), 100.0)
     pace.estimate(LOADING, 102.0)
     pace.finish(112.0)
-    pace.begin()
+    pace.begin(0.0)
     return pace
 
 
 def test_a_first_start_has_no_base_for_an_estimate() -> None:
     pace = Pace()
-    pace.begin()
+    pace.begin(0.0)
     shown = pace.estimate(LOADING, 5.0)
     assert (shown.fraction, shown.eta_seconds) == (None, None)
 
@@ -52,6 +52,6 @@ def test_what_is_known_is_not_replaced_and_nothing_goes_back() -> None:
 def test_an_attempt_that_failed_teaches_nothing() -> None:
     pace = known_pace()
     pace.estimate(LOADING, 300.0)
-    pace.begin()
+    pace.begin(0.0)
     pace.estimate(LOADING, 400.0)
     assert pace.estimate(LOADING, 405.0).fraction == 0.5

@@ -19,6 +19,7 @@ FLOORS = {
     "chat": 2,
     "web": 3,
     "app": 5,
+    "logs": 5,
     "__main__": 6,
 }
 # Programs and libraries of their own, which see only what is named.

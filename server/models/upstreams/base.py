@@ -62,6 +62,12 @@ class Upstream(Protocol):
     async def describe(self) -> EngineInfo:
         """Ask the server for its limits and abilities; raises `EngineError`."""
 
+    async def metrics(self, *, max_bytes: int) -> str:
+        """Return the server's own figures as Prometheus' text.
+
+        Raises `EngineError` when there are none, or more than `max_bytes` of them.
+        """
+
     async def prompt(self, content: Sequence[Message] | str) -> Prompt:
         """Turn a conversation, or text as it is, into a prompt; raises `EngineError`."""
 

@@ -9,6 +9,7 @@ What bites, and what is done about it:
    `/generate_stream` then adds again. Whether it does, and what else it adds to a prompt's
    length, is found out once per server.
 5. A proxy may compress what it passes on to whoever allows it; we read bytes as they come.
+6. Whoever traces requests finds theirs again in the server's: `traceparent` goes along.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ import msgspec
 
 from server.core.errors import EngineError, EngineLost, EngineTimeout, SidestreamError
 from server.core.protocol import Message
+from server.core.trace import TRACEPARENT_HEADER, current
 from server.models.runners.base import Endpoint
 from server.models.upstreams.base import EngineInfo, Finish, OnTokens, Prompt
 from server.models.upstreams.http_stream import HTTPStream, open_stream
@@ -97,6 +99,15 @@ class TGI:
             has_template,
         )
 
+    async def metrics(self, *, max_bytes: int) -> str:
+        """Ask `/metrics`."""
+        async with self._request("GET", "/metrics") as stream:
+            await _raise_for_status(stream)
+            text = await stream.read_bytes(max_bytes=max_bytes + 1)
+        if len(text) > max_bytes:
+            raise EngineError(f"the model server's figures exceed {max_bytes} bytes")
+        return text.decode(errors="replace")
+
     async def prompt(self, content: Sequence[Message] | str) -> Prompt:
         """Render a conversation by the model's own template, or as a plain transcript.
 
@@ -128,11 +139,13 @@ class TGI:
     async def _request(
         self, method: str, path: str, body: object = None
     ) -> AsyncIterator[HTTPStream]:
-        headers = self._headers
+        headers = dict(self._headers)
+        if traceparent := current().traceparent:
+            headers[TRACEPARENT_HEADER] = traceparent
         data = b""
         if body is not None:
             data = msgspec.json.encode(body)
-            headers = {**headers, "Content-Type": "application/json"}
+            headers["Content-Type"] = "application/json"
         with _translated():
             async with open_stream(
                 method,

@@ -1,0 +1,84 @@
+"""Prometheus texts of several servers, as one text that tells them apart by a label.
+
+Rules:
+
+1. A family (its TYPE and all its samples) stands together and is declared once, or
+   Prometheus refuses the whole. So lines are sorted by family, and who declares one first
+   says its type.
+2. What is taken over is checked line by line: one server's rubbish costs that line, not
+   everybody's figures. Comments, time stamps and what is there twice are left out.
+3. A label of the server's own that has the name of ours is kept as `exported_NAME`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+_NAME: Final = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+_LABEL: Final = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"'
+_SAMPLE: Final = re.compile(
+    rf"({_NAME})(?:\{{[ \t]*((?:{_LABEL}[ \t]*(?:,[ \t]*)?)*)\}})?[ \t]+"
+    r"([+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|Inf|NaN|inf|nan))(?:[ \t]+-?\d+)?"
+)
+_TYPE: Final = re.compile(
+    rf"#[ \t]+TYPE[ \t]+({_NAME})[ \t]+(counter|gauge|histogram|summary|untyped)"
+)
+_LABELS: Final = re.compile(_LABEL)
+# What the samples of these types are called beside the family's own name.
+_SUFFIXES: Final = {
+    "histogram": ("_bucket", "_sum", "_count"),
+    "summary": ("_sum", "_count"),
+}
+
+
+def merge_expositions(texts: Mapping[str, str], *, label: str, reserved: Iterable[str] = ()) -> str:
+    """Return one text of all, each sample with `label` set to the name of the text it is from.
+
+    Families whose names begin with one of `reserved` are left out: those are somebody else's.
+    """
+    ours = tuple(reserved)
+    types: dict[str, str] = {}
+    families: dict[str, dict[str, str]] = {}
+    for name, text in texts.items():
+        declared: dict[str, str] = {}
+        for line in text.splitlines():
+            kind = _TYPE.fullmatch(line.strip())
+            if kind is not None:
+                types.setdefault(kind[1], kind[2])
+                declared[kind[1]] = kind[2]
+                continue
+            sample = _SAMPLE.fullmatch(line.strip())
+            if sample is None or sample[1].startswith(ours):
+                continue
+            series = sample[1] + _labels(sample[2] or "", label, name)
+            family = _family(sample[1], declared)
+            families.setdefault(family, {}).setdefault(series, sample[3])
+    lines: list[str] = []
+    for family, samples in sorted(families.items()):
+        lines.append(f"# TYPE {family} {types.get(family, 'untyped')}")
+        lines += [f"{series} {value}" for series, value in samples.items()]
+    return "\n".join([*lines, ""]) if lines else ""
+
+
+def _labels(given: str, label: str, value: str) -> str:
+    own = [f'{label}="{_escaped(value)}"']
+    own += [
+        f"exported_{pair}" if pair.startswith(f"{label}=") else pair
+        for pair in _LABELS.findall(given)
+    ]
+    return "{" + ",".join(own) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _family(name: str, declared: Mapping[str, str]) -> str:
+    if name in declared:
+        return name
+    for kind, suffixes in _SUFFIXES.items():
+        for suffix in suffixes:
+            family = name.removesuffix(suffix)
+            if family != name and declared.get(family) == kind:
+                return family
+    return name

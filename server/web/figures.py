@@ -1,0 +1,220 @@
+"""What is counted, as Prometheus' families: each name and its meaning stands here and once.
+
+Rules:
+
+1. Who counts holds plain numbers and knows nothing of Prometheus; here they are read, when
+   somebody asks.
+2. Labels take few values: models of the settings, routes of the table, codes of the error
+   tree. What a client made up never becomes a label.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar, get_args
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from server import __version__
+from server.chat.figures import AnswerFigures
+from server.core.histogram import Histogram
+from server.core.protocol import Model, ModelState
+from server.models.deployment import Deployment
+from server.web.tally import Tally
+
+T = TypeVar("T")
+Rows = Iterable[tuple[Sequence[str], float]]
+
+_STATES: Final = get_args(ModelState)
+_MODEL: Final = ("model",)
+
+
+def service_families(
+    tally: Tally, lag_seconds: Histogram, *, sockets: int, sessions: int
+) -> Iterator[Metric]:
+    """Give what is counted of the service itself."""
+    yield _gauge("info", "Always 1; says the version.", ("version",), [((__version__,), 1)])
+    yield _counter(
+        "requests",
+        "HTTP requests answered. A WebSocket counts when it closes, with status 101.",
+        ("method", "route", "status"),
+        tally.requests.items(),
+    )
+    yield _histogram(
+        "request_seconds",
+        "Seconds from an HTTP request's arrival until its answer was sent whole.",
+        ("route",),
+        (((route,), seconds) for route, seconds in tally.request_seconds.items()),
+    )
+    yield _counter(
+        "commands",
+        "Commands answered on WebSockets: `ok`, or the error's code.",
+        ("command", "outcome"),
+        tally.commands.items(),
+    )
+    yield _gauge("sockets", "WebSockets that are open.", (), [((), sockets)])
+    yield _gauge("sessions", "Sessions that are kept.", (), [((), sessions)])
+    yield _histogram(
+        "event_loop_lag_seconds",
+        "Seconds by which the event loop was late, looked at twice a second.",
+        (),
+        [((), lag_seconds)],
+    )
+
+
+def answer_families(
+    models: Sequence[Model], figures: Mapping[str, AnswerFigures]
+) -> Iterator[Metric]:
+    """Give what is counted of answers, by model."""
+    yield _gauge(
+        "generations_running",
+        "Answers that the model is writing.",
+        _MODEL,
+        (((model.id,), model.running) for model in models),
+    )
+    yield _gauge(
+        "generations_waiting",
+        "Answers that wait for the model: in its queue, or for its start.",
+        _MODEL,
+        (((model.id,), model.waiting) for model in models),
+    )
+    yield _counter(
+        "generations",
+        "Answers that have ended: why, and the error's code for those that failed.",
+        ("model", "outcome", "code"),
+        (
+            ((model_id, *outcome), count)
+            for model_id, figure in figures.items()
+            for outcome, count in figure.outcomes.items()
+        ),
+    )
+
+    def by_model(read: Callable[[AnswerFigures], T]) -> list[tuple[tuple[str], T]]:
+        return [((model_id,), read(figure)) for model_id, figure in figures.items()]
+
+    yield _counter(
+        "generations_cached",
+        "Answers that were given again; their tokens are not counted.",
+        _MODEL,
+        by_model(lambda figure: figure.cached),
+    )
+    yield _counter(
+        "prompt_tokens",
+        "Tokens of prompts, as the model server counted them.",
+        _MODEL,
+        by_model(lambda figure: figure.prompt_tokens),
+    )
+    yield _counter(
+        "completion_tokens",
+        "Tokens of answers, as the model server counted them.",
+        _MODEL,
+        by_model(lambda figure: figure.completion_tokens),
+    )
+    yield _histogram(
+        "generation_queue_seconds",
+        "Seconds from the question until the model server was given it, its start included.",
+        _MODEL,
+        by_model(lambda figure: figure.queue_seconds),
+    )
+    yield _histogram(
+        "generation_first_token_seconds",
+        "Seconds from the question to the first token.",
+        _MODEL,
+        by_model(lambda figure: figure.first_token_seconds),
+    )
+    yield _histogram(
+        "generation_token_seconds",
+        "Seconds from a token to the next: each answer's mean, counted once per token.",
+        _MODEL,
+        by_model(lambda figure: figure.token_seconds),
+    )
+    yield _histogram(
+        "generation_seconds",
+        "Seconds from the question to the answer's end.",
+        _MODEL,
+        by_model(lambda figure: figure.total_seconds),
+    )
+
+
+def server_families(
+    servers: Sequence[Deployment], engine_texts: Mapping[str, str | None]
+) -> Iterator[Metric]:
+    """Give what is counted of model servers; presets share one, so they have none."""
+    yield _gauge(
+        "model_state",
+        "1 for the state that the model server is in, 0 for the others.",
+        ("model", "state"),
+        (
+            ((server.spec.id, state), float(server.status.state == state))
+            for server in servers
+            for state in _STATES
+        ),
+    )
+    yield _gauge(
+        "model_outdated",
+        "1 while the model server runs with other settings than today's.",
+        _MODEL,
+        (((server.spec.id,), float(server.status.is_outdated)) for server in servers),
+    )
+    yield _counter(
+        "model_starts",
+        "Starts of the model server that were begun.",
+        _MODEL,
+        (((server.spec.id,), server.pace.starts) for server in servers),
+    )
+    yield _histogram(
+        "model_start_seconds",
+        "Seconds that a start took until the model server was ready; failed ones are not in it.",
+        _MODEL,
+        (((server.spec.id,), server.pace.start_seconds) for server in servers),
+    )
+    yield _counter(
+        "model_crashes",
+        "Ends of the model server that nobody asked for.",
+        _MODEL,
+        (((server.spec.id,), server.restarts.crashes_seen) for server in servers),
+    )
+    yield _counter(
+        "model_restarts",
+        "Restarts of the model server after a crash.",
+        _MODEL,
+        (((server.spec.id,), server.restarts.restarts_made) for server in servers),
+    )
+    yield _gauge(
+        "engine_figures_available",
+        "For model servers that are up: 1 if their own figures are in this scrape, 0 if none came.",
+        _MODEL,
+        (((model_id,), float(text is not None)) for model_id, text in engine_texts.items()),
+    )
+
+
+def _gauge(name: str, about: str, labels: Sequence[str], rows: Rows) -> Metric:
+    family = GaugeMetricFamily(f"sidestream_{name}", about, labels=labels)
+    for values, number in rows:
+        family.add_metric(values, number)
+    return family
+
+
+def _counter(name: str, about: str, labels: Sequence[str], rows: Rows) -> Metric:
+    family = CounterMetricFamily(f"sidestream_{name}", about, labels=labels)
+    for values, number in rows:
+        family.add_metric(values, number)
+    return family
+
+
+def _histogram(
+    name: str, about: str, labels: Sequence[str], rows: Iterable[tuple[Sequence[str], Histogram]]
+) -> Metric:
+    family = HistogramMetricFamily(f"sidestream_{name}", about, labels=labels)
+    for values, histogram in rows:
+        buckets = [(_bound(bound), count) for bound, count in histogram.cumulative()]
+        family.add_metric(values, buckets, histogram.sum)
+    return family
+
+
+def _bound(bound: float) -> str:
+    return "+Inf" if bound == math.inf else repr(bound)

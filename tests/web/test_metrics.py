@@ -1,0 +1,212 @@
+"""An operator sees in Prometheus what happens, and looking changes nothing."""
+
+import asyncio
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from server.models.engine_figures import TIMEOUT_SECONDS
+from tests.conftest import StartFake
+from tests.support.dialogue import CEILING_SECONDS
+from tests.web.conftest import Start, StartWithFake
+from tests.web.gateway import Gateway, own, remote
+from tests.web.speaking import ready, speaking
+
+DASHBOARD = Path(__file__).resolve().parents[2] / "docs" / "grafana.json"
+# Of these, a client could make as many as it likes.
+LABELS = {
+    *("version", "method", "route", "status", "command", "outcome", "code", "model", "state"),
+    *("le", "err"),
+}
+QUESTION: dict[str, Any] = {"model": "m", "inputs": "Why?", "parameters": {"max_new_tokens": 5}}
+
+
+class Scrape:
+    """One answer of `/metrics`, read by Prometheus' own parser."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.families = list(text_string_to_metric_families(text))
+        self.samples = [sample for family in self.families for sample in family.samples]
+
+    def sum(self, name: str, **labels: str) -> float:
+        """Return the sum of all samples of that name that have those labels."""
+        return sum(
+            sample.value
+            for sample in self.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def has(self, name: str, **labels: str) -> bool:
+        return any(s.name == name and labels.items() <= s.labels.items() for s in self.samples)
+
+
+async def scrape(gateway: Gateway) -> Scrape:
+    reply = await gateway.get("/metrics")
+    assert reply.status == 200
+    assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return Scrape(reply.text)
+
+
+async def test_an_answer_is_counted_with_its_tokens_and_its_times(
+    before_fake: StartWithFake,
+) -> None:
+    gateway, _ = await before_fake()
+    assert (await gateway.post("/generate", QUESTION)).status == 200
+    seen = await scrape(gateway)
+    assert seen.sum("sidestream_generations_total", model="m", outcome="length", code="") == 1
+    assert seen.sum("sidestream_completion_tokens_total", model="m") == 5
+    assert seen.sum("sidestream_prompt_tokens_total", model="m") == 2
+    for name, count in (
+        ("queue_seconds", 1),
+        ("first_token_seconds", 1),
+        ("token_seconds", 4),
+        ("seconds", 1),
+    ):
+        assert seen.sum(f"sidestream_generation_{name}_count", model="m") == count, name
+    route = {"method": "POST", "route": "/generate", "status": "200"}
+    assert seen.sum("sidestream_requests_total", **route) == 1
+    assert seen.sum("sidestream_request_seconds_count", route="/generate") == 1
+
+
+async def test_how_answers_end_is_told_apart(before_fake: StartWithFake) -> None:
+    gateway, fake = await before_fake(hold_after=1)
+    body = {**QUESTION, "parameters": {}}
+    async with gateway.open("/generate_stream", body) as response:
+        await response.content.readline()
+        assert (await scrape(gateway)).sum("sidestream_generations_running", model="m") == 1
+    await asyncio.wait_for(fake.state.reaches(cancelled=1), CEILING_SECONDS)
+    refused = await gateway.post("/generate", {**QUESTION, "inputs": "word " * 5000})
+    assert refused.status == 422
+    seen = await scrape(gateway)
+    assert seen.sum("sidestream_generations_total", outcome="cancelled") == 1
+    failed = {"model": "m", "outcome": "failed", "code": "prompt_too_long"}
+    assert seen.sum("sidestream_generations_total", **failed) == 1
+    assert seen.sum("sidestream_generations_running", model="m") == 0
+
+
+async def test_sockets_and_their_commands_are_counted(before_fake: StartWithFake) -> None:
+    gateway, _ = await before_fake()
+    async with speaking(gateway) as client:
+        await client.say(type="hello")
+        await client.say(type="ping")
+        assert (await client.try_to(type="start", model="nobody"))["type"] == "error"
+        seen = await scrape(gateway)
+    assert seen.sum("sidestream_sockets") == 1
+    assert seen.sum("sidestream_sessions") == 1
+    assert seen.sum("sidestream_commands_total", command="ping", outcome="ok") == 1
+    assert seen.sum("sidestream_commands_total", command="start", outcome="unknown_model") == 1
+
+
+async def test_a_scrape_wakes_no_model(cold: Start) -> None:
+    gateway = await cold()
+    seen = await scrape(gateway)
+    assert seen.sum("sidestream_model_state", model="m", state="stopped") == 1
+    assert seen.sum("sidestream_model_starts_total", model="m") == 0
+    assert not seen.has("sidestream_engine_figures_available")
+
+
+async def test_starts_crashes_and_restarts_are_counted(cold: Start) -> None:
+    gateway = await cold("--die-after", "2")
+    await gateway.post("/generate", QUESTION)
+    await gateway.post("/models/m/start?wait=30")
+    seen = await scrape(gateway)
+    assert seen.sum("sidestream_model_crashes_total", model="m") == 1
+    assert seen.sum("sidestream_model_restarts_total", model="m") == 1
+    assert seen.sum("sidestream_model_starts_total", model="m") == 2
+    assert seen.sum("sidestream_model_start_seconds_count", model="m") == 2
+    assert seen.sum("sidestream_model_state", model="m", state="ready") == 1
+
+
+async def test_each_engine_has_its_own_figures_and_a_silent_one_holds_nobody_up(
+    start_gateway: Start, fake_tgi: StartFake
+) -> None:
+    figures = "# TYPE tgi_queue_size gauge\ntgi_queue_size 7\nsidestream_sockets 99\n"
+    models = {
+        "m": remote((await fake_tgi(metrics=figures)).url),
+        "b": remote((await fake_tgi()).url),
+        "silent": remote((await fake_tgi(silent_metrics=True)).url),
+        "talkative": remote((await fake_tgi(metrics="x 1\n" * 1_000_000)).url),
+        "cold": own(),
+    }
+    gateway = await start_gateway(models)
+    async with speaking(gateway) as client:
+        for model in models:
+            if model != "cold":
+                await ready(client, model)
+    began = time.monotonic()
+    several = await asyncio.gather(*(scrape(gateway) for _ in range(3)))
+    # All at once, or it would be three times as long.
+    assert time.monotonic() - began < 2 * TIMEOUT_SECONDS
+    for seen in several:
+        assert seen.sum("tgi_queue_size", model="m") == 7
+        assert seen.has("tgi_queue_size", model="b")
+        available = {
+            sample.labels["model"]: sample.value
+            for sample in seen.samples
+            if sample.name == "sidestream_engine_figures_available"
+        }
+        assert available == {"m": 1, "b": 1, "silent": 0, "talkative": 0}
+        assert seen.sum("sidestream_sockets") == 0
+
+
+async def test_what_clients_make_up_never_becomes_a_label(before_fake: StartWithFake) -> None:
+    gateway, _ = await before_fake()
+    for number in range(30):
+        await gateway.post("/generate", {**QUESTION, "model": f"made-up-{number}"})
+        await gateway.get(f"/models/made-up-{number}")
+        await gateway.get(f"/made-up-{number}?made-up-{number}")
+        await gateway.ask("PROPFIND", "/models")
+        await gateway.get("/health", headers={"Host": f"made-up-{number}"})
+    async with speaking(gateway) as client:
+        await client.try_to(type="start", model="made-up-1")
+        await client.try_to(type="made-up-1")
+    seen = await scrape(gateway)
+    assert "made-up" not in seen.text.lower()
+    assert {label for sample in seen.samples for label in sample.labels} <= LABELS
+    assert seen.sum("sidestream_requests_total", route="unknown", status="404") == 30
+    assert seen.sum("sidestream_requests_total", method="other") == 30
+
+
+async def test_the_process_tells_of_itself(before_fake: StartWithFake) -> None:
+    gateway, _ = await before_fake()
+    seen = await scrape(gateway)
+    assert seen.sum("process_resident_memory_bytes") > 10_000_000
+    assert seen.has("sidestream_event_loop_lag_seconds_bucket", le="+Inf")
+    assert seen.sum("sidestream_info") == 1
+
+
+async def test_every_query_of_the_dashboard_names_what_there_is(
+    before_fake: StartWithFake,
+) -> None:
+    gateway, _ = await before_fake()
+    await gateway.post("/generate", QUESTION)
+    seen = await scrape(gateway)
+    names = {sample.name for sample in seen.samples}
+    # A counter without a value has no sample; its family is declared.
+    names |= {f"{family.name}_total" for family in seen.families if family.type == "counter"}
+    dashboard = json.loads(DASHBOARD.read_text())
+    queries = [
+        target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())
+    ]
+    queries += [
+        variable["query"]["query"]
+        for variable in dashboard["templating"]["list"]
+        if variable["type"] == "query"
+    ]
+    assert len(queries) > 20
+    for query in queries:
+        asked = set(re.findall(r"\b(?:sidestream|tgi|process)_\w+", query))
+        assert asked, query
+        assert asked <= names, query
+
+
+async def test_every_figure_of_ours_is_on_the_dashboard(before_fake: StartWithFake) -> None:
+    gateway, _ = await before_fake()
+    text = DASHBOARD.read_text()
+    ours = {f.name for f in (await scrape(gateway)).families if f.name.startswith("sidestream_")}
+    assert [name for name in sorted(ours) if name not in text] == ["sidestream_info"]
