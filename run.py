@@ -228,7 +228,7 @@ def test(options: argparse.Namespace, rest: list[str]) -> NoReturn:
         raise SetupError("not all system packages are there; see above.")
     prepare(TEST_LOCK)
     prepare_node()
-    workers = "--numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder"
+    workers = "--numprocesses=auto --maxprocesses=4 --dist=loadscope --no-loadscope-reorder"
     become("pytest", *workers.split(), *["--no-skips"] * options.no_skips, *rest)
 
 

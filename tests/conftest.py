@@ -4,9 +4,6 @@ Markers: a test marked `needs_chromium`, `needs_docker` or `needs_node` (`tests/
 skipped where that is missing, and the end of the run names the one command that brings it in. With
 `--no-skips`, as CI runs, whatever was skipped or expected to fail counts as failed.
 
-Workers (pytest-xdist, as `run.py test` asks for): a file is one worker's, and so is a folder whose
-files share what is dear to start.
-
 Logs: a test that starts a server hands its log to `keep_log`; the report of a failed test ends
 with it.
 """
@@ -23,12 +20,11 @@ import pytest
 from tests.fakes.tgi import Fake, serve
 from tests.fakes.tgi_options import FakeOptions
 from tests.system import NEEDS, Need
+from tests.workers import ByFolder, place
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 LOG_TAIL_CHARACTERS = 20_000
 BRING_IN = "python3 run.py test --system"
-# Folders that are one worker's as a whole, in the order in which they begin: the longest first.
-WHOLE_FOLDERS = ("docker", "browser", "setup", "engine", "end_to_end")
 MISSING = "is missing here"
 
 # A shell that runs CI in the background has Ctrl-C ignored, and so would every server of the tests.
@@ -78,16 +74,13 @@ def _works(need: Need) -> bool:
     return need.works()
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    folder = item.path.parent.name
-    group = folder if folder in WHOLE_FOLDERS else str(item.path)
-    item.add_marker(pytest.mark.xdist_group(group))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    return ByFolder(config, log)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {folder: place for place, folder in enumerate(WHOLE_FOLDERS)}
-    items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
+    items.sort(key=place)
     for item in items:
         for need in NEEDS:
             if need.marker and item.get_closest_marker(need.marker) and not _works(need):
