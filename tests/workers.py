@@ -7,7 +7,7 @@ folders begin, or one worker would still be at them when the others have ended.
 from pathlib import PurePath
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # In the order in which they begin.
 WHOLE_FOLDERS = ("docker", "browser", "setup", "engine", "end_to_end")
