@@ -52,7 +52,9 @@ TEST_LOCK = "requirements-test.lock"
 PART = 8  # pins that one pip downloads: its start costs half a second, a cut costs one part
 # Verbs that are programs of their own: what they are, what has to be installed, and what help says.
 PROGRAMS = {
+    "key": ("server.access", RUN_LOCK, "Make, list and remove the keys that let others in."),
     "doctor": ("server.doctor", "", "Tell what is there and missing, and the mend (--json)."),
+    "bench": ("benchmarks", TEST_LOCK, "Run one benchmark, or list them."),
     "lock": ("tests.lock", TEST_LOCK, "Pin what pyproject.toml names, for all systems."),
 }
 NO_NETWORK = r"Retrying \(|Connection|Temporary failure|timed out|Proxy|SSL|to fetch|ENOTFOUND"
@@ -232,21 +234,14 @@ def test(options: argparse.Namespace, rest: list[str]) -> NoReturn:
     become("pytest", *workers.split(), *["--no-skips"] * options.no_skips, *rest)
 
 
-def bench(options: argparse.Namespace, rest: list[str]) -> None:
-    """Run one benchmark, or list them."""
-    names = sorted(found.parent.name for found in ROOT.glob("benchmarks/*/__main__.py"))
-    if options.name in names:
-        prepare(TEST_LOCK)
-        become(f"benchmarks.{options.name}", *rest)
-    print("Benchmarks: " + ", ".join(names) if names else "There are no benchmarks yet.")
-
-
 def program(options: argparse.Namespace, rest: list[str]) -> NoReturn:
     """Become the program that the verb names; all other words are its own."""
     module, lock, _ = PROGRAMS[options.program]
     if lock:
         prepare(lock)
-    become(module, *rest, python=str(PYTHON) if read_record() else sys.executable)
+    # A relative path means the caller's folder.
+    settings = [f"--settings={options.settings}"] if options.settings else []
+    become(module, *settings, *rest, python=str(PYTHON) if read_record() else sys.executable)
 
 
 def become(module: str, *words: str, python: str = str(PYTHON)) -> NoReturn:
@@ -263,7 +258,7 @@ def main(words: list[str]) -> None:
         allow_abbrev=False,
     )
     verbs = top.add_subparsers(title="verbs", metavar="VERB")
-    for verb in (run, test, bench):
+    for verb in (run, test):
         text = (verb.__doc__ or "").splitlines()[0]
         parser = verbs.add_parser(verb.__name__, help=text, description=text, allow_abbrev=False)
         parser.set_defaults(verb=verb)
@@ -271,10 +266,10 @@ def main(words: list[str]) -> None:
         if verb is test:
             add("--system", action="store_true", help="first install system packages for tests")
             add("--no-skips", action="store_true", help="take a skipped test for a failed one")
-        elif verb is bench:
-            add("name", nargs="?", help="the one to run; without it, list them")
     for name, (_, _, text) in PROGRAMS.items():
-        verbs.add_parser(name, help=text, add_help=False).set_defaults(verb=program, program=name)
+        parser = verbs.add_parser(name, help=text, add_help=False)
+        parser.set_defaults(verb=program, program=name)
+        parser.add_argument("--settings", type=os.path.abspath)
     top.set_defaults(verb=run, host=None, port=None, settings=None, standby=False)
     for parser in (top, verbs.choices["run"]):
         group = parser.add_argument_group("options of run", argument_default=argparse.SUPPRESS)

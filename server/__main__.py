@@ -17,6 +17,8 @@ from pathlib import Path
 from aiohttp import web
 
 from server import __version__
+from server.access.exposure import refusal_to_start
+from server.access.key_file import KeysUnusable
 from server.app import build_app
 from server.instance import InstanceLock
 from server.logs import configure
@@ -63,6 +65,13 @@ async def _serve(settings: Settings, *, is_standby: bool) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop, number)
+    try:
+        refusal = refusal_to_start(settings)
+    except KeysUnusable as error:
+        refusal = str(error)
+    if refusal is not None:
+        print(refusal, file=sys.stderr)
+        return 1
     if not await _become_controller(settings, stop, is_standby=is_standby):
         return 0 if stop.is_set() else 1
     host, port = settings.server.host, settings.server.port

@@ -31,6 +31,7 @@ from server.models.upstreams.tgi import TGI
 from server.settings import EngineSettings, SessionSettings, Settings
 from server.web import api, middleware, observing
 from server.web.garbage import quieten_garbage
+from server.web.gate import GATE, install_gate
 from server.web.keys import (
     DESCRIPTION,
     DESK,
@@ -44,6 +45,7 @@ from server.web.keys import (
 from server.web.loop_lag import LoopLag
 from server.web.openapi import Description
 from server.web.page import Page
+from server.web.sign_in import SignIn
 from server.web.sockets import Sockets
 from server.web.tally import Tally
 from server.web.websocket import websocket
@@ -65,10 +67,13 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
     app[SETTINGS] = settings
     app[SOCKETS] = Sockets()
     app[TALLY] = Tally()
+    install_gate(app, settings)
     app.on_response_prepare.extend([middleware.add_headers, observing.add_request_id])
     app[DESCRIPTION] = Description(api.OPERATIONS)
     app.router.add_routes([operation.route() for operation in api.OPERATIONS])
-    app.router.add_routes([*Page(app[DESCRIPTION]).routes(), web.get("/ws", websocket)])
+    page = Page(app[DESCRIPTION])
+    app.router.add_routes([*page.routes(), *SignIn(app[GATE], page).routes()])
+    app.router.add_get("/ws", websocket)
     engine = command_for or _engine_command(settings.engines)
 
     async def fleet(app: web.Application) -> AsyncIterator[None]:
@@ -82,10 +87,14 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
     async def sessions(app: web.Application) -> AsyncIterator[None]:
         app[DESK] = _build_desk(app[FLEET], settings)
         app[SESSIONS] = SessionStore(app[DESK], _session_limits(settings.sessions))
-        expiry = asyncio.create_task(_expire(app[SESSIONS]), name="session expiry")
+        tasks = [
+            asyncio.create_task(_expire(app[SESSIONS]), name="session expiry"),
+            asyncio.create_task(app[GATE].follow(app[SESSIONS]), name="keys"),
+        ]
         yield
-        expiry.cancel()
-        await asyncio.wait([expiry])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
     async def loop_lag(app: web.Application) -> AsyncIterator[None]:
         app[LOOP_LAG] = LoopLag()

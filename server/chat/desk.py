@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from server.access.principal import Caller, Principal
 from server.chat.admission import Admission
 from server.chat.answer_cache import AnswerCache
 from server.chat.figures import Figures
@@ -72,18 +73,22 @@ class Desk:
         *,
         parameters: Sequence[dict[str, Any]] = (),
         system: str | None = None,
+        principal: Principal,
     ) -> Request:
         """Check a question and combine it with the model's settings; nothing starts.
 
-        Raises `UnknownModel`, `InvalidParameters`, or `InvalidCommand` for an empty prompt.
+        Raises `UnknownModel`, also for one that is not there for `principal`,
+        `InvalidParameters`, or `InvalidCommand` for an empty prompt.
         """
+        principal.check_model(model_id)
         spec = self.fleet.spec(model_id)
         return build_request(spec, content, parameters=parameters, system=system)
 
-    def check_room(self, requests: Sequence[Request], *, owner: str) -> None:
+    def check_room(self, requests: Sequence[Request], *, caller: Caller) -> None:
         """Raise `QueueFull`, `SessionLimit` or `ShuttingDown` if not all requests can be taken."""
         if self._is_closed:
             raise ShuttingDown("the server is about to stop")
+        owner = caller.principal.id
         live = sum(owner == other for _, other in self._live.values())
         if live + len(requests) > self._max_live_per_owner:
             raise SessionLimit(
@@ -97,14 +102,14 @@ class Desk:
         generation_id: str,
         *,
         party: str,
-        owner: str,
+        caller: Caller,
         keeps_tokens: bool,
     ) -> Answer:
         """Have a request answered; raises `QueueFull`, `SessionLimit` or `ShuttingDown`.
 
-        `party` shares a fair portion of the queue, `owner` is who is answerable for it.
+        `party` shares a fair portion of the queue, `caller` is answerable for it.
         """
-        self.check_room([request], owner=owner)
+        self.check_room([request], caller=caller)
         place = self._admission.take(request.model.root, party)
         generation = Generation(
             generation_id, request.model.id, now_ms=now_ms(), keeps_tokens=keeps_tokens
@@ -113,7 +118,7 @@ class Desk:
             self._relay.run(request, generation, place), name=f"{party} {generation_id}"
         )
         answer = Answer(generation, task)
-        self._live[task] = (answer, owner)
+        self._live[task] = (answer, caller.principal.id)
 
         def on_done(task: asyncio.Task[None]) -> None:
             del self._live[task]

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from server.access.principal import Caller, Principal
 from server.chat.desk import Answer, Desk
 from server.chat.request import Request
 from server.core.errors import InvalidCommand, SessionLimit, UnknownGeneration
@@ -34,7 +35,7 @@ class Session:
     def __init__(
         self,
         session_id: str,
-        principal: str,
+        principal: Principal,
         desk: Desk,
         limits: SessionLimits,
         *,
@@ -93,8 +94,10 @@ class Session:
 
     # --- commands ---------------------------------------------------------------------------
 
-    def generate(self, command: Generate) -> list[str]:
+    def generate(self, command: Generate, *, address: str = "") -> list[str]:
         """Start one generation per target and return their ids, in the order of the targets.
+
+        `address` is where the command came from.
 
         A `request_id` that was seen returns what it returned then, or raises
         `UnknownGeneration` when that is no longer kept. Raises `UnknownModel`,
@@ -110,6 +113,7 @@ class Session:
                 content or "",
                 parameters=[command.parameters, target.parameters],
                 system=target.system,
+                principal=self.principal,
             )
             for target in command.targets
         ]
@@ -117,9 +121,10 @@ class Session:
             raise SessionLimit(
                 f"a session may have {self._limits.live_generations} answers under way at once"
             )
-        self._desk.check_room(requests, owner=self.principal)
+        caller = Caller(self.principal, address)
+        self._desk.check_room(requests, caller=caller)
         self._forget_oldest()
-        ids = [self._start(request, has_details=command.details) for request in requests]
+        ids = [self._start(request, caller, has_details=command.details) for request in requests]
         if command.request_id is not None:
             self._requests[command.request_id] = ids
         return ids
@@ -148,13 +153,13 @@ class Session:
 
     # --- inside -----------------------------------------------------------------------------
 
-    def _start(self, request: Request, *, has_details: bool) -> str:
+    def _start(self, request: Request, caller: Caller, *, has_details: bool) -> str:
         self._count += 1
         answer = self._desk.ask(
             request,
             f"g{self._count}",
             party=self.id,
-            owner=self.principal,
+            caller=caller,
             keeps_tokens=has_details,
         )
         self._answers[answer.generation.id] = answer

@@ -2,9 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from server.access.principal import Principal
 from server.chat.desk import Desk
 from server.chat.relay import now_ms
 from server.chat.session import Session, SessionLimits
@@ -34,7 +35,12 @@ class SessionStore:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def create(self, principal: str) -> Session:
+    @property
+    def principals(self) -> set[str]:
+        """Return the ids of those who have sessions."""
+        return {session.principal.id for session in self._sessions.values()}
+
+    def create(self, principal: Principal) -> Session:
         """Make a session; raises `ServerFull` when there are too many, or `ShuttingDown`."""
         if self._desk.is_closed:
             raise ShuttingDown("the server is about to stop")
@@ -50,10 +56,10 @@ class SessionStore:
         self._sessions[session.id] = session
         return session
 
-    def find(self, session_id: str, principal: str) -> Session | None:
+    def find(self, session_id: str, principal: Principal) -> Session | None:
         """Return the principal's session of that id; a foreign one is like none at all."""
         session = self._sessions.get(session_id)
-        if session is None or session.principal != principal or self._has_expired(session):
+        if session is None or session.principal.id != principal.id or self._has_expired(session):
             return None
         return session
 
@@ -68,6 +74,13 @@ class SessionStore:
         for session in expired:
             del self._sessions[session.id]
         await asyncio.gather(*(session.close("cancelled") for session in expired))
+
+    async def revoke(self, principals: Collection[str]) -> None:
+        """Forget all sessions of these, cancelling what they were writing."""
+        revoked = [s for s in self._sessions.values() if s.principal.id in principals]
+        for session in revoked:
+            del self._sessions[session.id]
+        await asyncio.gather(*(session.close("cancelled") for session in revoked))
 
     def _has_expired(self, session: Session) -> bool:
         idle_since_ms = session.idle_since_ms

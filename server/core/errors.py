@@ -14,6 +14,7 @@
     │   └── EngineTimeout      engine_timeout
     ├── QueueFull              queue_full
     ├── RateLimited            rate_limited
+    ├── Unauthorized           unauthorized
     ├── Forbidden              forbidden
     ├── SessionLimit           session_limit
     │   └── ServerFull         session_limit
@@ -141,6 +142,13 @@ class RateLimited(SidestreamError):
 
     code = "rate_limited"
     status = 429
+
+
+class Unauthorized(SidestreamError):
+    """The caller shows no key, or one that is not valid."""
+
+    code = "unauthorized"
+    status = 401
 
 
 class Forbidden(SidestreamError):

@@ -1,5 +1,6 @@
 """Settings: `settings.ini` and the environment, as frozen dataclasses."""
 
+from server.settings.access import AccessSettings, Network, networks_of
 from server.settings.loading import environment_name, load
 from server.settings.models import ModelSettings
 from server.settings.tables import (
@@ -15,14 +16,17 @@ from server.settings.values import SettingsError
 
 __all__ = [
     "SECTIONS",
+    "AccessSettings",
     "AnswerSettings",
     "DockerSettings",
     "EngineSettings",
     "ModelSettings",
+    "Network",
     "ServerSettings",
     "SessionSettings",
     "Settings",
     "SettingsError",
     "environment_name",
     "load",
+    "networks_of",
 ]

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from server.core.errors import InvalidParameters
 from server.core.parameters import normalise
+from server.settings.access import access_problems
 from server.settings.containers import container_problems
 from server.settings.models import ModelSettings
 from server.settings.tables import SECTIONS, DockerSettings, Settings
@@ -77,6 +78,9 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
             f"{path}: [model {model_id}] {key}: {problem}"
             for key, problem in _model_problems(model_id, model, models, sections["docker"])
         ]
+    if "access" in sections:
+        found = access_problems(sections["access"])
+        problems += [f"{path}: [access] {key}: {problem}" for key, problem in found]
     if problems:
         raise SettingsError(problems)
     return Settings(**sections, models=models)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from server.settings.access import AccessSettings
 from server.settings.models import ModelSettings
 from server.settings.values import Size, option
 
@@ -242,6 +243,7 @@ class Settings:
     """Everything the program can be told."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
@@ -251,6 +253,7 @@ class Settings:
 
 SECTIONS: Mapping[str, type] = {
     "server": ServerSettings,
+    "access": AccessSettings,
     "sessions": SessionSettings,
     "answers": AnswerSettings,
     "engines": EngineSettings,

@@ -23,7 +23,7 @@ from server.core.errors import SidestreamError
 from server.core.protocol import End, TokenInfo
 from server.web.event_stream import EventStream
 from server.web.failures import failure_of
-from server.web.guard import principal_of
+from server.web.gate import CALLER
 from server.web.keys import DESK, SETTINGS
 from server.web.sse import COMMENT
 
@@ -48,11 +48,12 @@ def asking(
     request: web.Request, question: Request, answer_id: str, *, keeps_tokens: bool
 ) -> Iterator[Answer]:
     """Have `question` answered while the context lasts; raises what `Desk.ask` does."""
+    caller = request[CALLER]
     answer = request.app[DESK].ask(
         question,
         answer_id,
-        party=f"http {request.remote}",
-        owner=principal_of(request),
+        party=f"http {caller.principal.id} {caller.address}",
+        caller=caller,
         keeps_tokens=keeps_tokens,
     )
     try:

@@ -8,6 +8,7 @@ from aiohttp import web
 from server import __version__
 from server.web import metrics, models_api, openai_api, tgi_api
 from server.web.bodies import json_response
+from server.web.gate import CALLER, GATE, TICKET_SECONDS
 from server.web.keys import DESCRIPTION, DESK, FLEET
 from server.web.operations import JSON, Operation, Reply
 
@@ -26,6 +27,13 @@ class Readiness(msgspec.Struct, frozen=True):
     reasons: list[str]
 
 
+class Ticket(msgspec.Struct, frozen=True):
+    """A way in for one WebSocket: `GET /ws?ticket=…`, once, soon."""
+
+    ticket: str
+    expires_in_seconds: float
+
+
 async def health(request: web.Request) -> web.StreamResponse:
     """Answer `GET /health`."""
     return json_response(Health("ok", __version__))
@@ -39,6 +47,12 @@ async def ready(request: web.Request) -> web.StreamResponse:
     if not request.app[FLEET].snapshots():
         reasons.append("the settings name no model")
     return json_response(Readiness(not reasons, reasons), status=503 if reasons else 200)
+
+
+async def ws_ticket(request: web.Request) -> web.StreamResponse:
+    """Answer `POST /ws-ticket`."""
+    ticket = request.app[GATE].tickets.issue(request[CALLER].principal.id)
+    return json_response(Ticket(ticket, TICKET_SECONDS))
 
 
 async def openapi(request: web.Request) -> web.StreamResponse:
@@ -72,6 +86,15 @@ OPERATIONS: Final = (
         example=True,
     ),
     *metrics.OPERATIONS,
+    Operation(
+        "POST",
+        "/ws-ticket",
+        ws_ticket,
+        _GROUP,
+        "Give a ticket for one WebSocket, for clients that cannot send a key with its handshake.",
+        Reply("The ticket.", {JSON: Ticket}),
+        example=True,
+    ),
     Operation(
         "GET",
         "/openapi.json",

@@ -57,6 +57,7 @@ def answer(connection: Connection, frame: str | bytes) -> Event:
             raise bad.error from None
         command_id, kind = command.id, type(command).__name__.lower()
         connection.check_rate()
+        connection.check_command(kind)
         result = Result(command.id, HANDLERS[type(command)](connection, command))
         connection.tally.count_command(kind, "ok")
         return result
@@ -78,13 +79,13 @@ def _hello(connection: Connection, command: Hello) -> Welcome:
         server=ServerInfo("sidestream", __version__),
         session=session.id,
         resumed=was_resumed,
-        models=connection.fleet.snapshots(),
+        models=connection.models(),
         generations=session.infos(),
     )
 
 
 def _generate(connection: Connection, command: Generate) -> Begun:
-    return Begun(connection.session.generate(command))
+    return Begun(connection.generate(command))
 
 
 def _cancel(connection: Connection, command: Cancel) -> Cancelled:
@@ -92,14 +93,17 @@ def _cancel(connection: Connection, command: Cancel) -> Cancelled:
 
 
 def _start(connection: Connection, command: Start) -> Changed:
+    connection.check_model(command.model)
     return Changed(connection.fleet.start(command.model))
 
 
 def _stop(connection: Connection, command: Stop) -> Changed:
+    connection.check_model(command.model)
     return Changed(connection.fleet.stop(command.model))
 
 
 def _logs(connection: Connection, command: Logs) -> Subscribed:
+    connection.check_model(command.model)
     book = connection.fleet.log(command.model)
     return Subscribed(connection.subscribe_to_log(book, tail=command.tail, follow=command.follow))
 

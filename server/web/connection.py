@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
+from server.access.principal import Caller
 from server.chat.session import Session
 from server.chat.session_store import SessionStore
 from server.core.errors import InvalidCommand, RateLimited, SessionLimit
 from server.core.outbox import Outbox
-from server.core.protocol import LogRecord
+from server.core.protocol import Generate, LogRecord, Model
 from server.core.rate import TokenBucket
 from server.models.fleet import Fleet
 from server.models.logbook import LogBook
@@ -32,7 +33,7 @@ class Connection:
         self,
         fleet: Fleet,
         sessions: SessionStore,
-        principal: str,
+        caller: Caller,
         wake: Callable[[], None],
         *,
         command_rate: float,
@@ -45,9 +46,9 @@ class Connection:
         self.is_flooding = False
         self.outbox = Outbox(wake)
         self._sessions = sessions
-        self._principal = principal
+        self._caller = caller
         self._session: Session | None = None
-        self._unsubscribe = fleet.subscribe(self.outbox.put_model)
+        self._unsubscribe = fleet.subscribe(self._tell)
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._subscription_count = 0
 
@@ -62,6 +63,22 @@ class Connection:
         self.is_flooding = not self._refusals.take(now)
         raise RateLimited("too many commands", hint=f"wait {self._rate.seconds_until():.2f} s")
 
+    def check_command(self, kind: str) -> None:
+        """Raise `Forbidden` when the caller may not give such a command."""
+        self._caller.principal.check_command(kind)
+
+    def check_model(self, model_id: str) -> None:
+        """Raise `UnknownModel` when the model is not there for the caller."""
+        self._caller.principal.check_model(model_id)
+
+    def models(self) -> list[Model]:
+        """Return the models that are there for the caller."""
+        return [model for model in self.fleet.snapshots() if self._caller.principal.sees(model.id)]
+
+    def generate(self, command: Generate) -> list[str]:
+        """Have questions answered in the session; raises what `Session.generate` does."""
+        return self.session.generate(command, address=self._caller.address)
+
     @property
     def session(self) -> Session:
         """Return the session, a fresh one for a client that opened none.
@@ -69,7 +86,7 @@ class Connection:
         Raises `SessionLimit` or `ShuttingDown` when no session can be had.
         """
         if self._session is None:
-            self._session = self._sessions.create(self._principal)
+            self._session = self._sessions.create(self._caller.principal)
             self._session.attach(self.outbox)
         return self._session
 
@@ -80,7 +97,8 @@ class Connection:
         """
         if self._session is not None:
             raise InvalidCommand("`hello` comes first and once")
-        found = self._sessions.find(session_id, self._principal) if session_id else None
+        principal = self._caller.principal
+        found = self._sessions.find(session_id, principal) if session_id else None
         if found is not None:
             found.attach(self.outbox, cursors)
             self._session = found
@@ -119,6 +137,10 @@ class Connection:
             return
         self._session.detach(self.outbox)
         self._sessions.discard_if_empty(self._session)
+
+    def _tell(self, model: Model) -> None:
+        if self._caller.principal.sees(model.id):
+            self.outbox.put_model(model)
 
     async def _send_log(self, name: str, book: LogBook, *, tail: int, follow: bool) -> None:
         async for lines in book.read(tail=tail, follow=follow):

@@ -167,7 +167,10 @@ def respond(request: web.Request, error: SidestreamError) -> web.Response:
     form = form_at(request.method, request.path)
     headers = {}
     if error.status in (429, 503):
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        seconds = (error.details or {}).get("retry_after_seconds", RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(seconds)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, ModelFailed) and form is OPENAI:
         # OpenAI's clients would have a model that cannot start be started twice more.
         headers["x-should-retry"] = "false"

@@ -2,24 +2,31 @@
 
 A browser lets any page open a WebSocket to localhost, and lets a page whose name is made to
 point at 127.0.0.1 speak HTTP to us. The first shows a foreign `Origin`, the second a
-foreign `Host`; programs that are not browsers send no `Origin`.
+foreign `Host`. What a page embeds (pictures, scripts, frames) shows no `Origin`, but current
+browsers say in `Sec-Fetch-Site` that it is foreign. Programs that are not browsers send neither.
 """
 
 import ipaddress
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from server.access.exposure import LOOPBACK_NAMES
 from server.core.errors import Forbidden
 from server.settings import ServerSettings
 from server.web.keys import SETTINGS
+from server.web.peer import peer_of
 
-_LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost"}
+# What a page of an allowed origin may send, and for how long its browser may remember that.
+_METHODS: Final = "GET, POST"
+_HEADERS: Final = "Authorization, Content-Type"
+_MAX_AGE_SECONDS: Final = 600
 
 
 def check_host(request: web.Request) -> None:
     """Raise `Forbidden` when the request names a host that is not ours."""
-    name = _host_name(f"//{request.host}")
+    name = _host_name(f"//{peer_of(request).host}")
     if not _is_ours(name, request.app[SETTINGS].server):
         raise Forbidden(
             f"this server does not answer to the name {name[:80]!r}",
@@ -30,18 +37,51 @@ def check_host(request: web.Request) -> None:
 def check_origin(request: web.Request) -> None:
     """Raise `Forbidden` when a page of another origin makes the request."""
     origin = request.headers.get("Origin")
-    if origin is not None and _authority(origin) != request.host.lower():
-        raise Forbidden(f"pages of {origin[:80]!r} may not use this server")
+    if origin is None:
+        _check_embedding(request)
+    elif _authority(origin) != peer_of(request).host.lower() and not has_allowed_origin(request):
+        raise Forbidden(
+            f"pages of {origin[:80]!r} may not use this server",
+            hint="add the origin to `allowed_origins` in [access]",
+        )
 
 
-def principal_of(request: web.Request) -> str:
-    """Return who is answerable for a request; without keys, everybody is one."""
-    return "local"
+def has_allowed_origin(request: web.Request) -> bool:
+    """Tell whether the request comes from a page whose origin the settings allow."""
+    origin = request.headers.get("Origin", "").lower()
+    return origin in {allowed.lower() for allowed in request.app[SETTINGS].access.allowed_origins}
+
+
+def is_preflight(request: web.Request) -> bool:
+    """Tell whether a browser asks what a page may ask."""
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def answer_preflight() -> web.Response:
+    """Say what pages of allowed origins may send; never a cookie."""
+    return web.Response(
+        status=204,
+        headers={
+            "Access-Control-Allow-Methods": _METHODS,
+            "Access-Control-Allow-Headers": _HEADERS,
+            "Access-Control-Max-Age": str(_MAX_AGE_SECONDS),
+        },
+    )
+
+
+def _check_embedding(request: web.Request) -> None:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site in ("cross-site", "same-site") and (
+        # Somebody who follows a link comes to a page of ours, in a window of its own.
+        request.headers.get("Sec-Fetch-Mode") != "navigate"
+        or request.headers.get("Sec-Fetch-Dest") != "document"
+    ):
+        raise Forbidden("pages of other origins may not use this server")
 
 
 def _is_ours(name: str, settings: ServerSettings) -> bool:
     ours = {allowed.lower() for allowed in (settings.host, *settings.allowed_hosts)}
-    if name in _LOOPBACK_NAMES or name in ours:
+    if name in LOOPBACK_NAMES or name in ours:
         return True
     try:
         ipaddress.ip_address(name)

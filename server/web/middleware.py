@@ -9,9 +9,17 @@ import logging
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from server.core.errors import SidestreamError
+from server.core.errors import SidestreamError, Unauthorized
 from server.web.failures import refusal, respond
-from server.web.guard import check_host, check_origin
+from server.web.gate import CALLER, GATE
+from server.web.guard import (
+    answer_preflight,
+    check_host,
+    check_origin,
+    has_allowed_origin,
+    is_preflight,
+)
+from server.web.visits import HAS_BEGUN
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +31,15 @@ HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# What needs no key: signs of life, and what the page for signing in is made of.
+_PUBLIC = frozenset(
+    {"/health", "/ready", "/sign-in", "/sign-out", "/static/{version}/{name}", "/favicon.ico"}
+)
+# Where people come without knowing that they have to sign in.
+_PAGES = frozenset({"/", "/docs"})
 
 
 @web.middleware
@@ -51,14 +66,35 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse requests for another host, and changes that a page of another origin asks for."""
+    """Refuse requests for another host, pages of another origin, and those who may not ask."""
     check_host(request)
-    if request.method not in _SAFE_METHODS:
-        check_origin(request)
-    return await handler(request)
+    check_origin(request)
+    if is_preflight(request):
+        return answer_preflight()
+    resource = request.match_info.route.resource
+    address = "" if resource is None else resource.canonical
+    if address in _PUBLIC:
+        return await handler(request)
+    gate = request.app[GATE]
+    try:
+        caller = request[CALLER] = gate.caller(request)
+    except Unauthorized:
+        if address in _PAGES and "Authorization" not in request.headers:
+            raise web.HTTPSeeOther("/sign-in") from None
+        raise
+    caller.principal.check_address(address)
+    if "id" in request.match_info:
+        caller.principal.check_model(request.match_info["id"])
+    with gate.visits.visit(request, caller.principal.id):
+        return await handler(request)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the strict headers on every response."""
+    """Put the strict headers on every response, and let pages of allowed origins read it."""
+    request[HAS_BEGUN] = True
+    if has_allowed_origin(request):
+        response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        response.headers["Vary"] = "Origin"
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)

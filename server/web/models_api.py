@@ -12,6 +12,7 @@ from server.core.errors import InvalidCommand, SidestreamError
 from server.core.protocol import Model
 from server.models.fleet import Fleet
 from server.web.bodies import Query, json_response
+from server.web.gate import CALLER
 from server.web.keys import FLEET
 from server.web.operations import JSON, TEXT, Operation, Reply
 
@@ -35,7 +36,8 @@ class NotOurs(InvalidCommand):
 
 async def models(request: web.Request) -> web.StreamResponse:
     """Answer `GET /models`."""
-    return json_response(request.app[FLEET].snapshots())
+    sees = request[CALLER].principal.sees
+    return json_response([model for model in request.app[FLEET].snapshots() if sees(model.id)])
 
 
 async def model(request: web.Request) -> web.StreamResponse:

@@ -14,6 +14,7 @@ from server.chat.request import Request
 from server.web.answering import asking, read_whole, stream_answer
 from server.web.bodies import json_response, read_body
 from server.web.failures import OpenAIFailure
+from server.web.gate import CALLER
 from server.web.keys import DESK, FLEET
 from server.web.openai_answers import (
     ChatChunk,
@@ -41,7 +42,8 @@ from server.web.operations import EVENTS, JSON, Operation, Reply
 
 async def models(request: web.Request) -> web.StreamResponse:
     """Answer `GET /v1/models`."""
-    ids = [model.id for model in request.app[FLEET].snapshots()]
+    sees = request[CALLER].principal.sees
+    ids = [model.id for model in request.app[FLEET].snapshots() if sees(model.id)]
     return json_response(OpenAIModels([OpenAIModel(model_id) for model_id in ids]))
 
 
@@ -75,7 +77,10 @@ async def model_completions(request: web.Request) -> web.StreamResponse:
 
 async def _chat(request: web.Request, model_id: str, body: ChatOptions) -> web.StreamResponse:
     question = request.app[DESK].prepare(
-        model_id, conversation(body.messages), parameters=[chat_parameters(body)]
+        model_id,
+        conversation(body.messages),
+        parameters=[chat_parameters(body)],
+        principal=request[CALLER].principal,
     )
     has_logprobs = bool(body.logprobs) or body.top_logprobs is not None
     wanted = _wanted("chatcmpl-", model_id, body, has_logprobs=has_logprobs)
@@ -86,7 +91,12 @@ async def _complete(
     request: web.Request, model_id: str, body: CompletionOptions
 ) -> web.StreamResponse:
     prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
-    question = request.app[DESK].prepare(model_id, prompt, parameters=[completion_parameters(body)])
+    question = request.app[DESK].prepare(
+        model_id,
+        prompt,
+        parameters=[completion_parameters(body)],
+        principal=request[CALLER].principal,
+    )
     has_logprobs = body.logprobs is not None
     echo = prompt if body.echo else ""
     wanted = _wanted("cmpl-", model_id, body, has_logprobs=has_logprobs, echo=echo)

@@ -29,7 +29,7 @@ _ABOUT: Final = (
 )
 _RULES: Final = {**TGI_RULES, **OPENAI_RULES}
 # What can be answered to any request.
-_ANYWHERE: Final = (403, 500)
+_ANYWHERE: Final = (401, 403, 429, 500)
 _ID: Final = {
     "name": "id",
     "in": "path",

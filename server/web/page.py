@@ -15,6 +15,8 @@ import jinja2
 from aiohttp import web
 
 from server import __version__
+from server.access.principal import LOCAL
+from server.web.gate import CALLER
 from server.web.openapi import Description
 from server.web.reference import DOCS_WORDS
 
@@ -52,7 +54,8 @@ class Page:
             autoescape=True,
             undefined=jinja2.StrictUndefined,
         )
-        self._html = self._render("index.html")
+        self._html = self.render("index.html", can_sign_out=False)
+        self._signed_in_html = self.render("index.html", can_sign_out=True)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the page's routes."""
@@ -64,8 +67,11 @@ class Page:
         ]
 
     async def _index(self, request: web.Request) -> web.Response:
+        is_signed_in = request[CALLER].principal is not LOCAL
         return web.Response(
-            text=self._html, content_type="text/html", headers={"Cache-Control": "no-cache"}
+            text=self._signed_in_html if is_signed_in else self._html,
+            content_type="text/html",
+            headers={"Cache-Control": "no-cache"},
         )
 
     async def _docs(self, request: web.Request) -> web.Response:
@@ -75,9 +81,10 @@ class Page:
 
     @cached_property
     def _docs_html(self) -> str:
-        return self._render("docs.html", description=self._description, **DOCS_WORDS)
+        return self.render("docs.html", description=self._description, **DOCS_WORDS)
 
-    def _render(self, template: str, **words: Any) -> str:
+    def render(self, template: str, **words: Any) -> str:
+        """Return a page made from a template."""
         return self._environment.get_template(template).render(
             version=__version__, static=f"/static/{self._version}", **words
         )

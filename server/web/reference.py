@@ -45,8 +45,11 @@ the same limits. `GET /openapi.json` says this page to programs.
 - Statuses 429 and 503 come with `Retry-After`.
 - Fields of a body that are not known are ignored; generation parameters that are not known are
   refused.
-- Requests that name a host which is not ours, and pages of another origin that would change
-  something, are refused with 403. `allowed_hosts` in the settings allows names beside loopback
+- Where there are keys, `Authorization: Bearer KEY` has one; without it the answer is 401. What is
+  for operators (start, stop, logs, metrics) is refused to users with 403. See
+  [SECURITY.md](SECURITY.md).
+- Requests that name a host which is not ours, and those that come from pages of another origin, are
+  refused with 403. `allowed_hosts` in the settings allows names beside loopback
   names and addresses.
 
 Clients that take the address of a TGI server are given `http://HOST:PORT/models/{id}`:
@@ -89,6 +92,9 @@ own that speaks TGI's form too; `python -m server.engine --help` lists its optio
 | `GET /docs` | this reference |
 | `GET /static/{version}/{name}` | the pages' files, for ever the same under one version |
 | `GET /favicon.ico` | where the icon is |
+| `GET /sign-in` | the page for signing in, where there are keys |
+| `POST /sign-in` | with a form that has a `key`: a cookie that stands for it |
+| `POST /sign-out` | the end of that |
 """
 
 

@@ -18,6 +18,7 @@ from server.core.parameters import ParameterLimits
 from server.web.answering import asking, read_whole, stream_answer
 from server.web.bodies import json_response, read_body, whole_numbers
 from server.web.failures import TGIFailure
+from server.web.gate import CALLER
 from server.web.keys import DESK, FLEET
 from server.web.operations import EVENTS, JSON, Operation, Reply
 from server.web.tgi_answers import TGIWriter, whole_answer
@@ -117,7 +118,9 @@ def _question(request: web.Request, model: str, body: Prompted) -> Request:
     parameters = whole_numbers(body.parameters or {})
     if parameters.get("best_of") not in (None, 1):
         raise InvalidParameters("`best_of` other than 1 is not supported: ask again instead")
-    return request.app[DESK].prepare(model, body.content, parameters=[parameters])
+    return request.app[DESK].prepare(
+        model, body.content, parameters=[parameters], principal=request[CALLER].principal
+    )
 
 
 _GROUP: Final = "Text generation (TGI's form)"

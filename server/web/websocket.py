@@ -18,19 +18,20 @@ from server.core.protocol import BadFrame
 from server.web.commands import answer
 from server.web.connection import Connection
 from server.web.frames import FrameWriter
-from server.web.guard import check_origin
+from server.web.gate import CALLER
 from server.web.keys import DESK, FLEET, SESSIONS, SETTINGS, SOCKETS, TALLY
 from server.web.socket import Socket
+from server.web.visits import VISIT
 
 logger = logging.getLogger(__name__)
 
 CLOSE_BAD_FRAME: Final = 4400
+CLOSE_REVOKED: Final = 4401
 CLOSE_FLOODING: Final = 4429
 
 
 async def websocket(request: web.Request) -> Socket:
     """Serve `GET /ws`."""
-    check_origin(request)
     settings = request.app[SETTINGS].server
     sockets = request.app[SOCKETS]
     if request.app[DESK].is_closed:
@@ -39,11 +40,14 @@ async def websocket(request: web.Request) -> Socket:
         raise ServerFull(f"the server holds {settings.max_sockets} sockets, and no more")
     socket = Socket(heartbeat_seconds=settings.heartbeat, max_frame_bytes=settings.max_frame_bytes)
     await socket.prepare(request)
+    request[VISIT].end = lambda: socket.close(
+        code=CLOSE_REVOKED, message=b"the key was revoked, or has expired"
+    )
     writer = FrameWriter(socket, sockets.pulse, timeout_seconds=settings.reader_timeout)
     connection = Connection(
         request.app[FLEET],
         request.app[SESSIONS],
-        "local",
+        request[CALLER],
         writer.wake,
         command_rate=settings.command_rate,
         tally=request.app[TALLY],

@@ -13,6 +13,7 @@ import { pageFrames } from './view/frames.js';
 import { ModelPicker } from './view/model-picker.js';
 import { PromptComposer } from './view/prompt-composer.js';
 import { SidePanel } from './view/side-panel.js';
+import { offerSignOut, signInIfNeeded } from './view/sign-in.js';
 import { sentence } from './view/words.js';
 
 const socketUrl = new URL('ws', document.baseURI);
@@ -32,6 +33,7 @@ board.use({ client, frames: pageFrames() });
 client.on('connection', (state) => {
   connection.state = state;
   updateComposer();
+  signInIfNeeded(state);
 });
 client.on('models', (models) => {
   picker.models = models;
@@ -76,6 +78,7 @@ document.addEventListener('visibilitychange', () => {
 // What is still being written is for nobody, once this page is gone.
 window.addEventListener('pagehide', () => board.stopAll());
 
+offerSignOut(document.querySelector('#sign-out'));
 client.connect();
 if (matchMedia('(pointer: fine)').matches) composer.focus(); // elsewhere it would raise a keyboard
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import tests.support.properties  # noqa: F401
+from server.access.principal import Principal
 from server.chat.admission import Admission
 from server.chat.answer_cache import AnswerCache
 from server.chat.desk import Desk
@@ -16,6 +17,11 @@ from server.chat.session_store import SessionStore, StoreLimits
 from server.core.protocol import Generate, Target
 from tests.support.reader import Reader
 from tests.support.stage import Stage, StageRunner, stage
+
+
+def person(name: str) -> Principal:
+    """Return somebody who may do everything."""
+    return Principal(name, name, "operator")
 
 
 class Clock:
@@ -42,7 +48,7 @@ class Office:
 
     def session(self, principal: str = "me") -> tuple[Session, Reader]:
         """Open a session with one reader attached."""
-        session, reader = self.store.create(principal), Reader()
+        session, reader = self.store.create(person(principal)), Reader()
         session.attach(reader.outbox)
         return session, reader
 

@@ -10,7 +10,7 @@ from server.core.errors import (
     ShuttingDown,
 )
 from server.core.protocol import Delta
-from tests.chat.conftest import OpenOffice, ask
+from tests.chat.conftest import OpenOffice, ask, person
 from tests.fakes.tgi_answers import answer
 from tests.support.reader import Reader
 from tests.support.stage import StageRunner
@@ -113,9 +113,9 @@ async def test_so_is_their_text(office: OpenOffice) -> None:
 async def test_a_session_is_found_by_its_owner_only(office: OpenOffice) -> None:
     o = await office()
     session, _ = o.session("me")
-    assert o.store.find(session.id, "me") is session
-    assert o.store.find(session.id, "you") is None
-    assert o.store.find("s_unknown", "me") is None
+    assert o.store.find(session.id, person("me")) is session
+    assert o.store.find(session.id, person("you")) is None
+    assert o.store.find("s_unknown", person("me")) is None
 
 
 async def test_a_session_expires_so_long_after_its_last_socket(office: OpenOffice) -> None:
@@ -125,13 +125,13 @@ async def test_a_session_expires_so_long_after_its_last_socket(office: OpenOffic
     await reader.sees(lambda: reader.seq("g1"))
     o.clock.pass_seconds(1000)
     await o.store.expire()
-    assert o.store.find(session.id, "me") is session
+    assert o.store.find(session.id, person("me")) is session
     session.detach(reader.outbox)
     o.clock.pass_seconds(299)
     await o.store.expire()
-    assert o.store.find(session.id, "me") is session
+    assert o.store.find(session.id, person("me")) is session
     o.clock.pass_seconds(1)
-    assert o.store.find(session.id, "me") is None
+    assert o.store.find(session.id, person("me")) is None
     await o.store.expire()
     assert len(o.store) == 0
     fake = o.stage.runner.server("a").fake
@@ -144,12 +144,12 @@ async def test_who_comes_back_in_time_keeps_it(office: OpenOffice) -> None:
     session, reader = o.session()
     session.detach(reader.outbox)
     o.clock.pass_seconds(299)
-    found = o.store.find(session.id, "me")
+    found = o.store.find(session.id, person("me"))
     assert found is session
     found.attach(Reader().outbox)
     o.clock.pass_seconds(1000)
     await o.store.expire()
-    assert o.store.find(session.id, "me") is session
+    assert o.store.find(session.id, person("me")) is session
 
 
 async def test_a_session_in_which_nothing_was_said_is_not_kept(office: OpenOffice) -> None:

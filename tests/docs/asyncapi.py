@@ -15,7 +15,7 @@ from aiohttp import WSCloseCode
 from server.core.errors import SidestreamError
 from server.core.protocol import COMMANDS, EVENTS, PROTOCOL_VERSION, RESULTS
 from server.web.frames import CLOSE_TOO_SLOW
-from server.web.websocket import CLOSE_BAD_FRAME, CLOSE_FLOODING
+from server.web.websocket import CLOSE_BAD_FRAME, CLOSE_FLOODING, CLOSE_REVOKED
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "asyncapi.yaml"
 HEAD = "# Written by `python -m tests.docs.asyncapi` from server/core/protocol; do not edit.\n"
@@ -24,6 +24,7 @@ CLOSE_CODES = {
     WSCloseCode.GOING_AWAY: "The server goes away; reconnect.",
     WSCloseCode.MESSAGE_TOO_BIG: "The frame exceeds `max_frame_bytes`.",
     CLOSE_BAD_FRAME: "The frame is not a JSON object with a string `type`.",
+    CLOSE_REVOKED: "The key was revoked, or has expired; its sessions are gone.",
     CLOSE_TOO_SLOW: "The client stopped reading for too long; reconnect and resume.",
     CLOSE_FLOODING: "The client went on sending although its commands were refused.",
 }

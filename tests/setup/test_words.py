@@ -23,7 +23,7 @@ def call(*words: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_verb_and_the_options_of_the_server() -> None:
     done = call("--help")
     assert done.returncode == 0
-    for word in ("run", "test", "doctor", "bench", "lock", "--host", "--port", "--settings"):
+    for word in ("run", "key", "test", "doctor", "bench", "lock", "--host", "--port", "--settings"):
         assert word in done.stdout
 
 

@@ -15,6 +15,7 @@ FLOORS = {
     "core": 0,
     "settings": 0,
     "instance": 0,
+    "access": 1,
     "models": 1,
     "chat": 2,
     "web": 3,

@@ -39,7 +39,8 @@ async def test_the_description_is_served_and_complete(before_fake: StartWithFake
     described = {
         (method.upper(), path) for path, item in document["paths"].items() for method in item
     }
-    page = {("GET", path) for path in ("/", "/docs", "/ws", "/favicon.ico")}
+    page = {("GET", path) for path in ("/", "/docs", "/ws", "/favicon.ico", "/sign-in")}
+    page |= {("POST", "/sign-in"), ("POST", "/sign-out")}
     served = {
         (route.method, route.resource.canonical)
         for route in gateway.app.router.routes()

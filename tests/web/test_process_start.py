@@ -99,7 +99,7 @@ async def test_a_state_folder_that_cannot_be_had_is_told_with_the_mend(tmp_path:
 def listening_settings(directory: Path) -> str:
     """Write settings without models; return the file."""
     file = directory.with_name(f"{directory.name}.ini")
-    file.write_text(f"[server]\nstate_dir = {directory}\n")
+    file.write_text(f"[server]\nstate_dir = {directory}\n[access]\ninsecure = yes\n")
     return str(file)
 
 

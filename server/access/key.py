@@ -1,0 +1,82 @@
+"""A key: what it is made of, what is kept of it, and what it allows.
+
+Of a key only its SHA-256 is kept. Slow hashes are for what people choose and others can guess;
+a key is 256 bits of chance, which nobody finds by trying, however fast a try is. A fast hash
+costs a request nothing, and an attacker cannot keep the server busy with wrong keys.
+"""
+
+import hashlib
+import re
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import msgspec
+
+from server.access.principal import Principal, Role
+
+# So that a key is known for one wherever it turns up: in a log, in a repository.
+_PREFIX: Final = "sidestream_"
+_RANDOM_BYTES: Final = 32
+
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of a key; times are seconds since the epoch."""
+
+    name: _Name
+    digest: _Digest
+    role: Role
+    models: tuple[str, ...] | None
+    created_at: float
+    expires_at: float | None
+
+    @property
+    def id(self) -> str:
+        """Return what tells this key from every other, also from a later one of its name."""
+        return self.digest[:16]
+
+    @property
+    def principal(self) -> Principal:
+        """Return the key's holder."""
+        models = None if self.models is None else frozenset(self.models)
+        return Principal(self.id, self.name, self.role, models)
+
+    def is_valid(self, now: float) -> bool:
+        """Tell whether the key has not expired at `now`."""
+        return self.expires_at is None or now < self.expires_at
+
+
+def make_secret() -> str:
+    """Return a new key, which nobody will be shown again."""
+    return _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def digest_of(secret: str) -> str:
+    """Return what is kept of a key."""
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
+
+
+def parse_expiry(text: str, now: float) -> float:
+    """Return when a key expires that is to live for `30d` or up to and including `2027-01-31`.
+
+    A date ends at midnight UTC. Raises `ValueError` for anything else, and for what is past.
+    """
+    lifetime = re.fullmatch(r"(\d{1,6})([mhdw])", text)
+    try:
+        if lifetime:
+            ends = datetime.fromtimestamp(now, UTC)
+            ends += timedelta(**{_UNITS[lifetime[2]]: int(lifetime[1])})
+        else:
+            ends = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"expected a time such as 30d, 12h or 90m, or a date such as 2027-01-31, found {text!r}"
+        ) from None
+    if ends.timestamp() <= now:
+        raise ValueError(f"{text} is past already")
+    return ends.timestamp()

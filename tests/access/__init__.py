@@ -1,0 +1,1 @@
+"""Who may come in, as those see it who try."""

@@ -1,0 +1,56 @@
+"""A gateway with two remote models before one fake, and a folder of its own for its keys."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.access.exposure import key_file_of
+from server.settings import AccessSettings, AnswerSettings, Settings
+from tests.access.house import House
+from tests.conftest import StartFake
+from tests.web.gateway import remote, running, server_settings
+
+Open = Callable[..., Awaitable[House]]
+
+
+@pytest.fixture
+async def open_house(tmp_path: Path, fake_tgi: StartFake) -> AsyncIterator[Open]:
+    """Return `await open_house(access={}, server={}, answers={}, **options of the fake)`.
+
+    Its keys are `op`, an operator's, and `use`, a user's; `keys=False` leaves it open.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            *,
+            keys: bool = True,
+            access: dict[str, Any] | None = None,
+            server: dict[str, Any] | None = None,
+            answers: dict[str, Any] | None = None,
+            **options: Any,
+        ) -> House:
+            fake = await fake_tgi(**options)
+            settings = Settings(
+                server=server_settings(state_dir=tmp_path / "state", **(server or {})),
+                access=AccessSettings(**(access or {})),
+                answers=AnswerSettings(**(answers or {})),
+                models={"m": remote(fake.url), "other": remote(fake.url)},
+            )
+            file = key_file_of(settings)
+            house = House(None, fake, file)  # type: ignore[arg-type]
+            if keys:
+                house.write("op")
+                house.write("use", "user")
+            house.gateway = await stack.enter_async_context(running(settings))
+            return house
+
+        yield start
+
+
+@pytest.fixture
+async def house(open_house: Open) -> House:
+    """Run a gateway whose fake pauses each answer after its first token."""
+    return await open_house(text="one two three", hold_after=1)

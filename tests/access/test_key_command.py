@@ -1,0 +1,164 @@
+"""`run.py key`, and the file behind it."""
+
+import asyncio
+import json
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from server.access.key import digest_of, parse_expiry
+from server.access.key_file import KeyFile, KeysUnusable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Desk:
+    """The command line, before a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = folder / "settings.ini"
+        self.settings.write_text(
+            f"[server]\nstate_dir = {folder}/state\n"
+            "[model m]\nrunner = remote\nurl = http://127.0.0.1:9\n"
+        )
+        self.file = folder / "state" / "default.keys.json"
+
+    async def key(self, *words: str) -> tuple[int, str, str]:
+        """Run `run.py key WORDS`; return its code and what it wrote."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "server.access", "--settings", str(self.settings), *words),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+async def test_a_key_is_shown_once_and_only_its_hash_is_kept(desk: Desk) -> None:
+    code, out, err = await desk.key("add", "ann", "--role", "operator", "--models", "m")
+    assert code == 0
+    secret = out.strip()
+    assert len(secret.removeprefix("sidestream_")) >= 43
+    assert secret not in err
+    assert "not shown again" in err
+    kept = desk.file.read_text()
+    assert secret.removeprefix("sidestream_") not in kept
+    assert digest_of(secret) in kept
+    _, listed, _ = await desk.key("list")
+    assert listed.startswith("ann: operator, m, made ")
+    assert secret not in listed
+
+
+async def test_only_the_owner_may_read_the_file(desk: Desk) -> None:
+    for name in ("ann", "bob"):
+        await desk.key("add", name)
+        assert stat.S_IMODE(desk.file.stat().st_mode) == 0o600
+    assert [path.name for path in desk.file.parent.iterdir()] == [desk.file.name]
+
+
+async def test_no_two_keys_are_alike(desk: Desk) -> None:
+    made = await asyncio.gather(*(desk.key("add", f"k{number}") for number in range(6)))
+    assert len({out for _, out, _ in made}) == 6
+    # All at once, and none is lost.
+    assert len(KeyFile(desk.file.parent, "default").read()) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("add", "ann"), "there is a key 'ann' already"),
+        (("add", "a b"), "'a b' is no name for a key"),
+        (("add", "x" * 65), "is no name for a key"),
+        (("add", "new", "--models", "m,typo"), "--models: typo is not in the settings"),
+        (("add", "new", "--models", ","), "--models: nothing is not in the settings"),
+        (("add", "new", "--expires", "soon"), "--expires: expected a time such as 30d"),
+        (("add", "new", "--expires", "2020-01-01"), "--expires: 2020-01-01 is past already"),
+        (("add", "new", "--expires", "999999w"), "--expires: expected a time"),
+        (("remove", "bob"), "there is no key 'bob'; there are: ann"),
+    ],
+)
+async def test_what_cannot_be_meant_is_told_and_changes_nothing(
+    desk: Desk, words: tuple[str, ...], said: str
+) -> None:
+    await desk.key("add", "ann")
+    before = desk.file.read_bytes()
+    code, out, err = await desk.key(*words)
+    assert (code, out) == (1, "")
+    assert said in err
+    assert desk.file.read_bytes() == before
+
+
+DAMAGES = [
+    b"",
+    b"{",
+    b"[]",
+    b"\x00" * 100,
+    b'{"version": 2, "keys": []}',
+    b'{"version": 1, "keys": [{}]}',
+    b'{"version": 1, "keys": [], "more": 1}',
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: repr(damage[:20]))
+async def test_a_damaged_file_is_left_as_it_is(desk: Desk, damage: bytes) -> None:
+    desk.file.parent.mkdir()
+    desk.file.write_bytes(damage)
+    desk.file.chmod(0o600)
+    for words in (("add", "ann"), ("remove", "ann"), ("list",)):
+        code, out, err = await desk.key(*words)
+        assert (code, out) == (1, "")
+        assert str(desk.file) in err
+        assert "left as it is" in err
+    assert desk.file.read_bytes() == damage
+
+
+async def test_two_keys_of_one_name_or_one_hash_are_damage(desk: Desk) -> None:
+    await desk.key("add", "ann")
+    content = json.loads(desk.file.read_text())
+    (key,) = content["keys"]
+    for twin in ({**key, "digest": "0" * 64}, {**key, "name": "bob"}):
+        desk.file.write_text(json.dumps({"version": 1, "keys": [key, twin]}))
+        with pytest.raises(KeysUnusable, match="two keys have one"):
+            KeyFile(desk.file.parent, "default").read()
+
+
+async def test_a_file_that_others_may_write_is_refused(desk: Desk) -> None:
+    await desk.key("add", "ann")
+    desk.file.chmod(0o666)
+    code, _, err = await desk.key("list")
+    assert code == 1
+    assert "others may write it" in err
+
+
+def test_a_writer_that_died_leaves_the_old_keys(desk: Desk) -> None:
+    file = KeyFile(desk.file.parent, "default")
+    file.change(lambda keys: keys)
+    file.path.with_suffix(".new").write_text("half a fi")
+
+    def die(keys: object) -> tuple[()]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        file.change(die)
+    assert file.read() == ()
+    file.change(lambda keys: keys)
+    assert not file.path.with_suffix(".new").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90m", 5_400), ("12h", 43_200), ("30d", 2_592_000), ("1w", 604_800), ("1970-01-02", 172_800)],
+)
+def test_times_and_dates_are_understood(text: str, seconds: float) -> None:
+    """A date is meant up to its end, in UTC."""
+    assert parse_expiry(text, 0.0) == seconds
