@@ -17,6 +17,9 @@ LABEL_MODEL: Final = "sidestream.model"
 LEAST_API: Final = (1, 40)
 
 _CONTAINER: Final = r"(sidestream-[A-Za-z0-9_.-]+|[0-9a-f]{64})"
+_UNREAD: Final = "cannot be told while the settings cannot be read"
+# An engine kills a server, frees its memory and removes its files before it answers.
+_REMOVAL_SECONDS: Final = 60.0
 # Every request that Sidestream makes of an engine, and why.
 POLICY: Final = (
     ("GET", r"/_ping", "is it there"),
@@ -59,6 +62,8 @@ def policy_text() -> str:
 
 def check_containers(wanted: Wanted) -> Finding:
     """See whether the engine can do what models in containers need."""
+    if wanted.container_models is None:
+        return Finding("containers", "ok", _UNREAD)
     if not wanted.container_models:
         return Finding("containers", "ok", "no model runs in one")
     try:
@@ -89,6 +94,8 @@ def check_containers(wanted: Wanted) -> Finding:
 
 def check_leftovers(wanted: Wanted) -> Finding:
     """Look for containers of this instance whose model is not in the settings any more."""
+    if wanted.container_models is None:
+        return Finding("leftovers", "ok", _UNREAD)
     try:
         left = leftovers(wanted)
     except DockerUnavailable:
@@ -114,10 +121,12 @@ def leftovers(wanted: Wanted) -> list[str]:
     listed: list[dict[str, Any]] = ask_docker(
         f"/containers/json?all=1&filters={filters}", wanted.docker_host
     )
+    named = [(one["Labels"].get(LABEL_MODEL), one["Names"][0].lstrip("/")) for one in listed]
+    # Under another name it is somebody else's: images hand labels on.
     return [
-        one["Names"][0].lstrip("/")
-        for one in listed
-        if one["Labels"].get(LABEL_MODEL) not in wanted.container_models
+        name
+        for model, name in named
+        if model not in wanted.container_models and name == f"sidestream-{wanted.instance}-{model}"
     ]
 
 
@@ -125,7 +134,12 @@ def clean(wanted: Wanted) -> list[str]:
     """Remove what is left over and return its names; raises `DockerUnavailable`."""
     left = leftovers(wanted)
     for name in left:
-        ask_docker(f"/containers/{name}?force=1&v=1", wanted.docker_host, method="DELETE")
+        ask_docker(
+            f"/containers/{name}?force=1&v=1",
+            wanted.docker_host,
+            method="DELETE",
+            patience_seconds=_REMOVAL_SECONDS,
+        )
     return left
 
 

@@ -26,17 +26,24 @@ class DockerUnavailable(Exception):
         self.mend = mend
 
 
-def ask_docker(path: str, host: str = "", *, method: str = "GET") -> Any:
+def ask_docker(
+    path: str,
+    host: str = "",
+    *,
+    method: str = "GET",
+    patience_seconds: float | None = None,
+) -> Any:
     """Return the engine's JSON answer, None for an empty one; raises DockerUnavailable.
 
     `host` is what the settings say; empty takes DOCKER_HOST, else this machine's engine.
     """
+    patience_seconds = patience_seconds or PATIENCE_SECONDS
     docker_host = host or os.environ.get("DOCKER_HOST") or _default_host()
     try:
         if docker_host.startswith("ssh://"):
             with _tunnel(docker_host) as socket_file:
-                return _ask(f"unix://{socket_file}", method, path)
-        return _ask(docker_host, method, path)
+                return _ask(f"unix://{socket_file}", method, path, patience_seconds)
+        return _ask(docker_host, method, path, patience_seconds)
     except FileNotFoundError:
         raise DockerUnavailable("no engine here", "Install Docker.") from None
     except PermissionError:
@@ -47,8 +54,8 @@ def ask_docker(path: str, host: str = "", *, method: str = "GET") -> Any:
         raise DockerUnavailable(f"{docker_host} does not answer: {error}", mend) from None
 
 
-def _ask(docker_host: str, method: str, path: str) -> Any:
-    connection = _Connection(docker_host)
+def _ask(docker_host: str, method: str, path: str, patience_seconds: float) -> Any:
+    connection = _Connection(docker_host, patience_seconds)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
@@ -101,17 +108,17 @@ def _default_host() -> str:
 class _Connection(http.client.HTTPConnection):
     """A connection to what DOCKER_HOST names: a socket file, or TCP with or without TLS."""
 
-    def __init__(self, docker_host: str) -> None:
+    def __init__(self, docker_host: str, patience_seconds: float) -> None:
         self._where = urlsplit(docker_host)
         if self._where.scheme not in {"unix", "tcp", "http", "https"}:
             raise ValueError("it can be unix://, tcp://, https:// or ssh://")
         name, port = self._where.hostname or "docker", self._where.port or 2375
-        super().__init__(name, port, timeout=PATIENCE_SECONDS)
+        super().__init__(name, port, timeout=patience_seconds)
 
     def connect(self) -> None:
         if self._where.scheme == "unix":
             self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(PATIENCE_SECONDS)
+            self.sock.settimeout(self.timeout)
             self.sock.connect(self._where.path)
             return
         super().connect()

@@ -15,7 +15,7 @@ from server.core.protocol import ModelState, Progress
 from server.models.catalog import ModelSpec
 from server.models.logbook import LogBook
 from server.models.pace import Pace
-from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit
+from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit, last_words
 from server.models.runners.base import Endpoint, Replica, Runner
 from server.models.upstreams.base import EngineInfo, Upstream
 
@@ -197,10 +197,13 @@ class Attempt:
                 hint="start it, or mend `url` in the model's section",
             )
         phase = f" ({self._phase})" if self._phase else ""
+        is_download = self._phase and STATE_OF_PHASE[self._phase] == "pulling"
+        key = "download_timeout" if is_download else "start_timeout"
+        section = "docker" if self._spec.runner == "docker" else "engines"
         return ModelFailed(
             f"the model server was not ready in time{phase}",
-            hint="raise `start_timeout` or `download_timeout` in [engines]",
-            details={"log": [line.text for line in self._log.tail(_TOLD_LINES)]},
+            hint=f"see what its log says, or raise `{key}` in [{section}]",
+            details={"log": last_words(line.text for line in self._log.tail(_TOLD_LINES))},
         )
 
 

@@ -10,11 +10,19 @@ Rules:
 
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from server.core.errors import ModelFailed
-from server.models.known_causes import BAD_ARGUMENT, CAUSES, KILLED, OUT_OF_MEMORY, STOPPED, Cause
+from server.models.known_causes import (
+    BAD_ARGUMENT,
+    CAUSES,
+    ENDED,
+    KILLED,
+    OUT_OF_MEMORY,
+    STOPPED,
+    Cause,
+)
 from server.models.log_lines import LogEntry, read_line
 from server.models.runners.base import Condition, Observation
 
@@ -24,6 +32,9 @@ _SIGNAL_BASE: Final = 128
 _USAGE_ERROR: Final = 2
 # Longer than what people read; the whole is in the details.
 _MAX_QUOTED_CHARS: Final = 300
+# Of the lines that come along. In JSON it is at most twelve times as much, and common WebSocket
+# clients refuse a megabyte.
+_MAX_TOLD_CHARS: Final = 32_000
 
 _PATTERNS: Final = [
     (cause, re.compile(cause.pattern, re.IGNORECASE | re.MULTILINE)) for cause in CAUSES
@@ -32,7 +43,7 @@ _PATTERNS: Final = [
 
 def explain_exit(observation: Observation) -> ModelFailed:
     """Say why a model server is not running, with its last lines as details."""
-    details: dict[str, Any] = {"log": [line.text for line in observation.tail]}
+    details: dict[str, Any] = {"log": last_words(line.text for line in observation.tail)}
     if observation.condition is not Condition.EXITED:
         details["cause"] = "gone"
         return ModelFailed(
@@ -51,6 +62,18 @@ def explain_exit(observation: Observation) -> ModelFailed:
     )
 
 
+def last_words(lines: Iterable[str]) -> list[str]:
+    """Return the last lines, as many as an error may carry; of one that is too long, its end."""
+    told: list[str] = []
+    room = _MAX_TOLD_CHARS
+    for line in reversed(list(lines)):
+        told.insert(0, line[-room:])
+        room -= len(line)
+        if room <= 0:
+            break
+    return told
+
+
 def _find(observation: Observation, entries: Sequence[LogEntry]) -> tuple[Cause | None, str]:
     """Return the cause and what was said of it, each if there is one."""
     code = observation.exit_code
@@ -58,8 +81,10 @@ def _find(observation: Observation, entries: Sequence[LogEntry]) -> tuple[Cause 
         return OUT_OF_MEMORY, ""
     if code in {_SIGNAL_BASE + signal.SIGKILL, -signal.SIGKILL}:
         return KILLED, ""
-    if code in {0, _SIGNAL_BASE + signal.SIGTERM, -signal.SIGTERM}:
+    if code in {_SIGNAL_BASE + signal.SIGTERM, -signal.SIGTERM}:
         return STOPPED, ""
+    if code == 0:
+        return ENDED, ""
     text = "\n".join(entry.message for entry in entries)
     for cause, pattern in _PATTERNS:
         if match := pattern.search(text):

@@ -40,6 +40,12 @@ KILLED = Cause(
 STOPPED = Cause(
     "stopped_by_somebody", "the model server was stopped by somebody else", "start it again"
 )
+# TGI ends so when it is asked to; so does a program that is no server at all.
+ENDED = Cause(
+    "stopped_by_somebody",
+    "the model server ended without an error, as when somebody else stops it",
+    "start it again; if it ends by itself, see its log and whether it is a model server",
+)
 
 CAUSES: Final = (
     Cause(

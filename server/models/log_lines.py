@@ -6,6 +6,7 @@ plain text otherwise, with or without ANSI colours. Last words are plain text al
 """
 
 import re
+from typing import Annotated
 
 import msgspec
 
@@ -18,13 +19,18 @@ _TEXT_LINE = re.compile(
 )
 
 
+# A server's log is not to be trusted: what no disk holds and nobody waits for is no progress.
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**60)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=10**9)]
+
+
 class ReportedProgress(msgspec.Struct):
     """Progress in bytes, as the embedded engine writes it into its log lines."""
 
     phase: str
-    done_bytes: int = 0
-    total_bytes: int | None = None
-    eta_seconds: float | None = None
+    done_bytes: _Bytes = 0
+    total_bytes: _Bytes | None = None
+    eta_seconds: _Seconds | None = None
 
 
 class _Fields(msgspec.Struct):

@@ -13,13 +13,18 @@ from server.models.runners.base import LogLine
 
 # A start of TGI with its arguments, a traceback and what led to it, twice over.
 MAX_LINES: Final = 2000
+# Of lines as people write them there are never so many; of endless ones there may be.
+MAX_CHARS: Final = 2_000_000
 
 
 class LogBook:
     """Keep lines, oldest forgotten first; tell readers of new ones."""
 
-    def __init__(self, *, max_lines: int = MAX_LINES) -> None:
-        self._lines: deque[LogLine] = deque(maxlen=max_lines)
+    def __init__(self, *, max_lines: int = MAX_LINES, max_chars: int = MAX_CHARS) -> None:
+        self._lines: deque[LogLine] = deque()
+        self._max_lines = max_lines
+        self._max_chars = max_chars
+        self._chars = 0
         self._count = 0
         self._is_closed = False
         self._bell = Bell()
@@ -28,6 +33,9 @@ class LogBook:
         """Append a line."""
         self._lines.append(line)
         self._count += 1
+        self._chars += len(line.text)
+        while len(self._lines) > self._max_lines or self._chars > self._max_chars:
+            self._chars -= len(self._lines.popleft().text)
         self._bell.ring()
 
     def close(self) -> None:

@@ -13,11 +13,11 @@ from typing import Final
 import msgspec
 
 from server.core.protocol import ModelState, Progress
-from server.models.causes import explain_exit
+from server.models.causes import explain_exit, last_words
 from server.models.log_lines import LogEntry, read_line
 from server.models.runners.base import LogLine
 
-__all__ = ["PHASES", "STATE_OF_PHASE", "StartProgress", "explain_exit", "read_line"]
+__all__ = ["PHASES", "STATE_OF_PHASE", "StartProgress", "explain_exit", "last_words", "read_line"]
 
 # Phase names as they go out, in the order in which a start goes through them.
 PHASES: Final = ("pulling", "starting", "downloading", "loading", "warming up")
@@ -39,8 +39,10 @@ _SIGNS: Final = (
     ("Starting Webserver", "warming up"),
     ("Warming up model", "warming up"),
 )
-_FILES = re.compile(r"Download: \[(\d+)/(\d+)\] -- ETA: (?:(\d+):(\d+):(\d+)|0)")
-_SHARDS = re.compile(r"Sharding model on (\d+) processes")
+# No number that is meant is longer, and Python refuses to read those of thousands of digits.
+_N = r"(\d{1,9})"
+_FILES = re.compile(rf"Download: \[{_N}/{_N}\] -- ETA: (?:{_N}:{_N}:{_N}|0)")
+_SHARDS = re.compile(rf"Sharding model on {_N} processes")
 
 # TGI itself writes a line every 10 s while it loads.
 _QUIET_SECONDS: Final = 10.0
@@ -113,7 +115,7 @@ class StartProgress:
             text = f"{number} of {total} files"
             return Progress("downloading", number / max(total, 1), text, eta_seconds)
         if shards := _SHARDS.match(entry.message):
-            self._shards = int(shards[1])
+            self._shards = max(int(shards[1]), 1)
         elif entry.message.startswith("Shard ready"):
             self._shards_ready += 1
             fraction = min(self._shards_ready / self._shards, 1.0)

@@ -31,7 +31,7 @@ class Proxy:
         self._hold: tuple[int, Moment] | None = None
         self.held = asyncio.Event()
         self._let_go = asyncio.Event()
-        self._is_frozen = False
+        self._frozen: str | None = None
 
     def hold(self, number: int, moment: Moment) -> None:
         """Hold the request with that number, from 0, of those that follow."""
@@ -45,13 +45,13 @@ class Proxy:
         self._hold = None
         self._let_go.set()
 
-    def freeze(self) -> None:
-        """Take requests and never answer them, as an engine that hangs."""
-        self._is_frozen = True
+    def freeze(self, beginning: str = "") -> None:
+        """Take requests that begin so and never answer them, as an engine that hangs."""
+        self._frozen = beginning
 
     async def open(self) -> None:
         """Listen."""
-        self._is_frozen = False
+        self._frozen = None
         self._server = await asyncio.start_unix_server(self._accept, self.path)
 
     async def cut(self) -> None:
@@ -80,7 +80,7 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         request = re.sub(r"/v[\d.]+", "", head.split(b" HTTP/", 1)[0].decode())
-        if self._is_frozen:
+        if self._frozen is not None and request.startswith(self._frozen):
             await asyncio.Event().wait()
         is_background = request.startswith("GET /events")
         number = len(self.requests)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from server.core.errors import ModelFailed
+from server.doctor.containers import clean
+from server.doctor.findings import Wanted
 from server.models.causes import explain_exit
 from server.models.runners.base import Condition
 from server.models.runners.docker.runner import DockerRunner
@@ -150,6 +152,23 @@ async def test_a_container_of_that_name_that_is_not_ours_is_left_alone(
         assert engine.inspect(NAME_A)["State"]["Status"] == "created"
     finally:
         engine.remove(NAME_A)
+
+
+async def test_labels_that_an_image_hands_on_make_no_container_ours(
+    engine: Engine, runner: DockerRunner, fake: str
+) -> None:
+    """`docker commit` of a container of ours gives its labels to every container of the image."""
+    labels = {"sidestream.instance": "test", "sidestream.model": "a"}
+    engine.ask("POST", "/containers/create?name=test-somebodys", {"Image": fake, "Labels": labels})
+    try:
+        engine.act("test-somebodys", "start")
+        assert await runner.list() == []
+        assert (await runner.inspect(A)).condition is Condition.MISSING
+        nothing_wanted = Wanted(instance="test", container_models=frozenset(), problems=())
+        assert clean(nothing_wanted) == []
+        assert engine.inspect("test-somebodys")
+    finally:
+        engine.remove("test-somebodys")
 
 
 async def test_a_new_runner_takes_over_what_runs_and_knows_it_for_outdated(

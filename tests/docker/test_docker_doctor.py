@@ -1,5 +1,6 @@
 """What `run.py doctor` says of a real engine, removes there, and would have a proxy allow."""
 
+import asyncio
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -44,11 +45,30 @@ async def test_a_container_whose_model_is_gone_is_reported_and_removed_on_reques
     assert check_leftovers(WANTED).level == "ok"
 
 
+async def test_a_removal_that_takes_its_time_is_waited_for(
+    engine: Engine, runner: DockerRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await runner.start(B, model("fake/tgi", "b"), silent)
+    monkeypatch.setattr("server.doctor.docker.PATIENCE_SECONDS", 1.0)
+    async with proxy(tmp_path) as between:
+        wanted = replace(WANTED, docker_host=between.host)
+        between.hold(1, "answered")
+        cleaning = asyncio.create_task(asyncio.to_thread(clean, wanted))
+        await between.held.wait()
+        done, _ = await asyncio.wait([cleaning], timeout=2)
+        assert not done
+        between.let_go()
+        assert await cleaning == ["sidestream-test-b"]
+
+
 async def test_while_the_settings_cannot_be_read_nothing_counts_as_left_over(
     engine: Engine, runner: DockerRunner
 ) -> None:
     await runner.start(A, model("fake/tgi"), silent)
-    assert clean(replace(WANTED, container_models=None)) == []
+    unread = replace(WANTED, container_models=None)
+    assert clean(unread) == []
+    for check in (check_leftovers, check_containers):
+        assert check(unread).seen == "cannot be told while the settings cannot be read"
     assert list(engine.containers()) == ["sidestream-test-a"]
 
 

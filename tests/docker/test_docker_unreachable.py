@@ -96,6 +96,29 @@ async def test_an_engine_that_hangs_is_found_out(
                 await runner.start(A, model("fake/tgi"), silent)
 
 
+async def test_an_end_is_noticed_although_the_events_of_the_engine_hang(
+    engine: Engine,
+    make_runner: MakeRunner,
+    settings: DockerSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when a machine goes away without a word: who waited for its events waited for ever."""
+    async with proxy(tmp_path) as between:
+        runner = make_runner(settings=replace(settings, host=between.host))
+        await runner.start(A, model("fake/tgi"), silent)
+        await says(runner, A, "Connected")
+        await between.cut()
+        monkeypatch.setattr("server.models.runners.docker.client.CALL_SECONDS", 0.5)
+        await between.open()
+        between.freeze("GET /events")
+        waiting = asyncio.create_task(runner.wait(A))
+        await asyncio.to_thread(engine.act, NAME_A, "kill")
+        async with asyncio.timeout(CEILING_SECONDS):
+            assert (await waiting).condition is Condition.EXITED
+        monkeypatch.undo()
+
+
 async def test_a_log_goes_on_where_its_connection_broke(
     engine: Engine, make_runner: MakeRunner, settings: DockerSettings, tmp_path: Path
 ) -> None:

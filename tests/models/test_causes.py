@@ -1,5 +1,7 @@
 """Why a model server ended: from TGI's own last words to a cause, in words and with a mend."""
 
+import json
+
 import pytest
 
 from server.models.causes import explain_exit
@@ -152,6 +154,21 @@ def test_an_unknown_end_is_told_with_its_signal_and_the_last_error() -> None:
 def test_the_last_lines_come_along() -> None:
     details = explain_exit(ended("one", "two", exit_code=3)).details
     assert details == {"log": ["one", "two"], "cause": "unknown", "exit_code": 3}
+
+
+def test_so_many_last_lines_come_along_as_a_websocket_client_takes() -> None:
+    """Common clients refuse a frame of more than a megabyte, and JSON may write 12 for one."""
+    details = explain_exit(ended(*["🦙" * 65_000] * 100, "the end", exit_code=3)).details
+    assert details is not None
+    assert details["log"][-1] == "the end"
+    assert len(json.dumps(details)) < 2**20
+    assert len(details["log"][-2]) > 30_000
+
+
+def test_a_program_that_ends_at_once_was_not_necessarily_stopped_by_anybody() -> None:
+    failure = explain_exit(ended(exit_code=0))
+    assert "ended without an error" in failure.message
+    assert "whether it is a model server" in str(failure.hint)
 
 
 def test_a_server_that_is_not_there_any_more_was_removed() -> None:

@@ -229,6 +229,7 @@ async def test_a_server_that_is_never_ready_is_given_up_with_what_it_wrote(phase
             s.runner.say("a", "still thinking")
         failure = await user
         assert "was not ready in time (starting)" in failure.message
+        assert "`start_timeout` in [engines]" in str(failure.hint)
         assert failure.details is not None
         assert ("still thinking" in failure.details["log"]) == (phase == "loading")
         assert not s.runner.servers
@@ -251,6 +252,24 @@ async def test_each_phase_has_its_own_time() -> None:
         assert not user.done()
         s.runner.say("a", "Starting shard")
         assert "was not ready in time (loading)" in (await user).message
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"weights": "x"}, "`download_timeout` in [engines]"),
+        ({"runner": "docker", "model_id": "x"}, "`download_timeout` in [docker]"),
+    ],
+)
+async def test_who_runs_out_of_time_is_told_what_to_raise_and_where(
+    settings: dict[str, Any], place: str
+) -> None:
+    async with stage(models={"a": settings}, start=CEILING_SECONDS, download=0.2) as s:
+        s.runner.loading.close()
+        user = asyncio.create_task(fails(s))
+        await s.runner.loading.reached()
+        s.runner.say("a", "Download file: x")
+        assert place in str((await user).hint)
 
 
 async def test_a_crash_is_told_and_the_next_use_starts_it_again() -> None:

@@ -63,3 +63,15 @@ async def test_a_closed_book_is_read_to_its_end_and_no_further() -> None:
     add(book, 1)
     book.close()
     assert await numbers(book.read(tail=9, follow=True)) == [1]
+
+
+async def test_lines_without_measure_do_not_fill_the_memory() -> None:
+    book = LogBook(max_chars=100)
+    for number in range(10):
+        book.add(LogLine(0.0, "stdout", str(number) * 40))
+    assert [line.text[0] for line in book.tail(99)] == ["8", "9"]
+    book.add(LogLine(0.0, "stdout", "x" * 1000))
+    assert book.tail(99) == []
+    add(book, 1, 2)
+    book.close()
+    assert await numbers(book.read(tail=9, follow=True)) == [1, 2]

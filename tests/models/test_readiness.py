@@ -148,13 +148,19 @@ def test_every_phase_has_a_state_for_the_page() -> None:
     assert set(STATE_OF_PHASE) == set(PHASES)
 
 
+_NUMBERS = st.sampled_from(["0", "1", "2", "007", "-1", "9" * 400, "9" * 5000])
 _LINES = st.one_of(
     st.builds(
         reported,
         st.sampled_from([*PHASES, "dreaming"]),
-        st.integers(-10, 300),
-        st.sampled_from([None, 0, 100, 200]),
+        st.one_of(st.integers(-10, 300), st.just(10**400)),
+        st.sampled_from([None, 0, 100, 200, -3, 10**400]),
+        st.sampled_from([None, 1.0, -1.0, 1e300]),
     ),
+    # No model server writes these: one that is broken, or not ours, may.
+    st.builds("Download: [{}/{}] -- ETA: {}:{}:{}".format, *[_NUMBERS] * 5),
+    st.builds("Sharding model on {} processes".format, _NUMBERS),
+    st.just("Shard ready in 1s"),
     st.sampled_from(
         [_render(FakeOptions(), line) for line in start_lines(FakeOptions(download_files=2))]
     ),
@@ -170,6 +176,7 @@ def test_progress_never_goes_backwards_whatever_the_log_says(lines: list[str]) -
         progress = fed(start, text)
         if progress is not None:
             assert progress.fraction is None or 0 <= progress.fraction <= 1
+            assert progress.eta_seconds is None or 0 <= progress.eta_seconds < 1e13
             phase = PHASES.index(progress.phase)
             fraction = progress.fraction or 0.0
             assert phase >= last[0]

@@ -231,9 +231,9 @@ async def stage(
 
     fleet = Fleet(
         catalog(**(models or {"a": {"weights": "x", "name": "Ay"}})),
-        {"process": runner, "remote": RemoteRunner()},
+        {"process": runner, "docker": runner, "remote": RemoteRunner()},
         connect,
-        dict.fromkeys(("process", "remote"), replace(LIMITS, **limits)),
+        dict.fromkeys(("process", "docker", "remote"), replace(LIMITS, **limits)),
         instance="test",
         capacity=capacity or Capacity(),
     )

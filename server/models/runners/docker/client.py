@@ -95,7 +95,9 @@ class Engine:
                 async with calling(what, within_seconds=CALL_SECONDS):
                     await docker.system.info()
             url = f"{docker.docker_host}/{docker.api_version}/{path}"
-            response = await docker.session.request(method, url, params=parameters)
+            # Events and logs are promised at once. A pull says nothing before the registry does.
+            async with asyncio.timeout(CALL_SECONDS if method == "GET" else None):
+                response = await docker.session.request(method, url, params=parameters)
             try:
                 if response.status >= 400:
                     raise refusal(what, response.status, await _message(response))

@@ -2,7 +2,8 @@
 
 A name is taken by one container at a time, so that the engine itself keeps a second one of
 the same replica from coming into being. Labels say whose a container is; one that is not
-ours is neither used nor touched.
+ours is neither used nor touched. One that bears our labels under another name is not ours: an
+image that somebody made of a container of ours (`docker commit`) hands them on.
 """
 
 import asyncio
@@ -203,14 +204,17 @@ class Containers:
 
 
 def _read(shown: dict[str, Any]) -> Container | None:
-    """Read an inspected container; None if it bears no labels of ours."""
+    """Read an inspected container; None if it bears no labels of ours, or not their name."""
     labels = shown["Config"].get("Labels") or {}
     if LABEL_INSTANCE not in labels or LABEL_MODEL not in labels:
+        return None
+    replica = Replica(labels[LABEL_INSTANCE], labels[LABEL_MODEL])
+    if shown["Name"].lstrip("/") != container_name(replica):
         return None
     state = shown["State"]
     return Container(
         id=shown["Id"],
-        replica=Replica(labels[LABEL_INSTANCE], labels[LABEL_MODEL]),
+        replica=replica,
         status=state["Status"],
         port=published_port(shown),
         exit_code=state["ExitCode"],
