@@ -6,11 +6,14 @@ A container gets only what settings can ask for. So what it is to do is the name
     fake/anything-else                  a quick, healthy fake TGI
     program/serve, program/exit, …      `tests/support/program.py`, told to do that
     eats-memory, reads-cache, …         one of `ACTIONS`
+
+Whichever it is, `docker kill --signal USR1` has it take memory until somebody ends that.
 """
 
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -61,6 +64,7 @@ ACTIONS: dict[str, Callable[[], None]] = {
 
 def main() -> int:
     """Do as the model's name says."""
+    signal.signal(signal.SIGUSR1, lambda *_: eat_memory())
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--model-id", required=True)
     parser.add_argument("--port", type=int, required=True)
