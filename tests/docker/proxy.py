@@ -32,6 +32,8 @@ class Proxy:
         self.held = asyncio.Event()
         self._let_go = asyncio.Event()
         self._frozen: str | None = None
+        self.is_keeping_quiet = asyncio.Event()
+        """Set once a request was taken that will not be answered."""
 
     def hold(self, number: int, moment: Moment) -> None:
         """Hold the request with that number, from 0, of those that follow."""
@@ -81,6 +83,7 @@ class Proxy:
         head = await reader.readuntil(b"\r\n\r\n")
         request = re.sub(r"/v[\d.]+", "", head.split(b" HTTP/", 1)[0].decode())
         if self._frozen is not None and request.startswith(self._frozen):
+            self.is_keeping_quiet.set()
             await asyncio.Event().wait()
         is_background = request.startswith("GET /events")
         number = len(self.requests)

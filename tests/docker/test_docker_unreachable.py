@@ -112,11 +112,17 @@ async def test_an_end_is_noticed_although_the_events_of_the_engine_hang(
         monkeypatch.setattr("server.models.runners.docker.client.CALL_SECONDS", 0.5)
         await between.open()
         between.freeze("GET /events")
-        waiting = asyncio.create_task(runner.wait(A))
-        await asyncio.to_thread(engine.act, NAME_A, "kill")
         async with asyncio.timeout(CEILING_SECONDS):
+            await between.is_keeping_quiet.wait()
+            # It is killed right after it was seen to run.
+            between.hold(0, "answered")
+            waiting = asyncio.create_task(runner.wait(A))
+            await between.held.wait()
+            await asyncio.to_thread(engine.act, NAME_A, "kill")
+            between.let_go()
             assert (await waiting).condition is Condition.EXITED
         monkeypatch.undo()
+        await runner.stop(A, grace_seconds=0)
 
 
 async def test_a_log_goes_on_where_its_connection_broke(
