@@ -20,6 +20,8 @@ from server import __version__
 from server.access.exposure import refusal_to_start
 from server.access.key_file import KeysUnusable
 from server.app import build_app
+from server.archive.database import UnusableFile
+from server.core.errors import StorageFailed
 from server.instance import InstanceLock
 from server.logs import configure
 from server.settings import Settings, SettingsError, load
@@ -78,7 +80,11 @@ async def _serve(settings: Settings, *, is_standby: bool) -> int:
     app = build_app(settings)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     try:
-        await runner.setup()
+        try:
+            await runner.setup()
+        except (StorageFailed, UnusableFile) as error:
+            print(f"Conversations cannot be kept: {error}", file=sys.stderr)
+            return 1
         site = web.TCPSite(runner, host, port)
         try:
             await site.start()

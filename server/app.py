@@ -6,19 +6,24 @@ sockets and answers under way are ended before that, in `on_shutdown`.
 """
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from server.archive.archive import Archive, ArchiveLimits
+from server.archive.following import DescribeEngine
 from server.chat.admission import Admission
 from server.chat.answer_cache import AnswerCache
 from server.chat.desk import Desk
 from server.chat.session import SessionLimits
 from server.chat.session_store import SessionStore, StoreLimits
+from server.core.errors import StorageFailed
 from server.core.placement import Capacity
 from server.models.attempt import Limits
 from server.models.catalog import ModelSpec, build_catalog
@@ -32,7 +37,9 @@ from server.settings import EngineSettings, SessionSettings, Settings
 from server.web import api, middleware, observing
 from server.web.garbage import quieten_garbage
 from server.web.gate import GATE, install_gate
+from server.web.keeping import engine_of
 from server.web.keys import (
+    ARCHIVE,
     DESCRIPTION,
     DESK,
     FLEET,
@@ -50,8 +57,12 @@ from server.web.sockets import Sockets
 from server.web.tally import Tally
 from server.web.websocket import websocket
 
+logger = logging.getLogger(__name__)
+
 # How often sessions are looked over; one may outlive its time by so many seconds.
 EXPIRY_INTERVAL_SECONDS: Final = 10.0
+# How often conversations are looked over that are kept for a while only.
+TIDY_INTERVAL_SECONDS: Final = 600.0
 
 
 def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> web.Application:
@@ -101,9 +112,38 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
         yield
         app[LOOP_LAG].close()
 
-    app.cleanup_ctx.extend([fleet, sessions, loop_lag])
+
+    async def archive(app: web.Application) -> AsyncIterator[None]:
+        if not settings.conversations.enabled:
+            yield
+            return
+        archive = await open_archive(settings, lambda model_id: engine_of(app[FLEET], model_id))
+        app[ARCHIVE] = archive
+        tidying = asyncio.create_task(_tidy(archive), name="tidying")
+        yield
+        tidying.cancel()
+        await asyncio.wait([tidying])
+        await archive.close()
+
+    # The archive first: a file that cannot be used ends the start before anything else begins,
+    # and the last words of answers are stored when all else has ended.
+    app.cleanup_ctx.extend([archive, fleet, sessions, loop_lag])
     app.on_shutdown.append(_end_sessions)
     return app
+
+
+async def open_archive(settings: Settings, describe: DescribeEngine) -> Archive:
+    """Open the conversations; raises `UnusableFile` or `StorageFailed`."""
+    kept, server = settings.conversations, settings.server
+    path = Path(kept.file) if kept.file else server.state_dir / f"{server.instance}.conversations"
+    limits = ArchiveLimits(
+        conversations=kept.max_conversations,
+        conversation_chars=kept.max_conversation_size,
+        file_bytes=kept.max_size,
+        keep_seconds=kept.keep_for,
+        deleted_seconds=kept.deleted_ttl,
+    )
+    return await Archive.open(path.expanduser(), limits, describe)
 
 
 def _build_fleet(settings: Settings, command_for: CommandFor) -> Fleet:
@@ -204,6 +244,15 @@ async def _expire(sessions: SessionStore) -> None:
     while True:
         await asyncio.sleep(EXPIRY_INTERVAL_SECONDS)
         await sessions.expire()
+
+
+async def _tidy(archive: Archive) -> None:
+    while True:
+        try:
+            await archive.tidy()
+        except StorageFailed as error:
+            logger.warning("old conversations are not deleted: %s", error)
+        await asyncio.sleep(TIDY_INTERVAL_SECONDS)
 
 
 async def _end_sessions(app: web.Application) -> None:

@@ -1,14 +1,18 @@
 """What one model is asked, with everything said about it combined."""
 
+import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from server.core.errors import InvalidCommand
-from server.core.parameters import merge, normalise
+from server.core.parameters import convert, merge, normalise, samples
 from server.core.protocol import Message
 from server.models.catalog import ModelSpec
 from server.models.upstreams.base import EngineInfo, Prompt
+
+# Below it JavaScript writes whole numbers as they are.
+MAX_SEED: Final = 2**53
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,17 @@ class Request:
     content: Sequence[Message] | str
     parameters: Mapping[str, Any]
     has_chosen_length: bool
+
+    def with_seed(self) -> "Request":
+        """Return the request with a seed where chance is drawn and nobody gave one.
+
+        It can be asked again with the same outcome then. A seed goes with one answer only.
+        """
+        typed = convert(dict(self.parameters))
+        if not samples(typed) or typed.seed is not None or (typed.best_of or 1) > 1:
+            return self
+        seed = random.randrange(MAX_SEED)
+        return replace(self, parameters={**self.parameters, "seed": seed})
 
     def parameters_within(self, info: EngineInfo, prompt: Prompt) -> dict[str, Any]:
         """Return the parameters, a length nobody asked for shortened to what the context has left.

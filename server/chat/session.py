@@ -12,12 +12,18 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from server.access.principal import Caller, Principal
 from server.chat.desk import Answer, Desk
 from server.chat.request import Request
 from server.core.errors import InvalidCommand, SessionLimit, UnknownGeneration
+from server.core.generation import Generation
 from server.core.outbox import Outbox
 from server.core.protocol import FinishReason, Generate, GenerationInfo
+
+# Told of answers that have begun, it returns the ids under which they are kept.
+Keeper = Callable[[Sequence[tuple[Request, Generation]]], list[str]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Session:
         self._limits = limits
         self._answers: dict[str, Answer] = {}
         self._requests: dict[str, list[str]] = {}
+        self._kept: dict[str, str] = {}
         self._outboxes: set[Outbox] = set()
         self._count = 0
 
@@ -90,14 +97,25 @@ class Session:
 
     def infos(self) -> list[GenerationInfo]:
         """List the generations, oldest first."""
-        return [answer.generation.info() for answer in self._answers.values()]
+        return [
+            msgspec.structs.replace(answer.generation.info(), answer=self._kept.get(name))
+            for name, answer in self._answers.items()
+        ]
+
+    def kept_as(self, generation_ids: Sequence[str]) -> list[str] | None:
+        """Return the ids under which answers are kept in their conversation, if they are."""
+        kept = [self._kept[name] for name in generation_ids if name in self._kept]
+        return kept or None
 
     # --- commands ---------------------------------------------------------------------------
 
-    def generate(self, command: Generate, *, address: str = "") -> list[str]:
+    def generate(
+        self, command: Generate, keep: Keeper | None = None, *, address: str = ""
+    ) -> list[str]:
         """Start one generation per target and return their ids, in the order of the targets.
 
-        `address` is where the command came from.
+        `address` is where the command came from. With `keep`, it is told of the answers, and each
+        can be asked again with the same outcome.
 
         A `request_id` that was seen returns what it returned then, or raises
         `UnknownGeneration` when that is no longer kept. Raises `UnknownModel`,
@@ -117,6 +135,8 @@ class Session:
             )
             for target in command.targets
         ]
+        if keep is not None:
+            requests = [request.with_seed() for request in requests]
         if self.live + len(requests) > self._limits.live_generations:
             raise SessionLimit(
                 f"a session may have {self._limits.live_generations} answers under way at once"
@@ -125,6 +145,9 @@ class Session:
         self._desk.check_room(requests, caller=caller)
         self._forget_oldest()
         ids = [self._start(request, caller, has_details=command.details) for request in requests]
+        if keep is not None:
+            logs = [self._answers[generation_id].generation for generation_id in ids]
+            self._kept.update(zip(ids, keep(list(zip(requests, logs, strict=True))), strict=True))
         if command.request_id is not None:
             self._requests[command.request_id] = ids
         return ids
@@ -177,6 +200,7 @@ class Session:
             oldest = ended.pop(0)
             chars -= oldest.kept_chars
             del self._answers[oldest.id]
+            self._kept.pop(oldest.id, None)
         if len(self._requests) <= self._limits.kept_generations:
             return
         # One whose answers are kept must stay known, or repeating it would start them anew.

@@ -7,6 +7,10 @@
     │   └── PromptTooLong      prompt_too_long
     ├── UnknownModel           unknown_model
     ├── UnknownGeneration      unknown_generation
+    ├── UnknownConversation    unknown_conversation
+    ├── ConversationLimit      conversation_limit
+    ├── ConversationsOff       conversations_off
+    ├── StorageFailed          storage_failed
     ├── ModelFailed            model_failed
     ├── EngineError            engine_error
     │   ├── EngineLost         engine_error
@@ -96,6 +100,34 @@ class UnknownGeneration(SidestreamError):
 
     code = "unknown_generation"
     status = 404
+
+
+class UnknownConversation(SidestreamError):
+    """No conversation of that id belongs to the caller."""
+
+    code = "unknown_conversation"
+    status = 404
+
+
+class ConversationLimit(SidestreamError):
+    """There are as many conversations, or one is as large, as the settings allow."""
+
+    code = "conversation_limit"
+    status = 409
+
+
+class ConversationsOff(SidestreamError):
+    """The settings say that no conversations are kept."""
+
+    code = "conversations_off"
+    status = 404
+
+
+class StorageFailed(SidestreamError):
+    """Conversations cannot be read or written just now; later it may be possible."""
+
+    code = "storage_failed"
+    status = 503
 
 
 class ModelFailed(SidestreamError):

@@ -7,7 +7,7 @@ nothing about whether there will be another.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from server.core.errors import EngineError, ModelFailed
@@ -118,7 +118,7 @@ class Attempt:
             self._deadline = None
             await _end(tellers)
         self._pace.finish(_now())
-        return Ready(upstream, info, seen.is_outdated)
+        return Ready(upstream, replace(info, image=seen.image), seen.is_outdated)
 
     async def watch(self, upstream: Upstream) -> ModelFailed:
         """Return why the server is no longer of use, once it is not.

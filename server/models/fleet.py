@@ -214,6 +214,10 @@ class Fleet:
         """Return all models in the order of the catalogue."""
         return [self.snapshot(spec.id) for spec in self._catalog]
 
+    def info(self, model_id: str) -> EngineInfo:
+        """Return what the model's server says of itself; raises `UnknownModel`."""
+        return self._deployment(model_id).status.info or EngineInfo()
+
     def spec(self, model_id: str) -> ModelSpec:
         """Return the model's description; raises `UnknownModel`."""
         return self._catalog.get(model_id)

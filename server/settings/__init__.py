@@ -1,6 +1,7 @@
 """Settings: `settings.ini` and the environment, as frozen dataclasses."""
 
 from server.settings.access import AccessSettings, Network, networks_of
+from server.settings.conversations import ConversationSettings
 from server.settings.loading import environment_name, load
 from server.settings.models import ModelSettings
 from server.settings.tables import (
@@ -18,6 +19,7 @@ __all__ = [
     "SECTIONS",
     "AccessSettings",
     "AnswerSettings",
+    "ConversationSettings",
     "DockerSettings",
     "EngineSettings",
     "ModelSettings",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.settings.access import AccessSettings
+from server.settings.conversations import ConversationSettings
 from server.settings.models import ModelSettings
 from server.settings.values import Size, option
 
@@ -246,6 +247,7 @@ class Settings:
     access: AccessSettings = field(default_factory=AccessSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
+    conversations: ConversationSettings = field(default_factory=ConversationSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
@@ -256,6 +258,7 @@ SECTIONS: Mapping[str, type] = {
     "access": AccessSettings,
     "sessions": SessionSettings,
     "answers": AnswerSettings,
+    "conversations": ConversationSettings,
     "engines": EngineSettings,
     "docker": DockerSettings,
 }

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from server import __version__
-from server.web import metrics, models_api, openai_api, tgi_api
+from server.web import conversations_api, metrics, models_api, openai_api, tgi_api
 from server.web.bodies import json_response
 from server.web.gate import CALLER, GATE, TICKET_SECONDS
 from server.web.keys import DESCRIPTION, DESK, FLEET
@@ -66,6 +66,7 @@ OPERATIONS: Final = (
     *models_api.OPERATIONS,
     *tgi_api.OPERATIONS,
     *openai_api.OPERATIONS,
+    *conversations_api.OPERATIONS,
     Operation(
         "GET",
         "/health",

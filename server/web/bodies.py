@@ -54,10 +54,7 @@ async def read_body(request: web.Request, shape: type[T]) -> T:
 
     Raises `WrongContentType`, and `InvalidCommand` when it is not JSON of that shape.
     """
-    if not _JSON_TYPE.fullmatch(request.headers.get("Content-Type", "").partition(";")[0].strip()):
-        raise WrongContentType(
-            "the body has to be JSON", hint="send the header `Content-Type: application/json`"
-        )
+    check_is_json(request)
     try:
         body = await request.read()
     except web.RequestPayloadError as error:
@@ -70,6 +67,14 @@ async def read_body(request: web.Request, shape: type[T]) -> T:
         raise InvalidCommand(f"the body is not JSON: {error}") from None
     except RecursionError:
         raise InvalidCommand("the body is nested too deeply") from None
+
+
+def check_is_json(request: web.Request) -> None:
+    """Raise `WrongContentType` when the body does not call itself JSON."""
+    if not _JSON_TYPE.fullmatch(request.headers.get("Content-Type", "").partition(";")[0].strip()):
+        raise WrongContentType(
+            "the body has to be JSON", hint="send the header `Content-Type: application/json`"
+        )
 
 
 def whole_numbers(fields: dict[str, Any]) -> dict[str, Any]:

@@ -37,14 +37,16 @@ from server.core.protocol import (
     parse_command,
 )
 from server.web.connection import Connection
+from server.web.keeping import generate_kept
 
 logger = logging.getLogger(__name__)
 
 
-def answer(connection: Connection, frame: str | bytes) -> Event:
+async def answer(connection: Connection, frame: str | bytes) -> Event:
     """Carry out the command in `frame` and return its one answer.
 
-    Raises `BadFrame` when the frame is no command at all.
+    Only a `generate` whose answers are kept waits for anything. Raises `BadFrame` when the frame
+    is no command at all.
     """
     command_id: int | None = None
     kind = "invalid"
@@ -58,9 +60,12 @@ def answer(connection: Connection, frame: str | bytes) -> Event:
         command_id, kind = command.id, type(command).__name__.lower()
         connection.check_rate()
         connection.check_command(kind)
-        result = Result(command.id, HANDLERS[type(command)](connection, command))
+        if isinstance(command, Generate) and command.record is not None:
+            done: Any = await generate_kept(connection, command, command.record)
+        else:
+            done = HANDLERS[type(command)](connection, command)
         connection.tally.count_command(kind, "ok")
-        return result
+        return Result(command.id, done)
     except BadFrame:
         raise
     except SidestreamError as error:
@@ -81,6 +86,7 @@ def _hello(connection: Connection, command: Hello) -> Welcome:
         resumed=was_resumed,
         models=connection.models(),
         generations=session.infos(),
+        conversations=connection.keeping,
     )
 
 

@@ -3,13 +3,15 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from server.access.principal import Caller
-from server.chat.session import Session
+from server.archive.archive import Archive
+from server.chat.session import Keeper, Session
 from server.chat.session_store import SessionStore
 from server.core.errors import InvalidCommand, RateLimited, SessionLimit
 from server.core.outbox import Outbox
-from server.core.protocol import Generate, LogRecord, Model
+from server.core.protocol import Generate, Keeping, KeepingChanged, LogRecord, Model
 from server.core.rate import TokenBucket
 from server.models.fleet import Fleet
 from server.models.logbook import LogBook
@@ -38,9 +40,11 @@ class Connection:
         *,
         command_rate: float,
         tally: Tally,
+        archive: Archive | None = None,
     ) -> None:
         self.fleet = fleet
         self.tally = tally
+        self.archive = archive
         self._rate = TokenBucket(rate=command_rate, burst=2 * command_rate)
         self._refusals = TokenBucket(rate=command_rate, burst=MAX_REFUSED)
         self.is_flooding = False
@@ -49,6 +53,9 @@ class Connection:
         self._caller = caller
         self._session: Session | None = None
         self._unsubscribe = fleet.subscribe(self._tell)
+        self._unsubscribe_from_archive: Callable[[], None] | None = None
+        if archive is not None:
+            self._unsubscribe_from_archive = archive.recorder.subscribe(self._tell_keeping)
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._subscription_count = 0
 
@@ -75,9 +82,14 @@ class Connection:
         """Return the models that are there for the caller."""
         return [model for model in self.fleet.snapshots() if self._caller.principal.sees(model.id)]
 
-    def generate(self, command: Generate) -> list[str]:
+    def generate(self, command: Generate, keep: Keeper | None = None) -> list[str]:
         """Have questions answered in the session; raises what `Session.generate` does."""
-        return self.session.generate(command, address=self._caller.address)
+        return self.session.generate(command, keep, address=self._caller.address)
+
+    @property
+    def keeping(self) -> Keeping:
+        """Return whether conversations are kept."""
+        return Keeping("off") if self.archive is None else self.archive.recorder.keeping
 
     @property
     def session(self) -> Session:
@@ -132,6 +144,8 @@ class Connection:
         for reading in self._subscriptions.values():
             reading.cancel()
         self._unsubscribe()
+        if self._unsubscribe_from_archive is not None:
+            self._unsubscribe_from_archive()
         if self._session is None:
             self.outbox.close()
             return
@@ -141,6 +155,10 @@ class Connection:
     def _tell(self, model: Model) -> None:
         if self._caller.principal.sees(model.id):
             self.outbox.put_model(model)
+
+    def _tell_keeping(self, keeping: Keeping) -> None:
+        state: Literal["on", "failing"] = "failing" if keeping.state == "failing" else "on"
+        self.outbox.put(KeepingChanged(state, keeping.error))
 
     async def _send_log(self, name: str, book: LogBook, *, tail: int, follow: bool) -> None:
         async for lines in book.read(tail=tail, follow=follow):

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from server.archive.archive import Archive
 from server.chat.desk import Desk
 from server.chat.session_store import SessionStore
 from server.models.fleet import Fleet
@@ -15,6 +16,7 @@ SETTINGS = web.AppKey("settings", Settings)
 FLEET = web.AppKey("fleet", Fleet)
 DESK = web.AppKey("desk", Desk)
 SESSIONS = web.AppKey("sessions", SessionStore)
+ARCHIVE = web.AppKey("archive", Archive)
 SOCKETS = web.AppKey("sockets", Sockets)
 TALLY = web.AppKey("tally", Tally)
 LOOP_LAG = web.AppKey("loop_lag", LoopLag)

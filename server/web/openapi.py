@@ -30,12 +30,11 @@ _ABOUT: Final = (
 _RULES: Final = {**TGI_RULES, **OPENAI_RULES}
 # What can be answered to any request.
 _ANYWHERE: Final = (401, 403, 429, 500)
-_ID: Final = {
-    "name": "id",
-    "in": "path",
-    "required": True,
-    "description": "The model's id.",
-    "schema": {"type": "string", "minLength": 1},
+# What the names in paths are, where they first occur.
+_IN_PATHS: Final = {
+    "/models/{id}": "The model's id.",
+    "/conversations/{id}": "The conversation's id.",
+    "/turns/{turn}": "The turn's id.",
 }
 
 
@@ -103,7 +102,17 @@ class Description:
             "tags": [operation.group],
             "summary": operation.about,
         }
-        parameters: list[dict[str, Any]] = [_ID] if "{id}" in operation.path else []
+        parameters: list[dict[str, Any]] = [
+            {
+                "name": place.partition("{")[2].removesuffix("}"),
+                "in": "path",
+                "required": True,
+                "description": about,
+                "schema": {"type": "string", "minLength": 1},
+            }
+            for place, about in _IN_PATHS.items()
+            if place in operation.path
+        ]
         parameters += [
             {
                 "name": query.name,

@@ -4,6 +4,7 @@ The routes that are served, `openapi.json`, the page that shows it and the refer
 made from the same tables of operations, so none can have what another has not.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +61,8 @@ class Operation:
     @property
     def id(self) -> str:
         """Return a name that no other operation has."""
-        words = self.path.replace("{id}", "model").replace(".", "/").split("/")
+        path = re.sub(r"\{\w+\}", "one", self.path.replace("/models/{id}", "/models/model"))
+        words = path.replace(".", "/").split("/")
         return "_".join(filter(None, [self.method.lower(), *words]))
 
     def route(self) -> web.RouteDef:

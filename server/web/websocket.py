@@ -19,7 +19,7 @@ from server.web.commands import answer
 from server.web.connection import Connection
 from server.web.frames import FrameWriter
 from server.web.gate import CALLER
-from server.web.keys import DESK, FLEET, SESSIONS, SETTINGS, SOCKETS, TALLY
+from server.web.keys import ARCHIVE, DESK, FLEET, SESSIONS, SETTINGS, SOCKETS, TALLY
 from server.web.socket import Socket
 from server.web.visits import VISIT
 
@@ -51,6 +51,7 @@ async def websocket(request: web.Request) -> Socket:
         writer.wake,
         command_rate=settings.command_rate,
         tally=request.app[TALLY],
+        archive=request.app.get(ARCHIVE),
     )
     writer.take_from(connection.outbox)
     sockets.add(socket)
@@ -69,7 +70,7 @@ async def _read(socket: Socket, connection: Connection) -> None:
             await socket.close(code=CLOSE_BAD_FRAME, message=b"frames are text")
             return
         try:
-            connection.outbox.put(answer(connection, message.data))
+            connection.outbox.put(await answer(connection, message.data))
         except BadFrame as error:
             logger.info("a frame that is no command: %s", error)
             reason = b"a frame is a JSON object with a string `type`"

@@ -10,6 +10,7 @@ from server.core.protocol import (
     Error,
     ErrorInfo,
     Event,
+    KeepingChanged,
     Log,
     LogRecord,
     Model,
@@ -79,6 +80,9 @@ WRITTEN: list[tuple[str, Event]] = [
      ModelChanged(MODEL)),
     ('{"type":"log","subscription":"l1","lines":[{"time":1.5,"stream":"stdout","text":"Ready"}]}',
      Log("l1", [LogRecord(1.5, "stdout", "Ready")])),
+    ('{"type":"conversations","state":"on"}', KeepingChanged("on")),
+    ('{"type":"conversations","state":"failing","error":{"code":"storage_failed","message":"m"}}',
+     KeepingChanged("failing", ErrorInfo("storage_failed", "m"))),
 ]  # fmt: skip
 
 

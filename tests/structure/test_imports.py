@@ -16,6 +16,7 @@ FLOORS = {
     "settings": 0,
     "instance": 0,
     "access": 1,
+    "archive": 1,
     "models": 1,
     "chat": 2,
     "web": 3,

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from server.settings import AnswerSettings, EngineSettings, ModelSettings, Settings
+from server.settings import (
+    AnswerSettings,
+    ConversationSettings,
+    EngineSettings,
+    ModelSettings,
+    Settings,
+)
 from tests.conftest import StartFake
 from tests.fakes.tgi import Fake
 from tests.support.dialogue import Dialogue
@@ -27,8 +33,10 @@ async def start_gateway() -> AsyncIterator[Start]:
             *fake_flags: str,
             server: dict[str, Any] | None = None,
             answers: dict[str, Any] | None = None,
+            conversations: ConversationSettings | None = None,
         ) -> Gateway:
             settings = Settings(
+                conversations=conversations or ConversationSettings(),
                 server=server_settings(**(server or {})),
                 answers=AnswerSettings(**(answers or {})),
                 engines=EngineSettings(ports=ports(), stop_grace=1.0),

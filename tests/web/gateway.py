@@ -18,6 +18,7 @@ from server.models.catalog import ModelSpec
 from server.settings import ModelSettings, ServerSettings, Settings
 from server.web.keys import FLEET
 from tests.support.ports import free_ports
+from tests.support.state import state_dir
 
 JSON = {"Content-Type": "application/json"}
 
@@ -112,7 +113,8 @@ async def running(settings: Settings, *fake_flags: str) -> AsyncIterator[Gateway
 def server_settings(**words: Any) -> ServerSettings:
     """Return settings of a gateway that gets in nobody's way."""
     name = f"http-{uuid.uuid4().hex[:8]}"
-    return ServerSettings(**{"instance": name, "shutdown_grace": 0.0, **words})
+    ours = {"instance": name, "shutdown_grace": 0.0, "state_dir": state_dir()}
+    return ServerSettings(**{**ours, **words})
 
 
 def remote(url: str, **words: Any) -> ModelSettings:

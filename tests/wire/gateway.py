@@ -20,6 +20,7 @@ from server.app import build_app
 from server.models.runners.process import CommandFor
 from server.settings import (
     AnswerSettings,
+    ConversationSettings,
     EngineSettings,
     ModelSettings,
     ServerSettings,
@@ -95,8 +96,13 @@ async def gateway(
         "sessions": SessionSettings,
         "answers": AnswerSettings,
         "engines": EngineSettings,
+        "conversations": ConversationSettings,
     }
-    given = sections | {"server": {"shutdown_grace": 0.0} | dict(sections.get("server", {}))}
+    ours: dict[str, dict[str, Any]] = {
+        "server": {"shutdown_grace": 0.0},
+        "conversations": {"enabled": False},
+    }
+    given = sections | {name: keys | dict(sections.get(name, {})) for name, keys in ours.items()}
     settings = Settings(
         **{name: kinds[name](**keys) for name, keys in given.items()},
         models={

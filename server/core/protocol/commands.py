@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from server.core.errors import InvalidCommand, UnknownType
-from server.core.protocol.shared import Message, Target
+from server.core.protocol.shared import Message, Record, Target
 
 CommandId = Annotated[int, msgspec.Meta(ge=1)]
 Cursor = Annotated[int, msgspec.Meta(ge=0)]
@@ -37,6 +37,7 @@ class Generate(Command, frozen=True, tag="generate"):
     parameters: dict[str, Any] = {}
     details: bool = False
     request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
+    record: Record | None = None
 
 
 class Cancel(Command, frozen=True, tag="cancel"):

@@ -1,6 +1,6 @@
 """What the server says: a JSON array of events a frame."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -77,7 +77,23 @@ class Log(Event, frozen=True, tag="log", omit_defaults=True):
     ended: bool = False
 
 
-EVENTS: Final[tuple[type[Event], ...]] = (Result, Error, State, Delta, End, ModelChanged, Log)
+class KeepingChanged(Event, frozen=True, tag="conversations", omit_defaults=True):
+    """Say that conversations cannot be kept for the time being, or are again."""
+
+    state: Literal["on", "failing"]
+    error: ErrorInfo | None = None
+
+
+EVENTS: Final[tuple[type[Event], ...]] = (
+    Result,
+    Error,
+    State,
+    Delta,
+    End,
+    ModelChanged,
+    Log,
+    KeepingChanged,
+)
 
 _encoder = msgspec.json.Encoder()
 

@@ -15,7 +15,7 @@ from server.core.protocol.commands import (
     Stop,
     Unsubscribe,
 )
-from server.core.protocol.shared import PROTOCOL_VERSION, GenerationInfo, Model
+from server.core.protocol.shared import PROTOCOL_VERSION, GenerationInfo, Keeping, Model
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
@@ -33,13 +33,15 @@ class Welcome(msgspec.Struct, frozen=True):
     resumed: bool
     models: list[Model]
     generations: list[GenerationInfo]
+    conversations: Keeping
     protocol: Literal[1] = PROTOCOL_VERSION
 
 
-class Begun(msgspec.Struct, frozen=True):
-    """The generations asked for, in the order of the targets."""
+class Begun(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The generations asked for, in the order of the targets, and the answers if they are kept."""
 
     generations: list[str]
+    answers: list[str] | None = None
 
 
 class Cancelled(msgspec.Struct, frozen=True):

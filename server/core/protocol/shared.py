@@ -1,6 +1,6 @@
 """What both sides of the wire speak of."""
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -9,6 +9,9 @@ PROTOCOL_VERSION: Final = 1
 ModelState = Literal["stopped", "pulling", "starting", "loading", "ready", "stopping", "failed"]
 GenerationState = Literal["queued", "starting", "running"]
 FinishReason = Literal["stop", "length", "cancelled", "failed", "interrupted"]
+
+# An id that a client makes; `$` alone would let a line's end follow.
+Key = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}(?!\n)$")]
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -19,11 +22,25 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A model that is to answer, with its own parameters and system prompt."""
+    """A model that is to answer, with its own parameters and system prompt.
+
+    Of an answer that is kept, `column` is where it stands, `continues` what it goes on from.
+    """
 
     model: str
     parameters: dict[str, Any] = {}
     system: str | None = None
+    column: Key | None = None
+    continues: Key | None = None
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Where answers belong that are kept: a conversation, and a turn, made if it is new."""
+
+    conversation: Key
+    turn: Key
+    parent: Key | None = None
+    history: Key | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -42,6 +59,13 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     hint: str | None = None
     details: dict[str, Any] | None = None
+
+
+class Keeping(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether conversations are kept, and if that fails, why."""
+
+    state: Literal["on", "off", "failing"]
+    error: ErrorInfo | None = None
 
 
 class ModelError(msgspec.Struct, frozen=True):
@@ -71,14 +95,15 @@ class Model(msgspec.Struct, frozen=True):
     outdated: bool = False
 
 
-class GenerationInfo(msgspec.Struct, frozen=True):
-    """A generation as `hello` lists it."""
+class GenerationInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A generation as `hello` lists it; `answer` is its name in the conversation it belongs to."""
 
     id: str
     model: str
     state: Literal["queued", "starting", "running", "ended"]
     seq: int
     finish_reason: FinishReason | None
+    answer: str | None = None
 
 
 class Alternative(msgspec.Struct, frozen=True):

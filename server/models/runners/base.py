@@ -63,7 +63,8 @@ class Condition(Enum):
 class Observation:
     """Report what is there: for EXITED its code (negative: the signal) and its last lines.
 
-    `is_outdated` tells that a running server was started with other settings than today's.
+    `is_outdated` tells that a running server was started with other settings than today's,
+    `image` the digest of what a container was made of.
     """
 
     replica: Replica
@@ -73,6 +74,7 @@ class Observation:
     was_out_of_memory: bool = False
     is_outdated: bool = False
     tail: tuple[LogLine, ...] = ()
+    image: str = ""
 
 
 class Runner(Protocol):

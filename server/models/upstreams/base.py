@@ -21,6 +21,8 @@ class EngineInfo:
     max_total_tokens: int | None = None
     max_concurrent_requests: int | None = None
     has_chat_template: bool = False
+    revision: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True)

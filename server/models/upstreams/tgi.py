@@ -97,6 +97,7 @@ class TGI:
             info.max_total_tokens,
             info.max_concurrent_requests,
             has_template,
+            info.model_sha or "",
         )
 
     async def metrics(self, *, max_bytes: int) -> str:

@@ -62,6 +62,7 @@ class Info(msgspec.Struct):
     max_input_tokens: int | None = None
     max_total_tokens: int | None = None
     max_concurrent_requests: int | None = None
+    model_sha: str | None = None
 
 
 class ChatTokens(msgspec.Struct):

@@ -51,6 +51,8 @@ class Container:
     exit_code: int
     was_out_of_memory: bool
     settings: str
+    image: str
+    """Its image's name, and the digest by which the engine knows it."""
 
     @property
     def is_running(self) -> bool:
@@ -220,6 +222,7 @@ def _read(shown: dict[str, Any]) -> Container | None:
         exit_code=state["ExitCode"],
         was_out_of_memory=bool(state.get("OOMKilled")),
         settings=labels.get(LABEL_SETTINGS, ""),
+        image=f"{shown['Config']['Image']} {shown['Image']}",
     )
 
 

@@ -235,6 +235,7 @@ class DockerRunner:
                 Condition.RUNNING,
                 _endpoint(container),
                 is_outdated=container.settings != today,
+                image=container.image,
             )
         return Observation(
             container.replica,

@@ -1,0 +1,302 @@
+"""Conversations over the socket and over HTTP, kept by the real gateway before a fake TGI."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from server.settings import ConversationSettings
+from tests.fakes.tgi import Fake
+from tests.support.dialogue import Dialogue, dialogue
+from tests.web.conftest import StartWithFake
+from tests.web.gateway import Gateway
+from tests.web.speaking import ready
+
+COLUMNS = [{"id": "a", "model": "m"}, {"id": "b", "model": "m", "parameters": {"seed": 7}}]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page has: HTTP, a socket, and a fake to watch."""
+
+    gateway: Gateway
+    fake: Fake
+    client: Dialogue
+
+    async def begin(self, **outline: Any) -> str:
+        """Begin a conversation and return its id."""
+        reply = await self.gateway.post("/conversations", {"columns": COLUMNS, **outline})
+        assert reply.status == 201, reply.text
+        name: str = reply.json["id"]
+        return name
+
+    async def ask(self, record: dict[str, Any], *columns: str, **fields: Any) -> dict[str, Any]:
+        """Have columns answer and return the result."""
+        targets = [{"model": "m", "column": column} for column in columns]
+        fields = {"prompt": "What is a lighthouse for?", "targets": targets, **fields}
+        return await self.client.say(type="generate", record=record, **fields)
+
+    async def told(self, record: dict[str, Any], *columns: str, **fields: Any) -> dict[str, Any]:
+        """Have columns answer, wait until they have, and return the result."""
+        result = await self.ask(record, *columns, **fields)
+        for generation in result["generations"]:
+            await self.client.end(generation)
+        return result
+
+    async def load(self, name: str, *, full: int = 0) -> Any:
+        """Return the whole conversation."""
+        reply = await self.gateway.get(f"/conversations/{name}?full={full}")
+        assert reply.status == 200, reply.text
+        return reply.json
+
+
+@pytest.fixture
+async def page(before_fake: StartWithFake) -> AsyncIterator[Page]:
+    gateway, fake = await before_fake(answer_tokens=5)
+    async with dialogue(gateway.url.removeprefix("http://")) as client:
+        await ready(client, "m")
+        yield Page(gateway, fake, client)
+
+
+async def test_an_answer_is_kept_with_all_that_led_to_it(page: Page) -> None:
+    name = await page.begin()
+    result = await page.told(
+        {"conversation": name, "turn": "t1"},
+        "a",
+        "b",
+        parameters={"temperature": 0.5, "max_new_tokens": 5},
+        details=True,
+    )
+    kept = await page.load(name, full=1)
+    assert kept["title"] == "What is a lighthouse for?"
+    (turn,) = kept["turns"]
+    assert (turn["id"], turn["parent"], turn["text"]) == ("t1", None, "What is a lighthouse for?")
+    assert [answer["id"] for answer in kept["answers"]] == result["answers"]
+    for answer, generation, column in zip(
+        kept["answers"], result["generations"], "ab", strict=True
+    ):
+        end = await page.client.end(generation)
+        assert answer["text"] == page.client.text(generation)
+        assert (answer["column"], answer["turn"], answer["state"]) == (column, "t1", "ended")
+        assert answer["finish_reason"] == end["finish_reason"]
+        assert answer["usage"] == end["usage"]
+        assert answer["timings"] == end["timings"]
+        assert answer["parameters"]["temperature"] == 0.5
+        assert 0 <= answer["parameters"]["seed"] < 2**53
+        assert answer["engine"]["model_id"] == "fake/tgi"
+        assert answer["engine"]["revision"] == "0123456789abcdef"
+        assert [kept["messages"][place] for place in answer["asked"]] == [
+            {"role": "prompt", "content": "What is a lighthouse for?"}
+        ]
+        assert "".join(token["text"] for token in answer["tokens"]) == answer["text"]
+
+
+async def test_a_kept_answer_asked_again_is_the_same(page: Page) -> None:
+    name = await page.begin()
+    question = [{"role": "user", "content": "Why?"}]
+    await page.told(
+        {"conversation": name, "turn": "t1"},
+        "a",
+        prompt=None,
+        messages=question,
+        parameters={"temperature": 0.9},
+    )
+    kept = await page.load(name, full=1)
+    (answer,) = kept["answers"]
+    asked = [kept["messages"][place] for place in answer["asked"]]
+    (again,) = await page.client.ask(
+        answer["model"], messages=asked, parameters=answer["parameters"]
+    )
+    await page.client.end(again)
+    assert page.client.text(again) == answer["text"]
+
+
+async def test_while_it_is_written_it_can_be_read_and_the_session_knows_it(
+    before_fake: StartWithFake,
+) -> None:
+    gateway, fake = await before_fake(answer_tokens=5, hold_after=2)
+    address = gateway.url.removeprefix("http://")
+    async with dialogue(address) as client:
+        page = Page(gateway, fake, client)
+        name = await page.begin()
+        hello = await client.say(type="hello")
+        assert hello["conversations"] == {"state": "on"}
+        result = await page.ask({"conversation": name, "turn": "t1"}, "a")
+        await client.delta(result["generations"][0], 2)
+        (answer,) = (await page.load(name))["answers"]
+        assert (answer["state"], answer["finish_reason"]) == ("running", None)
+        assert answer["text"] == client.text(result["generations"][0]) != ""
+    async with dialogue(address) as later:
+        resumed = await later.say(type="hello", session=hello["session"])
+        assert resumed["generations"][0]["answer"] == result["answers"][0]
+        await gateway.http.post(f"{fake.url}/_fake/release")
+        await later.end(result["generations"][0])
+    (answer,) = (await page.load(name))["answers"]
+    assert (answer["state"], answer["finish_reason"]) == ("ended", "stop")
+    assert answer["text"].count(" ") > 2
+
+
+async def test_turns_are_a_tree_and_a_column_may_answer_again(page: Page) -> None:
+    name = await page.begin()
+    first = await page.told({"conversation": name, "turn": "t1"}, "a", "b")
+    again = await page.told({"conversation": name, "turn": "t1"}, "a")
+    chosen = first["answers"][1]
+    await page.told(
+        {"conversation": name, "turn": "t2", "parent": "t1", "history": chosen},
+        prompt="And then?",
+        targets=[{"model": "m", "column": "a", "continues": again["answers"][0]}],
+    )
+    await page.told({"conversation": name, "turn": "t1b"}, "a", prompt="What is a buoy for?")
+    kept = await page.load(name)
+    turns = {turn["id"]: (turn["parent"], turn["history"]) for turn in kept["turns"]}
+    assert turns == {"t1": (None, None), "t2": ("t1", chosen), "t1b": (None, None)}
+    places = [(answer["turn"], answer["column"]) for answer in kept["answers"]]
+    assert places == [("t1", "a"), ("t1", "b"), ("t1", "a"), ("t2", "a"), ("t1b", "a")]
+    assert kept["answers"][3]["continues"] == again["answers"][0]
+
+
+async def test_a_repeated_command_keeps_nothing_twice(page: Page) -> None:
+    name = await page.begin()
+    record = {"conversation": name, "turn": "t1"}
+    first = await page.told(record, "a", request_id="r1")
+    assert await page.ask(record, "a", request_id="r1") == first
+    assert len((await page.load(name))["answers"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("record", "target", "code", "place"),
+    [
+        ({"conversation": "c_none"}, {}, "unknown_conversation", "c_none"),
+        ({"parent": "t9"}, {}, "invalid_command", "$.record.parent"),
+        ({"parent": "t1"}, {}, "invalid_command", "$.record.parent"),
+        ({"history": "a9"}, {}, "invalid_command", "$.record.history"),
+        ({"turn": "a b"}, {}, "invalid_command", "$.record.turn"),
+        ({"turn": "t1\n"}, {}, "invalid_command", "$.record.turn"),
+        ({}, {"column": "z"}, "invalid_command", "$.targets[0].column"),
+        ({}, {"continues": "a9"}, "invalid_command", "$.targets[0].continues"),
+        ({}, {"model": "none"}, "unknown_model", "none"),
+    ],
+)
+async def test_a_place_that_is_not_there_is_refused_and_nothing_begins(
+    page: Page, record: dict[str, str], target: dict[str, str], code: str, place: str
+) -> None:
+    name = await page.begin()
+    answer = await page.client.try_to(
+        type="generate",
+        prompt="Hi",
+        targets=[{"model": "m", **target}],
+        record={"conversation": name, "turn": "t1", **record},
+    )
+    assert answer["error"]["code"] == code
+    assert place in answer["error"]["message"]
+    kept = await page.load(name)
+    assert (kept["turns"], kept["answers"]) == ([], [])
+    assert (await page.gateway.get("/models")).json[0]["running"] == 0
+
+
+async def test_what_is_deleted_can_be_restored_until_it_is_deleted_for_good(page: Page) -> None:
+    name = await page.begin(title="Gone")
+    address = f"/conversations/{name}"
+    assert (await page.gateway.ask("DELETE", address)).json["deleted"] > 0
+    assert (await page.gateway.get("/conversations")).json["conversations"] == []
+    (gone,) = (await page.gateway.get("/conversations?deleted=1")).json["conversations"]
+    assert gone["id"] == name
+    refused = await page.client.try_to(
+        type="generate",
+        prompt="Hi",
+        targets=[{"model": "m"}],
+        record={"conversation": name, "turn": "t1"},
+    )
+    assert refused["error"]["code"] == "unknown_conversation"
+    assert (await page.gateway.post(f"{address}/restore")).json["deleted"] is None
+    (back,) = (await page.gateway.get("/conversations")).json["conversations"]
+    assert back["title"] == "Gone"
+    await page.gateway.ask("DELETE", f"{address}?forever=1")
+    assert (await page.gateway.post(f"{address}/restore")).status == 404
+    assert (await page.gateway.get(address)).json["error"]["code"] == "unknown_conversation"
+
+
+async def test_deleted_for_good_in_the_middle_of_an_answer_it_harms_nobody(
+    before_fake: StartWithFake,
+) -> None:
+    gateway, fake = await before_fake(answer_tokens=5, hold_after=2)
+    async with dialogue(gateway.url.removeprefix("http://")) as client:
+        page = Page(gateway, fake, client)
+        name, other = await page.begin(), await page.begin()
+        (doomed,) = (await page.ask({"conversation": name, "turn": "t1"}, "a"))["generations"]
+        (spared,) = (await page.ask({"conversation": other, "turn": "t1"}, "a"))["generations"]
+        await client.delta(doomed)
+        await gateway.ask("DELETE", f"/conversations/{name}?forever=1")
+        await gateway.http.post(f"{fake.url}/_fake/release")
+        assert (await client.end(doomed))["finish_reason"] == "stop"
+        await client.end(spared)
+        (answer,) = (await page.load(other))["answers"]
+        assert answer["text"] == client.text(spared)
+
+
+async def test_a_title_columns_and_a_view_can_be_others(page: Page) -> None:
+    name = await page.begin()
+    address = f"/conversations/{name}"
+    await page.gateway.ask("PATCH", address, {"title": "Lights", "view": {"mode": "blind"}})
+    columns = [{"id": "c", "model": "m", "hidden_name": "A", "system": "Be brief."}]
+    await page.gateway.ask("PATCH", address, {"columns": columns})
+    kept = await page.load(name)
+    assert (kept["title"], kept["view"]) == ("Lights", {"mode": "blind"})
+    assert [column["hidden_name"] for column in kept["columns"]] == ["A"]
+    twice = await page.gateway.ask("PATCH", address, {"columns": columns * 2})
+    assert "$.columns[1].id" in twice.json["error"]["message"]
+    large = await page.gateway.ask("PATCH", address, {"view": {"x": "y" * 70_000}})
+    assert (large.status, large.json["error"]["code"]) == (400, "invalid_command")
+
+
+async def test_a_vote_is_kept_changed_and_taken_back(page: Page) -> None:
+    name = await page.begin()
+    result = await page.told({"conversation": name, "turn": "t1"}, "a", "b")
+    address = f"/conversations/{name}/turns/t1/vote"
+    better = {
+        "verdict": "better",
+        "winners": result["answers"][:1],
+        "among": result["answers"],
+        "blind": True,
+    }
+    given = await page.gateway.ask("PUT", address, better)
+    assert given.status == 200
+    assert given.json == {**better, "created": given.json["created"]}
+    assert (await page.load(name))["turns"][0]["vote"] == given.json
+    for wrong in (
+        {"verdict": "tie", "winners": result["answers"][:1], "among": result["answers"]},
+        {"verdict": "better", "among": result["answers"]},
+        {"verdict": "better", "winners": ["a9"], "among": ["a9"]},
+        {"verdict": "better", "winners": result["answers"][:1]},
+        {"verdict": "best"},
+    ):
+        assert (await page.gateway.ask("PUT", address, wrong)).status == 400
+    assert (await page.gateway.ask("DELETE", address)).status == 204
+    assert (await page.load(name))["turns"][0]["vote"] is None
+    elsewhere = address.replace("t1", "t9")
+    assert (await page.gateway.ask("PUT", elsewhere, {"verdict": "bad"})).status == 404
+
+
+async def test_turned_off_nothing_is_kept_and_everything_else_works(
+    start_gateway: Any, fake_tgi: Any
+) -> None:
+    from tests.web.gateway import remote
+
+    gateway = await start_gateway(
+        {"m": remote((await fake_tgi(answer_tokens=3)).url)},
+        conversations=ConversationSettings(enabled=False),
+    )
+    refused = await gateway.get("/conversations")
+    assert (refused.status, refused.json["error"]["code"]) == (404, "conversations_off")
+    async with dialogue(gateway.url.removeprefix("http://")) as client:
+        assert (await client.say(type="hello"))["conversations"] == {"state": "off"}
+        answer = await client.try_to(
+            type="generate",
+            prompt="Hi",
+            targets=[{"model": "m"}],
+            record={"conversation": "c", "turn": "t"},
+        )
+        assert answer["error"]["code"] == "conversations_off"
+        (generation,) = await client.ask("m", prompt="Hi")
+        await client.end(generation)
