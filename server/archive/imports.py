@@ -11,7 +11,7 @@ import msgspec
 
 from server.archive.shapes import Answer, Conversation, Export, Turn, VoteGiven
 from server.archive.writing import size_of
-from server.core.errors import ConversationLimit, InvalidCommand
+from server.core.errors import Contradiction, ConversationLimit, InvalidCommand
 
 # What a page remembers of its look; it comes and goes with every conversation.
 MAX_VIEW_CHARS: Final = 64 * 1024
@@ -27,7 +27,7 @@ def read_export(body: bytes, *, max_size: int) -> Conversation:
     Raises `InvalidCommand` with the place of what is wrong, or `ConversationLimit`.
     """
     try:
-        export = _export.decode(body)
+        export = _decode(body)
     except msgspec.ValidationError as error:
         raise InvalidCommand(f"this is no export of a conversation: {error}") from None
     except (msgspec.DecodeError, UnicodeError) as error:
@@ -46,6 +46,23 @@ def read_export(body: bytes, *, max_size: int) -> Conversation:
     return conversation
 
 
+def _decode(body: bytes) -> Export:
+    try:
+        return _export.decode(body)
+    except msgspec.ValidationError:
+        # JSON and many of its writers know one kind of number.
+        return msgspec.convert(_with_whole_numbers(msgspec.json.decode(body)), Export)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Return JSON with 5.0 written as 5."""
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def check_outline(outline: Any) -> None:
     """Raise `InvalidCommand` when columns or view of something are not as they may be."""
     if outline.columns is not None:
@@ -57,14 +74,14 @@ def check_outline(outline: Any) -> None:
 
 
 def check_vote(vote: VoteGiven, answers: Container[str], place: str = "$") -> None:
-    """Raise `InvalidCommand` when a vote contradicts itself or names an unknown answer."""
+    """Raise `Contradiction` when a vote contradicts itself or names an unknown answer."""
     for name, several in (("winners", vote.winners), ("among", vote.among)):
         for number, answer in enumerate(several):
             _check_known(answer, answers, f"{place}.{name}[{number}]", "answer of this turn")
     if (vote.verdict == "better") != bool(vote.winners):
-        raise InvalidCommand(f"`winners` belong to the verdict `better` - at `{place}.winners`")
+        raise Contradiction(f"`winners` belong to the verdict `better` - at `{place}.winners`")
     if not set(vote.winners) <= set(vote.among):
-        raise InvalidCommand(f"`winners` have to be among `among` - at `{place}.winners`")
+        raise Contradiction(f"`winners` have to be among `among` - at `{place}.winners`")
 
 
 def _check_turns(conversation: Conversation) -> None:
@@ -97,18 +114,18 @@ def _check_answers(conversation: Conversation) -> None:
             _check_known(answer.continues, earlier, f"{place}.continues", "earlier answer")
         for index, asked in enumerate(answer.asked):
             if asked >= len(conversation.messages):
-                raise InvalidCommand(f"there is no such message - at `{place}.asked[{index}]`")
+                raise Contradiction(f"there is no such message - at `{place}.asked[{index}]`")
         earlier[answer.id] = answer
 
 
 def _check_known(name: str, known: Container[str], place: str, what: str) -> None:
     if name not in known:
-        raise InvalidCommand(f"there is no {what} {name!r} - at `{place}`")
+        raise Contradiction(f"there is no {what} {name!r} - at `{place}`")
 
 
 def _check_unique(names: Iterable[str], place: str) -> None:
     seen: set[str] = set()
     for number, name in enumerate(names):
         if name in seen:
-            raise InvalidCommand(f"{name!r} is there twice - at `$.{place}[{number}].id`")
+            raise Contradiction(f"{name!r} is there twice - at `$.{place}[{number}].id`")
         seen.add(name)

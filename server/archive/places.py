@@ -15,7 +15,7 @@ from server.archive.reading import Head
 from server.archive.recorder import Followed, Recorder
 from server.archive.shapes import Asked
 from server.archive.writing import Numbers
-from server.core.errors import InvalidCommand
+from server.core.errors import Contradiction
 from server.core.generation import Generation
 from server.core.protocol import Record, Target
 
@@ -45,11 +45,11 @@ async def find_place(
     targets: Sequence[Target],
     followed: Container[Followed],
 ) -> Place:
-    """Look whether all that is named is there, or followed; raises `InvalidCommand`."""
+    """Look whether all that is named is there, or followed; raises `Contradiction`."""
     columns = {column.id for column in head.columns}
     for number, target in enumerate(targets):
         if target.column is not None and target.column not in columns:
-            raise InvalidCommand(
+            raise Contradiction(
                 f"the conversation has no column {target.column!r} - at"
                 f" `$.targets[{number}].column`"
             )
@@ -60,16 +60,16 @@ async def find_place(
         if answer_id is None or ("answer", head.number, answer_id) in followed:
             continue
         if not await _is_there(transaction, "answer", head.number, answer_id):
-            raise InvalidCommand(f"the conversation has no answer {answer_id!r} - at `{place}`")
+            raise Contradiction(f"the conversation has no answer {answer_id!r} - at `{place}`")
     parent = record.parent
     if (
         parent is not None
         and ("turn", head.number, parent) not in followed
         and not await _is_there(transaction, "turn", head.number, parent)
     ):
-        raise InvalidCommand(f"the conversation has no turn {parent!r} - at `$.record.parent`")
+        raise Contradiction(f"the conversation has no turn {parent!r} - at `$.record.parent`")
     if parent == record.turn:
-        raise InvalidCommand("a turn is not its own parent - at `$.record.parent`")
+        raise Contradiction("a turn is not its own parent - at `$.record.parent`")
     return Place(head.number, record, targets)
 
 

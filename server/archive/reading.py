@@ -4,7 +4,6 @@ Whatever is typed into a search is words: each is quoted, so that nothing of it 
 operator of the search language.
 """
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,7 +23,7 @@ from server.archive.shapes import (
     Turn,
     Vote,
 )
-from server.core.errors import InvalidCommand, UnknownConversation
+from server.core.errors import UnknownConversation
 from server.core.protocol import TokenInfo
 
 _columns = msgspec.json.Decoder(list[Column])
@@ -34,7 +33,6 @@ _facts = msgspec.json.Decoder(Facts)
 _tokens = msgspec.json.Decoder(list[TokenInfo])
 
 _HEAD: Final = "number, id, title, created, updated, deleted, columns, view, size"
-_CURSOR: Final = re.compile(r"(\d{1,12}(?:\.\d{1,20})?):(\d{1,18})")
 # Around what was found, in what SQLite returns; no text means anything by them.
 _OPEN, _CLOSE = "\x02", "\x03"
 _SNIPPET_WORDS: Final = 24
@@ -165,7 +163,7 @@ async def list_some(
 ) -> Listing:
     """Return conversations of one owner, last changed first, those with all words if there are any.
 
-    Raises `InvalidCommand` when `before` is none of ours.
+    `before` is a `next` that was returned, or empty.
     """
     query = search_query(words)
     if words.strip() and not query:
@@ -217,10 +215,8 @@ async def _snippet(transaction: Transaction, query: str, hit: int | None) -> lis
 
 
 def _read_cursor(before: str) -> tuple[float, int]:
-    match = _CURSOR.fullmatch(before)
-    if match is None:
-        raise InvalidCommand("`before` in the query: give what `next` was")
-    return float(match[1]), int(match[2])
+    updated, _, number = before.partition(":")
+    return float(updated), int(number)
 
 
 def _summary(row: Row, found: list[Piece] | None = None) -> Summary:

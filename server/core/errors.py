@@ -3,6 +3,7 @@
     SidestreamError            internal
     ├── InvalidCommand         invalid_command
     │   ├── UnknownType        unknown_type
+    │   ├── Contradiction      invalid_command
     │   ├── InvalidParameters  invalid_parameters
     │   └── PromptTooLong      prompt_too_long
     ├── UnknownModel           unknown_model
@@ -72,6 +73,12 @@ class UnknownType(InvalidCommand):
     """The command's type is not one of the protocol's."""
 
     code = "unknown_type"
+
+
+class Contradiction(InvalidCommand):
+    """What is said is well formed, but contradicts itself, or names what is not there."""
+
+    status = 409
 
 
 class InvalidParameters(InvalidCommand):

@@ -34,7 +34,12 @@ _WORDS: Final = Query(
 )
 _DELETED: Final = Query("deleted", bool, False, "Whether those that were deleted: 1 or 0.")
 _LIMIT: Final = Query("limit", Annotated[int, msgspec.Meta(ge=1, le=200)], 50, "How many at most.")
-_BEFORE: Final = Query("before", str, "", "What `next` was, for those that follow.")
+_BEFORE: Final = Query(
+    "before",
+    Annotated[str, msgspec.Meta(pattern=r"^([0-9]{1,12}(\.[0-9]{1,20})?:[0-9]{1,18})?(?!\n)$")],
+    "",
+    "What `next` was, for those that follow.",
+)
 _FULL: Final = Query(
     "full", bool, False, "Whether also what was asked, and the tokens' details: 1 or 0."
 )
@@ -222,7 +227,7 @@ OPERATIONS: Final = (
         "Give a conversation another title, other columns or another view.",
         _SUMMARY,
         body=Change,
-        errors=(400, 404, 413, 415, 503),
+        errors=(400, 404, 409, 413, 415, 503),
     ),
     Operation(
         "DELETE",
@@ -251,7 +256,7 @@ OPERATIONS: Final = (
         "Say which answers to a turn are better than the others, or that none is.",
         Reply("The vote.", {JSON: Vote}),
         body=VoteGiven,
-        errors=(400, 404, 413, 415, 503),
+        errors=(400, 404, 409, 413, 415, 503),
     ),
     Operation(
         "DELETE",

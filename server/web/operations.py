@@ -67,6 +67,8 @@ class Operation:
 
     def route(self) -> web.RouteDef:
         """Return the route that serves it."""
+        # No conversation is called so: at its address, other methods are not allowed.
+        path = self.path.replace("/conversations/{id}", "/conversations/{id:(?!import$)[^/]+}")
         if self.method == "GET" and self.allows_head:
-            return web.get(self.path, self.handler)
-        return web.route(self.method, self.path, self.handler)
+            return web.get(path, self.handler)
+        return web.route(self.method, path, self.handler)

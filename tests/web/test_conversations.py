@@ -269,9 +269,10 @@ async def test_a_vote_is_kept_changed_and_taken_back(page: Page) -> None:
         {"verdict": "better", "among": result["answers"]},
         {"verdict": "better", "winners": ["a9"], "among": ["a9"]},
         {"verdict": "better", "winners": result["answers"][:1]},
-        {"verdict": "best"},
     ):
-        assert (await page.gateway.ask("PUT", address, wrong)).status == 400
+        refused = await page.gateway.ask("PUT", address, wrong)
+        assert (refused.status, refused.json["error"]["code"]) == (409, "invalid_command")
+    assert (await page.gateway.ask("PUT", address, {"verdict": "best"})).status == 400
     assert (await page.gateway.ask("DELETE", address)).status == 204
     assert (await page.load(name))["turns"][0]["vote"] is None
     elsewhere = address.replace("t1", "t9")

@@ -23,7 +23,10 @@ from tests.web.gateway import remote, running, server_settings
 # Requests for each operation; SIDESTREAM_FUZZING=1000 looks harder, and elsewhere each time.
 EXAMPLES = int(os.environ.get("SIDESTREAM_FUZZING", "20"))
 
-schema = schemathesis.openapi.from_dict(Description(OPERATIONS).document)
+# Of an import almost everything at random is refused at the first field: it has tests of its own.
+schema = schemathesis.openapi.from_dict(Description(OPERATIONS).document).exclude(
+    path="/conversations/import"
+)
 
 
 class _Server:
@@ -31,6 +34,7 @@ class _Server:
 
     def __init__(self) -> None:
         self.url = ""
+        self.conversation = ""
         self._loop = asyncio.new_event_loop()
         self._listens = threading.Event()
         self._stop = asyncio.Event()
@@ -51,6 +55,8 @@ class _Server:
             models = {"m": remote(fake.url)}
             async with running(Settings(server=server_settings(), models=models)) as gateway:
                 self.url = gateway.url
+                begun = await gateway.post("/conversations", {"title": "Fuzzing"})
+                self.conversation = begun.json["id"]
                 self._listens.set()
                 await self._stop.wait()
 
@@ -72,7 +78,8 @@ def test_every_answer_is_as_described(case: Any, server: _Server) -> None:
     # Names at random are of no model; half of them become that of the one there is.
     for place, name in ((case.path_parameters, "id"), (case.body, "model")):
         if isinstance(place, dict) and isinstance(place.get(name), str) and len(place[name]) % 2:
-            place[name] = "m"
+            is_kept = case.path.startswith("/conversations") and name == "id"
+            place[name] = server.conversation if is_kept else "m"
     if case.path.endswith("/logs") and case.query.get("follow") not in ("maybe", "2"):
         case.query.pop("follow", None)  # It goes on for ever.
     case.call_and_validate(base_url=server.url, timeout=20)
