@@ -112,7 +112,6 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
         yield
         app[LOOP_LAG].close()
 
-
     async def archive(app: web.Application) -> AsyncIterator[None]:
         if not settings.conversations.enabled:
             yield
