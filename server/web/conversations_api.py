@@ -113,9 +113,7 @@ async def vote(request: web.Request) -> web.StreamResponse:
     archive = _archive(request)
     given = await read_body(request, VoteGiven)
     names = request.match_info
-    return json_response(
-        await archive.vote(_owner(request), names["id"], names["turn"], given)
-    )
+    return json_response(await archive.vote(_owner(request), names["id"], names["turn"], given))
 
 
 async def take_vote_back(request: web.Request) -> web.StreamResponse:

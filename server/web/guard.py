@@ -19,7 +19,7 @@ from server.web.keys import SETTINGS
 from server.web.peer import peer_of
 
 # What a page of an allowed origin may send, and for how long its browser may remember that.
-_METHODS: Final = "GET, POST"
+_METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
 _HEADERS: Final = "Authorization, Content-Type"
 _MAX_AGE_SECONDS: Final = 600
 
