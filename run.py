@@ -9,7 +9,6 @@ Set-up happens in `.venv` beside this file, in three steps, each safe to be cut 
    time; a finished part is not fetched again. A failure here leaves what was installed as it was.
 3. Install from there, without network. The record is away meanwhile.
 
-While the record holds all that a lock file pins, a start does nothing but compare the two.
 A lock on this file lets one set-up run at a time; pip inherits it, so a pip that outlives a killed
 run.py is waited for too. Python 3.6 must be able to parse this file, to say that it is too old.
 """
@@ -55,6 +54,7 @@ PROGRAMS = {
     "key": ("server.access", RUN_LOCK, "Make, list and remove the keys that let others in."),
     "doctor": ("server.doctor", "", "Tell what is there and missing, and the mend (--json)."),
     "bench": ("benchmarks", TEST_LOCK, "Run one benchmark, or list them."),
+    "reload": ("server.reload", RUN_LOCK, "Have the gateway that runs read its settings again."),
     "lock": ("tests.lock", TEST_LOCK, "Pin what pyproject.toml names, for all systems."),
 }
 NO_NETWORK = r"Retrying \(|Connection|Temporary failure|timed out|Proxy|SSL|to fetch|ENOTFOUND"
@@ -246,6 +246,7 @@ def program(options: argparse.Namespace, rest: list[str]) -> NoReturn:
 
 def become(module: str, *words: str, python: str = str(PYTHON)) -> NoReturn:
     """Replace this process by `python -m module`, so that signals and exit code are its own."""
+    os.environ["CALLED_FROM"] = str(Path.cwd())  # what a relative path among the words means
     os.chdir(ROOT)
     os.execv(python, [python, "-m", module, *words])
 
@@ -259,8 +260,7 @@ def main(words: list[str]) -> None:
     )
     verbs = top.add_subparsers(title="verbs", metavar="VERB")
     for verb in (run, test):
-        text = (verb.__doc__ or "").splitlines()[0]
-        parser = verbs.add_parser(verb.__name__, help=text, description=text, allow_abbrev=False)
+        parser = verbs.add_parser(verb.__name__, help=verb.__doc__, allow_abbrev=False)
         parser.set_defaults(verb=verb)
         add = parser.add_argument
         if verb is test:

@@ -12,6 +12,7 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -24,11 +25,11 @@ from server.archive.database import UnusableFile
 from server.core.errors import StorageFailed
 from server.instance import InstanceLock
 from server.logs import configure
-from server.settings import Settings, SettingsError, load
+from server.reload.reloader import Reloader, report, report_pipe
+from server.settings import DEFAULT_SETTINGS, Settings, SettingsError, load
+from server.web.keys import FLEET
 
 logger = logging.getLogger("server")
-
-DEFAULT_SETTINGS = Path(__file__).resolve().parent.parent / "settings.ini"
 
 
 def main() -> int:
@@ -38,8 +39,12 @@ def main() -> int:
     for key in ("host", "port"):
         if getattr(arguments, key) is not None:
             environment[f"SIDESTREAM_SERVER__{key.upper()}"] = str(getattr(arguments, key))
+
+    def read() -> Settings:
+        return load(arguments.settings, environment)
+
     try:
-        settings = load(arguments.settings, environment)
+        settings = read()
     except SettingsError as error:
         print("The settings cannot be used:", file=sys.stderr)
         for problem in error.problems:
@@ -50,7 +55,7 @@ def main() -> int:
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=_new_event_loop) as runner,
     ):
-        return runner.run(_serve(settings, is_standby=arguments.standby))
+        return runner.run(_serve(settings, read, is_standby=arguments.standby))
     return 130
 
 
@@ -63,10 +68,12 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _serve(settings: Settings, *, is_standby: bool) -> int:
-    stop = asyncio.Event()
+async def _serve(settings: Settings, read: Callable[[], Settings], *, is_standby: bool) -> int:
+    loop, stop, hung_up = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop, number)
+        loop.add_signal_handler(number, _on_signal, stop, number)
+    dies_with_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     try:
         refusal = refusal_to_start(settings)
     except KeysUnusable as error:
@@ -93,7 +100,12 @@ async def _serve(settings: Settings, *, is_standby: bool) -> int:
             return 1
         bound = runner.addresses[0]
         print(f"Sidestream {__version__} is at http://{_shown(host)}:{bound[1]}", flush=True)
-        await stop.wait()
+        reloader = Reloader(settings, read, app[FLEET])
+        pipe = report_pipe(settings.server.state_dir, settings.server.instance)
+        while not await _is_told_to_stop(stop, hung_up):
+            if dies_with_terminal and not _has_terminal():
+                break
+            report(reloader.reload(), pipe)
         logger.info("stopping")
         # As soon as it cleans up, aiohttp hears nobody any more; whoever has an answer under
         # way may still cancel it, and who comes now is told that we are about to stop.
@@ -101,6 +113,25 @@ async def _serve(settings: Settings, *, is_standby: bool) -> int:
     finally:
         await runner.cleanup()
     return 0
+
+
+async def _is_told_to_stop(stop: asyncio.Event, hung_up: asyncio.Event) -> bool:
+    """Wait for the one or the other, and tell whether it was the first."""
+    waits = [asyncio.create_task(event.wait()) for event in (stop, hung_up)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    hung_up.clear()
+    return stop.is_set()
+
+
+def _has_terminal() -> bool:
+    """Tell whether we were started from a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _on_signal(stop: asyncio.Event, number: int) -> None:

@@ -28,6 +28,13 @@ class InstanceLock:
         self._sign()
         return True
 
+    def is_free(self) -> bool:
+        """Tell whether nobody holds the lock."""
+        if not self.try_acquire():
+            return False
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        return True
+
     async def acquire(self) -> None:
         """Wait until the lock is ours; cancelled, the wait ends with the process."""
         loop = asyncio.get_running_loop()

@@ -15,9 +15,7 @@ import msgspec
 
 from server.access.key import Key, digest_of, make_secret, parse_expiry
 from server.access.key_file import KeyFile, Keys, KeysUnusable
-from server.settings import Settings, SettingsError, load
-
-DEFAULT_SETTINGS = Path(__file__).resolve().parents[2] / "settings.ini"
+from server.settings import DEFAULT_SETTINGS, Settings, SettingsError, load
 
 
 class Refused(Exception):
@@ -28,7 +26,8 @@ def main(words: list[str]) -> int:
     """Do what the words say; returns 1 if it cannot be done."""
     options = _parser().parse_args(words)
     try:
-        settings = load(options.settings, os.environ)
+        # A path given to run.py is relative to where that was called.
+        settings = load(Path(os.environ.get("CALLED_FROM", ""), options.settings), os.environ)
         file = KeyFile(settings.server.state_dir.expanduser(), settings.server.instance)
         options.do(options, file, settings)
     except SettingsError as error:

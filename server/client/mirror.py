@@ -77,13 +77,7 @@ class Mirror:
         for generation_id, model in known.items():
             if generation_id not in self._ended:
                 self.generation(generation_id, model)
-        before = dict(self.models)
-        self.models.clear()  # those that are gone, and the order
-        for wire in result["models"]:
-            self.models[wire["id"]] = Model.from_wire(wire)
-        for model in self.models.values():
-            if model != before.get(model.id):
-                self.emitter.emit("model", model)
+        self._take_all(result["models"])
 
     def receive(self, event: dict[str, Any]) -> None:
         """Take an event that answers no command; those of a newer server are ignored."""
@@ -92,6 +86,8 @@ class Mirror:
             self._receive_of_generation(event)
         elif kind == "model":
             self.take(event["model"])
+        elif kind == "models":
+            self._take_all(event["models"])
         elif kind == "log":
             for reading in self.readings:
                 if reading.subscription == event["subscription"]:
@@ -111,6 +107,15 @@ class Mirror:
         self.emitter.emit("connection", state)
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _take_all(self, wires: list[dict[str, Any]]) -> None:
+        before = dict(self.models)
+        self.models.clear()  # those that are gone, and the order
+        for wire in wires:
+            self.models[wire["id"]] = Model.from_wire(wire)
+        for model in self.models.values():
+            if model != before.get(model.id):
+                self.emitter.emit("model", model)
 
     def _receive_of_generation(self, event: dict[str, Any]) -> None:
         generation_id = event["generation"]

@@ -15,7 +15,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from server.core.generation import Generation
-from server.core.protocol import Delta, Event, Log, LogRecord, Model, ModelChanged
+from server.core.protocol import (
+    Delta,
+    Event,
+    Log,
+    LogRecord,
+    Model,
+    ModelChanged,
+    ModelsChanged,
+)
 
 # Common WebSocket clients refuse frames over 1 MiB unless told otherwise; JSON can write
 # a character in 12 bytes (a surrogate pair as two \\u escapes).
@@ -62,6 +70,7 @@ class Outbox:
         "_is_awake",
         "_logs",
         "_max_frame_chars",
+        "_model_list",
         "_models",
         "_wake",
     )
@@ -71,6 +80,7 @@ class Outbox:
         self._max_frame_chars = max_frame_chars
         self._control: list[Event] = []
         self._models: dict[str, Model] = {}
+        self._model_list: list[Model] | None = None
         self._logs: dict[str, deque[LogRecord]] = {}
         self._ended_logs: set[str] = set()
         self._cursors: dict[str, _Cursor] = {}
@@ -80,7 +90,9 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing is due."""
-        return not (self._control or self._models or self._logs or self._due)
+        return not (
+            self._control or self._models or self._model_list is not None or self._logs or self._due
+        )
 
     def put(self, event: Event) -> None:
         """Queue a control message."""
@@ -90,6 +102,12 @@ class Outbox:
     def put_model(self, model: Model) -> None:
         """Have a model's latest form sent; an earlier one not yet sent is forgotten."""
         self._models[model.id] = model
+        self._signal()
+
+    def put_models(self, models: list[Model]) -> None:
+        """Have the list of all models sent, in place of whatever waits to be said of them."""
+        self._model_list = models
+        self._models.clear()
         self._signal()
 
     def put_log(self, subscription: str, lines: Iterable[LogRecord]) -> None:
@@ -134,6 +152,9 @@ class Outbox:
         """Return the events of the next frame; empty when nothing is due."""
         events = self._control
         self._control = []
+        if self._model_list is not None:
+            events.append(ModelsChanged(self._model_list))
+            self._model_list = None
         if self._models:
             events.extend(map(ModelChanged, self._models.values()))
             self._models = {}
@@ -163,6 +184,7 @@ class Outbox:
         self._due.clear()
         self._control.clear()
         self._models.clear()
+        self._model_list = None
         self._logs.clear()
         self._ended_logs.clear()
 

@@ -13,6 +13,7 @@ from typing import Final
 from server.core.protocol import Model
 
 Subscriber = Callable[[Model], None]
+ListSubscriber = Callable[[list[Model]], None]
 
 # To tell one subscriber takes some 25 µs until it has left as a frame: half a percent of the time.
 PAUSE_PER_SUBSCRIBER_SECONDS: Final = 0.005
@@ -24,17 +25,26 @@ class Announcer:
     def __init__(self, snapshot: Callable[[str], Model]) -> None:
         self._snapshot = snapshot
         self._subscribers: dict[object, Subscriber] = {}
+        self._list_subscribers: dict[object, ListSubscriber] = {}
         # Models whose numbers are to be told; a dict, since it keeps its order.
         self._due: dict[str, None] = {}
         self._pause: asyncio.TimerHandle | None = None
 
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Have `subscriber` told of every change; returns the way to end that."""
+    def subscribe(
+        self, subscriber: Subscriber, list_subscriber: ListSubscriber | None = None
+    ) -> Callable[[], None]:
+        """Have `subscriber` told of every change; returns the way to end that.
+
+        `list_subscriber` is told all models, in place of that, when some have come or gone.
+        """
         key = object()
         self._subscribers[key] = subscriber
+        if list_subscriber is not None:
+            self._list_subscribers[key] = list_subscriber
 
         def unsubscribe() -> None:
             self._subscribers.pop(key, None)
+            self._list_subscribers.pop(key, None)
 
         return unsubscribe
 
@@ -46,6 +56,12 @@ class Announcer:
             for subscriber in self._subscribers.values():
                 subscriber(model)
 
+    def tell_all(self, models: list[Model]) -> None:
+        """Tell all models at once, since some have come or gone."""
+        self._due.clear()
+        for subscriber in self._list_subscribers.values():
+            subscriber(models)
+
     def tell_soon(self, model_id: str) -> None:
         """Tell everybody when it is time."""
         self._due[model_id] = None
@@ -55,6 +71,7 @@ class Announcer:
     def close(self) -> None:
         """Tell nobody anything more."""
         self._subscribers.clear()
+        self._list_subscribers.clear()
         if self._pause is not None:
             self._pause.cancel()
 

@@ -56,7 +56,13 @@ class Ready:
 
     upstream: Upstream
     info: EngineInfo
-    is_outdated: bool
+    spec: ModelSpec
+    was_outdated: bool
+    """Whether it ran already when it was found, with other settings than those of then."""
+
+    def is_outdated_by(self, spec: ModelSpec) -> bool:
+        """Tell whether it would now be run otherwise."""
+        return self.was_outdated or self.spec.server_settings != spec.server_settings
 
 
 class Attempt:
@@ -118,7 +124,7 @@ class Attempt:
             self._deadline = None
             await _end(tellers)
         self._pace.finish(_now())
-        return Ready(upstream, replace(info, image=seen.image), seen.is_outdated)
+        return Ready(upstream, replace(info, image=seen.image), self._spec, seen.is_outdated)
 
     async def watch(self, upstream: Upstream) -> ModelFailed:
         """Return why the server is no longer of use, once it is not.

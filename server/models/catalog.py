@@ -1,4 +1,4 @@
-"""The catalogue: which models there are, as settings say, once and for all.
+"""The catalogue: which models there are, as settings say; read again, it is another one.
 
 A `ModelSpec` is either a root, which says what to run, or a preset of a root, which shares
 the root's model server and differs in prompt and parameters. Only roots are ever started.
@@ -13,6 +13,12 @@ from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, merge
 from server.settings import ModelSettings, Settings
 
 ENGINE_NAMES = {"process": "llama.cpp", "docker": "TGI", "remote": "TGI"}
+
+# What people see, how the model is asked, and when it runs: nothing its server is told.
+_NOT_THE_SERVERS = (
+    *("name", "description", "system", "parameters"),
+    *("max_concurrent", "idle_timeout", "pinned", "preload"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,15 @@ class ModelSpec:
         """Tell whether this model is served by another one's model server."""
         return self.root != self.id
 
+    @property
+    def server_settings(self) -> ModelSettings:
+        """Return the settings that a server is started with; the others change while it runs."""
+        plain = ModelSettings()
+        kept = {key: getattr(plain, key) for key in _NOT_THE_SERVERS}
+        if self.runner != "docker":
+            kept["memory"] = plain.memory
+        return replace(self.settings, **kept)
+
 
 class Catalog:
     """Hold the models in the order of the settings; never changes."""
@@ -48,6 +63,9 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(self._specs)
+
+    def __contains__(self, model_id: object) -> bool:
+        return model_id in self._specs
 
     def get(self, model_id: str) -> ModelSpec:
         """Return the model of that id; raises `UnknownModel`."""

@@ -33,7 +33,7 @@ from server.models.logbook import LogBook
 from server.models.pace import Pace
 from server.models.restarts import Restarts
 from server.models.runners.base import LogLine, Replica, Runner
-from server.models.surroundings import Status, Surroundings
+from server.models.surroundings import Status, Surroundings, as_ours, shown
 from server.models.upstreams.base import Upstream
 
 logger = logging.getLogger(__name__)
@@ -113,6 +113,17 @@ class Deployment:
         self._demand.unwant()
         await self._demand.until_gone()
 
+    def change(self, spec: ModelSpec) -> None:
+        """Run the server by another description from its next start on.
+
+        One that runs is shown as outdated; one of somebody else's is looked for where it is now.
+        """
+        self.spec = spec
+        self._publish(self.status.state, progress=self.status.progress, error=self.status.error)
+        if not self.is_managed and self.status.is_outdated:
+            self._demand.unwant()
+            self._demand.want()
+
     def look_again(self) -> None:
         """Take note that the server's use has changed."""
         self._demand.ring()
@@ -147,7 +158,7 @@ class Deployment:
     def doubt(self, error: SidestreamError | None) -> None:
         """Show why a server that does not run could not be started now; None for no reason."""
         if self.status.state == "stopped":
-            self._publish("stopped", error=None if error is None else _shown(error))
+            self._publish("stopped", error=None if error is None else shown(error))
 
     # --- the control task -------------------------------------------------------------------
 
@@ -190,7 +201,7 @@ class Deployment:
             self.restarts.forget()
             self._publish("stopped")
             return None
-        if self.status.error != _shown(failure):
+        if self.status.error != shown(failure):
             # A remote server that stays away is looked at for ever, and complained of once.
             logger.warning("%s failed: %s", self.spec.id, failure)
         return self._after_failure(failure, was_up_seconds=was_up_seconds)
@@ -222,7 +233,7 @@ class Deployment:
             failure = error
         except Exception as error:
             logger.exception("the lifecycle of %s broke", self.spec.id)
-            failure = _as_ours(error)
+            failure = as_ours(error)
         finally:
             await attempt.close()
         self._ready, self._failure = None, failure
@@ -248,12 +259,12 @@ class Deployment:
                 logger.warning(
                     "%s cannot be stopped: %s", self.spec.id, error, exc_info=not is_known
                 )
-                self._publish("stopping", error=_shown(_as_ours(error)))
+                self._publish("stopping", error=shown(as_ours(error)))
                 await asyncio.sleep(_STOP_RETRY_SECONDS)
 
     def _after_failure(self, failure: SidestreamError, *, was_up_seconds: float) -> float | None:
         """Show the failure and decide when the server is tried again."""
-        error = _shown(failure)
+        error = shown(failure)
         pause: float | None = None
         if not self.is_managed:
             pause = self._limits.health_interval
@@ -279,19 +290,10 @@ class Deployment:
         if state != self.status.state:
             text = state if error is None else f"{state}: {error.message}"
             self.log.add(LogLine(time.time(), "sidestream", text))
-        ready = self._ready
-        info = ready.info if ready else self.status.info
-        status = Status(state, progress, error, info, bool(ready and ready.is_outdated))
+        info, is_outdated = self.status.info, False
+        if self._ready is not None:
+            info, is_outdated = self._ready.info, self._ready.is_outdated_by(self.spec)
+        status = Status(state, progress, error, info, is_outdated)
         if status != self.status:
             self.status = status
             self._surroundings.changed(self.spec)
-
-
-def _as_ours(error: Exception) -> SidestreamError:
-    return (
-        error if isinstance(error, SidestreamError) else SidestreamError(f"internal error: {error}")
-    )
-
-
-def _shown(error: SidestreamError) -> ModelError:
-    return ModelError(error.code, error.message, error.hint)

@@ -1,31 +1,25 @@
 """All model servers: who may use which, what is to be seen of them, who gives way to whom."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from server.core.errors import InvalidCommand, SidestreamError
 from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
-from server.models.announcer import Announcer, Subscriber
+from server.models.announcer import Announcer, ListSubscriber, Subscriber
 from server.models.attempt import Connect, Limits
 from server.models.catalog import Catalog, ModelSpec
 from server.models.deployment import Deployment
+from server.models.deployments import Deployments
 from server.models.engine_figures import EngineFigures
 from server.models.logbook import LogBook
 from server.models.room import Room
-from server.models.runners.base import Condition, Replica, Report, Runner
+from server.models.runners.base import Report, Runner
 from server.models.upstreams.base import EngineInfo, Upstream
 from server.models.usage import Usage
-
-logger = logging.getLogger(__name__)
-
-# An engine that is started later is noticed within this time.
-_ENGINE_RETRY_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True)
@@ -58,23 +52,13 @@ class Fleet:
     ) -> None:
         self._catalog = catalog
         self._runners = runners
-        self._instance = instance
         self._announcer = Announcer(self.snapshot)
         self._engine_figures = EngineFigures(self._upstreams)
         self._idle_timers: dict[str, asyncio.TimerHandle] = {}
-        self._usage = Usage(catalog, self._on_use)
+        self._usage = Usage(self._on_use)
         self._room = Room(capacity, self._occupant, lambda root: self._deployments[root].unwant())
-        self._deployments: dict[str, Deployment] = {}
-        for spec in catalog:
-            if not spec.is_preset:
-                self._deployments[spec.id] = Deployment(
-                    spec,
-                    Replica(instance, spec.id),
-                    runners[spec.runner],
-                    connect,
-                    limits[spec.runner],
-                    self,
-                )
+        self._deployments = Deployments(runners, connect, limits, self, instance=instance)
+        self._deployments.apply(catalog)
 
     # --- using ------------------------------------------------------------------------------
 
@@ -84,11 +68,11 @@ class Fleet:
 
         Raises `UnknownModel`, and `ModelFailed` when the server cannot be had.
         """
-        deployment = self._deployment(model_id)
-        with self._usage.wait(model_id):
+        spec, deployment = self._catalog.get(model_id), self._deployment(model_id)
+        with self._usage.wait(spec):
             ready = await deployment.ensure_ready()
-        with self._usage.run(model_id):
-            pause = partial(self._usage.pause, model_id)
+        with self._usage.run(spec):
+            pause = partial(self._usage.pause, spec)
             yield Lease(ready.upstream, ready.info, pause, deployment)
 
     def is_ready(self, model_id: str) -> bool:
@@ -114,57 +98,33 @@ class Fleet:
 
     def close_logs(self) -> None:
         """Have those who follow a log come to its end."""
-        for deployment in self._deployments.values():
+        for deployment in self._deployments:
             deployment.log.close()
 
-    async def adopt(self) -> None:
-        """Take over the servers of an earlier run of this gateway, and start what is preloaded.
+    def change(self, catalog: Catalog) -> None:
+        """Go by another catalogue from now on.
 
-        An engine that cannot be asked is asked again until it answers; meanwhile its models
-        say why they cannot be started.
+        Servers of models that are gone are drained and stopped; those whose settings have changed
+        run on until they are next stopped. A model keeps its kind of runner.
         """
-        async with asyncio.TaskGroup() as tasks:
-            for name, runner in self._runners.items():
-                tasks.create_task(self._adopt_from(name, runner))
+        known = {spec.id for spec in self._catalog}
+        self._catalog = catalog
+        self._deployments.apply(catalog)
+        self._announcer.tell_all(self.snapshots())
+        for spec in catalog:
+            if spec.id not in known and spec.settings.preload and not spec.is_preset:
+                self._deployments[spec.id].want()
 
-    async def _adopt_from(self, name: str, runner: Runner) -> None:
-        served = [d for d in self._deployments.values() if d.spec.runner == name]
-        while served:
-            try:
-                observations = await runner.list()
-                break
-            except SidestreamError as error:
-                logger.warning("%s: %s", name, error)
-                for deployment in served:
-                    deployment.doubt(error)
-                await asyncio.sleep(_ENGINE_RETRY_SECONDS)
-        else:
-            return
-        for deployment in served:
-            deployment.doubt(None)
-        for seen in observations:
-            found = self._deployments.get(seen.replica.model)
-            if found is None:
-                logger.warning(
-                    "a server of model %r runs, which is not in the settings; "
-                    "`run.py doctor --clean` removes it",
-                    seen.replica.model,
-                )
-            elif seen.condition in {Condition.RUNNING, Condition.UNKNOWN} and found.is_managed:
-                self._room.admit(found.spec.id)
-                found.want()
-        for deployment in served:
-            if deployment.spec.settings.preload:
-                deployment.want()
+    async def adopt(self) -> None:
+        """Take over the servers of an earlier run; see `Deployments.adopt`."""
+        await self._deployments.adopt(self._room.admit)
 
     async def close(self, *, keeps_servers: bool) -> None:
         """End every lifecycle and let go of the runners; servers that can go on may be kept."""
         for timer in self._idle_timers.values():
             timer.cancel()
         await self._engine_figures.close()
-        await asyncio.gather(
-            *(d.close(keeps_server=keeps_servers) for d in self._deployments.values())
-        )
+        await self._deployments.close(keeps_servers=keeps_servers)
         await asyncio.gather(*(runner.close() for runner in self._runners.values()))
         self._announcer.close()
 
@@ -172,14 +132,14 @@ class Fleet:
 
     def servers(self) -> list[Deployment]:
         """Return the model servers, in the order of the catalogue, to be looked at."""
-        return list(self._deployments.values())
+        return list(self._deployments)
 
     async def engine_figures(self) -> dict[str, str | None]:
         """Return what each server that is up counts itself; see `EngineFigures.ask`."""
         return await self._engine_figures.ask()
 
     def _upstreams(self) -> dict[str, Upstream]:
-        ready = ((d.spec.id, d.upstream) for d in self._deployments.values())
+        ready = ((d.spec.id, d.upstream) for d in self._deployments)
         return {model_id: upstream for model_id, upstream in ready if upstream is not None}
 
     # --- watching ---------------------------------------------------------------------------
@@ -222,9 +182,11 @@ class Fleet:
         """Return the model's description; raises `UnknownModel`."""
         return self._catalog.get(model_id)
 
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Have `subscriber` told of every change; returns the way to end that."""
-        return self._announcer.subscribe(subscriber)
+    def subscribe(
+        self, subscriber: Subscriber, list_subscriber: ListSubscriber | None = None
+    ) -> Callable[[], None]:
+        """Have changes told; see `Announcer.subscribe`."""
+        return self._announcer.subscribe(subscriber, list_subscriber)
 
     # --- what deployments ask of their surroundings -----------------------------------------
 
@@ -242,9 +204,10 @@ class Fleet:
 
     def changed(self, spec: ModelSpec) -> None:
         """Tell subscribers of a deployment's new status."""
-        if self._deployments[spec.id].status.state == "ready":
+        deployment = self._deployments.get(spec.id)
+        if deployment is not None and deployment.status.state == "ready":
             self._usage.touch(spec.id)
-            self._watch_idleness(spec)
+            self._watch_idleness(deployment)
         for served in self._catalog.served_by(spec.id):
             self._announcer.tell(served.id)
 
@@ -253,24 +216,27 @@ class Fleet:
     def _deployment(self, model_id: str) -> Deployment:
         return self._deployments[self._catalog.root_of(model_id).id]
 
-    def _on_use(self, model_id: str) -> None:
-        root = self._catalog.root_of(model_id)
-        self._deployments[root.id].look_again()
+    def _on_use(self, spec: ModelSpec) -> None:
+        deployment = self._deployments.get(spec.root)
+        if deployment is not None:
+            deployment.look_again()
+            self._watch_idleness(deployment)
         self._room.look_again()
-        self._watch_idleness(root)
-        self._announcer.tell_soon(model_id)
+        if spec.id in self._catalog:
+            self._announcer.tell_soon(spec.id)
 
     def _occupant(self, root_id: str) -> Occupant:
-        settings = self._catalog.get(root_id).settings
+        settings = self._deployments[root_id].spec.settings
         return Occupant(root_id, settings.memory, self._usage.idle_since(root_id), settings.pinned)
 
-    def _watch_idleness(self, root: ModelSpec) -> None:
+    def _watch_idleness(self, deployment: Deployment) -> None:
         """Set the clock by which an idle server is stopped; its use sets it anew."""
-        timer = self._idle_timers.pop(root.id, None)
+        root_id, settings = deployment.spec.id, deployment.spec.settings
+        timer = self._idle_timers.pop(root_id, None)
         if timer is not None:
             timer.cancel()
-        seconds = root.settings.idle_timeout
-        if seconds and not root.settings.pinned and self._usage.idle_since(root.id) is not None:
-            self._idle_timers[root.id] = asyncio.get_running_loop().call_later(
-                seconds, self._deployments[root.id].unwant
+        seconds = settings.idle_timeout
+        if seconds and not settings.pinned and self._usage.idle_since(root_id) is not None:
+            self._idle_timers[root_id] = asyncio.get_running_loop().call_later(
+                seconds, deployment.unwant
             )

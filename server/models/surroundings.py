@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from server.core.errors import SidestreamError
 from server.core.protocol import ModelError, ModelState, Progress
 from server.models.catalog import ModelSpec
 from server.models.runners.base import Report
@@ -18,6 +19,18 @@ class Status:
     error: ModelError | None = None
     info: EngineInfo | None = None
     is_outdated: bool = False
+
+
+def as_ours(error: Exception) -> SidestreamError:
+    """Return an error as one of our tree."""
+    return (
+        error if isinstance(error, SidestreamError) else SidestreamError(f"internal error: {error}")
+    )
+
+
+def shown(error: SidestreamError) -> ModelError:
+    """Return an error as it is to be seen of a model."""
+    return ModelError(error.code, error.message, error.hint)
 
 
 class Surroundings(Protocol):

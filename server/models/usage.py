@@ -5,27 +5,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from server.models.catalog import Catalog
+from server.models.catalog import ModelSpec
 
 
 class Usage:
-    """Count those who wait for a model and those it answers; models that share a server add up.
+    """Count those who wait for a model and those it answers, and both for its server.
 
-    `on_change` is called with the model's id at every change.
+    Whoever is counted is counted off again by what the model was then, whatever has become of the
+    catalogue meanwhile. `on_change` is called with the model at every change.
     """
 
     def __init__(
         self,
-        catalog: Catalog,
-        on_change: Callable[[str], None],
+        on_change: Callable[[ModelSpec], None],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._catalog = catalog
         self._on_change = on_change
         self._clock = clock
         self._running: Counter[str] = Counter()
         self._waiting: Counter[str] = Counter()
+        self._answering: Counter[str] = Counter()
+        self._needing: Counter[str] = Counter()
         self._last_used: dict[str, float] = {}
 
     def running(self, model_id: str) -> int:
@@ -38,49 +39,52 @@ class Usage:
 
     def is_answering(self, root_id: str) -> bool:
         """Tell whether the server writes an answer of any of its models."""
-        return any(self._running[spec.id] for spec in self._catalog.served_by(root_id))
+        return self._answering[root_id] > 0
 
     def idle_since(self, root_id: str) -> float | None:
         """Return when the server was last of use, on the clock; None while somebody needs it."""
-        is_needed = self.is_answering(root_id) or any(
-            self._waiting[spec.id] for spec in self._catalog.served_by(root_id)
-        )
-        return None if is_needed else self._last_used.get(root_id, 0.0)
+        return None if self._needing[root_id] else self._last_used.get(root_id, 0.0)
 
     def touch(self, root_id: str) -> None:
         """Count the server as used just now."""
         self._last_used[root_id] = self._clock()
 
     @contextmanager
-    def wait(self, model_id: str) -> Iterator[None]:
+    def wait(self, spec: ModelSpec) -> Iterator[None]:
         """Count a wait for the model's server while the context lasts."""
-        with self._counted(self._waiting, model_id):
+        with self._counted(spec, is_answered=False):
             yield
 
     @contextmanager
-    def run(self, model_id: str) -> Iterator[None]:
+    def run(self, spec: ModelSpec) -> Iterator[None]:
         """Count an answer of the model while the context lasts."""
-        with self._counted(self._running, model_id):
+        with self._counted(spec, is_answered=True):
             yield
 
     @contextmanager
-    def pause(self, model_id: str) -> Iterator[None]:
+    def pause(self, spec: ModelSpec) -> Iterator[None]:
         """Count an answer of the model as one that waits while the context lasts."""
-        self._running[model_id] -= 1
+        self._count(spec, -1, is_answered=True)
         try:
-            with self._counted(self._waiting, model_id):
+            with self._counted(spec, is_answered=False):
                 yield
         finally:
-            self._running[model_id] += 1
-            self._on_change(model_id)
+            self._count(spec, 1, is_answered=True)
+            self._on_change(spec)
 
     @contextmanager
-    def _counted(self, counter: Counter[str], model_id: str) -> Iterator[None]:
-        counter[model_id] += 1
-        self._on_change(model_id)
+    def _counted(self, spec: ModelSpec, *, is_answered: bool) -> Iterator[None]:
+        self._count(spec, 1, is_answered=is_answered)
+        self._on_change(spec)
         try:
             yield
         finally:
-            counter[model_id] -= 1
-            self.touch(self._catalog.root_of(model_id).id)
-            self._on_change(model_id)
+            self._count(spec, -1, is_answered=is_answered)
+            self.touch(spec.root)
+            self._on_change(spec)
+
+    def _count(self, spec: ModelSpec, change: int, *, is_answered: bool) -> None:
+        (self._running if is_answered else self._waiting)[spec.id] += change
+        self._needing[spec.root] += change
+        if is_answered:
+            self._answering[spec.root] += change

@@ -1,5 +1,8 @@
 """Settings: `settings.ini` and the environment, as frozen dataclasses."""
 
+from pathlib import Path
+from typing import Final
+
 from server.settings.access import AccessSettings, Network, networks_of
 from server.settings.conversations import ConversationSettings
 from server.settings.loading import environment_name, load
@@ -15,7 +18,10 @@ from server.settings.tables import (
 )
 from server.settings.values import SettingsError
 
+DEFAULT_SETTINGS: Final = Path(__file__).resolve().parent.parent.parent / "settings.ini"
+
 __all__ = [
+    "DEFAULT_SETTINGS",
     "SECTIONS",
     "AccessSettings",
     "AnswerSettings",

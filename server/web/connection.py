@@ -52,7 +52,7 @@ class Connection:
         self._sessions = sessions
         self._caller = caller
         self._session: Session | None = None
-        self._unsubscribe = fleet.subscribe(self._tell)
+        self._unsubscribe = fleet.subscribe(self._tell, self._tell_all)
         self._unsubscribe_from_archive: Callable[[], None] | None = None
         if archive is not None:
             self._unsubscribe_from_archive = archive.recorder.subscribe(self._tell_keeping)
@@ -155,6 +155,10 @@ class Connection:
     def _tell(self, model: Model) -> None:
         if self._caller.principal.sees(model.id):
             self.outbox.put_model(model)
+
+    def _tell_all(self, models: list[Model]) -> None:
+        sees = self._caller.principal.sees
+        self.outbox.put_models([model for model in models if sees(model.id)])
 
     def _tell_keeping(self, keeping: Keeping) -> None:
         state: Literal["on", "failing"] = "failing" if keeping.state == "failing" else "on"

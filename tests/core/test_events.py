@@ -16,6 +16,7 @@ from server.core.protocol import (
     Model,
     ModelChanged,
     ModelError,
+    ModelsChanged,
     Progress,
     Result,
     State,
@@ -78,6 +79,7 @@ WRITTEN: list[tuple[str, Event]] = [
      '{"max_input_tokens":null,"max_total_tokens":4096},"capabilities":{"chat":true,'
      '"cancel":true,"logprobs":false},"parameters":{"max_new_tokens":1024},"outdated":false}}',
      ModelChanged(MODEL)),
+    ('{"type":"models","models":[]}', ModelsChanged([])),
     ('{"type":"log","subscription":"l1","lines":[{"time":1.5,"stream":"stdout","text":"Ready"}]}',
      Log("l1", [LogRecord(1.5, "stdout", "Ready")])),
     ('{"type":"conversations","state":"on"}', KeepingChanged("on")),

@@ -23,7 +23,8 @@ def call(*words: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_verb_and_the_options_of_the_server() -> None:
     done = call("--help")
     assert done.returncode == 0
-    for word in ("run", "key", "test", "doctor", "bench", "lock", "--host", "--port", "--settings"):
+    verbs = ("run", "key", "test", "doctor", "bench", "reload", "lock")
+    for word in (*verbs, "--host", "--port", "--settings"):
         assert word in done.stdout
 
 

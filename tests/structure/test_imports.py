@@ -20,8 +20,9 @@ FLOORS = {
     "models": 1,
     "chat": 2,
     "web": 3,
+    "logs": 4,
     "app": 5,
-    "logs": 5,
+    "reload": 5,
     "__main__": 6,
 }
 # Programs and libraries of their own, which see only what is named.

@@ -209,6 +209,13 @@ class Stage:
         """Return the model as soon as it is in that state."""
         return await self.sees(lambda model: model.state == state, model_id)
 
+    async def gone(self, model_id: str = "a") -> None:
+        """Return once nothing is left of a model that the catalogue has no more."""
+        retiring = self.fleet._deployments._retiring.get(model_id)
+        if retiring is not None:
+            await asyncio.wait([retiring], timeout=CEILING_SECONDS)
+        assert model_id not in [server.spec.id for server in self.fleet.servers()]
+
     async def use(self, model_id: str = "a") -> Lease:
         """Lease the model for a moment; the lease is given back."""
         async with asyncio.timeout(CEILING_SECONDS), self.fleet.lease(model_id) as lease:

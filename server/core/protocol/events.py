@@ -69,6 +69,12 @@ class ModelChanged(Event, frozen=True, tag="model"):
     model: Model
 
 
+class ModelsChanged(Event, frozen=True, tag="models"):
+    """Replace what the client knows of all models: some are new, or there no more."""
+
+    models: list[Model]
+
+
 class Log(Event, frozen=True, tag="log", omit_defaults=True):
     """Carry new lines of a log that was subscribed to; after one that says `ended` none follow."""
 
@@ -91,6 +97,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     Delta,
     End,
     ModelChanged,
+    ModelsChanged,
     Log,
     KeepingChanged,
 )

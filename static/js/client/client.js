@@ -15,12 +15,12 @@ import { Generation, Generations } from './generation.js';
 import { LogReading } from './logs.js';
 
 /** @import { ConnectionOptions, ConnectionState } from './connection.js' */
-/** @import { GenerateOptions, GenerationEvent, HelloResult, LogEvent, Model, ModelEvent, WireError } from './protocol.js' */
+/** @import { GenerateOptions, GenerationEvent, HelloResult, LogEvent, Model, ModelEvent, ModelsEvent, WireError } from './protocol.js' */
 
 /**
  * @typedef {object} ClientEvents
  * @property {ConnectionState} connection
- * @property {Model[]} models The whole list, after each `hello`.
+ * @property {Model[]} models The whole list: after each `hello`, and when some have come or gone.
  * @property {Model} model
  * @property {Generation} generation One that is new here.
  * @property {WireError} fault An error that belongs to no command.
@@ -184,7 +184,7 @@ export class SidestreamClient extends Emitter {
     this.#connection.run('unsubscribe', { subscription }, { scope: 'socket' }).catch(() => {});
   }
 
-  /** @param {GenerationEvent | ModelEvent | LogEvent} event */
+  /** @param {GenerationEvent | ModelEvent | ModelsEvent | LogEvent} event */
   #receive(event) {
     switch (event.type) {
       case 'delta':
@@ -195,6 +195,9 @@ export class SidestreamClient extends Emitter {
       case 'model':
         this.#receiveModel(event.model);
         break;
+      case 'models':
+        this.#receiveModels(event.models);
+        break;
       case 'log':
         for (const reading of this.#readings) {
           if (reading.subscription === event.subscription) reading.receive(event);
@@ -202,6 +205,12 @@ export class SidestreamClient extends Emitter {
         break;
       default: // from a newer server
     }
+  }
+
+  /** @param {Model[]} models */
+  #receiveModels(models) {
+    this.models = new Map(models.map((model) => [model.id, model]));
+    this.emit('models', models);
   }
 
   /** @param {Model} model */

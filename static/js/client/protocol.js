@@ -123,10 +123,11 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  *   }} EndEvent
  */
 /** @typedef {{type: 'model', model: Model}} ModelEvent */
+/** @typedef {{type: 'models', models: Model[]}} ModelsEvent */
 /** @typedef {{time: number, stream: string, text: string}} LogLine `time` in seconds since 1970. */
 /** @typedef {{type: 'log', subscription: string, lines: LogLine[], ended?: boolean}} LogEvent */
 /** @typedef {StateEvent | DeltaEvent | EndEvent} GenerationEvent */
-/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent | LogEvent} ServerEvent */
+/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent | ModelsEvent | LogEvent} ServerEvent */
 
 /** An error with the code that the server, or this client, gave it. */
 export class SidestreamError extends Error {

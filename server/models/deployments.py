@@ -1,0 +1,138 @@
+"""All model servers' lifecycles: made, changed and ended as the catalogue says.
+
+A catalogue read anew takes no server away from those whom it answers: a model that is gone
+from it is drained first, as for any stop, and one that comes back meanwhile has not been away.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from server.core.errors import SidestreamError
+from server.models.attempt import Connect, Limits
+from server.models.catalog import Catalog, ModelSpec
+from server.models.deployment import Deployment
+from server.models.runners.base import Condition, Replica, Runner
+from server.models.surroundings import Surroundings
+
+logger = logging.getLogger(__name__)
+
+# An engine that is started later is noticed within this time.
+_ENGINE_RETRY_SECONDS: Final = 15.0
+
+
+class Deployments:
+    """Hold one deployment per model server, those included that are about to go."""
+
+    def __init__(
+        self,
+        runners: Mapping[str, Runner],
+        connect: Connect,
+        limits: Mapping[str, Limits],
+        surroundings: Surroundings,
+        *,
+        instance: str,
+    ) -> None:
+        self._runners = runners
+        self._connect = connect
+        self._limits = limits
+        self._surroundings = surroundings
+        self._instance = instance
+        self._all: dict[str, Deployment] = {}
+        self._retiring: dict[str, asyncio.Task[None]] = {}
+
+    def __iter__(self) -> Iterator[Deployment]:
+        return iter(list(self._all.values()))
+
+    def __getitem__(self, root_id: str) -> Deployment:
+        return self._all[root_id]
+
+    def get(self, root_id: str) -> Deployment | None:
+        """Return the deployment of that id, None if it is gone."""
+        return self._all.get(root_id)
+
+    def apply(self, catalog: Catalog) -> None:
+        """Have the servers that the catalogue names, as it says, and no others.
+
+        A server keeps its kind of runner; whoever makes the catalogue sees to that.
+        """
+        roots = {spec.id: spec for spec in catalog if not spec.is_preset}
+        for root_id, deployment in self._all.items():
+            if root_id not in roots and root_id not in self._retiring:
+                task = asyncio.create_task(self._retire(deployment), name=f"retiring {root_id}")
+                self._retiring[root_id] = task
+        for root_id, spec in roots.items():
+            known = self._all.get(root_id)
+            if known is None:
+                self._all[root_id] = self._make(spec)
+                continue
+            if root_id in self._retiring:
+                self._retiring.pop(root_id).cancel()
+            if known.spec != spec:
+                known.change(spec)
+        self._all = {root_id: self._all[root_id] for root_id in {**roots, **self._all}}
+
+    async def adopt(self, admit: Callable[[str], None]) -> None:
+        """Take over the servers of an earlier run of this gateway, and start what is preloaded.
+
+        `admit` is told of each that runs. An engine that cannot be asked is asked again until it
+        answers; meanwhile its models say why they cannot be started.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for name, runner in self._runners.items():
+                tasks.create_task(self._adopt_from(name, runner, admit))
+
+    async def close(self, *, keeps_servers: bool) -> None:
+        """End every lifecycle; servers that can go on may be kept."""
+        for task in self._retiring.values():
+            task.cancel()
+        await asyncio.gather(
+            *(deployment.close(keeps_server=keeps_servers) for deployment in self._all.values())
+        )
+
+    def _make(self, spec: ModelSpec) -> Deployment:
+        return Deployment(
+            spec,
+            Replica(self._instance, spec.id),
+            self._runners[spec.runner],
+            self._connect,
+            self._limits[spec.runner],
+            self._surroundings,
+        )
+
+    async def _retire(self, deployment: Deployment) -> None:
+        await deployment.stop()
+        await deployment.close()
+        deployment.log.close()
+        del self._all[deployment.spec.id], self._retiring[deployment.spec.id]
+
+    async def _adopt_from(self, name: str, runner: Runner, admit: Callable[[str], None]) -> None:
+        served = [d for d in self._all.values() if d.spec.runner == name]
+        while served:
+            try:
+                observations = await runner.list()
+                break
+            except SidestreamError as error:
+                logger.warning("%s: %s", name, error)
+                for deployment in served:
+                    deployment.doubt(error)
+                await asyncio.sleep(_ENGINE_RETRY_SECONDS)
+        else:
+            return
+        for deployment in served:
+            deployment.doubt(None)
+        for seen in observations:
+            found = self._all.get(seen.replica.model)
+            if found is None:
+                logger.warning(
+                    "a server of model %r runs, which is not in the settings; "
+                    "`run.py doctor --clean` removes it",
+                    seen.replica.model,
+                )
+            elif seen.condition in {Condition.RUNNING, Condition.UNKNOWN} and found.is_managed:
+                admit(found.spec.id)
+                found.want()
+        for deployment in served:
+            if deployment.spec.settings.preload:
+                deployment.want()

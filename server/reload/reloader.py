@@ -1,0 +1,128 @@
+"""Read the settings again while the gateway runs, and do what can be done without a restart.
+
+Rules:
+
+1. Settings that cannot be used change nothing; each problem is told.
+2. Models come, go and change; servers go on until those whom they answer are done. A model
+   keeps its kind of runner as long as there is a server of it.
+3. What takes a restart keeps its old value, and is named each time until that has happened.
+4. Whoever asked may wait at a pipe beside the lock file, and is told there what came of it.
+"""
+
+import dataclasses
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from server.logs import configure
+from server.models.catalog import build_catalog
+from server.models.fleet import Fleet
+from server.settings import SECTIONS, ModelSettings, Settings, SettingsError
+
+logger = logging.getLogger(__name__)
+
+# Keys of [server] that are looked at anew whenever something is logged.
+_LIVE: Final = frozenset({"log_level", "log_format"})
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """What came of it: what has changed, what takes a restart, or why nothing could be done."""
+
+    changed: list[str] = field(default_factory=list)
+    needs_restart: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class Reloader:
+    """Hold the settings in force, and replace of them what can be replaced."""
+
+    def __init__(self, settings: Settings, read: Callable[[], Settings], fleet: Fleet) -> None:
+        self._settings = settings
+        self._read = read
+        self._fleet = fleet
+
+    def reload(self) -> Reloaded:
+        """Read the settings again and go by them; a log line tells what came of it."""
+        try:
+            wanted = self._read()
+        except SettingsError as error:
+            for problem in error.problems:
+                logger.error("the settings stay as they were: %s", problem)
+            return Reloaded(problems=error.problems)
+        known = self._settings
+        reloaded = Reloaded()
+        live: dict[str, Any] = {}
+        for section in SECTIONS:
+            for key in _differences(getattr(known, section), getattr(wanted, section)):
+                if section == "server" and key in _LIVE:
+                    live[key] = getattr(wanted.server, key)
+                    reloaded.changed.append(f"{key} = {live[key]}")
+                else:
+                    reloaded.needs_restart.append(f"[{section}] {key}")
+        models = self._models(wanted.models, reloaded)
+        server = dataclasses.replace(known.server, **live)
+        self._settings = dataclasses.replace(known, server=server, models=models)
+        if live:
+            configure(server.log_level, server.log_format)
+        if models != known.models or list(models) != list(known.models):
+            reloaded.changed.extend(_changes(known.models, models))
+            self._fleet.change(build_catalog(self._settings))
+        logger.info("settings read again: %s", ", ".join(reloaded.changed) or "nothing is new")
+        if reloaded.needs_restart:
+            logger.warning("this takes a restart: %s", ", ".join(reloaded.needs_restart))
+        return reloaded
+
+    def _models(
+        self, wanted: Mapping[str, ModelSettings], reloaded: Reloaded
+    ) -> dict[str, ModelSettings]:
+        """Return the models as wanted, but for those whose kind of runner may not change now."""
+        models = dict(wanted)
+        for server in self._fleet.servers():
+            model = models.get(server.spec.id)
+            if model and not model.base and model.runner != server.spec.runner:
+                models[server.spec.id] = server.spec.settings
+                reloaded.needs_restart.append(f"[model {server.spec.id}] runner")
+        return models
+
+
+def report_pipe(state_dir: Path, instance: str) -> Path:
+    """Return where whoever asks for a reload may wait for its report."""
+    return state_dir.expanduser() / f"{instance}.reload"
+
+
+def report(reloaded: Reloaded, pipe: Path) -> None:
+    """Tell who waits at the pipe, if somebody does."""
+    try:
+        descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "wb", buffering=0) as output:
+            output.write(msgspec.json.encode(reloaded))
+    except OSError as error:
+        # Nobody asked that way, or who did is gone.
+        if error.errno not in {errno.ENOENT, errno.ENXIO, errno.EPIPE}:
+            logger.warning("%s: %s", pipe, error.strerror)
+
+
+def _differences(known: Any, wanted: Any) -> Iterator[str]:
+    for declared in dataclasses.fields(known):
+        if getattr(known, declared.name) != getattr(wanted, declared.name):
+            yield declared.name
+
+
+def _changes(
+    known: Mapping[str, ModelSettings], wanted: Mapping[str, ModelSettings]
+) -> Iterator[str]:
+    yield from (f"added {model_id}" for model_id in wanted if model_id not in known)
+    yield from (f"removed {model_id}" for model_id in known if model_id not in wanted)
+    for model_id, model in wanted.items():
+        if model_id in known and known[model_id] != model:
+            yield f"changed {model_id} ({', '.join(_differences(known[model_id], model))})"
+    common = [model_id for model_id in known if model_id in wanted]
+    if common != [model_id for model_id in wanted if model_id in known]:
+        yield "another order of the models"

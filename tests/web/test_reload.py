@@ -1,0 +1,189 @@
+"""An operator changes the settings of a gateway that runs; nobody who uses it is disturbed."""
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import KeepLog
+from tests.support.dialogue import dialogue
+from tests.support.gateway import ROOT, Gateway, gateway
+from tests.web.processes import CEILING_SECONDS, PROGRAM, settings
+
+MORE = "[model n]\nweights = fake\nname = Newcomer\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, keep_log: KeepLog) -> Path:
+    """Return a folder for the gateway, whose log is shown on failure."""
+    keep_log("the gateway", tmp_path / "server.log")
+    return tmp_path
+
+
+def write(place: Path, text: str) -> None:
+    """Replace all but `[server]` of the settings."""
+    file = place / "settings.ini"
+    file.write_text(file.read_text().split("\n\n")[0] + "\n\n" + text)
+
+
+async def reload(place: Path, **environment: str) -> tuple[int, str]:
+    """Do as `run.py reload` does; return its exit code and all it says."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server.reload", "--settings", "settings.ini"),
+        cwd=ROOT,
+        env={**os.environ, "CALLED_FROM": str(place), **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(CEILING_SECONDS):
+        said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+def log(place: Path) -> list[dict[str, str]]:
+    """Return the gateway's log, which is JSON when nobody looks on."""
+    return [json.loads(line) for line in (place / "server.log").read_text().splitlines()]
+
+
+async def test_models_come_and_go_before_the_eyes_of_those_who_are_connected(place: Path) -> None:
+    text = settings("fake --hold-after 2")
+    async with (
+        gateway(text, place, program=PROGRAM) as running,
+        dialogue(running.address) as client,
+    ):
+        (generation,) = await client.ask("m", prompt="Tell me.")
+        await client.delta(generation)
+        write(place, text + MORE)
+        assert await reload(place) == (0, "added n\n")
+        told = await client.until(lambda event: event["type"] == "models")
+        assert [model["id"] for model in told["models"]] == ["m", "n"]
+        assert told["models"][1]["name"] == "Newcomer"
+
+        seen = len(client.events)
+        write(place, text.split("[model")[0] + MORE)
+        assert await reload(place) == (0, "removed m\n")
+        told = await client.until(lambda event: event["type"] == "models", skip=seen)
+        assert [model["id"] for model in told["models"]] == ["n"]
+        (other,) = await client.ask("n", prompt="Tell me.")
+        assert (await client.end(other))["finish_reason"] in {"length", "stop"}
+        refused = await client.try_to(type="start", model="m")
+        assert refused["error"]["code"] == "unknown_model"
+
+
+async def test_a_broken_file_changes_nothing_and_is_reported(place: Path) -> None:
+    text = settings()
+    async with gateway(text, place, program=PROGRAM) as running:
+        write(place, text + MORE + "[model n]\n")
+        code, said = await reload(place)
+        assert code == 2
+        assert "[model n] is there twice" in said
+        # Nobody checks the file before a bare signal.
+        running.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(CEILING_SECONDS):
+            while not (told := [line for line in log(place) if line["level"] == "error"]):
+                await visit(running)
+        assert "[model n] is there twice" in told[0]["message"]
+        assert "the settings stay as they were" in told[0]["message"]
+        assert await models(running) == ["m"]
+
+
+async def test_what_takes_a_restart_is_named_and_the_rest_is_done(place: Path) -> None:
+    text = settings()
+    async with gateway(text, place, program=PROGRAM) as running:
+        changed = text.replace("drain_timeout = 0", "drain_timeout = 7\nmax_running = 3") + MORE
+        write(place, changed.replace("weights = fake\n", "weights = fake\nslots = 2\n", 1))
+        code, said = await reload(place)
+        assert code == 0
+        assert said.splitlines() == [
+            "added n",
+            "changed m (slots)",
+            "This takes a restart: [engines] max_running, [engines] drain_timeout",
+        ]
+        assert await models(running) == ["m", "n"]
+        # It is named until it has happened, and what has happened is not done again.
+        assert await reload(place) == (0, f"Nothing is new.\n{said.splitlines()[2]}\n")
+        assert log(place)[-1]["message"].startswith("this takes a restart: [engines] max_running")
+
+
+async def test_a_model_keeps_its_kind_of_runner_while_the_gateway_runs(place: Path) -> None:
+    text = settings()
+    async with gateway(text, place, program=PROGRAM) as running:
+        ini = text.split("[model")[0]
+        write(place, f"{ini}[model m]\nrunner = remote\nurl = http://127.0.0.1:9\n")
+        code, said = await reload(place)
+        assert (code, said) == (0, "Nothing is new.\nThis takes a restart: [model m] runner\n")
+        async with dialogue(running.address) as client:
+            (generation,) = await client.ask("m", prompt="Tell me.")
+            assert (await client.end(generation))["finish_reason"] in {"length", "stop"}
+
+
+async def test_the_log_level_changes_at_once(place: Path) -> None:
+    async with gateway(settings(), place, program=PROGRAM) as running:
+        file = place / "settings.ini"
+        file.write_text(file.read_text().replace("[server]\n", "[server]\nlog_level = error\n"))
+        assert await reload(place) == (0, "log_level = error\n")
+        before = len(log(place))
+        await models(running)
+        assert len(log(place)) == before
+
+
+async def test_without_a_gateway_it_says_so_and_signals_nobody(place: Path) -> None:
+    async with gateway(settings(), place, program=PROGRAM):
+        pass
+    code, said = await reload(place)
+    assert code == 1
+    assert "No gateway named" in said
+    assert not list(place.glob("*.reload"))
+
+
+async def test_signals_without_end_end_nothing(place: Path) -> None:
+    async with gateway(settings(), place, program=PROGRAM) as running:
+        for _ in range(200):
+            running.process.send_signal(signal.SIGHUP)
+        assert await reload(place) == (0, "Nothing is new.\n")
+        assert await models(running) == ["m"]
+
+
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_it_ends_with_its_terminal_unless_that_was_to_be_ignored(
+    place: Path, is_ignored: bool
+) -> None:
+    """A terminal that closes sends SIGHUP too; a server nobody sees would be left behind."""
+    file = place / "settings.ini"
+    file.write_text(f"[server]\nport = 0\nstate_dir = {place}\n\n{settings()}")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        if is_ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.dup2(os.open(place / "server.log", os.O_CREAT | os.O_WRONLY), 2)
+        os.chdir(ROOT)
+        command = [sys.executable, "-m", PROGRAM, "--settings", str(file)]
+        os.execv(sys.executable, command)
+    said = b""
+    while not (found := re.search(rb" is at (http://\S+)\s", said)):
+        said += os.read(terminal, 1000)
+    os.close(terminal)
+    if is_ignored:
+        with urllib.request.urlopen(f"{found[1].decode()}/health") as answer:
+            assert answer.status == 200
+        os.kill(pid, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+async def models(running: Gateway) -> list[str]:
+    """Return the models that the gateway has."""
+    async with dialogue(running.address) as client:
+        return [model["id"] for model in (await client.say(type="hello"))["models"]]
+
+
+async def visit(running: Gateway) -> None:
+    """Let some time pass in which the gateway does something."""
+    await models(running)
