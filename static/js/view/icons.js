@@ -2,6 +2,7 @@
 
 const PATHS = {
   send: 'M8 13V3M3.5 7.5 8 3l4.5 4.5',
+  copy: 'M6 6h7.5v7.5H6zM3.5 10h-1V2.5H10v1',
   stop: 'M4.5 4.5h7v7h-7z',
   start: 'M5.5 3.5v9l7-4.5z',
 };
