@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with _running(tmp_path_factory.mktemp("gateway"), SETTINGS) as gateway:
+    with running(tmp_path_factory.mktemp("gateway"), SETTINGS) as gateway:
         yield gateway
 
 
@@ -52,7 +52,7 @@ def gateway(shared_gateway: Gateway, keep_log: KeepLog) -> Gateway:
 @pytest.fixture
 def own_gateway(tmp_path: Path, keep_log: KeepLog) -> Iterator[Gateway]:
     """Run a server for one test, to be killed."""
-    with _running(tmp_path, SETTINGS) as gateway:
+    with running(tmp_path, SETTINGS) as gateway:
         keep_log("the server", lambda: gateway.log)
         yield gateway
 
@@ -62,13 +62,14 @@ def eight_models(tmp_path: Path, keep_log: KeepLog) -> Iterator[Gateway]:
     """Run a server with eight models: a model and seven presets of it."""
     presets = "".join(f"[model m{n}]\nname = Preset {n}\nbase = small\n" for n in range(2, 9))
     first = re.sub(r"\n\[model brief\].*", "\n", SETTINGS, flags=re.DOTALL)
-    with _running(tmp_path, first + presets) as gateway:
+    with running(tmp_path, first + presets) as gateway:
         keep_log("the server", lambda: gateway.log)
         yield gateway
 
 
 @contextlib.contextmanager
-def _running(directory: Path, settings: str) -> Iterator[Gateway]:
+def running(directory: Path, settings: str) -> Iterator[Gateway]:
+    """Run a server with these settings while the block lasts."""
     gateway = Gateway(directory, settings)
     gateway.start()
     try:

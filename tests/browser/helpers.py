@@ -73,6 +73,24 @@ def length(column: Locator) -> int:
     return len(answer(column).text_content() or "")
 
 
+# Writes a text into a page of its own, whole, as answers are written while they come.
+RENDER = """async (markdown) => {
+  const { src } = document.querySelector('script[src*="/main.js"]');
+  const { MarkdownWriter } = await import(new URL('view/markdown-writer.js', src));
+  const answer = document.createElement('div');
+  const writer = new MarkdownWriter(answer);
+  writer.append(markdown);
+  writer.end();
+  return answer;
+}"""
+
+
+def rendered(page: Page, markdown: str) -> str:
+    """Return the words of a text without its signs, as the page shows them."""
+    words: str = page.evaluate_handle(RENDER, markdown).evaluate("(answer) => answer.textContent")
+    return words
+
+
 # Notes each time that an answer grows, and which.
 RECORD_GROWTH = """() => {
   window.growth = [];

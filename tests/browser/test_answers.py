@@ -20,6 +20,7 @@ from tests.browser.helpers import (
     expect_writing,
     length,
     open_page,
+    rendered,
     turns_taken,
 )
 from tests.browser.watch import Watch
@@ -144,7 +145,8 @@ def test_each_model_goes_on_with_its_own_conversation(
     for command in second:
         roles = [message["role"] for message in command["messages"]]
         assert roles == ["user", "assistant", "user"]
-        assert command["messages"][1]["content"] == own[command["targets"][0]["model"]]
+        said = command["messages"][1]["content"]
+        assert rendered(page, said) == own[command["targets"][0]["model"]]
 
 
 def test_a_cut_wire_costs_no_word(page: Page, gateway: Gateway, watch: Watch) -> None:
@@ -163,7 +165,7 @@ def test_a_cut_wire_costs_no_word(page: Page, gateway: Gateway, watch: Watch) ->
         hellos = [frame for frame in watch.sent if '"hello"' in frame]
     assert len(hellos) == 4
     written = answers_of(watch, gateway)
-    assert shown == {text for text, _ in written}
+    assert shown == {rendered(page, text) for text, _ in written}
 
 
 def test_a_killed_server_is_waited_for(page: Page, own_gateway: Gateway, artifacts: Path) -> None:

@@ -2,15 +2,16 @@
  * `<answer-turn>`: one prompt and one model's answer to it.
  *
  * The text goes straight from the generation into the page, collected for the next frame: no
- * store, no rendering. All else (what it waits for, how it ended, an error) changes rarely and is
+ * store, no rendering of what is there already. All else (what it waits for, how it ended, an error) changes rarely and is
  * simply written anew.
  *
  * Events: `turn-change` when it begins to run, changes its state, or ends.
  */
 
+import { copyCode } from './clipboard.js';
 import { PageElement, h, setText } from './element.js';
 import { Meter } from './figures.js';
-import { GrowingText } from './growing-text.js';
+import { MarkdownWriter } from './markdown-writer.js';
 import { notice } from './notice.js';
 import { ending, figuresLine, waitingFor } from './words.js';
 
@@ -35,7 +36,7 @@ export class AnswerTurn extends PageElement {
   #meter = new Meter(performance.now());
 
   #answer = h('div', { class: 'answer' });
-  #text = new GrowingText(this.#answer);
+  #text = new MarkdownWriter(this.#answer);
   #progress = h('progress', { max: 1 });
   #waitingText = h('span', {});
   #waiting = h('div', { class: 'waiting' }, this.#waitingText, this.#progress);
@@ -89,6 +90,11 @@ export class AnswerTurn extends PageElement {
       this.#footnote,
     );
     this.#frames.schedule(this.#job);
+  }
+
+  /** @override @param {AbortSignal} signal */
+  connected(signal) {
+    this.#answer.addEventListener('click', ({ target }) => copyCode(target), { signal });
   }
 
   // Actions
@@ -145,6 +151,7 @@ export class AnswerTurn extends PageElement {
       this.#text.append(this.#unwritten);
       this.#unwritten = '';
     }
+    if (!this.#isBusy) this.#text.end();
     if (this.#unwrittenError) {
       this.#footnote.before(notice(this.#unwrittenError, { isAlert: true }));
       this.#unwrittenError = null;
