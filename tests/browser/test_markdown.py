@@ -132,7 +132,7 @@ def test_the_button_copies_the_code(
     expect(shown.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == CODE
     page.evaluate("navigator.clipboard.writeText('')")
-    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
     expect(shown.get_by_role("button", name="Copy code")).to_be_visible()
     shown.get_by_role("button", name="Copy code").press("Enter")
     expect(shown.get_by_role("button", name="Copied")).to_be_focused()

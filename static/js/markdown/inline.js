@@ -21,10 +21,10 @@ import { Scanner } from './scanner.js';
 
 /** @typedef {Item & {index: number, delimiters: number, isImage: boolean, isActive: boolean}} Bracket */
 
-const SPECIAL = /[\\`*_~[\]<&\n$]|!\[|(?<![\p{L}\p{N}])https?:\/\//gu;
+const SPECIAL = /[\\`*_~[\]<&\n$]|!\[|(?<![\p{L}\p{N}])https?:\/{2}/gu;
 /** At the end of what is there: perhaps the beginning of something. */
 const PERHAPS = /(?:!|(?<![\p{L}\p{N}])h(?:t(?:t(?:ps?(?::\/?)?)?)?)?)$/u;
-const ADDRESS = /https?:\/\/[^\s<]{1,2000}/y;
+const ADDRESS = /https?:\/{2}[^\s<]{1,2000}/y;
 const ANGLED = /<(?:([a-zA-Z][a-zA-Z\d+.-]{1,31}:[^\s<>]{0,2000})|([\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-zA-Z\d-]{1,63}(?:\.[a-zA-Z\d-]{1,63}){0,8})|[bB][rR] ?\/?)>/y;
 const MAX_ANGLED = 2040;
 const MAX_BRACKETS = 32;

@@ -11,7 +11,7 @@ const MAX_NESTED = 32; // the specification asks for at least three
 const MAX_LENGTH = 2000; // browsers and servers agree on about that much
 
 /** What an address between angle brackets begins with to be a link. */
-export const LEADS_OUT = /^(?:https?:\/\/|mailto:)/i;
+export const LEADS_OUT = /^(?:https?:\/{2}|mailto:)/i;
 
 /** Return an address in its normal form, or '' if it is not one to offer. @param {string} address */
 export function safeAddress(address) {
