@@ -35,6 +35,42 @@ async def test_without_an_engine_a_start_says_so_at_once(
     await runner.close()
 
 
+@pytest.mark.parametrize(
+    "host", ["garbage", "/var/run/docker.sock", "fd://", "unix://", "tcp://", "ssh://", "tcp://h:x"]
+)
+async def test_what_is_no_address_of_an_engine_is_called_that(
+    settings: DockerSettings, host: str
+) -> None:
+    runner = DockerRunner(
+        settings, instance="test", ports=(1, 1), environment={"DOCKER_HOST": host}
+    )
+    with pytest.raises(DockerUnreachable, match="is no address of an engine") as caught:
+        await runner.start(A, model("fake/tgi"), silent)
+    assert "unix:///PATH" in str(caught.value.hint)
+    await runner.close()
+
+
+async def test_an_engine_without_tls_where_there_should_be_is_no_question_of_rights(
+    settings: DockerSettings,
+) -> None:
+    """OpenSSL's error number 1 is no EPERM."""
+
+    async def speak_plainly(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.0 400 Client sent an HTTP request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(speak_plainly, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    there = replace(settings, host=f"https://127.0.0.1:{port}")
+    runner = DockerRunner(there, instance="test", ports=(1, 1), environment={})
+    async with server:
+        with pytest.raises(DockerUnreachable) as caught:
+            await runner.start(A, model("fake/tgi"), silent)
+    assert "right" not in caught.value.message
+    assert "SSL" in caught.value.message
+    await runner.close()
+
+
 async def test_a_server_lives_on_while_its_engine_is_away(
     engine: Engine, make_runner: MakeRunner, settings: DockerSettings, tmp_path: Path
 ) -> None:

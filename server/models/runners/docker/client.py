@@ -15,10 +15,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
-from server.models.runners.docker.errors import calling, refusal
+from server.models.runners.docker.errors import DockerUnreachable, calling, refusal
 from server.models.runners.docker.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ CALL_SECONDS: Final = 60.0
 _PING_SECONDS: Final = 10.0
 _READ_BYTES: Final = 64 * 1024
 _DEFAULT_SOCKET: Final = "/var/run/docker.sock"
+_SCHEMES: Final = frozenset({"unix", "tcp", "http", "https", "ssh"})
 
 
 class Engine:
@@ -123,7 +125,7 @@ class Engine:
     async def _open(self) -> "Docker":
         from aiodocker import Docker
 
-        scheme, _, place = self._host.partition("://")
+        scheme, place = _address(self._host)
         connector: aiohttp.BaseConnector
         if scheme == "ssh":
             self._tunnel = await Tunnel.open(self._host, ports=self._ports)
@@ -147,6 +149,23 @@ def _default_host(environment: Mapping[str, str]) -> str:
     desktop = Path.home() / ".docker" / "run" / "docker.sock"
     usual = Path(_DEFAULT_SOCKET)
     return f"unix://{next((p for p in (usual, rootless, desktop) if p.exists()), usual)}"
+
+
+def _address(host: str) -> tuple[str, str]:
+    """Return an engine's scheme and place; raises `DockerUnreachable` if it is no address."""
+    scheme, _, place = host.partition("://")
+    try:
+        where = urlsplit(host)
+        is_address = scheme == "unix" or bool(where.hostname and where.port != 0)
+    except ValueError:
+        is_address = False
+    if scheme not in _SCHEMES or not place or not is_address:
+        raise DockerUnreachable(
+            f"{host!r} is no address of an engine",
+            "correct `DOCKER_HOST`, or `host` in [docker]; expected unix:///PATH, "
+            "tcp://HOST:PORT, https://HOST:PORT or ssh://[USER@]HOST",
+        )
+    return scheme, place
 
 
 def _tls(environment: Mapping[str, str]) -> ssl.SSLContext | None:

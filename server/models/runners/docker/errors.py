@@ -9,6 +9,7 @@ ModelFailed
 import asyncio
 import errno
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -160,7 +161,9 @@ def refusal(what: str, status: int, said: str) -> DockerRefused:
 
 
 def _unreachable(error: BaseException) -> DockerUnreachable:
-    number = error.os_error.errno if isinstance(error, aiohttp.ClientConnectorError) else None
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+    # OpenSSL has error numbers of its own, of which 1 is anything.
+    number = None if isinstance(cause, ssl.SSLError) or cause is None else cause.errno
     if number == errno.ENOENT:
         return DockerUnreachable("there is no socket", "install Docker, or start it")
     if number in {errno.EACCES, errno.EPERM}:

@@ -93,4 +93,6 @@ def _command(host: str, socket: Path, ports: frozenset[int]) -> list[str]:
 async def _last_words(process: asyncio.subprocess.Process) -> str:
     _, said = await process.communicate()
     lines = said.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"ended with exit code {process.returncode}"
+    return (
+        lines[-1].removeprefix("ssh: ") if lines else f"ended with exit code {process.returncode}"
+    )
