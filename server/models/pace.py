@@ -13,6 +13,8 @@ from server.core.protocol import Progress
 
 # A guess that has run out is no certainty: the bar waits here for the phase to end.
 _MOST = 0.95
+# How long others took to make room says nothing of how long they will take.
+_UNTIMED = frozenset({"waiting"})
 # From the small model that is here already to the large one that is fetched first.
 START_BOUNDS: Final = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
@@ -60,5 +62,5 @@ class Pace:
         self._known |= self._now
 
     def _end_phase(self, now_seconds: float) -> None:
-        if self._phase:
+        if self._phase and self._phase not in _UNTIMED:
             self._now[self._phase] = now_seconds - self._since

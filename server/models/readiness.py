@@ -20,8 +20,9 @@ from server.models.runners.base import LogLine
 __all__ = ["PHASES", "STATE_OF_PHASE", "StartProgress", "explain_exit", "last_words", "read_line"]
 
 # Phase names as they go out, in the order in which a start goes through them.
-PHASES: Final = ("pulling", "starting", "downloading", "loading", "warming up")
+PHASES: Final = ("waiting", "pulling", "starting", "downloading", "loading", "warming up")
 STATE_OF_PHASE: Final[dict[str, ModelState]] = {
+    "waiting": "starting",
     "pulling": "pulling",
     "starting": "starting",
     "downloading": "pulling",

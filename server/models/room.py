@@ -74,7 +74,7 @@ class Room:
         if not can_ever_fit(pinned, spec.settings.memory, self._capacity):
             raise ModelFailed(f"there can be no room for {spec.name}", hint=_HINT)
         if self._line[0] != spec.id:
-            report(Progress("starting", None, f"waiting behind {self._line[0]} for room"))
+            report(Progress("waiting", None, f"waiting behind {self._line[0]} for room"))
             return False
         victims = whom_to_evict(occupants, spec.settings.memory, self._capacity)
         if victims == []:
@@ -82,9 +82,9 @@ class Room:
             return True
         if victims is None:
             busy = ", ".join(sorted(o.id for o in occupants if o.idle_since is None))
-            report(Progress("starting", None, f"waiting for room: {busy or 'all'} in use"))
+            report(Progress("waiting", None, f"waiting for room: {busy or 'all'} in use"))
             return False
-        report(Progress("starting", None, f"making room: stopping {', '.join(victims)}"))
+        report(Progress("waiting", None, f"making room: stopping {', '.join(victims)}"))
         for model_id in victims:
             if model_id not in self._leaving:
                 self._leaving.add(model_id)

@@ -187,6 +187,7 @@ async def test_a_log_goes_on_where_its_connection_broke(
         (b"403 Forbidden\r\nContent-Type: text/html\r\n\r\n<h1>Forbidden</h1>", "Forbidden"),
         (b"200 OK\r\nContent-Type: application/json\r\n\r\n<h1>Welcome</h1>", "cannot be read"),
         (b"500 Oops\r\nContent-Type: application/json\r\n\r\n{}", "cannot be read"),
+        (b"200 OK\r\nContent-Type: application/json\r\n\r\n{}", "cannot be read"),
     ],
 )
 async def test_whoever_answers_in_the_engines_place_the_error_says_what_he_said(

@@ -55,3 +55,14 @@ def test_an_attempt_that_failed_teaches_nothing() -> None:
     pace.begin(0.0)
     pace.estimate(LOADING, 400.0)
     assert pace.estimate(LOADING, 405.0).fraction == 0.5
+
+
+def test_how_long_others_took_to_make_room_is_no_base_for_an_estimate() -> None:
+    pace = Pace()
+    pace.begin(0.0)
+    waiting = Progress("waiting", None, "waiting for room")
+    pace.estimate(waiting, 10.0)
+    pace.estimate(LOADING, 50.0)
+    pace.finish(60.0)
+    pace.begin(100.0)
+    assert pace.estimate(waiting, 105.0) == waiting

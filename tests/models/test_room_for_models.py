@@ -7,6 +7,7 @@ import pytest
 
 from server.core.errors import ModelFailed
 from server.core.placement import Capacity
+from server.core.protocol import Progress
 from tests.support.stage import stage
 
 ONE_AT_A_TIME = Capacity(max_running=1)
@@ -37,6 +38,20 @@ async def test_one_that_is_busy_is_waited_for() -> None:
             assert s.fleet.snapshot("a").state == "ready"
         await user
         assert s.fleet.snapshot("a").state == "stopped"
+
+
+async def test_a_pull_after_a_wait_for_room_is_shown() -> None:
+    """A wait that counted as a phase behind it hid it, and left it a start's time, not a pull's."""
+    async with stage(capacity=ONE_AT_A_TIME, models=models(a={}, b={})) as s:
+        async with s.fleet.lease("a"):
+            user = asyncio.create_task(s.use("b"))
+            await s.sees(lambda m: m.progress is not None and m.progress.phase == "waiting", "b")
+            s.runner.pulls = True
+            s.runner.pulling.close()
+        told = await s.state("pulling", "b")
+        assert told.progress == Progress("pulling", 0.5, "pulling the fake")
+        s.runner.pulling.open()
+        await user
 
 
 async def test_a_pinned_one_never_goes() -> None:

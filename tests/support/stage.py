@@ -67,6 +67,7 @@ class StageRunner:
     def __init__(self, **options: Any) -> None:
         self.options = FakeOptions(**options)
         self.starting, self.loading, self.stopping = Gate(), Gate(), Gate()
+        self.pulling, self.pulls = Gate(), False
         self.start_error: Exception | None = None
         self.servers: dict[Replica, Server] = {}
         self.starts = 0
@@ -104,6 +105,9 @@ class StageRunner:
         if known is not None and known.exit_code is None:
             return known.endpoint
         self.starts += 1
+        if self.pulls:
+            report(Progress("pulling", 0.5, "pulling the fake"))
+            await self.pulling.pass_through()
         report(Progress("starting", None, "starting the fake"))
         await self.starting.pass_through()
         if self.start_error is not None:
@@ -247,7 +251,7 @@ async def stage(
     try:
         yield Stage(fleet, runner)
     finally:
-        for gate in (runner.starting, runner.loading, runner.stopping):
+        for gate in (runner.pulling, runner.starting, runner.loading, runner.stopping):
             gate.open()
         await fleet.close(keeps_servers=False)
     assert not runner.servers

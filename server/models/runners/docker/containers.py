@@ -77,12 +77,11 @@ class Containers:
         try:
             async with calling("show a container", within_seconds=CALL_SECONDS):
                 docker = await self._engine.docker()
-                shown = await docker.containers.container(name).show()
+                container = _read(await docker.containers.container(name).show())
         except DockerRefused as refused:
             if refused.docker_status == NOT_FOUND:
                 return None
             raise
-        container = _read(shown)
         if container is None or container.replica != replica:
             raise DockerRefused(
                 f"the container {name} is not this gateway's",

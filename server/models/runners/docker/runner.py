@@ -164,7 +164,7 @@ class DockerRunner:
             except DockerUnreachable as error:
                 if not self._engine.was_reached:
                     raise
-                report(Progress("starting", None, f"waiting for the Docker engine: {error.reason}"))
+                report(Progress("waiting", None, f"waiting for the Docker engine: {error.reason}"))
             await self._events.after(count)
 
     async def _run(self, replica: Replica, spec: ModelSpec) -> int:
