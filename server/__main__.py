@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import sys
@@ -99,6 +100,8 @@ async def _serve(settings: Settings, read: Callable[[], Settings], *, is_standby
             print(f"Cannot listen on {_shown(host)}:{port}: {_reason(error)}", file=sys.stderr)
             return 1
         bound = runner.addresses[0]
+        # What there is now stays: to look through it again and again would hold up every token.
+        gc.freeze()
         print(f"Sidestream {__version__} is at http://{_shown(host)}:{bound[1]}", flush=True)
         reloader = Reloader(settings, read, app[FLEET])
         pipe = report_pipe(settings.server.state_dir, settings.server.instance)

@@ -155,7 +155,7 @@ def _append(generation: Generation, arrived: list[TokenInfo]) -> None:
     if texts:
         if generation.state != "running":
             generation.move_to("running", now_ms=now_ms())
-        generation.append(texts, arrived, now_ms=now_ms())
+        generation.append(texts, arrived, now_ms=time.monotonic() * 1000)
 
 
 def error_info(error: SidestreamError) -> ErrorInfo:

@@ -51,12 +51,12 @@ class Generation:
 
     __slots__ = (
         "_created_ms",
-        "_deltas",
         "_first_delta_ms",
         "_last_delta_ms",
         "_running_ms",
         "_tokens",
         "_watchers",
+        "deltas",
         "end_event",
         "id",
         "keeps_tokens",
@@ -83,9 +83,9 @@ class Generation:
         self.seq = 0
         self.end_event: End | None = None
         self.prompt_tokens: int | None = None
-        self._deltas = Deltas()
+        self.deltas = Deltas()
         self._tokens: list[TokenInfo] = []
-        self._watchers: list[Watcher] = []
+        self._watchers: tuple[Watcher, ...] = ()
         self._created_ms = now_ms
         self._running_ms: float | None = None
         self._first_delta_ms: float | None = None
@@ -104,7 +104,7 @@ class Generation:
     @property
     def text(self) -> str:
         """Return the whole answer so far."""
-        return self._deltas.text()
+        return self.deltas.text()
 
     def info(self) -> GenerationInfo:
         """Describe the generation as `hello` lists it."""
@@ -149,11 +149,12 @@ class Generation:
         if self._first_delta_ms is None:
             self._first_delta_ms = now_ms
         self._last_delta_ms = now_ms
-        self._deltas.append(texts)
+        self.deltas.append(texts)
         self.seq += len(texts)
         if self.keeps_tokens:
             self._tokens += tokens
-        self._tell()
+        for watcher in self._watchers:
+            watcher(self)
 
     def end(
         self,
@@ -172,7 +173,7 @@ class Generation:
         """
         self._check_move("ended")
         counted = self.seq if completion_tokens is None else completion_tokens
-        self._deltas.seal()
+        self.deltas.seal()
         self.state = "ended"
         self.position = None
         self.revision += 1
@@ -194,7 +195,7 @@ class Generation:
 
         Stops before a delta that would exceed `max_chars`, but takes at least one.
         """
-        return self._deltas.since(cursor, max_chars=max_chars)
+        return self.deltas.since(cursor, max_chars=max_chars)
 
     def tokens_between(self, cursor: int, stop: int) -> list[TokenInfo] | None:
         """Return the tokens of the deltas after `cursor` up to `stop`, if they are kept."""
@@ -202,11 +203,11 @@ class Generation:
 
     def watch(self, watcher: Watcher) -> None:
         """Have `watcher` called on every change from now on."""
-        self._watchers.append(watcher)
+        self._watchers = (*self._watchers, watcher)
 
     def unwatch(self, watcher: Watcher) -> None:
         """Stop telling `watcher`."""
-        self._watchers.remove(watcher)
+        self._watchers = tuple(other for other in self._watchers if other != watcher)
 
     # --- inside -----------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Rules:
 
 1. What has arrived of a body is given out at once, also in the middle of a chunk.
 2. The common case is short: a server that flushes each event sends it as one chunk in one
-   packet, and that is recognised before anything is taken apart.
+   packet. `lone_chunk` recognises that, for a reader that knows to be between chunks.
 3. A framing that cannot be read is an error, never a guess.
 """
 
@@ -25,6 +25,8 @@ class Body(Protocol):
     is_complete: bool
     # Whether the connection's end is the body's end.
     ends_with_connection: bool
+    # Whether what comes may be a `lone_chunk`.
+    is_between_chunks: bool
 
     def feed(self, data: bytes) -> bytes:
         """Return what `data` brings of the body; raises `FramingError`."""
@@ -45,10 +47,27 @@ def body_for(headers: Mapping[str, str]) -> Body:
     return SizedBody(int(length))
 
 
+def lone_chunk(data: bytes) -> bytes | None:
+    """Return the content of the one chunk that `data` is, None if it is anything else.
+
+    What is None here is for `Body.feed`, and so is everything unless the body is between chunks.
+    """
+    end = data.find(b"\r")
+    try:
+        size = int(data[:end], 16)
+    except ValueError:
+        return None
+    # Its length, CR LF, its content, CR LF.
+    if size > 0 and len(data) == end + size + 4 and data[-2:] == b"\r\n" == data[end : end + 2]:
+        return data[end + 2 : -2]
+    return None
+
+
 class OpenBody:
     """Read a body that ends when the connection does."""
 
     ends_with_connection = True
+    is_between_chunks = False
 
     def __init__(self) -> None:
         self.is_complete = False
@@ -62,6 +81,7 @@ class SizedBody:
     """Read a body whose length is known; what follows it is not looked at."""
 
     ends_with_connection = False
+    is_between_chunks = False
 
     def __init__(self, size_bytes: int) -> None:
         self._left_bytes = size_bytes
@@ -85,11 +105,13 @@ class ChunkedBody:
         "_is_in_trailers",
         "_left_bytes",
         "_partial_line",
+        "is_between_chunks",
         "is_complete",
     )
 
     def __init__(self) -> None:
         self.is_complete = False
+        self.is_between_chunks = True
         self._partial_line = b""
         self._left_bytes = 0
         self._is_after_chunk = False
@@ -97,15 +119,11 @@ class ChunkedBody:
 
     def feed(self, data: bytes) -> bytes:
         """Return what `data` brings of the body; raises `FramingError`."""
-        if not (self._left_bytes or self._is_after_chunk or self._partial_line):
-            start = data.find(b"\r\n") + 2
-            try:
-                is_one_chunk = int(data[: start - 2], 16) == len(data) - start - 2 > 0
-            except ValueError:
-                is_one_chunk = False
-            if is_one_chunk and data.endswith(b"\r\n"):
-                return data[start:-2]
-        return b"".join(self._parts(self._partial_line + data))
+        body = b"".join(self._parts(self._partial_line + data))
+        self.is_between_chunks = not (
+            self._left_bytes or self._is_after_chunk or self._partial_line or self._is_in_trailers
+        )
+        return body
 
     def _parts(self, data: bytes) -> list[bytes]:
         parts = []

@@ -56,7 +56,10 @@ class _Cursor:
         """Take note that the generation has something new: once per token."""
         if not self.is_due:
             self.is_due = True
-            self.outbox.add_due(self)
+            outbox = self.outbox
+            outbox.due.append(self)
+            if not outbox.has_due:
+                outbox.signal()
 
 
 class Outbox:
@@ -65,14 +68,14 @@ class Outbox:
     __slots__ = (
         "_control",
         "_cursors",
-        "_due",
         "_ended_logs",
-        "_is_awake",
         "_logs",
         "_max_frame_chars",
         "_model_list",
         "_models",
         "_wake",
+        "due",
+        "has_due",
     )
 
     def __init__(self, wake: Callable[[], None], *, max_frame_chars: int = MAX_FRAME_CHARS) -> None:
@@ -84,37 +87,39 @@ class Outbox:
         self._logs: dict[str, deque[LogRecord]] = {}
         self._ended_logs: set[str] = set()
         self._cursors: dict[str, _Cursor] = {}
-        self._due: list[_Cursor] = []
-        self._is_awake = False
+        # Of the cursors alone, which add themselves.
+        self.due: list[_Cursor] = []
+        self.has_due = False
+        """Whether whoever writes was told that there is something to take, and has to take it."""
 
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing is due."""
         return not (
-            self._control or self._models or self._model_list is not None or self._logs or self._due
+            self._control or self._models or self._model_list is not None or self._logs or self.due
         )
 
     def put(self, event: Event) -> None:
         """Queue a control message."""
         self._control.append(event)
-        self._signal()
+        self.signal()
 
     def put_model(self, model: Model) -> None:
         """Have a model's latest form sent; an earlier one not yet sent is forgotten."""
         self._models[model.id] = model
-        self._signal()
+        self.signal()
 
     def put_models(self, models: list[Model]) -> None:
         """Have the list of all models sent, in place of whatever waits to be said of them."""
         self._model_list = models
         self._models.clear()
-        self._signal()
+        self.signal()
 
     def put_log(self, subscription: str, lines: Iterable[LogRecord]) -> None:
         """Have lines of a log sent; of too many that wait, the oldest are forgotten."""
         waiting = self._logs.setdefault(subscription, deque(maxlen=_MAX_LOG_LINES))
         waiting.extend(lines)
-        self._signal()
+        self.signal()
 
     def end_log(self, subscription: str) -> None:
         """Have it said, with the last lines of a log, that none follow."""
@@ -142,12 +147,6 @@ class Outbox:
         cursor.revision = -1
         cursor.on_change(generation)
 
-    def add_due(self, cursor: _Cursor) -> None:
-        """Take note that there is something new after `cursor`."""
-        self._due.append(cursor)
-        if not self._is_awake:
-            self._signal()
-
     def take(self) -> list[Event]:
         """Return the events of the next frame; empty when nothing is due."""
         events = self._control
@@ -161,19 +160,19 @@ class Outbox:
         if self._logs:
             self._take_logs(events)
         room = self._max_frame_chars
-        due, self._due = self._due, []
+        due, self.due = self.due, []
         unfinished: list[_Cursor] = []
         for cursor in due:
             if room <= 0:
-                self._due.append(cursor)
+                self.due.append(cursor)
                 continue
             room -= self._take_generation(cursor, room, events)
             cursor.is_due = cursor.seq != cursor.generation.seq
             if cursor.is_due:
                 unfinished.append(cursor)
         # What did not fit goes on only after the others had their turn.
-        self._due += unfinished
-        self._is_awake = not self.is_empty
+        self.due += unfinished
+        self.has_due = not self.is_empty
         return events
 
     def close(self) -> None:
@@ -181,7 +180,7 @@ class Outbox:
         for cursor in self._cursors.values():
             cursor.generation.unwatch(cursor.on_change)
         self._cursors.clear()
-        self._due.clear()
+        self.due.clear()
         self._control.clear()
         self._models.clear()
         self._model_list = None
@@ -215,9 +214,12 @@ class Outbox:
                 events.append(state)
         taken = 0
         if cursor.seq < generation.seq:
-            factor = _DETAILS_FACTOR if generation.keeps_tokens else 1
-            text, seq = generation.text_since(cursor.seq, max_chars=room // factor)
-            tokens = generation.tokens_between(cursor.seq, seq)
+            factor, tokens = 1, None
+            if generation.keeps_tokens:
+                factor = _DETAILS_FACTOR
+            text, seq = generation.deltas.since(cursor.seq, max_chars=room // factor)
+            if generation.keeps_tokens:
+                tokens = generation.tokens_between(cursor.seq, seq)
             events.append(Delta(generation.id, seq, text, tokens))
             cursor.seq = seq
             taken = max(len(text), 1) * factor
@@ -227,7 +229,8 @@ class Outbox:
             del self._cursors[generation.id]
         return taken
 
-    def _signal(self) -> None:
-        if not self._is_awake:
-            self._is_awake = True
+    def signal(self) -> None:
+        """Take note that something is due, and wake whoever writes, unless that was done."""
+        if not self.has_due:
+            self.has_due = True
             self._wake()

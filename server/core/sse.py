@@ -12,11 +12,15 @@ Rules:
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 # A token event with five alternatives is under 1 KiB; the last event repeats the whole
 # answer, which a long context makes a few hundred KiB.
 MAX_EVENT_BYTES = 4 * 1024 * 1024
+
+_LONE_HEAD: Final = b"data: "
+_LONE_HEAD_BYTES: Final = len(_LONE_HEAD)
+_NEWLINE: Final = 0x0A
 
 
 class ServerSentEvent(NamedTuple):
@@ -39,6 +43,23 @@ class EventTooLarge(StreamError):
     """An event, or a line of it, exceeds the limit."""
 
 
+def lone_data(chunk: bytes) -> bytes | None:
+    """Return the data of the one event that `chunk` is, None if it is anything else.
+
+    For the common case that a read brings one token: one line of data, the empty line behind it,
+    and nothing else. What is None here is for `SSEParser.feed`, and so is everything unless the
+    parser is between events. Whether the data is UTF-8 is not looked at.
+    """
+    if (
+        chunk.startswith(_LONE_HEAD)
+        and chunk.find(b"\n") == len(chunk) - 2 < MAX_EVENT_BYTES
+        and chunk[-1] == _NEWLINE
+        and b"\r" not in chunk
+    ):
+        return chunk[_LONE_HEAD_BYTES:-2]
+    return None
+
+
 class SSEParser:
     """Cut a byte stream into events, however the bytes arrive."""
 
@@ -46,9 +67,9 @@ class SSEParser:
         "_data",
         "_data_bytes",
         "_event",
-        "_is_between_events",
         "_max_event_bytes",
         "_partial",
+        "is_between_events",
     )
 
     def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -57,7 +78,7 @@ class SSEParser:
         self._data: list[bytes] = []
         self._data_bytes = 0
         self._event = b""
-        self._is_between_events = True
+        self.is_between_events = True
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Return the events that `chunk` completes.
@@ -65,12 +86,6 @@ class SSEParser:
         Raises `EventTooLarge` when an event exceeds the limit, `StreamError` when a
         whole event is not UTF-8. After an error the parser is of no further use.
         """
-        if self._is_between_events:
-            # A token: one line of data, the empty line behind it, and nothing else.
-            line, _, rest = chunk.partition(b"\n")
-            if rest == b"\n" and line.startswith(b"data:") and not line.endswith(b"\r"):
-                self._check_size(len(line))
-                return [_event(line[5:].removeprefix(b" "))]
         lines = (self._partial + chunk).split(b"\n")
         self._partial = lines.pop()
         events: list[ServerSentEvent] = []
@@ -83,7 +98,7 @@ class SSEParser:
                 else:
                     self._event = b""
             self._check_size(len(self._partial))
-            self._is_between_events = not (self._partial or self._data or self._event)
+            self.is_between_events = not (self._partial or self._data or self._event)
         except StreamError as error:
             error.events = events
             raise
@@ -107,15 +122,11 @@ class SSEParser:
             raise EventTooLarge(f"an event exceeds {self._max_event_bytes} bytes")
 
     def _dispatch(self) -> ServerSentEvent:
-        event = _event(b"\n".join(self._data), self._event)
+        try:
+            event = ServerSentEvent(b"\n".join(self._data).decode(), self._event.decode())
+        except UnicodeDecodeError as error:
+            raise StreamError(f"an event is not UTF-8: {error}") from None
         self._data = []
         self._data_bytes = 0
         self._event = b""
         return event
-
-
-def _event(data: bytes, name: bytes = b"") -> ServerSentEvent:
-    try:
-        return ServerSentEvent(data.decode(), name.decode())
-    except UnicodeDecodeError as error:
-        raise StreamError(f"an event is not UTF-8: {error}") from None

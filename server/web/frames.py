@@ -2,8 +2,8 @@
 
 Rules:
 
-1. What is due is taken from the outbox and handed to the transport in one call, at the
-   pulse's next beat.
+1. What is due is taken from the outbox and handed to the transport in one call, when the pulse
+   says so.
 2. While the transport still holds what the kernel would not take, a task waits until there is
    room, and then sends what has gathered, joined. There is never more than one.
 3. A peer that takes nothing for too long is closed with 4408.
@@ -58,16 +58,14 @@ class FrameWriter:
         if outbox is None or self._task is not None:
             return
         try:
-            while socket.takes_at_once:
-                events = outbox.take()
-                if not events:
-                    return
-                socket.send_at_once(encode(events))
+            while outbox.has_due and socket.takes_at_once:
+                if events := outbox.take():
+                    socket.send_at_once(encode(events))
         except Exception:
             logger.exception("a frame cannot be written")
             self._run(self._give_up())
         else:
-            if not socket.closed:
+            if outbox.has_due and not socket.closed:
                 self._run(self._send_patiently(outbox))
 
     def _run(self, task: Coroutine[Any, Any, None]) -> None:

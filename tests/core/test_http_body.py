@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.core.http_body import (
@@ -14,6 +14,7 @@ from server.core.http_body import (
     OpenBody,
     SizedBody,
     body_for,
+    lone_chunk,
 )
 
 # Each input with the body it holds.
@@ -121,3 +122,36 @@ def test_the_head_says_how_the_body_is_read() -> None:
 def test_a_length_that_is_none_is_an_error(length: str) -> None:
     with pytest.raises(FramingError):
         body_for({"content-length": length})
+
+
+@given(st.text("05a;x+_ \r\n", max_size=14).map(str.encode))
+@example(b"5\r\nabcde\r\n")
+@example(b"5\r\nabcdefg")
+@example(b"3\r\nabc\r\n3\r\nabc\r\n")
+@example(b"0\r\n\r\n")
+def test_what_is_taken_for_a_lone_chunk_is_one(data: bytes) -> None:
+    content = lone_chunk(data)
+    if content is not None:
+        body = ChunkedBody()
+        assert body.feed(data) == content
+        assert body.is_between_chunks
+
+
+def test_a_lone_chunk_is_recognised() -> None:
+    assert lone_chunk(b"5\r\nabcde\r\n") == b"abcde"
+    assert lone_chunk(b"5\r\nabcde\r\n5") is None
+    assert lone_chunk(b"0\r\n\r\n") is None
+
+
+def test_a_body_knows_when_it_is_between_chunks() -> None:
+    body = ChunkedBody()
+    parts = (
+        (b"5\r\nab", False),
+        (b"cde", False),
+        (b"\r\n", True),
+        (b"1", False),
+        (b"\r\nx\r\n", True),
+    )
+    for part, is_between in (*parts, (b"0\r\n", False)):
+        body.feed(part)
+        assert body.is_between_chunks is is_between

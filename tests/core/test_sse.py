@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.core.sse import EventTooLarge, ServerSentEvent, SSEParser, StreamError
+from server.core.sse import EventTooLarge, ServerSentEvent, SSEParser, StreamError, lone_data
 
 # Each input with the events it holds. What a model writes may contain U+2028, U+0085 and a lone
 # CR, all of which other parsers take for the end of a line.
@@ -200,3 +200,22 @@ def test_an_error_does_not_take_the_events_before_it_along(bad: bytes) -> None:
     with pytest.raises(StreamError) as caught:
         SSEParser(max_event_bytes=100).feed(b"data: a\n\ndata: b\n\n" + bad)
     assert caught.value.events == [ServerSentEvent("a"), ServerSentEvent("b")]
+
+
+@given(st.text("da: {}\n\r\u2028é", max_size=12).map(str.encode))
+def test_what_is_taken_for_a_lone_event_is_one(end: bytes) -> None:
+    for chunk in (b"data: " + end, b"data: " + end + b"\n\n", end):
+        data = lone_data(chunk)
+        if data is not None:
+            assert SSEParser().feed(chunk) == [ServerSentEvent(data.decode())]
+
+
+def test_a_token_is_a_lone_event() -> None:
+    assert lone_data(b'data: {"a":1}\n\n') == b'{"a":1}'
+
+
+def test_a_parser_knows_when_it_is_between_events() -> None:
+    parser = SSEParser()
+    for chunk, is_between in ((b"da", False), (b"ta: x\n", False), (b"\n", True), (b":\n", True)):
+        parser.feed(chunk)
+        assert parser.is_between_events is is_between

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from typing import Final, cast
 from urllib.parse import SplitResult, urlsplit
 
-from server.core.http_body import Body, FramingError, body_for
+from server.core.http_body import Body, FramingError, body_for, lone_chunk
 from server.models.upstreams.silence import Silence
 
 # Ours are below 1 KiB; aiohttp and nginx allow as much.
@@ -39,18 +39,22 @@ class HTTPStream(asyncio.Protocol):
         "_early",
         "_failure",
         "_head",
+        "_is_between_chunks",
         "_loop",
         "_on_data",
         "_silence",
         "_transport",
         "_waiter",
+        "_was_heard",
         "status",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, read_timeout_seconds: float) -> None:
         self.status = 0
         self._loop = loop
-        self._silence = Silence(loop, read_timeout_seconds, self._on_silence)
+        self._was_heard = False
+        self._is_between_chunks = False
+        self._silence = Silence(loop, read_timeout_seconds, self._hear, self._on_silence)
         self._transport: asyncio.BaseTransport | None = None
         self._head = b""
         self._body: Body | None = None
@@ -104,19 +108,17 @@ class HTTPStream(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come: the hot path, once per token."""
-        self._silence.was_heard = True
+        """Take what has come."""
+        self._was_heard = True
         try:
-            if self._body is None:
-                data = self._read_head(data)
-                if self._body is None:
+            # The hot path, once per token: one chunk and nothing else.
+            if self._is_between_chunks and self._on_data is not None:
+                payload = lone_chunk(data)
+                if payload is not None:
+                    if self._on_data(payload):
+                        self._end()
                     return
-            payload = self._body.feed(data)
-            on_data = self._on_data
-            if on_data is None:
-                self._early += payload
-            elif (payload and on_data(payload)) or self._body.is_complete:
-                self._end()
+            self._take(data)
         except FramingError as error:
             self._fail(BadAnswer(str(error)))
         except Exception as error:  # noqa: BLE001
@@ -135,6 +137,20 @@ class HTTPStream(asyncio.Protocol):
         self._fail(exc or ConnectionResetError("it was closed in the middle of an answer"))
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _take(self, data: bytes) -> None:
+        """Take whatever has come, in whatever state."""
+        if self._body is None:
+            data = self._read_head(data)
+            if self._body is None:
+                return
+        payload = self._body.feed(data)
+        self._is_between_chunks = self._body.is_between_chunks
+        on_data = self._on_data
+        if on_data is None:
+            self._early += payload
+        elif (payload and on_data(payload)) or self._body.is_complete:
+            self._end()
 
     def _read_head(self, data: bytes) -> bytes:
         """Take the head; return what comes after it."""
@@ -156,6 +172,10 @@ class HTTPStream(asyncio.Protocol):
     def _end(self) -> None:
         self._on_data = None
         self._wake()
+
+    def _hear(self) -> bool:
+        was_heard, self._was_heard = self._was_heard, False
+        return was_heard
 
     def _on_silence(self) -> None:
         self._fail(TimeoutError())
@@ -219,7 +239,9 @@ async def _connect(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None) as limit:
-            waiting = Silence(loop, timeout_seconds, lambda: limit.reschedule(loop.time()))
+            waiting = Silence(
+                loop, timeout_seconds, lambda: False, lambda: limit.reschedule(loop.time())
+            )
             try:
                 transport, _ = await loop.create_connection(
                     lambda: stream,

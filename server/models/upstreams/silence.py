@@ -8,8 +8,8 @@ Rules:
 
 1. Silence is counted in looks, some to each time limit. A look that comes late by as much as the
    next one counts for nothing: the loop did not run, and has not yet read what there is.
-2. To be heard costs one assignment, since it happens for each token. How long it was silent is
-   therefore known to one look.
+2. Whether something was heard is asked at each look, so that it costs the one who hears no more
+   than an assignment. How long it was silent is therefore known to one look.
 """
 
 import asyncio
@@ -20,27 +20,33 @@ LOOKS: Final = 10
 
 
 class Silence:
-    """Call `on_too_long` once nothing has been heard for so many seconds; begins at once."""
+    """Call `on_too_long` once nothing has been heard for so many seconds; begins at once.
+
+    `hear` tells whether there was something since it was last asked.
+    """
 
     __slots__ = (
         "_due",
+        "_hear",
         "_look_seconds",
         "_loop",
         "_on_too_long",
         "_silent_looks",
         "_timer",
-        "was_heard",
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, seconds: float, on_too_long: Callable[[], object]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        seconds: float,
+        hear: Callable[[], bool],
+        on_too_long: Callable[[], object],
     ) -> None:
         self._loop = loop
+        self._hear = hear
         self._on_too_long = on_too_long
         self._look_seconds = seconds / LOOKS
         self._silent_looks = 0
-        # Set by the one who hears.
-        self.was_heard = False
         self._look_again()
 
     def cancel(self) -> None:
@@ -52,8 +58,7 @@ class Silence:
         self._timer = self._loop.call_later(self._look_seconds, self._look)
 
     def _look(self) -> None:
-        if self.was_heard:
-            self.was_heard = False
+        if self._hear():
             self._silent_looks = 0
         elif self._loop.time() - self._due < self._look_seconds:
             self._silent_looks += 1

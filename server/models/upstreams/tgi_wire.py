@@ -14,7 +14,7 @@ from server.core.errors import (
     SidestreamError,
 )
 from server.core.protocol import Alternative, FinishReason, Message, TokenInfo
-from server.core.sse import ServerSentEvent, SSEParser, StreamError
+from server.core.sse import ServerSentEvent, SSEParser, StreamError, lone_data
 from server.models.upstreams.base import Finish, OnTokens
 
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
@@ -54,6 +54,18 @@ class StreamEvent(msgspec.Struct):
     error_type: str = ""
 
 
+class LoneToken(msgspec.Struct):
+    """An event that holds a token, whole, and nothing else: what nearly all events are.
+
+    Whatever else there is, is read as a `StreamEvent`.
+    """
+
+    token: TokenInfo
+    top_tokens: None = None
+    generated_text: None = None
+    error: None = None
+
+
 class Info(msgspec.Struct):
     """What `/info` says."""
 
@@ -80,6 +92,7 @@ class ErrorBody(msgspec.Struct):
 
 
 _stream_event = msgspec.json.Decoder(StreamEvent)
+_lone_token = msgspec.json.Decoder(LoneToken)
 
 
 class Meter:
@@ -94,10 +107,18 @@ class Meter:
 class AnswerReader:
     """Read the events of one answer and hand its tokens on as they come."""
 
-    __slots__ = ("_end", "_last_tokens", "_meter", "_on_tokens", "_parser")
+    __slots__ = (
+        "_end",
+        "_is_between_events",
+        "_last_tokens",
+        "_meter",
+        "_on_tokens",
+        "_parser",
+    )
 
     def __init__(self, on_tokens: OnTokens, meter: Meter) -> None:
         self._parser = SSEParser()
+        self._is_between_events = True
         self._meter = meter
         self._on_tokens = on_tokens
         self._last_tokens: list[TokenInfo] = []
@@ -108,12 +129,26 @@ class AnswerReader:
 
         What came with the end, or before an error in the same read, is left to `finish`.
         """
+        data = lone_data(chunk) if self._is_between_events else None
+        if data is None:
+            return self._feed_any(chunk)
+        try:
+            # Not UTF-8, in whatever field, makes an event unreadable.
+            item = _lone_token.decode(data if data.isascii() else data.decode())
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return self._feed_any(chunk)
+        self._meter.heard += 1
+        self._on_tokens([item.token])
+        return False
+
+    def _feed_any(self, chunk: bytes) -> bool:
         tokens: list[TokenInfo] = []
         try:
             events = self._parser.feed(chunk)
         except StreamError as error:
             events = list(error.events)
             self._end = EngineError(f"the model server sent an unreadable answer: {error}")
+        self._is_between_events = self._parser.is_between_events
         for event in events:
             end = _read_event(event, tokens)
             if end is not None:
