@@ -11,7 +11,7 @@ function* numbers(seed) {
 }
 
 /** Cut into pieces of 1 to 12 units, never within a character. */
-export function cut(text, seed) {
+function cut(text, seed) {
   const characters = [...text];
   const pieces = [];
   for (const number of numbers(seed)) {

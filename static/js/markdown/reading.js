@@ -37,7 +37,7 @@ export function reading(items, length) {
 }
 
 /** Join texts that follow one another. @param {Op[]} ops @returns {Op[]} */
-export function merged(ops) {
+function merged(ops) {
   /** @type {Op[]} */
   const all = [];
   for (const op of ops) {
