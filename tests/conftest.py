@@ -1,6 +1,6 @@
 """What all tests share.
 
-Markers: a test marked `needs_chromium`, `needs_docker` or `needs_node` (`tests/system.py`) is
+Markers: a test marked `needs_X`, such as `needs_chromium` or `needs_docker` (`tests/system.py`), is
 skipped where that is missing, and the end of the run names the one command that brings it in. With
 `--no-skips`, as CI runs, whatever was skipped or expected to fail counts as failed.
 

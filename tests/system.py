@@ -84,6 +84,20 @@ NEEDS = (
         works=lambda: find_chromium() is not None,
     ),
     Need(
+        name="nginx",
+        packages={"nginx-light": _program("nginx"), "openssl": _program("openssl")},
+        used_in="tests/deploy",
+        marker="needs_nginx",
+        works=_program("nginx", "openssl"),
+    ),
+    Need(
+        name="systemd",
+        packages={"systemd": _program("systemd-analyze")},
+        used_in="tests/deploy",
+        marker="needs_systemd",
+        works=_program("systemd-analyze"),
+    ),
+    Need(
         name="a Docker engine",
         packages={
             "docker.io": lambda: _program("dockerd")() or _has_engine(),
