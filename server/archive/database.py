@@ -196,6 +196,14 @@ def _address(path: Path, mode: str) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}"
 
 
+def _untouching(path: Path) -> str:
+    """Return the mode in which looking at a file leaves no other file beside it.
+
+    What a killed gateway left in the log beside it has to be looked at too.
+    """
+    return "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
+
+
 def _is_empty(path: Path) -> bool:
     return path.stat().st_size == 0
 
@@ -205,7 +213,7 @@ async def _inspect(path: Path, newest: int) -> None:
     kept = "It is left as it is: move it away, or name another with `file` in [conversations]."
     if _is_empty(path):
         return
-    connection = await _connect(path, "ro")
+    connection = await _connect(path, _untouching(path))
     try:
         ((application,),) = await connection.execute_fetchall("PRAGMA application_id")
         ((version,),) = await connection.execute_fetchall("PRAGMA user_version")

@@ -1,0 +1,156 @@
+"""The file: refused and left alone when it is not sound, brought up when it is older."""
+
+import asyncio
+import hashlib
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from server.archive.database import Database, UnusableFile
+from server.archive.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from server.core.errors import StorageFailed
+from tests.support.shelf import Shelf, shelf
+
+ROOM = 1 << 30
+
+
+async def refusal(path: Path) -> str:
+    """Return why a file is refused; it is as it was."""
+    before = path.read_bytes()
+    with pytest.raises(UnusableFile) as refused:
+        await Database.open(path, max_bytes=ROOM)
+    assert path.read_bytes() == before
+    assert sorted(other.name for other in path.parent.iterdir()) == ["kept", "kept.lock"]
+    return str(refused.value)
+
+
+async def fill(path: Path) -> None:
+    """Make a file with a long conversation in it."""
+    async with shelf(path) as opened:
+        name = await opened.begin()
+        for number in range(40):
+            await opened.told(name, f"Question {number}", "word " * 400, turn=f"t{number}")
+
+
+def change(path: Path, statement: str) -> None:
+    """Change the file as another program would."""
+    with sqlite3.connect(path) as other:
+        other.execute(statement)
+    other.close()
+
+
+async def test_a_damaged_file_is_refused_and_left_as_it_is(file: Path) -> None:
+    await fill(file)
+    with file.open("r+b") as opened:
+        opened.seek(4096 * 3)
+        opened.write(os.urandom(4096 * 20))
+    assert "is damaged" in await refusal(file)
+
+
+async def test_a_file_cut_off_in_the_middle_is_refused(file: Path) -> None:
+    await fill(file)
+    os.truncate(file, 4096 * 5)
+    assert "is damaged" in await refusal(file)
+
+
+async def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
+    file.write_text("Dear diary, " * 1000)
+    assert "is damaged" in await refusal(file)
+
+
+async def test_another_programs_database_is_refused(file: Path) -> None:
+    change(file, "CREATE TABLE bookmarks (address TEXT)")
+    assert "another program" in await refusal(file)
+
+
+async def test_a_newer_file_is_refused_with_the_way_out(file: Path) -> None:
+    await fill(file)
+    change(file, f"PRAGMA user_version = {VERSION + 1}")
+    told = await refusal(file)
+    assert "newer Sidestream" in told
+    assert "`file` in [conversations]" in told
+
+
+async def test_a_file_that_another_gateway_has_is_refused(kept: Shelf) -> None:
+    with pytest.raises(UnusableFile, match="used by another gateway"):
+        await Database.open(kept.path, max_bytes=ROOM)
+    assert await kept.begin()
+
+
+async def test_a_folder_that_may_not_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "wall").write_text("")
+    with pytest.raises(UnusableFile, match=r"wall/kept cannot be opened: .*`enabled = no`"):
+        await Database.open(tmp_path / "wall" / "kept", max_bytes=ROOM)
+
+
+async def test_only_its_owner_may_read_it(kept: Shelf) -> None:
+    await kept.begin()
+    for name in ("", "-wal", "-shm"):
+        assert Path(f"{kept.path}{name}").stat().st_mode & 0o077 == 0
+
+
+async def test_a_file_of_the_first_version_is_brought_up_with_what_is_in_it(file: Path) -> None:
+    first = sqlite3.connect(file)
+    first.executescript(MIGRATIONS[0])
+    first.execute(
+        "INSERT INTO conversation VALUES (1, 'c_old', 'me', 'Old', 1, 2, NULL, '[]', '{}', 0)"
+    )
+    first.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    first.execute("PRAGMA user_version = 1")
+    first.commit()
+    first.close()
+    later = "ALTER TABLE conversation ADD COLUMN colour TEXT NOT NULL DEFAULT 'red';\n"
+    database = await Database.open(file, max_bytes=ROOM, migrations=[MIGRATIONS[0], later])
+    async with database.look() as seen:
+        assert await seen.rows("SELECT id, colour FROM conversation") == [("c_old", "red")]
+        assert await seen.row("PRAGMA user_version") == (2,)
+    await database.close()
+    copy = sqlite3.connect(f"{file}.v1")
+    assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+    assert copy.execute("SELECT title FROM conversation").fetchone() == ("Old",)
+    copy.close()
+
+
+async def test_a_step_up_that_fails_leaves_the_file_in_its_version(file: Path) -> None:
+    await fill(file)
+    steps = [*MIGRATIONS, "CREATE TABLE fine (x);\nCREATE TABLE fine (x);\n"]
+    with pytest.raises(UnusableFile, match="already exists"):
+        await Database.open(file, max_bytes=ROOM, migrations=steps)
+    async with shelf(file) as opened:
+        listing = await opened.archive.browse("me", words="", deleted=False, before="", limit=9)
+        assert len(listing.conversations) == 1
+    assert sqlite3.connect(file).execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+def test_what_was_released_is_not_edited() -> None:
+    """A file out there was made by these very words: a change is another step."""
+    digests = [hashlib.sha256(script.encode()).hexdigest()[:16] for script in MIGRATIONS]
+    assert digests == ["ddc9ea4cf2c7c14b"]
+
+
+async def test_a_change_that_breaks_off_has_not_happened(file: Path) -> None:
+    database = await Database.open(file, max_bytes=ROOM)
+
+    async def begin_and(statement: str) -> None:
+        async with database.change() as transaction:
+            await transaction.run("INSERT INTO search (rowid, text) VALUES (1, 'x')")
+            await transaction.run(statement)
+
+    async def begin_and_be_cancelled() -> None:
+        async with database.change() as transaction:
+            await transaction.run("INSERT INTO search (rowid, text) VALUES (2, 'y')")
+            raise asyncio.CancelledError
+
+    try:
+        with pytest.raises(StorageFailed):
+            await begin_and("INSERT INTO nowhere VALUES (1)")
+        with pytest.raises(sqlite3.IntegrityError):
+            await begin_and("INSERT INTO piece VALUES (1, 1, 'of no answer')")
+        with pytest.raises(asyncio.CancelledError):
+            await begin_and_be_cancelled()
+        async with database.look() as seen:
+            assert await seen.rows("SELECT text FROM search") == []
+    finally:
+        await database.close()
