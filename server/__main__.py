@@ -13,8 +13,10 @@ import gc
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
@@ -31,6 +33,9 @@ from server.settings import DEFAULT_SETTINGS, Settings, SettingsError, load
 from server.web.keys import FLEET
 
 logger = logging.getLogger("server")
+
+# uvloop may hand a signal on twice, within a millisecond, when another one comes along with it.
+_ECHO_SECONDS: Final = 0.005
 
 
 def main() -> int:
@@ -70,7 +75,7 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _serve(settings: Settings, read: Callable[[], Settings], *, is_standby: bool) -> int:
-    loop, stop, hung_up = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    loop, stop, hung_up = asyncio.get_running_loop(), _Stop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _on_signal, stop, number)
     dies_with_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
@@ -137,11 +142,19 @@ def _has_terminal() -> bool:
     return True
 
 
-def _on_signal(stop: asyncio.Event, number: int) -> None:
+class _Stop(asyncio.Event):
+    """That the gateway was told to stop, and when."""
+
+    told_at = 0.0
+
+
+def _on_signal(stop: _Stop, number: int) -> None:
     """Stop in order; told twice, stop at once: child processes notice that we are gone."""
-    if stop.is_set():
+    if not stop.is_set():
+        stop.told_at = time.monotonic()
+        stop.set()
+    elif time.monotonic() - stop.told_at > _ECHO_SECONDS:
         os._exit(128 + number)
-    stop.set()
 
 
 async def _become_controller(settings: Settings, stop: asyncio.Event, *, is_standby: bool) -> bool:

@@ -12,6 +12,7 @@ OPERATORS = [
     ("POST", "/models/m/stop"),
     ("GET", "/models/m/logs"),
     ("GET", "/models/nobody/logs"),
+    ("GET", "/metrics"),
 ]
 QUESTION: dict[str, Any] = {"targets": [{"model": "m"}], "prompt": "Once"}
 

@@ -30,6 +30,16 @@ test('a command made before the connection stands is sent after hello', async ()
   client.close();
 });
 
+test('a list of models replaces what was known, and those who show them are told', () => {
+  const { client, socket } = connectedClient();
+  const seen = [];
+  client.on('models', (models) => seen.push(models.map(({ id }) => id)));
+  socket.say({ type: 'models', models: [model('new'), model('small')] });
+  assert.deepEqual([...client.models.keys()], ['new', 'small']);
+  assert.deepEqual(seen, [['new', 'small']]);
+  client.close();
+});
+
 test('answers that overtake each other reach the command they belong to', async () => {
   const { client, socket } = connectedClient();
   const first = client.start('small');

@@ -135,6 +135,22 @@ async def test_a_trace_goes_on_to_the_model_server(before_fake: StartWithFake, l
     assert "trace_id" not in third
 
 
+async def test_a_socket_is_traced_by_the_request_that_opened_it(
+    before_fake: StartWithFake, log: Log
+) -> None:
+    gateway, fake = await before_fake()
+    headers = {"traceparent": TRACEPARENT, "X-Request-Id": "the-socket"}
+    async with gateway.http.ws_connect(f"{gateway.url}/ws", headers=headers) as socket:
+        command = {"id": 1, "type": "generate", "targets": [{"model": "m"}], "prompt": PROMPT}
+        await socket.send_json(command)
+        while not any(event["type"] == "end" for event in await socket.receive_json()):
+            pass
+    assert fake.state.traceparents == [TRACEPARENT]
+    (answer,) = log.records("server.chat.desk")
+    assert answer["request_id"] == "the-socket"
+    assert answer["trace_id"] == TRACEPARENT.split("-")[1]
+
+
 @pytest.mark.parametrize(
     ("given", "is_taken"),
     [

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from server.client import connect
 from tests.conftest import KeepLog
 from tests.support.dialogue import dialogue
 from tests.support.gateway import ROOT, Gateway, gateway
@@ -76,6 +77,22 @@ async def test_models_come_and_go_before_the_eyes_of_those_who_are_connected(pla
         assert (await client.end(other))["finish_reason"] in {"length", "stop"}
         refused = await client.try_to(type="start", model="m")
         assert refused["error"]["code"] == "unknown_model"
+
+
+async def test_programs_see_models_come_and_go(place: Path) -> None:
+    text = settings()
+    async with (
+        gateway(text, place, program=PROGRAM) as running,
+        connect(f"ws://{running.address}/ws") as client,
+    ):
+        changed = asyncio.Event()
+        client.on("model", lambda _: changed.set())
+        write(place, text.split("[model")[0] + MORE)
+        assert await reload(place) == (0, "added n\nremoved m\n")
+        async with asyncio.timeout(CEILING_SECONDS):
+            while list(client.models) != ["n"]:
+                changed.clear()
+                await changed.wait()
 
 
 async def test_a_broken_file_changes_nothing_and_is_reported(place: Path) -> None:
@@ -150,6 +167,18 @@ async def test_signals_without_end_end_nothing(place: Path) -> None:
             running.process.send_signal(signal.SIGHUP)
         assert await reload(place) == (0, "Nothing is new.\n")
         assert await models(running) == ["m"]
+
+
+@pytest.mark.parametrize("time", range(5))
+async def test_other_signals_along_with_it_keep_no_stop_from_being_in_order(
+    place: Path, time: int
+) -> None:
+    """Regression: one SIGTERM could count as two, and the gateway ended at once."""
+    async with gateway(settings(), place, program=PROGRAM) as running:
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):
+            running.process.send_signal(number)
+        async with asyncio.timeout(CEILING_SECONDS):
+            assert await running.process.wait() == 0
 
 
 @pytest.mark.parametrize("is_ignored", [False, True])
