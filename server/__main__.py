@@ -35,7 +35,7 @@ from server.web.keys import FLEET
 logger = logging.getLogger("server")
 
 # uvloop may hand a signal on twice, within a millisecond, when another one comes along with it.
-_ECHO_SECONDS: Final = 0.005
+_ECHO_SECONDS: Final = 0.05
 
 
 def main() -> int:
@@ -114,6 +114,7 @@ async def _serve(settings: Settings, read: Callable[[], Settings], *, is_standby
             if dies_with_terminal and not _has_terminal():
                 break
             report(reloader.reload(), pipe)
+        stop.is_under_way = True
         logger.info("stopping")
         # As soon as it cleans up, aiohttp hears nobody any more; whoever has an answer under
         # way may still cancel it, and who comes now is told that we are about to stop.
@@ -143,9 +144,10 @@ def _has_terminal() -> bool:
 
 
 class _Stop(asyncio.Event):
-    """That the gateway was told to stop, and when."""
+    """That the gateway was told to stop, when, and whether it is about it."""
 
     told_at = 0.0
+    is_under_way = False
 
 
 def _on_signal(stop: _Stop, number: int) -> None:
@@ -153,7 +155,7 @@ def _on_signal(stop: _Stop, number: int) -> None:
     if not stop.is_set():
         stop.told_at = time.monotonic()
         stop.set()
-    elif time.monotonic() - stop.told_at > _ECHO_SECONDS:
+    elif stop.is_under_way or time.monotonic() - stop.told_at > _ECHO_SECONDS:
         os._exit(128 + number)
 
 
