@@ -120,23 +120,28 @@ class Client:
         parameters: Mapping[str, Any] | None = None,
         details: bool = False,
         request_id: str | None = None,
+        record: Mapping[str, str | None] | None = None,
     ) -> list[Generation]:
         """Have every target answer; return the answers in the order of `targets`.
 
         `question` is what a user says, or a whole conversation; `prompt`, in its place, is text
-        to be continued as it stands. `details` brings `tokens`. Raises `SidestreamError` with
-        the server's code; nothing has started then. When the call is cancelled, so is what it
-        started.
+        to be continued as it stands. `details` brings `tokens`. `record` says where in which
+        conversation the answers are kept. Raises `SidestreamError` with the server's code;
+        nothing has started then. When the call is cancelled, so is what it started.
         """
         fields = generate_fields(targets, question, prompt, parameters)
         fields["request_id"] = request_id or secrets.token_hex(16)
         if details:
             fields["details"] = True
+        if record is not None:
+            fields["record"] = dict(record)
         generations: list[Generation] = []
 
         def begin(result: dict[str, Any]) -> None:
             for target, generation_id in zip(fields["targets"], result["generations"], strict=True):
                 generations.append(self._mirror.generation(generation_id, target["model"]))
+            for generation, kept in zip(generations, result.get("answers") or (), strict=False):
+                generation.answer = kept
             if answer.cancelled():
                 self._send("cancel", {"generations": result["generations"]}, scope="session")
 

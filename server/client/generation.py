@@ -31,6 +31,8 @@ class Generation:
     def __init__(self, generation_id: str, model: str = "") -> None:
         self.id = generation_id
         self.model = model
+        self.answer: str | None = None
+        """The id under which it is kept in its conversation, if it is."""
         self.seq = 0
         self.state: GenerationState = "queued"
         self.position: int | None = None

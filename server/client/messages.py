@@ -105,19 +105,25 @@ class Model(_Message):
 
 @dataclass(frozen=True)
 class Target(_Message):
-    """A model that is to answer, with parameters and a system prompt of its own."""
+    """A model that is to answer, with parameters and a system prompt of its own.
+
+    Of an answer that is kept, `column` is where it stands, `continues` the answer it goes on from.
+    """
 
     model: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     system: str | None = None
+    column: str | None = None
+    continues: str | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """Write it as `generate` takes it."""
         wire: dict[str, Any] = {"model": self.model}
         if self.parameters:
             wire["parameters"] = dict(self.parameters)
-        if self.system is not None:
-            wire["system"] = self.system
+        for name in ("system", "column", "continues"):
+            if (value := getattr(self, name)) is not None:
+                wire[name] = value
         return wire
 
 

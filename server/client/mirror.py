@@ -68,15 +68,15 @@ class Mirror:
         """Take the answer to `hello`."""
         self.server = result["server"]
         self.session = result["session"]
-        known = {one["id"]: one["model"] for one in result["generations"]}
+        known = {one["id"]: one for one in result["generations"]}
         self._lose(set(self.generations) - set(known) if result["resumed"] else self.generations)
         if not result["resumed"]:
             # The new session may give the same ids again.
             self._ended.clear()
             self._recent.clear()
-        for generation_id, model in known.items():
+        for generation_id, one in known.items():
             if generation_id not in self._ended:
-                self.generation(generation_id, model)
+                self.generation(generation_id, one["model"]).answer = one.get("answer")
         self._take_all(result["models"])
 
     def receive(self, event: dict[str, Any]) -> None:
@@ -92,6 +92,8 @@ class Mirror:
             for reading in self.readings:
                 if reading.subscription == event["subscription"]:
                     reading.receive(event)
+        elif kind == "conversations":
+            self.emitter.emit("conversations", event)
         elif kind == "error":
             self.emitter.emit("fault", SidestreamError.from_wire(event["error"]))
 

@@ -15,7 +15,7 @@ import { Generation, Generations } from './generation.js';
 import { LogReading } from './logs.js';
 
 /** @import { ConnectionOptions, ConnectionState } from './connection.js' */
-/** @import { GenerateOptions, GenerationEvent, HelloResult, LogEvent, Model, ModelEvent, ModelsEvent, WireError } from './protocol.js' */
+/** @import { GenerateOptions, GenerationEvent, HelloResult, Keeping, KeepingEvent, LogEvent, Model, ModelEvent, ModelsEvent, WireError } from './protocol.js' */
 
 /**
  * @typedef {object} ClientEvents
@@ -23,6 +23,7 @@ import { LogReading } from './logs.js';
  * @property {Model[]} models The whole list: after each `hello`, and when some have come or gone.
  * @property {Model} model
  * @property {Generation} generation One that is new here.
+ * @property {Keeping} conversations Whether conversations are kept: after each `hello`, and on change.
  * @property {WireError} fault An error that belongs to no command.
  */
 
@@ -41,6 +42,8 @@ export class SidestreamClient extends Emitter {
   session = null;
   /** @type {{name: string, version: string} | null} */
   server = null;
+  /** @type {Keeping} Whether conversations are kept. */
+  conversations = { state: 'off' };
 
   /** @param {ConnectionOptions & {session?: string | null}} options `session`: one to go on with. */
   constructor({ session = null, ...options }) {
@@ -81,7 +84,7 @@ export class SidestreamClient extends Emitter {
     await this.#connection.run('generate', { request_id: randomId(), ...options }, {
       onResult: (result) => {
         generations = result.generations.map((/** @type {string} */ id, /** @type {number} */ index) =>
-          this.#generation(id, options.targets[index]?.model ?? ''));
+          this.#generation(id, options.targets[index]?.model ?? '', result.answers?.[index]));
       },
     });
     return generations;
@@ -134,7 +137,7 @@ export class SidestreamClient extends Emitter {
   }
 
   /** @param {HelloResult} result */
-  #welcome({ server, session, resumed, models, generations }) {
+  #welcome({ server, session, resumed, models, generations, conversations }) {
     this.server = server;
     if (!resumed) this.#leaveSession();
     this.session = session;
@@ -142,7 +145,8 @@ export class SidestreamClient extends Emitter {
     const known = new Set(generations.map(({ id }) => id));
     const message = 'The server no longer keeps this answer; what had been written is kept here.';
     this.generations.interruptAllBut(known, { code: 'session_lost', message });
-    for (const { id, model } of generations) this.#generation(id, model);
+    for (const { id, model, answer } of generations) this.#generation(id, model, answer);
+    this.#receiveKeeping(conversations ?? { state: 'off' });
     this.emit('models', models);
     for (const reading of this.#readings) {
       // One without a subscription has its command on the way, or sent again.
@@ -184,7 +188,7 @@ export class SidestreamClient extends Emitter {
     this.#connection.run('unsubscribe', { subscription }, { scope: 'socket' }).catch(() => {});
   }
 
-  /** @param {GenerationEvent | ModelEvent | ModelsEvent | LogEvent} event */
+  /** @param {GenerationEvent | KeepingEvent | ModelEvent | ModelsEvent | LogEvent} event */
   #receive(event) {
     switch (event.type) {
       case 'delta':
@@ -203,6 +207,9 @@ export class SidestreamClient extends Emitter {
           if (reading.subscription === event.subscription) reading.receive(event);
         }
         break;
+      case 'conversations':
+        this.#receiveKeeping(event);
+        break;
       default: // from a newer server
     }
   }
@@ -219,8 +226,20 @@ export class SidestreamClient extends Emitter {
     this.emit('model', model);
   }
 
-  /** The one with this id, made if need be. @param {string} id @param {string} [model] */
-  #generation(id, model = '') {
+  /** @param {Keeping} keeping */
+  #receiveKeeping({ state, error }) {
+    this.conversations = { state, error };
+    this.emit('conversations', this.conversations);
+  }
+
+  /**
+   * The one with this id, made if need be.
+   *
+   * @param {string} id
+   * @param {string} [model]
+   * @param {string | null} [answer] The id under which it is kept.
+   */
+  #generation(id, model = '', answer = null) {
     let generation = this.generations.get(id);
     if (!generation) {
       generation = new Generation(id, model);
@@ -228,6 +247,7 @@ export class SidestreamClient extends Emitter {
       this.emit('generation', generation);
     }
     generation.model ||= model;
+    generation.answer ??= answer;
     return generation;
   }
 }

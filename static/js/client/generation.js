@@ -47,6 +47,8 @@ export class Generation extends Emitter {
     super();
     this.id = id;
     this.model = model;
+    /** The id under which it is kept in its conversation. @type {string | null} */
+    this.answer = null;
     /** Resolves with the generation when it has ended, however it ended. @type {Promise<this>} */
     this.ended = new Promise((resolve) => this.on('end', () => resolve(this)));
   }

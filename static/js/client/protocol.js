@@ -62,7 +62,10 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
 
 /** @typedef {Record<string, unknown>} Parameters The generation parameters of TGI. */
 /** @typedef {{role: 'system' | 'user' | 'assistant', content: string}} Message */
-/** @typedef {{model: string, parameters?: Parameters, system?: string}} Target */
+/**
+ * @typedef {{model: string, parameters?: Parameters, system?: string, column?: string,
+ *   continues?: string}} Target `column`, `continues`: of an answer that is kept.
+ */
 /** @typedef {'queued' | 'starting' | 'running'} GenerationState */
 /** @typedef {'stop' | 'length' | 'cancelled' | 'failed' | 'interrupted'} FinishReason */
 /** @typedef {{prompt_tokens: number, completion_tokens: number}} Usage */
@@ -86,6 +89,13 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {string} state
  * @property {number} seq
  * @property {FinishReason | null} finish_reason
+ * @property {string} [answer] The id under which it is kept.
+ */
+
+/** @typedef {{state: 'on' | 'off' | 'failing', error?: WireError}} Keeping */
+/**
+ * @typedef {{conversation: string, turn: string, parent?: string | null, history?: string | null
+ *   }} RecordPlace
  */
 
 /**
@@ -96,6 +106,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {boolean} resumed
  * @property {Model[]} models
  * @property {GenerationInfo[]} generations
+ * @property {Keeping} [conversations] Whether conversations are kept.
  */
 
 /**
@@ -105,6 +116,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {string} [prompt]
  * @property {Parameters} [parameters]
  * @property {boolean} [details]
+ * @property {RecordPlace} [record] Where in which conversation the answers are kept.
  */
 
 /** @typedef {{type: 'result', id: number, result: unknown}} ResultEvent */
@@ -126,8 +138,9 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
 /** @typedef {{type: 'models', models: Model[]}} ModelsEvent */
 /** @typedef {{time: number, stream: string, text: string}} LogLine `time` in seconds since 1970. */
 /** @typedef {{type: 'log', subscription: string, lines: LogLine[], ended?: boolean}} LogEvent */
+/** @typedef {{type: 'conversations', state: 'on' | 'failing', error?: WireError}} KeepingEvent */
 /** @typedef {StateEvent | DeltaEvent | EndEvent} GenerationEvent */
-/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent | ModelsEvent | LogEvent} ServerEvent */
+/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent | ModelsEvent | LogEvent | KeepingEvent} ServerEvent */
 
 /** An error with the code that the server, or this client, gave it. */
 export class SidestreamError extends Error {
