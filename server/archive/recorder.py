@@ -131,11 +131,17 @@ class Recorder:
             try:
                 await self.flush()
             except StorageFailed as error:
-                self._tell(error)
+                failure: StorageFailed | None = error
+            except Exception:
+                logger.exception("storing broke")
+                failure = StorageFailed("internal error")
+            else:
+                failure = None
+            self._tell(failure)
+            if failure is not None:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
                 continue
-            self._tell(None)
             pause = BEAT_SECONDS
             await asyncio.sleep(PAUSE_SECONDS)
             try:

@@ -13,7 +13,7 @@ from server.archive.places import Place
 from server.archive.shapes import Asked, Engine
 from server.chat.request import Request
 from server.chat.session import Keeper
-from server.core.errors import ConversationsOff, StorageFailed
+from server.core.errors import ConversationsOff, StorageFailed, UnknownModel
 from server.core.generation import Generation
 from server.core.protocol import Begun, Generate, Record
 from server.models.fleet import Fleet
@@ -42,9 +42,12 @@ async def generate_kept(connection: Connection, command: Generate, record: Recor
     return Begun(generations, session.kept_as(generations))
 
 
-def engine_of(fleet: Fleet, model_id: str) -> Engine:
-    """Return what answers for a model just now, as far as it is known."""
-    spec, info = fleet.spec(model_id), fleet.info(model_id)
+def engine_of(fleet: Fleet, model_id: str) -> Engine | None:
+    """Return what answers for a model just now, as far as it is known; None if it has gone."""
+    try:
+        spec, info = fleet.spec(model_id), fleet.info(model_id)
+    except UnknownModel:
+        return None
     return Engine(
         engine=spec.engine,
         runner=spec.runner,

@@ -208,3 +208,31 @@ async def test_nobody_sees_or_changes_what_is_anothers(kept: Shelf) -> None:
         listing = await archive.browse("other", words=words, deleted=False, before="", limit=9)
         assert listing.conversations == []
     assert (await kept.load(name)).title == "Mine"
+
+
+async def test_a_model_that_has_gone_from_the_settings_is_no_reason_to_store_nothing(
+    kept: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept.archive.recorder, "_describe", lambda _: None)
+    name = await kept.begin()
+    await kept.told(name, "Why?", "because")
+    (answer,) = (await kept.load(name)).answers
+    assert (answer.text, answer.engine) == ("because ", None)
+
+
+async def test_what_breaks_in_an_unforeseen_way_is_said_and_tried_again(
+    kept: Shelf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: str) -> None:
+        raise ZeroDivisionError
+
+    name = await kept.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(kept.archive.recorder, "_describe", broken)
+        log = await kept.ask(name)
+        write(log, "written all the same", ends=True)
+        await kept.until("failing")
+    assert "storing broke" in caplog.text
+    await kept.until("on")
+    (answer,) = (await kept.load(name)).answers
+    assert answer.text == log.text
