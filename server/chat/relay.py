@@ -14,6 +14,8 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -84,7 +86,8 @@ class Relay:
 
     async def _answer(self, lease: Lease, request: Request, generation: Generation) -> Finish:
         try:
-            prompt = await lease.upstream.prompt(request.content)
+            must_fit = not request.has_chosen_length
+            prompt = await lease.upstream.prompt(request.content, needs_count=must_fit)
             generation.prompt_tokens = prompt.tokens
             parameters = request.parameters_within(lease.info, prompt)
             identity = (request.model.root, lease.info.model_id, lease.info.version)
@@ -95,7 +98,8 @@ class Relay:
                 _append(generation, kept.tokens)
                 return kept.finish.as_cached()
             recorded: list[TokenInfo] | None = None if key is None else []
-            finish = await self._generate(lease, prompt, parameters, generation, recorded)
+            async with _counting(lease, prompt, generation, is_done=must_fit):
+                finish = await self._generate(lease, prompt, parameters, generation, recorded)
         except EngineLost as lost:
             raise await lease.cause_of_loss() or lost from None
         if key is not None and recorded is not None:
@@ -125,6 +129,30 @@ class Relay:
             # Jitter, so that those refused together do not come back together.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _LAST_RETRY_SECONDS)
+
+
+@asynccontextmanager
+async def _counting(
+    lease: Lease, prompt: Prompt, generation: Generation, *, is_done: bool
+) -> AsyncIterator[None]:
+    """Count the prompt beside the answer, which need not wait for it when its length was chosen."""
+
+    async def count() -> None:
+        try:
+            generation.prompt_tokens = (await lease.upstream.count(prompt.text)).tokens
+        except SidestreamError as error:
+            # What is wrong with the engine, the answer itself tells; its end has the count too.
+            logger.debug("the prompt of %s is not counted: %s", generation.id, error)
+
+    if is_done or prompt.tokens is not None:
+        yield
+        return
+    counting = asyncio.create_task(count(), name="prompt count")
+    try:
+        yield
+    finally:
+        counting.cancel()
+        await asyncio.wait([counting])
 
 
 async def _stream(

@@ -320,7 +320,7 @@ async def test_its_health_is_what_it_says(
 async def test_a_chat_is_rendered_by_the_models_own_template(
     fake_tgi: StartFake, connect: Connect
 ) -> None:
-    prompt = await connect((await fake_tgi()).url).prompt(CHAT)
+    prompt = await connect((await fake_tgi()).url).prompt(CHAT, needs_count=True)
     assert prompt.text == (
         "<|system|>\nBe brief.</s>\n<|user|>\nHi</s>\n<|assistant|>\nHello</s>\n<|assistant|>\n"
     )
@@ -329,12 +329,12 @@ async def test_a_chat_is_rendered_by_the_models_own_template(
 async def test_without_a_template_it_is_a_plain_transcript(
     fake_tgi: StartFake, connect: Connect
 ) -> None:
-    prompt = await connect((await fake_tgi(no_template=True)).url).prompt(CHAT)
+    prompt = await connect((await fake_tgi(no_template=True)).url).prompt(CHAT, needs_count=True)
     assert prompt.text == "Be brief.\n\nUser: Hi\n\nAssistant: Hello\n\nAssistant:"
 
 
 async def test_text_stays_as_it_is(fake_tgi: StartFake, connect: Connect) -> None:
-    prompt = await connect((await fake_tgi(bos=True)).url).prompt("<s> once")
+    prompt = await connect((await fake_tgi(bos=True)).url).prompt("<s> once", needs_count=True)
     assert prompt.text == "<s> once"
 
 
@@ -347,7 +347,7 @@ async def test_the_length_it_counts_is_the_one_the_engine_counts(
     fake = await fake_tgi(**options)
     upstream = connect(fake.url)
     for _ in range(2):
-        prompt = await upstream.prompt(content)
+        prompt = await upstream.prompt(content, needs_count=True)
         heard = await listen(upstream, prompt.text)
         assert heard.finish is not None
         assert prompt.tokens == heard.finish.prompt_tokens
@@ -357,7 +357,7 @@ async def test_the_beginning_of_the_prompt_is_not_there_twice(
     fake_tgi: StartFake, connect: Connect
 ) -> None:
     """The template writes a BOS, and the tokenizer adds one."""
-    prompt = await connect((await fake_tgi(bos=True)).url).prompt(CHAT)
+    prompt = await connect((await fake_tgi(bos=True)).url).prompt(CHAT, needs_count=True)
     assert prompt.text.startswith("<|system|>")
 
 
@@ -470,5 +470,5 @@ async def test_a_server_whose_info_is_of_another_kind(odd: Odd, connect: Connect
 async def test_a_server_that_cannot_count_is_used_without_counts(
     odd: Odd, connect: Connect
 ) -> None:
-    assert (await connect(odd.url).prompt(PROMPT)).tokens is None
-    assert (await connect(odd.url).prompt(CHAT)).tokens is None
+    assert (await connect(odd.url).prompt(PROMPT, needs_count=True)).tokens is None
+    assert (await connect(odd.url).prompt(CHAT, needs_count=True)).tokens is None

@@ -70,8 +70,14 @@ class Upstream(Protocol):
         Raises `EngineError` when there are none, or more than `max_bytes` of them.
         """
 
-    async def prompt(self, content: Sequence[Message] | str) -> Prompt:
-        """Turn a conversation, or text as it is, into a prompt; raises `EngineError`."""
+    async def prompt(self, content: Sequence[Message] | str, *, needs_count: bool) -> Prompt:
+        """Turn a conversation, or text as it is, into a prompt; raises `EngineError`.
+
+        Without `needs_count` its tokens are counted only if that costs nothing.
+        """
+
+    async def count(self, text: str) -> Prompt:
+        """Return the text with its length in tokens, if the server tells; raises `EngineError`."""
 
     async def generate(
         self, prompt: str, parameters: dict[str, Any], on_tokens: OnTokens

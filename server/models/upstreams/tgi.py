@@ -109,16 +109,15 @@ class TGI:
             raise EngineError(f"the model server's figures exceed {max_bytes} bytes")
         return text.decode(errors="replace")
 
-    async def prompt(self, content: Sequence[Message] | str) -> Prompt:
+    async def prompt(self, content: Sequence[Message] | str, *, needs_count: bool) -> Prompt:
         """Render a conversation by the model's own template, or as a plain transcript.
 
         Text is left as it is, and only counted.
         """
-        if isinstance(content, str):
-            return await self._count(content)
-        rendered = await self._render(content)
+        rendered = None if isinstance(content, str) else await self._render(content)
         if rendered is None:
-            return await self._count(transcript(content))
+            text = content if isinstance(content, str) else transcript(content)
+            return await self.count(text) if needs_count else Prompt(text)
         if self._special is None:
             self._special = await self._find_special_tokens(rendered)
         text = rendered.templated_text.removeprefix(self._special.doubled)
@@ -178,7 +177,7 @@ class TGI:
                 return None
             raise
 
-    async def _count(self, text: str) -> Prompt:
+    async def count(self, text: str) -> Prompt:
         """Count a prompt, so that a length nobody asked for can be fitted to the context."""
         try:
             return Prompt(text, len(await self._tokenize(text)) or None)
