@@ -95,6 +95,6 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     if has_allowed_origin(request):
         response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        response.headers["Vary"] = "Origin"
+        response.headers.add("Vary", "Origin")
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)

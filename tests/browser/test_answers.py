@@ -163,9 +163,9 @@ def test_a_cut_wire_costs_no_word(page: Page, gateway: Gateway, watch: Watch) ->
             expect_end(column(page, name))
         shown = {answer(column(page, name)).text_content() for name in ("Small", "Brief")}
         hellos = [frame for frame in watch.sent if '"hello"' in frame]
-    assert len(hellos) == 4
-    written = answers_of(watch, gateway)
-    assert shown == {rendered(page, text) for text, _ in written}
+        assert len(hellos) == 4
+        written = answers_of(watch, gateway)
+        assert shown == {rendered(page, text) for text, _ in written}
 
 
 def test_a_killed_server_is_waited_for(page: Page, own_gateway: Gateway, artifacts: Path) -> None:

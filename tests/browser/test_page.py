@@ -50,7 +50,7 @@ def test_nothing_is_asked_of_anybody_else(page: Page, gateway: Gateway, watch: W
     expect_longer(column(page, "Small"), 20)
     page.keyboard.press("Escape")
     expect_end(column(page, "Small"), "Stopped")
-    assert len(watch.requests) > 10
+    assert len(watch.requests) >= 4
     assert {urlsplit(url).netloc for url in watch.requests} == {f"127.0.0.1:{gateway.port}"}
     assert watch.complaints == []
 

@@ -1,0 +1,59 @@
+"""What is sent to a browser: compressed once, and named so that nothing is sent twice."""
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from aiohttp import hdrs, web
+
+# Where the address changes with the content.
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+# The browser keeps it too, and asks each time whether it is still the same.
+ASK_AGAIN: Final = "no-cache"
+
+
+@dataclass(frozen=True)
+class Content:
+    """Bytes of a type, and how long a browser may use them without asking."""
+
+    body: bytes
+    content_type: str
+    cache_control: str
+
+    @cached_property
+    def gzipped(self) -> bytes:
+        """Return the body compressed; the same bytes whenever it is done."""
+        return gzip.compress(self.body, compresslevel=9, mtime=0)
+
+    @cached_property
+    def tag(self) -> str:
+        """Return what stands for this content in an `ETag`."""
+        return hashlib.sha256(self.body).hexdigest()[:16]
+
+    def answer(self, request: web.Request) -> web.Response:
+        """Answer with it, compressed if the client takes that, or with 304 if it has it."""
+        headers = {
+            hdrs.CACHE_CONTROL: self.cache_control,
+            # A weak one: it is the same content in either encoding.
+            hdrs.ETAG: f'W/"{self.tag}"',
+            hdrs.VARY: hdrs.ACCEPT_ENCODING,
+        }
+        known = request.if_none_match or ()
+        if any(tag.value in {self.tag, "*"} for tag in known):
+            return web.Response(status=304, headers=headers)
+        headers[hdrs.CONTENT_TYPE] = self.content_type
+        if not takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+            return web.Response(body=self.body, headers=headers)
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+        return web.Response(body=self.gzipped, headers=headers)
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Tell whether `Accept-Encoding` names gzip, and not with a weight of nought."""
+    for choice in accepted.lower().split(","):
+        name, _, weight = choice.partition(";")
+        if name.strip() in {"gzip", "*"}:
+            return weight.replace(" ", "").rstrip("0.") != "q="
+    return False

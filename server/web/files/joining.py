@@ -1,0 +1,73 @@
+"""Join what the page loads: its modules into one, and its style sheets into one.
+
+Sixty modules of a few kilobytes each are sixty requests, with headers as long as some of them,
+and each is compressed without the others. So `main.js` is sent with all that it imports, and a
+style sheet with all that it imports. It takes no other form for that: each module becomes a
+function that is called once and returns what the module exports, in an order in which everything
+is there before it is needed.
+
+Only the forms that our modules are written in are understood, and anything else is refused:
+`import { A, B } from './c.js';` and `export` before a class, a function or a `const`, each at the
+beginning of a line. Circles are refused.
+"""
+
+import re
+from collections.abc import Mapping
+from posixpath import dirname, join, normpath
+from typing import Final
+
+from server.web.files.stripping import strip_css, strip_javascript
+
+_NAMES: Final = r"\s*[\w$]+(?:\s*,\s*[\w$]+)*,?\s*"
+_IMPORT: Final = re.compile(rf"^import \{{({_NAMES})\}} from '(\..+?)';$", re.MULTILINE)
+_EXPORT: Final = re.compile(
+    r"^export ((?:async )?(?:class|function\*?|const) ([\w$]+))", re.MULTILINE
+)
+_NOT_UNDERSTOOD: Final = re.compile(r"^(?:import|export)\b.*|\bimport\.meta\b", re.MULTILINE)
+_CSS_IMPORT: Final = re.compile(r"^@import '(.+?)';$", re.MULTILINE)
+
+
+def join_modules(sources: Mapping[str, str], entry: str) -> str:
+    """Return the module `entry` with all that it needs as one; raises ValueError if it cannot."""
+    joined: dict[str, str] = {}
+    _add_module(sources, entry, joined, above=())
+    return "\n".join(joined.values())
+
+
+def _add_module(
+    sources: Mapping[str, str], name: str, joined: dict[str, str], above: tuple[str, ...]
+) -> None:
+    if name in above:
+        raise ValueError(f"modules import each other: {' > '.join([*above, name])}")
+    if name in joined:
+        return
+    source = sources[name]
+    for _, address in _IMPORT.findall(source):
+        _add_module(sources, _resolved(name, address), joined, (*above, name))
+    exported = [found for _, found in _EXPORT.findall(source)]
+    body = _EXPORT.sub(r"\1", source)
+    body = _IMPORT.sub(
+        lambda found: f"const {{{found[1]}}} = {_variable(_resolved(name, found[2]))};", body
+    )
+    if left := _NOT_UNDERSTOOD.search(body):
+        raise ValueError(f"{name}: this is not understood: {left.group()}")
+    body = strip_javascript(body)
+    # Line breaks keep each module on lines of its own, for whoever reads a traceback.
+    joined[name] = f"const {_variable(name)}=(()=>{{{body}\nreturn{{{','.join(exported)}}}}})();"
+
+
+def join_sheets(sources: Mapping[str, str], entry: str) -> str:
+    """Return a style sheet with all that it imports in its place."""
+    return strip_css(
+        _CSS_IMPORT.sub(
+            lambda found: join_sheets(sources, _resolved(entry, found[1])), sources[entry]
+        )
+    )
+
+
+def _resolved(name: str, address: str) -> str:
+    return normpath(join(dirname(name), address))
+
+
+def _variable(name: str) -> str:
+    return "$" + re.sub(r"\W", "_", name.removeprefix("js/").removesuffix(".js"))
