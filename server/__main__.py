@@ -31,6 +31,7 @@ from server.logs import configure
 from server.reload.reloader import Reloader, report, report_pipe
 from server.settings import DEFAULT_SETTINGS, Settings, SettingsError, load
 from server.web.keys import FLEET
+from server.web.listening import CannotEncrypt, make_runner, tls_context
 
 logger = logging.getLogger("server")
 
@@ -82,8 +83,9 @@ async def _serve(settings: Settings, read: Callable[[], Settings], *, is_standby
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     try:
         refusal = refusal_to_start(settings)
-    except KeysUnusable as error:
-        refusal = str(error)
+        tls = tls_context(settings.access)
+    except (KeysUnusable, CannotEncrypt) as error:
+        refusal, tls = str(error), None
     if refusal is not None:
         print(refusal, file=sys.stderr)
         return 1
@@ -91,14 +93,14 @@ async def _serve(settings: Settings, read: Callable[[], Settings], *, is_standby
         return 0 if stop.is_set() else 1
     host, port = settings.server.host, settings.server.port
     app = build_app(settings)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    runner = make_runner(app, settings.access)
     try:
         try:
             await runner.setup()
         except (StorageFailed, UnusableFile) as error:
             print(f"Conversations cannot be kept: {error}", file=sys.stderr)
             return 1
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:
@@ -107,7 +109,8 @@ async def _serve(settings: Settings, read: Callable[[], Settings], *, is_standby
         bound = runner.addresses[0]
         # What there is now stays: to look through it again and again would hold up every token.
         gc.freeze()
-        print(f"Sidestream {__version__} is at http://{_shown(host)}:{bound[1]}", flush=True)
+        scheme = "https" if tls else "http"
+        print(f"Sidestream {__version__} is at {scheme}://{_shown(host)}:{bound[1]}", flush=True)
         reloader = Reloader(settings, read, app[FLEET])
         pipe = report_pipe(settings.server.state_dir, settings.server.instance)
         while not await _is_told_to_stop(stop, hung_up):

@@ -16,6 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
+from server.access.quota import Quota
 from server.archive.archive import Archive, ArchiveLimits
 from server.archive.following import DescribeEngine
 from server.chat.admission import Admission
@@ -40,7 +41,6 @@ from server.web.gate import GATE, install_gate
 from server.web.keeping import engine_of
 from server.web.keys import (
     ARCHIVE,
-    DESCRIPTION,
     DESK,
     FLEET,
     LOOP_LAG,
@@ -50,7 +50,7 @@ from server.web.keys import (
     TALLY,
 )
 from server.web.loop_lag import LoopLag
-from server.web.openapi import Description
+from server.web.openapi import DESCRIPTION, Description
 from server.web.page import Page
 from server.web.sign_in import SignIn
 from server.web.sockets import Sockets
@@ -96,7 +96,7 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
         await fleet.close(keeps_servers=settings.engines.on_exit == "keep")
 
     async def sessions(app: web.Application) -> AsyncIterator[None]:
-        app[DESK] = _build_desk(app[FLEET], settings)
+        app[DESK] = _build_desk(app[FLEET], settings, app[GATE].quota)
         app[SESSIONS] = SessionStore(app[DESK], _session_limits(settings.sessions))
         tasks = [
             asyncio.create_task(_expire(app[SESSIONS]), name="session expiry"),
@@ -193,7 +193,7 @@ def _build_fleet(settings: Settings, command_for: CommandFor) -> Fleet:
     )
 
 
-def _build_desk(fleet: Fleet, settings: Settings) -> Desk:
+def _build_desk(fleet: Fleet, settings: Settings, quota: Quota) -> Desk:
     answers = settings.answers
     return Desk(
         fleet,
@@ -201,6 +201,9 @@ def _build_desk(fleet: Fleet, settings: Settings) -> Desk:
         AnswerCache(max_bytes=answers.cache_size, max_age_seconds=answers.cache_max_age),
         queue_timeout_seconds=answers.queue_timeout,
         max_live_per_owner=settings.sessions.max_live_per_owner,
+        max_prompt_chars=answers.max_prompt_chars,
+        generation_timeout_seconds=answers.generation_timeout,
+        quota=quota,
     )
 
 

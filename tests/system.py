@@ -98,6 +98,13 @@ NEEDS = (
         works=_program("systemd-analyze"),
     ),
     Need(
+        name="openssl",
+        packages={"openssl": _program("openssl")},
+        used_in="tests/access",
+        marker="needs_openssl",
+        works=_program("openssl"),
+    ),
+    Need(
         name="a Docker engine",
         packages={
             "docker.io": lambda: _program("dockerd")() or _has_engine(),
@@ -106,7 +113,6 @@ NEEDS = (
             # Engines on other machines are reached through these, and tested against these.
             "openssh-client": _program("ssh", "ssh-keygen"),
             "openssh-server": _program("sshd"),
-            "openssl": _program("openssl"),
             "iproute2": _program("ip"),
         },
         used_in="tests/docker",

@@ -34,7 +34,7 @@ class Attempts:
         bucket = self._buckets.get(neighbourhood(address))
         if bucket is None:
             return 0.0
-        bucket.take(self._clock(), amount=0.0)
+        bucket.balance(self._clock())
         return bucket.seconds_until()
 
     def fail(self, address: str) -> None:

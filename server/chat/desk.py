@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from server.access.principal import Caller, Principal
+from server.access.quota import Quota
 from server.chat.admission import Admission
 from server.chat.answer_cache import AnswerCache
 from server.chat.figures import Figures
 from server.chat.relay import Relay, now_ms
 from server.chat.request import Request, build_request
-from server.core.errors import SessionLimit, ShuttingDown
+from server.core.errors import PromptTooLong, SessionLimit, ShuttingDown
 from server.core.generation import Generation
 from server.core.protocol import End, FinishReason, Message
 from server.models.fleet import Fleet
@@ -52,11 +53,21 @@ class Desk:
         *,
         queue_timeout_seconds: float,
         max_live_per_owner: int,
+        max_prompt_chars: int,
+        generation_timeout_seconds: float,
+        quota: Quota,
     ) -> None:
         self.fleet = fleet
         self.figures = Figures()
         self._admission = admission
-        self._relay = Relay(fleet, cache, queue_timeout_seconds=queue_timeout_seconds)
+        self._relay = Relay(
+            fleet,
+            cache,
+            queue_timeout_seconds=queue_timeout_seconds,
+            generation_timeout_seconds=generation_timeout_seconds,
+        )
+        self._quota = quota
+        self._max_prompt_chars = max_prompt_chars
         self._max_live_per_owner = max_live_per_owner
         self._live: dict[asyncio.Task[None], tuple[Answer, str]] = {}
         self._is_closed = False
@@ -78,16 +89,22 @@ class Desk:
         """Check a question and combine it with the model's settings; nothing starts.
 
         Raises `UnknownModel`, also for one that is not there for `principal`,
-        `InvalidParameters`, or `InvalidCommand` for an empty prompt.
+        `InvalidParameters`, `PromptTooLong`, or `InvalidCommand` for an empty prompt.
         """
         principal.check_model(model_id)
+        chars = len(content) if isinstance(content, str) else sum(len(m.content) for m in content)
+        if chars > self._max_prompt_chars:
+            raise PromptTooLong(
+                f"the prompt has {chars} characters; {self._max_prompt_chars} are taken"
+            )
         spec = self.fleet.spec(model_id)
         return build_request(spec, content, parameters=parameters, system=system)
 
     def check_room(self, requests: Sequence[Request], *, caller: Caller) -> None:
-        """Raise `QueueFull`, `SessionLimit` or `ShuttingDown` if not all requests can be taken."""
+        """Raise `QueueFull`, `SessionLimit`, `RateLimited` or `ShuttingDown` for want of room."""
         if self._is_closed:
             raise ShuttingDown("the server is about to stop")
+        self._quota.check_tokens(caller)
         owner = caller.principal.id
         live = sum(owner == other for _, other in self._live.values())
         if live + len(requests) > self._max_live_per_owner:
@@ -105,7 +122,7 @@ class Desk:
         caller: Caller,
         keeps_tokens: bool,
     ) -> Answer:
-        """Have a request answered; raises `QueueFull`, `SessionLimit` or `ShuttingDown`.
+        """Have a request answered; raises what `check_room` does.
 
         `party` shares a fair portion of the queue, `caller` is answerable for it.
         """
@@ -120,9 +137,12 @@ class Desk:
         answer = Answer(generation, task)
         self._live[task] = (answer, caller.principal.id)
 
+        settle = self._quota.begin(caller, generation)
+
         def on_done(task: asyncio.Task[None]) -> None:
             del self._live[task]
             place.leave()
+            settle()
             if not generation.has_ended:
                 # Cancelled before its first step, a task never enters its own clean-up.
                 generation.end(generation.reason_if_cancelled, now_ms=now_ms())

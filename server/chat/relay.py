@@ -22,7 +22,7 @@ from typing import Any, Final
 from server.chat.admission import Place
 from server.chat.answer_cache import AnswerCache, CachedAnswer
 from server.chat.request import Request
-from server.core.errors import EngineLost, EngineOverloaded, SidestreamError
+from server.core.errors import EngineLost, EngineOverloaded, EngineTimeout, SidestreamError
 from server.core.generation import Generation
 from server.core.protocol import ErrorInfo, TokenInfo
 from server.models.fleet import Fleet, Lease
@@ -37,10 +37,18 @@ _LAST_RETRY_SECONDS: Final = 5.0
 class Relay:
     """Write answers into their logs."""
 
-    def __init__(self, fleet: Fleet, cache: AnswerCache, *, queue_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        cache: AnswerCache,
+        *,
+        queue_timeout_seconds: float,
+        generation_timeout_seconds: float,
+    ) -> None:
         self._fleet = fleet
         self._cache = cache
         self._queue_timeout_seconds = queue_timeout_seconds
+        self._generation_timeout_seconds = generation_timeout_seconds
 
     async def run(self, request: Request, generation: Generation, place: Place) -> None:
         """Write the model's answer into `generation` until it has ended.
@@ -120,7 +128,13 @@ class Relay:
         generation.move_to("running", now_ms=now_ms())
         while True:
             try:
-                return await _stream(lease, prompt, parameters, generation, recorded)
+                async with asyncio.timeout(self._generation_timeout_seconds):
+                    return await _stream(lease, prompt, parameters, generation, recorded)
+            except TimeoutError:
+                raise EngineTimeout(
+                    f"the answer was not complete after {self._generation_timeout_seconds:g} s",
+                    hint="ask for fewer tokens, or raise `generation_timeout` in [answers]",
+                ) from None
             except EngineOverloaded:
                 if generation.seq or time.monotonic() + pause > deadline:
                     raise

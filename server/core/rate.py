@@ -12,14 +12,23 @@ class TokenBucket:
 
     def take(self, now: float, *, amount: float = 1.0) -> bool:
         """Take from the bucket at `now` (seconds); tell whether there was enough."""
+        if self.balance(now) < amount:
+            return False
+        self._tokens -= amount
+        return True
+
+    def charge(self, amount: float, now: float) -> None:
+        """Take from the bucket what is used already, be it more than there is."""
+        self.balance(now)
+        self._tokens -= amount
+
+    def balance(self, now: float) -> float:
+        """Return what is in the bucket at `now` (seconds); less than nothing is a debt."""
         if self._filled_at is not None:
             elapsed = max(now - self._filled_at, 0.0)
             self._tokens = min(self._tokens + elapsed * self._rate, self._burst)
         self._filled_at = now
-        if self._tokens < amount:
-            return False
-        self._tokens -= amount
-        return True
+        return self._tokens
 
     def seconds_until(self, amount: float = 1.0) -> float:
         """Return how long after the last `take` there will be enough."""

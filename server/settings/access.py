@@ -39,6 +39,50 @@ class AccessSettings:
         "which a forgotten browser is worth nothing.",
         low=60,
     )
+    tls_certificate: str = option(
+        "",
+        "File (PEM) with the certificate for https, and those between it and its root; with "
+        "`tls_key`. Empty serves http.",
+    )
+    tls_key: str = option("", "File (PEM) with the certificate's key, without a password.")
+    requests_per_minute: int = option(
+        600,
+        "Requests, sockets and `generate` commands a minute for one key; 0 sets no limit, here and "
+        "in the three that follow, which count only where there are keys or others reach the "
+        "server. Ten a second is more than people and most tools ask.",
+        low=0,
+    )
+    requests_per_minute_per_address: int = option(
+        1_200, "The same for one address (of IPv6, one /64 network): a few people share it.", low=0
+    )
+    tokens_per_minute: int = option(
+        120_000,
+        "Generated tokens a minute for one key, after which new answers are refused for a while. "
+        "Eight answers at once at 250 tokens a second each.",
+        low=0,
+    )
+    tokens_per_minute_per_address: int = option(
+        240_000, "The same for one address: a few people share it.", low=0
+    )
+    request_timeout: float = option(
+        30.0,
+        "Seconds in which a request's body has to arrive. Prompts are short; a slower sender only "
+        "holds a place.",
+        low=0.1,
+    )
+    connection_timeout: float = option(
+        75.0,
+        "Seconds that a connection may be open without a whole request, at first and after each "
+        "answer. Longer than proxies keep theirs by default, so that they never use one just then.",
+        low=1,
+    )
+    max_header_bytes: int = option(
+        8_190,
+        "Longest line and longest header field of a request; there may be 128 of them. What other "
+        "servers allow; cookies of other services on one name add up.",
+        low=1024,
+        high=1_048_576,
+    )
 
 
 def networks_of(access: AccessSettings) -> tuple[Network, ...]:
@@ -52,6 +96,9 @@ def access_problems(access: AccessSettings) -> Iterator[tuple[str, str]]:
         networks_of(access)
     except ValueError as error:
         yield "trusted_proxies", f"expected addresses or networks: {error}"
+    if bool(access.tls_certificate) != bool(access.tls_key):
+        missing = "tls_key" if access.tls_certificate else "tls_certificate"
+        yield missing, "missing; a certificate and its key go together"
     for origin in access.allowed_origins:
         if not _ORIGIN.fullmatch(origin):
             yield "allowed_origins", f"expected http(s)://HOST[:PORT], found {origin!r}"

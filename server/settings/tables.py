@@ -118,6 +118,18 @@ class AnswerSettings:
         "Seconds an answer waits for its turn, or for a model server that says it is overloaded.",
         low=0,
     )
+    generation_timeout: float = option(
+        1_800.0,
+        "Seconds that writing one answer may take in all: 4,096 tokens at less than three a second "
+        "fit. An answer that goes on for ever holds a model server's slot.",
+        low=1,
+    )
+    max_prompt_chars: int = option(
+        1_000_000,
+        "Characters of a prompt or a conversation; a quarter of a million tokens. Model servers "
+        "refuse what is longer than their context, after they have cut it into tokens.",
+        low=1,
+    )
     cache_size: Size = option(
         Size(0),
         "Memory for answers that are given again to the same question where no chance is in them "

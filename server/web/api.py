@@ -9,7 +9,8 @@ from server import __version__
 from server.web import conversations_api, metrics, models_api, openai_api, tgi_api
 from server.web.bodies import json_response
 from server.web.gate import CALLER, GATE, TICKET_SECONDS
-from server.web.keys import DESCRIPTION, DESK, FLEET
+from server.web.keys import DESK, FLEET
+from server.web.openapi import DESCRIPTION
 from server.web.operations import JSON, Operation, Reply
 
 

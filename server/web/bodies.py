@@ -4,6 +4,7 @@ Unknown fields are ignored, so that newer clients can speak to older servers. A 
 does not call itself JSON is refused: a form on a foreign page can send anything else.
 """
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -12,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from server.core.errors import InvalidCommand
+from server.web.keys import SETTINGS
 
 T = TypeVar("T")
 
@@ -24,6 +26,12 @@ class WrongContentType(InvalidCommand):
     """The body is not said to be JSON."""
 
     status = 415
+
+
+class TooSlow(InvalidCommand):
+    """The body did not arrive in time."""
+
+    status = 408
 
 
 @dataclass(frozen=True)
@@ -52,11 +60,14 @@ class Query(Generic[T]):
 async def read_body(request: web.Request, shape: type[T]) -> T:
     """Read the body as `shape`.
 
-    Raises `WrongContentType`, and `InvalidCommand` when it is not JSON of that shape.
+    Raises `WrongContentType`, `TooSlow`, and `InvalidCommand` when it is not JSON of that shape.
     """
     check_is_json(request)
     try:
-        body = await request.read()
+        async with asyncio.timeout(request.app[SETTINGS].access.request_timeout):
+            body = await request.read()
+    except TimeoutError:
+        raise TooSlow("the body did not arrive in time") from None
     except web.RequestPayloadError as error:
         raise InvalidCommand(f"the body cannot be read: {error}") from None
     try:

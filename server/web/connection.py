@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from server.access.principal import Caller
+from server.access.quota import Quota
 from server.archive.archive import Archive
 from server.chat.session import Keeper, Session
 from server.chat.session_store import SessionStore
@@ -36,6 +37,7 @@ class Connection:
         fleet: Fleet,
         sessions: SessionStore,
         caller: Caller,
+        quota: Quota,
         wake: Callable[[], None],
         *,
         command_rate: float,
@@ -51,6 +53,7 @@ class Connection:
         self.outbox = Outbox(wake)
         self._sessions = sessions
         self._caller = caller
+        self._quota = quota
         self._session: Session | None = None
         self._unsubscribe = fleet.subscribe(self._tell, self._tell_all)
         self._unsubscribe_from_archive: Callable[[], None] | None = None
@@ -84,6 +87,7 @@ class Connection:
 
     def generate(self, command: Generate, keep: Keeper | None = None) -> list[str]:
         """Have questions answered in the session; raises what `Session.generate` does."""
+        self._quota.take_request(self._caller)
         return self.session.generate(command, keep, address=self._caller.address)
 
     @property

@@ -18,10 +18,11 @@ from typing import Final
 from aiohttp import web
 
 from server.access.attempts import Attempts
-from server.access.exposure import is_open_without_keys, key_file_of
+from server.access.exposure import is_exposed, is_open_without_keys, key_file_of
 from server.access.keyring import Keyring
 from server.access.passes import Passes
 from server.access.principal import LOCAL, Caller, Principal
+from server.access.quota import Quota
 from server.chat.session_store import SessionStore
 from server.core.errors import RateLimited, Unauthorized
 from server.settings import Settings, networks_of
@@ -42,8 +43,11 @@ CALLER = web.RequestKey("caller", Caller)
 class Gate:
     """Tell who asks, and end what goes on for those who may not ask any more."""
 
-    def __init__(self, keyring: Keyring, *, instance: str, sign_in_seconds: float) -> None:
+    def __init__(
+        self, keyring: Keyring, quota: Quota, *, instance: str, sign_in_seconds: float
+    ) -> None:
         self.keyring = keyring
+        self.quota = quota
         self.visits = Visits()
         self.tickets = Passes(
             lifetime_seconds=TICKET_SECONDS, most=_MOST_TICKETS, clock=time.monotonic
@@ -145,8 +149,14 @@ def install_gate(app: web.Application, settings: Settings) -> None:
     """Give the application the gate that the settings want; raises `KeysUnusable`."""
     app[PROXIES] = networks_of(settings.access)
     keyring = Keyring(key_file_of(settings), is_open_without_keys=is_open_without_keys(settings))
+    has_strangers = is_exposed(settings)
     app[GATE] = Gate(
         keyring,
+        Quota(
+            settings.access,
+            applies=lambda: has_strangers or keyring.has_keys,
+            clock=time.monotonic,
+        ),
         instance=settings.server.instance,
         sign_in_seconds=settings.access.sign_in_lifetime,
     )

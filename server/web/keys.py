@@ -8,7 +8,6 @@ from server.chat.session_store import SessionStore
 from server.models.fleet import Fleet
 from server.settings import Settings
 from server.web.loop_lag import LoopLag
-from server.web.openapi import Description
 from server.web.sockets import Sockets
 from server.web.tally import Tally
 
@@ -20,4 +19,3 @@ ARCHIVE = web.AppKey("archive", Archive)
 SOCKETS = web.AppKey("sockets", Sockets)
 TALLY = web.AppKey("tally", Tally)
 LOOP_LAG = web.AppKey("loop_lag", LoopLag)
-DESCRIPTION = web.AppKey("description", Description)

@@ -82,6 +82,7 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         if address in _PAGES and "Authorization" not in request.headers:
             raise web.HTTPSeeOther("/sign-in") from None
         raise
+    gate.quota.take_request(caller)
     caller.principal.check_address(address)
     if "id" in request.match_info:
         caller.principal.check_model(request.match_info["id"])

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
+from aiohttp import web
 
 from server import __version__
 from server.core.parameters import GenerationParameters
@@ -155,6 +156,9 @@ class Description:
         if reply.last_event:
             data = {"anyOf": [{"const": reply.last_event}, data]}
         return {"type": "object", "properties": {"data": data}, "required": ["data"]}
+
+
+DESCRIPTION = web.AppKey("description", Description)
 
 
 def _key(kind: Any) -> str:

@@ -4,13 +4,14 @@ The cookie holds a random word that only this server run understands; scripts ca
 no foreign site's request carries it.
 """
 
+import asyncio
 from typing import Final
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from server.core.errors import InvalidCommand, RateLimited
-from server.web.bodies import WrongContentType
+from server.web.bodies import TooSlow, WrongContentType
 from server.web.failures import TooLarge
 from server.web.gate import Gate
 from server.web.keys import SETTINGS
@@ -54,8 +55,11 @@ class SignIn:
         if request.content_type != _FORM:
             raise WrongContentType("the body has to be a form", hint=f"send it as `{_FORM}`")
         try:
-            body = await request.clone(client_max_size=_MAX_FORM_BYTES).read()
+            async with asyncio.timeout(request.app[SETTINGS].access.request_timeout):
+                body = await request.clone(client_max_size=_MAX_FORM_BYTES).read()
             form = parse_qs(body.decode(), max_num_fields=4)
+        except TimeoutError:
+            raise TooSlow("the form did not arrive in time") from None
         except web.HTTPRequestEntityTooLarge:
             raise TooLarge("no key is as long as this") from None
         except ValueError as error:

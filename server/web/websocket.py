@@ -18,7 +18,7 @@ from server.core.protocol import BadFrame
 from server.web.commands import answer
 from server.web.connection import Connection
 from server.web.frames import FrameWriter
-from server.web.gate import CALLER
+from server.web.gate import CALLER, GATE
 from server.web.keys import ARCHIVE, DESK, FLEET, SESSIONS, SETTINGS, SOCKETS, TALLY
 from server.web.socket import Socket
 from server.web.visits import VISIT
@@ -48,6 +48,7 @@ async def websocket(request: web.Request) -> Socket:
         request.app[FLEET],
         request.app[SESSIONS],
         request[CALLER],
+        request.app[GATE].quota,
         writer.wake,
         command_rate=settings.command_rate,
         tally=request.app[TALLY],

@@ -1,6 +1,6 @@
 """A gateway with two remote models before one fake, and a folder of its own for its keys."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server.access.exposure import key_file_of
-from server.settings import AccessSettings, AnswerSettings, Settings
+from server.settings import AccessSettings, AnswerSettings, ModelSettings, Settings
 from tests.access.house import House
 from tests.conftest import StartFake
 from tests.web.gateway import remote, running, server_settings
@@ -30,6 +30,7 @@ async def open_house(tmp_path: Path, fake_tgi: StartFake) -> AsyncIterator[Open]
             access: dict[str, Any] | None = None,
             server: dict[str, Any] | None = None,
             answers: dict[str, Any] | None = None,
+            models: Mapping[str, ModelSettings] | None = None,
             **options: Any,
         ) -> House:
             fake = await fake_tgi(**options)
@@ -37,7 +38,7 @@ async def open_house(tmp_path: Path, fake_tgi: StartFake) -> AsyncIterator[Open]
                 server=server_settings(state_dir=tmp_path / "state", **(server or {})),
                 access=AccessSettings(**(access or {})),
                 answers=AnswerSettings(**(answers or {})),
-                models={"m": remote(fake.url), "other": remote(fake.url)},
+                models=models or {"m": remote(fake.url), "other": remote(fake.url)},
             )
             file = key_file_of(settings)
             house = House(None, fake, file)  # type: ignore[arg-type]

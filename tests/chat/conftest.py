@@ -9,12 +9,14 @@ import pytest
 
 import tests.support.properties  # noqa: F401
 from server.access.principal import Principal
+from server.access.quota import Quota
 from server.chat.admission import Admission
 from server.chat.answer_cache import AnswerCache
 from server.chat.desk import Desk
 from server.chat.session import Session, SessionLimits
 from server.chat.session_store import SessionStore, StoreLimits
 from server.core.protocol import Generate, Target
+from server.settings import AccessSettings
 from tests.support.reader import Reader
 from tests.support.stage import Stage, StageRunner, stage
 
@@ -73,6 +75,8 @@ async def office() -> AsyncIterator[OpenOffice]:
             kept_chars: int = 1_000_000,
             sessions: int = 100,
             owner: int = 1000,
+            prompt_chars: int = 1_000_000,
+            answer_seconds: float = 1000.0,
             ttl: float = 300.0,
             **limits: Any,
         ) -> Office:
@@ -83,6 +87,9 @@ async def office() -> AsyncIterator[OpenOffice]:
                 AnswerCache(max_bytes=cache_bytes, max_age_seconds=60.0),
                 queue_timeout_seconds=queue_timeout,
                 max_live_per_owner=owner,
+                max_prompt_chars=prompt_chars,
+                generation_timeout_seconds=answer_seconds,
+                quota=Quota(AccessSettings(), applies=lambda: False, clock=lambda: 0.0),
             )
             stack.push_async_callback(desk.close, grace_seconds=0)
             clock = Clock()

@@ -98,7 +98,7 @@ async def gateway(
         async with asyncio.timeout(CEILING_SECONDS):
             found = None
             while found is None and (line := await process.stdout.readline()):
-                found = re.search(r"http://(\S+)", line.decode())
+                found = re.search(r"https?://(\S+)", line.decode())
         assert found is not None, "the gateway did not start"
         running = Gateway(found[1], process)
         yield running

@@ -17,6 +17,7 @@ from server.core.protocol import Model
 from server.models.catalog import ModelSpec
 from server.settings import ModelSettings, ServerSettings, Settings
 from server.web.keys import FLEET
+from server.web.listening import make_runner
 from tests.support.ports import free_ports
 from tests.support.state import state_dir
 
@@ -98,7 +99,7 @@ async def running(settings: Settings, *fake_flags: str) -> AsyncIterator[Gateway
         return [sys.executable, "-m", "tests.fakes.tgi", *fds, *fake_flags]
 
     app = build_app(settings, command_for=command_for)
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    runner = make_runner(app, settings.access)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

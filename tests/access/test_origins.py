@@ -1,0 +1,101 @@
+"""Pages of other origins reach nothing, on any transport, unless the settings let them in."""
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from server.web.api import OPERATIONS
+from tests.access.conftest import Open
+from tests.access.house import House
+
+FRIEND = "https://tools.example"
+FOREIGN = ["http://evil.test", "null", "http://127.0.0.1:1", "https://tools.example.evil.test"]
+EMBEDDED = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+
+
+@pytest.fixture
+async def friendly(open_house: Open) -> House:
+    """Run a gateway that lets pages of one other origin in."""
+    return await open_house(access={"allowed_origins": (FRIEND,)}, answer_tokens=3)
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+async def test_a_foreign_page_is_refused_by_every_operation(house: House, origin: str) -> None:
+    paths = [(operation.method, operation.path) for operation in OPERATIONS]
+    for method, path in [*paths, ("GET", "/"), ("GET", "/docs"), ("GET", "/ws"), ("PUT", "/x")]:
+        headers = {"Origin": origin}
+        reply = await house.ask(method, path.replace("{id}", "m"), key="op", headers=headers)
+        assert reply.status == 403, path
+        assert "forbidden" in reply.text
+        assert "Access-Control-Allow-Origin" not in reply.headers
+    assert house.fake.state.counts["started"] == 0
+
+
+async def test_a_foreign_page_gets_no_leave_to_ask(house: House) -> None:
+    asks = {"Origin": "http://evil.test", "Access-Control-Request-Method": "POST"}
+    reply = await house.ask("OPTIONS", "/generate", headers=asks)
+    assert reply.status == 403
+    assert not [name for name in reply.headers if name.startswith("Access-Control")]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_foreign_page_embeds_nothing(house: House, site: str) -> None:
+    """Another port of this machine is the same site, and no less foreign."""
+    frame = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+    for more in ({}, {"Sec-Fetch-Mode": "cors"}, frame):
+        headers = {**EMBEDDED, "Sec-Fetch-Site": site, **more}
+        for path in ("/models", "/models/m/logs?follow=1", "/static/x/js/main.js", "/"):
+            reply = await house.ask("GET", path, key="op", headers=headers)
+            assert reply.status == 403, (path, more)
+
+
+async def test_a_link_from_elsewhere_leads_to_the_page(house: House) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    reply = await house.ask("GET", "/", key="use", headers={**link, "Sec-Fetch-Dest": "document"})
+    assert reply.status == 200
+
+
+async def test_its_own_page_may_do_everything(house: House) -> None:
+    own = {"Origin": house.gateway.url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+    assert (await house.ask("GET", "/models", key="op", headers=own)).status == 200
+    async with house.speaking("use", headers=own) as speaker:
+        assert (await speaker.ask("hello"))["type"] == "result"
+
+
+async def test_a_page_of_an_allowed_origin_asks_and_reads(friendly: House) -> None:
+    headers = {"Origin": FRIEND, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+    wants = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    leave = await friendly.ask("OPTIONS", "/generate", headers={**headers, **wants})
+    assert leave.status == 204
+    assert leave.headers["Access-Control-Allow-Origin"] == FRIEND
+    assert "POST" in leave.headers["Access-Control-Allow-Methods"]
+    assert leave.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
+    assert "Access-Control-Allow-Credentials" not in leave.headers
+
+    body: dict[str, Any] = {"model": "m", "inputs": "Once"}
+    reply = await friendly.ask("POST", "/generate", key="use", headers=headers, json=body)
+    assert reply.status == 200
+    assert reply.headers["Access-Control-Allow-Origin"] == FRIEND
+    assert "Origin" in reply.headers["Vary"]
+    async with friendly.speaking("use", headers={"Origin": FRIEND}) as speaker:
+        assert (await speaker.ask("hello"))["type"] == "result"
+
+
+async def test_but_only_with_a_key_and_it_reads_why_not(friendly: House) -> None:
+    reply = await friendly.ask("GET", "/models", headers={"Origin": FRIEND})
+    assert reply.status == 401
+    assert reply.headers["Access-Control-Allow-Origin"] == FRIEND
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        async with friendly.speaking(headers={"Origin": FRIEND}):
+            pass
+
+
+@pytest.mark.parametrize("origin", [*FOREIGN, "http://tools.example", f"{FRIEND}:8443"])
+async def test_others_stay_out(friendly: House, origin: str) -> None:
+    reply = await friendly.ask("GET", "/models", key="use", headers={"Origin": origin})
+    assert reply.status == 403
+    assert "Access-Control-Allow-Origin" not in reply.headers
