@@ -84,7 +84,7 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     gate.quota.take_request(caller)
     caller.principal.check_address(address)
-    if "id" in request.match_info:
+    if "/models/{id}" in address:
         caller.principal.check_model(request.match_info["id"])
     with gate.visits.visit(request, caller.principal.id):
         return await handler(request)

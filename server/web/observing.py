@@ -18,6 +18,7 @@ from server.core.trace import (
     read_trace,
 )
 from server.web.keys import TALLY
+from server.web.peer import peer_of
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def _note(request: web.Request, status: int, seconds: float) -> None:
                 "route": route,
                 "status": status,
                 "duration_ms": round(seconds * 1000, 1),
-                "remote": request.remote,
+                "remote": peer_of(request).address,
             }
         },
     )
