@@ -134,7 +134,9 @@ def _schemas() -> dict[str, Any]:
 
 
 def _codes(error: type[SidestreamError]) -> set[str]:
-    return {error.code}.union(*(_codes(child) for child in error.__subclasses__()))
+    # Those of other modules are HTTP's own, and known only where these modules are imported.
+    ours = [child for child in error.__subclasses__() if child.__module__ == error.__module__]
+    return {error.code}.union(*map(_codes, ours))
 
 
 def _ref(struct: type[msgspec.Struct]) -> dict[str, str]:
