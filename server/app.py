@@ -35,10 +35,12 @@ from server.models.runners.process import CommandFor, ProcessRunner
 from server.models.runners.remote import RemoteRunner
 from server.models.upstreams.tgi import TGI
 from server.settings import EngineSettings, SessionSettings, Settings
-from server.web import api, middleware, observing
+from server.web import middleware
+from server.web.entry.gate import GATE, install_gate
+from server.web.entry.sign_in import SignIn
 from server.web.garbage import quieten_garbage
-from server.web.gate import GATE, install_gate
-from server.web.keeping import engine_of
+from server.web.http import api
+from server.web.http.openapi import DESCRIPTION, Description
 from server.web.keys import (
     ARCHIVE,
     DESK,
@@ -49,13 +51,13 @@ from server.web.keys import (
     SOCKETS,
     TALLY,
 )
-from server.web.loop_lag import LoopLag
-from server.web.openapi import DESCRIPTION, Description
+from server.web.observation import observing
+from server.web.observation.loop_lag import LoopLag
+from server.web.observation.tally import Tally
 from server.web.page import Page
-from server.web.sign_in import SignIn
-from server.web.sockets import Sockets
-from server.web.tally import Tally
-from server.web.websocket import websocket
+from server.web.sockets.keeping import engine_of
+from server.web.sockets.register import Sockets
+from server.web.sockets.websocket import websocket
 
 logger = logging.getLogger(__name__)
 

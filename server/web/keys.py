@@ -7,9 +7,9 @@ from server.chat.desk import Desk
 from server.chat.session_store import SessionStore
 from server.models.fleet import Fleet
 from server.settings import Settings
-from server.web.loop_lag import LoopLag
-from server.web.sockets import Sockets
-from server.web.tally import Tally
+from server.web.observation.loop_lag import LoopLag
+from server.web.observation.tally import Tally
+from server.web.sockets.register import Sockets
 
 SETTINGS = web.AppKey("settings", Settings)
 FLEET = web.AppKey("fleet", Fleet)

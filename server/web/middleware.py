@@ -10,16 +10,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from server.core.errors import SidestreamError, Unauthorized
-from server.web.failures import refusal, respond
-from server.web.gate import CALLER, GATE
-from server.web.guard import (
+from server.web.entry.gate import CALLER, GATE
+from server.web.entry.guard import (
     answer_preflight,
     check_host,
     check_origin,
     has_allowed_origin,
     is_preflight,
 )
-from server.web.visits import HAS_BEGUN
+from server.web.entry.visits import HAS_BEGUN
+from server.web.failures import refusal, respond
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from aiohttp import web
 
 from server import __version__
 from server.access.principal import LOCAL
+from server.web.entry.gate import CALLER
 from server.web.files.content import ASK_AGAIN, Content
 from server.web.files.folder import Folder
-from server.web.gate import CALLER
-from server.web.openapi import Description
-from server.web.reference import DOCS_WORDS
+from server.web.http.openapi import Description
+from server.web.http.reference import DOCS_WORDS
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = _ROOT / "static"

@@ -12,7 +12,7 @@ import aiohttp
 from server.access.key import Key, digest_of, make_secret
 from server.access.key_file import KeyFile
 from server.access.principal import Role
-from server.web.gate import GATE
+from server.web.entry.gate import GATE
 from tests.fakes.tgi import Fake
 from tests.web.gateway import Gateway, Reply
 from tests.wire.gateway import Speaker

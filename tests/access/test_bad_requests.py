@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from server.web.gate import GATE
+from server.web.entry.gate import GATE
 from server.web.keys import DESK, SESSIONS, SOCKETS
 from tests.access.bad_requests import KINDS, Chance
 from tests.access.conftest import Open

@@ -6,9 +6,9 @@ import aiohttp
 import pytest
 
 from server.access.principal import LOCAL
-from server.web import gate as gates
-from server.web.api import OPERATIONS
-from server.web.gate import GATE
+from server.web.entry import gate as gates
+from server.web.entry.gate import GATE
+from server.web.http.api import OPERATIONS
 from tests.access.conftest import Open
 from tests.access.house import House, close_code, until
 

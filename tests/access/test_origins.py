@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from server.web.api import OPERATIONS
+from server.web.http.api import OPERATIONS
 from tests.access.conftest import Open
 from tests.access.house import House
 

@@ -7,7 +7,7 @@ import time
 import aiohttp
 import pytest
 
-from server.web.gate import GATE
+from server.web.entry.gate import GATE
 from server.web.keys import DESK, SESSIONS
 from tests.access.house import CEILING_SECONDS, House, close_code, until
 from tests.wire.gateway import Speaker

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.web.gate import GATE
+from server.web.entry.gate import GATE
 from tests.access.conftest import Open
 from tests.access.house import House, close_code, until
 from tests.web.gateway import Reply

@@ -14,8 +14,8 @@ from aiohttp import WSCloseCode
 
 from server.core.errors import SidestreamError
 from server.core.protocol import COMMANDS, EVENTS, PROTOCOL_VERSION, RESULTS
-from server.web.frames import CLOSE_TOO_SLOW
-from server.web.websocket import CLOSE_BAD_FRAME, CLOSE_FLOODING, CLOSE_REVOKED
+from server.web.sockets.frames import CLOSE_TOO_SLOW
+from server.web.sockets.websocket import CLOSE_BAD_FRAME, CLOSE_FLOODING, CLOSE_REVOKED
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "asyncapi.yaml"
 HEAD = "# Written by `python -m tests.docs.asyncapi` from server/core/protocol; do not edit.\n"

@@ -8,10 +8,10 @@ import pytest
 from server.core.errors import InvalidParameters
 from server.core.parameters import FIELDS, normalise
 from server.settings.document import ROOT
-from server.web.api import OPERATIONS
-from server.web.openapi import Description
-from server.web.reference import PAGE, render
-from server.web.tgi_types import PARAMETER_RANGES
+from server.web.http.api import OPERATIONS
+from server.web.http.openapi import Description
+from server.web.http.reference import PAGE, render
+from server.web.http.tgi.types import PARAMETER_RANGES
 from tests.web.conftest import StartWithFake
 
 DESCRIPTION = Description(OPERATIONS)
@@ -20,7 +20,7 @@ PARAMETERS = DESCRIPTION.types["GenerationParameters"]["properties"]
 
 def test_the_reference_is_made_from_the_definitions() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert text == render(DESCRIPTION), "run: python -m server.web.reference"
+    assert text == render(DESCRIPTION), "run: python -m server.web.http.reference"
 
 
 def test_every_reference_in_the_document_leads_somewhere() -> None:

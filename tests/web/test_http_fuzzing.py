@@ -14,8 +14,8 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 
 from server.settings import Settings
-from server.web.api import OPERATIONS
-from server.web.openapi import Description
+from server.web.http.api import OPERATIONS
+from server.web.http.openapi import Description
 from tests.fakes.tgi import serve
 from tests.fakes.tgi_options import FakeOptions
 from tests.web.gateway import remote, running, server_settings

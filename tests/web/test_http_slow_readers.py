@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from server.web import event_stream
+from server.web.http import event_stream
 from tests.fakes.tgi_answers import answer
 from tests.web.conftest import StartWithFake
 

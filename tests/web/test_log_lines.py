@@ -54,7 +54,7 @@ async def test_a_request_and_its_answer_have_one_line_each_and_share_an_id(
     )
     assert reply.headers["X-Request-Id"] == "order-66"
 
-    (request,) = log.records("server.web.observing")
+    (request,) = log.records("server.web.observation.observing")
     assert request["message"] == "POST /v1/chat/completions 200"
     assert request["request_id"] == "order-66"
     assert (request["route"], request["status"]) == ("/v1/chat/completions", 200)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 import tests.support.properties  # noqa: F401
 from server.chat.reading import Part
 from server.core.protocol import End, Timings, TokenInfo, Usage
-from server.web.shown_text import ShownText
+from server.web.http.shown_text import ShownText
 
 END = End("g", 1, "stop", Usage(1, 1), Timings(None, None, 1.0, None))
 # Few letters, so that stop sequences occur, begin, overlap and contain each other.

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from server.web.pulse import DEAR_FRAMES, MAX_DELAY_SECONDS, Pulse
+from server.web.sockets.pulse import DEAR_FRAMES, MAX_DELAY_SECONDS, Pulse
 
 # More than anything here takes to be done at once.
 TURNS = 5

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-import server.web.socket
+import server.web.sockets.socket
 from tests.conftest import StartFake
 from tests.wire.gateway import Running, Speaker, gateway, speaking, until
 
@@ -120,7 +120,7 @@ async def test_who_stays_away_is_closed_with_4408_and_can_resume(fake_tgi: Start
 async def test_of_who_never_reads_again_nothing_is_left(
     fake_tgi: StartFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server.web.socket, "_LEAVING_SECONDS", 0.2)
+    monkeypatch.setattr(server.web.sockets.socket, "_LEAVING_SECONDS", 0.2)
     async with (
         one_model(fake_tgi, server={"reader_timeout": 0.2}) as running,
         reader(running) as away,
@@ -133,7 +133,7 @@ async def test_of_who_never_reads_again_nothing_is_left(
 async def test_a_bad_frame_of_one_who_does_not_read_closes_all_the_same(
     fake_tgi: StartFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server.web.socket, "_LEAVING_SECONDS", 0.2)
+    monkeypatch.setattr(server.web.sockets.socket, "_LEAVING_SECONDS", 0.2)
     async with one_model(fake_tgi) as running, reader(running) as rude:
         await ask(rude)
         await until(lambda: not running.live, "the answer is written")
@@ -145,7 +145,7 @@ async def test_a_bad_frame_of_one_who_does_not_read_closes_all_the_same(
 async def test_a_frame_too_large_of_one_who_does_not_read_closes_all_the_same(
     fake_tgi: StartFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server.web.socket, "_LEAVING_SECONDS", 0.2)
+    monkeypatch.setattr(server.web.sockets.socket, "_LEAVING_SECONDS", 0.2)
     async with (
         one_model(fake_tgi, server={"max_frame_bytes": 2000}) as running,
         reader(running) as rude,

@@ -16,7 +16,7 @@ from server.core.protocol import Generate, Keeping, KeepingChanged, LogRecord, M
 from server.core.rate import TokenBucket
 from server.models.fleet import Fleet
 from server.models.logbook import LogBook
-from server.web.tally import Tally
+from server.web.observation.tally import Tally
 
 # A page shows one log at a time, a tool perhaps one per model.
 MAX_SUBSCRIPTIONS = 64

@@ -26,8 +26,8 @@ from server.access.quota import Quota
 from server.chat.session_store import SessionStore
 from server.core.errors import RateLimited, Unauthorized
 from server.settings import Settings, networks_of
-from server.web.peer import PROXIES, peer_of
-from server.web.visits import Visits
+from server.web.entry.peer import PROXIES, peer_of
+from server.web.entry.visits import Visits
 
 logger = logging.getLogger(__name__)
 

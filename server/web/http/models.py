@@ -11,10 +11,10 @@ from aiohttp import web
 from server.core.errors import InvalidCommand, SidestreamError
 from server.core.protocol import Model
 from server.models.fleet import Fleet
-from server.web.bodies import Query, json_response
-from server.web.gate import CALLER
+from server.web.entry.gate import CALLER
+from server.web.http.bodies import Query, json_response
+from server.web.http.operations import JSON, TEXT, Operation, Reply
 from server.web.keys import FLEET
-from server.web.operations import JSON, TEXT, Operation, Reply
 
 _WAIT: Final = Query(
     "wait",

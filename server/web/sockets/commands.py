@@ -36,8 +36,8 @@ from server.core.protocol import (
     Welcome,
     parse_command,
 )
-from server.web.connection import Connection
-from server.web.keeping import generate_kept
+from server.web.sockets.connection import Connection
+from server.web.sockets.keeping import generate_kept
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,15 @@ import msgspec
 from aiohttp import web
 
 from server import __version__
-from server.web import conversations_api, metrics, models_api, openai_api, tgi_api
-from server.web.bodies import json_response
-from server.web.gate import CALLER, GATE, TICKET_SECONDS
+from server.web.entry.gate import CALLER, GATE, TICKET_SECONDS
+from server.web.http import conversations, models
+from server.web.http.bodies import json_response
+from server.web.http.openai import operations as openai
+from server.web.http.openapi import DESCRIPTION
+from server.web.http.operations import JSON, Operation, Reply
+from server.web.http.tgi import operations as tgi
 from server.web.keys import DESK, FLEET
-from server.web.openapi import DESCRIPTION
-from server.web.operations import JSON, Operation, Reply
+from server.web.observation import metrics
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -64,10 +67,10 @@ async def openapi(request: web.Request) -> web.StreamResponse:
 _GROUP: Final = "The service"
 
 OPERATIONS: Final = (
-    *models_api.OPERATIONS,
-    *tgi_api.OPERATIONS,
-    *openai_api.OPERATIONS,
-    *conversations_api.OPERATIONS,
+    *models.OPERATIONS,
+    *tgi.OPERATIONS,
+    *openai.OPERATIONS,
+    *conversations.OPERATIONS,
     Operation(
         "GET",
         "/health",

@@ -17,7 +17,7 @@ from server.core.errors import ConversationsOff, StorageFailed, UnknownModel
 from server.core.generation import Generation
 from server.core.protocol import Begun, Generate, Record
 from server.models.fleet import Fleet
-from server.web.connection import Connection
+from server.web.sockets.connection import Connection
 
 logger = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from server.archive.shapes import (
     VoteGiven,
 )
 from server.core.errors import ConversationsOff
-from server.web.bodies import Query, check_is_json, json_response, read_body
+from server.web.entry.gate import CALLER
 from server.web.failures import TooLarge
-from server.web.gate import CALLER
+from server.web.http.bodies import Query, check_is_json, json_response, read_body
+from server.web.http.operations import JSON, Operation, Reply
 from server.web.keys import ARCHIVE
-from server.web.operations import JSON, Operation, Reply
 
 _WORDS: Final = Query(
     "q",

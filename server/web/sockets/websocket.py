@@ -15,13 +15,13 @@ from aiohttp import WSMsgType, web
 
 from server.core.errors import ServerFull, ShuttingDown
 from server.core.protocol import BadFrame
-from server.web.commands import answer
-from server.web.connection import Connection
-from server.web.frames import FrameWriter
-from server.web.gate import CALLER, GATE
+from server.web.entry.gate import CALLER, GATE
+from server.web.entry.visits import VISIT
 from server.web.keys import ARCHIVE, DESK, FLEET, SESSIONS, SETTINGS, SOCKETS, TALLY
-from server.web.socket import Socket
-from server.web.visits import VISIT
+from server.web.sockets.commands import answer
+from server.web.sockets.connection import Connection
+from server.web.sockets.frames import FrameWriter
+from server.web.sockets.socket import Socket
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from server.core.errors import InvalidCommand, RateLimited
-from server.web.bodies import TooSlow, WrongContentType
+from server.web.entry.gate import Gate
+from server.web.entry.peer import peer_of
 from server.web.failures import TooLarge
-from server.web.gate import Gate
+from server.web.http.bodies import TooSlow, WrongContentType
 from server.web.keys import SETTINGS
 from server.web.middleware import HEADERS
 from server.web.page import Page
-from server.web.peer import peer_of
 
 # A key has some 60 characters.
 _MAX_FORM_BYTES: Final = 4096

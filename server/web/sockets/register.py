@@ -4,8 +4,8 @@ import asyncio
 
 from aiohttp import WSCloseCode
 
-from server.web.pulse import Pulse
-from server.web.socket import Socket
+from server.web.sockets.pulse import Pulse
+from server.web.sockets.socket import Socket
 
 
 class Sockets:

@@ -18,8 +18,8 @@ from aiohttp import WSCloseCode
 
 from server.core.outbox import Outbox
 from server.core.protocol import encode
-from server.web.pulse import Pulse
-from server.web.socket import Socket
+from server.web.sockets.pulse import Pulse
+from server.web.sockets.socket import Socket
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The description in words for people: what the page at `/docs` and the reference both say.
 
-`python -m server.web.reference` writes `docs/API_REFERENCE.md` anew; a test compares.
+`python -m server.web.http.reference` writes `docs/API_REFERENCE.md` anew; a test compares.
 """
 
 import json
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from server.web.openapi import REF, Description, Schema
-from server.web.operations import EVENTS, JSON, Operation
+from server.web.http.openapi import REF, Description, Schema
+from server.web.http.operations import EVENTS, JSON, Operation
 
-PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "API_REFERENCE.md"
+PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "API_REFERENCE.md"
 ADDRESS: Final = "http://127.0.0.1:8000"
 _MODEL: Final = "smollm2-135m"
 
@@ -263,7 +263,7 @@ DOCS_WORDS: Final = {
 
 def main() -> None:
     """Write the reference anew."""
-    from server.web.api import OPERATIONS
+    from server.web.http.api import OPERATIONS
 
     PAGE.write_text(render(Description(OPERATIONS)), encoding="utf-8")
 

@@ -15,14 +15,13 @@ from server import __version__
 from server.chat.request import Request
 from server.core.errors import InvalidParameters, ModelFailed
 from server.core.parameters import ParameterLimits
-from server.web.answering import asking, read_whole, stream_answer
-from server.web.bodies import json_response, read_body, whole_numbers
+from server.web.entry.gate import CALLER
 from server.web.failures import TGIFailure
-from server.web.gate import CALLER
-from server.web.keys import DESK, FLEET
-from server.web.operations import EVENTS, JSON, Operation, Reply
-from server.web.tgi_answers import TGIWriter, whole_answer
-from server.web.tgi_types import (
+from server.web.http.answering import asking, read_whole, stream_answer
+from server.web.http.bodies import json_response, read_body, whole_numbers
+from server.web.http.operations import EVENTS, JSON, Operation, Reply
+from server.web.http.tgi.answers import TGIWriter, whole_answer
+from server.web.http.tgi.types import (
     CompatibleRequest,
     GenerateAnswer,
     GenerateRequest,
@@ -30,6 +29,7 @@ from server.web.tgi_types import (
     Prompted,
     StreamEvent,
 )
+from server.web.keys import DESK, FLEET
 
 _LIMITS: Final = ParameterLimits()
 

@@ -21,11 +21,11 @@ from server.chat.reading import Part, parts, until_end
 from server.chat.request import Request
 from server.core.errors import SidestreamError
 from server.core.protocol import End, TokenInfo
-from server.web.event_stream import EventStream
+from server.web.entry.gate import CALLER
 from server.web.failures import failure_of
-from server.web.gate import CALLER
+from server.web.http.event_stream import EventStream
+from server.web.http.sse import COMMENT
 from server.web.keys import DESK, SETTINGS
-from server.web.sse import COMMENT
 
 logger = logging.getLogger(__name__)
 

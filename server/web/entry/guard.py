@@ -15,8 +15,8 @@ from aiohttp import web
 from server.access.exposure import LOOPBACK_NAMES
 from server.core.errors import Forbidden
 from server.settings import ServerSettings
+from server.web.entry.peer import peer_of
 from server.web.keys import SETTINGS
-from server.web.peer import peer_of
 
 # What a page of an allowed origin may send, and for how long its browser may remember that.
 _METHODS: Final = "GET, POST, PUT, PATCH, DELETE"

@@ -17,8 +17,8 @@ from server.core.trace import (
     enter,
     read_trace,
 )
+from server.web.entry.peer import peer_of
 from server.web.keys import TALLY
-from server.web.peer import peer_of
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from aiohttp import web
 from server import __version__
 from server.core.parameters import GenerationParameters
 from server.web.failures import Failure
-from server.web.openai_types import RULES as OPENAI_RULES
-from server.web.operations import EVENTS, JSON, Operation, Reply
-from server.web.tgi_types import PARAMETER_RANGES
-from server.web.tgi_types import RULES as TGI_RULES
+from server.web.http.openai.types import RULES as OPENAI_RULES
+from server.web.http.operations import EVENTS, JSON, Operation, Reply
+from server.web.http.tgi.types import PARAMETER_RANGES
+from server.web.http.tgi.types import RULES as TGI_RULES
 
 Schema = dict[str, Any]
 

@@ -11,33 +11,33 @@ from typing import Final
 from aiohttp import web
 
 from server.chat.request import Request
-from server.web.answering import asking, read_whole, stream_answer
-from server.web.bodies import json_response, read_body
+from server.web.entry.gate import CALLER
 from server.web.failures import OpenAIFailure
-from server.web.gate import CALLER
-from server.web.keys import DESK, FLEET
-from server.web.openai_answers import (
+from server.web.http.answering import asking, read_whole, stream_answer
+from server.web.http.bodies import json_response, read_body
+from server.web.http.openai.answers import (
     ChatChunk,
     ChatCompletion,
     Completion,
     OpenAIModel,
     OpenAIModels,
 )
-from server.web.openai_questions import (
+from server.web.http.openai.questions import (
     chat_parameters,
     completion_parameters,
     conversation,
     stops_of,
 )
-from server.web.openai_types import (
+from server.web.http.openai.types import (
     ChatOptions,
     ChatRequest,
     CompletionOptions,
     CompletionRequest,
     Options,
 )
-from server.web.openai_writers import Chat, OpenAIWriter, Shape, Text, Wanted, whole_answer
-from server.web.operations import EVENTS, JSON, Operation, Reply
+from server.web.http.openai.writers import Chat, OpenAIWriter, Shape, Text, Wanted, whole_answer
+from server.web.http.operations import EVENTS, JSON, Operation, Reply
+from server.web.keys import DESK, FLEET
 
 
 async def models(request: web.Request) -> web.StreamResponse:

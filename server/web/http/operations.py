@@ -11,8 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
-from server.web.bodies import Query
 from server.web.failures import Form, form_at
+from server.web.http.bodies import Query
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -15,9 +15,9 @@ from msgspec import UNSET
 from server.chat.reading import Part
 from server.core.errors import SidestreamError
 from server.core.protocol import Alternative, End, TokenInfo
-from server.web import sse
 from server.web.failures import openai_failure
-from server.web.openai_answers import (
+from server.web.http import sse
+from server.web.http.openai.answers import (
     AnswerMessage,
     ChatChoice,
     ChatChunk,
@@ -33,7 +33,7 @@ from server.web.openai_answers import (
     TokenLogprob,
     TopLogprob,
 )
-from server.web.shown_text import ShownText
+from server.web.http.shown_text import ShownText
 
 # OpenAI's way to say that a token was as good as impossible, where there is no number.
 _NO_LOGPROB: Final = -9999.0

@@ -13,9 +13,9 @@ from server.chat.request import Request
 from server.core.errors import SidestreamError
 from server.core.generation import Generation
 from server.core.protocol import Alternative, End, TokenInfo
-from server.web import sse
 from server.web.failures import tgi_failure
-from server.web.tgi_types import (
+from server.web.http import sse
+from server.web.http.tgi.types import (
     Details,
     GenerateAnswer,
     StreamDetails,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from server.core.errors import InvalidParameters
 from server.core.protocol import Message
-from server.web.openai_types import (
+from server.web.http.openai.types import (
     ChatMessage,
     ChatOptions,
     CompletionOptions,

@@ -15,9 +15,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from server.core.exposition import merge_expositions
-from server.web.figures import answer_families, server_families, service_families
+from server.web.http.operations import TEXT, Operation, Reply
 from server.web.keys import DESK, FLEET, LOOP_LAG, SESSIONS, SOCKETS, TALLY
-from server.web.operations import TEXT, Operation, Reply
+from server.web.observation.figures import answer_families, server_families, service_families
 
 # Families of these names are ours, whatever a model server calls its own.
 _RESERVED: Final = ("sidestream_", "process_", "python_")

@@ -24,7 +24,7 @@ from server.chat.figures import AnswerFigures
 from server.core.histogram import Histogram
 from server.core.protocol import Model, ModelState
 from server.models.deployment import Deployment
-from server.web.tally import Tally
+from server.web.observation.tally import Tally
 
 T = TypeVar("T")
 Rows = Iterable[tuple[Sequence[str], float]]

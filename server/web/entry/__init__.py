@@ -1,0 +1,1 @@
+"""Who may come in: credentials, keys, hosts and origins, addresses behind proxies."""

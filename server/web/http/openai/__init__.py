@@ -1,0 +1,1 @@
+"""OpenAI's form of asking and answering."""

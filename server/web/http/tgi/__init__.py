@@ -1,0 +1,1 @@
+"""TGI's form of asking and answering."""

@@ -1,0 +1,1 @@
+"""What operators see: figures, and a line for each request."""
