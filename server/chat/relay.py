@@ -165,8 +165,8 @@ async def _counting(
     try:
         yield
     finally:
+        # Not waited for: an answer's end belongs into the step of the loop that its last token has.
         counting.cancel()
-        await asyncio.wait([counting])
 
 
 async def _stream(

@@ -33,10 +33,18 @@ def read(texts: list[str], stops: list[str]) -> tuple[str, list[str], list[str]]
 @given(st.lists(LETTERS, min_size=1, max_size=8), STOPS)
 @example(["ab", "ba"], ["bb", "abba"])
 @example(["a", "a", "b"], ["aab", "ab"])
+@example(["ba", "b"], ["bab", "a"])
+@example(["bab"], ["bab", "a"])
 def test_what_is_shown_is_the_text_up_to_the_first_stop(texts: list[str], stops: list[str]) -> None:
+    """The first is the one that is complete before the others."""
     whole = "".join(texts)
-    at = min((whole.find(stop) for stop in stops if stop in whole), default=len(whole))
-    assert read(texts, stops)[0] == whole[:at]
+    upto = [whole[:end] for end in range(len(whole) + 1)]
+    stopped = next((read for read in upto if any(map(read.endswith, stops))), None)
+    shown = whole
+    if stopped is not None:
+        longest = max((stop for stop in stops if stopped.endswith(stop)), key=len)
+        shown = stopped.removesuffix(longest)
+    assert read(texts, stops)[0] == shown
 
 
 @given(st.lists(LETTERS, min_size=1, max_size=8), STOPS)

@@ -34,10 +34,11 @@ class ShownText:
                 self._tokens.append((self._read_chars, token))
                 self._read_chars += len(token.text)
         text = self._held + part.text
-        stop = min((at for at in map(text.find, self._stops) if at >= 0), default=-1)
-        if stop >= 0:
+        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if found:
+            # The one that is complete first, however the text was cut into tokens.
             self.was_stopped = True
-            shown = text[:stop]
+            shown = text[: min(found)[1]]
         elif part.end is not None:
             shown = text
         else:
