@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +88,9 @@ class Relay:
 
 
 @asynccontextmanager
-async def upstream() -> AsyncIterator[int]:
-    """Run the fake model server; give its port."""
-    command = [sys.executable, "-m", "benchmarks.relay.upstream"]
+async def upstream(*module: str) -> AsyncIterator[int]:
+    """Run the fake model server, or another module with its words; give its port."""
+    command = [sys.executable, "-m", *(module or ("benchmarks.relay.upstream",))]
     async with _process(command, stdin=subprocess.PIPE) as process:
         yield int(await _line(process, r"(\d+)"))
 
@@ -115,12 +115,14 @@ async def nginx(upstream_port: int) -> AsyncIterator[Relay]:
 
 @asynccontextmanager
 async def gateway(
-    upstream_port: int, wrapper: tuple[str, ...] = ("-m", "server")
+    upstream_port: int,
+    wrapper: tuple[str, ...] = ("-m", "server"),
+    models: Iterable[str] = MODELS,
 ) -> AsyncIterator[Relay]:
-    """Run the gateway with four remote models; `wrapper` is what Python is told to run."""
+    """Run the gateway with remote models; `wrapper` is what Python is told to run."""
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as folder:
-        models = [_MODEL.format(name=name, upstream=upstream_port) for name in MODELS]
-        settings = _write(folder, _SETTINGS.format(folder=folder) + "".join(models))
+        sections = [_MODEL.format(name=name, upstream=upstream_port) for name in models]
+        settings = _write(folder, _SETTINGS.format(folder=folder) + "".join(sections))
         command = [sys.executable, *wrapper, "--settings", settings]
         async with _process(command) as process:
             port = int(await _line(process, r" is at http://[^/]*:(\d+)"))

@@ -1,0 +1,175 @@
+"""Measure the page in Chromium: `python3 run.py bench page`.
+
+A gateway with a fast fake model server behind it; the page is opened a few times in a browser that
+does not know it, then eight columns write at 50 tokens a second each for a minute. Main-thread time
+is all of it: scripts, layout, painting, garbage. What is measured begins when all columns have
+begun. `--profile` runs a sampling profiler during it, which costs some time itself, and lists the
+functions that took most.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import aiohttp
+from playwright.async_api import Browser, async_playwright
+
+from benchmarks.page.visit import Sample, Visit, visiting
+from benchmarks.relay.processes import machine
+from benchmarks.relay.relays import RelayError, gateway, upstream
+from server.doctor.checks import find_chromium
+from tests.browser.conftest import CHROMIUM_FLAGS
+
+# What is asked of the page.
+GOALS: Final = {
+    "usable_ms": 300.0,
+    "transferred_kb": 60.0,
+    "main_thread_ms_per_token": 0.5,
+    "long_tasks": 0.0,
+    "heap_growth_mb": 8.0,
+}
+
+
+async def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Run everything; return the figures."""
+    names = [f"m{number}" for number in range(1, options.columns + 1)]
+    # More than can be used up, so that none ends before the measurement does.
+    tokens = round(options.rate * (options.seconds + 60))
+    source = ("benchmarks.page.upstream", str(options.rate), str(tokens))
+    async with (
+        upstream(*source) as upstream_port,
+        gateway(upstream_port, models=names) as relay,
+        async_playwright() as playwright,
+    ):
+        browser = await playwright.chromium.launch(
+            executable_path=find_chromium(), args=CHROMIUM_FLAGS
+        )
+        url = f"http://127.0.0.1:{relay.port}/"
+        opened = await _open_often(browser, url, options.visits)
+        async with visiting(browser, url) as visit:
+            await visit.usable_ms()
+            written = await _minute(visit, names, upstream_port, options)
+        await browser.close()
+    return (
+        {"machine": machine(""), "columns": options.columns, "rate": options.rate}
+        | opened
+        | written
+    )
+
+
+async def _open_often(browser: Browser, url: str, visits: int) -> dict[str, Any]:
+    usable: list[float] = []
+    for _ in range(visits):
+        async with visiting(browser, url) as visit:
+            usable.append(await visit.usable_ms())
+            requests, transferred = visit.requests, visit.transferred_bytes
+    return {
+        "usable_ms": round(median(usable), 1),
+        "usable_ms_worst": round(max(usable), 1),
+        "requests": requests,
+        "transferred_kb": round(transferred / 1000, 1),
+    }
+
+
+async def _minute(
+    visit: Visit, names: list[str], upstream_port: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    page = visit.page
+    for name in names:
+        await page.get_by_role("checkbox", name=name, exact=True).check()
+    await page.get_by_role("textbox", name="Prompt").fill("Why does the sea look blue?")
+    await page.keyboard.press("Enter")
+    for name in names:
+        column = page.get_by_role("region", name=name, exact=True)
+        await column.locator(".answer", has_text="light").wait_for()
+    first, first_tokens = await visit.sample(), await _written(upstream_port)
+    top: list[tuple[str, float]] = []
+    if options.profile:
+        top = await visit.profile(options.seconds)
+    else:
+        await page.wait_for_timeout(options.seconds * 1000)
+    last_tokens, last = await _written(upstream_port), await visit.sample()
+    if options.picture:
+        await page.screenshot(path=options.picture)
+    await page.keyboard.press("Escape")
+    return _figures(first, last, last_tokens - first_tokens) | {"top": top[:25]}
+
+
+async def _written(port: int) -> int:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{port}/bench/written") as response,
+    ):
+        tokens: int = await response.json()
+        return tokens
+
+
+def _figures(first: Sample, last: Sample, tokens: int) -> dict[str, Any]:
+    seconds = last.at_seconds - first.at_seconds
+
+    def per_token(name: str) -> float:
+        return round(last.since(first, name) * 1000 / tokens, 3)
+
+    return {
+        "seconds": round(seconds, 1),
+        "tokens": tokens,
+        "tokens_per_second": round(tokens / seconds, 1),
+        "main_thread_ms_per_token": per_token("TaskDuration"),
+        "script_ms_per_token": per_token("ScriptDuration"),
+        "layout_ms_per_token": per_token("LayoutDuration"),
+        "style_ms_per_token": per_token("RecalcStyleDuration"),
+        "main_thread_busy": round(last.since(first, "TaskDuration") / seconds, 3),
+        "long_tasks": len(last.long_tasks_ms),
+        "longest_task_ms": round(max(last.long_tasks_ms, default=0), 1),
+        "heap_mb_at_start": round(first.heap_mb, 2),
+        "heap_mb_at_end": round(last.heap_mb, 2),
+        "heap_growth_mb": round(last.heap_mb - first.heap_mb, 2),
+        "nodes_at_start": round(first.counters["Nodes"]),
+        "nodes_at_end": round(last.counters["Nodes"]),
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the figures, a line each, with what is asked beside them."""
+    lines = []
+    for name, value in report.items():
+        if not isinstance(value, int | float):
+            continue
+        goal = GOALS.get(name)
+        verdict = "" if goal is None else f"  goal {goal:g}: {'met' if value <= goal else 'MISSED'}"
+        lines.append(f"{name.replace('_', ' '):28} {value:>10,}{verdict}")
+    lines += [f"{milliseconds:10.1f} ms  {name}" for name, milliseconds in report["top"]]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure, print the table, and return 1 if a goal is missed."""
+    parser = argparse.ArgumentParser(prog="run.py bench page", description=__doc__.split("\n")[0])
+    parser.add_argument("--columns", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=50, help="tokens a second of each column")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--visits", type=int, default=7, help="how often the page is opened")
+    parser.add_argument("--profile", action="store_true", help="list what took the time")
+    parser.add_argument("--picture", type=Path, help="write how it looks at the end")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    options = parser.parse_args()
+    if find_chromium() is None:
+        print("Chromium is not installed (Debian: apt-get install chromium)")
+        return 1
+    try:
+        report = asyncio.run(measure(options))
+    except RelayError as error:
+        print(error)
+        return 1
+    print(table(report))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 1 if any(report[name] > goal for name, goal in GOALS.items()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
