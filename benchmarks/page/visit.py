@@ -1,9 +1,11 @@
 """What a browser tells of a page: when it was usable, what it loaded, what its main thread did.
 
-All of it comes from Chromium itself over its DevTools protocol. The page is not told; only an
-observer of long tasks and of the connection's state is put beside it.
+All of it comes from Chromium itself over its DevTools protocol; only an observer of the
+connection's state is put beside the page. Times of the main thread are processor time, so that what else the
+machine does is not counted as the page's; how long tasks took by the clock is told as well.
 """
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,10 +17,7 @@ from playwright.async_api import Browser, CDPSession, Page
 WIDTH, HEIGHT = 1920, 1080
 # Usable is a page that is connected and takes a prompt.
 _BESIDE: Final = """
-globalThis.bench = { longTasksMs: [], usableMs: null };
-new PerformanceObserver((list) => {
-  for (const { duration } of list.getEntries()) bench.longTasksMs.push(duration);
-}).observe({ type: 'longtask', buffered: true });
+globalThis.bench = { usableMs: null };
 new MutationObserver((_, observer) => {
   const isConnected = document.querySelector('connection-state[data-state="connected"]');
   const field = document.querySelector('prompt-composer textarea');
@@ -27,6 +26,14 @@ new MutationObserver((_, observer) => {
   observer.disconnect();
 }).observe(document, { attributes: true, childList: true, subtree: true });
 """
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of the main thread."""
+
+    cpu_ms: float
+    clock_ms: float
 
 
 @dataclass
@@ -56,8 +63,29 @@ class Visit:
         await self.wire.send("HeapProfiler.collectGarbage")
         answer = await self.wire.send("Performance.getMetrics")
         counters = {metric["name"]: metric["value"] for metric in answer["metrics"]}
-        tasks = await self.page.evaluate("bench.longTasksMs.splice(0)")
-        return Sample(time.monotonic(), counters, tasks)
+        return Sample(time.monotonic(), counters)
+
+    async def tasks(self, seconds: float) -> list[Task]:
+        """Return every task of the page's main thread for a while."""
+        browser = self.page.context.browser
+        assert browser is not None
+        await browser.start_tracing(page=self.page, categories=["toplevel"])
+        await self.page.wait_for_timeout(seconds * 1000)
+        events = json.loads(await browser.stop_tracing())["traceEvents"]
+        named = [event for event in events if event.get("name") == "thread_name"]
+        mains = {
+            (event["pid"], event["tid"])
+            for event in named
+            if event["args"]["name"] == "CrRendererMain"
+        }
+        busy: dict[tuple[int, int], list[Task]] = {}
+        for event in events:
+            thread = (event["pid"], event["tid"])
+            if thread in mains and event["name"].endswith("RunTask") and "tdur" in event:
+                task = Task(event["tdur"] / 1000, event["dur"] / 1000)
+                busy.setdefault(thread, []).append(task)
+        # Others belong to pages that are kept for speed, and do nothing.
+        return max(busy.values(), key=lambda tasks: sum(task.cpu_ms for task in tasks))
 
     async def profile(self, seconds: float) -> list[tuple[str, float]]:
         """Return the functions that took most of the main thread, with their own milliseconds."""
@@ -81,7 +109,6 @@ class Sample:
 
     at_seconds: float
     counters: dict[str, float]
-    long_tasks_ms: list[float]
 
     @property
     def heap_mb(self) -> float:
