@@ -1,8 +1,9 @@
 """What a browser tells of a page: when it was usable, what it loaded, what its main thread did.
 
 All of it comes from Chromium itself over its DevTools protocol; only an observer of the
-connection's state is put beside the page. Times of the main thread are processor time, so that what else the
-machine does is not counted as the page's; how long tasks took by the clock is told as well.
+connection's state is put beside the page. Times of the main thread are processor time, so that
+what else the machine does is not counted as the page's; how many tasks were long by the clock is
+told as well.
 """
 
 import json
