@@ -1,32 +1,50 @@
 /**
- * The page put together: the client at one end, the elements at the other.
+ * The page put together: the client at one end, the elements at the other, the workspace between.
  *
- * Elements get properties and method calls from here and tell what the user wants by events; only
- * the columns speak to the client themselves.
+ * Elements get properties and method calls from here and tell what the user wants by events.
  */
 
 import { SidestreamClient } from './client/client.js';
 import { SidestreamError } from './client/protocol.js';
+import { Conversation } from './model/conversation.js';
+import { Workspace } from './model/workspace.js';
 import { ChatBoard } from './view/chat-board.js';
+import { copyText } from './view/clipboard.js';
+import { ColumnMenu } from './view/column-menu.js';
 import { ConnectionStateView } from './view/connection-state.js';
 import { pageFrames } from './view/frames.js';
+import { connectKeys } from './view/keys.js';
 import { ModelPicker } from './view/model-picker.js';
+import { ParameterForm } from './view/parameter-form.js';
 import { PromptComposer } from './view/prompt-composer.js';
+import { ShortcutList } from './view/shortcut-list.js';
 import { SidePanel } from './view/side-panel.js';
 import { offerSignOut, signInIfNeeded } from './view/sign-in.js';
+import { tab, visits } from './view/storage.js';
+import { connectTheme } from './view/theme.js';
 import { sentence } from './view/words.js';
 
 const socketUrl = new URL('ws', document.baseURI);
 socketUrl.protocol = socketUrl.protocol.replace('http', 'ws');
-const client = new SidestreamClient({ url: socketUrl.href });
+const { session, known } = tab.recall('tab') ?? {};
+const client = new SidestreamClient({ url: socketUrl.href, session, known });
+const workspace = new Workspace({ client, memory: visits, tab });
+const { columns, director } = workspace;
 
 const board = find(ChatBoard, 'chat-board');
 const composer = find(PromptComposer, 'prompt-composer');
 const connection = find(ConnectionStateView, 'connection-state');
+const menu = find(ColumnMenu, 'column-menu');
 const panel = find(SidePanel, 'side-panel');
+const parameters = find(ParameterForm, 'parameter-form');
 const picker = find(ModelPicker, 'model-picker');
+const reveal = find(HTMLButtonElement, '#reveal');
+const shortcuts = find(ShortcutList, 'shortcut-list');
 
-board.use({ client, frames: pageFrames() });
+workspace.resume();
+parameters.workspace = workspace;
+board.use({ workspace, frames: pageFrames(), model: (id) => client.models.get(id) });
+connectTheme(find(HTMLButtonElement, '#theme'));
 
 // From the client
 
@@ -37,36 +55,73 @@ client.on('connection', (state) => {
 });
 client.on('models', (models) => {
   picker.models = models;
-  for (const model of models) board.update(model);
+  menu.models = models;
+  columnsChanged();
+  for (const { id } of models) board.update(id);
 });
 client.on('model', (model) => {
   picker.update(model);
-  board.update(model);
+  board.update(model.id);
 });
-client.on('fault', (error) => showFault(error));
+client.on('fault', showFault);
+
+// From the workspace
+
+columns.on('change', columnsChanged);
+director.on('change', () => composer.follow(director));
+director.on('fault', showFault);
+workspace.on('settings', () => { composer.settings = workspace.settings; });
+composer.settings = workspace.settings;
+composer.follow(director);
 
 // From the user
 
-on('models-select', () => {
-  board.show(picker.selected);
-  updateComposer();
-});
+on('model-choose', ({ id, isChosen }) => columns.choose(id, isChosen));
 on('model-start', ({ id }) => tryWith(id, client.start(id)));
 on('model-stop', ({ id }) => tryWith(id, client.stop(id)));
-on('prompt-send', ({ text }) => board.ask(text));
-on('prompt-stop', () => board.stopAll());
-on('board-change', () => updateComposer());
-on('column-fault', (error) => showFault(error));
-on('connection-retry', () => client.connect());
-find(HTMLButtonElement, '#new-chat').addEventListener('click', () => {
-  board.clear();
-  board.show(picker.selected);
-  composer.focus();
+on('prompt-send', ({ text }) => director.send(text));
+on('prompt-stop', () => director.stop());
+on('queue-resume', () => director.resume());
+on('queue-remove', ({ index }) => director.unqueue(index));
+on('settings-set', (changes) => workspace.configure(changes));
+on('parameters-open', () => parameters.open());
+on('parameters-set', ({ column, parameters: own, system }) => {
+  if (column === null) workspace.configure({ parameters: own, system });
+  else workspace.configureColumn(column, own, system);
 });
-document.addEventListener('keydown', ({ key, isComposing }) => {
-  if (key !== 'Escape' || isComposing) return;
-  if (panel.isOver) panel.close();
-  else board.stopAll();
+on('turn-edit', ({ turn, text }) => director.edit(turn, text));
+on('answer-retry', ({ turn, column }) => director.retry(turn, column));
+on('answer-go-on', ({ turn, column }) => director.goOn(turn, column));
+on('answer-common', ({ turn, answer }) => workspace.conversation.setCommon(turn, answer));
+on('answer-copy', async ({ text, button }) => {
+  button.classList.toggle('is-done', await copyText(text));
+  setTimeout(() => button.classList.remove('is-done'), 1500);
+});
+on('column-stop', ({ id }) => {
+  const answer = workspace.conversation.path.at(-1)?.answer(id);
+  if (answer) void director.stop([answer]);
+});
+on('column-menu', ({ column, button }) => menu.open(column, button));
+on('column-move', ({ id, by, target }) => (target ? columns.moveTo(id, target) : columns.move(id, by)));
+on('column-replace', ({ id, model }) => columns.change(id, { model }));
+on('column-act', ({ column, act }) => {
+  if (act === 'parameters') parameters.open(column.id);
+  else if (act === 'copy') parameters.open(columns.add(column.model, column).id);
+  else if (act === 'hide') columns.change(column.id, { isHidden: true });
+  else columns.remove(column.id);
+});
+on('vote', ({ kind, best }) => workspace.vote(kind, best));
+on('scores-forget', () => workspace.forgetScores());
+on('connection-retry', () => client.connect());
+reveal.addEventListener('click', () => columns.reveal());
+find(HTMLButtonElement, '#new-chat').addEventListener('click', newChat);
+find(HTMLButtonElement, '#shortcuts').addEventListener('click', () => shortcuts.open());
+connectKeys({
+  escape: () => (panel.isOver ? panel.close() : void director.stop()),
+  write: () => composer.focus(),
+  go: (index) => board.go(index),
+  help: () => shortcuts.open(),
+  newChat,
 });
 
 // A network that is back, or a page that is looked at again, need not wait for the next attempt.
@@ -75,12 +130,26 @@ window.addEventListener('pageshow', () => reconnectNow());
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden) reconnectNow();
 });
-// What is still being written is for nobody, once this page is gone.
-window.addEventListener('pagehide', () => board.stopAll());
+// What is being written goes on without this page; a reload comes back to it.
+window.addEventListener('pagehide', () => workspace.keep());
 
 offerSignOut(document.querySelector('#sign-out'));
 client.connect();
 if (matchMedia('(pointer: fine)').matches) composer.focus(); // elsewhere it would raise a keyboard
+
+function columnsChanged() {
+  const hidden = columns.all.length - columns.shown.length;
+  reveal.hidden = hidden === 0;
+  reveal.textContent = hidden === 1 ? 'Show 1 hidden column' : `Show ${hidden} hidden columns`;
+  picker.choose(columns);
+  updateComposer();
+}
+
+function newChat() {
+  void director.stop();
+  workspace.open(new Conversation());
+  composer.focus();
+}
 
 function reconnectNow() {
   if (client.connection.name === 'waiting') client.connect();
@@ -92,9 +161,8 @@ function showFault({ message }) {
 }
 
 function updateComposer() {
-  composer.isBusy = board.isBusy;
   if (client.connection.name !== 'connected') composer.obstacle = 'Waiting for the connection';
-  else composer.obstacle = picker.selected.length === 0 ? 'Pick one or more models first' : '';
+  else composer.obstacle = columns.shown.length === 0 ? 'Pick one or more models first' : '';
 }
 
 /** Show in the picker what a command for a model led to. @param {string} id @param {Promise<void>} command */

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.gateway import ROOT, Gateway
 from tests.browser.helpers import (
+    PROMPT,
     answer,
     answers_of,
     ask,
@@ -17,7 +18,10 @@ from tests.browser.helpers import (
     column,
     expect_end,
     expect_longer,
+    expect_writing,
+    length,
     open_page,
+    rendered,
 )
 from tests.browser.watch import Watch
 
@@ -89,16 +93,29 @@ def test_choice_and_draft_outlive_a_reload(page: Page, gateway: Gateway, watch: 
     assert watch.complaints == []
 
 
-def test_an_answer_that_nobody_waits_for_any_more_is_stopped(
+def test_a_reload_goes_on_with_every_answer_where_it_was(
     page: Page, gateway: Gateway, watch: Watch
 ) -> None:
     open_page(page, gateway.url)
-    choose(page, "Small")
+    choose(page, "Small", "Brief")
     ask(page)
-    expect_longer(column(page, "Small"), 20)
+    for name in ("Small", "Brief"):
+        expect_longer(column(page, name), 50)
     open_page(page, gateway.url)
-    ((_, how),) = answers_of(watch, gateway)
-    assert how == "cancelled"
+    small, brief = column(page, "Small"), column(page, "Brief")
+    expect(small.locator(".prompt")).to_have_text(PROMPT)
+    for one in (small, brief):
+        expect_longer(one, length(one) + 50)
+        expect_writing(one)
+    page.keyboard.press("Escape")
+    for one in (small, brief):
+        expect_end(one, "Stopped")
+    shown = {answer(one).text_content() for one in (small, brief)}
+    assert shown == {rendered(page, text) for text, _ in answers_of(watch, gateway)}
+    open_page(page, gateway.url)
+    assert shown == {answer(one).text_content() for one in (small, brief)}, "also what had ended"
+    assert len(watch.sent_of("generate")) == 2, "nothing was asked again"
+    assert watch.complaints == []
 
 
 def test_nothing_can_be_sent_without_a_model(page: Page, gateway: Gateway) -> None:

@@ -30,13 +30,13 @@ TICK = """(box) => {
 def gap(column: Locator) -> float:
     """Return how many px are below the part in sight."""
     to_end = "(log) => log.scrollHeight - log.scrollTop - log.clientHeight"
-    pixels: float = column.get_by_role("log").evaluate(to_end)
+    pixels: float = column.locator(".log").evaluate(to_end)
     return pixels
 
 
 def top(column: Locator) -> float:
     """Return how many px are above the part in sight."""
-    pixels: float = column.get_by_role("log").evaluate("(log) => log.scrollTop")
+    pixels: float = column.locator(".log").evaluate("(log) => log.scrollTop")
     return pixels
 
 
@@ -50,7 +50,7 @@ def expect_following(column: Locator) -> None:
 
 def turn_wheel(page: Page, column: Locator, pixels: int) -> None:
     """Scroll over `column`; downwards if positive."""
-    column.get_by_role("log").hover()
+    column.locator(".log").hover()
     page.mouse.wheel(0, pixels)
 
 
@@ -106,7 +106,7 @@ def test_who_reads_the_beginning_stays_there_even_if_the_column_goes_and_comes_b
     ask(page)
     small = column(page, "Small")
     expect_longer(small, 350)
-    small.get_by_role("log").evaluate("(log) => { log.scrollTop = 7; }")
+    small.locator(".log").evaluate("(log) => { log.scrollTop = 7; }")
     expect_longer(small, 500)
     assert top(small) == 7
     choose(page, "Brief")

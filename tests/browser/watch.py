@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Page, Response, WebSocket
 
@@ -39,6 +40,11 @@ class Watch:
         results = (event["result"] for event in events if event["type"] == "result")
         session: str = next(result["session"] for result in results if "session" in result)
         return session
+
+    def sent_of(self, kind: str) -> list[dict[str, Any]]:
+        """Return the commands of this type that the page sent."""
+        commands = [json.loads(frame) for frame in self.sent]
+        return [command for command in commands if command["type"] == kind]
 
     def _note_message(self, message: ConsoleMessage) -> None:
         # The machine's doing and not the page's: `open_page` opens it again.

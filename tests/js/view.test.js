@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Generation } from '../../static/js/client/generation.js';
-import { Meter, duration, percent, rate, timeLeft, tokens } from '../../static/js/view/figures.js';
+import { Answer } from '../../static/js/model/answer.js';
+import { duration, percent, rate, timeLeft, tokens } from '../../static/js/view/figures.js';
 import { Frames } from '../../static/js/view/frames.js';
-import { messagesFor } from '../../static/js/view/history.js';
-import { initialSelection } from '../../static/js/view/selection.js';
 import { activity, advice, ending, figuresLine, pieces, progressLine, runsOn, sentence, waitingFor } from '../../static/js/view/words.js';
 import { delta, end, model } from './fake_socket.js';
 
@@ -18,57 +17,28 @@ test('figures are written so that they can be read', () => {
   assert.deepEqual([1, 12_345].map(tokens), ['1 token', '12,345 tokens']);
 });
 
-test('while an answer runs its figures come from deltas, afterwards from the server', () => {
-  const generation = new Generation('g1');
-  const meter = new Meter(1_000);
-  assert.deepEqual(meter.figures(generation), { ttftMs: null, tokensPerSecond: null, tokens: null });
-  meter.count(1, 1_250);
-  assert.deepEqual(meter.figures(generation), { ttftMs: 250, tokensPerSecond: null, tokens: 1 });
-  meter.count(21, 1_750);
-  assert.deepEqual(meter.figures(generation), { ttftMs: 250, tokensPerSecond: 40, tokens: 21 });
-  generation.receive(end('g1', 22));
-  assert.deepEqual(meter.figures(generation), { ttftMs: 20, tokensPerSecond: 40, tokens: 22 });
-});
-
-test('each model goes on with its own answers, and unanswered prompts are left out', () => {
-  const turns = [
-    { prompt: 'One?', answer: 'First.' },
-    { prompt: 'Two?', answer: ' \n' },
-    { prompt: 'Three?', answer: 'Half a' },
-  ];
-  assert.deepEqual(messagesFor(turns, 'Four?'), [
-    { role: 'user', content: 'One?' }, { role: 'assistant', content: 'First.' },
-    { role: 'user', content: 'Three?' }, { role: 'assistant', content: 'Half a' },
-    { role: 'user', content: 'Four?' },
-  ]);
-});
-
-test('the first two models that can run are selected, until something was chosen', () => {
-  const models = [model('broken', { state: 'failed' }), model('a'), model('b', { state: 'stopped' }), model('c')];
-  assert.deepEqual(initialSelection(models, null), ['a', 'b']);
-  assert.deepEqual(initialSelection(models, ['c', 'a', 'gone']), ['a', 'c'], 'in the order of the list');
-  assert.deepEqual(initialSelection(models, ['broken']), ['broken'], 'chosen is chosen');
-  assert.deepEqual(initialSelection(models, []), [], 'none is a choice too');
-  assert.deepEqual(initialSelection(models, ['gone']), ['a', 'b']);
-  assert.deepEqual(initialSelection(models, 'nonsense'), ['a', 'b']);
-});
-
 test('it is said what an answer waits for, does, and how it ended', () => {
+  const answer = new Answer({ model: 'm' }, () => 0);
   const generation = new Generation('g1');
   const loading = model('m', { state: 'loading', progress: { phase: 'loading', fraction: 0.42, text: 'Loading weights', eta_seconds: 12 } });
   const state = (value, position) => generation.receive({ type: 'state', generation: 'g1', state: value, position });
-  assert.deepEqual([waitingFor(null, loading), activity(null)], ['Sending', 'Sending']);
+  assert.deepEqual([waitingFor(answer, model('m')), activity(answer)], ['Waiting for its turn', 'Waiting']);
+  assert.equal(waitingFor(answer, loading), 'Loading weights · 42 % · 12 s left');
+  answer.send();
+  assert.deepEqual([waitingFor(answer, loading), activity(answer)], ['Sending', 'Sending']);
+  answer.follow(generation);
   state('starting');
-  assert.deepEqual([waitingFor(generation, loading), activity(generation)], ['Loading weights · 42 % · 12 s left', 'Starting']);
+  assert.deepEqual([waitingFor(answer, loading), activity(answer)], ['Loading weights · 42 % · 12 s left', 'Starting']);
+  assert.equal(waitingFor(answer, undefined), 'Starting', 'a hidden name is not given away');
   state('queued', 2);
-  assert.deepEqual([waitingFor(generation, loading), activity(generation)], ['Queued, number 2 in line', 'Queued']);
+  assert.deepEqual([waitingFor(answer, loading), activity(answer)], ['Queued, number 2 in line', 'Queued, 2.']);
   state('running');
-  assert.deepEqual([waitingFor(generation, loading), activity(generation)], ['Reading the prompt', 'Reading']);
+  assert.deepEqual([waitingFor(answer, loading), activity(answer)], ['Reading the prompt', 'Reading']);
   generation.receive(delta('g1', 1, 'a'));
-  assert.equal(activity(generation), 'Writing');
+  assert.equal(activity(answer), 'Writing');
   generation.receive(end('g1', 1, { finish_reason: 'length' }));
-  assert.equal(ending(generation), 'Length limit reached after 0.09 s');
-  assert.equal(figuresLine({ ttftMs: 1, tokens: 2, tokensPerSecond: 40 }), '2 tokens · 40.0 /s');
+  assert.equal(ending(answer), 'Length limit reached after 0.09 s');
+  assert.equal(figuresLine({ ttftMs: 1, tokens: 2, tokensPerSecond: 40, totalMs: 9 }), '2 tokens · 40.0 /s');
 });
 
 test('unknown words of a newer server are shown as they are', () => {

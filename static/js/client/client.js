@@ -45,10 +45,14 @@ export class SidestreamClient extends Emitter {
   /** @type {Keeping} Whether conversations are kept. */
   conversations = { state: 'off' };
 
-  /** @param {ConnectionOptions & {session?: string | null}} options `session`: one to go on with. */
-  constructor({ session = null, ...options }) {
+  /**
+   * @param {ConnectionOptions & {session?: string | null, known?: Record<string, number>}} options
+   *   `session`: one to go on with; `known`: how many deltas of its generations are here already.
+   */
+  constructor({ session = null, known = {}, ...options }) {
     super();
     this.session = session;
+    for (const [id, seq] of Object.entries(known)) this.generations.add(new Generation(id, '', seq));
     this.#connection = new Connection(options, () => this.#greeting());
     this.#connection.on('welcome', (result) => this.#welcome(result));
     this.#connection.on('event', (event) => this.#receive(event));

@@ -1,7 +1,7 @@
 /**
  * One model's answer as it grows.
  *
- * - `text` is everything received; `seq` counts the deltas in it and is the cursor for a resume.
+ * - `text` is everything received here; `seq` counts the deltas in it and is the cursor for a resume.
  * - A delta up to a seq that is already here is dropped, so that nothing can be written twice.
  * - It can be followed by events (`delta` has only the new text) or by `for await`, which begins
  *   with what is already there, joins what piled up while the reader was busy, and throws when
@@ -42,13 +42,18 @@ export class Generation extends Emitter {
   /** @type {() => void} */
   #signalChange = () => {};
 
-  /** @param {string} id @param {string} [model] Empty until it is known. */
-  constructor(id, model = '') {
+  /**
+   * @param {string} id
+   * @param {string} [model] Empty until it is known.
+   * @param {number} [seq] How many deltas are elsewhere already; `text` is what comes after them.
+   */
+  constructor(id, model = '', seq = 0) {
     super();
     this.id = id;
     this.model = model;
     /** The id under which it is kept in its conversation. @type {string | null} */
     this.answer = null;
+    this.#seq = seq;
     /** Resolves with the generation when it has ended, however it ended. @type {Promise<this>} */
     this.ended = new Promise((resolve) => this.on('end', () => resolve(this)));
   }

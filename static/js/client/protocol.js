@@ -117,6 +117,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {Parameters} [parameters]
  * @property {boolean} [details]
  * @property {RecordPlace} [record] Where in which conversation the answers are kept.
+ * @property {string} [request_id] The same means the same answers, within a session.
  */
 
 /** @typedef {{type: 'result', id: number, result: unknown}} ResultEvent */

@@ -1,72 +1,70 @@
 /**
- * `<answer-column>`: one model's own conversation, with the figures of its latest answer.
+ * `<answer-column>`: one column's conversation, with the figures of its latest answer.
  *
- * The log is marked busy while an answer is written, so that it is read aloud when it is whole and
- * not token by token.
+ * What is written here is not read aloud; that is the matter of the announcer, by sentences.
  *
- * Events: `column-change` when it begins or ceases to be busy; `column-fault` with `{message}`
- * when it could not be stopped.
+ * Events: `column-stop` and `column-menu` with `{column}`, `column-move` with `{id, by}` or
+ * `{id, target}`.
  */
 
-import { SidestreamError } from '../client/protocol.js';
 import { AnswerTurn } from './answer-turn.js';
-import { PageElement, h, setText } from './element.js';
+import { PageElement, h, iconButton, setText } from './element.js';
 import { duration, rate } from './figures.js';
-import { messagesFor } from './history.js';
 import { icon } from './icons.js';
+import { describe } from '../model/parameters.js';
 import { StickyScroll } from './scroll.js';
 import { activity, modelState } from './words.js';
 
-/** @import { SidestreamClient } from '../client/client.js' */
 /** @import { Model } from '../client/protocol.js' */
+/** @import { Column } from '../model/columns.js' */
+/** @import { Conversation } from '../model/conversation.js' */
+/** @import { Workspace } from '../model/workspace.js' */
 /** @import { Frames } from './frames.js' */
 
-const FIGURES_EVERY_MS = 250; // faster than this, changing digits cannot be read
+/** @typedef {{workspace: Workspace, frames: Frames, model: (id: string) => Model | undefined}} Parts */
 
 export class AnswerColumn extends PageElement {
-  /** @type {SidestreamClient} */
-  #client;
-  /** @type {Model} */
-  #model;
-  /** @type {Frames} */
-  #frames;
-  /** @type {AnswerTurn[]} */
-  #turns = [];
-  #isStopWanted = false;
+  #parts;
+  #column;
+  /** @type {Conversation} */
+  #conversation;
+  /** By the turn's id, also those of other branches. @type {Map<string, AnswerTurn>} */
+  #turns = new Map();
 
+  #grip = h('span', { class: 'grip', draggable: 'true', title: 'Drag to move this column', 'aria-hidden': 'true' });
   #name = h('h2', {});
   #state = h('span', { class: 'column-state' });
   #stop = h('button', { type: 'button', class: 'stop', hidden: true }, icon('stop'), h('span', {}, 'Stop'));
+  #menu = iconButton('more', 'More', { 'aria-haspopup': 'menu' });
+  #own = h('p', { class: 'column-own', hidden: true });
   #ttft = h('dd', {});
   #rate = h('dd', {});
   #tokens = h('dd', {});
-  #log = h('div', { class: 'log', role: 'log', tabindex: 0 });
+  #time = h('dd', {});
+  #race = h('div', { class: 'race', 'aria-hidden': 'true' });
+  #log = h('div', { class: 'log', role: 'group', tabindex: 0 });
   #scroll = new StickyScroll(this.#log);
 
-  /** @param {{client: SidestreamClient, model: Model, frames: Frames}} options */
-  constructor({ client, model, frames }) {
+  /** @param {Column} column @param {Parts} parts */
+  constructor(column, parts) {
     super();
-    this.#client = client;
-    this.#model = model;
-    this.#frames = frames;
+    this.#column = column;
+    this.#parts = parts;
+    this.#conversation = parts.workspace.conversation;
   }
 
-  get isBusy() {
-    return this.#latest?.isBusy ?? false;
+  get column() {
+    return this.#column;
   }
 
-  get isEmpty() {
-    return this.#turns.length === 0;
+  set column(column) {
+    this.#column = column;
+    if (this.isConnected) this.#render();
   }
 
-  get model() {
-    return this.#model;
-  }
-
-  set model(model) {
-    this.#model = model;
-    if (this.#latest) this.#latest.model = model;
-    this.#render();
+  /** The latest answer on the path shown. */
+  get answer() {
+    return this.#conversation.path.at(-1)?.answer(this.#column.id) ?? null;
   }
 
   // Lifecycle
@@ -77,92 +75,135 @@ export class AnswerColumn extends PageElement {
     const figure = (/** @type {string} */ name, /** @type {HTMLElement} */ value) =>
       h('div', {}, h('dt', {}, name), value);
     this.append(
-      h('header', {}, this.#name, this.#state, this.#stop),
+      h('header', {}, this.#grip, this.#name, this.#state, this.#stop, this.#menu),
+      this.#own,
       h('dl', { class: 'figures' },
-        figure('First token', this.#ttft), figure('Speed', this.#rate), figure('Tokens', this.#tokens)),
+        figure('First token', this.#ttft), figure('Speed', this.#rate), figure('Tokens', this.#tokens), figure('Time', this.#time)),
+      this.#race,
       this.#log,
     );
   }
 
   /** @override @param {AbortSignal} signal */
   connected(signal) {
-    this.#stop.addEventListener('click', () => this.stop(), { signal });
+    const id = this.#column.id;
+    this.#stop.addEventListener('click', () => this.announce('column-stop', { id }), { signal });
+    this.#menu.addEventListener('click', () => this.announce('column-menu', { column: this.#column, button: this.#menu }), { signal });
+    this.addEventListener('keydown', (event) => this.#pressed(event), { signal });
+    this.#connectDragging(signal);
     this.#scroll.connect(signal);
-    this.addEventListener('turn-change', () => this.#turnChanged(), { signal });
-    const timer = setInterval(() => this.isBusy && this.#renderFigures(), FIGURES_EVERY_MS);
-    signal.addEventListener('abort', () => clearInterval(timer));
-    this.#render();
+    this.addEventListener('answer-change', () => this.#render(), { signal });
+    this.#conversation.on('path', () => this.#showPath(), { signal });
+    this.#conversation.on('turn', () => this.#refresh(), { signal });
+    this.#showPath();
   }
 
   // Actions
 
-  /** Ask this model, going on with its own conversation. @param {string} prompt */
-  async ask(prompt) {
-    const messages = messagesFor(this.#turns, prompt);
-    const turn = new AnswerTurn({ prompt, model: this.#model, frames: this.#frames, scroll: this.#scroll });
-    this.#turns.push(turn);
-    this.#isStopWanted = false;
-    this.#log.append(turn);
-    this.#scroll.toEnd();
-    this.#turnChanged();
-    try {
-      const targets = [{ model: this.#model.id }];
-      const [generation] = await this.#client.generate({ targets, messages });
-      turn.follow(generation);
-    } catch (error) {
-      if (!(error instanceof SidestreamError)) throw error;
-      turn.fail(error);
-    }
-    if (this.#isStopWanted) await this.stop();
+  /** Take in that something around it changed: its model's state, whether names are hidden. */
+  refresh() {
+    this.#refresh();
   }
 
-  /** Stop the answer that is being written, also when it has not even begun. */
-  async stop() {
-    this.#isStopWanted = true;
-    const generation = this.#latest?.generation;
-    if (!generation) return;
-    try {
-      await this.#client.cancel([generation]);
-    } catch (error) {
-      if (!(error instanceof SidestreamError)) throw error;
-      this.announce('column-fault', { message: error.message });
-    }
+  /** Show the figures as they are now, and how far it is beside the others. @param {number} mostTokens */
+  tick(mostTokens) {
+    const { answer } = this;
+    const { ttftMs, tokensPerSecond, tokens, totalMs } = answer?.figures ?? {};
+    const isBefore = answer?.isLive && ttftMs == null && answer.state !== 'waiting';
+    this.#ttft.classList.toggle('is-running', !!isBefore);
+    setText(this.#ttft, orDash(isBefore ? totalMs : ttftMs, duration));
+    setText(this.#rate, orDash(tokensPerSecond, rate));
+    setText(this.#tokens, orDash(tokens, (count) => count.toLocaleString('en')));
+    setText(this.#time, orDash(answer?.state === 'waiting' ? null : totalMs, duration));
+    this.#race.style.setProperty('--share', String(mostTokens ? (tokens ?? 0) / mostTokens : 0));
   }
 
   // Internal
 
-  get #latest() {
-    return this.#turns.at(-1);
+  #showPath() {
+    const { path } = this.#conversation;
+    const turns = path.map((turn) => this.#turn(turn));
+    const isLonger = turns.length > this.#log.childElementCount;
+    if (turns.length !== this.#log.childElementCount || turns.some((turn, index) => turn !== this.#log.children[index])) {
+      const kept = turns.findIndex((turn, index) => turn !== this.#log.children[index]);
+      while (this.#log.childElementCount > (kept < 0 ? turns.length : kept)) this.#log.lastElementChild?.remove();
+      this.#log.append(...turns.slice(this.#log.childElementCount));
+    }
+    if (isLonger) this.#scroll.toEnd();
+    this.#render();
   }
 
-  #turnChanged() {
+  /** @param {import('../model/conversation.js').Turn} turn */
+  #turn(turn) {
+    let element = this.#turns.get(turn.id);
+    if (!element) {
+      const { frames, model, workspace } = this.#parts;
+      const around = { frames, model, scroll: this.#scroll, isSecret: () => workspace.isSecret };
+      element = new AnswerTurn({ turn, column: this.#column, conversation: this.#conversation, around });
+      this.#turns.set(turn.id, element);
+    }
+    return element;
+  }
+
+  #refresh() {
+    for (const turn of this.#log.children) if (turn instanceof AnswerTurn) turn.refresh();
     this.#render();
-    this.announce('column-change');
   }
 
   #render() {
-    setText(this.#name, this.#model.name);
-    this.#name.title = this.#model.name;
-    this.setAttribute('aria-label', this.#model.name);
-    this.#log.setAttribute('aria-label', `Conversation with ${this.#model.name}`);
-    this.#log.setAttribute('aria-busy', String(this.isBusy));
-    const turn = this.#latest;
-    this.dataset.state = this.isBusy ? 'busy' : this.#model.state;
-    if (turn?.isBusy) setText(this.#state, activity(turn.generation));
-    else setText(this.#state, this.#model.state === 'ready' ? '' : modelState(this.#model));
-    this.#stop.hidden = !this.isBusy;
-    this.#stop.setAttribute('aria-label', `Stop: ${this.#model.name}`);
-    this.#renderFigures();
+    const { answer } = this;
+    const { workspace } = this.#parts;
+    const model = this.#parts.model(this.#column.model);
+    const name = workspace.label(this.#column);
+    const isBusy = answer?.isLive ?? false;
+    setText(this.#name, name);
+    this.#name.title = name;
+    this.setAttribute('aria-label', name);
+    this.#log.setAttribute('aria-label', `Conversation with ${name}`);
+    this.#menu.setAttribute('aria-label', `More: ${name}`);
+    this.#stop.setAttribute('aria-label', `Stop: ${name}`);
+    this.#stop.hidden = !isBusy;
+    const { parameters, system } = this.#column;
+    const own = workspace.isSecret ? '' : [describe(parameters), system === null ? '' : 'own system prompt'].filter(Boolean).join(' · ');
+    this.#own.hidden = !own;
+    setText(this.#own, own);
+    const shown = workspace.isSecret || !model ? 'ready' : model.state;
+    this.dataset.state = isBusy ? 'busy' : shown;
+    if (answer && isBusy) setText(this.#state, activity(answer));
+    else setText(this.#state, shown === 'ready' || !model ? '' : modelState(model));
   }
 
-  #renderFigures() {
-    const turn = this.#latest;
-    const { ttftMs, tokensPerSecond, tokens } = turn?.figures ?? {};
-    const waitedMs = turn?.waitedMs ?? null;
-    this.#ttft.classList.toggle('is-running', waitedMs !== null);
-    setText(this.#ttft, orDash(waitedMs ?? ttftMs, duration));
-    setText(this.#rate, orDash(tokensPerSecond, rate));
-    setText(this.#tokens, orDash(tokens, (count) => count.toLocaleString('en')));
+  /** @param {KeyboardEvent} event */
+  #pressed(event) {
+    if (!event.altKey || !event.shiftKey || !['ArrowLeft', 'ArrowRight'].includes(event.key)) return;
+    event.preventDefault();
+    const by = event.key === 'ArrowLeft' ? -1 : 1;
+    const focused = document.activeElement;
+    this.announce('column-move', { id: this.#column.id, by });
+    if (focused instanceof HTMLElement) focused.focus(); // it went with the column
+  }
+
+  /** @param {AbortSignal} signal */
+  #connectDragging(signal) {
+    const kind = 'application/x-sidestream-column';
+    this.#grip.addEventListener('dragstart', ({ dataTransfer }) => {
+      dataTransfer?.setData(kind, this.#column.id);
+      dataTransfer?.setDragImage(this, 20, 20);
+    }, { signal });
+    const isOver = (/** @type {DragEvent} */ event) => !!event.dataTransfer?.types.includes(kind);
+    this.addEventListener('dragover', (event) => {
+      if (!isOver(event)) return;
+      event.preventDefault();
+      this.classList.add('is-target');
+    }, { signal });
+    this.addEventListener('dragleave', () => this.classList.remove('is-target'), { signal });
+    this.addEventListener('drop', (event) => {
+      this.classList.remove('is-target');
+      if (!isOver(event)) return;
+      event.preventDefault();
+      const id = event.dataTransfer?.getData(kind);
+      if (id) this.announce('column-move', { id, target: this.#column.id });
+    }, { signal });
   }
 }
 

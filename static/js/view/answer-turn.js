@@ -1,179 +1,140 @@
 /**
- * `<answer-turn>`: one prompt and one model's answer to it.
+ * `<answer-turn>`: one prompt, one column's answer to it, and what can be done with both.
  *
- * The text goes straight from the generation into the page, collected for the next frame: no
- * store, no rendering of what is there already. All else (what it waits for, how it ended, an error) changes rarely and is
- * simply written anew.
- *
- * Events: `turn-change` when it begins to run, changes its state, or ends.
+ * Events, all with `{turn}` and some with the column: `turn-edit` with `{text}`, `turn-show`,
+ * `answer-retry`, `answer-go-on`, `answer-copy` with `{text}`, `answer-common` with `{answer}`.
  */
 
-import { copyCode } from './clipboard.js';
-import { PageElement, h, setText } from './element.js';
-import { Meter } from './figures.js';
-import { MarkdownWriter } from './markdown-writer.js';
-import { notice } from './notice.js';
-import { ending, figuresLine, waitingFor } from './words.js';
+import { AnswerView } from './answer-view.js';
+import { PageElement, h, iconButton, setText } from './element.js';
+import { Pager } from './pager.js';
 
-/** @import { Generation } from '../client/generation.js' */
-/** @import { Model, WireError } from '../client/protocol.js' */
-/** @import { Frames } from './frames.js' */
-/** @import { StickyScroll } from './scroll.js' */
+/** @import { Column } from '../model/columns.js' */
+/** @import { Conversation, Turn } from '../model/conversation.js' */
+/** @import { Surroundings } from './answer-view.js' */
 
 export class AnswerTurn extends PageElement {
-  /** @type {Frames} */
-  #frames;
-  /** @type {StickyScroll} */
-  #scroll;
-  /** @type {Model} */
-  #model;
-  /** @type {Generation | null} */
-  #generation = null;
-  #isBusy = true;
-  #unwritten = '';
-  /** @type {WireError | null} */
-  #unwrittenError = null;
-  #meter = new Meter(performance.now());
+  #conversation;
+  #column;
+  #around;
+  /** @type {AnswerView | null} */
+  #view = null;
 
-  #answer = h('div', { class: 'answer' });
-  #text = new MarkdownWriter(this.#answer);
-  #progress = h('progress', { max: 1 });
-  #waitingText = h('span', {});
-  #waiting = h('div', { class: 'waiting' }, this.#waitingText, this.#progress);
-  #footnote = h('p', { class: 'footnote', hidden: true });
+  #prompt = h('p', { class: 'prompt', dir: 'auto' });
+  #edit = iconButton('edit', 'Edit this prompt');
+  #branches = new Pager('Branch', (by) => this.#showBranch(by));
+  #asked = h('div', { class: 'asked' }, h('div', { class: 'actions' }, this.#branches.element, this.#edit), this.#prompt);
+  #place = h('div', { class: 'answer-place' });
+  #attempts = new Pager('Answer', (by) => this.#conversation.showAnswer(this.turn, this.#column.id, by));
+  #copy = iconButton('copy', 'Copy this answer');
+  #retry = iconButton('retry', 'Ask again');
+  #goOn = iconButton('on', 'Go on with this answer');
+  #common = iconButton('common', 'Have all columns go on from this answer', { 'aria-pressed': 'false' });
+  #actions = h('div', { class: 'actions' }, this.#attempts.element, this.#copy, this.#retry, this.#goOn, this.#common);
 
-  #job = {
-    write: () => this.#write(),
-    settle: () => this.#scroll.settle(),
-  };
-
-  /** @param {{prompt: string, model: Model, frames: Frames, scroll: StickyScroll}} options */
-  constructor({ prompt, model, frames, scroll }) {
+  /** @param {{turn: Turn, column: Column, conversation: Conversation, around: Surroundings}} parts */
+  constructor({ turn, column, conversation, around }) {
     super();
-    this.prompt = prompt;
-    this.#model = model;
-    this.#frames = frames;
-    this.#scroll = scroll;
+    this.turn = turn;
+    this.#column = column;
+    this.#conversation = conversation;
+    this.#around = around;
   }
 
-  get generation() {
-    return this.#generation;
-  }
-
-  get isBusy() {
-    return this.#isBusy;
-  }
-
-  /** The whole text received, written or not. */
   get answer() {
-    return this.#generation?.text ?? '';
-  }
-
-  get figures() {
-    return this.#meter.figures(this.#generation);
-  }
-
-  /** How long it has been waiting for its first token, while it does. @returns {number | null} */
-  get waitedMs() {
-    if (!this.#isBusy || this.#generation?.seq) return null;
-    return this.#meter.elapsedMs(performance.now());
+    return this.turn.answer(this.#column.id);
   }
 
   // Lifecycle
 
   /** @override */
   build() {
-    this.append(
-      h('p', { class: 'prompt', dir: 'auto' }, this.prompt),
-      this.#waiting,
-      this.#answer,
-      this.#footnote,
-    );
-    this.#frames.schedule(this.#job);
+    setText(this.#prompt, this.turn.prompt);
+    this.append(this.#asked, this.#place, this.#actions);
   }
 
   /** @override @param {AbortSignal} signal */
   connected(signal) {
-    this.#answer.addEventListener('click', ({ target }) => copyCode(target), { signal });
+    const { turn } = this;
+    const column = this.#column;
+    const on = (/** @type {Element} */ element, /** @type {() => void} */ act) =>
+      element.addEventListener('click', act, { signal });
+    on(this.#edit, () => this.#startEditing());
+    on(this.#copy, () => this.announce('answer-copy', { text: this.answer?.text ?? '', button: this.#copy }));
+    on(this.#retry, () => this.announce('answer-retry', { turn, column }));
+    on(this.#goOn, () => this.announce('answer-go-on', { turn, column }));
+    on(this.#common, () => {
+      const id = this.answer?.id ?? null;
+      this.announce('answer-common', { turn, answer: turn.common === id ? null : id });
+    });
+    this.addEventListener('answer-change', () => this.#render(), { signal });
+    this.#conversation.on('turn', (changed) => changed === turn && this.#render(), { signal });
+    this.#render();
   }
 
   // Actions
 
-  /** Show this generation from its first delta to its end. @param {Generation} generation */
-  follow(generation) {
-    this.#generation = generation;
-    this.#take(generation.text);
-    generation.on('delta', ({ text }) => this.#take(text));
-    generation.on('state', () => this.#changed());
-    generation.on('end', () => this.#end());
-    if (generation.isLive) this.#changed();
-    else this.#end();
-  }
-
-  /** Show that nothing could be sent. @param {WireError} error */
-  fail(error) {
-    this.#isBusy = false;
-    this.#unwrittenError = error;
-    this.#changed();
-  }
-
-  /** Follow how the model gets on, which matters while waiting for it. @param {Model} model */
-  set model(model) {
-    this.#model = model;
-    if (this.waitedMs !== null) this.#frames.schedule(this.#job);
+  /** Take in that something around it changed. */
+  refresh() {
+    this.#view?.refresh();
+    this.#render();
   }
 
   // Internal
 
-  /** @param {string} text */
-  #take(text) {
-    if (!text) return;
-    const isFirst = this.#text.isEmpty && this.#unwritten === '';
-    this.#unwritten += text;
-    this.#meter.count(this.#generation?.seq ?? 0, performance.now());
-    if (isFirst) this.#changed();
-    else this.#frames.schedule(this.#job);
-  }
-
-  #end() {
-    this.#isBusy = false;
-    this.#unwrittenError = this.#generation?.error ?? null;
-    this.#changed();
-  }
-
-  #changed() {
-    this.#frames.schedule(this.#job);
-    this.announce('turn-change');
-  }
-
-  #write() {
-    if (this.#unwritten) {
-      this.#text.append(this.#unwritten);
-      this.#unwritten = '';
+  #render() {
+    const { answer, turn } = this;
+    if (answer !== (this.#view?.answer ?? null)) {
+      this.#view = answer && new AnswerView(answer, this.#around);
+      this.#place.replaceChildren(this.#view ?? h('p', { class: 'footnote' }, 'Not asked here.'));
     }
-    if (!this.#isBusy) this.#text.end();
-    if (this.#unwrittenError) {
-      this.#footnote.before(notice(this.#unwrittenError, { isAlert: true }));
-      this.#unwrittenError = null;
-    }
-    const isWaiting = this.#isBusy && this.#text.isEmpty;
-    this.#answer.classList.toggle('is-growing', this.#isBusy && !isWaiting);
-    this.#waiting.hidden = !isWaiting;
-    if (isWaiting) this.#writeWaiting();
-    if (this.#isBusy || !this.#generation) return;
-    this.#footnote.hidden = false;
-    this.#footnote.replaceChildren(
-      ending(this.#generation),
-      h('span', { class: 'earlier' }, ` · ${figuresLine(this.figures)}`),
-    );
+    const isLive = answer?.isLive ?? false;
+    const siblings = this.#conversation.siblings(turn);
+    this.#branches.show(siblings.indexOf(turn), siblings.length);
+    const slot = turn.slots.get(this.#column.id);
+    this.#attempts.show(slot?.shown ?? 0, slot?.answers.length ?? 0);
+    this.#actions.hidden = isLive;
+    this.#copy.hidden = !answer?.text;
+    this.#goOn.hidden = !answer?.isPart;
+    this.#common.hidden = !answer?.text;
+    this.#common.setAttribute('aria-pressed', String(answer !== null && turn.common === answer.id));
   }
 
-  #writeWaiting() {
-    setText(this.#waitingText, waitingFor(this.#generation, this.#model));
-    const progress = this.#generation?.state === 'starting' ? this.#model.progress : null;
-    this.#progress.hidden = progress === null;
-    if (progress?.fraction == null) this.#progress.removeAttribute('value');
-    else this.#progress.value = progress.fraction;
+  /** @param {number} by */
+  #showBranch(by) {
+    const siblings = this.#conversation.siblings(this.turn);
+    this.#conversation.show(siblings[siblings.indexOf(this.turn) + by]);
+  }
+
+  #startEditing() {
+    const field = h('textarea', { class: 'edit-field', 'aria-label': 'Edit the prompt', rows: 3, dir: 'auto' });
+    field.value = this.turn.prompt;
+    const send = h('button', { type: 'submit', class: 'send' }, 'Send');
+    const cancel = h('button', { type: 'button', class: 'quiet' }, 'Cancel');
+    const form = h('form', { class: 'edit-form' }, field, h('div', {}, cancel, send));
+    const close = () => {
+      form.replaceWith(this.#asked);
+      this.#edit.focus();
+    };
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const text = field.value.trim();
+      close();
+      if (text) this.announce('turn-edit', { turn: this.turn, text });
+    });
+    form.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') {
+        event.stopPropagation(); // it is not meant for the answers
+        close();
+      } else if (event.key === 'Enter' && !event.shiftKey && !event.isComposing && event.target === field) {
+        event.preventDefault();
+        form.requestSubmit();
+      }
+    });
+    cancel.addEventListener('click', close);
+    this.#asked.replaceWith(form);
+    field.focus();
+    field.select();
   }
 }
 

@@ -1,116 +1,127 @@
 /**
- * `<chat-board>`: the columns of the selected models, or the welcome while nothing was asked.
+ * `<chat-board>`: the columns, or the welcome while nothing was asked.
  *
- * Each column is asked by a command of its own: the histories differ from the second turn on, and
- * an error then lands in the column it belongs to. A column whose model is deselected stops and
- * leaves the page, and comes back with its conversation when the model is selected again.
- *
- * Events: `board-change` when it becomes busy or idle, empty or not.
+ * A column that is no longer shown leaves the page, and comes back as it was; the others are not
+ * touched. Once in a while all columns show their figures, together, so that they can be compared.
  */
 
 import { AnswerColumn } from './answer-column.js';
+import { Announcer } from './announcer.js';
 import { ChatWelcome } from './chat-welcome.js';
 import { PageElement, h } from './element.js';
+import { VoteBar } from './vote-bar.js';
 
-/** @import { SidestreamClient } from '../client/client.js' */
-/** @import { Model } from '../client/protocol.js' */
-/** @import { Frames } from './frames.js' */
+/** @import { Parts } from './answer-column.js' */
+
+const FIGURES_EVERY_MS = 250; // faster than this, changing digits cannot be read
 
 export class ChatBoard extends PageElement {
-  /** @type {SidestreamClient | null} */
-  #client = null;
-  /** @type {Frames | null} */
-  #frames = null;
-  /** @type {Map<string, AnswerColumn>} Also those that are not selected now. */
+  /** @type {Parts | null} */
+  #parts = null;
+  /** Also those that are not shown now. @type {Map<string, AnswerColumn>} */
   #columns = new Map();
-  /** @type {string[]} */
-  #selected = [];
+  #wasBusy = false;
   #welcome = new ChatWelcome();
+  #votes = new VoteBar();
   #grid = h('div', { class: 'columns', hidden: true });
-
-  get isBusy() {
-    return this.#shown.some((column) => column.isBusy);
-  }
+  #announcer = new Announcer();
 
   // Lifecycle
 
   /** @override */
   build() {
-    this.append(this.#welcome, this.#grid);
+    this.append(this.#welcome, this.#grid, this.#votes, this.#announcer.element);
   }
 
   /** @override @param {AbortSignal} signal */
   connected(signal) {
-    this.addEventListener('column-change', () => this.#changed(), { signal });
+    const timer = setInterval(() => this.#tick(), FIGURES_EVERY_MS);
+    signal.addEventListener('abort', () => clearInterval(timer));
   }
 
   // Actions
 
-  /** @param {{client: SidestreamClient, frames: Frames}} parts */
-  use({ client, frames }) {
-    this.#client = client;
-    this.#frames = frames;
+  /** @param {Parts} parts */
+  use(parts) {
+    this.#parts = parts;
+    const { workspace } = parts;
+    this.#votes.workspace = workspace;
+    workspace.on('conversation', () => {
+      this.#columns.clear();
+      this.#grid.replaceChildren();
+      this.#follow();
+    });
+    workspace.columns.on('change', () => this.#show());
+    workspace.director.on('change', () => this.#changed());
+    this.#follow();
   }
 
-  /** Show these models, in this order. @param {Model[]} models */
-  show(models) {
-    for (const column of this.#shown) {
-      if (!models.some(({ id }) => id === column.model.id)) void column.stop();
-    }
-    this.#selected = models.map(({ id }) => id);
-    this.#welcome.models = models;
-    const columns = models.map((model) => this.#column(model));
-    const isSame = columns.length === this.#grid.childElementCount
-      && columns.every((column, index) => column === this.#grid.children[index]);
-    if (!isSame) this.#grid.replaceChildren(...columns);
-    this.#grid.dataset.count = String(columns.length);
-    this.#changed();
+  /** Take in a model's new state. @param {string} id */
+  update(id) {
+    for (const element of this.#shown) if (element.column.model === id) element.refresh();
   }
 
-  /** Take in a model's new state. @param {Model} model */
-  update(model) {
-    const column = this.#columns.get(model.id);
-    if (column) column.model = model;
-  }
-
-  /** Ask all selected models. @param {string} prompt */
-  ask(prompt) {
-    for (const column of this.#shown) void column.ask(prompt);
-  }
-
-  stopAll() {
-    for (const column of this.#shown) if (column.isBusy) void column.stop();
-  }
-
-  /** Forget the conversation. */
-  clear() {
-    this.stopAll();
-    this.#columns.clear();
-    this.#grid.replaceChildren();
+  /** Show the column with this number, from 0. @param {number} index */
+  go(index) {
+    const element = this.#shown[index];
+    element?.scrollIntoView({ inline: 'start', block: 'nearest' });
+    /** @type {HTMLElement | null | undefined} */ (element?.querySelector('.log'))?.focus({ preventScroll: true });
   }
 
   // Internal
 
   get #shown() {
-    return this.#selected.flatMap((id) => this.#columns.get(id) ?? []);
+    return /** @type {AnswerColumn[]} */ ([...this.#grid.children]);
   }
 
-  /** @param {Model} model */
-  #column(model) {
-    let column = this.#columns.get(model.id);
-    if (!column) {
-      if (!this.#client || !this.#frames) throw new Error('use() comes before show()');
-      column = new AnswerColumn({ client: this.#client, model, frames: this.#frames });
-      this.#columns.set(model.id, column);
-    }
-    return column;
+  #follow() {
+    if (!this.#parts) return;
+    const { conversation } = this.#parts.workspace;
+    conversation.on('path', () => this.#changed());
+    conversation.on('turn', () => this.#changed());
+    this.#show();
+  }
+
+  /** Show the columns in their order; only those are touched that come, go or move. */
+  #show() {
+    if (!this.#parts) return;
+    const { columns } = this.#parts.workspace;
+    const wanted = columns.shown.map((column) => {
+      const element = this.#columns.get(column.id) ?? new AnswerColumn(column, /** @type {Parts} */ (this.#parts));
+      this.#columns.set(column.id, element);
+      return element;
+    });
+    for (const element of this.#shown) if (!wanted.includes(element)) element.remove();
+    wanted.forEach((element, index) => {
+      if (this.#grid.children[index] !== element) this.#grid.insertBefore(element, this.#grid.children[index] ?? null);
+      element.column = columns.shown[index];
+    });
+    this.#grid.dataset.count = String(wanted.length);
+    this.#changed();
   }
 
   #changed() {
-    const isEmpty = [...this.#columns.values()].every((column) => column.isEmpty);
-    this.#welcome.hidden = !isEmpty;
-    this.#grid.hidden = isEmpty;
-    this.announce('board-change');
+    if (!this.#parts) return;
+    const { workspace } = this.#parts;
+    this.#welcome.hidden = !workspace.conversation.isEmpty;
+    this.#grid.hidden = workspace.conversation.isEmpty;
+    this.#welcome.models = workspace.columns.shown.map((column) => workspace.label(column));
+    if (this.dataset.secret !== String(workspace.isSecret)) {
+      this.dataset.secret = String(workspace.isSecret);
+      for (const element of this.#shown) element.refresh();
+    }
+    this.#votes.refresh();
+    this.#announcer.follow(this.#shown.flatMap(({ answer, column }) => (answer ? [{ answer, name: workspace.label(column) }] : [])),
+      this.#shown.findIndex((element) => element.contains(document.activeElement)));
+    this.#tick(true);
+  }
+
+  #tick(isForced = false) {
+    const isBusy = this.#parts?.workspace.director.isBusy ?? false;
+    if (!isBusy && !this.#wasBusy && !isForced) return;
+    this.#wasBusy = isBusy;
+    const most = Math.max(...this.#shown.map(({ answer }) => answer?.figures.tokens ?? 0));
+    for (const element of this.#shown) element.tick(most);
   }
 }
 

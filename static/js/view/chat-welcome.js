@@ -6,8 +6,6 @@
 
 import { PageElement, h } from './element.js';
 
-/** @import { Model } from '../client/protocol.js' */
-
 const EXAMPLES = [
   'Explain in two sentences why the sky is blue.',
   'Write four lines about the sea in winter.',
@@ -18,12 +16,12 @@ export class ChatWelcome extends PageElement {
   #models = h('p', { class: 'welcome-models' });
   #examples = EXAMPLES.map((text) => h('button', { type: 'button', class: 'example' }, text));
 
-  /** @param {Model[]} models Those selected. */
-  set models(models) {
-    this.#models.replaceChildren(...(models.length === 0
+  /** @param {string[]} names What the columns are called. */
+  set models(names) {
+    this.#models.replaceChildren(...(names.length === 0
       ? ['Pick one or more models to begin.']
-      : models.map(({ name }) => h('span', { class: 'chip' }, name))));
-    for (const example of this.#examples) example.disabled = models.length === 0;
+      : names.map((name) => h('span', { class: 'chip' }, name))));
+    for (const example of this.#examples) example.disabled = names.length === 0;
   }
 
   // Lifecycle

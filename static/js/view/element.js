@@ -6,6 +6,11 @@
  * outlives a call (listeners, timers) hangs on that signal, so an element that moves or goes
  * leaves nothing behind. Properties may be set before the element is in the document.
  */
+
+import { icon } from './icons.js';
+
+/** @import { IconName } from './icons.js' */
+
 export class PageElement extends HTMLElement {
   /** @type {AbortController | null} */
   #connection = null;
@@ -58,6 +63,17 @@ export function h(tag, attributes = {}, ...children) {
   }
   element.append(...children);
   return element;
+}
+
+/**
+ * Make a button that is only a drawing; its label is read aloud and shown on hovering.
+ *
+ * @param {IconName} name
+ * @param {string} label
+ * @param {Record<string, string | boolean>} [attributes]
+ */
+export function iconButton(name, label, attributes = {}) {
+  return h('button', { type: 'button', class: 'icon-button', 'aria-label': label, title: label, ...attributes }, icon(name));
 }
 
 /** Write `text` only when it differs, so that nothing is laid out or read aloud in vain. */

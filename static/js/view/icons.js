@@ -1,15 +1,26 @@
 /** Small line drawings of our own, on a 16 by 16 grid; they take the colour of the text. */
 
 const PATHS = {
-  send: 'M8 13V3M3.5 7.5 8 3l4.5 4.5',
+  check: 'M3 8.5 6.5 12 13 4.5',
+  close: 'M4 4l8 8M12 4l-8 8',
+  common: 'M3 4.5h10M3 8h10M3 11.5h6',
   copy: 'M6 6h7.5v7.5H6zM3.5 10h-1V2.5H10v1',
+  edit: 'M3 13l.6-2.8L11 2.8l2.2 2.2-7.4 7.4z',
+  left: 'M10 3.5 5.5 8l4.5 4.5',
+  more: 'M3.5 8h.01M8 8h.01M12.5 8h.01',
+  on: 'M3 8h9.5M8.5 4l4 4-4 4',
+  retry: 'M13 8a5 5 0 1 1-1.6-3.7M13 2.5v3h-3',
+  right: 'M6 3.5 10.5 8 6 12.5',
+  send: 'M8 13V3M3.5 7.5 8 3l4.5 4.5',
   stop: 'M4.5 4.5h7v7h-7z',
   start: 'M5.5 3.5v9l7-4.5z',
 };
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** @param {keyof typeof PATHS} name */
+/** @typedef {keyof typeof PATHS} IconName */
+
+/** @param {IconName} name */
 export function icon(name) {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', '0 0 16 16');

@@ -1,7 +1,7 @@
 /**
  * `<model-row>`: one model in the picker, with what it is doing and what went wrong.
  *
- * Events: `row-toggle`, `model-start` and `model-stop`, each with `{id}`.
+ * Events, each with `{id}`: `model-choose` with `isChosen`, `model-start`, `model-stop`.
  */
 
 import { PageElement, h, setText } from './element.js';
@@ -17,7 +17,9 @@ export class ModelRow extends PageElement {
   /** @type {Model} */
   #model;
   #box = h('input', { type: 'checkbox' });
+  #columnCount = 0;
   #name = h('span', { class: 'model-name' });
+  #times = h('span', { class: 'model-times' });
   #state = h('span', { class: 'model-state' });
   #about = h('span', { class: 'model-about' });
   #runsOn = h('span', { class: 'model-runs-on' });
@@ -45,12 +47,15 @@ export class ModelRow extends PageElement {
     if (!isSameError) this.showProblem(model.error);
   }
 
-  get isSelected() {
-    return this.#box.checked;
+  /** How many columns it has. */
+  get columnCount() {
+    return this.#columnCount;
   }
 
-  set isSelected(isSelected) {
-    this.#box.checked = isSelected;
+  set columnCount(count) {
+    this.#columnCount = count;
+    this.#box.checked = count > 0;
+    setText(this.#times, count > 1 ? `× ${count}` : '');
   }
 
   // Lifecycle
@@ -61,7 +66,7 @@ export class ModelRow extends PageElement {
     this.append(
       h('label', {},
         this.#box,
-        this.#name,
+        h('span', {}, this.#name, ' ', this.#times),
         this.#about,
         this.#runsOn),
       h('div', { class: 'model-foot' }, this.#state, this.#start, this.#stop),
@@ -75,7 +80,8 @@ export class ModelRow extends PageElement {
 
   /** @override @param {AbortSignal} signal */
   connected(signal) {
-    this.#box.addEventListener('change', () => this.#tell('row-toggle'), { signal });
+    this.#box.addEventListener('change', () =>
+      this.announce('model-choose', { id: this.#model.id, isChosen: this.#box.checked }), { signal });
     this.#start.addEventListener('click', () => this.#tell('model-start'), { signal });
     this.#stop.addEventListener('click', () => this.#tell('model-stop'), { signal });
   }

@@ -1,16 +1,21 @@
 /**
- * `<prompt-composer>`: where the prompt is written.
+ * `<prompt-composer>`: where the prompt is written, and how it will be asked.
  *
  * Enter sends, Shift-Enter makes a new line; while an input method is composing, Enter is its own.
- * The draft is remembered until it is sent. While an answer is being written the button stops all,
- * and Enter does nothing.
+ * The draft is remembered until it is sent. What is sent while an answer is being written waits
+ * above the field, and can be taken back from there.
  *
- * Events: `prompt-send` with `{text}`, `prompt-stop`.
+ * Events: `prompt-send` with `{text}`, `prompt-stop`, `queue-resume`, `queue-remove` with
+ * `{index}`, `settings-set` with `{mode}` or `{isBlind}`, `parameters-open`.
  */
 
-import { PageElement, h, setText } from './element.js';
+import { PageElement, h, iconButton, setText } from './element.js';
 import { icon } from './icons.js';
-import { recall, remember } from './storage.js';
+import { visits } from './storage.js';
+
+/** @import { Director, Settings } from '../model/director.js' */
+
+const MODES = { all: 'All at once', sequence: 'One after the other', together: 'Together when ready' };
 
 export class PromptComposer extends PageElement {
   #isBusy = false;
@@ -18,21 +23,22 @@ export class PromptComposer extends PageElement {
   #fault = '';
   #input = h('textarea', {
     rows: 1,
+    dir: 'auto',
     'aria-label': 'Prompt',
     placeholder: 'Ask every selected model',
     enterkeyhint: 'send',
     'aria-describedby': 'composer-hint',
   });
-  #send = h('button', { type: 'submit', class: 'send' }, icon('send'), 'Send');
+  #sendText = h('span', {}, 'Send');
+  #send = h('button', { type: 'submit', class: 'send' }, icon('send'), this.#sendText);
   #stop = h('button', { type: 'button', class: 'stop-all', hidden: true }, icon('stop'), 'Stop all');
+  #mode = h('select', { class: 'quiet', 'aria-label': 'How the models are asked' },
+    ...Object.entries(MODES).map(([value, text]) => h('option', { value }, text)));
+  #blind = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', title: 'Hide the names until you have voted' }, 'Blind');
+  #parameters = h('button', { type: 'button', class: 'quiet' }, 'Parameters');
   #hint = h('p', { class: 'hint', id: 'composer-hint' });
-  #form = h('form', {}, this.#input, this.#send, this.#stop);
-
-  /** @param {boolean} isBusy Whether an answer is being written. */
-  set isBusy(isBusy) {
-    this.#isBusy = isBusy;
-    this.#render();
-  }
+  #queue = h('ol', { class: 'queue', 'aria-label': 'Prompts that wait', hidden: true });
+  #form = h('form', {}, this.#input, this.#stop, this.#send);
 
   /** @param {string} obstacle Why nothing can be sent; empty if it can. */
   set obstacle(obstacle) {
@@ -46,13 +52,21 @@ export class PromptComposer extends PageElement {
     this.#render();
   }
 
+  /** @param {Settings} settings */
+  set settings({ mode, isBlind, parameters, system }) {
+    this.#mode.value = mode;
+    this.#blind.setAttribute('aria-pressed', String(isBlind));
+    const count = Object.keys(parameters).length + (system ? 1 : 0);
+    setText(this.#parameters, count ? `Parameters (${count})` : 'Parameters');
+  }
+
   // Lifecycle
 
   /** @override */
   build() {
-    const draft = recall('draft');
+    const draft = visits.recall('draft');
     if (typeof draft === 'string') this.#input.value = draft;
-    this.append(this.#form, this.#hint);
+    this.append(this.#queue, this.#form, h('div', { class: 'composer-foot' }, this.#mode, this.#blind, this.#parameters, this.#hint));
   }
 
   /** @override @param {AbortSignal} signal */
@@ -61,6 +75,10 @@ export class PromptComposer extends PageElement {
     this.#input.addEventListener('input', () => this.#edited(), { signal });
     this.#input.addEventListener('keydown', (event) => this.#pressed(event), { signal });
     this.#stop.addEventListener('click', () => this.announce('prompt-stop'), { signal });
+    this.#mode.addEventListener('change', () => this.announce('settings-set', { mode: this.#mode.value }), { signal });
+    this.#blind.addEventListener('click', () =>
+      this.announce('settings-set', { isBlind: this.#blind.getAttribute('aria-pressed') !== 'true' }), { signal });
+    this.#parameters.addEventListener('click', () => this.announce('parameters-open'), { signal });
     window.addEventListener('resize', () => this.#fit(), { signal });
     this.#fit();
     this.#render();
@@ -73,10 +91,24 @@ export class PromptComposer extends PageElement {
     this.#input.focus();
   }
 
+  /** Show what is going on. @param {Director} director */
+  follow({ isBusy, isHeld, queue }) {
+    this.#isBusy = isBusy;
+    const go = h('button', { type: 'button', class: 'quiet' }, 'Go on');
+    go.addEventListener('click', () => this.announce('queue-resume'));
+    this.#queue.hidden = queue.length === 0;
+    this.#queue.replaceChildren(...queue.map((text, index) => {
+      const remove = iconButton('close', 'Take this prompt back');
+      remove.addEventListener('click', () => this.announce('queue-remove', { index }));
+      return h('li', {}, h('span', { dir: 'auto' }, text), remove);
+    }), ...(isHeld ? [h('li', { class: 'held' }, h('span', {}, 'Stopped here.'), go)] : []));
+    this.#render();
+  }
+
   // Internal
 
   get #canSend() {
-    return !this.#isBusy && !this.#obstacle && this.#input.value.trim() !== '';
+    return !this.#obstacle && this.#input.value.trim() !== '';
   }
 
   /** @param {SubmitEvent} event */
@@ -98,7 +130,7 @@ export class PromptComposer extends PageElement {
   }
 
   #edited() {
-    remember('draft', this.#input.value);
+    visits.remember('draft', this.#input.value);
     this.#fit();
     this.#render();
   }
@@ -110,13 +142,14 @@ export class PromptComposer extends PageElement {
   }
 
   #render() {
-    this.#send.hidden = this.#isBusy;
+    // While something is written, an empty field offers nothing but to stop.
+    this.#send.hidden = this.#isBusy && this.#input.value.trim() === '';
+    setText(this.#sendText, this.#isBusy ? 'Queue' : 'Send');
     this.#stop.hidden = !this.#isBusy;
     this.#send.disabled = !this.#canSend;
-    const keys = this.#isBusy
-      ? 'Esc stops all'
-      : 'Enter to send · Shift + Enter for a new line';
+    const keys = this.#isBusy ? 'Esc stops all' : '? lists the keys';
     setText(this.#hint, this.#fault || this.#obstacle || keys);
+    this.#hint.classList.toggle('is-fault', this.#fault !== '');
   }
 }
 

@@ -2,9 +2,9 @@
 
 import { duration, percent, rate, timeLeft, tokens } from './figures.js';
 
-/** @import { Generation } from '../client/generation.js' */
+/** @import { Answer } from '../model/answer.js' */
 /** @import { FinishReason, Model, ModelState, Progress, WireError } from '../client/protocol.js' */
-/** @import { Figures } from './figures.js' */
+/** @import { Figures } from '../model/meter.js' */
 
 /** @type {Record<ModelState, string>} */
 const MODEL_STATES = {
@@ -47,26 +47,25 @@ export function progressLine({ phase, fraction, text, eta_seconds: etaSeconds })
   return parts.join(' · ');
 }
 
-/** Say what an answer that has no text yet is waiting for. @param {Generation | null} generation @param {Model} model */
-export function waitingFor(generation, model) {
-  if (!generation) return 'Sending';
-  if (generation.state === 'queued') {
-    return generation.position === null ? 'Queued' : `Queued, number ${generation.position} in line`;
-  }
-  if (generation.state === 'running') return 'Reading the prompt';
-  return model.progress ? progressLine(model.progress) : `${modelState(model)}`;
+/** Say what an answer that has no text yet is waiting for. @param {Answer} answer @param {Model | undefined} model */
+export function waitingFor({ state, position }, model) {
+  if (state === 'waiting') return model?.progress ? progressLine(model.progress) : 'Waiting for its turn';
+  if (state === 'sending') return 'Sending';
+  if (state === 'queued') return position === null ? 'Queued' : `Queued, number ${position} in line`;
+  if (state === 'running') return 'Reading the prompt';
+  if (!model) return 'Starting';
+  return model.progress ? progressLine(model.progress) : modelState(model);
 }
 
-/** Say in a word or two what an answer is doing. @param {Generation | null} generation */
-export function activity(generation) {
-  if (!generation) return 'Sending';
-  if (generation.finishReason) return ENDS[generation.finishReason] ?? generation.finishReason;
-  if (generation.state === 'queued') return 'Queued';
-  if (generation.state === 'starting') return 'Starting';
-  return generation.seq > 0 ? 'Writing' : 'Reading';
+/** Say in a word or two what an answer is doing. @param {Answer} answer */
+export function activity({ state, position, finishReason, seq }) {
+  if (finishReason) return ENDS[finishReason] ?? finishReason;
+  if (state === 'running') return seq > 0 ? 'Writing' : 'Reading';
+  if (state === 'queued' && position !== null) return `Queued, ${position}.`;
+  return { waiting: 'Waiting', sending: 'Sending', queued: 'Queued', starting: 'Starting', ended: '' }[state];
 }
 
-/** Say how an answer ended and after how long. @param {Generation} generation */
+/** Say how an answer ended and after how long. @param {Answer} answer */
 export function ending({ finishReason, timings }) {
   if (!finishReason) return '';
   const end = ENDS[finishReason] ?? finishReason;

@@ -1,0 +1,163 @@
+/**
+ * One column's answer to one prompt: a record that can be kept, and what is live behind it.
+ *
+ * | state   | meaning                                        |
+ * |---------|------------------------------------------------|
+ * | waiting | this page holds it back: its turn is to come   |
+ * | sending | asked, not yet acknowledged                    |
+ * | queued, starting, running | as the server says           |
+ * | ended   | `finishReason` says how                        |
+ *
+ * This is the one place where events of the protocol become state of the page. An answer can be
+ * gone on with after its end (`reopen`), and begins with the text it was kept with.
+ */
+
+import { randomId } from '../client/commands.js';
+import { Emitter } from '../client/emitter.js';
+import { Meter } from './meter.js';
+
+/** @import { Generation } from '../client/generation.js' */
+/** @import { FinishReason, GenerationState, Parameters, Timings, Usage, WireError } from '../client/protocol.js' */
+
+/**
+ * @typedef {object} KeptAnswer
+ * @property {string} [id]
+ * @property {string} model
+ * @property {Parameters} [parameters] Those it was asked with, beyond the model's own.
+ * @property {string} [system]
+ * @property {string} [text]
+ * @property {number} [parts]
+ * @property {string | null} [generation] Where it can be gone on with, in the session it was asked in.
+ * @property {number} [seq]
+ * @property {FinishReason | null} [finishReason]
+ * @property {Usage | null} [usage]
+ * @property {Timings | null} [timings]
+ * @property {WireError | null} [error]
+ */
+
+/** @extends {Emitter<{text: string, change: Answer}>} `change`: all but its text. */
+export class Answer extends Emitter {
+  /** @type {'waiting' | 'sending' | 'ended' | GenerationState} */
+  state = 'waiting';
+  /** @type {number | null} */
+  position = null;
+  /** @type {Generation | null} */
+  generation = null;
+  /** Tokens of what was written before it was gone on with. */
+  #earlierTokens = 0;
+  #now;
+  #meter;
+
+  /** @param {KeptAnswer} kept @param {() => number} [now] */
+  constructor(kept, now = () => performance.now()) {
+    super();
+    this.id = kept.id ?? randomId().slice(0, 12);
+    this.model = kept.model;
+    this.parameters = kept.parameters ?? {};
+    this.system = kept.system ?? '';
+    this.text = kept.text ?? '';
+    /** How often it was gone on with. */
+    this.parts = kept.parts ?? 0;
+    this.generationId = kept.generation ?? null;
+    this.seq = kept.seq ?? 0;
+    this.finishReason = kept.finishReason ?? null;
+    this.usage = kept.usage ?? null;
+    this.timings = kept.timings ?? null;
+    this.error = kept.error ?? null;
+    if (this.finishReason) this.state = 'ended';
+    this.#now = now;
+    this.#meter = new Meter(now());
+  }
+
+  get isLive() {
+    return this.finishReason === null;
+  }
+
+  /** The same however often it is asked for, also by this page after a reload. */
+  get requestId() {
+    return `${this.id}.${this.parts}`;
+  }
+
+  /** Whether there is a part of an answer that could be gone on with. */
+  get isPart() {
+    return this.text !== '' && ['cancelled', 'interrupted', 'length', 'failed'].includes(this.finishReason ?? '');
+  }
+
+  get figures() {
+    const figures = this.#meter.figures(this, this.#now());
+    if (figures.tokens !== null) figures.tokens += this.#earlierTokens;
+    return figures;
+  }
+
+  // Actions
+
+  /** Begin now; time is counted from here. */
+  send() {
+    this.state = 'sending';
+    this.#meter = new Meter(this.#now());
+    this.emit('change', this);
+  }
+
+  /** Go on behind the text that is there. */
+  reopen() {
+    this.#earlierTokens += this.usage?.completion_tokens ?? this.seq;
+    Object.assign(this, { finishReason: null, usage: null, timings: null, error: null, seq: 0, generation: null, generationId: null });
+    this.parts += 1;
+    this.send();
+  }
+
+  /** Take in what this generation has, from behind what was taken before, until its end. @param {Generation} generation */
+  follow(generation) {
+    this.generation = generation;
+    this.generationId = generation.id;
+    this.#take(generation.text);
+    generation.on('delta', ({ text }) => this.#take(text));
+    generation.on('state', () => this.#enter());
+    generation.on('end', () => this.#end());
+    if (generation.isLive) this.#enter();
+    else this.#end();
+  }
+
+  /** End it from this side. @param {FinishReason} reason @param {WireError | null} [error] */
+  finish(reason, error = null) {
+    if (!this.isLive) return;
+    this.finishReason = reason;
+    this.error = error;
+    this.state = 'ended';
+    this.emit('change', this);
+  }
+
+  /** @returns {KeptAnswer} */
+  toJSON() {
+    const { id, model, parameters, system, text, parts, generationId: generation, seq, finishReason, usage, timings, error } = this;
+    return { id, model, parameters, system, text, parts, generation, seq, finishReason, usage, timings, error };
+  }
+
+  // Internal
+
+  /** @param {string} text */
+  #take(text) {
+    const { generation } = this;
+    if (!generation || generation.seq === this.seq) return;
+    const isFirst = this.seq === 0;
+    this.seq = generation.seq;
+    this.#meter.count(this.seq, this.#now());
+    if (isFirst) this.#enter();
+    this.text += text;
+    if (text) this.emit('text', text);
+  }
+
+  #enter() {
+    if (!this.generation || !this.isLive) return;
+    this.state = this.seq > 0 ? 'running' : this.generation.state;
+    this.position = this.generation.position;
+    this.emit('change', this);
+  }
+
+  #end() {
+    const { finishReason, usage, timings, error } = /** @type {Generation} */ (this.generation);
+    this.usage = usage;
+    this.timings = timings;
+    this.finish(finishReason ?? 'interrupted', error);
+  }
+}

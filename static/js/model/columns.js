@@ -1,0 +1,145 @@
+/**
+ * The columns: which models are asked, in which order, and what is said to one alone. No DOM.
+ *
+ * A model may have several columns, with other parameters each. Ids stay what they were when the
+ * order or a column's model changes, so that answers find their column again; the first column of
+ * a model is named after it, which makes them the same in every conversation.
+ */
+
+import { Emitter } from '../client/emitter.js';
+
+/** @import { Model, Parameters } from '../client/protocol.js' */
+
+/**
+ * @typedef {object} Column
+ * @property {string} id
+ * @property {string} model
+ * @property {Parameters} parameters What it has of its own, over the common ones.
+ * @property {string | null} system Null: the common one.
+ * @property {boolean} isHidden Not shown, and not asked.
+ */
+
+const DEFAULT_COUNT = 2;
+
+/** @extends {Emitter<{change: void}>} */
+export class Columns extends Emitter {
+  /** @type {Column[]} */
+  #all = [];
+
+  get all() {
+    return this.#all;
+  }
+
+  /** Those that are shown and asked. */
+  get shown() {
+    return this.#all.filter(({ isHidden }) => !isHidden);
+  }
+
+  /** @param {string} id */
+  get(id) {
+    return this.#all.find((column) => column.id === id) ?? null;
+  }
+
+  /** @param {string} model */
+  of(model) {
+    return this.#all.filter((column) => column.model === model);
+  }
+
+  /** Which of its model's columns this is, from 1; 0 if it is the only one. @param {Column} column */
+  number(column) {
+    const same = this.of(column.model);
+    return same.length > 1 ? same.indexOf(column) + 1 : 0;
+  }
+
+  // Actions
+
+  /** Take what was kept, whatever that is. @param {unknown} kept */
+  restore(kept) {
+    const list = Array.isArray(kept) ? kept : [];
+    this.#set(list.filter((one) => typeof one?.id === 'string' && typeof one.model === 'string')
+      .map(({ id, model, parameters = {}, system = null, isHidden = false }) => ({ id, model, parameters, system, isHidden })));
+  }
+
+  /** Leave out models that no longer exist; if nothing was ever chosen or all is gone, choose the first that can run. @param {Model[]} models @param {boolean} wasChosen */
+  settle(models, wasChosen) {
+    const known = this.#all.filter(({ model }) => models.some(({ id }) => id === model));
+    if (known.length > 0 || (wasChosen && this.#all.length === 0)) {
+      if (known.length < this.#all.length) this.#set(known);
+      return;
+    }
+    const usable = models.filter(({ state }) => state !== 'failed').slice(0, DEFAULT_COUNT);
+    this.#set([]);
+    for (const { id } of usable) this.add(id);
+  }
+
+  /** Add a column, behind `after` if given. @param {string} model @param {Column} [after] A column to copy. */
+  add(model, after) {
+    const name = model.replace(/[^\w-]/g, '_').slice(0, 60);
+    let id = name;
+    for (let count = 2; this.get(id); count += 1) id = `${name}_${count}`;
+    const column = { ...blank(id, model), ...(after && { parameters: after.parameters, system: after.system }) };
+    const at = after ? this.#all.indexOf(after) + 1 : this.#all.length;
+    this.#set([...this.#all.slice(0, at), column, ...this.#all.slice(at)]);
+    return column;
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    this.#set(this.#all.filter((column) => column.id !== id));
+  }
+
+  /** Add a model's column, or remove all it has. @param {string} model @param {boolean} isChosen */
+  choose(model, isChosen) {
+    if (!isChosen) this.#set(this.#all.filter((column) => column.model !== model));
+    else if (this.of(model).length === 0) this.add(model);
+  }
+
+  /** @param {string} id @param {Partial<Omit<Column, 'id'>>} changes */
+  change(id, changes) {
+    this.#set(this.#all.map((column) => (column.id === id ? { ...column, ...changes } : column)));
+  }
+
+  /** Show all again that are hidden. */
+  reveal() {
+    this.#set(this.#all.map((column) => ({ ...column, isHidden: false })));
+  }
+
+  /** Put a column where another is. @param {string} id @param {string} target */
+  moveTo(id, target) {
+    const from = this.#all.findIndex((column) => column.id === id);
+    const to = this.#all.findIndex((column) => column.id === target);
+    if (from < 0 || to < 0 || from === to) return;
+    const all = [...this.#all];
+    all.splice(to, 0, ...all.splice(from, 1));
+    this.#set(all);
+  }
+
+  /** Move a column past the next one that is shown. @param {string} id @param {-1 | 1} by */
+  move(id, by) {
+    const { shown } = this;
+    const target = shown[shown.findIndex((column) => column.id === id) + by];
+    if (target) this.moveTo(id, target.id);
+  }
+
+  /** Put them into this order. @param {string[]} ids */
+  arrange(ids) {
+    this.#set([...this.#all].sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id)));
+  }
+
+  toJSON() {
+    return this.#all;
+  }
+
+  // Internal
+
+  /** @param {Column[]} columns */
+  #set(columns) {
+    this.#all = columns;
+    this.emit('change', undefined);
+  }
+}
+
+/** @param {string} id @param {string} model @returns {Column} */
+function blank(id, model) {
+  return { id, model, parameters: {}, system: null, isHidden: false };
+}

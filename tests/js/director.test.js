@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Columns } from '../../static/js/model/columns.js';
+import { Conversation } from '../../static/js/model/conversation.js';
+import { Director } from '../../static/js/model/director.js';
+import { connectedClient, delta, end, model } from './fake_socket.js';
+
+const tick = () => new Promise((resolve) => setImmediate(resolve));
+
+function stage(settings = {}, models = ['small', 'large']) {
+  const { client, socket } = connectedClient();
+  const columns = new Columns();
+  for (const id of models) columns.add(id);
+  const all = { mode: 'all', isBlind: false, parameters: {}, system: '', ...settings };
+  const conversation = new Conversation();
+  const director = new Director({ client, columns, conversation, settings: () => all, random: () => 0 });
+  const asked = () => socket.sent.filter(({ type }) => type === 'generate');
+  let count = 0;
+  /** Acknowledge every question so far; return the generations' ids. */
+  const acknowledge = async () => {
+    const begun = [];
+    for (const { id } of asked().slice(count)) {
+      count += 1;
+      begun.push(`g${count}`);
+      socket.say({ type: 'result', id, result: { generations: [`g${count}`] } });
+    }
+    await tick();
+    return begun;
+  };
+  const finish = async (id, text = 'Yes.') => {
+    socket.say(delta(id, 1, text), end(id, 1));
+    await tick();
+  };
+  return { client, socket, columns, conversation, director, settings: all, asked, acknowledge, finish };
+}
+
+const targets = (commands) => commands.map((command) => command.targets[0].model);
+
+test('every column is asked at once, with what is its own over what is common', () => {
+  const { asked, columns, director } = stage({ parameters: { seed: 1, temperature: 0.5 }, system: 'Be kind.' });
+  columns.change('large', { parameters: { seed: 2 }, system: 'Be brief.' });
+  director.send('Hello');
+  assert.deepEqual(asked().map((command) => command.targets[0]), [
+    { model: 'small', parameters: { seed: 1, temperature: 0.5 }, system: 'Be kind.' },
+    { model: 'large', parameters: { seed: 2, temperature: 0.5 }, system: 'Be brief.' },
+  ]);
+});
+
+test('a hidden column is not asked', () => {
+  const { asked, columns, director } = stage();
+  columns.change('small', { isHidden: true });
+  director.send('Hello');
+  assert.deepEqual(targets(asked()), ['large']);
+});
+
+test('one after the other: the next is asked when the one before has ended', async () => {
+  const { acknowledge, asked, conversation, director, finish } = stage({ mode: 'sequence' });
+  director.send('Hello');
+  const [first] = await acknowledge();
+  assert.deepEqual(targets(asked()), ['small']);
+  assert.equal(conversation.path[0].answer('large').state, 'waiting');
+  await finish(first);
+  assert.deepEqual(targets(asked()), ['small', 'large']);
+});
+
+test('one after the other: who is stopped while waiting is passed over', async () => {
+  const { acknowledge, asked, conversation, director, finish } = stage({ mode: 'sequence' }, ['a', 'b', 'c']);
+  director.send('Hello');
+  const [first] = await acknowledge();
+  await director.stop([conversation.path[0].answer('b')]);
+  await finish(first);
+  assert.deepEqual(targets(asked()), ['a', 'c']);
+  assert.equal(conversation.path[0].answer('b').finishReason, 'cancelled');
+});
+
+test('together: all are asked at the moment when the last is ready or has failed', async () => {
+  const { asked, client, director, socket } = stage({ mode: 'together' }, ['small', 'slow', 'sick']);
+  director.send('Hello');
+  await tick();
+  assert.deepEqual(socket.sent.filter(({ type }) => type === 'start').map((command) => command.model), ['slow', 'sick']);
+  socket.say({ type: 'model', model: model('slow', { state: 'loading' }) });
+  socket.say({ type: 'model', model: model('sick', { state: 'failed' }) });
+  await tick();
+  assert.deepEqual(asked(), []);
+  socket.say({ type: 'model', model: model('slow') });
+  await tick();
+  assert.deepEqual(targets(asked()), ['small', 'slow', 'sick']);
+  assert.ok(client.models.get('slow'));
+});
+
+test('together: a start that is refused holds up nobody, and stopping ends the wait', async () => {
+  const { asked, director, socket } = stage({ mode: 'together' }, ['small', 'gone']);
+  director.send('Hello');
+  socket.refuse('start', { code: 'unknown_model', message: 'no' });
+  await tick();
+  assert.deepEqual(targets(asked()), ['small', 'gone']);
+  const other = stage({ mode: 'together' }, ['small', 'slow']);
+  other.director.send('Hello');
+  await other.director.stop();
+  await tick();
+  assert.deepEqual(other.asked(), []);
+  assert.equal(other.director.isBusy, false);
+});
+
+test('prompts queue while an answer is written, and stand still after all was stopped', async () => {
+  const { acknowledge, conversation, director, finish, socket } = stage({}, ['small']);
+  for (const prompt of ['One', 'Two', 'Three', 'Four']) director.send(prompt);
+  director.unqueue(2);
+  assert.deepEqual(director.queue, ['Two', 'Three']);
+  await finish((await acknowledge())[0]);
+  assert.deepEqual(director.queue, ['Three']);
+  assert.equal(conversation.path.length, 2);
+  const [second] = await acknowledge();
+  void director.stop();
+  assert.deepEqual(socket.command('cancel').generations, [second]);
+  await finish(second);
+  assert.deepEqual([director.isHeld, director.queue.length, conversation.path.length], [true, 1, 2]);
+  director.resume();
+  assert.deepEqual([director.isHeld, director.queue.length, conversation.path.length], [false, 0, 3]);
+});
+
+test('what is stopped before the server has named it is stopped then', async () => {
+  const { acknowledge, director, socket } = stage({}, ['small']);
+  director.send('Hello');
+  void director.stop();
+  assert.equal(socket.sent.some(({ type }) => type === 'cancel'), false);
+  await acknowledge();
+  assert.deepEqual(socket.command('cancel').generations, ['g1']);
+});
+
+test('a refusal lands in its column, and can be tried again', async () => {
+  const { asked, acknowledge, columns, conversation, director, finish, socket } = stage({}, ['small']);
+  director.send('Hello');
+  socket.refuse('generate', { code: 'queue_full', message: 'Full.' });
+  await tick();
+  const [turn] = conversation.path;
+  assert.equal(turn.answer('small').error.code, 'queue_full');
+  director.retry(turn, columns.get('small'));
+  await acknowledge();
+  assert.equal(asked().length, 2);
+  assert.notEqual(asked()[0].request_id, asked()[1].request_id);
+  await finish('g2');
+  assert.equal(turn.answer('small').finishReason, 'stop');
+});
+
+test('an answer that was cut is gone on with in its place', async () => {
+  const { asked, acknowledge, columns, conversation, director, socket } = stage({}, ['small']);
+  director.send('Hello');
+  const [first] = await acknowledge();
+  socket.say(delta(first, 1, 'Once upon'), end(first, 1, { finish_reason: 'length' }));
+  await tick();
+  const [turn] = conversation.path;
+  director.goOn(turn, columns.get('small'));
+  const { messages } = asked()[1];
+  assert.deepEqual(messages.slice(0, 2), [{ role: 'user', content: 'Hello' }, { role: 'assistant', content: 'Once upon' }]);
+  const [second] = await acknowledge();
+  socket.say(delta(second, 1, ' a time'), end(second, 1));
+  await tick();
+  assert.equal(turn.answer('small').text, 'Once upon a time');
+  assert.equal(turn.slots.get('small').answers.length, 1);
+});
+
+test('a column that goes stops its answer, and only its own', async () => {
+  const { acknowledge, columns, director, socket } = stage();
+  director.send('Hello');
+  await acknowledge();
+  columns.remove('small');
+  assert.deepEqual(socket.command('cancel').generations, ['g1']);
+});
+
+test('a blind round begins without history and in a new order; the next one after the vote', async () => {
+  const { acknowledge, asked, columns, conversation, director, finish } = stage({ isBlind: true });
+  const answerAll = async () => { for (const id of await acknowledge()) await finish(id); };
+  director.send('One');
+  await answerAll();
+  assert.equal(columns.shown.map(({ id }) => id).join(' '), 'large small');
+  director.send('Two');
+  await answerAll();
+  assert.equal(asked().at(-1).messages.length, 3, 'the round goes on');
+  conversation.setVote(conversation.path.at(-1), { kind: 'tie', best: null, names: {} });
+  director.send('Three');
+  assert.equal(asked().at(-1).messages.length, 1, 'a new round');
+  assert.deepEqual(conversation.path.map(({ prompt }) => prompt), ['Three']);
+});
+
+test('after a reload what was not asked yet is asked, by the same request', async () => {
+  const before = stage({ mode: 'sequence' });
+  before.director.send('Hello');
+  const [first] = await before.acknowledge();
+  const kept = JSON.parse(JSON.stringify(before.conversation));
+  const after = stage({ mode: 'sequence' });
+  const conversation = new Conversation(kept);
+  const live = conversation.path[0].answer('small');
+  after.socket.say({ type: 'state', generation: first, state: 'running' });
+  live.follow(after.client.generations.get(first));
+  after.director.use(conversation);
+  await tick();
+  assert.deepEqual(after.asked(), [], 'the one before has not ended');
+  after.socket.say(end(first, 0));
+  await tick();
+  assert.deepEqual(targets(after.asked()), ['large']);
+  assert.equal(after.asked()[0].request_id, `${kept.turns[0].slots.large.answers[0].id}.0`);
+});
