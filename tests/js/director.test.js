@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 
 import { Columns } from '../../static/js/model/columns.js';
 import { Conversation } from '../../static/js/model/conversation.js';
@@ -8,8 +8,12 @@ import { connectedClient, delta, end, model } from './fake_socket.js';
 
 const tick = () => new Promise((resolve) => setImmediate(resolve));
 
+const clients = [];
+after(() => clients.forEach((client) => client.close()));
+
 function stage(settings = {}, models = ['small', 'large']) {
   const { client, socket } = connectedClient();
+  clients.push(client);
   const columns = new Columns();
   for (const id of models) columns.add(id);
   const all = { mode: 'all', isBlind: false, parameters: {}, system: '', ...settings };
@@ -189,16 +193,16 @@ test('after a reload what was not asked yet is asked, by the same request', asyn
   before.director.send('Hello');
   const [first] = await before.acknowledge();
   const kept = JSON.parse(JSON.stringify(before.conversation));
-  const after = stage({ mode: 'sequence' });
+  const reloaded = stage({ mode: 'sequence' });
   const conversation = new Conversation(kept);
   const live = conversation.path[0].answer('small');
-  after.socket.say({ type: 'state', generation: first, state: 'running' });
-  live.follow(after.client.generations.get(first));
-  after.director.use(conversation);
+  reloaded.socket.say({ type: 'state', generation: first, state: 'running' });
+  live.follow(reloaded.client.generations.get(first));
+  reloaded.director.use(conversation);
   await tick();
-  assert.deepEqual(after.asked(), [], 'the one before has not ended');
-  after.socket.say(end(first, 0));
+  assert.deepEqual(reloaded.asked(), [], 'the one before has not ended');
+  reloaded.socket.say(end(first, 0));
   await tick();
-  assert.deepEqual(targets(after.asked()), ['large']);
-  assert.equal(after.asked()[0].request_id, `${kept.turns[0].slots.large.answers[0].id}.0`);
+  assert.deepEqual(targets(reloaded.asked()), ['large']);
+  assert.equal(reloaded.asked()[0].request_id, `${kept.turns[0].slots.large.answers[0].id}.0`);
 });
