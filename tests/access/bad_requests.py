@@ -144,6 +144,21 @@ def a_length_that_is_none(chance: Chance, key: str) -> bytes:
 
 
 @kind
+def a_body_that_is_not_compressed(chance: Chance, key: str) -> bytes:
+    path, form = chance.choice(
+        [
+            ("/generate", "application/json"),
+            ("/conversations/import", "application/json"),
+            ("/sign-in", "application/x-www-form-urlencoded"),
+        ]
+    )
+    encoding = chance.choice(["gzip", "deflate"])
+    bearer = f"Authorization: Bearer {key}"
+    headers = (bearer, f"Content-Type: {form}", f"Content-Encoding: {encoding}")
+    return request(f"POST {path}", *headers, body=b"{}")
+
+
+@kind
 def broken_chunks(chance: Chance, key: str) -> bytes:
     head = request("POST /generate", "Transfer-Encoding: chunked", "Content-Type: application/json")
     return head + chance.choice([b"zz\r\n", b"-1\r\n\r\n", b"5\r\nab", b"ffffffffffffffff\r\n"])

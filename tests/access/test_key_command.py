@@ -77,6 +77,7 @@ async def test_no_two_keys_are_alike(desk: Desk) -> None:
     [
         (("add", "ann"), "there is a key 'ann' already"),
         (("add", "a b"), "'a b' is no name for a key"),
+        (("add", "new\n"), "'new\\n' is no name for a key"),
         (("add", "x" * 65), "is no name for a key"),
         (("add", "new", "--models", "m,typo"), "--models: typo is not in the settings"),
         (("add", "new", "--models", ","), "--models: nothing is not in the settings"),

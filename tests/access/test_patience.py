@@ -37,6 +37,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(open_house: Open) -> 
     for path, kind in (
         (b"/generate", b"application/json"),
         (b"/sign-in", b"application/x-www-form-urlencoded"),
+        (b"/conversations/import", b"application/json"),
     ):
         answer = await say(
             house,

@@ -112,6 +112,7 @@ async def test_wrong_keys_of_tools_are_slowed_too_but_right_ones_are_not(house: 
         (b"key=%ff%fe", FORM, 401),
         (b"\xff\xfe", FORM, 400),
         (b"a&" * 1000, FORM, 400),
+        (b"key=x", {**FORM, "Content-Encoding": "gzip"}, 400),
         (b"key=x", {"Content-Type": "application/json"}, 415),
         (b"key=x", {"Content-Type": "text/plain"}, 415),
         (b"key=" + b"x" * 900_000, FORM, 413),
@@ -124,6 +125,13 @@ async def test_a_form_that_is_none_gets_a_clear_answer(
     reply: Any = await house.ask("POST", "/sign-in", data=body, headers=headers)
     assert reply.status == status
     assert len(house.gateway.app[GATE].sign_ins) == 0
+
+
+async def test_signing_in_again_ends_what_was_before(house: House) -> None:
+    before = cookie_of(await sign_in(house, house.keys["op"]))
+    after = cookie_of(await sign_in(house, house.keys["use"], **before))
+    assert (await house.ask("GET", "/models", headers=before)).status == 401
+    assert (await house.ask("GET", "/models", headers=after)).status == 200
 
 
 async def test_what_is_typed_never_comes_back_as_markup(house: House) -> None:

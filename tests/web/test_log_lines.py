@@ -1,5 +1,6 @@
 """The log: a line for each request and each answer, to be found by what went over the wire."""
 
+import asyncio
 import io
 import json
 import logging
@@ -104,6 +105,45 @@ async def test_neither_prompts_nor_keys_nor_answers_are_logged(
     assert log.records("server.chat.desk")
     for private in (SECRET, PROMPT, said):
         assert private not in text
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'POST /generate HTTP/1.1\r\nHost: localhost\r\n\r\n{"inputs": "%s"}\r\n\r\n',
+        b"GET /ws?ticket=%s HTTP/1.1 x\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\0\r\n\r\n",
+        b"GET http://[%s/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Protocol: bearer, %s\r\n\r\n\x88\x80\0\0\0\0",
+    ],
+    ids=["a body without its length", "an address", "a header", "a name", "a subprotocol"],
+)
+async def test_nor_is_what_stands_in_a_request_that_is_none(
+    log: Log, before_fake: StartWithFake, raw: bytes
+) -> None:
+    gateway, _ = await before_fake()
+    host, _, port = gateway.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(raw % SECRET.encode())
+    writer.write_eof()
+    await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    await writer.wait_closed()
+    assert log.getvalue()
+    assert SECRET not in log.getvalue()
+
+
+async def test_a_body_that_is_not_compressed_as_it_says_is_no_fault_of_ours(
+    log: Log, before_fake: StartWithFake
+) -> None:
+    gateway, _ = await before_fake()
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    for path in ("/generate", "/conversations/import", "/nowhere"):
+        reply = await gateway.post(path, data=b"{}", headers=headers)
+        assert reply.status in (400, 404)
+    assert "Traceback" not in log.getvalue()
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -4,7 +4,6 @@ The cookie holds a random word that only this server run understands; scripts ca
 no foreign site's request carries it.
 """
 
-import asyncio
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -13,8 +12,7 @@ from aiohttp import web
 from server.core.errors import InvalidCommand, RateLimited
 from server.web.entry.gate import Gate
 from server.web.entry.peer import peer_of
-from server.web.failures import TooLarge
-from server.web.http.bodies import TooSlow, WrongContentType
+from server.web.http.bodies import WrongContentType, read_bytes
 from server.web.keys import SETTINGS
 from server.web.middleware import HEADERS
 from server.web.page import Page
@@ -54,14 +52,14 @@ class SignIn:
     async def _sign_in(self, request: web.Request) -> web.Response:
         if request.content_type != _FORM:
             raise WrongContentType("the body has to be a form", hint=f"send it as `{_FORM}`")
+        body = await read_bytes(
+            request,
+            _MAX_FORM_BYTES,
+            too_large="no key is as long as this",
+            hint="send one field, `key`",
+        )
         try:
-            async with asyncio.timeout(request.app[SETTINGS].access.request_timeout):
-                body = await request.clone(client_max_size=_MAX_FORM_BYTES).read()
             form = parse_qs(body.decode(), max_num_fields=4)
-        except TimeoutError:
-            raise TooSlow("the form did not arrive in time") from None
-        except web.HTTPRequestEntityTooLarge:
-            raise TooLarge("no key is as long as this") from None
         except ValueError as error:
             raise InvalidCommand(f"the form cannot be read: {error}") from None
         try:
@@ -73,6 +71,7 @@ class SignIn:
             return answer
         if token is None:
             return self._answer("This key is wrong, was revoked, or has expired.", status=401)
+        self._end(request)
         answer = web.Response(status=303, headers={"Location": "/", "Cache-Control": "no-store"})
         lifetime = request.app[SETTINGS].access.sign_in_lifetime
         answer.set_cookie(
@@ -87,12 +86,15 @@ class SignIn:
         return answer
 
     async def _sign_out(self, request: web.Request) -> web.Response:
-        cookie = request.cookies.get(self._gate.cookie)
-        if cookie is not None:
-            self._gate.sign_ins.take(cookie)
+        self._end(request)
         answer = web.Response(status=303, headers={"Location": "/sign-in"})
         answer.del_cookie(self._gate.cookie, path="/")
         return answer
+
+    def _end(self, request: web.Request) -> None:
+        cookie = request.cookies.get(self._gate.cookie)
+        if cookie is not None:
+            self._gate.sign_ins.take(cookie)
 
     def _answer(self, problem: str, *, status: int = 200) -> web.Response:
         html = self._page.render("sign-in.html", problem=problem)

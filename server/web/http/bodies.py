@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from server.core.errors import InvalidCommand
+from server.web.failures import TooLarge
 from server.web.keys import SETTINGS
 
 T = TypeVar("T")
@@ -20,6 +21,7 @@ T = TypeVar("T")
 _JSON_TYPE: Final = re.compile(r"application/([\w.!#$&^-]+\+)?json", re.IGNORECASE)
 # A number of so many digits is none that anybody means, and Python is slow at reading longer ones.
 _MAX_QUERY_CHARS: Final = 200
+_FRAME_HINT: Final = "`max_frame_bytes` in [server] says how large it may be"
 
 
 class WrongContentType(InvalidCommand):
@@ -60,16 +62,11 @@ class Query(Generic[T]):
 async def read_body(request: web.Request, shape: type[T]) -> T:
     """Read the body as `shape`.
 
-    Raises `WrongContentType`, `TooSlow`, and `InvalidCommand` when it is not JSON of that shape.
+    Raises `WrongContentType`, what `read_bytes` does, and `InvalidCommand` when it is not JSON of
+    that shape.
     """
     check_is_json(request)
-    try:
-        async with asyncio.timeout(request.app[SETTINGS].access.request_timeout):
-            body = await request.read()
-    except TimeoutError:
-        raise TooSlow("the body did not arrive in time") from None
-    except web.RequestPayloadError as error:
-        raise InvalidCommand(f"the body cannot be read: {error}") from None
+    body = await read_bytes(request, request.app[SETTINGS].server.max_frame_bytes, hint=_FRAME_HINT)
     try:
         return _decode(body, shape)
     except msgspec.ValidationError as error:
@@ -78,6 +75,31 @@ async def read_body(request: web.Request, shape: type[T]) -> T:
         raise InvalidCommand(f"the body is not JSON: {error}") from None
     except RecursionError:
         raise InvalidCommand("the body is nested too deeply") from None
+
+
+async def read_bytes(
+    request: web.Request, max_bytes: int, *, too_large: str = "the body is too large", hint: str
+) -> bytes:
+    """Return the body, which has `request_timeout` and that much more for each `max_frame_bytes`.
+
+    Raises `TooSlow`, `TooLarge`, or `InvalidCommand` when its compression is broken.
+    """
+    settings = request.app[SETTINGS]
+    seconds, began = settings.access.request_timeout, asyncio.get_running_loop().time()
+    body = bytearray()
+    try:
+        async with asyncio.timeout_at(began + seconds) as patience:
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > max_bytes:
+                    raise TooLarge(too_large, hint=hint)
+                earned = len(body) / settings.server.max_frame_bytes
+                patience.reschedule(began + seconds * (1 + earned))
+    except TimeoutError:
+        raise TooSlow("the body did not arrive in time") from None
+    except web.RequestPayloadError:
+        raise InvalidCommand("the body cannot be read: it is not compressed as it says") from None
+    return bytes(body)
 
 
 def check_is_json(request: web.Request) -> None:

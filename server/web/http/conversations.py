@@ -21,8 +21,7 @@ from server.archive.shapes import (
 )
 from server.core.errors import ConversationsOff
 from server.web.entry.gate import CALLER
-from server.web.failures import TooLarge
-from server.web.http.bodies import Query, check_is_json, json_response, read_body
+from server.web.http.bodies import Query, check_is_json, json_response, read_body, read_bytes
 from server.web.http.operations import JSON, Operation, Reply
 from server.web.keys import ARCHIVE
 
@@ -74,7 +73,12 @@ async def take_in(request: web.Request) -> web.StreamResponse:
     """Answer `POST /conversations/import`."""
     archive = _archive(request)
     check_is_json(request)
-    body = await _read(request, _MAX_IMPORT_FACTOR * archive.limits.conversation_chars)
+    body = await read_bytes(
+        request,
+        _MAX_IMPORT_FACTOR * archive.limits.conversation_chars,
+        too_large="the export is too large",
+        hint="raise `max_conversation_size` in [conversations]",
+    )
     return json_response(await archive.take_in(_owner(request), body), status=201)
 
 
@@ -154,19 +158,6 @@ def _archive(request: web.Request) -> Archive:
 
 def _owner(request: web.Request) -> str:
     return request[CALLER].principal.id
-
-
-async def _read(request: web.Request, max_bytes: int) -> bytes:
-    """Return a body that may be larger than those of other requests."""
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
-            raise TooLarge(
-                "the export is too large",
-                hint="raise `max_conversation_size` in [conversations]",
-            )
-    return bytes(body)
 
 
 _GROUP: Final = "Conversations"
