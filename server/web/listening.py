@@ -7,10 +7,16 @@ its place no longer than that.
 
 import ssl
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
 from server.settings import AccessSettings
+
+
+# The rest of a refused body is read for so long: to close upon it may take the answer away from who
+# still sends. aiohttp's own 10 s would let a trickle hold its place.
+_LINGERING_SECONDS: Final = 1.0
 
 
 class CannotEncrypt(Exception):
@@ -26,6 +32,7 @@ def make_runner(app: web.Application, access: AccessSettings) -> web.AppRunner:
         keepalive_timeout=access.connection_timeout,
         max_line_size=access.max_header_bytes,
         max_field_size=access.max_header_bytes,
+        lingering_time=_LINGERING_SECONDS,
     )
 
 
