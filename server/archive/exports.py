@@ -26,6 +26,7 @@ from server.archive.shapes import (
     Export,
     Turn,
 )
+from server.core.errors import ConversationLimit
 
 MARKDOWN: Final = "text/markdown"
 HTML: Final = "text/html"
@@ -44,8 +45,12 @@ def export_json(conversation: Conversation, server: str) -> bytes:
     return msgspec.json.format(msgspec.json.encode(export), indent=1)
 
 
-def export_markdown(conversation: Conversation) -> bytes:
-    """Write prompts and answers to be read, and what each answer took."""
+def export_markdown(conversation: Conversation, max_chars: int) -> bytes:
+    """Write prompts and answers to be read, and what each answer took.
+
+    Raises `ConversationLimit` when the answers' whole texts have more than `max_chars` characters.
+    """
+    texts = whole_texts(conversation, max_chars)
     parts = [f"# {_one_line(conversation.title) or 'A conversation'}"]
     parts.append(f"{moment(conversation.created)}, {_counted(conversation)}")
     for turn, branch, answers in walk(conversation):
@@ -53,13 +58,13 @@ def export_markdown(conversation: Conversation) -> bytes:
         parts.append("\n".join(f"> {line}".rstrip() for line in turn.text.splitlines() or [""]))
         for answer in answers:
             parts.append(f"### {_one_line(answer.model)}")
-            parts.append(whole_text(answer, answers) or "*nothing*")
+            parts.append(texts[answer.turn, answer.id] or "*nothing*")
             parts.append(f"*{'; '.join(facts_of(answer, turn))}*")
     return ("\n\n".join(parts) + "\n").encode()
 
 
-def export_html(conversation: Conversation) -> bytes:
-    """Write a page to be read, that is one file."""
+def export_html(conversation: Conversation, max_chars: int) -> bytes:
+    """Write a page to be read, that is one file; raises what `export_markdown` does."""
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     page = _environment().get_template("conversation.html")
@@ -73,7 +78,7 @@ def export_html(conversation: Conversation) -> bytes:
         walk=walk,
         moment=moment,
         facts_of=facts_of,
-        whole_text=whole_text,
+        texts=whole_texts(conversation, max_chars),
     ).encode()
 
 
@@ -101,15 +106,25 @@ def enumerate_turns(turns: list[Turn]) -> Iterator[tuple[int, Turn]]:
     return enumerate(turns, 1 if len(turns) > 1 else 0)
 
 
-def whole_text(answer: Answer, answers: list[Answer]) -> str:
-    """Return an answer's text, with that of those it goes on from before it."""
-    known = {other.id: other for other in answers}
-    texts = [answer.text]
+def whole_texts(conversation: Conversation, max_chars: int) -> dict[tuple[str, str], str]:
+    """Return answers' texts by turn and id, each with those before it that it goes on from.
+
+    Raises `ConversationLimit` beyond `max_chars` in all: many that go on from each other become
+    much more text than there is of them.
+    """
+    texts: dict[tuple[str, str], str] = {}
+    chars = 0
     # Each one goes on from an earlier one: there is no circle.
-    while answer.continues in known:
-        answer = known[answer.continues]
-        texts.append(answer.text)
-    return "".join(reversed(texts))
+    for answer in conversation.answers:
+        text = texts.get((answer.turn, answer.continues or ""), "") + answer.text
+        chars += len(text)
+        if chars > max_chars:
+            raise ConversationLimit(
+                f"written out, the answers have more than {max_chars} characters",
+                hint="export it as JSON, or raise `max_conversation_size` in [conversations]",
+            )
+        texts[answer.turn, answer.id] = text
+    return texts
 
 
 def facts_of(answer: Answer, turn: Turn) -> list[str]:

@@ -4,6 +4,7 @@ An export is a file from anywhere. Its form is checked by the types, its size be
 here follows that what names something names what is there, and that the turns are a tree.
 """
 
+from collections import defaultdict
 from collections.abc import Container, Iterable
 from typing import Any, Final
 
@@ -88,6 +89,9 @@ def _check_turns(conversation: Conversation) -> None:
     turns = conversation.turns
     _check_unique([turn.id for turn in turns], "conversation.turns")
     answers = {answer.id: answer for answer in conversation.answers}
+    own: dict[str, set[str]] = defaultdict(set)
+    for answer in conversation.answers:
+        own[answer.turn].add(answer.id)
     earlier: dict[str, Turn] = {}
     for number, turn in enumerate(turns):
         place = f"$.conversation.turns[{number}]"
@@ -97,8 +101,7 @@ def _check_turns(conversation: Conversation) -> None:
         if turn.history is not None:
             _check_known(turn.history, answers, f"{place}.history", "answer")
         if turn.vote is not None:
-            own = {a.id for a in conversation.answers if a.turn == turn.id}
-            check_vote(turn.vote, own, f"{place}.vote")
+            check_vote(turn.vote, own[turn.id], f"{place}.vote")
         earlier[turn.id] = turn
 
 

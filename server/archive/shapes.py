@@ -33,6 +33,9 @@ class Column(msgspec.Struct, frozen=True):
     hidden_name: Annotated[str, msgspec.Meta(max_length=300)] | None = None
 
 
+# More than anybody asks in one conversation, few enough that nobody waits while it is taken in.
+_MOST_PARTS: Final = msgspec.Meta(max_length=20_000)
+
 Columns = Annotated[list[Column], msgspec.Meta(max_length=MAX_COLUMNS)]
 
 
@@ -113,9 +116,9 @@ class Conversation(msgspec.Struct, frozen=True):
     deleted: Time | None = None
     columns: Columns = []
     view: dict[str, Any] = {}
-    turns: list[Turn] = []
-    answers: list[Answer] = []
-    messages: list[Asked] = []
+    turns: Annotated[list[Turn], _MOST_PARTS] = []
+    answers: Annotated[list[Answer], _MOST_PARTS] = []
+    messages: Annotated[list[Asked], _MOST_PARTS] = []
 
 
 class Piece(msgspec.Struct, frozen=True):

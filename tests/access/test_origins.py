@@ -94,6 +94,21 @@ async def test_but_only_with_a_key_and_it_reads_why_not(friendly: House) -> None
             pass
 
 
+async def test_not_with_the_cookie_of_somebody_signed_in(open_house: Open) -> None:
+    """A page on another port of this machine is of the same site: the browser adds the cookie."""
+    page = "http://localhost:3000"
+    house = await open_house(access={"allowed_origins": (page,)})
+    signed_in = await house.ask("POST", "/sign-in", data={"key": house.keys["op"]})
+    cookie = {"Cookie": signed_in.headers["Set-Cookie"].partition(";")[0]}
+    theirs = {**cookie, "Origin": page}
+    assert (await house.ask("POST", "/models/m/stop", headers=theirs)).status == 401
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        async with house.speaking(headers=theirs):
+            pass
+    ours = {**cookie, "Origin": house.gateway.url}
+    assert (await house.ask("GET", "/models", headers=ours)).status == 200
+
+
 @pytest.mark.parametrize("origin", [*FOREIGN, "http://tools.example", f"{FRIEND}:8443"])
 async def test_others_stay_out(friendly: House, origin: str) -> None:
     reply = await friendly.ask("GET", "/models", key="use", headers={"Origin": origin})

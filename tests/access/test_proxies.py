@@ -35,6 +35,20 @@ async def test_a_spoofed_name_is_passed_over(house: House) -> None:
     assert (await house.ask("GET", "/models", key="op", headers=headers)).status == 403
 
 
+async def test_a_page_that_is_not_encrypted_is_not_ours_where_we_are(open_house: Open) -> None:
+    """Whoever holds the wire writes such a page, under our name."""
+    house = await open_house(access=PROXY)
+    for protocol, scheme, status in (
+        ("https", "https", 200),
+        ("https", "http", 403),
+        ("http", "http", 200),
+    ):
+        origin = house.gateway.url.replace("http", scheme, 1)
+        headers = {"X-Forwarded-Proto": protocol, "Origin": origin}
+        reply = await house.ask("GET", "/models", key="op", headers=headers)
+        assert reply.status == status, (protocol, scheme)
+
+
 async def test_a_spoofed_protocol_is_passed_over(house: House) -> None:
     form = {"key": house.keys["op"]}
     reply = await house.ask("POST", "/sign-in", data=form, headers={"X-Forwarded-Proto": "https"})

@@ -1,5 +1,6 @@
 """What a key's holder may do, and which models are there for it: the same over every transport."""
 
+import re
 from typing import Any
 
 import pytest
@@ -62,6 +63,16 @@ async def test_a_key_for_some_models_sees_no_others(narrow: House) -> None:
     async with narrow.speaking("one") as speaker:
         welcome = (await speaker.ask("hello"))["result"]
         assert [model["id"] for model in welcome["models"]] == ["m"]
+
+
+async def test_nor_their_figures(narrow: House) -> None:
+    for model in ("m", "other"):
+        body = {"model": model, "inputs": "Once"}
+        assert (await narrow.ask("POST", "/generate", key="op", json=body)).status == 200
+    assert 'model="other"' in (await narrow.ask("GET", "/metrics", key="op")).text
+    seen = (await narrow.ask("GET", "/metrics", key="one")).text
+    assert 'model="m"' in seen
+    assert "other" not in re.findall(r'model="(\w+)"', seen)
 
 
 @pytest.mark.parametrize("name", ["other", "no-such-model"])

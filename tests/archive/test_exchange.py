@@ -15,6 +15,7 @@ from server.archive.shapes import Column, Conversation, VoteGiven
 from server.core.errors import ConversationLimit, InvalidCommand
 from tests.support.shelf import Shelf, shelf, write
 
+MOST = 1_000_000
 EVIL = '<script>alert(1)</script><img src="http://evil.example/x" onerror=alert(1)>\'"&'
 
 
@@ -147,6 +148,34 @@ async def test_an_answer_that_goes_on_from_itself_is_refused(kept: Shelf, name: 
         await taken(kept, data)
 
 
+async def test_answers_that_go_on_from_each_other_do_not_grow_beyond_measure(
+    kept: Shelf, name: str
+) -> None:
+    """Two thousand of a hundred characters are 200 MB when each is written out whole."""
+    data = await exported(kept, name)
+    (first, *_) = data["conversation"]["answers"]
+    data["conversation"]["answers"] += [
+        {**first, "id": f"n{n}", "text": "x" * 100, "continues": f"n{n - 1}" if n else first["id"]}
+        for n in range(200)
+    ]
+    copy = await taken(kept, data)
+    assert ("Because of that " + "x" * 20_000).encode() in export_markdown(copy, 3_000_000)
+    for write_out in (export_markdown, export_html):
+        with pytest.raises(ConversationLimit, match="written out"):
+            write_out(copy, MOST)
+
+
+@pytest.mark.parametrize("what", ["turns", "answers", "messages"])
+async def test_an_import_of_more_parts_than_anybody_asks_is_refused(
+    kept: Shelf, name: str, what: str
+) -> None:
+    data = await exported(kept, name)
+    part = data["conversation"][what][0]
+    data["conversation"][what] += [{**part, "id": f"n{n}"} for n in range(20_000)]
+    with pytest.raises(InvalidCommand, match=re.escape(f"at `$.conversation.{what}`")):
+        await taken(kept, data)
+
+
 async def test_an_import_larger_than_a_conversation_may_be_is_refused(file: Path) -> None:
     async with shelf(file, conversation_chars=5000) as kept:
         name = await kept.begin()
@@ -187,8 +216,8 @@ async def test_an_export_that_somebody_changed_is_taken_or_refused(
         copy = await taken(kept, data)
     except (InvalidCommand, ConversationLimit):
         return
-    export_html(copy)
-    export_markdown(copy)
+    export_html(copy, MOST)
+    export_markdown(copy, MOST)
     again = await taken(kept, json.loads(export_json(copy, "")))
     assert again.answers == copy.answers
     assert again.turns == copy.turns
@@ -197,7 +226,7 @@ async def test_an_export_that_somebody_changed_is_taken_or_refused(
 
 
 async def test_the_page_runs_nothing_and_asks_nobody(kept: Shelf, name: str) -> None:
-    page = export_html(await kept.load(name)).decode()
+    page = export_html(await kept.load(name), MOST).decode()
     assert "<script" not in page
     assert "onerror=alert(1)&gt;" in page
     assert not re.search(r"<[^>]+\s(?:on\w+|src|href|style)=", page)
@@ -209,7 +238,7 @@ async def test_the_page_runs_nothing_and_asks_nobody(kept: Shelf, name: str) -> 
 
 
 async def test_the_markdown_has_prompts_answers_and_figures(kept: Shelf, name: str) -> None:
-    text = export_markdown(await kept.load(name)).decode()
+    text = export_markdown(await kept.load(name), MOST).decode()
     assert text.startswith("# All of it\n")
     assert "> Why?\n\n### m\n\nBecause of that" in text
     assert "seed 1" in text
@@ -225,4 +254,4 @@ async def test_a_very_long_conversation_can_be_exported(kept: Shelf) -> None:
     ]
     data["conversation"]["turns"] = turns
     copy = await taken(kept, data)
-    assert export_html(copy).count(b"<section>") == 3000
+    assert export_html(copy, MOST).count(b"<section>") == 3000

@@ -73,6 +73,19 @@ async def test_a_page_whose_name_is_made_to_point_here_gets_nothing(
     assert forbidden(reply) is not is_ours
 
 
+async def test_a_request_that_names_no_host_is_refused_and_no_name_is_looked_up(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTTP/1.0 knows none; aiohttp would ask the system, perhaps a DNS server, for our own."""
+    monkeypatch.setattr("socket.getfqdn", lambda: pytest.fail("everybody waits for that"))
+    host, _, port = own_host(gateway).partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /health HTTP/1.0\r\n\r\n")
+    assert b" 403 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+
+
 @pytest.mark.parametrize(
     ("origin", "is_ours"),
     [
@@ -90,6 +103,8 @@ async def test_a_page_whose_name_is_made_to_point_here_gets_nothing(
         ("http://[", False),
         ("file://", False),
         ("{host}", False),
+        ("//{host}", False),
+        ("ftp://{host}", False),
     ],
 )
 async def test_a_page_of_another_origin_opens_no_socket(

@@ -4,7 +4,7 @@ Credentials are looked for in one place for all transports, and the first that i
 
 1. `Authorization: Bearer KEY`, from tools
 2. `?ticket=T`, for `GET /ws` only, from `POST /ws-ticket`: a browser's socket sends no headers
-3. the cookie of the page's sign-in
+3. the cookie of the page's sign-in, which counts for our own page only
 
 Where no keys are asked for they are not looked at: clients of OpenAI's API always send one.
 """
@@ -26,6 +26,7 @@ from server.access.quota import Quota
 from server.chat.session_store import SessionStore
 from server.core.errors import RateLimited, Unauthorized
 from server.settings import Settings, networks_of
+from server.web.entry.guard import is_of_our_page
 from server.web.entry.peer import PROXIES, peer_of
 from server.web.entry.visits import Visits
 
@@ -134,7 +135,8 @@ class Gate:
         if request.path == "/ws" and "ticket" in request.query:
             return "ticket", self._holder(self.tickets.take(request.query["ticket"]))
         cookie = request.cookies.get(self.cookie)
-        if cookie is not None:
+        # A browser adds it also for pages of allowed origins that are of this site.
+        if cookie is not None and is_of_our_page(request):
             return "sign-in", self._holder(self.sign_ins.key_id(cookie))
         return "", None
 

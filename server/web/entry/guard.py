@@ -36,14 +36,27 @@ def check_host(request: web.Request) -> None:
 
 def check_origin(request: web.Request) -> None:
     """Raise `Forbidden` when a page of another origin makes the request."""
-    origin = request.headers.get("Origin")
-    if origin is None:
+    if "Origin" not in request.headers:
         _check_embedding(request)
-    elif _authority(origin) != peer_of(request).host.lower() and not has_allowed_origin(request):
+    elif not is_of_our_page(request) and not has_allowed_origin(request):
         raise Forbidden(
-            f"pages of {origin[:80]!r} may not use this server",
+            f"pages of {request.headers['Origin'][:80]!r} may not use this server",
             hint="add the origin to `allowed_origins` in [access]",
         )
+
+
+def is_of_our_page(request: web.Request) -> bool:
+    """Tell whether no page of another origin makes the request."""
+    origin, peer = request.headers.get("Origin"), peer_of(request)
+    if origin is None:
+        return True
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    # Where we know of no encryption, a proxy may add it.
+    schemes = ("https",) if peer.is_encrypted else ("http", "https")
+    return parts.scheme in schemes and parts.netloc.lower() == peer.host.lower()
 
 
 def has_allowed_origin(request: web.Request) -> bool:
@@ -89,13 +102,6 @@ def _is_ours(name: str, settings: ServerSettings) -> bool:
         return False
     # A name can be made to point anywhere; an address is where the client really went.
     return True
-
-
-def _authority(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""
 
 
 def _host_name(authority: str) -> str:

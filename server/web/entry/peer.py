@@ -38,7 +38,9 @@ def peer_of(request: web.Request) -> Peer:
 
 def _find(request: web.Request, proxies: Sequence[Network]) -> Peer:
     address = request.remote or ""
-    seen = Peer(address, request.host, request.secure)
+    # aiohttp would look the machine's own name up, and everybody would wait for that.
+    host = request.host if "Host" in request.headers else ""
+    seen = Peer(address, host, request.secure)
     if not _is_one_of(address, proxies):
         return seen
     for claimed in reversed(_list(request, "X-Forwarded-For")):

@@ -1,5 +1,6 @@
 """Kept conversations over HTTP: listed, searched, changed, exported, taken back."""
 
+import asyncio
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
@@ -133,12 +134,17 @@ async def export(request: web.Request) -> web.StreamResponse:
     conversation = await archive.load(
         _owner(request), request.match_info["id"], is_full=form == "json"
     )
+    most = archive.limits.conversation_chars
+    # A long one takes longer to write than others should wait for.
     if form == "json":
-        kind, ending, body = JSON, "json", export_json(conversation, __version__)
+        kind, ending = JSON, "json"
+        body = await asyncio.to_thread(export_json, conversation, __version__)
     elif form == "markdown":
-        kind, ending, body = MARKDOWN, "md", export_markdown(conversation)
+        kind, ending = MARKDOWN, "md"
+        body = await asyncio.to_thread(export_markdown, conversation, most)
     else:
-        kind, ending, body = HTML, "html", export_html(conversation)
+        kind, ending = HTML, "html"
+        body = await asyncio.to_thread(export_html, conversation, most)
     name = quote(f"{conversation.title[:80] or conversation.id}.{ending}", safe="")
     return web.Response(
         body=body,
@@ -264,6 +270,6 @@ OPERATIONS: Final = (
         "Have a conversation as a file: all of it as JSON, or to be read.",
         Reply("The file.", {JSON: Export, MARKDOWN: str, HTML: str}),
         query=(_FORM,),
-        errors=(400, 404, 503),
+        errors=(400, 404, 409, 503),
     ),
 )
