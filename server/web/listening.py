@@ -13,7 +13,6 @@ from aiohttp import web
 
 from server.settings import AccessSettings
 
-
 # The rest of a refused body is read for so long: to close upon it may take the answer away from who
 # still sends. aiohttp's own 10 s would let a trickle hold its place.
 _LINGERING_SECONDS: Final = 1.0
