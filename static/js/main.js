@@ -13,7 +13,9 @@ import { copyText } from './view/clipboard.js';
 import { ColumnMenu } from './view/column-menu.js';
 import { ConnectionStateView } from './view/connection-state.js';
 import { pageFrames } from './view/frames.js';
+import { DifferenceView } from './view/difference-view.js';
 import { connectKeys } from './view/keys.js';
+import { ModelLog } from './view/model-log.js';
 import { ModelPicker } from './view/model-picker.js';
 import { ParameterForm } from './view/parameter-form.js';
 import { PromptComposer } from './view/prompt-composer.js';
@@ -23,6 +25,8 @@ import { offerSignOut, signInIfNeeded } from './view/sign-in.js';
 import { tab, visits } from './view/storage.js';
 import { connectTheme } from './view/theme.js';
 import { sentence } from './view/words.js';
+
+/** @import { Column } from './model/columns.js' */
 
 const socketUrl = new URL('ws', document.baseURI);
 socketUrl.protocol = socketUrl.protocol.replace('http', 'ws');
@@ -34,6 +38,8 @@ const { columns, director } = workspace;
 const board = find(ChatBoard, 'chat-board');
 const composer = find(PromptComposer, 'prompt-composer');
 const connection = find(ConnectionStateView, 'connection-state');
+const differences = find(DifferenceView, 'difference-view');
+const log = find(ModelLog, 'model-log');
 const menu = find(ColumnMenu, 'column-menu');
 const panel = find(SidePanel, 'side-panel');
 const parameters = find(ParameterForm, 'parameter-form');
@@ -44,6 +50,7 @@ const shortcuts = find(ShortcutList, 'shortcut-list');
 workspace.resume();
 parameters.workspace = workspace;
 board.use({ workspace, frames: pageFrames(), model: (id) => client.models.get(id) });
+log.read = client.logs.bind(client);
 connectTheme(find(HTMLButtonElement, '#theme'));
 
 // From the client
@@ -79,6 +86,7 @@ composer.follow(director);
 on('model-choose', ({ id, isChosen }) => columns.choose(id, isChosen));
 on('model-start', ({ id }) => tryWith(id, client.start(id)));
 on('model-stop', ({ id }) => tryWith(id, client.stop(id)));
+on('model-log', ({ id }) => log.open(client.models.get(id) ?? { id, name: id }));
 on('prompt-send', ({ text }) => director.send(text));
 on('prompt-stop', () => director.stop());
 on('queue-resume', () => director.resume());
@@ -106,6 +114,7 @@ on('column-move', ({ id, by, target }) => (target ? columns.moveTo(id, target) :
 on('column-replace', ({ id, model }) => columns.change(id, { model }));
 on('column-act', ({ column, act }) => {
   if (act === 'parameters') parameters.open(column.id);
+  else if (act === 'compare') compare(column);
   else if (act === 'copy') parameters.open(columns.add(column.model, column).id);
   else if (act === 'hide') columns.change(column.id, { isHidden: true });
   else columns.remove(column.id);
@@ -143,6 +152,14 @@ function columnsChanged() {
   reveal.textContent = hidden === 1 ? 'Show 1 hidden column' : `Show ${hidden} hidden columns`;
   picker.choose(columns);
   updateComposer();
+}
+
+/** Show where the latest answers differ, beginning with this column's. @param {Column} column */
+function compare(column) {
+  const turn = workspace.conversation.path.at(-1);
+  const others = columns.shown.filter(({ id }) => id !== column.id);
+  const answers = [column, ...others].map((one) => ({ name: workspace.label(one), text: turn?.answer(one.id)?.text ?? '' }));
+  differences.open(answers);
 }
 
 function newChat() {

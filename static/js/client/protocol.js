@@ -80,7 +80,8 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {number | null} tokens_per_second
  */
 
-/** @typedef {{id: number, text: string, logprob: number, special: boolean, top?: unknown}} Token */
+/** @typedef {{id: number, text: string, logprob: number | null, special?: boolean}} Alternative */
+/** @typedef {{id: number, text: string, logprob: number | null, special: boolean, top?: Alternative[]}} Token `top`: what the model weighed. */
 
 /**
  * @typedef {object} GenerationInfo

@@ -17,7 +17,7 @@ import { Emitter } from '../client/emitter.js';
 import { Meter } from './meter.js';
 
 /** @import { Generation } from '../client/generation.js' */
-/** @import { FinishReason, GenerationState, Parameters, Timings, Usage, WireError } from '../client/protocol.js' */
+/** @import { FinishReason, GenerationState, Parameters, Timings, Token, Usage, WireError } from '../client/protocol.js' */
 
 /**
  * @typedef {object} KeptAnswer
@@ -43,6 +43,8 @@ export class Answer extends Emitter {
   position = null;
   /** @type {Generation | null} */
   generation = null;
+  /** What it was written in, as far as the server told: not after a reload. @type {Token[]} */
+  tokens = [];
   /** Tokens of what was written before it was gone on with. */
   #earlierTokens = 0;
   #now;
@@ -83,6 +85,11 @@ export class Answer extends Emitter {
     return this.text !== '' && ['cancelled', 'interrupted', 'length', 'failed'].includes(this.finishReason ?? '');
   }
 
+  /** Whether the tokens of the whole text are known. */
+  get hasTokens() {
+    return this.text !== '' && this.tokens.map(({ text, special }) => (special ? '' : text)).join('') === this.text;
+  }
+
   get figures() {
     const figures = this.#meter.figures(this, this.#now());
     if (figures.tokens !== null) figures.tokens += this.#earlierTokens;
@@ -111,7 +118,10 @@ export class Answer extends Emitter {
     this.generation = generation;
     this.generationId = generation.id;
     this.#take(generation.text);
-    generation.on('delta', ({ text }) => this.#take(text));
+    generation.on('delta', ({ text, tokens }) => {
+      if (tokens) this.tokens.push(...tokens);
+      this.#take(text);
+    });
     generation.on('state', () => this.#enter());
     generation.on('end', () => this.#end());
     if (generation.isLive) this.#enter();

@@ -26,8 +26,11 @@ import { shuffled } from './rounds.js';
 /** @import { Conversation, Turn } from './conversation.js' */
 
 /** @typedef {'all' | 'sequence' | 'together'} Mode */
-/** @typedef {{mode: Mode, isBlind: boolean, parameters: Parameters, system: string}} Settings */
+/** @typedef {{mode: Mode, isBlind: boolean, details: boolean, parameters: Parameters, system: string}} Settings `details`: how sure the models are. */
 /** @typedef {{answer: Answer, messages: Message[]}} Question */
+
+/** How many tokens a model is to tell for each place, beside the one that was taken. */
+const ALTERNATIVES = 5;
 
 /** What asks for the rest of an answer; chat templates know no half answers. */
 const GO_ON = 'Go on exactly where you stopped, without repeating anything.';
@@ -233,11 +236,14 @@ export class Director extends Emitter {
   async #generate({ answer, messages }) {
     if (!answer.isLive) return;
     if (answer.state === 'waiting') answer.send();
-    const { model, parameters, system } = answer;
+    const { model, system } = answer;
+    const details = this.#settings().details && (this.#client.models.get(model)?.capabilities.logprobs ?? false);
+    const parameters = { ...(details && { top_n_tokens: ALTERNATIVES }), ...answer.parameters };
     try {
       const [generation] = await this.#client.generate({
         targets: [{ model, parameters, ...(system && { system }) }],
         messages,
+        ...(details && { details }),
         request_id: answer.requestId,
       });
       answer.follow(generation);

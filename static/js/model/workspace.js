@@ -29,7 +29,7 @@ export class Workspace extends Emitter {
   columns = new Columns();
   conversation = new Conversation();
   /** @type {Settings} */
-  settings = { mode: 'all', isBlind: false, parameters: {}, system: '' };
+  settings = { mode: 'all', isBlind: false, details: false, parameters: {}, system: '' };
   /** @type {Vote[]} */
   #votes;
   #client;
@@ -43,9 +43,9 @@ export class Workspace extends Emitter {
     this.#memory = memory;
     this.#tab = tab;
     this.columns.restore(memory.recall('columns'));
-    const { mode, isBlind, parameters, system } = memory.recall('settings') ?? {};
+    const { mode, isBlind, details, parameters, system } = memory.recall('settings') ?? {};
     if (MODES.includes(mode)) this.settings.mode = mode;
-    this.settings = { ...this.settings, isBlind: !!isBlind, parameters: { ...parameters }, system: String(system ?? '') };
+    this.settings = { ...this.settings, isBlind: !!isBlind, details: !!details, parameters: { ...parameters }, system: String(system ?? '') };
     const votes = memory.recall('votes');
     this.#votes = Array.isArray(votes) ? votes.filter((vote) => vote?.names) : [];
     const { columns, conversation } = this;

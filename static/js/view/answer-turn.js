@@ -30,7 +30,8 @@ export class AnswerTurn extends PageElement {
   #retry = iconButton('retry', 'Ask again');
   #goOn = iconButton('on', 'Go on with this answer');
   #common = iconButton('common', 'Have all columns go on from this answer', { 'aria-pressed': 'false' });
-  #actions = h('div', { class: 'actions' }, this.#attempts.element, this.#copy, this.#retry, this.#goOn, this.#common);
+  #sure = iconButton('sure', 'How sure it was', { 'aria-pressed': 'false' });
+  #actions = h('div', { class: 'actions' }, this.#attempts.element, this.#copy, this.#sure, this.#retry, this.#goOn, this.#common);
 
   /** @param {{turn: Turn, column: Column, conversation: Conversation, around: Surroundings}} parts */
   constructor({ turn, column, conversation, around }) {
@@ -61,6 +62,10 @@ export class AnswerTurn extends PageElement {
       element.addEventListener('click', act, { signal });
     on(this.#edit, () => this.#startEditing());
     on(this.#copy, () => this.announce('answer-copy', { text: this.answer?.text ?? '', button: this.#copy }));
+    on(this.#sure, () => {
+      if (this.#view) this.#view.showsTokens = !this.#view.showsTokens;
+      this.#render();
+    });
     on(this.#retry, () => this.announce('answer-retry', { turn, column }));
     on(this.#goOn, () => this.announce('answer-go-on', { turn, column }));
     on(this.#common, () => {
@@ -95,6 +100,8 @@ export class AnswerTurn extends PageElement {
     this.#attempts.show(slot?.shown ?? 0, slot?.answers.length ?? 0);
     this.#actions.hidden = isLive;
     this.#copy.hidden = !answer?.text;
+    this.#sure.hidden = isLive || !answer?.hasTokens;
+    this.#sure.setAttribute('aria-pressed', String(this.#view?.showsTokens ?? false));
     this.#goOn.hidden = !answer?.isPart;
     this.#common.hidden = !answer?.text;
     this.#common.setAttribute('aria-pressed', String(answer !== null && turn.common === answer.id));

@@ -13,6 +13,7 @@ import { PageElement, h, setText } from './element.js';
 import { MarkdownWriter } from './markdown-writer.js';
 import { notice } from './notice.js';
 import { describe } from '../model/parameters.js';
+import { TokenView } from './token-view.js';
 import { ending, errorTitle, figuresLine, waitingFor } from './words.js';
 
 /** @import { Model } from '../client/protocol.js' */
@@ -31,6 +32,8 @@ export class AnswerView extends PageElement {
   #shownError = null;
 
   #answer = h('div', { class: 'answer' });
+  /** In the place of the text. @type {TokenView | null} */
+  #tokens = null;
   #text = new MarkdownWriter(this.#answer);
   #progress = h('progress', { max: 1, 'aria-label': 'Progress' });
   #waitingText = h('span', {});
@@ -69,6 +72,20 @@ export class AnswerView extends PageElement {
 
   // Actions
 
+  /** Whether its tokens are shown in the place of its text. */
+  get showsTokens() {
+    return this.#tokens !== null;
+  }
+
+  set showsTokens(shows) {
+    this.#tokens?.remove();
+    this.#tokens = shows ? new TokenView() : null;
+    this.#answer.hidden = shows;
+    if (!this.#tokens) return;
+    this.#tokens.tokens = this.answer.tokens;
+    this.#answer.after(this.#tokens);
+  }
+
   /** Take in that something around it changed: its model's state, whether names are hidden. */
   refresh() {
     this.#around.frames.schedule(this.#job);
@@ -84,6 +101,7 @@ export class AnswerView extends PageElement {
 
   #changed() {
     if (this.answer.isLive && this.#isEnded) this.#startAgain();
+    if (this.answer.isLive && this.showsTokens) this.showsTokens = false;
     this.#around.frames.schedule(this.#job);
     this.announce('answer-change');
   }

@@ -2,7 +2,7 @@
  * `<column-menu>`: what can be done with one column; there is one menu for all of them.
  *
  * Events: `column-move` with `{id, by}`; `column-act` with `{column, act}`, `act` being
- * `copy`, `parameters`, `hide` or `remove`; `column-replace` with `{id, model}`.
+ * `compare`, `copy`, `parameters`, `hide` or `remove`; `column-replace` with `{id, model}`.
  */
 
 import { PageElement, h } from './element.js';
@@ -38,6 +38,7 @@ export class ColumnMenu extends PageElement {
       ['Parameters of this column…', act('parameters')],
       ['Same model, other parameters', act('copy')],
       ['Replace the model…', () => this.#chooseModel(column)],
+      ['Compare the answers…', act('compare')],
       ['Move left', () => this.announce('column-move', { id, by: -1 })],
       ['Move right', () => this.announce('column-move', { id, by: 1 })],
       ['Hide', act('hide')],

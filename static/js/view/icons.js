@@ -13,6 +13,7 @@ const PATHS = {
   right: 'M6 3.5 10.5 8 6 12.5',
   send: 'M8 13V3M3.5 7.5 8 3l4.5 4.5',
   stop: 'M4.5 4.5h7v7h-7z',
+  sure: 'M3 13V9.5M6.5 13V3M10 13V7M13.5 13v-2',
   start: 'M5.5 3.5v9l7-4.5z',
 };
 

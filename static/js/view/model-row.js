@@ -1,7 +1,8 @@
 /**
  * `<model-row>`: one model in the picker, with what it is doing and what went wrong.
  *
- * Events, each with `{id}`: `model-choose` with `isChosen`, `model-start`, `model-stop`.
+ * Events, each with `{id}`: `model-choose` with `isChosen`, `model-start`, `model-stop`,
+ * `model-log`.
  */
 
 import { PageElement, h, setText } from './element.js';
@@ -28,6 +29,7 @@ export class ModelRow extends PageElement {
   #problem = h('div', { class: 'model-problem' });
   #startText = h('span', {});
   #start = h('button', { type: 'button', class: 'model-action' }, icon('start'), this.#startText);
+  #log = h('button', { type: 'button', class: 'model-action' }, 'Log');
   #stop = h('button', { type: 'button', class: 'model-action' }, icon('stop'), 'Stop');
 
   /** @param {Model} model */
@@ -69,7 +71,7 @@ export class ModelRow extends PageElement {
         h('span', {}, this.#name, ' ', this.#times),
         this.#about,
         this.#runsOn),
-      h('div', { class: 'model-foot' }, this.#state, this.#start, this.#stop),
+      h('div', { class: 'model-foot' }, this.#state, this.#log, this.#start, this.#stop),
       this.#progress,
       this.#progressText,
       this.#problem,
@@ -83,10 +85,22 @@ export class ModelRow extends PageElement {
     this.#box.addEventListener('change', () =>
       this.announce('model-choose', { id: this.#model.id, isChosen: this.#box.checked }), { signal });
     this.#start.addEventListener('click', () => this.#tell('model-start'), { signal });
+    this.#log.addEventListener('click', () => this.#tell('model-log'), { signal });
     this.#stop.addEventListener('click', () => this.#tell('model-stop'), { signal });
   }
 
   // Actions
+
+  /** @override */
+  focus() {
+    this.#box.focus();
+  }
+
+  /** Tell whether all these words are in what it says of the model. @param {string[]} words In small letters. */
+  has(words) {
+    const said = [this.#name, this.#about, this.#runsOn, this.#state].map(({ textContent }) => textContent).join(' ').toLowerCase();
+    return words.every((word) => said.includes(word) || this.#model.id.toLowerCase().includes(word));
+  }
 
   /** Show an error, or none. @param {ModelError | null} error */
   showProblem(error) {
@@ -119,6 +133,8 @@ export class ModelRow extends PageElement {
     setText(this.#startText, isOurs ? 'Start' : 'Try again');
     this.#start.hidden = !IDLE_STATES.includes(state);
     this.#start.setAttribute('aria-label', `${this.#startText.textContent}: ${name}`);
+    this.#log.hidden = !isOurs;
+    this.#log.setAttribute('aria-label', `Log: ${name}`);
     this.#stop.hidden = !isOurs || IDLE_STATES.includes(state) || state === 'stopping';
     this.#stop.setAttribute('aria-label', `Stop running: ${name}`);
   }

@@ -6,7 +6,7 @@
  * above the field, and can be taken back from there.
  *
  * Events: `prompt-send` with `{text}`, `prompt-stop`, `queue-resume`, `queue-remove` with
- * `{index}`, `settings-set` with `{mode}` or `{isBlind}`, `parameters-open`.
+ * `{index}`, `settings-set` with `{mode}`, `{isBlind}` or `{details}`, `parameters-open`.
  */
 
 import { PageElement, h, iconButton, setText } from './element.js';
@@ -35,6 +35,7 @@ export class PromptComposer extends PageElement {
   #mode = h('select', { class: 'quiet', 'aria-label': 'How the models are asked' },
     ...Object.entries(MODES).map(([value, text]) => h('option', { value }, text)));
   #blind = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', title: 'Hide the names until you have voted' }, 'Blind');
+  #details = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', title: 'Ask how sure the models are of each token' }, 'How sure');
   #parameters = h('button', { type: 'button', class: 'quiet' }, 'Parameters');
   #hint = h('p', { class: 'hint', id: 'composer-hint' });
   #queue = h('ol', { class: 'queue', 'aria-label': 'Prompts that wait', hidden: true });
@@ -53,9 +54,10 @@ export class PromptComposer extends PageElement {
   }
 
   /** @param {Settings} settings */
-  set settings({ mode, isBlind, parameters, system }) {
+  set settings({ mode, isBlind, details, parameters, system }) {
     this.#mode.value = mode;
     this.#blind.setAttribute('aria-pressed', String(isBlind));
+    this.#details.setAttribute('aria-pressed', String(details));
     const count = Object.keys(parameters).length + (system ? 1 : 0);
     setText(this.#parameters, count ? `Parameters (${count})` : 'Parameters');
   }
@@ -66,7 +68,7 @@ export class PromptComposer extends PageElement {
   build() {
     const draft = visits.recall('draft');
     if (typeof draft === 'string') this.#input.value = draft;
-    this.append(this.#queue, this.#form, h('div', { class: 'composer-foot' }, this.#mode, this.#blind, this.#parameters, this.#hint));
+    this.append(this.#queue, this.#form, h('div', { class: 'composer-foot' }, this.#mode, this.#blind, this.#details, this.#parameters, this.#hint));
   }
 
   /** @override @param {AbortSignal} signal */
@@ -78,6 +80,8 @@ export class PromptComposer extends PageElement {
     this.#mode.addEventListener('change', () => this.announce('settings-set', { mode: this.#mode.value }), { signal });
     this.#blind.addEventListener('click', () =>
       this.announce('settings-set', { isBlind: this.#blind.getAttribute('aria-pressed') !== 'true' }), { signal });
+    this.#details.addEventListener('click', () =>
+      this.announce('settings-set', { details: this.#details.getAttribute('aria-pressed') !== 'true' }), { signal });
     this.#parameters.addEventListener('click', () => this.announce('parameters-open'), { signal });
     window.addEventListener('resize', () => this.#fit(), { signal });
     this.#fit();

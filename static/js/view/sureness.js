@@ -1,0 +1,62 @@
+/**
+ * How sure a model was of each token, in words and in steps. No DOM.
+ *
+ * A `logprob` is the natural logarithm of the chance that the model gave a token where it stands.
+ */
+
+/** @import { Token } from '../client/protocol.js' */
+
+/** @typedef {{text: string, logprob: number | null, isChosen: boolean}} Choice */
+
+/** The least chance of each step but the last; what is below all of them was a guess. */
+export const STEPS = [0.9, 0.7, 0.4, 0.15];
+/** From this step on a token is worth a look. */
+export const UNSURE = 3;
+
+/** Return the step from 0, sure, to 4, a guess; null if the server did not say. @param {number | null} logprob */
+export function step(logprob) {
+  if (logprob === null) return null;
+  const found = STEPS.findIndex((least) => Math.exp(logprob) >= least);
+  return found < 0 ? STEPS.length : found;
+}
+
+/** @param {number | null} logprob */
+export function chance(logprob) {
+  if (logprob === null) return 'not told';
+  const share = Math.exp(logprob) * 100;
+  if (share > 99.9) return '> 99.9 %';
+  if (share < 0.1) return '< 0.1 %';
+  return `${share >= 10 && share < 99 ? share.toFixed(0) : share.toFixed(1)} %`;
+}
+
+/** Show what would not be seen. @param {string} text */
+export function visible(text) {
+  if (text === '') return '(no text)';
+  const shown = text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replaceAll('\r', '␍');
+  return shown.replace(/^ +| +$/g, (spaces) => '␣'.repeat(spaces.length));
+}
+
+/**
+ * What the model weighed for one place, the likeliest first; the token that was taken is among them.
+ *
+ * @param {Token} token
+ * @returns {Choice[]}
+ */
+export function choices({ id, text, logprob, top }) {
+  const others = (top ?? []).filter((other) => other.id !== id);
+  const all = [{ text, logprob, isChosen: true }, ...others.map((other) => ({ ...other, isChosen: false }))];
+  return all
+    .map(({ text: words, logprob: likelihood, isChosen }) => ({ text: words, logprob: likelihood, isChosen }))
+    .sort((a, b) => (b.logprob ?? -Infinity) - (a.logprob ?? -Infinity));
+}
+
+/** Say in a line how sure the model was on the whole. @param {Token[]} tokens */
+export function summary(tokens) {
+  const told = tokens.flatMap(({ logprob }) => (logprob === null ? [] : [logprob]));
+  if (told.length === 0) return 'The server does not tell how sure this model was.';
+  const mean = told.reduce((sum, logprob) => sum + logprob, 0) / told.length;
+  const unsure = told.filter((logprob) => (step(logprob) ?? 0) >= UNSURE).length;
+  const percent = `${STEPS[UNSURE - 1] * 100} %`;
+  const count = unsure === 0 ? 'none' : `${unsure.toLocaleString('en')} of ${told.length.toLocaleString('en')} tokens`;
+  return `${chance(mean)} sure of a token on average; ${count} below ${percent}`;
+}

@@ -1,0 +1,81 @@
+"""The list of models: found, started, stopped, and their logs."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.gateway import Gateway
+from tests.browser.helpers import open_page
+from tests.browser.watch import Watch
+
+pytestmark = pytest.mark.needs_chromium
+
+
+def test_models_are_found_by_any_of_their_words(
+    page: Page, eight_models: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    open_page(page, eight_models.url)
+    search = page.get_by_role("searchbox", name="Find a model")
+    rows = page.locator("model-row:visible")
+    expect(rows).to_have_count(8)
+    search.fill("preset 3")
+    expect(rows).to_have_count(1)
+    expect(page.locator("model-picker").get_by_role("status")).to_have_text("1 of 8 models")
+    search.press("ArrowDown")
+    expect(page.get_by_role("checkbox", name="Preset 3")).to_be_focused()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("checkbox", name="Preset 3")).to_be_checked()
+    expect(page.locator(".picker-count")).to_have_text("3 of 8")
+    page.keyboard.press("ArrowUp")
+    expect(search).to_be_focused()
+    search.fill("nothing of this")
+    expect(page.get_by_text("No model has all these words.")).to_be_visible()
+    page.screenshot(path=artifacts / "search.png")
+    search.press("Escape")
+    expect(rows).to_have_count(8)
+    assert watch.complaints == []
+
+
+def test_few_models_need_no_search(page: Page, gateway: Gateway) -> None:
+    open_page(page, gateway.url)
+    expect(page.get_by_role("searchbox", name="Find a model")).to_be_hidden()
+    page.get_by_role("checkbox", name="Small").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("checkbox", name="Brief")).to_be_focused()
+
+
+def test_a_models_log_is_followed_in_a_drawer(
+    page: Page, own_gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    open_page(page, own_gateway.url)
+    log = page.get_by_role("region", name="Log: Small")
+    opener = page.get_by_role("button", name="Log: Small")
+    opener.click()
+    expect(log).to_contain_text("Nothing was written yet.")
+    page.get_by_role("button", name="Start: Small").click()
+    row = page.locator("model-row").filter(has=page.get_by_role("checkbox", name="Small"))
+    expect(row).to_have_attribute("data-state", "ready")
+    expect(page.locator("model-picker").get_by_role("log")).to_contain_text("Small: Ready.")
+    expect(log.locator(".log-line").first).to_have_text(re.compile(r"^\d\d:\d\d:\d\d .+"))
+    expect(log.locator(".log-line", has_text='"level"')).to_have_count(0)
+    page.screenshot(path=artifacts / "log.png")
+    log.get_by_role("log").press("Escape")
+    expect(log).to_be_hidden()
+    expect(opener).to_be_focused()
+    assert '"unsubscribe"' in "".join(watch.sent)
+    assert watch.complaints == []
+
+
+def test_why_a_model_cannot_start_is_said_with_what_to_do(
+    page: Page, gateway: Gateway, artifacts: Path
+) -> None:
+    open_page(page, gateway.url)
+    row = page.locator("model-row").filter(has=page.get_by_role("checkbox", name="Broken"))
+    again = row.get_by_role("button", name="Start: Broken")
+    again.click()
+    expect(row.locator(".notice")).to_contain_text("/nowhere/at-all.gguf")
+    heard = page.locator("model-picker").get_by_role("log")
+    expect(heard).to_contain_text(re.compile(r"Broken: Failed\. .*nowhere"))
+    page.screenshot(path=artifacts / "broken.png")

@@ -1,0 +1,107 @@
+"""How sure a model was of its tokens, and where two answers differ."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.gateway import ROOT, Gateway
+from tests.browser.helpers import answer, ask, choose, column, expect_end, open_page
+from tests.browser.watch import Watch
+
+pytestmark = pytest.mark.needs_chromium
+SHORT = "Name three colours of the sea."
+
+
+def look_at_tokens(page: Page, url: str, *names: str) -> Locator:
+    """Ask with details; return the tokens of the first model's answer."""
+    open_page(page, url)
+    choose(page, *names)
+    page.get_by_role("button", name="How sure", exact=True).click()
+    ask(page, SHORT)
+    for name in names:
+        expect_end(column(page, name))
+    column(page, names[0]).get_by_role("button", name="How sure it was").click()
+    return column(page, names[0]).locator("token-view")
+
+
+def test_tokens_show_how_sure_the_model_was_and_what_else_it_weighed(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    tokens = look_at_tokens(page, gateway.url, "Small")
+    expect(tokens).to_contain_text(re.compile(r"\d+ % sure of a token on average"))
+    expect(answer(column(page, "Small"))).to_be_hidden()
+    assert len(set(re.findall(r"sure-\d", tokens.inner_html()))) >= 3
+    tokens.locator(".tokens .token").nth(2).click()
+    choices = tokens.locator(".token-choices li")
+    expect(choices).to_have_count(5)
+    expect(choices.filter(has_text="taken")).to_have_count(1)
+    page.screenshot(path=artifacts / "how-sure.png")
+    tokens.get_by_role("listbox").press("ArrowRight")
+    expect(tokens.get_by_role("option", selected=True)).to_have_attribute("data-at", "3")
+    tokens.get_by_role("listbox").press("ArrowDown")
+    expect(tokens.get_by_role("option", selected=True)).to_have_class(re.compile("sure-[34]"))
+    column(page, "Small").get_by_role("button", name="How sure it was").click()
+    expect(tokens).to_have_count(0)
+    expect(answer(column(page, "Small"))).to_be_visible()
+    assert watch.complaints == []
+
+
+def test_without_the_wish_nothing_is_said_of_sureness(page: Page, gateway: Gateway) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small")
+    ask(page, SHORT)
+    expect_end(column(page, "Small"))
+    expect(column(page, "Small").get_by_role("button", name="Copy this answer")).to_be_visible()
+    expect(column(page, "Small").get_by_role("button", name="How sure it was")).to_be_hidden()
+
+
+def test_differences_between_two_answers_are_marked(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small", "Brief")
+    ask(page, SHORT)
+    for name in ("Small", "Brief"):
+        expect_end(column(page, name))
+    page.get_by_role("button", name="More: Brief").click()
+    page.get_by_role("menuitem", name="Compare the answers…").click()
+    dialog = page.get_by_role("dialog", name="Differences")
+    expect(dialog.get_by_role("combobox", name="Left answer")).to_have_value("0")
+    expect(dialog.get_by_role("region", name="Brief")).to_be_visible()
+    assert dialog.locator("mark").count() > 0
+    page.screenshot(path=artifacts / "differences.png")
+    dialog.get_by_role("combobox", name="Right answer").select_option("Brief")
+    expect(dialog).to_contain_text("They are the same.")
+    expect(dialog.locator("mark")).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert watch.complaints == []
+
+
+@pytest.mark.needs_node
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_tokens_differences_and_log(
+    page: Page, gateway: Gateway, artifacts: Path, scheme: Literal["light", "dark"]
+) -> None:
+    def violations() -> list[str]:
+        found = page.evaluate("async () => (await axe.run()).violations")
+        return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
+
+    page.emulate_media(color_scheme=scheme)
+    tokens = look_at_tokens(page, gateway.url, "Small", "Brief")
+    page.evaluate((ROOT / "node_modules/axe-core/axe.min.js").read_text())
+    tokens.get_by_role("listbox").press("ArrowDown")
+    page.screenshot(path=artifacts / f"how-sure-{scheme}.png")
+    assert violations() == []
+    page.get_by_role("button", name="More: Brief").click()
+    page.get_by_role("menuitem", name="Compare the answers…").click()
+    page.screenshot(path=artifacts / f"differences-{scheme}.png")
+    assert violations() == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Log: Small").click()
+    expect(page.locator(".log-line").first).to_be_visible()
+    page.screenshot(path=artifacts / f"log-{scheme}.png")
+    assert violations() == []
