@@ -52,7 +52,7 @@ export class SidePanel extends PageElement {
   #set(isOpen) {
     this.dataset.open = String(isOpen);
     this.#render();
-    if (this.isOver) this.querySelector('input')?.focus();
+    if (this.isOver) /** @type {HTMLElement | null} */ (this.querySelector('input[type=checkbox]'))?.focus();
   }
 
   #roomChanged() {
