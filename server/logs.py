@@ -16,7 +16,12 @@ from typing import Any, Final, TextIO
 
 from server.core.trace import current
 
-_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+# What ends a line somewhere, moves a terminal's cursor, or has text read in another direction.
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    code: f"\\u{code:04x}"
+    for code in (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+}
+_ESCAPES: Final = {code: f"\\u{code:04x}" for code in _CONTROLS if code >= 127}
 
 
 class TextFormatter(logging.Formatter):
@@ -49,7 +54,8 @@ class JSONFormatter(logging.Formatter):
             told["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             told["stack"] = record.stack_info
-        return json.dumps(told, ensure_ascii=False, default=str)
+        # JSON leaves some of them as they are, and within a string an escape is the same.
+        return json.dumps(told, ensure_ascii=False, default=str).translate(_ESCAPES)
 
 
 def configure(level: str, form: str, *, output: TextIO | None = None) -> None:

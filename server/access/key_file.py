@@ -4,7 +4,9 @@ Rules:
 
 1. It is written whole, to a file beside it that then takes its place: whoever reads finds the
    old keys or the new ones. Writers wait for each other by a lock on the folder.
-2. Only its owner may read it. One that others may write is refused: they could make keys.
+2. Only its owner may read it. One that others may write, or that is another's, is refused: they
+   could make keys. Root may change the keys of a server that runs as somebody else: the file
+   stays its owner's, who is the folder's.
 3. A file that cannot be understood is never written over, and nothing of it counts.
 """
 
@@ -54,13 +56,18 @@ class KeyFile:
         """Return the keys, none if there is no file; raises `KeysUnusable`."""
         try:
             with self.path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
+                found = os.fstat(file.fileno())
                 text = file.read(_MAX_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
             raise KeysUnusable(f"{self.path}: cannot be read: {error.strerror}") from None
-        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if found.st_uid not in (os.geteuid(), 0, self.path.parent.stat().st_uid):
+            raise KeysUnusable(
+                f"{self.path}: it is another user's, who could make keys; chown it once you have "
+                "looked at what it holds"
+            )
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise KeysUnusable(
                 f"{self.path}: others may write it, and so make keys; chmod 600 it once you have "
                 "looked at what it holds"
@@ -96,6 +103,9 @@ class KeyFile:
         with open(new, "xb", opener=_private) as file:
             file.write(text)
             file.flush()
+            if os.geteuid() == 0:
+                folder = self.path.parent.stat()
+                os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
             os.fsync(file.fileno())
         new.replace(self.path)
 

@@ -93,6 +93,8 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put the strict headers on every response, and let pages of allowed origins read it."""
     request[HAS_BEGUN] = True
+    # Not which Python and aiohttp it is: whoever looks for old ones asks everybody.
+    response.headers["Server"] = "Sidestream"
     if has_allowed_origin(request):
         response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"

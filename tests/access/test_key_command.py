@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import stat
 import sys
 from pathlib import Path
@@ -139,6 +140,26 @@ async def test_a_file_that_others_may_write_is_refused(desk: Desk) -> None:
     code, _, err = await desk.key("list")
     assert code == 1
     assert "others may write it" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_a_file_of_somebody_else_is_refused(desk: Desk) -> None:
+    await desk.key("add", "ann")
+    os.chown(desk.file, 65534, -1)
+    code, _, err = await desk.key("list")
+    assert code == 1
+    assert "another user's" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_keys_made_by_root_are_read_by_the_one_whose_folder_it_is(desk: Desk) -> None:
+    """Or the server would keep to the keys it knows, since it may not read the new ones."""
+    await desk.key("add", "ann")
+    os.chown(desk.file.parent, 65534, -1)
+    await desk.key("add", "bob")
+    assert desk.file.stat().st_uid == 65534
+    code, out, _ = await desk.key("list")
+    assert (code, len(out.splitlines())) == (0, 2)
 
 
 def test_a_writer_that_died_leaves_the_old_keys(desk: Desk) -> None:

@@ -170,6 +170,7 @@ async def test_every_answer_has_strict_headers_and_every_error_is_json(
     assert reply.status == status
     for name, value in HEADERS.items():
         assert reply.headers[name] == value
+    assert reply.headers["Server"] == "Sidestream"
     assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
     assert "Access-Control-Allow-Origin" not in reply.headers
     if status >= 400:

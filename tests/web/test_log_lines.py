@@ -156,10 +156,11 @@ async def test_nobody_writes_lines_of_their_own_into_the_log(
     await gateway.get(f"/models/{evil}", headers={"X-Request-Id": "a b"})
     await gateway.post("/generate", {"model": "x\nCRITICAL forged", "inputs": "x"})
     logging.getLogger("server.test").info("said: %s", "x\r\nCRITICAL\x1b[2J forged")
+    logging.getLogger("server.test").info("said: %s", "x\u2028CRITICAL\x85\u202e forged")
     lines = log.getvalue().splitlines()
     assert sum("forged" in line for line in lines) >= 2
     assert not [line for line in lines if re.match(r"\S* ?CRITICAL", line)]
-    assert "\x1b" not in log.getvalue()
+    assert not re.search("[\x1b\u202e]", log.getvalue())
 
 
 async def test_a_trace_goes_on_to_the_model_server(before_fake: StartWithFake, log: Log) -> None:
