@@ -30,6 +30,7 @@ CHROMIUM_FLAGS = [
 # Not for the session: while Playwright runs, no other test can run an event loop.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=CEILING_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         yield browser
@@ -88,7 +89,6 @@ def watch(keep_log: KeepLog) -> Watch:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    expect.set_options(timeout=CEILING_MS)
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
     context.set_default_timeout(CEILING_MS)
     yield context
