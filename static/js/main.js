@@ -5,19 +5,22 @@
  */
 
 import { SidestreamClient } from './client/client.js';
+import { Conversations } from './client/conversations.js';
 import { SidestreamError } from './client/protocol.js';
 import { Conversation } from './model/conversation.js';
 import { Workspace } from './model/workspace.js';
 import { ChatBoard } from './view/chat-board.js';
+import { ChatList } from './view/chat-list.js';
 import { copyText } from './view/clipboard.js';
-import { ColumnMenu } from './view/column-menu.js';
 import { ConnectionStateView } from './view/connection-state.js';
 import { pageFrames } from './view/frames.js';
 import { DifferenceView } from './view/difference-view.js';
 import { connectKeys } from './view/keys.js';
 import { ModelLog } from './view/model-log.js';
 import { ModelPicker } from './view/model-picker.js';
+import { PanelTabs } from './view/panel-tabs.js';
 import { ParameterForm } from './view/parameter-form.js';
+import { PopMenu } from './view/pop-menu.js';
 import { PromptComposer } from './view/prompt-composer.js';
 import { ShortcutList } from './view/shortcut-list.js';
 import { SidePanel } from './view/side-panel.js';
@@ -32,21 +35,27 @@ const socketUrl = new URL('ws', document.baseURI);
 socketUrl.protocol = socketUrl.protocol.replace('http', 'ws');
 const { session, known } = tab.recall('tab') ?? {};
 const client = new SidestreamClient({ url: socketUrl.href, session, known });
-const workspace = new Workspace({ client, memory: visits, tab });
+const api = new Conversations(new URL('.', document.baseURI).href);
+const workspace = new Workspace({ client, api, memory: visits, tab });
 const { columns, director } = workspace;
 
 const board = find(ChatBoard, 'chat-board');
 const composer = find(PromptComposer, 'prompt-composer');
 const connection = find(ConnectionStateView, 'connection-state');
+const chats = find(ChatList, 'chat-list');
 const differences = find(DifferenceView, 'difference-view');
 const log = find(ModelLog, 'model-log');
-const menu = find(ColumnMenu, 'column-menu');
+const menu = find(PopMenu, 'pop-menu');
+const tabs = find(PanelTabs, 'panel-tabs');
 const panel = find(SidePanel, 'side-panel');
 const parameters = find(ParameterForm, 'parameter-form');
 const picker = find(ModelPicker, 'model-picker');
 const reveal = find(HTMLButtonElement, '#reveal');
 const shortcuts = find(ShortcutList, 'shortcut-list');
 
+/** The open chat that is in the list, '' if none, null before there is a list. @type {string | null} */
+let listed = null;
+chats.api = api;
 workspace.resume();
 parameters.workspace = workspace;
 board.use({ workspace, frames: pageFrames(), model: (id) => client.models.get(id) });
@@ -62,7 +71,6 @@ client.on('connection', (state) => {
 });
 client.on('models', (models) => {
   picker.models = models;
-  menu.models = models;
   columnsChanged();
   for (const { id } of models) board.update(id);
 });
@@ -70,12 +78,23 @@ client.on('model', (model) => {
   picker.update(model);
   board.update(model.id);
 });
+client.on('conversations', ({ state }) => {
+  tabs.hidden = state === 'off';
+  if (state === 'off') return;
+  listed = null;
+  refreshChats();
+});
 client.on('fault', showFault);
 
 // From the workspace
 
 columns.on('change', columnsChanged);
-director.on('change', () => composer.follow(director));
+director.on('change', () => {
+  composer.follow(director);
+  refreshChats();
+});
+workspace.on('conversation', refreshChats);
+workspace.on('fault', showFault);
 director.on('fault', showFault);
 workspace.on('settings', () => { composer.settings = workspace.settings; });
 composer.settings = workspace.settings;
@@ -109,16 +128,11 @@ on('column-stop', ({ id }) => {
   const answer = workspace.conversation.path.at(-1)?.answer(id);
   if (answer) void director.stop([answer]);
 });
-on('column-menu', ({ column, button }) => menu.open(column, button));
+on('menu-open', ({ items, button }) => menu.open(items, button));
+on('column-menu', ({ column, button }) => menu.open(columnItems(column, button), button));
 on('column-move', ({ id, by, target }) => (target ? columns.moveTo(id, target) : columns.move(id, by)));
-on('column-replace', ({ id, model }) => columns.change(id, { model }));
-on('column-act', ({ column, act }) => {
-  if (act === 'parameters') parameters.open(column.id);
-  else if (act === 'compare') compare(column);
-  else if (act === 'copy') parameters.open(columns.add(column.model, column).id);
-  else if (act === 'hide') columns.change(column.id, { isHidden: true });
-  else columns.remove(column.id);
-});
+on('chat-open', ({ id }) => tryTo(() => workspace.openKept(id)));
+on('chat-gone', ({ id }) => workspace.conversation.id === id && newChat());
 on('vote', ({ kind, best }) => workspace.vote(kind, best));
 on('scores-forget', () => workspace.forgetScores());
 on('connection-retry', () => client.connect());
@@ -162,6 +176,27 @@ function compare(column) {
   differences.open(answers);
 }
 
+/** @param {Column} column @param {HTMLElement} button @returns {import('./view/pop-menu.js').Item[]} */
+function columnItems(column, button) {
+  const { id, model } = column;
+  const others = () => [...client.models.values()].filter((one) => one.id !== model);
+  /** @type {import('./view/pop-menu.js').Item[]} */
+  const always = [
+    ['Move left', () => columns.move(id, -1)],
+    ['Move right', () => columns.move(id, 1)],
+    ['Hide', () => columns.change(id, { isHidden: true })],
+  ];
+  if (workspace.isSecret) return always; // the others would tell which model it is
+  return [
+    ['Parameters of this column…', () => parameters.open(id)],
+    ['Same model, other parameters', () => parameters.open(columns.add(model, column).id)],
+    ['Replace the model…', () => menu.open(others().map((one) => [one.name, () => columns.change(id, { model: one.id })]), button)],
+    ['Compare the answers…', () => compare(column)],
+    ...always,
+    ['Remove', () => columns.remove(id)],
+  ];
+}
+
 function newChat() {
   void director.stop();
   workspace.open(new Conversation());
@@ -170,6 +205,24 @@ function newChat() {
 
 function reconnectNow() {
   if (client.connection.name === 'waiting') client.connect();
+}
+
+/** Show which chat is open, and one that has just been begun. */
+function refreshChats() {
+  const { conversation: { id } } = workspace;
+  chats.current = id;
+  if (listed === null || (id && id !== listed)) void chats.refresh();
+  listed = id ?? '';
+}
+
+/** @param {() => Promise<void>} act */
+async function tryTo(act) {
+  try {
+    await act();
+  } catch (error) {
+    if (!(error instanceof SidestreamError)) throw error;
+    showFault(error);
+  }
 }
 
 /** @param {{message: string}} error */

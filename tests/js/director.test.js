@@ -134,13 +134,13 @@ test('what is stopped before the server has named it is stopped then', async () 
 });
 
 test('a refusal lands in its column, and can be tried again', async () => {
-  const { asked, acknowledge, columns, conversation, director, finish, socket } = stage({}, ['small']);
+  const { asked, acknowledge, conversation, director, finish, socket } = stage({}, ['small']);
   director.send('Hello');
   socket.refuse('generate', { code: 'queue_full', message: 'Full.' });
   await tick();
   const [turn] = conversation.path;
   assert.equal(turn.answer('small').error.code, 'queue_full');
-  director.retry(turn, columns.get('small'));
+  director.retry(turn, 'small');
   await acknowledge();
   assert.equal(asked().length, 2);
   assert.notEqual(asked()[0].request_id, asked()[1].request_id);
@@ -149,13 +149,13 @@ test('a refusal lands in its column, and can be tried again', async () => {
 });
 
 test('an answer that was cut is gone on with in its place', async () => {
-  const { asked, acknowledge, columns, conversation, director, socket } = stage({}, ['small']);
+  const { asked, acknowledge, conversation, director, socket } = stage({}, ['small']);
   director.send('Hello');
   const [first] = await acknowledge();
   socket.say(delta(first, 1, 'Once upon'), end(first, 1, { finish_reason: 'length' }));
   await tick();
   const [turn] = conversation.path;
-  director.goOn(turn, columns.get('small'));
+  director.goOn(turn, 'small');
   const { messages } = asked()[1];
   assert.deepEqual(messages.slice(0, 2), [{ role: 'user', content: 'Hello' }, { role: 'assistant', content: 'Once upon' }]);
   const [second] = await acknowledge();

@@ -25,6 +25,7 @@ import { Meter } from './meter.js';
  * @property {string} model
  * @property {Parameters} [parameters] Those it was asked with, beyond the model's own.
  * @property {string} [system]
+ * @property {string | null} [keptId]
  * @property {string} [text]
  * @property {number} [parts]
  * @property {string | null} [generation] Where it can be gone on with, in the session it was asked in.
@@ -57,6 +58,8 @@ export class Answer extends Emitter {
     this.model = kept.model;
     this.parameters = kept.parameters ?? {};
     this.system = kept.system ?? '';
+    /** Under which the server keeps it, or what was last added to it. */
+    this.keptId = kept.keptId ?? null;
     this.text = kept.text ?? '';
     /** How often it was gone on with. */
     this.parts = kept.parts ?? 0;
@@ -117,6 +120,7 @@ export class Answer extends Emitter {
   follow(generation) {
     this.generation = generation;
     this.generationId = generation.id;
+    this.keptId = generation.answer ?? this.keptId;
     this.#take(generation.text);
     generation.on('delta', ({ text, tokens }) => {
       if (tokens) this.tokens.push(...tokens);
@@ -139,8 +143,8 @@ export class Answer extends Emitter {
 
   /** @returns {KeptAnswer} */
   toJSON() {
-    const { id, model, parameters, system, text, parts, generationId: generation, seq, finishReason, usage, timings, error } = this;
-    return { id, model, parameters, system, text, parts, generation, seq, finishReason, usage, timings, error };
+    const { id, model, parameters, system, keptId, text, parts, generationId: generation, seq, finishReason, usage, timings, error } = this;
+    return { id, model, parameters, system, keptId, text, parts, generation, seq, finishReason, usage, timings, error };
   }
 
   // Internal

@@ -28,6 +28,7 @@ import { Answer } from './answer.js';
  * @property {string | null} [history] An answer's id.
  * @property {string | null} [common] An answer's id.
  * @property {boolean} [isBlind]
+ * @property {boolean} [isKept]
  * @property {Vote | null} [vote]
  * @property {Record<string, {answers: KeptAnswer[], shown: number}>} [slots]
  */
@@ -36,13 +37,15 @@ import { Answer } from './answer.js';
 
 export class Turn {
   /** @param {KeptTurn} kept */
-  constructor({ id, parent, prompt, history = null, common = null, isBlind = false, vote = null, slots = {} }) {
+  constructor({ id, parent, prompt, history = null, common = null, isBlind = false, isKept = false, vote = null, slots = {} }) {
     this.id = id;
     this.parent = parent;
     this.prompt = prompt;
     this.history = history;
     this.common = common;
     this.isBlind = isBlind;
+    /** Whether the server keeps it. */
+    this.isKept = isKept;
     this.vote = vote;
     /** By the column's id. @type {Map<string, Slot>} */
     this.slots = new Map(Object.entries(slots).map(([column, { answers, shown }]) =>

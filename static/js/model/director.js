@@ -24,10 +24,11 @@ import { shuffled } from './rounds.js';
 /** @import { Message, Model, Parameters } from '../client/protocol.js' */
 /** @import { Column, Columns } from './columns.js' */
 /** @import { Conversation, Turn } from './conversation.js' */
+/** @import { Keeper } from './keeper.js' */
 
 /** @typedef {'all' | 'sequence' | 'together'} Mode */
 /** @typedef {{mode: Mode, isBlind: boolean, details: boolean, parameters: Parameters, system: string}} Settings `details`: how sure the models are. */
-/** @typedef {{answer: Answer, messages: Message[]}} Question */
+/** @typedef {{turn: Turn, column: string, answer: Answer, messages: Message[]}} Question */
 
 /** How many tokens a model is to tell for each place, beside the one that was taken. */
 const ALTERNATIVES = 5;
@@ -48,15 +49,17 @@ export class Director extends Emitter {
   #isHeld = false;
   /** Those to be stopped as soon as the server has told their generation. @type {WeakSet<Answer>} */
   #unwanted = new WeakSet();
+  #keeper;
   #random;
 
-  /** @param {{client: SidestreamClient, columns: Columns, conversation: Conversation, settings: () => Settings, random?: () => number}} parts */
-  constructor({ client, columns, conversation, settings, random = Math.random }) {
+  /** @param {{client: SidestreamClient, columns: Columns, conversation: Conversation, settings: () => Settings, keeper?: Keeper, random?: () => number}} parts */
+  constructor({ client, columns, conversation, settings, keeper, random = Math.random }) {
     super();
     this.#client = client;
     this.#columns = columns;
     this.#conversation = conversation;
     this.#settings = settings;
+    this.#keeper = keeper;
     this.#random = random;
     columns.on('change', () => this.#stopGone());
   }
@@ -114,18 +117,19 @@ export class Director extends Emitter {
     this.#ask(this.#conversation.add(prompt, { parent: turn.parent, isBlind: turn.isBlind && turn.vote === null }));
   }
 
-  /** Ask one column again, or for the first time. @param {Turn} turn @param {Column} column */
-  retry(turn, column) {
-    if (!turn.answer(column.id)?.isLive) this.#run(turn, [column], 'all');
+  /** Ask one column again, or for the first time. @param {Turn} turn @param {string} id The column's. */
+  retry(turn, id) {
+    const column = this.#columns.get(id);
+    if (column && !turn.answer(id)?.isLive) this.#run(turn, [column], 'all');
   }
 
-  /** Go on with an answer that is not whole. @param {Turn} turn @param {Column} column */
+  /** Go on with an answer that is not whole. @param {Turn} turn @param {string} column */
   goOn(turn, column) {
-    const answer = turn.answer(column.id);
+    const answer = turn.answer(column);
     if (!answer?.isPart) return;
     answer.reopen();
     this.#watch([answer]);
-    void this.#generate(this.#question(turn, column.id, answer));
+    void this.#generate(this.#question(turn, column, answer));
   }
 
   /** Stop these answers, or all. @param {Answer[]} [answers] */
@@ -189,7 +193,7 @@ export class Director extends Emitter {
         system: column.system ?? system,
       });
       this.#conversation.addAnswer(turn, column.id, answer);
-      return { answer, messages };
+      return { turn, column: column.id, answer, messages };
     });
     this.#watch(questions.map(({ answer }) => answer));
     void this.#release(questions, mode);
@@ -233,19 +237,24 @@ export class Director extends Emitter {
   }
 
   /** Ask; return when the answer has ended. @param {Question} question */
-  async #generate({ answer, messages }) {
+  async #generate({ turn, column, answer, messages }) {
     if (!answer.isLive) return;
     if (answer.state === 'waiting') answer.send();
-    const { model, system } = answer;
+    const { keptId, model, system } = answer;
     const details = this.#settings().details && (this.#client.models.get(model)?.capabilities.logprobs ?? false);
     const parameters = { ...(details && { top_n_tokens: ALTERNATIVES }), ...answer.parameters };
+    const conversation = this.#conversation;
     try {
+      const record = this.#keeper?.isOn ? await this.#keeper.place(conversation, turn) : null;
+      const place = record && { column, ...(keptId && answer.text && { continues: keptId }) };
       const [generation] = await this.#client.generate({
-        targets: [{ model, parameters, ...(system && { system }) }],
+        targets: [{ model, parameters, ...(system && { system }), ...place }],
         messages,
         ...(details && { details }),
         request_id: answer.requestId,
+        ...(record && { record }),
       });
+      turn.isKept ||= !!generation.answer;
       answer.follow(generation);
       if (this.#unwanted.delete(answer)) void this.stop([answer]);
       await generation.ended;
@@ -260,7 +269,7 @@ export class Director extends Emitter {
   #question(turn, column, answer) {
     const messages = this.#conversation.messages(turn, column);
     if (answer.text) messages.push({ role: 'assistant', content: answer.text }, { role: 'user', content: GO_ON });
-    return { answer, messages };
+    return { turn, column, answer, messages };
   }
 
   /** Go on with the queue once these have ended. @param {Answer[]} answers */

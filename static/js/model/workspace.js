@@ -9,10 +9,12 @@ import { Emitter } from '../client/emitter.js';
 import { Columns } from './columns.js';
 import { Conversation } from './conversation.js';
 import { Director } from './director.js';
+import { Keeper } from './keeper.js';
 import { describe, tidy } from './parameters.js';
 import { isSecret, letter, tally } from './rounds.js';
 
 /** @import { SidestreamClient } from '../client/client.js' */
+/** @import { Conversations } from '../client/conversations.js' */
 /** @import { Column } from './columns.js' */
 /** @import { KeptConversation } from './conversation.js' */
 /** @import { Settings } from './director.js' */
@@ -24,7 +26,7 @@ import { isSecret, letter, tally } from './rounds.js';
 const MAX_VOTES = 1000;
 const MODES = ['all', 'sequence', 'together'];
 
-/** @extends {Emitter<{conversation: Conversation, settings: void}>} */
+/** @extends {Emitter<{conversation: Conversation, settings: void, fault: Error}>} */
 export class Workspace extends Emitter {
   columns = new Columns();
   conversation = new Conversation();
@@ -36,8 +38,8 @@ export class Workspace extends Emitter {
   #memory;
   #tab;
 
-  /** @param {{client: SidestreamClient, memory: Memory, tab: Memory}} parts */
-  constructor({ client, memory, tab }) {
+  /** @param {{client: SidestreamClient, api: Conversations, memory: Memory, tab: Memory}} parts */
+  constructor({ client, api, memory, tab }) {
     super();
     this.#client = client;
     this.#memory = memory;
@@ -49,9 +51,14 @@ export class Workspace extends Emitter {
     const votes = memory.recall('votes');
     this.#votes = Array.isArray(votes) ? votes.filter((vote) => vote?.names) : [];
     const { columns, conversation } = this;
-    this.director = new Director({ client, columns, conversation, settings: () => this.settings });
+    this.keeper = new Keeper({ api, client, columns });
+    this.director = new Director({ client, columns, conversation, keeper: this.keeper, settings: () => this.settings });
+    this.#follow();
     client.on('models', (models) => columns.settle(models, memory.recall('columns') !== null));
-    columns.on('change', () => memory.remember('columns', columns));
+    columns.on('change', () => {
+      memory.remember('columns', columns);
+      this.keeper.saveSoon(this.conversation);
+    });
     this.director.on('change', () => this.keep());
   }
 
@@ -96,9 +103,15 @@ export class Workspace extends Emitter {
   /** Turn to a conversation; what is live in the former goes on. @param {Conversation} conversation */
   open(conversation) {
     this.conversation = conversation;
+    this.#follow();
     this.director.use(conversation);
     this.emit('conversation', conversation);
     this.keep();
+  }
+
+  /** Open one that the server keeps. Rejects with a SidestreamError. @param {string} id */
+  async openKept(id) {
+    this.open(await this.keeper.load(id));
   }
 
   /** End the blind round. @param {Vote['kind']} kind @param {string | null} best The column, for a `best`. */
@@ -111,6 +124,7 @@ export class Workspace extends Emitter {
     this.#memory.remember('votes', this.#votes);
     this.conversation.setVote(turn, vote);
     this.keep();
+    void this.keeper.vote(this.conversation, turn, vote).catch((error) => this.emit('fault', error));
   }
 
   forgetScores() {
@@ -122,7 +136,12 @@ export class Workspace extends Emitter {
   /** Remember for this tab what is going on. */
   keep() {
     const { session, generations } = this.#client;
-    this.#tab.remember('tab', { session, known: generations.cursors, conversation: this.conversation });
+    const here = new Set(this.conversation.liveAnswers.map(({ generation }) => generation));
+    // What is live but not shown here has its text nowhere: it is asked for from its beginning.
+    const known = Object.fromEntries([...generations.values()]
+      .filter((generation) => !generation.isLive || here.has(generation))
+      .map(({ id, seq }) => [id, seq]));
+    this.#tab.remember('tab', { session, known, conversation: this.conversation });
   }
 
   /** Go on with what was going on in this tab, before the client connects. */
@@ -135,5 +154,14 @@ export class Workspace extends Emitter {
       if (generation) answer.follow(generation);
     }
     this.open(conversation);
+  }
+
+  // Internal
+
+  #follow() {
+    const { conversation } = this;
+    const save = () => this.keeper.saveSoon(conversation);
+    conversation.on('path', save);
+    conversation.on('turn', save);
   }
 }

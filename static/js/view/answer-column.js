@@ -139,7 +139,7 @@ export class AnswerColumn extends PageElement {
     if (!element) {
       const { frames, model, workspace } = this.#parts;
       const around = { frames, model, scroll: this.#scroll, isSecret: () => workspace.isSecret };
-      element = new AnswerTurn({ turn, column: this.#column, conversation: this.#conversation, around });
+      element = new AnswerTurn({ turn, column: this.#column.id, conversation: this.#conversation, around });
       this.#turns.set(turn.id, element);
     }
     return element;

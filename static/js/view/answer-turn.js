@@ -1,7 +1,7 @@
 /**
  * `<answer-turn>`: one prompt, one column's answer to it, and what can be done with both.
  *
- * Events, all with `{turn}` and some with the column: `turn-edit` with `{text}`, `turn-show`,
+ * Events, all with `{turn}` and some with the column's id: `turn-edit` with `{text}`, `turn-show`,
  * `answer-retry`, `answer-go-on`, `answer-copy` with `{text}`, `answer-common` with `{answer}`.
  */
 
@@ -9,7 +9,6 @@ import { AnswerView } from './answer-view.js';
 import { PageElement, h, iconButton, setText } from './element.js';
 import { Pager } from './pager.js';
 
-/** @import { Column } from '../model/columns.js' */
 /** @import { Conversation, Turn } from '../model/conversation.js' */
 /** @import { Surroundings } from './answer-view.js' */
 
@@ -25,7 +24,7 @@ export class AnswerTurn extends PageElement {
   #branches = new Pager('Branch', (by) => this.#showBranch(by));
   #asked = h('div', { class: 'asked' }, h('div', { class: 'actions' }, this.#branches.element, this.#edit), this.#prompt);
   #place = h('div', { class: 'answer-place' });
-  #attempts = new Pager('Answer', (by) => this.#conversation.showAnswer(this.turn, this.#column.id, by));
+  #attempts = new Pager('Answer', (by) => this.#conversation.showAnswer(this.turn, this.#column, by));
   #copy = iconButton('copy', 'Copy this answer');
   #retry = iconButton('retry', 'Ask again');
   #goOn = iconButton('on', 'Go on with this answer');
@@ -33,7 +32,7 @@ export class AnswerTurn extends PageElement {
   #sure = iconButton('sure', 'How sure it was', { 'aria-pressed': 'false' });
   #actions = h('div', { class: 'actions' }, this.#attempts.element, this.#copy, this.#sure, this.#retry, this.#goOn, this.#common);
 
-  /** @param {{turn: Turn, column: Column, conversation: Conversation, around: Surroundings}} parts */
+  /** @param {{turn: Turn, column: string, conversation: Conversation, around: Surroundings}} parts */
   constructor({ turn, column, conversation, around }) {
     super();
     this.turn = turn;
@@ -43,7 +42,7 @@ export class AnswerTurn extends PageElement {
   }
 
   get answer() {
-    return this.turn.answer(this.#column.id);
+    return this.turn.answer(this.#column);
   }
 
   // Lifecycle
@@ -89,14 +88,14 @@ export class AnswerTurn extends PageElement {
 
   #render() {
     const { answer, turn } = this;
-    if (answer !== (this.#view?.answer ?? null)) {
+    if (!this.#place.hasChildNodes() || answer !== (this.#view?.answer ?? null)) {
       this.#view = answer && new AnswerView(answer, this.#around);
       this.#place.replaceChildren(this.#view ?? h('p', { class: 'footnote' }, 'Not asked here.'));
     }
     const isLive = answer?.isLive ?? false;
     const siblings = this.#conversation.siblings(turn);
     this.#branches.show(siblings.indexOf(turn), siblings.length);
-    const slot = turn.slots.get(this.#column.id);
+    const slot = turn.slots.get(this.#column);
     this.#attempts.show(slot?.shown ?? 0, slot?.answers.length ?? 0);
     this.#actions.hidden = isLive;
     this.#copy.hidden = !answer?.text;

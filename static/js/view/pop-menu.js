@@ -1,0 +1,58 @@
+/** `<pop-menu>`: what can be done with one thing, beside the button that asks; one for the page. */
+
+import { PageElement, h } from './element.js';
+
+/** @typedef {[text: string, act: () => void]} Item */
+
+export class PopMenu extends PageElement {
+  // Lifecycle
+
+  /** @override */
+  build() {
+    this.setAttribute('popover', '');
+    this.setAttribute('role', 'menu');
+  }
+
+  /** @override @param {AbortSignal} signal */
+  connected(signal) {
+    this.addEventListener('keydown', (event) => this.#pressed(event), { signal });
+  }
+
+  // Actions
+
+  /** @param {Item[]} items @param {HTMLElement} button */
+  open(items, button) {
+    this.setAttribute('aria-label', button.getAttribute('aria-label') ?? 'Menu');
+    this.replaceChildren(...items.map(([text, act]) => {
+      const item = h('button', { type: 'button', role: 'menuitem', tabindex: -1 }, text);
+      item.addEventListener('click', () => {
+        this.hidePopover();
+        act();
+      });
+      return item;
+    }));
+    this.showPopover();
+    const { right, bottom } = button.getBoundingClientRect();
+    this.style.left = `${Math.max(8, right - this.offsetWidth)}px`;
+    this.style.top = `${Math.min(bottom + 4, innerHeight - this.offsetHeight - 8)}px`;
+    this.#items[0]?.focus();
+  }
+
+  // Internal
+
+  get #items() {
+    return /** @type {HTMLElement[]} */ ([...this.children]);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #pressed(event) {
+    const items = this.#items;
+    const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    items.at(to % items.length)?.focus();
+  }
+}
+
+customElements.define('pop-menu', PopMenu);
