@@ -131,6 +131,7 @@ on('column-stop', ({ id }) => {
 on('menu-open', ({ items, button }) => menu.open(items, button));
 on('column-menu', ({ column, button }) => menu.open(columnItems(column, button), button));
 on('column-move', ({ id, by, target }) => (target ? columns.moveTo(id, target) : columns.move(id, by)));
+on('tab-show', refreshChats);
 on('chat-open', ({ id }) => tryTo(() => workspace.openKept(id)));
 on('chat-gone', ({ id }) => workspace.conversation.id === id && newChat());
 on('vote', ({ kind, best }) => workspace.vote(kind, best));
@@ -211,8 +212,9 @@ function reconnectNow() {
 function refreshChats() {
   const { conversation: { id } } = workspace;
   chats.current = id;
-  if (listed === null || (id && id !== listed)) void chats.refresh();
-  listed = id ?? '';
+  const isNews = listed === null || (id && id !== listed);
+  if (isNews && !chats.hidden) void chats.refresh();
+  listed = chats.hidden ? null : id ?? ''; // hidden, it is fetched when it is looked at
 }
 
 /** @param {() => Promise<void>} act */

@@ -45,10 +45,10 @@ export class Columns extends Emitter {
     return this.#all.filter((column) => column.model === model);
   }
 
-  /** Which of its model's columns this is, from 1; 0 if it is the only one. @param {Column} column */
+  /** Which of its model's columns this is wherever it stands, from 1; 0 if it is the only one. @param {Column} column */
   number(column) {
-    const same = this.of(column.model);
-    return same.length > 1 ? same.indexOf(column) + 1 : 0;
+    const same = this.of(column.model).map(({ id }) => id).sort();
+    return same.length > 1 ? same.indexOf(column.id) + 1 : 0;
   }
 
   // Actions

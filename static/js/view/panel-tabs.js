@@ -1,4 +1,8 @@
-/** `<panel-tabs>`: the tabs of the side panel; the arrow keys go from one to the next. */
+/**
+ * `<panel-tabs>`: the tabs of the side panel; the arrow keys go from one to the next.
+ *
+ * Events: `tab-show` when another is shown.
+ */
 
 import { PageElement } from './element.js';
 
@@ -35,6 +39,7 @@ export class PanelTabs extends PageElement {
       const panel = document.getElementById(tab.getAttribute('aria-controls') ?? '');
       if (panel) panel.hidden = !isShown;
     }
+    this.announce('tab-show');
   }
 }
 
