@@ -157,6 +157,7 @@ document.addEventListener('visibilitychange', () => {
 // What is being written goes on without this page; a reload comes back to it.
 window.addEventListener('pagehide', () => workspace.keep());
 
+document.querySelector('#sign-out')?.addEventListener('click', () => workspace.forget());
 offerSignOut(document.querySelector('#sign-out'));
 client.connect();
 if (matchMedia('(pointer: fine)').matches) composer.focus(); // elsewhere it would raise a keyboard

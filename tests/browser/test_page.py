@@ -190,6 +190,10 @@ def test_axe_finds_nothing(
         page.get_by_role("button", name="Models", exact=True).click()
     choose(page, "Small", "Broken")
     assert violations() == [], "with the models open"
+    page.get_by_role("tab", name="Chats").click()
+    expect(page.locator("chat-list").get_by_role("listitem").first).to_be_visible()
+    assert violations() == [], "with the chats open"
+    page.get_by_role("tab", name="Models").click()
     if width < 800:
         page.keyboard.press("Escape")
     ask(page)

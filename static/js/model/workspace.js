@@ -34,6 +34,7 @@ export class Workspace extends Emitter {
   settings = { mode: 'all', isBlind: false, details: false, parameters: {}, system: '' };
   /** @type {Vote[]} */
   #votes;
+  #isForgotten = false;
   #client;
   #memory;
   #tab;
@@ -133,8 +134,16 @@ export class Workspace extends Emitter {
     this.emit('settings', undefined);
   }
 
+  /** Leave nothing of this tab behind for who comes next. */
+  forget() {
+    this.#isForgotten = true;
+    this.#tab.remember('tab', null);
+    this.#memory.remember('draft', '');
+  }
+
   /** Remember for this tab what is going on. */
   keep() {
+    if (this.#isForgotten) return;
     const { session, generations } = this.#client;
     const here = new Set(this.conversation.liveAnswers.map(({ generation }) => generation));
     // What is live but not shown here has its text nowhere: it is asked for from its beginning.
