@@ -41,7 +41,8 @@ def merge_expositions(texts: Mapping[str, str], *, label: str, reserved: Iterabl
     families: dict[str, dict[str, str]] = {}
     for name, text in texts.items():
         declared: dict[str, str] = {}
-        for line in text.splitlines():
+        # As Prometheus takes lines: a label may hold what else Python would call the end of one.
+        for line in text.split("\n"):
             kind = _TYPE.fullmatch(line.strip())
             if kind is not None:
                 types.setdefault(kind[1], kind[2])

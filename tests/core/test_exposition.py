@@ -1,6 +1,6 @@
 """Prometheus texts of several servers become one that Prometheus reads, whatever they hold."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -75,12 +75,15 @@ NEARLY = st.text(alphabet='x_{}"=\\,. \n\t#1+-eInfNaTYPE', max_size=80)
 
 
 @given(st.dictionaries(st.text(max_size=3), NEARLY))
+@example({"\x1e": "E 1"})
+@example({"m": 'E{a="\x1e\u2028"} 1'})
 def test_whatever_servers_say_prometheus_can_read_it(texts: dict[str, str]) -> None:
     text = merge_expositions(texts, label="model")
-    names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    lines = text.split("\n")[:-1]
+    names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(names) == len(set(names))
     # Throws for what it cannot read.
-    assert len(samples(text)) == sum(not line.startswith("#") for line in text.splitlines())
+    assert len(samples(text)) == sum(not line.startswith("#") for line in lines)
 
 
 @given(st.lists(st.floats(0, 100)))
