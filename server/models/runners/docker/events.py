@@ -38,6 +38,8 @@ class Events:
         self.bell = Bell()
         self.count = 0
         self.is_connected = False
+        self.out_of_memory: set[str] = set()
+        """Ids of containers whose memory ran out; the engine may note that late, or not at all."""
 
     def listen(self) -> None:
         """Begin to listen, if that is not done already."""
@@ -82,6 +84,7 @@ class Events:
             await self._engine.ping()
             self.is_connected = True
             self._happened()
+            rest = b""
             while True:
                 chunk = asyncio.ensure_future(anext(chunks, b""))
                 try:
@@ -92,7 +95,17 @@ class Events:
                 finally:
                     chunk.cancel()
                     await asyncio.wait([chunk])
+                *lines, rest = (rest + chunk.result()).split(b"\n")
+                for line in lines:
+                    self._note(line)
                 self._happened()
+
+    def _note(self, line: bytes) -> None:
+        if b'"oom"' not in line:
+            return
+        event = json.loads(line)
+        if event.get("Action") == "oom":
+            self.out_of_memory.add(event["Actor"]["ID"])
 
     def _happened(self) -> None:
         self.count += 1

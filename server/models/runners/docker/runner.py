@@ -44,6 +44,10 @@ logger = logging.getLogger(__name__)
 # What an exited server's observation carries along: a traceback, and what led to it.
 TAIL_LINES: Final = 100
 _HF_HUB: Final = "hub"
+# Exit code of what SIGKILL ended: the kernel, for want of memory, or anybody.
+_KILLED: Final = 137
+# The engine hears of both at the same moment, by two ways; one that is busy passes them on apart.
+_LATE_WORD_SECONDS: Final = 1.0
 
 
 class DockerRunner:
@@ -123,7 +127,9 @@ class DockerRunner:
         while True:
             count = self._events.count
             seen = await self.inspect(replica)
-            if seen.condition in {Condition.EXITED, Condition.MISSING}:
+            if seen.condition is Condition.EXITED:
+                return await self._with_late_word(seen, count)
+            if seen.condition is Condition.MISSING:
                 return seen
             await self._events.after(count)
 
@@ -227,6 +233,21 @@ class DockerRunner:
 
     # --- seeing -----------------------------------------------------------------------------
 
+    async def _with_late_word(self, seen: Observation, count: int) -> Observation:
+        """Look again at one that was killed: that memory ran out may be told after the end."""
+        try:
+            async with asyncio.timeout(_LATE_WORD_SECONDS):
+                while seen.exit_code == _KILLED and not seen.was_out_of_memory:
+                    await self._events.after(count)
+                    count = self._events.count
+                    again = await self.inspect(seen.replica)
+                    if again.condition is not Condition.EXITED:
+                        break
+                    seen = again
+        except TimeoutError:
+            logger.debug("%s was killed, and not for want of memory", seen.replica.model)
+        return seen
+
     async def _observe(self, container: Container) -> Observation:
         today = self._settings_today.get(container.replica, container.settings)
         if container.is_running:
@@ -241,7 +262,8 @@ class DockerRunner:
             container.replica,
             Condition.EXITED,
             exit_code=container.exit_code,
-            was_out_of_memory=container.was_out_of_memory,
+            was_out_of_memory=container.was_out_of_memory
+            or container.id in self._events.out_of_memory,
             tail=tuple(await self._logs.last(container.id, TAIL_LINES)),
         )
 
