@@ -93,8 +93,7 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
         fleet = app[FLEET] = _build_fleet(settings, engine)
         adoption = asyncio.create_task(fleet.adopt(), name="adoption")
         yield
-        adoption.cancel()
-        await asyncio.wait([adoption])
+        await _end(adoption)
         await fleet.close(keeps_servers=settings.engines.on_exit == "keep")
 
     async def sessions(app: web.Application) -> AsyncIterator[None]:
@@ -105,9 +104,7 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
             asyncio.create_task(app[GATE].follow(app[SESSIONS]), name="keys"),
         ]
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await _end(*tasks)
 
     async def loop_lag(app: web.Application) -> AsyncIterator[None]:
         app[LOOP_LAG] = LoopLag()
@@ -122,8 +119,7 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
         app[ARCHIVE] = archive
         tidying = asyncio.create_task(_tidy(archive), name="tidying")
         yield
-        tidying.cancel()
-        await asyncio.wait([tidying])
+        await _end(tidying)
         await archive.close()
 
     # The archive first: a file that cannot be used ends the start before anything else begins,
@@ -242,6 +238,12 @@ def _engine_command(engines: EngineSettings) -> CommandFor:
         return [sys.executable, "-m", "server.engine", "--json-output", *given]
 
     return command_for
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def _expire(sessions: SessionStore) -> None:

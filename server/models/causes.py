@@ -26,8 +26,6 @@ from server.models.known_causes import (
 from server.models.log_lines import LogEntry, read_line
 from server.models.runners.base import Condition, Observation
 
-# Exit codes of a process that a signal ended, as containers report them.
-_SIGNAL_BASE: Final = 128
 # Of a launcher that cannot read its arguments.
 _USAGE_ERROR: Final = 2
 # Longer than what people read; the whole is in the details.
@@ -54,7 +52,7 @@ def explain_exit(observation: Observation) -> ModelFailed:
     entries = [read_line(line.text) for line in observation.tail]
     cause, said = _find(observation, entries)
     details |= {"cause": cause.code if cause else "unknown", "exit_code": observation.exit_code}
-    message = cause.message if cause else f"the model server {_ending(observation.exit_code)}"
+    message = cause.message if cause else f"the model server {_ending(observation)}"
     return ModelFailed(
         f"{message}: {said}" if said else message,
         hint=cause.hint if cause else None,
@@ -79,9 +77,9 @@ def _find(observation: Observation, entries: Sequence[LogEntry]) -> tuple[Cause 
     code = observation.exit_code
     if observation.was_out_of_memory:
         return OUT_OF_MEMORY, ""
-    if code in {_SIGNAL_BASE + signal.SIGKILL, -signal.SIGKILL}:
+    if observation.ended_by == signal.SIGKILL:
         return KILLED, ""
-    if code in {_SIGNAL_BASE + signal.SIGTERM, -signal.SIGTERM}:
+    if observation.ended_by == signal.SIGTERM:
         return STOPPED, ""
     if code == 0:
         return ENDED, ""
@@ -93,16 +91,15 @@ def _find(observation: Observation, entries: Sequence[LogEntry]) -> tuple[Cause 
     return BAD_ARGUMENT if code == _USAGE_ERROR else None, _shortened(_telling_line(entries))
 
 
-def _ending(exit_code: int | None) -> str:
-    if exit_code is None:
+def _ending(observation: Observation) -> str:
+    if observation.exit_code is None:
         return "has ended"
-    number = -exit_code if exit_code < 0 else exit_code - _SIGNAL_BASE
-    if number > 0:
+    if observation.ended_by is not None:
         try:
-            return f"was ended by {signal.Signals(number).name}"
+            return f"was ended by {signal.Signals(observation.ended_by).name}"
         except ValueError:
             pass
-    return f"ended with exit code {exit_code}"
+    return f"ended with exit code {observation.exit_code}"
 
 
 def _telling_line(entries: Sequence[LogEntry]) -> str:

@@ -17,7 +17,7 @@ we must not forget a living server because we cannot see it just now.
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from server.core.protocol import Progress
 from server.models.catalog import ModelSpec
@@ -59,6 +59,10 @@ class Condition(Enum):
     UNKNOWN = "unknown"
 
 
+# Exit codes above it are of processes that a signal ended, as shells and containers report them.
+_SIGNAL_BASE: Final = 128
+
+
 @dataclass(frozen=True)
 class Observation:
     """Report what is there: for EXITED its code (negative: the signal) and its last lines.
@@ -75,6 +79,13 @@ class Observation:
     is_outdated: bool = False
     tail: tuple[LogLine, ...] = ()
     image: str = ""
+
+    @property
+    def ended_by(self) -> int | None:
+        """Return the number of the signal that ended it; containers report 128 more, unsigned."""
+        if self.exit_code is None or 0 <= self.exit_code <= _SIGNAL_BASE:
+            return None
+        return -self.exit_code if self.exit_code < 0 else self.exit_code - _SIGNAL_BASE
 
 
 class Runner(Protocol):

@@ -13,6 +13,7 @@ Rules:
 import asyncio
 import logging
 import os
+import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -44,8 +45,6 @@ logger = logging.getLogger(__name__)
 # What an exited server's observation carries along: a traceback, and what led to it.
 TAIL_LINES: Final = 100
 _HF_HUB: Final = "hub"
-# Exit code of what SIGKILL ended: the kernel, for want of memory, or anybody.
-_KILLED: Final = 137
 # The engine hears of both at the same moment, by two ways; one that is busy passes them on apart.
 _LATE_WORD_SECONDS: Final = 1.0
 
@@ -237,7 +236,7 @@ class DockerRunner:
         """Look again at one that was killed: that memory ran out may be told after the end."""
         try:
             async with asyncio.timeout(_LATE_WORD_SECONDS):
-                while seen.exit_code == _KILLED and not seen.was_out_of_memory:
+                while seen.ended_by == signal.SIGKILL and not seen.was_out_of_memory:
                     await self._events.after(count)
                     count = self._events.count
                     again = await self.inspect(seen.replica)
