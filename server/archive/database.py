@@ -133,19 +133,15 @@ async def _within(connection: aiosqlite.Connection, begin: str) -> AsyncIterator
             await connection.execute_fetchall("COMMIT")
         except BaseException:
             # A statement goes on in its thread when who waits for it is cancelled; this one
-            # stands behind it, and is waited for although we may be cancelled again.
-            await asyncio.shield(_roll_back(connection))
+            # stands behind it, and is waited for although we may be cancelled again. Where there
+            # is no transaction, because it never began or SQLite itself ended it, it does nothing:
+            # whether there is one cannot be told before all that was begun is through.
+            await asyncio.shield(connection.rollback())
             raise
     except sqlite3.IntegrityError:
         raise
     except sqlite3.Error as error:
         raise _failure(error) from error
-
-
-async def _roll_back(connection: aiosqlite.Connection) -> None:
-    # SQLite itself ends a transaction at some errors.
-    if connection.in_transaction:
-        await connection.rollback()
 
 
 def _failure(error: sqlite3.Error) -> StorageFailed:
@@ -264,7 +260,7 @@ async def _prepare(
         await writer.execute_fetchall(f"PRAGMA user_version = {len(migrations)}")
         await writer.execute_fetchall("COMMIT")
     except BaseException:
-        await _roll_back(writer)
+        await writer.rollback()
         raise
 
 

@@ -109,7 +109,9 @@ class Recorder:
 
     async def close(self) -> None:
         """Store what is left, and end; what cannot be stored is lost, and said to be."""
-        self._task.cancel()
+        # Not in the middle of storing: of what is cut off there, nobody knows whether it is stored.
+        async with self._flushing:
+            self._task.cancel()
         await asyncio.wait([self._task])
         try:
             await self.flush()

@@ -154,3 +154,26 @@ async def test_a_change_that_breaks_off_has_not_happened(file: Path) -> None:
             assert await seen.rows("SELECT text FROM search") == []
     finally:
         await database.close()
+
+
+async def test_a_change_that_is_cancelled_before_it_began_leaves_nothing_open(file: Path) -> None:
+    database = await Database.open(file, max_bytes=ROOM)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def change_nothing() -> None:
+        async with database.change():
+            raise AssertionError("the other program still has the file")
+
+    changing = asyncio.create_task(change_nothing())
+    await asyncio.sleep(0)  # its BEGIN waits in its thread now
+    changing.cancel()
+    for _ in range(20):  # more than it takes to come to where it waits for the thread
+        await asyncio.sleep(0)
+    other.execute("COMMIT")
+    other.close()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    async with database.change() as transaction:
+        assert await transaction.rows("SELECT count(*) FROM conversation") == [(0,)]
+    await database.close()

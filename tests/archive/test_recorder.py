@@ -1,6 +1,8 @@
 """Answers stored while they are written: what a crash leaves, and what a full disk does."""
 
+import asyncio
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -94,8 +96,6 @@ async def test_a_full_disk_is_said_once_and_nothing_is_lost(file: Path) -> None:
 async def test_a_database_that_another_program_holds_is_waited_for(
     kept: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sqlite3
-
     name = await kept.begin()
     log = await kept.ask(name)
     other = sqlite3.connect(kept.path, isolation_level=None)
@@ -109,6 +109,30 @@ async def test_a_database_that_another_program_holds_is_waited_for(
     await kept.until("on")
     (answer,) = (await kept.load(name)).answers
     assert answer.text == log.text
+
+
+async def test_a_gateway_that_stops_while_it_stores_loses_nothing(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = sqlite3.connect(file, isolation_level=None)
+
+    def release(after_steps: int) -> None:
+        if after_steps:
+            asyncio.get_running_loop().call_soon(release, after_steps - 1)
+            return
+        other.execute("COMMIT")
+        other.close()
+
+    async with shelf(file) as kept:
+        log = await kept.ask(await kept.begin())
+        await kept.archive.recorder.flush()
+        other.execute("BEGIN IMMEDIATE")
+        write(log, "written in the last moment", ends=True)
+        while not kept.archive.recorder._flushing.locked():
+            await asyncio.sleep(0)
+        release(after_steps=20)  # the end of the block has come to where it waits
+    assert kept.rows("SELECT text, finish_reason FROM answer") == [(log.text, "stop")]
+    assert "not stored" not in caplog.text
 
 
 async def test_one_answer_that_cannot_be_stored_does_not_hold_up_the_others(
