@@ -31,10 +31,14 @@ import { sentence } from './view/words.js';
 
 /** @import { Column } from './model/columns.js' */
 
+/** Text is shown thirty times a second; a message for each token would cost as much as showing it. */
+const PACE_MS = 25;
+
 const socketUrl = new URL('ws', document.baseURI);
 socketUrl.protocol = socketUrl.protocol.replace('http', 'ws');
 const { session, known } = tab.recall('tab') ?? {};
-const client = new SidestreamClient({ url: socketUrl.href, session, known });
+const client = new SidestreamClient({ url: socketUrl.href, session, known, paceMs: PACE_MS });
+client.connect(); // it takes its time, in which the page is put together
 const api = new Conversations(new URL('.', document.baseURI).href);
 const workspace = new Workspace({ client, api, memory: visits, tab });
 const { columns, director } = workspace;
@@ -159,7 +163,6 @@ window.addEventListener('pagehide', () => workspace.keep());
 
 document.querySelector('#sign-out')?.addEventListener('click', () => workspace.forget());
 offerSignOut(document.querySelector('#sign-out'));
-client.connect();
 if (matchMedia('(pointer: fine)').matches) composer.focus(); // elsewhere it would raise a keyboard
 
 function columnsChanged() {

@@ -128,8 +128,9 @@ async def test_a_gateway_that_stops_while_it_stores_loses_nothing(
         await kept.archive.recorder.flush()
         other.execute("BEGIN IMMEDIATE")
         write(log, "written in the last moment", ends=True)
-        while not kept.archive.recorder._flushing.locked():
+        for _ in range(20):  # more than it takes to begin
             await asyncio.sleep(0)
+        assert kept.archive.recorder._flushing.locked()
         release(after_steps=20)  # the end of the block has come to where it waits
     assert kept.rows("SELECT text, finish_reason FROM answer") == [(log.text, "stop")]
     assert "not stored" not in caplog.text

@@ -32,6 +32,9 @@ FAILING: list[tuple[dict[str, Any], str]] = [
     ({**GENERATE, "prompt": ""}, "invalid_command"),
     ({**GENERATE, "messages": CHAT}, "invalid_command"),
     ({**GENERATE, "targets": []}, "invalid_command"),
+    ({"type": "hello", "pace_ms": -1}, "invalid_command"),
+    ({"type": "hello", "pace_ms": 1001}, "invalid_command"),
+    ({"type": "hello", "pace_ms": 2.5}, "invalid_command"),
 ]
 
 

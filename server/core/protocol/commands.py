@@ -22,10 +22,14 @@ class Command(msgspec.Struct, frozen=True, tag_field="type"):
 
 
 class Hello(Command, frozen=True, tag="hello"):
-    """Open a session, or come back to one with what was received of each generation."""
+    """Open a session, or come back to one with what was received of each generation.
+
+    `pace_ms` is how long a frame stays away from the one before it, for who looks no more often.
+    """
 
     session: str | None = None
     cursors: dict[str, Cursor] = {}
+    pace_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
 
 
 class Generate(Command, frozen=True, tag="generate"):

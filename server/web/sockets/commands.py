@@ -79,6 +79,7 @@ async def answer(connection: Connection, frame: str | bytes) -> Event:
 
 def _hello(connection: Connection, command: Hello) -> Welcome:
     was_resumed = connection.open_session(command.session, command.cursors)
+    connection.set_pace(command.pace_ms / 1000)
     session = connection.session
     return Welcome(
         server=ServerInfo("sidestream", __version__),

@@ -29,7 +29,8 @@ MAX_REFUSED = 1000
 class Connection:
     """Know who speaks and what is due to them; commands act on it.
 
-    `wake` is called when something becomes due.
+    `wake` is called when something becomes due, `set_pace` with how many seconds the client wants
+    between two frames.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Connection:
         caller: Caller,
         quota: Quota,
         wake: Callable[[], None],
+        set_pace: Callable[[float], None],
         *,
         command_rate: float,
         tally: Tally,
@@ -50,6 +52,7 @@ class Connection:
         self._rate = TokenBucket(rate=command_rate, burst=2 * command_rate)
         self._refusals = TokenBucket(rate=command_rate, burst=MAX_REFUSED)
         self.is_flooding = False
+        self.set_pace = set_pace
         self.outbox = Outbox(wake)
         self._sessions = sessions
         self._caller = caller

@@ -7,11 +7,14 @@ Rules:
 2. While the transport still holds what the kernel would not take, a task waits until there is
    room, and then sends what has gathered, joined. There is never more than one.
 3. A peer that takes nothing for too long is closed with 4408.
+4. A peer that asked for a pace has its frames that far apart; the first after a while of silence
+   leaves as soon as any.
 """
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from aiohttp import WSCloseCode
@@ -29,10 +32,20 @@ CLOSE_TOO_SLOW: Final = 4408
 class FrameWriter:
     """Write what is due to one socket."""
 
-    def __init__(self, socket: Socket, pulse: Pulse, *, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        socket: Socket,
+        pulse: Pulse,
+        *,
+        timeout_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._socket = socket
         self._pulse = pulse
         self._timeout_seconds = timeout_seconds
+        self._clock = clock
+        self._pace_seconds = 0.0
+        self._paced_until = 0.0
         self._outbox: Outbox | None = None
         self._task: asyncio.Task[Any] | None = None
 
@@ -40,9 +53,17 @@ class FrameWriter:
         """Write what is due in `outbox` from now on, whenever `wake` is called."""
         self._outbox = outbox
 
+    def set_pace(self, seconds: float) -> None:
+        """Have so many seconds between two frames."""
+        self._pace_seconds = seconds
+
     def wake(self) -> None:
         """Have written what is due."""
-        if self._task is None:
+        if self._task is not None:
+            return
+        if self._pace_seconds and (wait := self._paced_until - self._clock()) > 0:
+            self._pulse.add_later(self._write, wait)
+        else:
             self._pulse.add(self._write)
 
     async def close(self) -> None:
@@ -58,6 +79,8 @@ class FrameWriter:
         if outbox is None or self._task is not None:
             return
         try:
+            if self._pace_seconds:
+                self._paced_until = self._clock() + self._pace_seconds
             while outbox.has_due and socket.takes_at_once:
                 if events := outbox.take():
                     socket.send_at_once(encode(events))

@@ -13,6 +13,7 @@ Rules:
 2. The delay follows from how many frames were written of late. Up to `CHEAP_FRAMES` a second there
    is none, and what is due leaves at the end of the loop's turn; from `DEAR_FRAMES` on it is
    `MAX_DELAY_SECONDS`.
+3. A client that asked for a pace of its own waits for that first.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ class Pulse:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._due: deque[tuple[float, Write]] = deque()
+        self._later: dict[Write, asyncio.TimerHandle] = {}
         self._is_scheduled = False
         self._delay_seconds = 0.0
         self._frames_per_second = 0.0
@@ -55,9 +57,22 @@ class Pulse:
         if not self._is_scheduled:
             self._schedule(self._delay_seconds)
 
+    def add_later(self, write: Write, seconds: float) -> None:
+        """Do as `add` does in so many seconds."""
+        loop = asyncio.get_running_loop()
+        self._later[write] = loop.call_later(seconds, self._add_now, write)
+
     def flush(self) -> None:
         """Write what is due without waiting for its time."""
+        for write, timer in self._later.items():
+            timer.cancel()
+            self._due.append((self._clock(), write))
+        self._later.clear()
         self._write(len(self._due))
+
+    def _add_now(self, write: Write) -> None:
+        del self._later[write]
+        self.add(write)
 
     def _schedule(self, seconds: float) -> None:
         self._is_scheduled = True

@@ -50,6 +50,7 @@ async def websocket(request: web.Request) -> Socket:
         request[CALLER],
         request.app[GATE].quota,
         writer.wake,
+        writer.set_pace,
         command_rate=settings.command_rate,
         tally=request.app[TALLY],
         archive=request.app.get(ARCHIVE),

@@ -31,6 +31,7 @@ import { LogReading } from './logs.js';
 export class SidestreamClient extends Emitter {
   /** @type {Connection} */
   #connection;
+  #paceMs;
   /** @type {Set<LogReading>} */
   #readings = new Set();
 
@@ -46,11 +47,13 @@ export class SidestreamClient extends Emitter {
   conversations = { state: 'off' };
 
   /**
-   * @param {ConnectionOptions & {session?: string | null, known?: Record<string, number>}} options
-   *   `session`: one to go on with; `known`: how many deltas of its generations are here already.
+   * @param {ConnectionOptions & {session?: string | null, known?: Record<string, number>, paceMs?: number}} options
+   *   `session`: one to go on with; `known`: how many deltas of its generations are here already;
+   *   `paceMs`: how far apart events may come, for a page that shows them no more often.
    */
-  constructor({ session = null, known = {}, ...options }) {
+  constructor({ session = null, known = {}, paceMs = 0, ...options }) {
     super();
+    this.#paceMs = paceMs;
     this.session = session;
     for (const [id, seq] of Object.entries(known)) this.generations.add(new Generation(id, '', seq));
     this.#connection = new Connection(options, () => this.#greeting());
@@ -136,8 +139,10 @@ export class SidestreamClient extends Emitter {
   // Internal
 
   #greeting() {
-    if (this.session === null) return {};
-    return { session: this.session, cursors: this.generations.cursors };
+    return {
+      ...(this.session !== null && { session: this.session, cursors: this.generations.cursors }),
+      ...(this.#paceMs > 0 && { pace_ms: this.#paceMs }),
+    };
   }
 
   /** @param {HelloResult} result */

@@ -119,6 +119,7 @@ export class AnswerView extends PageElement {
     }
     const isWaiting = isLive && this.#text.isEmpty;
     this.#answer.classList.toggle('is-growing', isLive && !isWaiting);
+    this.#answer.classList.toggle('is-empty', this.#text.isEmpty);
     this.#waiting.hidden = !isWaiting;
     if (isWaiting) this.#writeWaiting();
     this.#footnote.hidden = isLive;

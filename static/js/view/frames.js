@@ -1,5 +1,5 @@
 /**
- * When the page writes: at most thirty times a second, all columns together in an animation frame.
+ * When the page writes: up to thirty times a second, all columns together in an animation frame.
  *
  * All that is due is written first, then settled, so that eight columns cost one layout and not
  * eight. A hidden tab gets no animation frames; there a timer takes their place, also for a
@@ -7,8 +7,12 @@
  */
 
 const HIDDEN_INTERVAL_MS = 500;
-/** After a frame no other is asked for so long: the one after the next comes then. */
-const REST_MS = 25;
+/** After a frame no other is asked for so long, at least: the one after the next comes then. */
+const REST_MS = 20;
+/** How long it rests, in times of what a frame cost. */
+const RESTS_PER_COST = 6;
+/** Text that comes more seldom reads as stuttering. */
+const LONGEST_REST_MS = 100;
 
 /** @typedef {{write: () => void, settle?: () => void}} Job */
 
@@ -66,22 +70,30 @@ export class Frames {
 }
 
 /**
- * Make the page's own: every other frame of a common screen.
+ * Make the page's own: thirty a second where that is cheap, fewer where it is not.
  *
  * A frame in which something was written costs a layout and a painting of all columns, however
- * little it was, and thirty a second are as smooth to a reader as sixty.
+ * little it was, and thirty a second are as smooth to a reader as sixty. What a frame cost is known
+ * when it has been painted; the page then rests six times as long, so that writing leaves the
+ * greater part of a slow machine's time to typing, scrolling, and the models that run on it.
  */
 export function pageFrames() {
   let lastAt = -Infinity;
+  let costMs = 0;
   let frame = 0;
   const frames = new Frames({
     isHidden: () => document.hidden,
     request: (callback) => {
       const onFrame = () => {
-        lastAt = performance.now();
+        const startedAt = performance.now();
         callback();
+        setTimeout(() => { // behind the painting
+          lastAt = performance.now();
+          costMs = (costMs + lastAt - startedAt) / 2;
+        });
       };
-      return setTimeout(() => { frame = requestAnimationFrame(onFrame); }, lastAt + REST_MS - performance.now());
+      const restMs = Math.min(Math.max(REST_MS, RESTS_PER_COST * costMs), LONGEST_REST_MS);
+      return setTimeout(() => { frame = requestAnimationFrame(onFrame); }, lastAt + restMs - performance.now());
     },
     cancel: (timer) => {
       clearTimeout(timer);

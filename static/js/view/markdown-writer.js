@@ -2,7 +2,8 @@
  * A Markdown answer in the page: what the parser says, written as nodes that only grow.
  *
  * Text goes into text nodes and nothing is ever read as markup. Each line of code is a block of its
- * own, so that the browser lays out only the last one. A link leads outside in a new tab and
+ * own, so that the browser lays out only the last one, and every few blocks are a part, so that it
+ * paints only the last one. A link leads outside in a new tab and
  * tells nobody where it came from; one that is not safe is text, with its address behind it. A picture
  * is a link too, since showing it would ask another server. Each block finds its own direction.
  */
@@ -13,15 +14,20 @@ import { icon } from './icons.js';
 
 /** @typedef {{open: HTMLElement[], node: ChildNode | null, length: number}} Mark */
 
+/** About what is seen of an answer at once. */
+const BLOCKS_IN_PART = 6;
+
 export class MarkdownWriter {
   #markdown = new Markdown(this);
-  /** @type {HTMLElement[]} */
-  #open;
+  #element;
+  /** The last part, and what is open in it. @type {HTMLElement[]} */
+  #open = [];
   #isEmpty = true;
 
   /** @param {HTMLElement} element */
   constructor(element) {
-    this.#open = [element];
+    this.#element = element;
+    this.#beginPart();
   }
 
   get isEmpty() {
@@ -44,7 +50,10 @@ export class MarkdownWriter {
   /** @param {string} tag @param {Record<string, string | number>} [attributes] */
   open(tag, attributes = {}) {
     const [outer, inner] = this.#make(tag, attributes);
-    if (this.#open.length === 1 && tag !== 'pre') outer.dir = 'auto';
+    if (this.#open.length === 1) {
+      if (tag !== 'pre') outer.dir = 'auto';
+      if (this.#last.childElementCount >= BLOCKS_IN_PART) this.#beginPart();
+    }
     this.#last.append(outer);
     this.#open.push(inner);
     return inner;
@@ -70,7 +79,7 @@ export class MarkdownWriter {
   /** @param {Mark} mark */
   rewind({ open, node, length }) {
     this.#open = [...open];
-    for (const element of open.slice(1)) while (element.nextSibling) element.nextSibling.remove();
+    for (const element of open) while (element.nextSibling) element.nextSibling.remove();
     while (this.#last.lastChild !== node) this.#last.lastChild?.remove();
     if (node instanceof Text && node.length > length) node.deleteData(length, node.length - length);
   }
@@ -81,6 +90,12 @@ export class MarkdownWriter {
   }
 
   // Internal
+
+  #beginPart() {
+    const part = h('div', { class: 'part' });
+    this.#element.append(part);
+    this.#open = [part];
+  }
 
   get #last() {
     return /** @type {HTMLElement} */ (this.#open.at(-1));
