@@ -19,7 +19,7 @@ from server.archive.database import Database, Transaction
 from server.archive.following import DescribeEngine, json_of
 from server.archive.imports import check_outline, check_vote, read_export
 from server.archive.places import Begun, Place, begin, find_place
-from server.archive.reading import find_head, list_some, load, summarise
+from server.archive.reading import find_head, list_some, load, load_tokens, summarise
 from server.archive.recorder import Recorder
 from server.archive.shapes import (
     Change,
@@ -27,6 +27,7 @@ from server.archive.shapes import (
     Listing,
     Outline,
     Summary,
+    Tokens,
     Vote,
     VoteGiven,
 )
@@ -137,6 +138,13 @@ class Archive:
         async with self._database.look() as transaction:
             head = await find_head(transaction, owner, conversation_id, with_deleted=True)
             return await load(transaction, head, is_full=is_full)
+
+    async def tokens(self, owner: str, conversation_id: str, answer_id: str) -> Tokens:
+        """Return what an answer was written in; raises `UnknownConversation` or `StorageFailed`."""
+        await self._store_what_is_new()
+        async with self._database.look() as transaction:
+            head = await find_head(transaction, owner, conversation_id, with_deleted=True)
+            return Tokens(await load_tokens(transaction, head, answer_id))
 
     async def change(self, owner: str, conversation_id: str, change: Change) -> Summary:
         """Give a conversation another title, columns or view; what is not said stays."""

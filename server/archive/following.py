@@ -32,6 +32,7 @@ class Facts(msgspec.Struct, omit_defaults=True):
 
     parameters: dict[str, Any] = {}
     continues: str | None = None
+    repeats: str | None = None
     asked: list[str] = []
     error: ErrorInfo | None = None
     usage: Usage | None = None

@@ -98,6 +98,7 @@ def begin(
             facts=Facts(
                 parameters=answer.parameters,
                 continues=target.continues,
+                repeats=target.repeats,
                 asked=[digest_of(asked) for asked in answer.asked],
             ),
             asked=answer.asked,

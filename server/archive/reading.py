@@ -105,7 +105,8 @@ async def load(transaction: Transaction, head: Head, *, is_full: bool) -> Conver
         place,
     )
     answers = await transaction.rows(
-        "SELECT number, id, turn, place, model, created, state, text, finish_reason, facts"
+        "SELECT number, id, turn, place, model, created, state, text, finish_reason, facts,"
+        " EXISTS (SELECT 1 FROM tokens WHERE answer = answer.number)"
         " FROM answer WHERE conversation = ? ORDER BY number",
         place,
     )
@@ -142,6 +143,18 @@ async def load(transaction: Transaction, head: Head, *, is_full: bool) -> Conver
         answers=[_answer(row, pieces[row[0]], places, tokens.get(row[0])) for row in answers],
         messages=[Asked(role, content) for _, role, content in messages],
     )
+
+
+async def load_tokens(transaction: Transaction, head: Head, answer_id: str) -> list[TokenInfo]:
+    """Return what an answer was written in; raises `UnknownConversation` if there is no such."""
+    row = await transaction.row(
+        "SELECT tokens FROM answer LEFT JOIN tokens ON tokens.answer = answer.number"
+        " WHERE conversation = ? AND id = ?",
+        (head.number, answer_id),
+    )
+    if row is None:
+        raise UnknownConversation(f"the conversation has no answer {answer_id[:80]!r}")
+    return _tokens.decode(row[0]) if row[0] is not None else []
 
 
 async def summarise(transaction: Transaction, number: int) -> Summary:
@@ -234,7 +247,7 @@ def _turn(row: Row) -> Turn:
 
 
 def _answer(row: Row, pieces: list[str], places: dict[str, int], tokens: str | None) -> Answer:
-    _, answer_id, turn, column, model, created, state, text, finish_reason, facts = row
+    _, answer_id, turn, column, model, created, state, text, finish_reason, facts, has_tokens = row
     known = _facts.decode(facts)
     return Answer(
         id=answer_id,
@@ -246,6 +259,7 @@ def _answer(row: Row, pieces: list[str], places: dict[str, int], tokens: str | N
         text=text + "".join(pieces),
         parameters=known.parameters,
         continues=known.continues,
+        repeats=known.repeats,
         finish_reason=finish_reason,
         error=known.error,
         usage=known.usage,
@@ -253,5 +267,6 @@ def _answer(row: Row, pieces: list[str], places: dict[str, int], tokens: str | N
         cached=known.cached,
         engine=known.engine,
         asked=[places[digest] for digest in known.asked] if places else [],
+        has_tokens=bool(has_tokens),
         tokens=_tokens.decode(tokens) if tokens is not None else [],
     )

@@ -89,6 +89,7 @@ class Answer(msgspec.Struct, frozen=True):
     text: str
     parameters: dict[str, Any] = {}
     continues: Key | None = None
+    repeats: Key | None = None
     finish_reason: FinishReason | None = None
     error: ErrorInfo | None = None
     usage: Usage | None = None
@@ -96,7 +97,14 @@ class Answer(msgspec.Struct, frozen=True):
     cached: bool = False
     engine: Engine | None = None
     asked: list[Annotated[int, msgspec.Meta(ge=0)]] = []
+    has_tokens: bool = False
     tokens: list[TokenInfo] = []
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """What an answer was written in, if that was asked for when it was."""
+
+    tokens: list[TokenInfo]
 
 
 class Asked(msgspec.Struct, frozen=True):

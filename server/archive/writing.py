@@ -165,6 +165,7 @@ def _answer_values(answer: Answer, digests: Sequence[str]) -> tuple[Any, ...]:
     facts = Facts(
         parameters=answer.parameters,
         continues=answer.continues,
+        repeats=answer.repeats,
         asked=[digests[place] for place in answer.asked],
         error=answer.error,
         usage=answer.usage,

@@ -100,7 +100,7 @@ class Relay:
             parameters = request.parameters_within(lease.info, prompt)
             identity = (request.model.root, lease.info.model_id, lease.info.version)
             key = self._cache.key(identity, prompt.text, parameters)
-            kept = self._cache.get(key) if key is not None else None
+            kept = None if key is None or request.is_fresh else self._cache.get(key)
             if kept is not None:
                 generation.move_to("running", now_ms=now_ms())
                 _append(generation, kept.tokens)

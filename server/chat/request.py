@@ -23,6 +23,8 @@ class Request:
     content: Sequence[Message] | str
     parameters: Mapping[str, Any]
     has_chosen_length: bool
+    is_fresh: bool = False
+    """Whether it is answered anew although the answer may have been kept."""
 
     def with_seed(self) -> "Request":
         """Return the request with a seed where chance is drawn and nobody gave one.

@@ -10,7 +10,7 @@ Rules:
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -135,6 +135,8 @@ class Session:
             )
             for target in command.targets
         ]
+        if command.fresh:
+            requests = [replace(request, is_fresh=True) for request in requests]
         if keep is not None:
             requests = [request.with_seed() for request in requests]
         if self.live + len(requests) > self._limits.live_generations:

@@ -107,7 +107,8 @@ class Model(_Message):
 class Target(_Message):
     """A model that is to answer, with parameters and a system prompt of its own.
 
-    Of an answer that is kept, `column` is where it stands, `continues` the answer it goes on from.
+    Of an answer that is kept, `column` is where it stands, `continues` the answer it goes on from,
+    `repeats` the one of another conversation that is asked again by it.
     """
 
     model: str
@@ -115,13 +116,14 @@ class Target(_Message):
     system: str | None = None
     column: str | None = None
     continues: str | None = None
+    repeats: str | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """Write it as `generate` takes it."""
         wire: dict[str, Any] = {"model": self.model}
         if self.parameters:
             wire["parameters"] = dict(self.parameters)
-        for name in ("system", "column", "continues"):
+        for name in ("system", "column", "continues", "repeats"):
             if (value := getattr(self, name)) is not None:
                 wire[name] = value
         return wire

@@ -33,13 +33,17 @@ class Hello(Command, frozen=True, tag="hello"):
 
 
 class Generate(Command, frozen=True, tag="generate"):
-    """Ask every target the same thing; exactly one of `messages` and `prompt`."""
+    """Ask every target the same thing; exactly one of `messages` and `prompt`.
+
+    `fresh` answers are written anew where the same was answered before and the answer was kept.
+    """
 
     targets: Annotated[list[Target], msgspec.Meta(min_length=1, max_length=64)]
     messages: list[Message] | None = None
     prompt: str | None = None
     parameters: dict[str, Any] = {}
     details: bool = False
+    fresh: bool = False
     request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
     record: Record | None = None
 

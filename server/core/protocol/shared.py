@@ -24,7 +24,8 @@ class Message(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True):
     """A model that is to answer, with its own parameters and system prompt.
 
-    Of an answer that is kept, `column` is where it stands, `continues` what it goes on from.
+    Of an answer that is kept, `column` is where it stands, `continues` what it goes on from,
+    `repeats` which one of another conversation is asked again by it.
     """
 
     model: str
@@ -32,6 +33,7 @@ class Target(msgspec.Struct, frozen=True):
     system: str | None = None
     column: Key | None = None
     continues: Key | None = None
+    repeats: Key | None = None
 
 
 class Record(msgspec.Struct, frozen=True):

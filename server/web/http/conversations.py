@@ -17,6 +17,7 @@ from server.archive.shapes import (
     Listing,
     Outline,
     Summary,
+    Tokens,
     Vote,
     VoteGiven,
 )
@@ -89,6 +90,13 @@ async def show(request: web.Request) -> web.StreamResponse:
         _owner(request), request.match_info["id"], is_full=_FULL.read(request)
     )
     return json_response(conversation)
+
+
+async def show_tokens(request: web.Request) -> web.StreamResponse:
+    """Answer `GET /conversations/{id}/answers/{answer}/tokens`."""
+    names = request.match_info
+    tokens = await _archive(request).tokens(_owner(request), names["id"], names["answer"])
+    return json_response(tokens)
 
 
 async def change(request: web.Request) -> web.StreamResponse:
@@ -212,6 +220,16 @@ OPERATIONS: Final = (
         "Show a whole conversation, with what is being written just now.",
         Reply("The conversation.", {JSON: Conversation}),
         query=(_FULL,),
+        errors=(400, 404, 503),
+    ),
+    Operation(
+        "GET",
+        "/conversations/{id}/answers/{answer}/tokens",
+        show_tokens,
+        _GROUP,
+        "Show what an answer was written in, with how likely each token was: of those asked with"
+        " `details`, and none of others.",
+        Reply("The tokens.", {JSON: Tokens}),
         errors=(400, 404, 503),
     ),
     Operation(
