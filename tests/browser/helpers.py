@@ -47,12 +47,30 @@ def ask(page: Page, prompt: str = PROMPT) -> None:
     page.keyboard.press("Enter")
 
 
+def limit(page: Page, tokens: int) -> None:
+    """Let no answer be longer than this."""
+    page.get_by_role("button", name="Parameters").click()
+    page.get_by_label("Longest answer").fill(str(tokens))
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def act(page: Page, name: str, item: str) -> None:
+    """Choose an item of a column's menu."""
+    column(page, name).get_by_role("button", name=f"More: {name}").click()
+    page.get_by_role("menuitem", name=item).click()
+
+
 def column(page: Page, name: str) -> Locator:
     return page.get_by_role("region", name=name, exact=True)
 
 
 def answer(column: Locator) -> Locator:
     return column.locator(".answer").last
+
+
+def turn(column: Locator) -> Locator:
+    return column.locator("answer-turn").last
 
 
 def expect_writing(column: Locator) -> None:

@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.gateway import Gateway
 from tests.browser.helpers import (
     PROMPT,
+    act,
     answer,
     ask,
     choose,
@@ -18,7 +19,9 @@ from tests.browser.helpers import (
     expect_longer,
     expect_writing,
     length,
+    limit,
     open_page,
+    turn,
 )
 from tests.browser.watch import Watch
 
@@ -28,26 +31,8 @@ SHORT = "Say hello."
 THREE = ("Small", "Preset 2", "Preset 3")
 
 
-def limit(page: Page, tokens: int) -> None:
-    """Let no answer be longer than this."""
-    page.get_by_role("button", name="Parameters").click()
-    page.get_by_label("Longest answer").fill(str(tokens))
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_have_count(0)
-
-
-def act(page: Page, name: str, item: str) -> None:
-    """Choose an item of a column's menu."""
-    column(page, name).get_by_role("button", name=f"More: {name}").click()
-    page.get_by_role("menuitem", name=item).click()
-
-
 def names(page: Page) -> list[str]:
     return page.locator("answer-column h2").all_inner_texts()
-
-
-def turn(column: Locator) -> Locator:
-    return column.locator("answer-turn").last
 
 
 def test_a_prompt_that_is_edited_makes_a_branch(page: Page, gateway: Gateway) -> None:

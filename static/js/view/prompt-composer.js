@@ -31,7 +31,7 @@ export class PromptComposer extends PageElement {
   });
   #sendText = h('span', {}, 'Send');
   #send = h('button', { type: 'submit', class: 'send' }, icon('send'), this.#sendText);
-  #stop = h('button', { type: 'button', class: 'stop-all', hidden: true }, icon('stop'), 'Stop all');
+  #stop = h('button', { type: 'button', class: 'stop-all', hidden: true }, icon('stop'), h('span', {}, 'Stop all'));
   #mode = h('select', { class: 'quiet', 'aria-label': 'How the models are asked' },
     ...Object.entries(MODES).map(([value, text]) => h('option', { value }, text)));
   #blind = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', title: 'Hide the names until you have voted' }, 'Blind');
