@@ -123,6 +123,7 @@ on('parameters-set', ({ column, parameters: own, system }) => {
 on('turn-edit', ({ turn, text }) => director.edit(turn, text));
 on('answer-retry', ({ turn, column }) => director.retry(turn, column));
 on('answer-go-on', ({ turn, column }) => director.goOn(turn, column));
+on('answer-learn', ({ view }) => tryTo(() => workspace.learn(view.answer)));
 on('answer-common', ({ turn, answer }) => workspace.conversation.setCommon(turn, answer));
 on('answer-copy', async ({ text, button }) => {
   button.classList.toggle('is-done', await copyText(text));

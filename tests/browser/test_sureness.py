@@ -105,3 +105,31 @@ def test_axe_finds_nothing_in_tokens_differences_and_log(
     expect(page.locator(".log-line").first).to_be_visible()
     page.screenshot(path=artifacts / f"log-{scheme}.png")
     assert violations() == []
+
+
+def test_after_a_reload_and_from_the_list_the_tokens_are_still_there(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    look_at_tokens(page, gateway.url, "Small")
+    small = column(page, "Small")
+    shown = small.locator("token-view .tokens").text_content()
+    open_page(page, gateway.url)
+    small.get_by_role("button", name="How sure it was").click()
+    tokens = small.locator("token-view .tokens")
+    expect(tokens).to_have_text(shown or "", use_inner_text=False)
+    page.get_by_role("button", name="New chat").click()
+    page.get_by_role("tab", name="Chats").click()
+    page.locator("chat-list .chat").first.click()
+    small.get_by_role("button", name="How sure it was").click()
+    expect(tokens).to_have_text(shown or "")
+    tokens.press("ArrowRight")
+    expect(small.locator(".token-choices li")).to_have_count(5)
+    assert watch.complaints == []
+
+
+def test_where_the_tokens_are_gone_it_is_said(page: Page, gateway: Gateway) -> None:
+    look_at_tokens(page, gateway.url, "Small")
+    page.route("**/tokens", lambda route: route.fulfill(json={"tokens": []}))
+    open_page(page, gateway.url)
+    column(page, "Small").get_by_role("button", name="How sure it was").click()
+    expect(page.get_by_text("The tokens of this answer were not kept.")).to_be_visible()

@@ -2,7 +2,7 @@
 
 import { SidestreamError } from './protocol.js';
 
-/** @import { FinishReason, Parameters, Timings, Usage, WireError } from './protocol.js' */
+/** @import { FinishReason, Parameters, Timings, Token, Usage, WireError } from './protocol.js' */
 
 /** @typedef {{id: string, title: string, created: number, updated: number, deleted: number | null, turns: number, models: string[], found: {text: string, hit: boolean}[]}} Summary */
 /** @typedef {{id: string, model: string, parameters: Parameters, system: string | null}} StoredColumn */
@@ -18,12 +18,19 @@ import { SidestreamError } from './protocol.js';
  * @property {string} text
  * @property {Parameters} parameters
  * @property {string | null} continues
+ * @property {string | null} repeats The answer of another conversation that was asked again.
  * @property {FinishReason | null} finish_reason
  * @property {WireError | null} error
  * @property {Usage | null} usage
  * @property {Timings | null} timings
+ * @property {boolean} [cached]
+ * @property {boolean} has_tokens
+ * @property {StoredEngine | null} engine
+ * @property {number[]} asked Places in `messages`; only in full.
  */
-/** @typedef {{id: string, title: string, columns: StoredColumn[], view: any, turns: StoredTurn[], answers: StoredAnswer[]}} Stored */
+/** @typedef {{engine: string, runner: string, model_id: string, version: string, revision: string, image: string, weights: string}} StoredEngine */
+/** @typedef {{tokens: Token[]}} StoredTokens */
+/** @typedef {{id: string, title: string, columns: StoredColumn[], view: any, turns: StoredTurn[], answers: StoredAnswer[], messages: {role: string, content: string}[]}} Stored */
 
 export class Conversations {
   #base;
@@ -38,14 +45,19 @@ export class Conversations {
     return this.#ask('GET', `?${new URLSearchParams(options)}`);
   }
 
-  /** @param {{columns?: StoredColumn[], view?: object}} outline @returns {Promise<Summary>} */
+  /** @param {{title?: string, columns?: StoredColumn[], view?: object}} outline @returns {Promise<Summary>} */
   create(outline) {
     return this.#ask('POST', '', outline);
   }
 
-  /** @param {string} id @returns {Promise<Stored>} */
-  get(id) {
-    return this.#ask('GET', `/${id}`);
+  /** @param {string} id @param {{isFull?: boolean}} [options] `isFull`: with what was asked. @returns {Promise<Stored>} */
+  get(id, { isFull = false } = {}) {
+    return this.#ask('GET', `/${id}${isFull ? '?full=1' : ''}`);
+  }
+
+  /** @param {string} id @param {string} answer @returns {Promise<StoredTokens>} */
+  tokens(id, answer) {
+    return this.#ask('GET', `/${id}/answers/${answer}/tokens`);
   }
 
   /** @param {string} id @param {{title?: string, columns?: StoredColumn[], view?: object}} changes @returns {Promise<Summary>} */

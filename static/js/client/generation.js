@@ -37,6 +37,7 @@ export class Generation extends Emitter {
   #timings = null;
   /** @type {WireError | null} */
   #error = null;
+  #isCached = false;
   /** @type {Promise<void> | null} */
   #change = null;
   /** @type {() => void} */
@@ -67,6 +68,8 @@ export class Generation extends Emitter {
   get usage() { return this.#usage; }
   get timings() { return this.#timings; }
   get error() { return this.#error; }
+  /** Whether it is an answer to the same question that had been kept. */
+  get isCached() { return this.#isCached; }
   get isLive() { return this.#finishReason === null; }
 
   /** Take an event of this generation from the server. @param {GenerationEvent} event */
@@ -79,6 +82,7 @@ export class Generation extends Emitter {
     } else {
       this.#usage = event.usage ?? null;
       this.#timings = event.timings ?? null;
+      this.#isCached = event.cached ?? false;
       this.#finish(event.finish_reason, event.error ?? null);
     }
   }

@@ -64,7 +64,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
 /** @typedef {{role: 'system' | 'user' | 'assistant', content: string}} Message */
 /**
  * @typedef {{model: string, parameters?: Parameters, system?: string, column?: string,
- *   continues?: string}} Target `column`, `continues`: of an answer that is kept.
+ *   continues?: string, repeats?: string}} Target `column`, `continues`, `repeats`: of an answer that is kept.
  */
 /** @typedef {'queued' | 'starting' | 'running'} GenerationState */
 /** @typedef {'stop' | 'length' | 'cancelled' | 'failed' | 'interrupted'} FinishReason */
@@ -117,6 +117,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {string} [prompt]
  * @property {Parameters} [parameters]
  * @property {boolean} [details]
+ * @property {boolean} [fresh] No answer that was kept for the same question.
  * @property {RecordPlace} [record] Where in which conversation the answers are kept.
  * @property {string} [request_id] The same means the same answers, within a session.
  */

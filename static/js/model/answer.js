@@ -16,6 +16,7 @@ import { randomId } from '../client/commands.js';
 import { Emitter } from '../client/emitter.js';
 import { Meter } from './meter.js';
 
+/** @import { StoredAnswer } from '../client/conversations.js' */
 /** @import { Generation } from '../client/generation.js' */
 /** @import { FinishReason, GenerationState, Parameters, Timings, Token, Usage, WireError } from '../client/protocol.js' */
 
@@ -25,7 +26,8 @@ import { Meter } from './meter.js';
  * @property {string} model
  * @property {Parameters} [parameters] Those it was asked with, beyond the model's own.
  * @property {string} [system]
- * @property {string | null} [keptId]
+ * @property {string[]} [keptIds] Under which the server keeps its parts.
+ * @property {boolean} [isDetailed] Whether its tokens were asked for.
  * @property {string} [text]
  * @property {number} [parts]
  * @property {string | null} [generation] Where it can be gone on with, in the session it was asked in.
@@ -36,7 +38,7 @@ import { Meter } from './meter.js';
  * @property {WireError | null} [error]
  */
 
-/** @extends {Emitter<{text: string, change: Answer}>} `change`: all but its text. */
+/** @extends {Emitter<{text: string, change: Answer, tokens: Answer}>} `change`: all but its text. */
 export class Answer extends Emitter {
   /** @type {'waiting' | 'sending' | 'ended' | GenerationState} */
   state = 'waiting';
@@ -44,8 +46,10 @@ export class Answer extends Emitter {
   position = null;
   /** @type {Generation | null} */
   generation = null;
-  /** What it was written in, as far as the server told: not after a reload. @type {Token[]} */
+  /** What it was written in, as far as it is known here. @type {Token[]} */
   tokens = [];
+  /** Given again, since the same was answered before. */
+  isCached = false;
   /** Tokens of what was written before it was gone on with. */
   #earlierTokens = 0;
   #now;
@@ -58,8 +62,8 @@ export class Answer extends Emitter {
     this.model = kept.model;
     this.parameters = kept.parameters ?? {};
     this.system = kept.system ?? '';
-    /** Under which the server keeps it, or what was last added to it. */
-    this.keptId = kept.keptId ?? null;
+    this.keptIds = kept.keptIds ?? [];
+    this.isDetailed = kept.isDetailed ?? false;
     this.text = kept.text ?? '';
     /** How often it was gone on with. */
     this.parts = kept.parts ?? 0;
@@ -86,6 +90,16 @@ export class Answer extends Emitter {
   /** Whether there is a part of an answer that could be gone on with. */
   get isPart() {
     return this.text !== '' && ['cancelled', 'interrupted', 'length', 'failed'].includes(this.finishReason ?? '');
+  }
+
+  /** Under which the server keeps it, or what was last added to it. */
+  get keptId() {
+    return this.keptIds.at(-1) ?? null;
+  }
+
+  /** Whether the server may know the tokens. */
+  get mayHaveTokens() {
+    return this.hasTokens || (this.isDetailed && this.text !== '' && this.keptIds.length > 0);
   }
 
   /** Whether the tokens of the whole text are known. */
@@ -116,11 +130,22 @@ export class Answer extends Emitter {
     this.send();
   }
 
+  /** Take in what it was written in. @param {Token[]} tokens */
+  learn(tokens) {
+    this.tokens = tokens;
+    this.emit('tokens', this);
+  }
+
+  /** Note under which id the server keeps it, or a further part of it. @param {string | null} id */
+  keptAs(id) {
+    if (id && !this.keptIds.includes(id)) this.keptIds.push(id);
+  }
+
   /** Take in what this generation has, from behind what was taken before, until its end. @param {Generation} generation */
   follow(generation) {
     this.generation = generation;
     this.generationId = generation.id;
-    this.keptId = generation.answer ?? this.keptId;
+    this.keptAs(generation.answer);
     this.#take(generation.text);
     generation.on('delta', ({ text, tokens }) => {
       if (tokens) this.tokens.push(...tokens);
@@ -130,6 +155,15 @@ export class Answer extends Emitter {
     generation.on('end', () => this.#end());
     if (generation.isLive) this.#enter();
     else this.#end();
+  }
+
+  /** Take in what the server keeps of it, or of its last part. @param {StoredAnswer} stored @param {WireError | null} [error] */
+  restore({ text, usage, timings, cached, finish_reason: reason, error: own }, error = own) {
+    this.text += text;
+    this.usage = usage;
+    this.timings = timings;
+    this.isCached = cached ?? false;
+    this.finish(reason ?? 'interrupted', error);
   }
 
   /** End it from this side. @param {FinishReason} reason @param {WireError | null} [error] */
@@ -143,8 +177,8 @@ export class Answer extends Emitter {
 
   /** @returns {KeptAnswer} */
   toJSON() {
-    const { id, model, parameters, system, keptId, text, parts, generationId: generation, seq, finishReason, usage, timings, error } = this;
-    return { id, model, parameters, system, keptId, text, parts, generation, seq, finishReason, usage, timings, error };
+    const { id, model, parameters, system, keptIds, isDetailed, text, parts, generationId: generation, seq, finishReason, usage, timings, error } = this;
+    return { id, model, parameters, system, keptIds, isDetailed, text, parts, generation, seq, finishReason, usage, timings, error };
   }
 
   // Internal
@@ -169,7 +203,8 @@ export class Answer extends Emitter {
   }
 
   #end() {
-    const { finishReason, usage, timings, error } = /** @type {Generation} */ (this.generation);
+    const { finishReason, isCached, usage, timings, error } = /** @type {Generation} */ (this.generation);
+    this.isCached = isCached;
     this.usage = usage;
     this.timings = timings;
     this.finish(finishReason ?? 'interrupted', error);

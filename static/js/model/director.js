@@ -244,6 +244,8 @@ export class Director extends Emitter {
     const details = this.#settings().details && (this.#client.models.get(model)?.capabilities.logprobs ?? false);
     const parameters = { ...(details && { top_n_tokens: ALTERNATIVES }), ...answer.parameters };
     const conversation = this.#conversation;
+    const isAgain = (turn.slots.get(column)?.answers.length ?? 0) > 1;
+    answer.isDetailed = details;
     try {
       const record = this.#keeper?.isOn ? await this.#keeper.place(conversation, turn) : null;
       const place = record && { column, ...(keptId && answer.text && { continues: keptId }) };
@@ -251,6 +253,7 @@ export class Director extends Emitter {
         targets: [{ model, parameters, ...(system && { system }), ...place }],
         messages,
         ...(details && { details }),
+        ...(isAgain && { fresh: true }),
         request_id: answer.requestId,
         ...(record && { record }),
       });

@@ -76,6 +76,13 @@ export class Keeper {
     await this.#api.vote(conversation.id, turn.id, { verdict, winners, among, blind: true });
   }
 
+  /** Fetch what an answer was written in. Rejects with a SidestreamError. @param {Conversation} conversation @param {Answer} answer */
+  async learn({ id }, answer) {
+    if (answer.hasTokens || id === null) return;
+    const parts = await Promise.all(answer.keptIds.map((part) => this.#api.tokens(id, part)));
+    answer.learn(parts.flatMap(({ tokens }) => tokens));
+  }
+
   /** Fetch a conversation, and put the columns as they stood. Rejects with a SidestreamError. @param {string} id @returns {Promise<Conversation>} */
   async load(id) {
     const stored = await this.#api.get(id);
@@ -98,6 +105,9 @@ export class Keeper {
       conversation.turns.set(turnId, turn);
     }
     for (const answer of answers) this.#addAnswer(conversation, answer);
+    const all = [...conversation.turns.values()].flatMap((turn) => turn.answers);
+    const whole = (/** @type {string | null} */ part) => all.find(({ keptIds }) => part && keptIds.includes(part))?.id ?? null;
+    for (const turn of conversation.turns.values()) Object.assign(turn, { history: whole(turn.history), common: whole(turn.common) });
     const end = conversation.turns.get(leaf ?? turns.at(-1)?.id ?? '');
     if (end) conversation.show(end);
     return conversation;
@@ -113,14 +123,12 @@ export class Keeper {
     const answer = before || new Answer({ id: stored.id, model: stored.model, parameters: stored.parameters });
     if (before) before.reopen();
     else conversation.addAnswer(turn, stored.column, answer);
-    answer.keptId = stored.id;
+    answer.keptAs(stored.id);
+    answer.isDetailed ||= stored.has_tokens;
     const live = [...this.#client.generations.values()].find((generation) => generation.answer === stored.id && generation.isLive);
     if (live) return answer.follow(live);
-    answer.text += stored.text;
-    answer.usage = stored.usage;
-    answer.timings = stored.timings;
     const elsewhere = { code: 'elsewhere', message: 'This is being written for another window. Open the conversation again to see more.' };
-    answer.finish(stored.finish_reason ?? 'interrupted', stored.state === 'ended' ? stored.error : elsewhere);
+    answer.restore(stored, stored.state === 'ended' ? stored.error : elsewhere);
   }
 
   /** @param {Conversation} conversation */

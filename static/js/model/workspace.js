@@ -6,6 +6,7 @@
  */
 
 import { Emitter } from '../client/emitter.js';
+import { SidestreamError } from '../client/protocol.js';
 import { Columns } from './columns.js';
 import { Conversation } from './conversation.js';
 import { Director } from './director.js';
@@ -15,6 +16,7 @@ import { isSecret, letter, tally } from './rounds.js';
 
 /** @import { SidestreamClient } from '../client/client.js' */
 /** @import { Conversations } from '../client/conversations.js' */
+/** @import { Answer } from './answer.js' */
 /** @import { Column } from './columns.js' */
 /** @import { KeptConversation } from './conversation.js' */
 /** @import { Settings } from './director.js' */
@@ -113,6 +115,12 @@ export class Workspace extends Emitter {
   /** Open one that the server keeps. Rejects with a SidestreamError. @param {string} id */
   async openKept(id) {
     this.open(await this.keeper.load(id));
+  }
+
+  /** Have what an answer was written in. Rejects with a SidestreamError. @param {Answer} answer */
+  async learn(answer) {
+    await this.keeper.learn(this.conversation, answer);
+    if (!answer.hasTokens) throw new SidestreamError({ code: 'no_tokens', message: 'The tokens of this answer were not kept.' });
   }
 
   /** End the blind round. @param {Vote['kind']} kind @param {string | null} best The column, for a `best`. */

@@ -2,7 +2,8 @@
  * `<answer-turn>`: one prompt, one column's answer to it, and what can be done with both.
  *
  * Events, all with `{turn}` and some with the column's id: `turn-edit` with `{text}`, `turn-show`,
- * `answer-retry`, `answer-go-on`, `answer-copy` with `{text}`, `answer-common` with `{answer}`.
+ * `answer-retry`, `answer-go-on`, `answer-copy` with `{text}`, `answer-common` with `{answer}`; and
+ * `answer-learn` with `{view}`, when tokens are to be shown that are not here.
  */
 
 import { AnswerView } from './answer-view.js';
@@ -62,8 +63,10 @@ export class AnswerTurn extends PageElement {
     on(this.#edit, () => this.#startEditing());
     on(this.#copy, () => this.announce('answer-copy', { text: this.answer?.text ?? '', button: this.#copy }));
     on(this.#sure, () => {
-      if (this.#view) this.#view.showsTokens = !this.#view.showsTokens;
+      if (!this.#view) return;
+      this.#view.showsTokens = !this.#view.showsTokens;
       this.#render();
+      if (this.#view.showsTokens && !this.#view.answer.hasTokens) this.announce('answer-learn', { view: this.#view });
     });
     on(this.#retry, () => this.announce('answer-retry', { turn, column }));
     on(this.#goOn, () => this.announce('answer-go-on', { turn, column }));
@@ -99,7 +102,7 @@ export class AnswerTurn extends PageElement {
     this.#attempts.show(slot?.shown ?? 0, slot?.answers.length ?? 0);
     this.#actions.hidden = isLive;
     this.#copy.hidden = !answer?.text;
-    this.#sure.hidden = isLive || !answer?.hasTokens;
+    this.#sure.hidden = isLive || !answer?.mayHaveTokens;
     this.#sure.setAttribute('aria-pressed', String(this.#view?.showsTokens ?? false));
     this.#goOn.hidden = !answer?.isPart;
     this.#common.hidden = !answer?.text;

@@ -66,6 +66,7 @@ export class AnswerView extends PageElement {
     this.#answer.addEventListener('click', ({ target }) => copyCode(target), { signal });
     this.answer.on('text', (text) => this.#take(text), { signal });
     this.answer.on('change', () => this.#changed(), { signal });
+    this.answer.on('tokens', ({ tokens }) => this.#tokens && (this.#tokens.tokens = tokens), { signal });
     this.#write();
     this.#around.frames.schedule(this.#job);
   }

@@ -66,9 +66,9 @@ export function activity({ state, position, finishReason, seq }) {
 }
 
 /** Say how an answer ended and after how long. @param {Answer} answer */
-export function ending({ finishReason, timings }) {
+export function ending({ finishReason, isCached, timings }) {
   if (!finishReason) return '';
-  const end = ENDS[finishReason] ?? finishReason;
+  const end = isCached ? 'Kept from before, given' : ENDS[finishReason] ?? finishReason;
   return timings?.total_ms == null ? end : `${end} after ${duration(timings.total_ms)}`;
 }
 
