@@ -124,6 +124,7 @@ on('turn-edit', ({ turn, text }) => director.edit(turn, text));
 on('answer-retry', ({ turn, column }) => director.retry(turn, column));
 on('answer-go-on', ({ turn, column }) => director.goOn(turn, column));
 on('answer-learn', ({ view }) => tryTo(() => workspace.learn(view.answer)));
+on('answers-compare', ({ answers }) => differences.open(answers));
 on('answer-common', ({ turn, answer }) => workspace.conversation.setCommon(turn, answer));
 on('answer-copy', async ({ text, button }) => {
   button.classList.toggle('is-done', await copyText(text));
@@ -138,6 +139,11 @@ on('column-menu', ({ column, button }) => menu.open(columnItems(column, button),
 on('column-move', ({ id, by, target }) => (target ? columns.moveTo(id, target) : columns.move(id, by)));
 on('tab-show', refreshChats);
 on('chat-open', ({ id }) => tryTo(() => workspace.openKept(id)));
+on('chat-again', ({ id }) => tryTo(() => runAgain(id)));
+on('chat-made', () => {
+  listed = null;
+  refreshChats();
+});
 on('chat-gone', ({ id }) => workspace.conversation.id === id && newChat());
 on('vote', ({ kind, best }) => workspace.vote(kind, best));
 on('scores-forget', () => workspace.forgetScores());
@@ -220,6 +226,17 @@ function refreshChats() {
   const isNews = listed === null || (id && id !== listed);
   if (isNews && !chats.hidden) void chats.refresh();
   listed = chats.hidden ? null : id ?? ''; // hidden, it is fetched when it is looked at
+}
+
+/** Show what a kept conversation is like when it is asked again. @param {string} id */
+async function runAgain(id) {
+  const loading = import('./view/rerun-view.js'); // few need it, and not at first
+  const { RerunView } = await loading.catch(() => {
+    throw new SidestreamError({ code: 'connection_closed', message: 'The server cannot be reached, or is another one now. Reload the page if it stays like this.' });
+  });
+  const view = find(RerunView, 'rerun-view');
+  view.parts = { api, client };
+  await view.open(id);
 }
 
 /** @param {() => Promise<void>} act */

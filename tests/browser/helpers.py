@@ -7,7 +7,7 @@ from itertools import pairwise
 from playwright.sync_api import Error, Locator, Page, expect
 from websockets.sync.client import connect
 
-from tests.browser.gateway import Gateway
+from tests.browser.gateway import ROOT, Gateway
 from tests.browser.watch import NETWORK_CHANGED, Watch
 
 # The prompt is long-winded so that the answer is.
@@ -125,6 +125,13 @@ RECORD_GROWTH = """() => {
 def turns_taken(growth: list[str]) -> int:
     """Count how often the writing passed from one answer to another."""
     return sum(before != after for before, after in pairwise(growth))
+
+
+def axe_violations(page: Page) -> list[str]:
+    """Return what axe-core finds in the page as it is, each as its rule and the element."""
+    page.evaluate((ROOT / "node_modules/axe-core/axe.min.js").read_text())
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
 
 
 def answers_of(watch: Watch, gateway: Gateway) -> list[tuple[str, str]]:

@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.gateway import ROOT, Gateway
+from tests.browser.gateway import Gateway
 from tests.browser.helpers import (
     PROMPT,
     answer,
     answers_of,
     ask,
+    axe_violations,
     choose,
     column,
     expect_end,
@@ -178,21 +179,16 @@ def test_eight_models_are_all_on_the_screen(
 def test_axe_finds_nothing(
     page: Page, gateway: Gateway, scheme: Literal["light", "dark"], width: int
 ) -> None:
-    def violations() -> list[str]:
-        found = page.evaluate("async () => (await axe.run()).violations")
-        return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
-
     page.set_viewport_size({"width": width, "height": 844})
     page.emulate_media(color_scheme=scheme)
     open_page(page, gateway.url)
-    page.evaluate((ROOT / "node_modules/axe-core/axe.min.js").read_text())
     if width < 800:
         page.get_by_role("button", name="Models", exact=True).click()
     choose(page, "Small", "Broken")
-    assert violations() == [], "with the models open"
+    assert axe_violations(page) == [], "with the models open"
     page.get_by_role("tab", name="Chats").click()
     expect(page.locator("chat-list").get_by_role("listitem").first).to_be_visible()
-    assert violations() == [], "with the chats open"
+    assert axe_violations(page) == [], "with the chats open"
     page.get_by_role("tab", name="Models").click()
     if width < 800:
         page.keyboard.press("Escape")
@@ -201,7 +197,7 @@ def test_axe_finds_nothing(
     expect_longer(column(page, "Small"), 20)
     page.keyboard.press("Escape")
     expect_end(column(page, "Small"))
-    assert violations() == [], "with an answer and an error"
+    assert axe_violations(page) == [], "with an answer and an error"
 
 
 def test_a_phone_shows_one_column_at_a_time(

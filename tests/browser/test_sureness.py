@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.gateway import ROOT, Gateway
-from tests.browser.helpers import answer, ask, choose, column, expect_end, open_page
+from tests.browser.gateway import Gateway
+from tests.browser.helpers import answer, ask, axe_violations, choose, column, expect_end, open_page
 from tests.browser.watch import Watch
 
 pytestmark = pytest.mark.needs_chromium
@@ -86,25 +86,20 @@ def test_differences_between_two_answers_are_marked(
 def test_axe_finds_nothing_in_tokens_differences_and_log(
     page: Page, gateway: Gateway, artifacts: Path, scheme: Literal["light", "dark"]
 ) -> None:
-    def violations() -> list[str]:
-        found = page.evaluate("async () => (await axe.run()).violations")
-        return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
-
     page.emulate_media(color_scheme=scheme)
     tokens = look_at_tokens(page, gateway.url, "Small", "Brief")
-    page.evaluate((ROOT / "node_modules/axe-core/axe.min.js").read_text())
     tokens.get_by_role("listbox").press("ArrowDown")
     page.screenshot(path=artifacts / f"how-sure-{scheme}.png")
-    assert violations() == []
+    assert axe_violations(page) == []
     page.get_by_role("button", name="More: Brief").click()
     page.get_by_role("menuitem", name="Compare the answers…").click()
     page.screenshot(path=artifacts / f"differences-{scheme}.png")
-    assert violations() == []
+    assert axe_violations(page) == []
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Log: Small").click()
     expect(page.locator(".log-line").first).to_be_visible()
     page.screenshot(path=artifacts / f"log-{scheme}.png")
-    assert violations() == []
+    assert axe_violations(page) == []
 
 
 def test_after_a_reload_and_from_the_list_the_tokens_are_still_there(

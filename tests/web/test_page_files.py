@@ -12,7 +12,7 @@ import pytest
 from server.settings import AccessSettings, ConversationSettings, Settings
 from server.web.files.content import takes_gzip
 from server.web.files.folder import Folder
-from server.web.files.joining import join_modules, join_sheets
+from server.web.files.joining import join_later, join_modules, join_sheets, later_modules
 from server.web.files.stripping import strip_css, strip_javascript
 from server.web.page import STATIC
 from tests.conftest import StartFake
@@ -102,6 +102,36 @@ def test_a_module_is_joined_with_what_it_needs_each_once_and_first() -> None:
         "return{b}})();",
         "const $main=(()=>{const{b}=$view_b;const{c}=$c;b(c);",
         "return{}})();",
+    ]
+
+
+def test_what_is_imported_later_has_from_the_page_what_both_need() -> None:
+    sources = {
+        "js/main.js": "import { b } from './b.js';\n/** @type {import('./c.js').C} */\n"
+        "b(() => import('./view/late.js'));",
+        "js/view/late.js": "import { c } from '../c.js';\nimport { d } from './d.js';\n"
+        "export const late = c(d);",
+        "js/view/d.js": "import { c } from '../c.js';\nexport const d = c();",
+        "js/b.js": "import { c } from './c.js';\nexport const b = c;",
+        "js/c.js": "export function c() {}",
+    }
+    assert later_modules(sources, "js/main.js") == {"js/view/late.js"}
+    assert join_modules(sources, "js/main.js").split("\n") == [
+        "const $c=(()=>{function c(){}",
+        "return{c}})();",
+        "const $b=(()=>{const{c}=$c;const b=c;",
+        "return{b}})();",
+        "const $main=(()=>{const{b}=$b;b(()=>import('./view/late.js'));",
+        "return{}})();",
+        "export{$c};",
+    ]
+    assert join_later(sources, "js/view/late.js", "js/main.js").split("\n") == [
+        "import{$c}from'../main.js';",
+        "const $view_d=(()=>{const{c}=$c;const d=c();",
+        "return{d}})();",
+        "const $view_late=(()=>{const{c}=$c;const{d}=$view_d;const late=c(d);",
+        "return{late}})();",
+        "export const{late}=$view_late;",
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from server.web.files.content import FOR_EVER, Content
-from server.web.files.joining import join_modules, join_sheets
+from server.web.files.joining import join_later, join_modules, join_sheets, later_modules
 
 _ENTRY: Final = "js/main.js"
 
@@ -60,6 +60,8 @@ class Folder:
         """Return a file as it is sent, before compression."""
         if name == _ENTRY:
             return join_modules(self._text(".js"), name).encode()
+        if name.endswith(".js") and name in later_modules(self._text(".js"), _ENTRY):
+            return join_later(self._text(".js"), name, _ENTRY).encode()
         if name.endswith(".css"):
             return join_sheets(self._text(".css"), name).encode()
         return self._sources[name]

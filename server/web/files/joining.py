@@ -6,6 +6,10 @@ style sheet with all that it imports. It takes no other form for that: each modu
 function that is called once and returns what the module exports, in an order in which everything
 is there before it is needed.
 
+What the entry imports only when somebody needs it, by `import('./d.js')`, is sent when it is asked
+for, joined with what it needs beyond the entry; what both need it has from the entry, so that a
+class is one class.
+
 Only the forms that our modules are written in are understood, and anything else is refused:
 `import { A, B } from './c.js';` and `export` before a class, a function or a `const`, each at the
 beginning of a line. Circles are refused.
@@ -13,7 +17,7 @@ beginning of a line. Circles are refused.
 
 import re
 from collections.abc import Mapping
-from posixpath import dirname, join, normpath
+from posixpath import dirname, join, normpath, relpath
 from typing import Final
 
 from server.web.files.stripping import strip_css, strip_javascript
@@ -23,6 +27,7 @@ _IMPORT: Final = re.compile(rf"^import \{{({_NAMES})\}} from '(\..+?)';$", re.MU
 _EXPORT: Final = re.compile(
     r"^export ((?:async )?(?:class|function\*?|const) ([\w$]+))", re.MULTILINE
 )
+_LATER: Final = re.compile(r"\bimport\('(\..+?)'\)")
 _NOT_UNDERSTOOD: Final = re.compile(r"^(?:import|export)\b.*|\bimport\.meta\b", re.MULTILINE)
 _CSS_IMPORT: Final = re.compile(r"^@import '(.+?)';$", re.MULTILINE)
 
@@ -31,7 +36,43 @@ def join_modules(sources: Mapping[str, str], entry: str) -> str:
     """Return the module `entry` with all that it needs as one; raises ValueError if it cannot."""
     joined: dict[str, str] = {}
     _add_module(sources, entry, joined, above=())
-    return "\n".join(joined.values())
+    shared = {
+        name
+        for later in later_modules(sources, entry)
+        for name in _needed(sources, later)
+        if name in joined
+    }
+    ending = [f"export{{{','.join(map(_variable, sorted(shared)))}}};"] if shared else []
+    return "\n".join([*joined.values(), *ending])
+
+
+def join_later(sources: Mapping[str, str], name: str, entry: str) -> str:
+    """Return a module that `entry` imports later with what it needs beyond `entry`, as one."""
+    joined = dict.fromkeys(_needed(sources, entry), "")
+    shared = [_variable(one) for one in sorted(_needed(sources, name)) if one in joined]
+    above = set(joined)
+    _add_module(sources, name, joined, above=())
+    added = [body for one, body in joined.items() if one not in above]
+    exported = ",".join(found for _, found in _EXPORT.findall(sources[name]))
+    return "\n".join(
+        [
+            f"import{{{','.join(shared)}}}from'{relpath(entry, dirname(name))}';",
+            *added,
+            f"export const{{{exported}}}={_variable(name)};",
+        ]
+    )
+
+
+def later_modules(sources: Mapping[str, str], entry: str) -> set[str]:
+    """Return the names of the modules that `entry` imports when they are needed."""
+    code = strip_javascript(sources[entry])  # comments name modules like this too
+    return {_resolved(entry, address) for address in _LATER.findall(code)}
+
+
+def _needed(sources: Mapping[str, str], name: str) -> set[str]:
+    joined: dict[str, str] = {}
+    _add_module(sources, name, joined, above=())
+    return set(joined)
 
 
 def _add_module(

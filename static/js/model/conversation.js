@@ -33,7 +33,10 @@ import { Answer } from './answer.js';
  * @property {Record<string, {answers: KeptAnswer[], shown: number}>} [slots]
  */
 
-/** @typedef {{id?: string | null, title?: string, leaf?: string | null, turns?: KeptTurn[]}} KeptConversation */
+/**
+ * @typedef {{id?: string | null, title?: string, leaf?: string | null, repeats?: string | null,
+ *   turns?: KeptTurn[]}} KeptConversation
+ */
 
 export class Turn {
   /** @param {KeptTurn} kept */
@@ -78,11 +81,13 @@ export class Conversation extends Emitter {
   turns = new Map();
 
   /** @param {KeptConversation} [kept] */
-  constructor({ id = null, title = '', leaf = null, turns = [] } = {}) {
+  constructor({ id = null, title = '', leaf = null, repeats = null, turns = [] } = {}) {
     super();
     /** @type {string | null} */
     this.id = id;
     this.title = title;
+    /** The id of the one that was run again, if this came of that. */
+    this.repeats = repeats;
     for (const turn of turns) this.turns.set(turn.id, new Turn(turn));
     /** The last turn shown. @type {string | null} */
     this.leaf = leaf && this.turns.has(leaf) ? leaf : this.#deepest(null);
@@ -173,7 +178,7 @@ export class Conversation extends Emitter {
   }
 
   toJSON() {
-    return { id: this.id, title: this.title, leaf: this.leaf, turns: [...this.turns.values()] };
+    return { id: this.id, title: this.title, leaf: this.leaf, repeats: this.repeats, turns: [...this.turns.values()] };
   }
 
   // Internal

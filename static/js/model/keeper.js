@@ -92,9 +92,9 @@ export class Keeper {
   }
 
   /** @param {Stored} stored */
-  read({ id, title, turns, answers, view: { leaf = null, blind = [], commons = {} } = {} }) {
+  read({ id, title, turns, answers, view: { leaf = null, blind = [], commons = {}, repeats = null } = {} }) {
     const name = (/** @type {string} */ model) => this.#client.models.get(model)?.name ?? model;
-    const conversation = new Conversation({ id, title });
+    const conversation = new Conversation({ id, title, repeats });
     for (const { id: turnId, parent, text, history, vote } of turns) {
       const turn = new Turn({
         id: turnId, parent, prompt: text, history, isKept: true,
@@ -139,6 +139,7 @@ export class Keeper {
       columns: all.map(({ id, model, parameters, system }) => ({ id, model, parameters, system })),
       view: {
         leaf: conversation.leaf,
+        ...(conversation.repeats && { repeats: conversation.repeats }),
         hidden: all.filter(({ isHidden }) => isHidden).map(({ id }) => id),
         blind: turns.filter(({ isBlind }) => isBlind).map(({ id }) => id),
         commons: Object.fromEntries(turns.flatMap(({ id, common, answers }) =>

@@ -2,7 +2,7 @@
  * `<chat-list>`: the conversations that the server keeps: found, renamed, deleted and taken back,
  * exported and imported.
  *
- * Events: `chat-open` with `{id}`; `chat-gone` with `{id}` when one was deleted; `menu-open` with
+ * Events: `chat-open` and `chat-again` with `{id}`; `chat-gone` with `{id}` when one was deleted; `menu-open` with
  * `{items, button}`.
  */
 
@@ -103,6 +103,7 @@ export class ChatList extends PageElement {
       button: more,
       items: [
         ['Rename', () => this.#rename(summary, row)],
+        ['Run again and compare…', () => this.announce('chat-again', { id })],
         ['Export as JSON', () => this.#export(id, 'json')],
         ['Export as Markdown', () => this.#export(id, 'markdown')],
         ['Export as a page', () => this.#export(id, 'html')],

@@ -1,0 +1,227 @@
+/**
+ * All answers of a kept conversation asked again, one after the other, and compared. No DOM.
+ *
+ * What is said now is kept as a conversation of its own, the copy, whose `view` names the original.
+ * So a run that was stopped, or left with the page, goes on where it was, and can be looked at
+ * later. One at a time is asked: engines that compute several at once can tip a token.
+ */
+
+import { randomId } from '../client/commands.js';
+import { Emitter } from '../client/emitter.js';
+import { SidestreamError } from '../client/protocol.js';
+import { Repeat } from './repeat.js';
+
+/** @import { SidestreamClient } from '../client/client.js' */
+/** @import { Conversations, Stored, StoredAnswer } from '../client/conversations.js' */
+/** @import { Generation } from '../client/generation.js' */
+/** @import { Said } from './repeat.js' */
+
+/** Errors that lie in one answer; with any other the next one would fail too. */
+const OWN_ERRORS = ['invalid_command', 'invalid_parameters', 'prompt_too_long', 'unknown_model'];
+const MAX_TITLE = 300; // what the server takes
+
+/** @extends {Emitter<{change: Rerun, copy: void, repeat: Repeat}>} `change`: whether it runs, or why it stopped; `copy`: there is one now. */
+export class Rerun extends Emitter {
+  isRunning = false;
+  /** Why it stopped. @type {SidestreamError | null} */
+  fault = null;
+  /** The id of the copy. @type {string | null} */
+  copyId = null;
+  #api;
+  #client;
+  #original;
+  /** Turns that are in the copy. @type {Set<string>} */
+  #turns = new Set();
+  #isUnwanted = false;
+  /** @type {Generation | null} */
+  #generation = null;
+
+  /**
+   * Read a conversation that is to be asked again, or one that has come of that. Rejects with a
+   * SidestreamError.
+   *
+   * @param {{api: Conversations, client: SidestreamClient}} parts
+   * @param {string} id
+   */
+  static async load({ api, client }, id) {
+    const stored = await api.get(id, { isFull: true });
+    const original = stored.view?.repeats ? await ifThere(api.get(stored.view.repeats, { isFull: true })) : null;
+    return new Rerun({ api, client }, original ?? stored, original && stored);
+  }
+
+  /** @param {{api: Conversations, client: SidestreamClient}} parts @param {Stored} original In full. @param {Stored | null} [copy] */
+  constructor({ api, client }, original, copy = null) {
+    super();
+    this.#api = api;
+    this.#client = client;
+    this.#original = original;
+    this.repeats = original.answers.map((answer) => new Repeat(answer, original));
+    if (copy) this.#goOnFrom(copy);
+    for (const repeat of this.repeats) {
+      const { model } = repeat.before;
+      if (repeat.outcome === 'waiting' && !client.models.has(model)) repeat.refuse(`There is no model “${model}” here.`);
+    }
+  }
+
+  get title() {
+    return this.#original.title;
+  }
+
+  get originalId() {
+    return this.#original.id;
+  }
+
+  /** Whether there is something left to ask. */
+  get isWaiting() {
+    return this.repeats.some(({ outcome }) => outcome === 'waiting');
+  }
+
+  // Actions
+
+  /** Ask what is waiting; return when that is done, stopped, or cannot go on (`fault`). */
+  async run() {
+    if (this.isRunning) return;
+    this.isRunning = true;
+    this.#isUnwanted = false;
+    this.fault = null;
+    this.emit('change', this);
+    try {
+      if (this.copyId === null) {
+        this.copyId = await this.#makeCopy();
+        this.emit('copy', undefined);
+      }
+      for (const repeat of this.repeats) {
+        if (!this.#isUnwanted && repeat.outcome === 'waiting') await this.#ask(repeat, this.copyId);
+      }
+      await this.#learnEngines(this.copyId);
+    } catch (error) {
+      if (!(error instanceof SidestreamError)) throw error;
+      this.fault = error;
+    } finally {
+      this.isRunning = false;
+      this.emit('change', this);
+    }
+  }
+
+  /** Ask no more; what is being written is stopped, and asked anew when this goes on. */
+  async stop() {
+    this.#isUnwanted = true;
+    try {
+      if (this.#generation) await this.#client.cancel([this.#generation]);
+    } catch (error) {
+      if (!(error instanceof SidestreamError)) throw error;
+      this.fault = error;
+      this.emit('change', this);
+    }
+  }
+
+  /** The same from its beginning, into a copy of its own. */
+  afresh() {
+    return new Rerun({ api: this.#api, client: this.#client }, this.#original);
+  }
+
+  /** What a model is called. @param {string} model */
+  name(model) {
+    return this.#client.models.get(model)?.name ?? model;
+  }
+
+  // Internal
+
+  async #makeCopy() {
+    const { id, title, columns, answers } = this.#original;
+    const known = new Set(columns.map((column) => column.id));
+    const gone = answers.flatMap(({ column, model }) => {
+      if (column === null || known.has(column)) return [];
+      known.add(column);
+      return [{ id: column, model, parameters: {}, system: null }];
+    });
+    const outline = {
+      title: `${title.slice(0, MAX_TITLE - ' (again)'.length)} (again)`,
+      columns: [...columns, ...gone].map(({ id: column, model, parameters, system }) => ({ id: column, model, parameters, system })),
+      view: { repeats: id },
+    };
+    return (await this.#api.create(outline)).id;
+  }
+
+  /** @param {Repeat} repeat @param {string} conversation */
+  async #ask(repeat, conversation) {
+    const { before } = repeat;
+    const continues = before.continues && this.#again(before.continues);
+    if (before.continues && !continues) {
+      repeat.refuse('What it goes on from could not be asked again.');
+      return this.emit('repeat', repeat);
+    }
+    repeat.outcome = 'running';
+    this.emit('repeat', repeat);
+    try {
+      const question = repeat.question(this.#client.models.get(before.model));
+      Object.assign(question.targets[0], before.column !== null && { column: before.column }, continues && { continues });
+      const [generation] = await this.#client.generate({ ...question, record: this.#place(before, conversation), request_id: randomId() });
+      this.#turns.add(before.turn);
+      this.#generation = generation;
+      if (this.#isUnwanted) await this.stop();
+      await generation.ended;
+      repeat.take(saidBy(generation));
+      if (generation.finishReason === 'interrupted') throw new SidestreamError(generation.error ?? { code: 'interrupted', message: 'The server went away.' });
+    } catch (error) {
+      if (!(error instanceof SidestreamError)) throw error;
+      if (!OWN_ERRORS.includes(error.code)) {
+        repeat.outcome = 'waiting';
+        throw error;
+      }
+      repeat.fail(error);
+    } finally {
+      this.#generation = null;
+      this.emit('repeat', repeat);
+    }
+  }
+
+  /** Say where what repeats this answer belongs. @param {StoredAnswer} before @param {string} conversation */
+  #place({ turn }, conversation) {
+    const { turns } = this.#original;
+    const find = (/** @type {string | null} */ id) => turns.find((one) => one.id === id);
+    const own = find(turn);
+    let parent = find(own?.parent ?? null);
+    const history = parent && this.#turns.has(parent.id) && own?.history ? this.#again(own.history) : null;
+    while (parent && !this.#turns.has(parent.id)) parent = find(parent.parent);
+    return { conversation, turn, parent: parent?.id ?? null, history };
+  }
+
+  /** The id of what repeats this answer. @param {string} id */
+  #again(id) {
+    return this.repeats.find(({ before }) => before.id === id)?.after?.id ?? null;
+  }
+
+  /** @param {Stored} copy */
+  #goOnFrom(copy) {
+    this.copyId = copy.id;
+    this.#turns = new Set(copy.turns.map(({ id }) => id));
+    for (const answer of copy.answers) {
+      const repeat = this.repeats.find(({ before }) => before.id === answer.repeats);
+      if (repeat && answer.state === 'ended') repeat.take({ ...answer, reason: answer.finish_reason });
+    }
+  }
+
+  /** Have what answered, which only the server knows. @param {string} id */
+  async #learnEngines(id) {
+    const { answers } = await this.#api.get(id);
+    for (const { after } of this.repeats) {
+      if (after) after.engine = answers.find((answer) => answer.id === after.id)?.engine ?? null;
+    }
+  }
+}
+
+/** @param {Generation} generation @returns {Said} */
+function saidBy({ answer, text, finishReason, usage, timings, error }) {
+  return { id: answer ?? '', text, reason: finishReason, usage, timings, engine: null, error };
+}
+
+/** @template T @param {Promise<T>} promise @returns {Promise<T | null>} */
+async function ifThere(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error instanceof SidestreamError && error.code === 'unknown_conversation') return null;
+    throw error;
+  }
+}

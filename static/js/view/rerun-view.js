@@ -1,0 +1,170 @@
+/**
+ * `<rerun-view>`: a kept conversation asked again, and what came of it beside what there was.
+ *
+ * It is a dialog; a run goes on when it is closed, and is there again when it is opened. What
+ * stands in a row: the prompt, who answered, the figures then and now, and whether the answers are
+ * the same. The page loads this module when somebody asks for it.
+ *
+ * Events: `answers-compare` with `{answers}`, `chat-open` with `{id}`, `chat-made`.
+ */
+
+import { Rerun } from '../model/rerun.js';
+import { PageElement, h, iconButton, setText } from './element.js';
+import { duration, rate, tokens } from './figures.js';
+import { sentence } from './words.js';
+
+/** @import { SidestreamClient } from '../client/client.js' */
+/** @import { Conversations, StoredEngine } from '../client/conversations.js' */
+/** @import { Timings, Usage } from '../client/protocol.js' */
+/** @import { Outcome, Repeat } from '../model/repeat.js' */
+
+/** @type {Record<Outcome, string>} */
+const OUTCOMES = {
+  waiting: 'To be asked',
+  impossible: 'Not possible',
+  running: 'Writing',
+  same: 'The same',
+  different: 'Different',
+  failed: 'Failed',
+};
+/** What may have changed behind a model. @type {Record<keyof StoredEngine, string>} */
+const TRAITS = {
+  model_id: 'Another model', weights: 'Other weights', revision: 'Another revision', engine: 'Another engine', version: 'Another version of the engine', image: 'Another image', runner: 'Run elsewhere',
+};
+/** @type {Outcome[]} */
+const SUMMED = ['same', 'different', 'failed', 'impossible', 'waiting'];
+const MAX_TRAIT = 24; // a digest says nothing to a reader; that it is another does
+
+export class RerunView extends PageElement {
+  /** @type {{api: Conversations, client: SidestreamClient} | null} */
+  parts = null;
+  /** @type {Rerun | null} */
+  #rerun = null;
+  #shown = new AbortController();
+  /** @type {Map<Repeat, HTMLTableRowElement>} */
+  #rows = new Map();
+  #title = h('h2', { id: 'rerun-title' });
+  #close = iconButton('close', 'Close');
+  #summary = h('p', { class: 'compared-summary', role: 'status' });
+  #problem = h('p', { class: 'notice', role: 'alert', hidden: true });
+  #body = h('tbody');
+  #run = h('button', { type: 'button', class: 'quiet' });
+  #stop = h('button', { type: 'button', class: 'quiet' }, 'Stop');
+  #afresh = h('button', { type: 'button', class: 'quiet' }, 'Run all again');
+  #open = h('button', { type: 'button', class: 'quiet' }, 'Open as a chat');
+  #dialog = h('dialog', { class: 'sheet wide-sheet', 'aria-labelledby': 'rerun-title' },
+    h('header', {}, this.#title, this.#summary, this.#close),
+    this.#problem,
+    h('div', { class: 'repeats', tabindex: 0, role: 'region', 'aria-labelledby': 'rerun-title' },
+      h('table', {},
+        h('thead', {}, h('tr', {}, ...['Prompt', 'Model', 'Then', 'Now', 'Outcome'].map((name) => h('th', { scope: 'col' }, name)))),
+        this.#body)),
+    h('div', { class: 'sheet-actions' }, this.#run, this.#stop, this.#open, this.#afresh));
+
+  // Lifecycle
+
+  /** @override */
+  build() {
+    this.append(this.#dialog);
+  }
+
+  /** @override @param {AbortSignal} signal */
+  connected(signal) {
+    const on = (/** @type {HTMLElement} */ element, /** @type {() => void} */ act) => element.addEventListener('click', act, { signal });
+    on(this.#close, () => this.#dialog.close());
+    on(this.#run, () => void this.#rerun?.run());
+    on(this.#stop, () => void this.#rerun?.stop());
+    on(this.#afresh, () => this.#rerun && this.#show(this.#rerun.afresh()));
+    on(this.#open, () => {
+      this.#dialog.close();
+      this.announce('chat-open', { id: this.#rerun?.copyId });
+    });
+    this.#dialog.addEventListener('click', ({ target }) => target === this.#dialog && this.#dialog.close(), { signal });
+  }
+
+  // Actions
+
+  /** Show a kept conversation in place of the one before, which stops. Rejects with a SidestreamError. @param {string} id */
+  async open(id) {
+    if (!this.parts) return;
+    const isUnderWay = this.#rerun?.isRunning && [this.#rerun.originalId, this.#rerun.copyId].includes(id);
+    if (!isUnderWay) this.#show(await Rerun.load(this.parts, id));
+    if (!this.#dialog.open) this.#dialog.showModal();
+  }
+
+  // Internal
+
+  /** @param {Rerun} rerun */
+  #show(rerun) {
+    void this.#rerun?.stop();
+    this.#shown.abort();
+    this.#shown = new AbortController();
+    const { signal } = this.#shown;
+    this.#rerun = rerun;
+    rerun.on('change', () => this.#renderAll(rerun), { signal });
+    rerun.on('copy', () => this.announce('chat-made'), { signal });
+    rerun.on('repeat', (repeat) => this.#render(rerun, repeat), { signal });
+    setText(this.#title, `Run again: ${rerun.title || 'Untitled'}`);
+    this.#rows = new Map(rerun.repeats.map((repeat) => [repeat, h('tr')]));
+    this.#body.replaceChildren(...this.#rows.values());
+    this.#renderAll(rerun);
+  }
+
+  /** @param {Rerun} rerun */
+  #renderAll(rerun) {
+    const { copyId, fault, isRunning, isWaiting } = rerun;
+    for (const repeat of this.#rows.keys()) this.#render(rerun, repeat);
+    setText(this.#run, copyId ? 'Go on' : 'Run again');
+    this.#run.hidden = isRunning || !isWaiting;
+    this.#stop.hidden = !isRunning;
+    this.#open.hidden = !copyId;
+    this.#afresh.hidden = !copyId || isRunning;
+    this.#problem.hidden = !fault;
+    setText(this.#problem, fault ? [fault.message, fault.hint ?? ''].map(sentence).join(' ') : '');
+  }
+
+  /** @param {Rerun} rerun @param {Repeat} repeat */
+  #render(rerun, repeat) {
+    const { after, before, outcome, prompt } = repeat;
+    const cells = [prompt, rerun.name(before.model), figures(before), after ? figures(after) : '–'];
+    this.#rows.get(repeat)?.replaceChildren(...cells.map((text) => h('td', { dir: 'auto' }, text)), h('td', {}, this.#outcome(repeat), ...remarks(repeat)));
+    this.#rows.get(repeat)?.classList.toggle('is-running', outcome === 'running');
+    setText(this.#summary, summary(rerun));
+  }
+
+  /** @param {Repeat} repeat */
+  #outcome({ after, before, outcome }) {
+    if (!after) return OUTCOMES[outcome];
+    const compare = h('button', { type: 'button', class: `quiet is-${outcome}` }, OUTCOMES[outcome]);
+    compare.addEventListener('click', () => this.announce('answers-compare', {
+      answers: [{ name: 'Then', text: before.text }, { name: 'Now', text: after.text }],
+    }));
+    return compare;
+  }
+}
+
+/** @param {{usage: Usage | null, timings: Timings | null}} answer */
+function figures({ usage, timings }) {
+  const { total_ms: total, tokens_per_second: speed } = timings ?? {};
+  return [usage && tokens(usage.completion_tokens), total != null && duration(total), speed != null && rate(speed)].filter(Boolean).join(' · ');
+}
+
+/** Say why there is no outcome, and what may be the reason for one. @param {Repeat} repeat */
+function remarks({ changes, error }) {
+  const lines = changes.map(({ trait, then, now }) => {
+    const values = then && now && Math.max(then.length, now.length) <= MAX_TRAIT ? `: ${then} → ${now}` : '';
+    return `${TRAITS[trait]}${values}`;
+  });
+  return [...(error ? [sentence(error.message)] : []), ...lines].map((line) => h('p', { class: 'field-hint' }, line));
+}
+
+/** @param {Rerun} rerun */
+function summary({ isRunning, repeats }) {
+  const count = (/** @type {Outcome} */ outcome) => repeats.filter((repeat) => repeat.outcome === outcome).length;
+  const done = count('same') + count('different') + count('failed');
+  if (isRunning) return `${done} of ${repeats.length - count('impossible')} answered.`;
+  const parts = SUMMED.flatMap((outcome) => (count(outcome) > 0 ? [`${count(outcome)} ${OUTCOMES[outcome].toLowerCase()}`] : []));
+  return parts.length > 0 ? `${parts.join(', ')}.` : 'There are no answers in this chat.';
+}
+
+customElements.define('rerun-view', RerunView);

@@ -1,0 +1,226 @@
+"""A kept chat asked again: the same where nothing changed, and said what differs where it did."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.gateway import Gateway
+from tests.browser.helpers import (
+    ask,
+    axe_violations,
+    choose,
+    column,
+    expect_end,
+    expect_longer,
+    limit,
+    open_page,
+    turn,
+)
+from tests.browser.watch import Watch
+
+pytestmark = pytest.mark.needs_chromium
+
+NAMES = ("Small", "Brief")
+Stored = dict[str, Any]
+
+
+def talk(page: Page, gateway: Gateway) -> None:
+    """Have two models answer twice, one of them once more, with details."""
+    open_page(page, gateway.url)
+    choose(page, *NAMES)
+    limit(page, 12)
+    page.get_by_role("button", name="How sure", exact=True).click()
+    ask(page, "Name a river.")
+    for name in NAMES:
+        expect_end(column(page, name))
+    turn(column(page, "Small")).get_by_role("button", name="Go on with this answer").click()
+    expect(column(page, "Small").locator(".figures")).to_contain_text("Tokens24")
+    ask(page, "And a lighthouse?")
+    for name in NAMES:
+        expect_end(column(page, name))
+
+
+def conversations(gateway: Gateway) -> list[Stored]:
+    with urlopen(f"{gateway.url}conversations") as response:
+        found: list[Stored] = json.load(response)["conversations"]
+    return found
+
+
+def stored(gateway: Gateway, conversation: str) -> Stored:
+    with urlopen(f"{gateway.url}conversations/{conversation}?full=1") as response:
+        found: Stored = json.load(response)
+    return found
+
+
+def look_at(page: Page, title: str) -> Locator:
+    """Open the dialog of the first chat of this name."""
+    if page.locator("chat-list").is_hidden():
+        page.get_by_role("tab", name="Chats").click()
+    page.get_by_role("button", name=f"More: {title}", exact=True).first.click()
+    page.get_by_role("menuitem", name="Run again and compare…").click()
+    return page.get_by_role("dialog", name="Run again")
+
+
+def import_changed(
+    page: Page, gateway: Gateway, tmp_path: Path, change: Callable[[Stored], object]
+) -> str:
+    """Export the newest chat, change it, import that under a title of its own; return it."""
+    title = tmp_path.name
+    newest = conversations(gateway)[0]["id"]
+    with urlopen(f"{gateway.url}conversations/{newest}/export?form=json") as response:
+        export = json.load(response)
+    export["conversation"]["title"] = title
+    change(export["conversation"])
+    file = tmp_path / "changed.json"
+    file.write_text(json.dumps(export))
+    page.get_by_role("tab", name="Chats").click()
+    page.get_by_label("File to import").set_input_files(file)
+    expect(page.get_by_role("button", name=f"More: {title}", exact=True)).to_have_count(1)
+    return title
+
+
+def outcomes(dialog: Locator) -> Locator:
+    return dialog.locator("tbody td:last-child")
+
+
+@pytest.mark.needs_node
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_export_run_again_says_the_same(
+    page: Page,
+    gateway: Gateway,
+    watch: Watch,
+    artifacts: Path,
+    tmp_path: Path,
+    scheme: Literal["light", "dark"],
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    talk(page, gateway)
+    title = import_changed(page, gateway, tmp_path, lambda _: None)
+    original = stored(gateway, conversations(gateway)[0]["id"])
+    dialog = look_at(page, title)
+    expect(outcomes(dialog)).to_have_text(["To be asked"] * 5)
+    dialog.get_by_role("button", name="Run again").click()
+    expect(dialog.get_by_role("status")).to_have_text("5 the same.")
+    page.screenshot(path=artifacts / f"run-again-{scheme}.png")
+    assert axe_violations(page) == []
+    dialog.get_by_role("button", name="The same").first.click()
+    both = page.get_by_role("dialog", name="Differences")
+    expect(both.get_by_role("status")).to_have_text("They are the same.")
+    assert axe_violations(page) == []
+    page.keyboard.press("Escape")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.screenshot(path=artifacts / f"run-again-phone-{scheme}.png")
+    assert axe_violations(page) == []
+    page.set_viewport_size({"width": 1440, "height": 900})
+    dialog.get_by_role("button", name="Open as a chat").click()
+    expect(page.locator(".prompt").first).to_have_text("Name a river.")
+    expect(page.get_by_role("button", name=f"{title} (again)", exact=True)).to_have_count(1)
+
+    made = stored(gateway, conversations(gateway)[0]["id"])
+    assert made["view"]["repeats"] == original["id"]
+    before = {one["id"]: one for one in original["answers"]}
+    assert [one["repeats"] for one in made["answers"]] == list(before)
+    for one in made["answers"]:
+        then = before[one["repeats"]]
+        assert one["text"] == then["text"]
+        assert one["parameters"] == then["parameters"]
+        assert one["turn"] == then["turn"]
+        assert one["has_tokens"]
+    ids = [one["id"] for one in made["answers"]]
+    assert [one["continues"] for one in made["answers"]] == [None, None, ids[0], None, None]
+    assert [one["parent"] for one in made["turns"]] == [None, made["turns"][0]["id"]]
+    assert watch.complaints == []
+
+
+def test_what_differs_is_told_and_why(page: Page, gateway: Gateway, tmp_path: Path) -> None:
+    def change(chat: Stored) -> None:
+        first, second, third, fourth, fifth = chat["answers"]
+        first["text"] = "The Nile, of course."
+        second["engine"] |= {"version": "0.1", "weights": "sha256:" + "0" * 64}
+        second["text"] = second["text"][:9]
+        second["finish_reason"] = "interrupted"
+        second["usage"]["completion_tokens"] = 3
+        third["engine"] = None
+        fourth["model"] = "gone"
+        fifth["parameters"]["top_p"] = 2
+
+    talk(page, gateway)
+    title = import_changed(page, gateway, tmp_path, change)
+    dialog = look_at(page, title)
+    expect(outcomes(dialog).nth(3)).to_contain_text("Not possibleThere is no model “gone” here.")
+    dialog.get_by_role("button", name="Run again").click()
+    expect(dialog.get_by_role("status")).to_have_text(
+        "2 the same, 1 different, 1 failed, 1 not possible."
+    )
+    expect(outcomes(dialog)).to_contain_text(
+        ["Different", "The same", "The same", "Not possible", "Failed"]
+    )
+    told = outcomes(dialog).nth(1)
+    expect(told).to_contain_text("Other weights")
+    expect(told).to_contain_text(re.compile(r"Another version of the engine: 0\.1 → \S+"))
+    expect(outcomes(dialog).nth(2)).to_have_text("The same")
+    expect(outcomes(dialog).nth(4)).to_contain_text("top_p")
+    dialog.get_by_role("button", name="Different").click()
+    both = page.get_by_role("dialog", name="Differences")
+    expect(both.get_by_role("region", name="Then")).to_have_text("The Nile, of course.")
+    expect(both.locator("mark").first).to_be_visible()
+
+
+def test_a_run_is_stopped_left_and_gone_on_with(page: Page, gateway: Gateway) -> None:
+    open_page(page, gateway.url)
+    choose(page, *NAMES)
+    limit(page, 150)
+    ask(page, "Tell me of a river.")
+    for name in NAMES:
+        expect_end(column(page, name))
+    dialog = look_at(page, "Tell me of a river.")
+    dialog.get_by_role("button", name="Run again").click()
+    expect(outcomes(dialog).first).to_have_text("Writing")
+    dialog.get_by_role("button", name="Close").click()
+    look_at(page, "Tell me of a river.")
+    expect(dialog.get_by_role("button", name="Stop")).to_be_visible()
+    dialog.get_by_role("button", name="Stop").click()
+    expect(outcomes(dialog)).to_have_text(["To be asked"] * 2)
+    expect(dialog.get_by_role("button", name="Go on")).to_be_visible()
+
+    open_page(page, gateway.url)
+    look_at(page, "Tell me of a river. (again)")
+    dialog.get_by_role("button", name="Go on").click()
+    expect(outcomes(dialog)).to_have_text(["The same", "Writing"])
+    # What is being asked again is a chat like any other, also while it is written.
+    dialog.get_by_role("button", name="Open as a chat").click()
+    expect_longer(column(page, "Brief"), 10)
+    look_at(page, "Tell me of a river. (again)")
+    expect(dialog.get_by_role("status")).to_have_text("2 the same.")
+    dialog.get_by_role("button", name="Close").click()
+    ask(page, "Hello.")  # the page goes on as before
+    expect_end(column(page, "Small"))
+
+
+def test_without_the_server_it_waits_and_says_what_is_wrong(
+    page: Page, own_gateway: Gateway
+) -> None:
+    open_page(page, own_gateway.url)
+    choose(page, "Small")
+    limit(page, 300)
+    ask(page, "Tell me of a river.")
+    expect_end(column(page, "Small"))
+    dialog = look_at(page, "Tell me of a river.")
+    dialog.get_by_role("button", name="Run again").click()
+    expect(outcomes(dialog)).to_have_text("Writing")
+    own_gateway.stop(9)
+    own_gateway.start()
+    expect(dialog.get_by_role("alert")).to_contain_text("no longer")
+    expect(outcomes(dialog)).to_have_text("To be asked")
+    dialog.get_by_role("button", name="Go on").click()
+    expect(dialog.get_by_role("status")).to_have_text("1 the same.")
+    own_gateway.stop()
+    dialog.get_by_role("button", name="Close").click()
+    look_at(page, "Tell me of a river.")
+    expect(page.get_by_text("The server cannot be reached.")).to_be_visible()

@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+
+import { SidestreamError } from '../../static/js/client/protocol.js';
+import { Repeat } from '../../static/js/model/repeat.js';
+import { Rerun } from '../../static/js/model/rerun.js';
+import { connectedClient, delta, end, model } from './fake_socket.js';
+
+const tick = () => new Promise((resolve) => setImmediate(resolve));
+
+const clients = [];
+after(() => clients.forEach((client) => client.close()));
+
+const ENGINE = { engine: 'tgi', runner: 'docker', model_id: 'org/m', version: '3.3', revision: 'abc', image: 'sha256:1', weights: '' };
+
+function answer(id, turn, more = {}) {
+  return {
+    id, turn, column: 'c1', model: 'small', state: 'ended', text: 'Yes.', parameters: { temperature: 0 }, continues: null,
+    repeats: null, finish_reason: 'stop', error: null, usage: { prompt_tokens: 3, completion_tokens: 2 }, timings: null,
+    has_tokens: false, engine: ENGINE, asked: [0], ...more,
+  };
+}
+
+function stored(answers, more = {}) {
+  return {
+    id: 'c_1', title: 'Rivers', columns: [{ id: 'c1', model: 'small', parameters: {}, system: null, hidden_name: null }], view: {},
+    turns: [
+      { id: 't1', parent: null, history: null, text: 'One?', vote: null },
+      { id: 't2', parent: 't1', history: null, text: 'Two?', vote: null },
+      { id: 't3', parent: 't2', history: 'a1', text: 'Three?', vote: null },
+    ],
+    answers,
+    messages: [{ role: 'user', content: 'One?' }],
+    ...more,
+  };
+}
+
+const said = (text, more = {}) => ({ id: 'n1', text, reason: 'stop', usage: null, timings: null, engine: null, error: null, ...more });
+const outcome = (before, after) => {
+  const repeat = new Repeat(answer('a1', 't1', before), stored([]));
+  repeat.take(after);
+  return repeat.outcome;
+};
+
+function stage(original, conversations = {}) {
+  const { client, socket } = connectedClient({}, { models: [model('small', { parameters: { temperature: 1, seed: 3 } })] });
+  clients.push(client);
+  const made = [];
+  const api = {
+    async create(outline) {
+      made.push(outline);
+      return { id: 'c_2' };
+    },
+    async get(id) {
+      const found = { c_1: original, c_2: { answers: [] }, ...conversations }[id];
+      if (!found) throw new SidestreamError({ code: 'unknown_conversation', message: 'None.' });
+      return found;
+    },
+  };
+  const asked = () => socket.sent.filter(({ type }) => type === 'generate');
+  let count = 0;
+  const acknowledge = async () => {
+    await tick();
+    count += 1;
+    socket.say({ type: 'result', id: socket.command('generate').id, result: { generations: [`g${count}`], answers: [`n${count}`] } });
+    await tick();
+  };
+  const finish = async (text, more = {}) => {
+    await acknowledge();
+    socket.say(delta(`g${count}`, 1, text), end(`g${count}`, 1, more));
+    await tick();
+  };
+  return { api, asked, client, finish, made, socket, acknowledge, parts: { api, client } };
+}
+
+test('the same is the same text; of what was cut off, as far as it had come', () => {
+  assert.equal(outcome({}, said('Yes.')), 'same');
+  assert.equal(outcome({}, said('Yes. And more.')), 'different');
+  for (const reason of ['cancelled', 'interrupted', 'failed']) {
+    assert.equal(outcome({ finish_reason: reason }, said('Yes. And more.')), 'same', reason);
+  }
+  assert.equal(outcome({ finish_reason: 'cancelled' }, said('Yes', { reason: 'length' })), 'same');
+  assert.equal(outcome({ finish_reason: 'cancelled' }, said('Yes')), 'different', 'it ended by itself, and earlier');
+  assert.equal(outcome({ finish_reason: 'length' }, said('Yes. And more.')), 'different');
+});
+
+test('what has not ended by itself has said nothing', () => {
+  assert.equal(outcome({}, said('Yes.', { reason: 'cancelled' })), 'waiting');
+  assert.equal(outcome({}, said('Yes.', { reason: 'interrupted' })), 'waiting');
+  assert.equal(outcome({}, said('', { reason: 'failed', error: { code: 'engine_error', message: 'No.' } })), 'failed');
+});
+
+test('what cannot be compared is not asked', () => {
+  const refused = (more) => new Repeat(answer('a1', 't1', more), stored([])).error?.message ?? null;
+  assert.match(refused({ state: 'running', finish_reason: null }), /still being written/);
+  assert.match(refused({ text: '', finish_reason: 'failed' }), /Nothing had been written/);
+  assert.equal(refused({ text: '' }), null, 'a model may well say nothing');
+});
+
+test('an answer is asked with its own parameters and with nothing from the settings', () => {
+  const before = answer('a1', 't1', { finish_reason: 'interrupted', has_tokens: true, parameters: { temperature: 0, max_new_tokens: 90 } });
+  const now = model('small', { parameters: { temperature: 0.7, top_p: 0.9 } });
+  assert.deepEqual(new Repeat(before, stored([])).question(now), {
+    messages: [{ role: 'user', content: 'One?' }],
+    targets: [{ model: 'small', parameters: { temperature: 0, top_p: null, max_new_tokens: 2 }, system: '', repeats: 'a1' }],
+    fresh: true,
+    details: true,
+  });
+  const raw = new Repeat(answer('a1', 't1'), stored([], { messages: [{ role: 'prompt', content: 'Once upon' }] }));
+  assert.equal(raw.question(undefined).prompt, 'Once upon');
+  assert.equal(raw.question(undefined).messages, undefined);
+});
+
+test('what has changed behind a model is told, where both are known', () => {
+  const repeat = new Repeat(answer('a1', 't1'), stored([]));
+  assert.deepEqual(repeat.changes, []);
+  repeat.take(said('Yes.', { engine: { ...ENGINE, revision: 'def', version: '3.4' } }));
+  assert.deepEqual(repeat.changes, [{ trait: 'revision', then: 'abc', now: 'def' }, { trait: 'version', then: '3.3', now: '3.4' }]);
+});
+
+test('all are asked one after the other, into a copy that has the same shape', async () => {
+  const answers = [
+    answer('a1', 't1'),
+    answer('a2', 't1', { column: 'gone', finish_reason: 'cancelled' }),
+    answer('a3', 't1', { column: 'gone', continues: 'a2' }),
+    answer('a4', 't2', { model: 'away' }),
+    answer('a5', 't3'),
+  ];
+  const { asked, finish, made, parts } = stage(stored(answers));
+  const rerun = await Rerun.load(parts, 'c_1');
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['waiting', 'waiting', 'waiting', 'impossible', 'waiting']);
+  const done = rerun.run();
+  for (let count = 0; count < 4; count += 1) await finish('Yes.');
+  await done;
+  assert.equal(rerun.fault, null);
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['same', 'same', 'same', 'impossible', 'same']);
+  assert.equal(made[0].title, 'Rivers (again)');
+  assert.deepEqual(made[0].view, { repeats: 'c_1' });
+  assert.deepEqual(made[0].columns, [
+    { id: 'c1', model: 'small', parameters: {}, system: null },
+    { id: 'gone', model: 'small', parameters: {}, system: null },
+  ]);
+  const place = (turn, parent, history) => ({ conversation: 'c_2', turn, parent, history });
+  // The second turn could not be asked; the third one stands below the first.
+  assert.deepEqual(asked().map(({ record }) => record), [
+    place('t1', null, null), place('t1', null, null), place('t1', null, null), place('t3', 't1', null),
+  ]);
+  assert.deepEqual(asked().map(({ targets }) => targets[0].continues), [undefined, undefined, 'n2', undefined]);
+});
+
+test('what goes on from something that could not be asked is not asked either', async () => {
+  const answers = [answer('a1', 't1', { model: 'away' }), answer('a2', 't1', { continues: 'a1' })];
+  const { asked, parts } = stage(stored(answers));
+  const rerun = await Rerun.load(parts, 'c_1');
+  await rerun.run();
+  assert.equal(asked().length, 0);
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['impossible', 'impossible']);
+});
+
+test('an error of one answer ends that one, any other the run, which can be gone on with', async () => {
+  const { asked, finish, parts, socket } = stage(stored([answer('a1', 't1'), answer('a2', 't2'), answer('a3', 't3')]));
+  const rerun = await Rerun.load(parts, 'c_1');
+  let done = rerun.run();
+  await tick();
+  socket.refuse('generate', { code: 'prompt_too_long', message: 'Too long.' });
+  await tick();
+  socket.refuse('generate', { code: 'rate_limited', message: 'Not so fast.' });
+  await done;
+  assert.equal(rerun.fault.code, 'rate_limited');
+  assert.equal(rerun.isRunning, false);
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['failed', 'waiting', 'waiting']);
+  done = rerun.run();
+  await finish('Yes.');
+  await finish('No.');
+  await done;
+  assert.equal(rerun.fault, null);
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['failed', 'same', 'different']);
+  assert.equal(asked().length, 4);
+});
+
+test('a run that is stopped asks no more, whatever it is waiting for', async () => {
+  const { acknowledge, asked, parts, socket } = stage(stored([answer('a1', 't1'), answer('a2', 't2')]));
+  const rerun = await Rerun.load(parts, 'c_1');
+  const done = rerun.run();
+  await tick();
+  await rerun.stop();
+  await acknowledge(); // what was under way to the server is stopped when it is known there
+  assert.deepEqual(socket.command('cancel').generations, ['g1']);
+  socket.answer('cancel', {});
+  socket.say(end('g1', 0, { finish_reason: 'cancelled' }));
+  await done;
+  assert.equal(asked().length, 1);
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['waiting', 'waiting']);
+});
+
+test('a copy is compared with its original, and by itself when that is gone', async () => {
+  const original = stored([answer('a1', 't1'), answer('a2', 't2'), answer('a3', 't3')]);
+  const copy = stored([
+    answer('n0', 't1', { repeats: 'a1', finish_reason: 'cancelled', text: 'Y' }),
+    answer('n1', 't1', { repeats: 'a1' }),
+    answer('n2', 't2', { repeats: 'a2', state: 'running', finish_reason: null, text: '' }),
+    answer('n3', 't3', { repeats: 'a3', text: 'No.', engine: { ...ENGINE, image: 'sha256:2' } }),
+  ], { id: 'c_2', view: { repeats: 'c_1' } });
+  const rerun = await Rerun.load(stage(original, { c_2: copy }).parts, 'c_2');
+  assert.equal(rerun.originalId, 'c_1');
+  assert.equal(rerun.copyId, 'c_2');
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['same', 'waiting', 'different']);
+  assert.deepEqual(rerun.repeats[2].changes, [{ trait: 'image', then: 'sha256:1', now: 'sha256:2' }]);
+  assert.equal(rerun.afresh().copyId, null);
+  const alone = await Rerun.load(stage(original, { c_1: undefined, c_2: copy }).parts, 'c_2');
+  assert.equal(alone.copyId, null);
+  assert.equal(alone.repeats.length, 4);
+  await assert.rejects(Rerun.load(stage(original).parts, 'c_9'), { code: 'unknown_conversation' });
+});
