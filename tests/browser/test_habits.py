@@ -154,6 +154,9 @@ def test_a_column_is_hidden_another_replaced(page: Page, gateway: Gateway, watch
     asked = watch.sent_of("generate")
     assert [one["targets"][0]["model"] for one in asked] == ["small", "brief", "broken"]
     assert len(said(asked[2])) == 3, "it goes on from what the other said"
+    footnotes = column(page, "Broken").locator(".footnote")
+    expect(footnotes.first).to_contain_text("by Brief")
+    expect(footnotes.last).not_to_contain_text("by ")
     open_page(page, gateway.url)
     expect_columns(page, ["Broken"])
     expect(page.get_by_role("checkbox", name="Brief")).not_to_be_checked()

@@ -138,7 +138,7 @@ export class AnswerColumn extends PageElement {
     let element = this.#turns.get(turn.id);
     if (!element) {
       const { frames, model, workspace } = this.#parts;
-      const around = { frames, model, scroll: this.#scroll, isSecret: () => workspace.isSecret };
+      const around = { frames, model, scroll: this.#scroll, isSecret: () => workspace.isSecret, isOwn: (/** @type {string} */ id) => id === this.#column.model };
       element = new AnswerTurn({ turn, column: this.#column.id, conversation: this.#conversation, around });
       this.#turns.set(turn.id, element);
     }

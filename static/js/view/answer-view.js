@@ -21,7 +21,10 @@ import { ending, errorTitle, figuresLine, waitingFor } from './words.js';
 /** @import { Frames } from './frames.js' */
 /** @import { StickyScroll } from './scroll.js' */
 
-/** @typedef {{frames: Frames, scroll: StickyScroll, isSecret: () => boolean, model: (id: string) => Model | undefined}} Surroundings */
+/**
+ * @typedef {{frames: Frames, scroll: StickyScroll, isSecret: () => boolean, isOwn: (model: string) => boolean,
+ *   model: (id: string) => Model | undefined}} Surroundings `isOwn`: whether it is the column's model now.
+ */
 
 export class AnswerView extends PageElement {
   #around;
@@ -157,12 +160,14 @@ export class AnswerView extends PageElement {
   }
 
   #writeFootnote() {
-    const { parameters } = this.answer;
-    const own = this.#around.isSecret() ? '' : describe(parameters);
+    const { model, parameters } = this.answer;
+    const { isOwn, isSecret, model: find } = this.#around;
+    const by = isOwn(model) ? '' : `by ${find(model)?.name ?? model}`;
+    const told = isSecret() ? [] : [by, describe(parameters)].filter(Boolean);
     this.#footnote.replaceChildren(
       h('span', {}, ending(this.answer)),
       h('span', { class: 'earlier' }, ` · ${figuresLine(this.answer.figures)}`),
-      ...(own ? [h('span', { class: 'asked-with' }, ` · ${own}`)] : []),
+      ...told.map((part) => h('span', { class: 'asked-with' }, ` · ${part}`)),
     );
   }
 }
