@@ -31,8 +31,8 @@ import { sentence } from './view/words.js';
 
 /** @import { Column } from './model/columns.js' */
 
-/** Text is shown thirty times a second; a message for each token would cost as much as showing it. */
-const PACE_MS = 25;
+/** Text is shown thirty times a second at most; a message for each token would cost as much as showing it. */
+const PACE_MS = 33;
 
 const socketUrl = new URL('ws', document.baseURI);
 socketUrl.protocol = socketUrl.protocol.replace('http', 'ws');

@@ -10,7 +10,7 @@ const HIDDEN_INTERVAL_MS = 500;
 /** After a frame no other is asked for so long, at least: the one after the next comes then. */
 const REST_MS = 20;
 /** How long it rests, in times of what a frame cost. */
-const RESTS_PER_COST = 6;
+const RESTS_PER_COST = 8;
 /** Text that comes more seldom reads as stuttering. */
 const LONGEST_REST_MS = 100;
 
@@ -74,7 +74,7 @@ export class Frames {
  *
  * A frame in which something was written costs a layout and a painting of all columns, however
  * little it was, and thirty a second are as smooth to a reader as sixty. What a frame cost is known
- * when it has been painted; the page then rests six times as long, so that writing leaves the
+ * when it has been painted; the page then rests eight times as long, so that writing leaves the
  * greater part of a slow machine's time to typing, scrolling, and the models that run on it.
  */
 export function pageFrames() {
