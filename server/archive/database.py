@@ -105,7 +105,7 @@ class Database:
         """Make changes that happen all or not at all; raises `StorageFailed`.
 
         An `sqlite3.IntegrityError` says that what is written contradicts what is there, and is
-        left to the caller. Cancelled, nothing has happened.
+        left to the caller. Cancelled, nothing has happened, unless it was being committed.
         """
         async with self._writing, _within(self._writer, "BEGIN IMMEDIATE") as transaction:
             yield transaction

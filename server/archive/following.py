@@ -132,6 +132,8 @@ class Following:
         end = generation.end_event if seq == generation.seq else None
         if self.facts.engine is None and generation.state in {"running", "ended"}:
             self.facts.engine = describe(generation.model)
+        if generation.max_new_tokens is not None:
+            self.facts.parameters["max_new_tokens"] = generation.max_new_tokens
         if end is not None:
             self.facts.error, self.facts.usage = end.error, end.usage
             self.facts.timings, self.facts.cached = end.timings, end.cached

@@ -48,6 +48,7 @@ class Recorder:
         self._wake = asyncio.Event()
         self._has_ended = asyncio.Event()
         self._flushing = asyncio.Lock()
+        self._flushes: set[asyncio.Task[None]] = set()
         self._listeners: set[Listener] = set()
         self.keeping = Keeping("on")
         self._task = asyncio.create_task(self._run(), name="conversations")
@@ -85,7 +86,23 @@ class Recorder:
     # --- storing ----------------------------------------------------------------------------
 
     async def flush(self) -> None:
-        """Store all that is new; raises `StorageFailed`."""
+        """Store all that is new; raises `StorageFailed`. Cancelled, it is stored all the same.
+
+        Of what is cut off while it is committed nobody knows whether it is stored, and readers,
+        who store what is new before they look, may leave at any moment.
+        """
+        flush = asyncio.create_task(self._flush(), name="storing")
+        self._flushes.add(flush)
+        flush.add_done_callback(self._flushed)
+        await asyncio.shield(flush)
+
+    def _flushed(self, flush: asyncio.Task[None]) -> None:
+        self._flushes.discard(flush)
+        # Who waits for it hears of a failure; if nobody does any more, it is tried again and said.
+        if not flush.cancelled():
+            flush.exception()
+
+    async def _flush(self) -> None:
         async with self._flushing:
             due, self._due = self._due, []
             self._wake.clear()
@@ -109,10 +126,8 @@ class Recorder:
 
     async def close(self) -> None:
         """Store what is left, and end; what cannot be stored is lost, and said to be."""
-        # Not in the middle of storing: of what is cut off there, nobody knows whether it is stored.
-        async with self._flushing:
-            self._task.cancel()
-        await asyncio.wait([self._task])
+        self._task.cancel()
+        await asyncio.wait([self._task, *self._flushes])
         try:
             await self.flush()
         except StorageFailed as error:

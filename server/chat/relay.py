@@ -98,6 +98,7 @@ class Relay:
             prompt = await lease.upstream.prompt(request.content, needs_count=must_fit)
             generation.prompt_tokens = prompt.tokens
             parameters = request.parameters_within(lease.info, prompt)
+            generation.max_new_tokens = parameters.get("max_new_tokens")
             identity = (request.model.root, lease.info.model_id, lease.info.version)
             key = self._cache.key(identity, prompt.text, parameters)
             kept = None if key is None or request.is_fresh else self._cache.get(key)

@@ -60,6 +60,7 @@ class Generation:
         "end_event",
         "id",
         "keeps_tokens",
+        "max_new_tokens",
         "model",
         "position",
         "prompt_tokens",
@@ -83,6 +84,9 @@ class Generation:
         self.seq = 0
         self.end_event: End | None = None
         self.prompt_tokens: int | None = None
+        # How long it may become, once that is known: what the context leaves may be less than
+        # what was asked for.
+        self.max_new_tokens: int | None = None
         self.deltas = Deltas()
         self._tokens: list[TokenInfo] = []
         self._watchers: tuple[Watcher, ...] = ()

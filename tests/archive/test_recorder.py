@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.core.errors import UnknownConversation
-from tests.support.shelf import Shelf, shelf, write
+from tests.support.shelf import CEILING_SECONDS, Shelf, shelf, write
 
 
 async def crash(kept: Shelf, place: Path) -> Path:
@@ -112,7 +112,7 @@ async def test_a_database_that_another_program_holds_is_waited_for(
 
 
 async def test_a_gateway_that_stops_while_it_stores_loses_nothing(
-    file: Path, caplog: pytest.LogCaptureFixture
+    file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = sqlite3.connect(file, isolation_level=None)
 
@@ -125,15 +125,51 @@ async def test_a_gateway_that_stops_while_it_stores_loses_nothing(
 
     async with shelf(file) as kept:
         log = await kept.ask(await kept.begin())
-        await kept.archive.recorder.flush()
+        recorder = kept.archive.recorder
+        await recorder.flush()
+        flush, begun = recorder._flush, asyncio.Event()
+
+        async def noted() -> None:
+            begun.set()
+            await flush()
+
+        monkeypatch.setattr(recorder, "_flush", noted)
         other.execute("BEGIN IMMEDIATE")
         write(log, "written in the last moment", ends=True)
+        await asyncio.wait_for(begun.wait(), CEILING_SECONDS)
         for _ in range(20):  # more than it takes to begin
             await asyncio.sleep(0)
-        assert kept.archive.recorder._flushing.locked()
         release(after_steps=20)  # the end of the block has come to where it waits
     assert kept.rows("SELECT text, finish_reason FROM answer") == [(log.text, "stop")]
     assert "not stored" not in caplog.text
+
+
+async def test_a_reader_who_leaves_while_it_is_stored_costs_nobody_a_word(
+    kept: Shelf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = await kept.begin()
+    kept.archive.recorder._task.cancel()  # nobody but readers stores anything
+    writer = kept.archive._database._writer
+    execute = writer.execute_fetchall
+    commits: list[str] = []
+
+    async def leave_at_commit(sql: str, *values: object) -> object:
+        if sql == "COMMIT" and not commits:
+            commits.append(sql)
+            asyncio.get_running_loop().call_soon(reading.cancel)
+        return await execute(sql, *values)
+
+    monkeypatch.setattr(writer, "execute_fetchall", leave_at_commit)
+    log = await kept.ask(name)
+    write(log, "the first words")
+    reading = asyncio.create_task(kept.load(name))
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert commits
+    write(log, "and all the others", ends=True)
+    (answer,) = (await kept.load(name)).answers
+    assert (answer.text, answer.finish_reason) == (log.text, "stop")
+    assert "cannot be stored" not in caplog.text
 
 
 async def test_one_answer_that_cannot_be_stored_does_not_hold_up_the_others(
@@ -221,6 +257,7 @@ async def test_nobody_sees_or_changes_what_is_anothers(kept: Shelf) -> None:
     archive = kept.archive
     for attempt in (
         archive.load("other", name, is_full=True),
+        archive.tokens("other", name, "a_1"),
         archive.change("other", name, Change(title="Theirs")),
         archive.delete("other", name, forever=True),
         archive.restore("other", name),

@@ -202,6 +202,18 @@ async def test_an_answer_without_chance_is_given_again_without_the_engine(
     assert fake.state.counts["started"] == 1
 
 
+async def test_but_the_engine_is_asked_where_a_fresh_answer_is_wanted(office: OpenOffice) -> None:
+    o = await office(cache_bytes=1_000_000)
+    session, reader = o.session()
+    for generation_id, is_fresh in (("g1", False), ("g2", True), ("g3", False)):
+        session.generate(ask("a", fresh=is_fresh))
+        await reader.end(generation_id)
+    assert [(await reader.end(one)).cached for one in ("g1", "g2", "g3")] == [False, False, True]
+    fake = o.stage.runner.server("a").fake
+    assert fake is not None
+    assert fake.state.counts["started"] == 2
+
+
 @pytest.mark.parametrize(
     ("parameters", "is_kept"),
     [({"temperature": 0.7}, False), ({"temperature": 0.7, "seed": 5}, True), ({"top_k": 3}, False)],

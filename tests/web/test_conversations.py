@@ -112,6 +112,52 @@ async def test_a_kept_answer_asked_again_is_the_same(page: Page) -> None:
     assert page.client.text(again) == answer["text"]
 
 
+async def test_what_the_context_left_for_it_is_kept_too_so_that_it_can_be_asked_again(
+    before_fake: StartWithFake,
+) -> None:
+    gateway, fake = await before_fake(answer_tokens=100, max_total_tokens=30)
+    async with dialogue(gateway.url.removeprefix("http://")) as client:
+        page = Page(gateway, fake, client)
+        name = await page.begin()
+        await page.told({"conversation": name, "turn": "t1"}, "a")
+        (answer,) = (await page.load(name))["answers"]
+        room = 30 - answer["usage"]["prompt_tokens"]
+        assert answer["parameters"]["max_new_tokens"] == room < 30
+        prompt = "What is a lighthouse for?"
+        (again,) = await client.ask("m", prompt=prompt, parameters=answer["parameters"])
+        assert (await client.end(again))["finish_reason"] == answer["finish_reason"] == "length"
+        assert client.text(again) == answer["text"]
+
+
+async def test_an_answer_names_the_one_it_repeats(page: Page) -> None:
+    first, second = await page.begin(), await page.begin()
+    before = (await page.told({"conversation": first, "turn": "t1"}, "a"))["answers"][0]
+    targets = [{"model": "m", "column": "a", "repeats": before}]
+    await page.told({"conversation": second, "turn": "t1"}, targets=targets, fresh=True)
+    assert [one["repeats"] for one in (await page.load(second))["answers"]] == [before]
+    export = await page.gateway.get(f"/conversations/{second}/export?form=json")
+    taken = await page.gateway.post("/conversations/import", export.json)
+    assert [one["repeats"] for one in (await page.load(taken.json["id"]))["answers"]] == [before]
+
+
+async def test_the_tokens_of_an_answer_have_an_address_of_their_own(page: Page) -> None:
+    name = await page.begin()
+    record = {"conversation": name, "turn": "t1"}
+    (detailed,) = (await page.told(record, "a", details=True))["answers"]
+    (plain,) = (await page.told(record, "b"))["answers"]
+    kept = {one["id"]: one for one in (await page.load(name, full=1))["answers"]}
+    address = f"/conversations/{name}/answers"
+    assert [kept[one]["has_tokens"] for one in (detailed, plain)] == [True, False]
+    tokens = (await page.gateway.get(f"{address}/{detailed}/tokens")).json["tokens"]
+    assert tokens == kept[detailed]["tokens"]
+    text = "".join(token["text"] for token in tokens if not token["special"])
+    assert text == kept[detailed]["text"] != ""
+    assert (await page.gateway.get(f"{address}/{plain}/tokens")).json == {"tokens": []}
+    for unknown in (f"{address}/a_none/tokens", f"/conversations/c_none/answers/{plain}/tokens"):
+        reply = await page.gateway.get(unknown)
+        assert (reply.status, reply.json["error"]["code"]) == (404, "unknown_conversation")
+
+
 async def test_while_it_is_written_it_can_be_read_and_the_session_knows_it(
     before_fake: StartWithFake,
 ) -> None:
