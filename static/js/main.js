@@ -103,6 +103,7 @@ director.on('fault', showFault);
 workspace.on('settings', () => { composer.settings = workspace.settings; });
 composer.settings = workspace.settings;
 composer.follow(director);
+updateComposer();
 
 // From the user
 
@@ -123,7 +124,7 @@ on('parameters-set', ({ column, parameters: own, system }) => {
 on('turn-edit', ({ turn, text }) => director.edit(turn, text));
 on('answer-retry', ({ turn, column }) => director.retry(turn, column));
 on('answer-go-on', ({ turn, column }) => director.goOn(turn, column));
-on('answer-learn', ({ view }) => tryTo(() => workspace.learn(view.answer)));
+on('answer-learn', ({ answer }) => tryTo(() => workspace.learn(answer)));
 on('answers-compare', ({ answers }) => differences.open(answers));
 on('answer-common', ({ turn, answer }) => workspace.conversation.setCommon(turn, answer));
 on('answer-copy', async ({ text, button }) => {

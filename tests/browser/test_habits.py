@@ -149,6 +149,7 @@ def test_a_column_is_hidden_another_replaced(page: Page, gateway: Gateway, watch
     act(page, "Small", "Hide")
     act(page, "Brief", "Replace the model")
     page.get_by_role("menuitem", name="Broken").click()
+    expect(column(page, "Broken").locator(".footnote")).to_contain_text("by Brief")
     ask(page, "And again.")
     expect_end(column(page, "Broken"), "Failed")
     asked = watch.sent_of("generate")
@@ -240,6 +241,7 @@ def test_one_answer_is_read_by_whole_sentences(page: Page, gateway: Gateway, wat
     page.keyboard.press("Escape")
     for name in NAMES:
         expect(log).to_contain_text(f"{name}: Stopped after")
+        expect_end(column(page, name), "Stopped")
     spoken = page.evaluate("window.spoken")
     lines = [line for line in spoken if not re.match("(Small|Brief): Stopped after", line)]
     shown = answer(small).text_content()

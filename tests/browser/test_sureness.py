@@ -128,3 +128,6 @@ def test_where_the_tokens_are_gone_it_is_said(page: Page, gateway: Gateway) -> N
     open_page(page, gateway.url)
     column(page, "Small").get_by_role("button", name="How sure it was").click()
     expect(page.get_by_text("The tokens of this answer were not kept.")).to_be_visible()
+    expect(answer(column(page, "Small"))).to_be_visible()
+    again = column(page, "Small").get_by_role("button", name="How sure it was")
+    expect(again).to_have_attribute("aria-pressed", "false")

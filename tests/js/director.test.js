@@ -58,6 +58,14 @@ test('a hidden column is not asked', () => {
   assert.deepEqual(targets(asked()), ['large']);
 });
 
+test('asked again is asked afresh, and only that', async () => {
+  const { acknowledge, asked, conversation, director, finish } = stage();
+  director.send('Hello');
+  for (const id of await acknowledge()) await finish(id);
+  director.retry(conversation.path[0], 'small');
+  assert.deepEqual(asked().map(({ fresh }) => fresh), [undefined, undefined, true]);
+});
+
 test('one after the other: the next is asked when the one before has ended', async () => {
   const { acknowledge, asked, conversation, director, finish } = stage({ mode: 'sequence' });
   director.send('Hello');

@@ -94,6 +94,7 @@ test('what cannot be compared is not asked', () => {
   const refused = (more) => new Repeat(answer('a1', 't1', more), stored([])).error?.message ?? null;
   assert.match(refused({ state: 'running', finish_reason: null }), /still being written/);
   assert.match(refused({ text: '', finish_reason: 'failed' }), /Nothing had been written/);
+  assert.match(refused({ asked: [] }), /What was asked is not known/);
   assert.equal(refused({ text: '' }), null, 'a model may well say nothing');
 });
 
@@ -191,6 +192,81 @@ test('a run that is stopped asks no more, whatever it is waiting for', async () 
   await done;
   assert.equal(asked().length, 1);
   assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['waiting', 'waiting']);
+});
+
+test('what is stopped elsewhere, or contradicts what has become of the copy, stops the run too', async () => {
+  const { acknowledge, asked, parts, socket } = stage(stored([answer('a1', 't1'), answer('a2', 't2'), answer('a3', 't3')]));
+  const rerun = await Rerun.load(parts, 'c_1');
+  let done = rerun.run();
+  await acknowledge();
+  socket.say(end('g1', 0, { finish_reason: 'cancelled' }));
+  await done;
+  assert.equal(rerun.fault, null);
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['waiting', 'waiting', 'waiting']);
+  done = rerun.run();
+  await tick();
+  socket.refuse('generate', { code: 'invalid_command', message: 'No such column.' });
+  await done;
+  assert.equal(rerun.fault.code, 'invalid_command');
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['failed', 'waiting', 'waiting']);
+  assert.equal(asked().length, 2);
+});
+
+test('what was given without being kept is no place for others', async () => {
+  const { asked, parts, socket, finish } = stage(stored([answer('a1', 't1'), answer('a2', 't2'), answer('a5', 't3')]));
+  const rerun = await Rerun.load(parts, 'c_1');
+  const done = rerun.run();
+  await tick();
+  socket.say({ type: 'result', id: socket.command('generate').id, result: { generations: ['x1'] } }, delta('x1', 1, 'Yes.'), end('x1', 1));
+  await tick();
+  await finish('Yes.');
+  await finish('Yes.');
+  await done;
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['same', 'same', 'same']);
+  assert.deepEqual(asked().map(({ record: { parent, history } }) => [parent, history]), [[null, null], [null, null], ['t2', null]]);
+});
+
+test('what goes on at the server is waited for, not asked again', async () => {
+  const original = stored([answer('a1', 't1'), answer('a2', 't2')]);
+  const copy = stored([
+    answer('n1', 't1', { repeats: 'a1' }),
+    answer('n2', 't1', { repeats: 'a1', finish_reason: 'cancelled', text: '' }),
+    answer('n3', 't2', { repeats: 'a2', state: 'running', finish_reason: null }),
+  ], { id: 'c_2', view: { repeats: 'c_1' } });
+  const { asked, client, parts, socket } = stage(original, { c_2: copy });
+  const begun = client.generate({ targets: [{ model: 'small' }], prompt: 'Two?' });
+  socket.answer('generate', { generations: ['g9'], answers: ['n3'] });
+  await begun;
+  const rerun = await Rerun.load(parts, 'c_2');
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['same', 'waiting'], 'what was whole stays');
+  const done = rerun.run();
+  socket.say(delta('g9', 1, 'No.'), end('g9', 1));
+  await done;
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['same', 'different']);
+  assert.equal(asked().length, 1);
+});
+
+test('of more columns than a conversation may have, the last are asked without', async () => {
+  const columns = Array.from({ length: 64 }, (_, at) => ({ id: `c${at}`, model: 'small', parameters: {}, system: null, hidden_name: null }));
+  const { asked, finish, made, parts } = stage(stored([answer('a1', 't1'), answer('a2', 't1', { column: 'gone' })], { columns }));
+  const rerun = await Rerun.load(parts, 'c_1');
+  const done = rerun.run();
+  await finish('Yes.');
+  await finish('Yes.');
+  await done;
+  assert.equal(made[0].columns.length, 64);
+  assert.deepEqual(asked().map(({ targets }) => targets[0].column), ['c1', undefined]);
+});
+
+test('whatever an import calls its original, it is asked for only by what can be an id', async () => {
+  for (const repeats of [{}, ['c_1'], '../models', 'a/b', '', 7]) {
+    const odd = stored([answer('a1', 't1')], { id: 'c_2', view: { repeats } });
+    const { api, client } = stage(odd, { c_2: odd });
+    const read = [];
+    const rerun = await Rerun.load({ api: { ...api, get: (id) => (read.push(id), api.get(id)) }, client }, 'c_2');
+    assert.equal(rerun.originalId, 'c_2');
+    assert.deepEqual(read, ['c_2']);
+  }
 });
 
 test('a copy is compared with its original, and by itself when that is gone', async () => {

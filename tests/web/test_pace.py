@@ -1,10 +1,14 @@
 """A client that asked for a pace gets frames that far apart, and loses nothing by it."""
 
+import asyncio
+
 from server.core.outbox import Outbox
 from server.core.protocol import Nothing, Result
 from server.web.sockets.frames import FrameWriter
 from server.web.sockets.pulse import Pulse
 from tests.web.test_pulse import Clock, some_turns
+
+CEILING_SECONDS = 30
 
 
 class Paper:
@@ -57,6 +61,7 @@ async def test_what_waits_for_the_pace_is_written_when_its_time_has_come() -> No
     clock.now += 0.01
     await some_turns()
     assert len(paper.frames) == 1
-    while len(paper.frames) == 1:
-        await some_turns()
+    async with asyncio.timeout(CEILING_SECONDS):
+        while len(paper.frames) == 1:
+            await some_turns()
     assert paper.frames[1].count(b'"id":2') == 1

@@ -133,6 +133,36 @@ def test_what_is_imported_later_has_from_the_page_what_both_need() -> None:
         "return{late}})();",
         "export const{late}=$view_late;",
     ]
+    beside = sources | {"js/main.js": "f(import('./late.js'));\nimport { b } from './b.js';"}
+    beside["js/late.js"] = "import { c } from './c.js';\nexport const late = c;"
+    assert join_later(beside, "js/late.js", "js/main.js").startswith("import{$c}from'./main.js';")
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ("js/b.js", "export const b = import('./late.js');"),
+        ("js/late.js", "export const late = import('./other.js');"),
+        ("js/other.js", "import { d } from './d.js';\nexport const other = d;"),
+    ],
+)
+def test_what_would_be_there_twice_or_not_at_all_is_refused(changed: str, code: str) -> None:
+    sources = {
+        "js/main.js": "import { b } from './b.js';\n"
+        "b(() => import('./late.js'), () => import('./other.js'));",
+        "js/b.js": "export function b() {}",
+        "js/late.js": "import { d } from './d.js';\nexport const late = d;",
+        "js/other.js": "export const other = 1;",
+        "js/d.js": "export const d = 1;",
+    }
+
+    def join(sources: dict[str, str]) -> None:
+        join_modules(sources, "js/main.js")
+        join_later(sources, "js/late.js", "js/main.js")
+
+    join(sources)
+    with pytest.raises(ValueError, match="later"):
+        join(sources | {changed: code})
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ class is one class.
 
 Only the forms that our modules are written in are understood, and anything else is refused:
 `import { A, B } from './c.js';` and `export` before a class, a function or a `const`, each at the
-beginning of a line. Circles are refused.
+beginning of a line. Circles are refused, and so is to import later from elsewhere than the entry,
+or to need there what another that comes later needs too: it would be there twice.
 """
 
 import re
@@ -36,27 +37,36 @@ def join_modules(sources: Mapping[str, str], entry: str) -> str:
     """Return the module `entry` with all that it needs as one; raises ValueError if it cannot."""
     joined: dict[str, str] = {}
     _add_module(sources, entry, joined, above=())
-    shared = {
-        name
-        for later in later_modules(sources, entry)
-        for name in _needed(sources, later)
-        if name in joined
-    }
+    shared: set[str] = set()
+    added: set[str] = set()
+    for later in sorted(later_modules(sources, entry)):
+        needed = _needed(sources, later)
+        if twice := added & needed:
+            raise ValueError(f"{later}: another that comes later needs {min(twice)} too")
+        shared |= needed & joined.keys()
+        added |= needed - joined.keys()
     ending = [f"export{{{','.join(map(_variable, sorted(shared)))}}};"] if shared else []
     return "\n".join([*joined.values(), *ending])
 
 
 def join_later(sources: Mapping[str, str], name: str, entry: str) -> str:
-    """Return a module that `entry` imports later with what it needs beyond `entry`, as one."""
+    """Return a module that `entry` imports later with what it needs beyond `entry`, as one.
+
+    Raises ValueError if it cannot.
+    """
+    if later_modules(sources, name):
+        raise ValueError(f"{name}: only what a page names can import later")
     joined = dict.fromkeys(_needed(sources, entry), "")
     shared = [_variable(one) for one in sorted(_needed(sources, name)) if one in joined]
+    start = relpath(entry, dirname(name))
+    address = start if start.startswith(".") else f"./{start}"
     above = set(joined)
     _add_module(sources, name, joined, above=())
     added = [body for one, body in joined.items() if one not in above]
     exported = ",".join(found for _, found in _EXPORT.findall(sources[name]))
     return "\n".join(
         [
-            f"import{{{','.join(shared)}}}from'{relpath(entry, dirname(name))}';",
+            f"import{{{','.join(shared)}}}from'{address}';",
             *added,
             f"export const{{{exported}}}={_variable(name)};",
         ]
@@ -93,6 +103,8 @@ def _add_module(
     if left := _NOT_UNDERSTOOD.search(body):
         raise ValueError(f"{name}: this is not understood: {left.group()}")
     body = strip_javascript(body)
+    if above and _LATER.search(body):
+        raise ValueError(f"{name}: only what a page names can import later")
     # Line breaks keep each module on lines of its own, for whoever reads a traceback.
     joined[name] = f"const {_variable(name)}=(()=>{{{body}\nreturn{{{','.join(exported)}}}}})();"
 

@@ -8,7 +8,7 @@ Rules:
    room, and then sends what has gathered, joined. There is never more than one.
 3. A peer that takes nothing for too long is closed with 4408.
 4. A peer that asked for a pace has its frames that far apart; the first after a while of silence
-   leaves as soon as any.
+   leaves as soon as any, and so does what did not fit into one, or had to wait for room.
 """
 
 import asyncio

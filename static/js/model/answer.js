@@ -36,6 +36,7 @@ import { Meter } from './meter.js';
  * @property {Usage | null} [usage]
  * @property {Timings | null} [timings]
  * @property {WireError | null} [error]
+ * @property {boolean} [isCached]
  */
 
 /** @extends {Emitter<{text: string, change: Answer, tokens: Answer}>} `change`: all but its text. */
@@ -48,8 +49,6 @@ export class Answer extends Emitter {
   generation = null;
   /** What it was written in, as far as it is known here. @type {Token[]} */
   tokens = [];
-  /** Given again, since the same was answered before. */
-  isCached = false;
   /** Tokens of what was written before it was gone on with. */
   #earlierTokens = 0;
   #now;
@@ -73,6 +72,8 @@ export class Answer extends Emitter {
     this.usage = kept.usage ?? null;
     this.timings = kept.timings ?? null;
     this.error = kept.error ?? null;
+    /** Given again, since the same was answered before. */
+    this.isCached = kept.isCached ?? false;
     if (this.finishReason) this.state = 'ended';
     this.#now = now;
     this.#meter = new Meter(now());
@@ -125,7 +126,7 @@ export class Answer extends Emitter {
   /** Go on behind the text that is there. */
   reopen() {
     this.#earlierTokens += this.usage?.completion_tokens ?? this.seq;
-    Object.assign(this, { finishReason: null, usage: null, timings: null, error: null, seq: 0, generation: null, generationId: null });
+    Object.assign(this, { finishReason: null, usage: null, timings: null, error: null, isCached: false, seq: 0, generation: null, generationId: null });
     this.parts += 1;
     this.send();
   }
@@ -177,8 +178,8 @@ export class Answer extends Emitter {
 
   /** @returns {KeptAnswer} */
   toJSON() {
-    const { id, model, parameters, system, keptIds, isDetailed, text, parts, generationId: generation, seq, finishReason, usage, timings, error } = this;
-    return { id, model, parameters, system, keptIds, isDetailed, text, parts, generation, seq, finishReason, usage, timings, error };
+    const { id, model, parameters, system, keptIds, isDetailed, text, parts, generationId: generation, seq, finishReason, usage, timings, error, isCached } = this;
+    return { id, model, parameters, system, keptIds, isDetailed, text, parts, generation, seq, finishReason, usage, timings, error, isCached };
   }
 
   // Internal

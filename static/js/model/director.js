@@ -241,12 +241,13 @@ export class Director extends Emitter {
     if (!answer.isLive) return;
     if (answer.state === 'waiting') answer.send();
     const { keptId, model, system } = answer;
-    const details = this.#settings().details && (this.#client.models.get(model)?.capabilities.logprobs ?? false);
-    const parameters = { ...(details && { top_n_tokens: ALTERNATIVES }), ...answer.parameters };
     const conversation = this.#conversation;
     const isAgain = (turn.slots.get(column)?.answers.length ?? 0) > 1;
-    answer.isDetailed = details;
     try {
+      if (this.#client.server === null) await this.#client.ping(); // it says what models can, and whether answers are kept
+      const details = this.#settings().details && (this.#client.models.get(model)?.capabilities.logprobs ?? false);
+      const parameters = { ...(details && { top_n_tokens: ALTERNATIVES }), ...answer.parameters };
+      answer.isDetailed = details && (answer.parts === 0 || answer.isDetailed);
       const record = this.#keeper?.isOn ? await this.#keeper.place(conversation, turn) : null;
       const place = record && { column, ...(keptId && answer.text && { continues: keptId }) };
       const [generation] = await this.#client.generate({

@@ -124,7 +124,7 @@ export class Keeper {
     if (before) before.reopen();
     else conversation.addAnswer(turn, stored.column, answer);
     answer.keptAs(stored.id);
-    answer.isDetailed ||= stored.has_tokens;
+    answer.isDetailed = (stored.has_tokens || !stored.text) && (!before || before.isDetailed);
     const live = [...this.#client.generations.values()].find((generation) => generation.answer === stored.id && generation.isLive);
     if (live) return answer.follow(live);
     const elsewhere = { code: 'elsewhere', message: 'This is being written for another window. Open the conversation again to see more.' };

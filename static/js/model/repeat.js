@@ -14,7 +14,7 @@
 /** @import { FinishReason, GenerateOptions, Model, Parameters, Timings, Usage, WireError } from '../client/protocol.js' */
 
 /** @typedef {'waiting' | 'impossible' | 'running' | 'same' | 'different' | 'failed'} Outcome */
-/** @typedef {{id: string, text: string, reason: FinishReason | null, usage: Usage | null, timings: Timings | null, engine: StoredEngine | null, error: WireError | null}} Said */
+/** @typedef {{id: string | null, text: string, reason: FinishReason | null, usage: Usage | null, timings: Timings | null, engine: StoredEngine | null, error: WireError | null}} Said */
 
 /** What makes an engine and its model another, from what matters most. @type {(keyof StoredEngine)[]} */
 const TRAITS = ['model_id', 'weights', 'revision', 'engine', 'version', 'image', 'runner'];
@@ -32,11 +32,12 @@ export class Repeat {
 
   /** @param {StoredAnswer} before @param {Stored} original In full. */
   constructor(before, { turns, messages }) {
-    this.before = before;
+    this.before = { ...before, tokens: [] }; // they are many, and not compared
     this.prompt = turns.find(({ id }) => id === before.turn)?.text ?? '';
     this.#messages = before.asked.map((at) => messages[at]);
     if (before.state !== 'ended') this.refuse('It is still being written.');
     else if (this.#isCut && !before.text) this.refuse(NOTHING);
+    else if (this.#messages.length === 0) this.refuse('What was asked is not known.');
   }
 
   /** What makes the engine or the weights others than they were. @returns {{trait: keyof StoredEngine, then: string, now: string}[]} */
@@ -68,11 +69,11 @@ export class Repeat {
 
   /** Take in how it ended. @param {Said} after */
   take(after) {
-    this.error = null;
     if (after.reason === null || after.reason === 'cancelled' || after.reason === 'interrupted') {
-      this.outcome = 'waiting';
+      if (!this.after) this.outcome = 'waiting';
       return;
     }
+    this.error = null;
     this.after = after;
     const { before: { text } } = this;
     if (after.reason === 'failed') this.fail(after.error ?? { message: 'The model server reported an error.' });

@@ -16,9 +16,11 @@ import { Repeat } from './repeat.js';
 /** @import { Generation } from '../client/generation.js' */
 /** @import { Said } from './repeat.js' */
 
-/** Errors that lie in one answer; with any other the next one would fail too. */
-const OWN_ERRORS = ['invalid_command', 'invalid_parameters', 'prompt_too_long', 'unknown_model'];
-const MAX_TITLE = 300; // what the server takes
+/** Errors that lie in one answer; with any other the next one may fail too. */
+const OWN_ERRORS = ['invalid_parameters', 'prompt_too_long', 'unknown_model'];
+// What the server takes.
+const MAX_TITLE = 300;
+const MAX_COLUMNS = 64;
 
 /** @extends {Emitter<{change: Rerun, copy: void, repeat: Repeat}>} `change`: whether it runs, or why it stopped; `copy`: there is one now. */
 export class Rerun extends Emitter {
@@ -30,8 +32,12 @@ export class Rerun extends Emitter {
   #api;
   #client;
   #original;
-  /** Turns that are in the copy. @type {Set<string>} */
+  /** Turns and columns that are in the copy. @type {Set<string>} */
   #turns = new Set();
+  /** @type {Set<string>} */
+  #columns = new Set();
+  /** Answers of the copy that were being written when it was read. @type {Map<Repeat, Generation>} */
+  #live = new Map();
   #isUnwanted = false;
   /** @type {Generation | null} */
   #generation = null;
@@ -45,7 +51,9 @@ export class Rerun extends Emitter {
    */
   static async load({ api, client }, id) {
     const stored = await api.get(id, { isFull: true });
-    const original = stored.view?.repeats ? await ifThere(api.get(stored.view.repeats, { isFull: true })) : null;
+    const { repeats } = stored.view ?? {}; // anything, in an import
+    const isId = typeof repeats === 'string' && /^[\w-]{1,64}$/.test(repeats);
+    const original = isId ? await ifThere(api.get(repeats, { isFull: true })) : null;
     return new Rerun({ api, client }, original ?? stored, original && stored);
   }
 
@@ -93,11 +101,11 @@ export class Rerun extends Emitter {
       for (const repeat of this.repeats) {
         if (!this.#isUnwanted && repeat.outcome === 'waiting') await this.#ask(repeat, this.copyId);
       }
-      await this.#learnEngines(this.copyId);
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
       this.fault = error;
     } finally {
+      await this.#learnEngines();
       this.isRunning = false;
       this.emit('change', this);
     }
@@ -135,12 +143,14 @@ export class Rerun extends Emitter {
       known.add(column);
       return [{ id: column, model, parameters: {}, system: null }];
     });
-    const outline = {
+    const all = [...columns, ...gone].slice(0, MAX_COLUMNS);
+    this.#columns = new Set(all.map((column) => column.id));
+    const made = await this.#api.create({
       title: `${title.slice(0, MAX_TITLE - ' (again)'.length)} (again)`,
-      columns: [...columns, ...gone].map(({ id: column, model, parameters, system }) => ({ id: column, model, parameters, system })),
+      columns: all.map(({ id: column, model, parameters, system }) => ({ id: column, model, parameters, system })),
       view: { repeats: id },
-    };
-    return (await this.#api.create(outline)).id;
+    });
+    return made.id;
   }
 
   /** @param {Repeat} repeat @param {string} conversation */
@@ -154,26 +164,35 @@ export class Rerun extends Emitter {
     repeat.outcome = 'running';
     this.emit('repeat', repeat);
     try {
-      const question = repeat.question(this.#client.models.get(before.model));
-      Object.assign(question.targets[0], before.column !== null && { column: before.column }, continues && { continues });
-      const [generation] = await this.#client.generate({ ...question, record: this.#place(before, conversation), request_id: randomId() });
-      this.#turns.add(before.turn);
+      const generation = this.#live.get(repeat) ?? await this.#begin(repeat, continues, conversation);
+      if (generation.answer) this.#turns.add(before.turn);
       this.#generation = generation;
       if (this.#isUnwanted) await this.stop();
       await generation.ended;
       repeat.take(saidBy(generation));
+      if (generation.finishReason === 'cancelled') this.#isUnwanted = true; // from wherever it was stopped
       if (generation.finishReason === 'interrupted') throw new SidestreamError(generation.error ?? { code: 'interrupted', message: 'The server went away.' });
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
-      if (!OWN_ERRORS.includes(error.code)) {
-        repeat.outcome = 'waiting';
-        throw error;
-      }
-      repeat.fail(error);
+      // Whoever goes on gets past one that contradicts what has become of the copy.
+      if (OWN_ERRORS.includes(error.code) || error.code === 'invalid_command') repeat.fail(error);
+      else repeat.outcome = 'waiting';
+      if (!OWN_ERRORS.includes(error.code)) throw error;
     } finally {
+      this.#live.delete(repeat);
       this.#generation = null;
       this.emit('repeat', repeat);
     }
+  }
+
+  /** @param {Repeat} repeat @param {string | null} continues @param {string} conversation */
+  async #begin(repeat, continues, conversation) {
+    const { before } = repeat;
+    const question = repeat.question(this.#client.models.get(before.model));
+    const column = this.#columns.has(before.column ?? '') && { column: before.column };
+    Object.assign(question.targets[0], column, continues && { continues });
+    const [generation] = await this.#client.generate({ ...question, record: this.#place(before, conversation), request_id: randomId() });
+    return generation;
   }
 
   /** Say where what repeats this answer belongs. @param {StoredAnswer} before @param {string} conversation */
@@ -196,24 +215,33 @@ export class Rerun extends Emitter {
   #goOnFrom(copy) {
     this.copyId = copy.id;
     this.#turns = new Set(copy.turns.map(({ id }) => id));
+    this.#columns = new Set(copy.columns.map(({ id }) => id));
+    const generations = [...this.#client.generations.values()];
     for (const answer of copy.answers) {
       const repeat = this.repeats.find(({ before }) => before.id === answer.repeats);
+      const live = generations.find((generation) => generation.isLive && generation.answer === answer.id);
+      if (repeat && live) this.#live.set(repeat, live);
       if (repeat && answer.state === 'ended') repeat.take({ ...answer, reason: answer.finish_reason });
     }
   }
 
-  /** Have what answered, which only the server knows. @param {string} id */
-  async #learnEngines(id) {
-    const { answers } = await this.#api.get(id);
-    for (const { after } of this.repeats) {
-      if (after) after.engine = answers.find((answer) => answer.id === after.id)?.engine ?? null;
+  /** Have what answered, which only the server knows. */
+  async #learnEngines() {
+    if (this.copyId === null) return;
+    try {
+      const { answers } = await this.#api.get(this.copyId);
+      for (const { after } of this.repeats) {
+        if (after) after.engine = answers.find((answer) => answer.id === after.id)?.engine ?? null;
+      }
+    } catch (error) {
+      if (!(error instanceof SidestreamError)) throw error; // what was said is here; this is told when it is opened again
     }
   }
 }
 
 /** @param {Generation} generation @returns {Said} */
 function saidBy({ answer, text, finishReason, usage, timings, error }) {
-  return { id: answer ?? '', text, reason: finishReason, usage, timings, engine: null, error };
+  return { id: answer, text, reason: finishReason, usage, timings, engine: null, error };
 }
 
 /** @template T @param {Promise<T>} promise @returns {Promise<T | null>} */

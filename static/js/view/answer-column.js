@@ -59,7 +59,7 @@ export class AnswerColumn extends PageElement {
 
   set column(column) {
     this.#column = column;
-    if (this.isConnected) this.#render();
+    if (this.isConnected) this.#refresh();
   }
 
   /** The latest answer on the path shown. */

@@ -3,7 +3,7 @@
  *
  * Events, all with `{turn}` and some with the column's id: `turn-edit` with `{text}`, `turn-show`,
  * `answer-retry`, `answer-go-on`, `answer-copy` with `{text}`, `answer-common` with `{answer}`; and
- * `answer-learn` with `{view}`, when tokens are to be shown that are not here.
+ * `answer-learn` with `{answer}`, when tokens are to be shown that are not here.
  */
 
 import { AnswerView } from './answer-view.js';
@@ -64,9 +64,10 @@ export class AnswerTurn extends PageElement {
     on(this.#copy, () => this.announce('answer-copy', { text: this.answer?.text ?? '', button: this.#copy }));
     on(this.#sure, () => {
       if (!this.#view) return;
-      this.#view.showsTokens = !this.#view.showsTokens;
+      const { answer, showsTokens } = this.#view;
+      if (!showsTokens && !answer.hasTokens) return this.announce('answer-learn', { answer });
+      this.#view.showsTokens = !showsTokens;
       this.#render();
-      if (this.#view.showsTokens && !this.#view.answer.hasTokens) this.announce('answer-learn', { view: this.#view });
     });
     on(this.#retry, () => this.announce('answer-retry', { turn, column }));
     on(this.#goOn, () => this.announce('answer-go-on', { turn, column }));

@@ -69,7 +69,10 @@ export class AnswerView extends PageElement {
     this.#answer.addEventListener('click', ({ target }) => copyCode(target), { signal });
     this.answer.on('text', (text) => this.#take(text), { signal });
     this.answer.on('change', () => this.#changed(), { signal });
-    this.answer.on('tokens', ({ tokens }) => this.#tokens && (this.#tokens.tokens = tokens), { signal });
+    this.answer.on('tokens', ({ hasTokens }) => {
+      this.showsTokens = hasTokens;
+      this.announce('answer-change');
+    }, { signal });
     this.#write();
     this.#around.frames.schedule(this.#job);
   }
