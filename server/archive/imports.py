@@ -4,6 +4,7 @@ An export is a file from anywhere. Its form is checked by the types, its size be
 here follows that what names something names what is there, and that the turns are a tree.
 """
 
+import codecs
 from collections import defaultdict
 from collections.abc import Container, Iterable
 from typing import Any, Final
@@ -13,11 +14,15 @@ import msgspec
 from server.archive.shapes import Answer, Conversation, Export, Turn, VoteGiven
 from server.archive.writing import size_of
 from server.core.errors import Contradiction, ConversationLimit, InvalidCommand
+from server.core.protocol import Usage
 
 # What a page remembers of its look; it comes and goes with every conversation.
 MAX_VIEW_CHARS: Final = 64 * 1024
 # 64 columns, each with a long system prompt.
 MAX_COLUMNS_CHARS: Final = 512 * 1024
+
+# More than any model writes, and what every reader of JSON can hold.
+_MAX_COUNT: Final = 2**53
 
 _export = msgspec.json.Decoder(Export)
 
@@ -48,6 +53,7 @@ def read_export(body: bytes, *, max_size: int) -> Conversation:
 
 
 def _decode(body: bytes) -> Export:
+    body = body.removeprefix(codecs.BOM_UTF8)  # as some editors save it
     try:
         return _export.decode(body)
     except msgspec.ValidationError:
@@ -115,10 +121,19 @@ def _check_answers(conversation: Conversation) -> None:
         _check_known(answer.turn, turns, f"{place}.turn", "turn")
         if answer.continues is not None:
             _check_known(answer.continues, earlier, f"{place}.continues", "earlier answer")
+        if answer.usage is not None:
+            _check_counts(answer.usage, f"{place}.usage")
         for index, asked in enumerate(answer.asked):
             if asked >= len(conversation.messages):
                 raise Contradiction(f"there is no such message - at `{place}.asked[{index}]`")
         earlier[answer.id] = answer
+
+
+def _check_counts(usage: Usage, place: str) -> None:
+    for name in ("prompt_tokens", "completion_tokens"):
+        count = getattr(usage, name)
+        if count is not None and not 0 <= count <= _MAX_COUNT:
+            raise Contradiction(f"no answer has {count} tokens - at `{place}.{name}`")
 
 
 def _check_known(name: str, known: Container[str], place: str, what: str) -> None:

@@ -59,6 +59,7 @@ const shortcuts = find(ShortcutList, 'shortcut-list');
 
 /** The open chat that is in the list, '' if none, null before there is a list. @type {string | null} */
 let listed = null;
+let wasBusy = false;
 chats.api = api;
 workspace.resume();
 parameters.workspace = workspace;
@@ -95,6 +96,8 @@ client.on('fault', showFault);
 columns.on('change', columnsChanged);
 director.on('change', () => {
   composer.follow(director);
+  if (wasBusy && !director.isBusy) listed = null; // it has become the newest
+  wasBusy = director.isBusy;
   refreshChats();
 });
 workspace.on('conversation', refreshChats);

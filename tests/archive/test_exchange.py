@@ -1,5 +1,6 @@
 """Export and import: nothing is lost on the way, and nothing that is wrong comes in."""
 
+import codecs
 import json
 import re
 from pathlib import Path
@@ -112,6 +113,16 @@ async def test_what_was_under_way_when_it_was_exported_comes_back_interrupted(
         ("conversation.answers.0.continues", "a_none", "answers[0].continues"),
         ("conversation.answers.0.asked", [9], "$.conversation.answers[0].asked[0]"),
         ("conversation.answers.0.asked", [-1], "$.conversation.answers[0].asked[0]"),
+        (
+            "conversation.answers.0.usage.completion_tokens",
+            2**63,
+            "$.conversation.answers[0].usage.completion_tokens",
+        ),
+        (
+            "conversation.answers.0.usage.prompt_tokens",
+            -5,
+            "$.conversation.answers[0].usage.prompt_tokens",
+        ),
         ("conversation.answers.0.state", "odd", "$.conversation.answers[0].state"),
         ("conversation.answers.0.parameters", [], "$.conversation.answers[0].parameters"),
         ("conversation.messages.0.role", "root", "$.conversation.messages[0].role"),
@@ -138,6 +149,12 @@ async def test_a_wrong_field_is_refused_with_its_place(
 async def test_what_is_no_export_is_refused(kept: Shelf, body: bytes) -> None:
     with pytest.raises(InvalidCommand):
         await kept.archive.take_in("me", body)
+
+
+async def test_an_editors_mark_at_the_beginning_is_no_harm(kept: Shelf, name: str) -> None:
+    body = codecs.BOM_UTF8 + json.dumps(await exported(kept, name)).encode()
+    summary = await kept.archive.take_in("me", body)
+    assert (await kept.load(summary.id)).answers
 
 
 async def test_an_answer_that_goes_on_from_itself_is_refused(kept: Shelf, name: str) -> None:

@@ -147,6 +147,25 @@ def test_names_are_hidden_until_the_vote(page: Page, gateway: Gateway, artifacts
     expect(vote.get_by_role("listitem").first).to_have_text(f"{winner} 1 of 1")
 
 
+def test_what_was_asked_last_is_the_first_in_the_list(page: Page, gateway: Gateway) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small", "Brief")
+    open_page(page, gateway.url)
+    expect(page.locator(".welcome-models .chip")).to_have_text(["Small", "Brief"])
+    limit(page, 4)
+    chats = page.locator("chat-list")
+    for prompt in ("An older one.", "A newer one."):
+        page.get_by_role("button", name="New chat").click()
+        ask(page, prompt)
+        expect_end(column(page, "Small"))
+        expect_end(column(page, "Brief"))
+    page.get_by_role("tab", name="Chats").click()
+    expect(chats.get_by_role("listitem").first).to_contain_text("A newer one.")
+    chats.get_by_role("button", name="An older one.", exact=True).click()
+    ask(page, "Once more.")
+    expect(chats.get_by_role("listitem").first).to_contain_text("An older one.")
+
+
 def test_the_keyboard_does_it_all(page: Page, gateway: Gateway) -> None:
     open_page(page, gateway.url)
     page.get_by_role("button", name="New chat").focus()

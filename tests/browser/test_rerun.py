@@ -120,7 +120,7 @@ def test_an_export_run_again_says_the_same(
     page.set_viewport_size({"width": 1440, "height": 900})
     dialog.get_by_role("button", name="Open as a chat").click()
     expect(page.locator(".prompt").first).to_have_text("Name a river.")
-    expect(page.get_by_role("button", name=f"{title} (again)", exact=True)).to_have_count(1)
+    expect(page.get_by_role("button", name=f"Again: {title}", exact=True)).to_have_count(1)
 
     made = stored(gateway, conversations(gateway)[0]["id"])
     assert made["view"]["repeats"] == original["id"]
@@ -190,17 +190,64 @@ def test_a_run_is_stopped_left_and_gone_on_with(page: Page, gateway: Gateway) ->
     expect(dialog.get_by_role("button", name="Go on")).to_be_visible()
 
     open_page(page, gateway.url)
-    look_at(page, "Tell me of a river. (again)")
+    look_at(page, "Again: Tell me of a river.")
     dialog.get_by_role("button", name="Go on").click()
     expect(outcomes(dialog)).to_have_text(["The same", "Writing"])
     # What is being asked again is a chat like any other, also while it is written.
     dialog.get_by_role("button", name="Open as a chat").click()
     expect_longer(column(page, "Brief"), 10)
-    look_at(page, "Tell me of a river. (again)")
+    look_at(page, "Again: Tell me of a river.")
     expect(dialog.get_by_role("status")).to_have_text("2 the same.")
     dialog.get_by_role("button", name="Close").click()
     ask(page, "Hello.")  # the page goes on as before
     expect_end(column(page, "Small"))
+
+
+def test_one_is_asked_at_a_time_in_whatever_window(page: Page, gateway: Gateway) -> None:
+    prompts = ("Tell me of a lake.", "Name a fish.")
+    open_page(page, gateway.url)
+    choose(page, "Small")
+    limit(page, 300)
+    for prompt in prompts:
+        page.get_by_role("button", name="New chat").click()
+        ask(page, prompt)
+        expect_end(column(page, "Small"))
+    dialog = look_at(page, prompts[0])
+    dialog.get_by_role("button", name="Run again").click()
+    expect(outcomes(dialog)).to_have_text(["Writing"])
+    dialog.get_by_role("button", name="Close").click()
+
+    look_at(page, prompts[1])
+    dialog.get_by_role("button", name="Run again").click()
+    expect(dialog.get_by_role("alert")).to_contain_text(f"“{prompts[0]}” is being run again.")
+    expect(outcomes(dialog)).to_have_text(["To be asked"])
+
+    other = page.context.new_page()
+    open_page(other, gateway.url)
+    there = look_at(other, f"Again: {prompts[0]}")
+    there.get_by_role("button", name="Go on").click()
+    expect(there.get_by_role("alert")).to_contain_text("in another window")
+    other.close()
+
+    dialog.get_by_role("button", name="Close").click()
+    look_at(page, prompts[0])
+    expect(dialog.get_by_role("status")).to_have_text("1 the same.")
+
+
+def test_a_chat_without_answers_is_said_to_have_none(
+    page: Page, gateway: Gateway, tmp_path: Path
+) -> None:
+    open_page(page, gateway.url)
+    choose(page, "Small")
+    limit(page, 4)
+    ask(page, "Name a bird.")
+    expect_end(column(page, "Small"))
+    title = import_changed(page, gateway, tmp_path, lambda chat: chat.update(answers=[]))
+    dialog = look_at(page, "Name a bird.")
+    dialog.get_by_role("button", name="Close").click()
+    look_at(page, title)
+    expect(dialog.get_by_role("status")).to_have_text("There are no answers in this chat.")
+    expect(dialog.get_by_role("button", name="Run again")).to_be_hidden()
 
 
 def test_without_the_server_it_waits_and_says_what_is_wrong(
@@ -215,6 +262,7 @@ def test_without_the_server_it_waits_and_says_what_is_wrong(
     dialog.get_by_role("button", name="Run again").click()
     expect(outcomes(dialog)).to_have_text("Writing")
     own_gateway.stop(9)
+    expect(dialog.get_by_role("status")).to_have_text("Waiting for the connection.")
     own_gateway.start()
     expect(dialog.get_by_role("alert")).to_contain_text("no longer")
     expect(outcomes(dialog)).to_have_text("To be asked")

@@ -52,7 +52,7 @@ function stage(original, conversations = {}) {
       return { id: 'c_2' };
     },
     async get(id) {
-      const found = { c_1: original, c_2: { answers: [] }, ...conversations }[id];
+      const found = { c_1: original, c_2: stored([], { id: 'c_2' }), ...conversations }[id];
       if (!found) throw new SidestreamError({ code: 'unknown_conversation', message: 'None.' });
       return found;
     },
@@ -95,6 +95,8 @@ test('what cannot be compared is not asked', () => {
   assert.match(refused({ state: 'running', finish_reason: null }), /still being written/);
   assert.match(refused({ text: '', finish_reason: 'failed' }), /Nothing had been written/);
   assert.match(refused({ asked: [] }), /What was asked is not known/);
+  const odd = { messages: [{ role: 'prompt', content: 'Once' }, { role: 'user', content: 'Why?' }] };
+  assert.match(new Repeat(answer('a1', 't1', { asked: [0, 1] }), stored([], odd)).error.message, /not known/);
   assert.equal(refused({ text: '' }), null, 'a model may well say nothing');
 });
 
@@ -135,7 +137,7 @@ test('all are asked one after the other, into a copy that has the same shape', a
   await done;
   assert.equal(rerun.fault, null);
   assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['same', 'same', 'same', 'impossible', 'same']);
-  assert.equal(made[0].title, 'Rivers (again)');
+  assert.equal(made[0].title, 'Again: Rivers');
   assert.deepEqual(made[0].view, { repeats: 'c_1' });
   assert.deepEqual(made[0].columns, [
     { id: 'c1', model: 'small', parameters: {}, system: null },
@@ -244,6 +246,23 @@ test('what goes on at the server is waited for, not asked again', async () => {
   await done;
   assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['same', 'different']);
   assert.equal(asked().length, 1);
+});
+
+test('what is asked in another window is left to it', async () => {
+  const copy = stored([answer('n1', 't1', { repeats: 'a1', state: 'running', finish_reason: null })], { id: 'c_2', view: { repeats: 'c_1' } });
+  const conversations = { c_2: copy };
+  const { api, asked, client, finish } = stage(stored([answer('a1', 't1'), answer('a2', 't2')]), conversations);
+  const rerun = await Rerun.load({ api: { ...api, get: async (id) => (id === 'c_2' ? conversations.c_2 : api.get(id)) }, client }, 'c_2');
+  await rerun.run();
+  assert.equal(rerun.fault.code, 'elsewhere');
+  assert.equal(asked().length, 0);
+  conversations.c_2 = stored([answer('n1', 't1', { repeats: 'a1' })], { id: 'c_2' });
+  const done = rerun.run();
+  await tick();
+  await finish('No.');
+  await done;
+  assert.equal(rerun.fault, null);
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['same', 'different']);
 });
 
 test('of more columns than a conversation may have, the last are asked without', async () => {

@@ -159,7 +159,7 @@ async def test_a_file_that_cannot_be_used_ends_the_start_and_is_left_alone(
 
 async def test_an_export_is_a_file_with_a_name(place: Path) -> None:
     async with gateway("", place) as running, aiohttp.ClientSession() as http:
-        made = await request(running, "POST", "/conversations", {"title": 'Ünï/"co\\de'})
+        made = await request(running, "POST", "/conversations", {"title": 'Ünï/"co\\de.'})
         address = f"http://{running.address}/conversations/{made['id']}/export"
         for form, kind in (
             ("json", "application/json"),
@@ -170,9 +170,10 @@ async def test_an_export_is_a_file_with_a_name(place: Path) -> None:
                 assert response.headers["Content-Type"] == kind
                 disposition = response.headers["Content-Disposition"]
                 assert disposition.startswith("attachment; filename*=UTF-8''%C3%9Cn%C3%AF%2F%22co")
+                assert ".." not in disposition
                 body = await response.read()
         async with http.get(address) as response:
             export = json.loads(await response.read())
         back = await request(running, "POST", "/conversations/import", export)
-        assert back["title"] == 'Ünï/"co\\de'
+        assert back["title"] == 'Ünï/"co\\de.'
         assert b"<!doctype html>" in body

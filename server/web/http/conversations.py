@@ -153,7 +153,8 @@ async def export(request: web.Request) -> web.StreamResponse:
     else:
         kind, ending = HTML, "html"
         body = await asyncio.to_thread(export_html, conversation, most)
-    name = quote(f"{conversation.title[:80] or conversation.id}.{ending}", safe="")
+    stem = conversation.title[:80].rstrip(". ") or conversation.id
+    name = quote(f"{stem}.{ending}", safe="")
     return web.Response(
         body=body,
         headers={

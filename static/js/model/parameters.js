@@ -54,6 +54,11 @@ export function tidy(parameters) {
   return Object.fromEntries(Object.entries(parameters).filter(([, value]) => value != null));
 }
 
+/** Leave out what the page does not offer: the server keeps more of an answer. @param {Parameters} parameters @returns {Parameters} */
+export function offered(parameters) {
+  return Object.fromEntries(Object.entries(parameters).filter(([name]) => FIELDS.some((field) => field.name === name)));
+}
+
 /** Say parameters in a line: "Temperature 0.2 · Seed 7". @param {Parameters} parameters */
 export function describe(parameters) {
   return Object.entries(parameters).map(([name, value]) => {

@@ -37,7 +37,7 @@ export class Repeat {
     this.#messages = before.asked.map((at) => messages[at]);
     if (before.state !== 'ended') this.refuse('It is still being written.');
     else if (this.#isCut && !before.text) this.refuse(NOTHING);
-    else if (this.#messages.length === 0) this.refuse('What was asked is not known.');
+    else if (!isQuestion(this.#messages)) this.refuse('What was asked is not known.');
   }
 
   /** What makes the engine or the weights others than they were. @returns {{trait: keyof StoredEngine, then: string, now: string}[]} */
@@ -105,4 +105,9 @@ export class Repeat {
     // A stop can come between the pieces of one sign, a limit not.
     return now.startsWith(then) || (reason === 'length' && then.startsWith(now));
   }
+}
+
+/** Whether something can be asked like this; an import may say anything. @param {{role: string}[]} messages */
+function isQuestion(messages) {
+  return messages.length === 1 || (messages.length > 0 && messages.every(({ role }) => role !== 'prompt'));
 }

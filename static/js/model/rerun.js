@@ -79,6 +79,14 @@ export class Rerun extends Emitter {
     return this.#original.id;
   }
 
+  get isConnected() {
+    return this.#client.connection.name === 'connected';
+  }
+
+  get isStopping() {
+    return this.isRunning && this.#isUnwanted;
+  }
+
   /** Whether there is something left to ask. */
   get isWaiting() {
     return this.repeats.some(({ outcome }) => outcome === 'waiting');
@@ -93,8 +101,11 @@ export class Rerun extends Emitter {
     this.#isUnwanted = false;
     this.fault = null;
     this.emit('change', this);
+    const off = this.#client.on('connection', () => this.emit('change', this));
     try {
-      if (this.copyId === null) {
+      if (this.copyId !== null) {
+        await this.#catchUp(this.copyId);
+      } else {
         this.copyId = await this.#makeCopy();
         this.emit('copy', undefined);
       }
@@ -105,6 +116,7 @@ export class Rerun extends Emitter {
       if (!(error instanceof SidestreamError)) throw error;
       this.fault = error;
     } finally {
+      off();
       await this.#learnEngines();
       this.isRunning = false;
       this.emit('change', this);
@@ -114,6 +126,7 @@ export class Rerun extends Emitter {
   /** Ask no more; what is being written is stopped, and asked anew when this goes on. */
   async stop() {
     this.#isUnwanted = true;
+    this.emit('change', this);
     try {
       if (this.#generation) await this.#client.cancel([this.#generation]);
     } catch (error) {
@@ -146,7 +159,7 @@ export class Rerun extends Emitter {
     const all = [...columns, ...gone].slice(0, MAX_COLUMNS);
     this.#columns = new Set(all.map((column) => column.id));
     const made = await this.#api.create({
-      title: `${title.slice(0, MAX_TITLE - ' (again)'.length)} (again)`,
+      title: `Again: ${title || 'Untitled'}`.slice(0, MAX_TITLE),
       columns: all.map(({ id: column, model, parameters, system }) => ({ id: column, model, parameters, system })),
       view: { repeats: id },
     });
@@ -211,6 +224,15 @@ export class Rerun extends Emitter {
     return this.repeats.find(({ before }) => before.id === id)?.after?.id ?? null;
   }
 
+  /** Take in what has come of it meanwhile, in another window too. @param {string} id */
+  async #catchUp(id) {
+    const copy = await this.#api.get(id);
+    this.#goOnFrom(copy);
+    const here = new Set([...this.#live.values()].map(({ answer }) => answer));
+    if (copy.answers.every(({ id: answer, state }) => state === 'ended' || here.has(answer))) return;
+    throw new SidestreamError({ code: 'elsewhere', message: 'This is being asked in another window. Go on here when that has ended.' });
+  }
+
   /** @param {Stored} copy */
   #goOnFrom(copy) {
     this.copyId = copy.id;
@@ -219,9 +241,10 @@ export class Rerun extends Emitter {
     const generations = [...this.#client.generations.values()];
     for (const answer of copy.answers) {
       const repeat = this.repeats.find(({ before }) => before.id === answer.repeats);
+      if (!repeat) continue;
       const live = generations.find((generation) => generation.isLive && generation.answer === answer.id);
-      if (repeat && live) this.#live.set(repeat, live);
-      if (repeat && answer.state === 'ended') repeat.take({ ...answer, reason: answer.finish_reason });
+      if (live) this.#live.set(repeat, live);
+      if (answer.state === 'ended') repeat.take({ ...answer, reason: answer.finish_reason });
     }
   }
 

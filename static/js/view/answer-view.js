@@ -12,7 +12,7 @@ import { copyCode } from './clipboard.js';
 import { PageElement, h, setText } from './element.js';
 import { MarkdownWriter } from './markdown-writer.js';
 import { notice } from './notice.js';
-import { describe } from '../model/parameters.js';
+import { describe, offered } from '../model/parameters.js';
 import { TokenView } from './token-view.js';
 import { ending, errorTitle, figuresLine, waitingFor } from './words.js';
 
@@ -166,7 +166,7 @@ export class AnswerView extends PageElement {
     const { model, parameters } = this.answer;
     const { isOwn, isSecret, model: find } = this.#around;
     const by = isOwn(model) ? '' : `by ${find(model)?.name ?? model}`;
-    const told = isSecret() ? [] : [by, describe(parameters)].filter(Boolean);
+    const told = isSecret() ? [] : [by, describe(offered(parameters))].filter(Boolean);
     this.#footnote.replaceChildren(
       h('span', {}, ending(this.answer)),
       h('span', { class: 'earlier' }, ` · ${figuresLine(this.answer.figures)}`),

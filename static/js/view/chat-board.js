@@ -59,6 +59,7 @@ export class ChatBoard extends PageElement {
   /** Take in a model's new state. @param {string} id */
   update(id) {
     for (const element of this.#shown) if (element.column.model === id) element.refresh();
+    if (!this.#welcome.hidden) this.#nameModels();
   }
 
   /** Show the column with this number, from 0. @param {number} index */
@@ -105,7 +106,7 @@ export class ChatBoard extends PageElement {
     const { workspace } = this.#parts;
     this.#welcome.hidden = !workspace.conversation.isEmpty;
     this.#grid.hidden = workspace.conversation.isEmpty;
-    this.#welcome.models = workspace.columns.shown.map((column) => workspace.label(column));
+    this.#nameModels();
     if (this.dataset.secret !== String(workspace.isSecret)) {
       this.dataset.secret = String(workspace.isSecret);
       for (const element of this.#shown) element.refresh();
@@ -114,6 +115,12 @@ export class ChatBoard extends PageElement {
     this.#announcer.follow(this.#shown.flatMap(({ answer, column }) => (answer ? [{ answer, name: workspace.label(column) }] : [])),
       this.#shown.findIndex((element) => element.contains(document.activeElement)));
     this.#tick(true);
+  }
+
+  #nameModels() {
+    if (!this.#parts) return;
+    const { workspace } = this.#parts;
+    this.#welcome.models = workspace.columns.shown.map((column) => workspace.label(column));
   }
 
   #tick(isForced = false) {

@@ -1,8 +1,8 @@
 /**
  * `<rerun-view>`: a kept conversation asked again, and what came of it beside what there was.
  *
- * It is a dialog; a run goes on when it is closed, and is there again when it is opened. What
- * stands in a row: the prompt, who answered, the figures then and now, and whether the answers are
+ * It is a dialog; a run goes on when it is closed, and is there again when it is opened. One runs at
+ * a time: side by side they would tip each other's tokens. What stands in a row: the prompt, who answered, the figures then and now, and whether the answers are
  * the same. The page loads this module when somebody asks for it.
  *
  * Events: `answers-compare` with `{answers}`, `chat-open` with `{id}`, `chat-made`.
@@ -33,6 +33,8 @@ const TRAITS = {
 };
 /** @type {Outcome[]} */
 const SUMMED = ['same', 'different', 'failed', 'impossible', 'waiting'];
+const MAX_PROMPT = 300; // of which the style sheet shows some lines
+const SIDE_BY_SIDE = 'Where nothing is said to have changed, it may lie in what else the engine was asked then: engines compute in batches, which can tip a token.';
 const MAX_TRAIT = 24; // a digest says nothing to a reader; that it is another does
 
 export class RerunView extends PageElement {
@@ -40,6 +42,8 @@ export class RerunView extends PageElement {
   parts = null;
   /** @type {Rerun | null} */
   #rerun = null;
+  /** Those that were begun, until they have ended. @type {Set<Rerun>} */
+  #begun = new Set();
   #shown = new AbortController();
   /** @type {Map<Repeat, HTMLTableRowElement>} */
   #rows = new Map();
@@ -47,18 +51,20 @@ export class RerunView extends PageElement {
   #close = iconButton('close', 'Close');
   #summary = h('p', { class: 'compared-summary', role: 'status' });
   #problem = h('p', { class: 'notice', role: 'alert', hidden: true });
+  #advice = h('p', { class: 'field-hint', hidden: true }, SIDE_BY_SIDE);
   #body = h('tbody');
   #run = h('button', { type: 'button', class: 'quiet' });
   #stop = h('button', { type: 'button', class: 'quiet' }, 'Stop');
   #afresh = h('button', { type: 'button', class: 'quiet' }, 'Run all again');
   #open = h('button', { type: 'button', class: 'quiet' }, 'Open as a chat');
-  #dialog = h('dialog', { class: 'sheet wide-sheet', 'aria-labelledby': 'rerun-title' },
+  #dialog = h('dialog', { class: 'sheet wide-sheet rerun', 'aria-labelledby': 'rerun-title' },
     h('header', {}, this.#title, this.#summary, this.#close),
     this.#problem,
     h('div', { class: 'repeats', tabindex: 0, role: 'region', 'aria-labelledby': 'rerun-title' },
       h('table', {},
         h('thead', {}, h('tr', {}, ...['Prompt', 'Model', 'Then', 'Now', 'Outcome'].map((name) => h('th', { scope: 'col' }, name)))),
         this.#body)),
+    this.#advice,
     h('div', { class: 'sheet-actions' }, this.#run, this.#stop, this.#open, this.#afresh));
 
   // Lifecycle
@@ -72,7 +78,7 @@ export class RerunView extends PageElement {
   connected(signal) {
     const on = (/** @type {HTMLElement} */ element, /** @type {() => void} */ act) => element.addEventListener('click', act, { signal });
     on(this.#close, () => this.#dialog.close());
-    on(this.#run, () => void this.#rerun?.run());
+    on(this.#run, () => void this.#begin());
     on(this.#stop, () => void this.#rerun?.stop());
     on(this.#afresh, () => this.#rerun && this.#show(this.#rerun.afresh()));
     on(this.#open, () => {
@@ -84,19 +90,31 @@ export class RerunView extends PageElement {
 
   // Actions
 
-  /** Show a kept conversation in place of the one before, which stops. Rejects with a SidestreamError. @param {string} id */
+  /** Show a kept conversation, what is under way of it if something is. Rejects with a SidestreamError. @param {string} id */
   async open(id) {
     if (!this.parts) return;
-    const isUnderWay = this.#rerun?.isRunning && [this.#rerun.originalId, this.#rerun.copyId].includes(id);
-    if (!isUnderWay) this.#show(await Rerun.load(this.parts, id));
+    const underWay = [...this.#begun].find(({ copyId, originalId }) => [copyId, originalId].includes(id));
+    this.#show(underWay ?? await Rerun.load(this.parts, id));
     if (!this.#dialog.open) this.#dialog.showModal();
   }
 
   // Internal
 
+  async #begin() {
+    const rerun = this.#rerun;
+    const [other] = this.#begun;
+    if (!rerun || rerun.isRunning) return;
+    if (other) return this.#tell(`“${other.title || 'Untitled'}” is being run again. Begin when that has ended.`);
+    this.#begun.add(rerun);
+    try {
+      await rerun.run();
+    } finally {
+      this.#begun.delete(rerun);
+    }
+  }
+
   /** @param {Rerun} rerun */
   #show(rerun) {
-    void this.#rerun?.stop();
     this.#shown.abort();
     this.#shown = new AbortController();
     const { signal } = this.#shown;
@@ -112,29 +130,45 @@ export class RerunView extends PageElement {
 
   /** @param {Rerun} rerun */
   #renderAll(rerun) {
-    const { copyId, fault, isRunning, isWaiting } = rerun;
+    const { copyId, fault, isRunning, isStopping, isWaiting, repeats } = rerun;
     for (const repeat of this.#rows.keys()) this.#render(rerun, repeat);
     setText(this.#run, copyId ? 'Go on' : 'Run again');
     this.#run.hidden = isRunning || !isWaiting;
     this.#stop.hidden = !isRunning;
+    this.#stop.disabled = isStopping;
     this.#open.hidden = !copyId;
     this.#afresh.hidden = !copyId || isRunning;
-    this.#problem.hidden = !fault;
-    setText(this.#problem, fault ? [fault.message, fault.hint ?? ''].map(sentence).join(' ') : '');
+    this.#advice.hidden = isRunning || !repeats.some(({ changes, outcome }) => outcome === 'different' && changes.length === 0);
+    this.#tell(fault ? [fault.message, fault.hint ?? ''].map(sentence).join(' ') : '');
+    setText(this.#summary, summary(rerun));
+  }
+
+  /** @param {string} problem Empty: there is none. */
+  #tell(problem) {
+    this.#problem.hidden = !problem;
+    setText(this.#problem, problem);
   }
 
   /** @param {Rerun} rerun @param {Repeat} repeat */
   #render(rerun, repeat) {
     const { after, before, outcome, prompt } = repeat;
-    const cells = [prompt, rerun.name(before.model), figures(before), after ? figures(after) : '–'];
-    this.#rows.get(repeat)?.replaceChildren(...cells.map((text) => h('td', { dir: 'auto' }, text)), h('td', {}, this.#outcome(repeat), ...remarks(repeat)));
-    this.#rows.get(repeat)?.classList.toggle('is-running', outcome === 'running');
+    const row = this.#rows.get(repeat);
+    const cells = [prompt.slice(0, MAX_PROMPT), rerun.name(before.model), figures(before), after ? figures(after) : '–'];
+    const told = remarks(repeat);
+    const words = [...cells, outcome, ...told].join('\n');
+    if (!row || row.dataset.words === words) return; // somebody may have the focus in it
+    row.dataset.words = words;
+    row.classList.toggle('is-running', outcome === 'running');
+    row.replaceChildren(
+      ...cells.map((text) => h('td', {}, h('div', { dir: 'auto' }, text))),
+      h('td', {}, this.#outcome(repeat), ...told.map((line) => h('p', { class: 'field-hint' }, line))),
+    );
     setText(this.#summary, summary(rerun));
   }
 
   /** @param {Repeat} repeat */
   #outcome({ after, before, outcome }) {
-    if (!after) return OUTCOMES[outcome];
+    if (!after) return h('span', { class: 'outcome' }, OUTCOMES[outcome]);
     const compare = h('button', { type: 'button', class: `quiet is-${outcome}` }, OUTCOMES[outcome]);
     compare.addEventListener('click', () => this.announce('answers-compare', {
       answers: [{ name: 'Then', text: before.text }, { name: 'Now', text: after.text }],
@@ -155,13 +189,15 @@ function remarks({ changes, error }) {
     const values = then && now && Math.max(then.length, now.length) <= MAX_TRAIT ? `: ${then} → ${now}` : '';
     return `${TRAITS[trait]}${values}`;
   });
-  return [...(error ? [sentence(error.message)] : []), ...lines].map((line) => h('p', { class: 'field-hint' }, line));
+  return [...(error ? [sentence(error.message)] : []), ...lines];
 }
 
 /** @param {Rerun} rerun */
-function summary({ isRunning, repeats }) {
+function summary({ isConnected, isRunning, isStopping, repeats }) {
   const count = (/** @type {Outcome} */ outcome) => repeats.filter((repeat) => repeat.outcome === outcome).length;
   const done = count('same') + count('different') + count('failed');
+  if (isRunning && !isConnected) return 'Waiting for the connection.';
+  if (isStopping) return 'Stopping.';
   if (isRunning) return `${done} of ${repeats.length - count('impossible')} answered.`;
   const parts = SUMMED.flatMap((outcome) => (count(outcome) > 0 ? [`${count(outcome)} ${OUTCOMES[outcome].toLowerCase()}`] : []));
   return parts.length > 0 ? `${parts.join(', ')}.` : 'There are no answers in this chat.';
