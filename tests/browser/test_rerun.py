@@ -175,7 +175,7 @@ def test_what_differs_is_told_and_why(page: Page, gateway: Gateway, tmp_path: Pa
 def test_a_run_is_stopped_left_and_gone_on_with(page: Page, gateway: Gateway) -> None:
     open_page(page, gateway.url)
     choose(page, *NAMES)
-    limit(page, 150)
+    limit(page, 300)
     ask(page, "Tell me of a river.")
     for name in NAMES:
         expect_end(column(page, name))
@@ -203,35 +203,41 @@ def test_a_run_is_stopped_left_and_gone_on_with(page: Page, gateway: Gateway) ->
     expect_end(column(page, "Small"))
 
 
-def test_one_is_asked_at_a_time_in_whatever_window(page: Page, gateway: Gateway) -> None:
-    prompts = ("Tell me of a lake.", "Name a fish.")
+def test_one_is_asked_at_a_time_in_whatever_window(
+    page: Page, gateway: Gateway, tmp_path: Path
+) -> None:
+    def lengthen(chat: Stored) -> None:
+        (answer,) = chat["answers"]
+        answer["finish_reason"] = "interrupted"
+        answer["usage"]["completion_tokens"] = 1500  # it takes longer than all that is done here
+
     open_page(page, gateway.url)
     choose(page, "Small")
-    limit(page, 300)
-    for prompt in prompts:
-        page.get_by_role("button", name="New chat").click()
-        ask(page, prompt)
-        expect_end(column(page, "Small"))
-    dialog = look_at(page, prompts[0])
+    limit(page, 4)
+    ask(page, "Tell me of a lake.")
+    expect_end(column(page, "Small"))
+    title = import_changed(page, gateway, tmp_path, lengthen)
+    dialog = look_at(page, title)
     dialog.get_by_role("button", name="Run again").click()
     expect(outcomes(dialog)).to_have_text(["Writing"])
     dialog.get_by_role("button", name="Close").click()
 
-    look_at(page, prompts[1])
+    look_at(page, "Tell me of a lake.")
     dialog.get_by_role("button", name="Run again").click()
-    expect(dialog.get_by_role("alert")).to_contain_text(f"“{prompts[0]}” is being run again.")
+    expect(dialog.get_by_role("alert")).to_contain_text(f"“{title}” is being run again.")
     expect(outcomes(dialog)).to_have_text(["To be asked"])
 
     other = page.context.new_page()
     open_page(other, gateway.url)
-    there = look_at(other, f"Again: {prompts[0]}")
+    there = look_at(other, f"Again: {title}")
     there.get_by_role("button", name="Go on").click()
     expect(there.get_by_role("alert")).to_contain_text("in another window")
     other.close()
 
     dialog.get_by_role("button", name="Close").click()
-    look_at(page, prompts[0])
-    expect(dialog.get_by_role("status")).to_have_text("1 the same.")
+    look_at(page, title)
+    dialog.get_by_role("button", name="Stop").click()
+    expect(dialog.get_by_role("status")).to_have_text("1 to be asked.")
 
 
 def test_a_chat_without_answers_is_said_to_have_none(
