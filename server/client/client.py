@@ -126,10 +126,10 @@ class Client:
         """Have every target answer; return the answers in the order of `targets`.
 
         `question` is what a user says, or a whole conversation; `prompt`, in its place, is text
-        to be continued as it stands. `details` brings `tokens`. A `fresh` answer is
-        none that was kept for its question. `record` says where in which conversation the
-        answers are kept. Raises `SidestreamError` with the server's code;
-        nothing has started then. When the call is cancelled, so is what it started.
+        to be continued as it stands. `details` brings `tokens`. A `fresh` answer is none that was
+        kept for its question. `record` says where in which conversation the answers are kept.
+        Raises `SidestreamError` with the server's code; nothing has started then. When the call is
+        cancelled, so is what it started.
         """
         fields = generate_fields(targets, question, prompt, parameters)
         fields["request_id"] = request_id or secrets.token_hex(16)

@@ -55,6 +55,13 @@ def limit(page: Page, tokens: int) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+def begin(page: Page, url: str, *names: str, tokens: int) -> None:
+    """Open the page, select exactly these models, and let no answer be longer than this."""
+    open_page(page, url)
+    choose(page, *names)
+    limit(page, tokens)
+
+
 def act(page: Page, name: str, item: str) -> None:
     """Choose an item of a column's menu."""
     column(page, name).get_by_role("button", name=f"More: {name}").click()

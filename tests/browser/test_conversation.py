@@ -13,6 +13,7 @@ from tests.browser.helpers import (
     act,
     answer,
     ask,
+    begin,
     choose,
     column,
     expect_end,
@@ -36,9 +37,7 @@ def names(page: Page) -> list[str]:
 
 
 def test_a_prompt_that_is_edited_makes_a_branch(page: Page, gateway: Gateway) -> None:
-    open_page(page, gateway.url)
-    choose(page, "Small")
-    limit(page, 8)
+    begin(page, gateway.url, "Small", tokens=8)
     small = column(page, "Small")
     ask(page, SHORT)
     expect_end(small)
@@ -61,9 +60,7 @@ def test_a_prompt_that_is_edited_makes_a_branch(page: Page, gateway: Gateway) ->
 def test_an_answer_is_asked_again_and_gone_on_with(
     page: Page, gateway: Gateway, watch: Watch
 ) -> None:
-    open_page(page, gateway.url)
-    choose(page, "Small")
-    limit(page, 8)
+    begin(page, gateway.url, "Small", tokens=8)
     small = column(page, "Small")
     ask(page)
     expect_end(small, "Length limit")
@@ -78,9 +75,7 @@ def test_an_answer_is_asked_again_and_gone_on_with(
 
 
 def test_one_model_twice_with_other_parameters(page: Page, gateway: Gateway, watch: Watch) -> None:
-    open_page(page, gateway.url)
-    choose(page, "Small")
-    limit(page, 6)
+    begin(page, gateway.url, "Small", tokens=6)
     ask(page, SHORT)
     expect_end(column(page, "Small"))
     act(page, "Small", "Same model")
@@ -130,9 +125,7 @@ def test_prompts_queue_and_columns_take_turns(page: Page, gateway: Gateway) -> N
 
 
 def test_names_are_hidden_until_the_vote(page: Page, gateway: Gateway, artifacts: Path) -> None:
-    open_page(page, gateway.url)
-    choose(page, "Small", "Brief")
-    limit(page, 12)
+    begin(page, gateway.url, "Small", "Brief", tokens=12)
     page.get_by_role("button", name="Blind").click()
     ask(page, SHORT)
     assert names(page) == ["Model A", "Model B"]

@@ -14,11 +14,10 @@ from tests.browser.gateway import Gateway
 from tests.browser.helpers import (
     ask,
     axe_violations,
-    choose,
+    begin,
     column,
     expect_end,
     expect_longer,
-    limit,
     open_page,
     turn,
 )
@@ -32,9 +31,7 @@ Stored = dict[str, Any]
 
 def talk(page: Page, gateway: Gateway) -> None:
     """Have two models answer twice, one of them once more, with details."""
-    open_page(page, gateway.url)
-    choose(page, *NAMES)
-    limit(page, 12)
+    begin(page, gateway.url, *NAMES, tokens=12)
     page.get_by_role("button", name="How sure", exact=True).click()
     ask(page, "Name a river.")
     for name in NAMES:
@@ -173,9 +170,7 @@ def test_what_differs_is_told_and_why(page: Page, gateway: Gateway, tmp_path: Pa
 
 
 def test_a_run_is_stopped_left_and_gone_on_with(page: Page, gateway: Gateway) -> None:
-    open_page(page, gateway.url)
-    choose(page, *NAMES)
-    limit(page, 300)
+    begin(page, gateway.url, *NAMES, tokens=300)
     ask(page, "Tell me of a river.")
     for name in NAMES:
         expect_end(column(page, name))
@@ -211,9 +206,7 @@ def test_one_is_asked_at_a_time_in_whatever_window(
         answer["finish_reason"] = "interrupted"
         answer["usage"]["completion_tokens"] = 1500  # it takes longer than all that is done here
 
-    open_page(page, gateway.url)
-    choose(page, "Small")
-    limit(page, 4)
+    begin(page, gateway.url, "Small", tokens=4)
     ask(page, "Tell me of a lake.")
     expect_end(column(page, "Small"))
     title = import_changed(page, gateway, tmp_path, lengthen)
@@ -243,9 +236,7 @@ def test_one_is_asked_at_a_time_in_whatever_window(
 def test_a_chat_without_answers_is_said_to_have_none(
     page: Page, gateway: Gateway, tmp_path: Path
 ) -> None:
-    open_page(page, gateway.url)
-    choose(page, "Small")
-    limit(page, 4)
+    begin(page, gateway.url, "Small", tokens=4)
     ask(page, "Name a bird.")
     expect_end(column(page, "Small"))
     title = import_changed(page, gateway, tmp_path, lambda chat: chat.update(answers=[]))
@@ -259,13 +250,14 @@ def test_a_chat_without_answers_is_said_to_have_none(
 def test_without_the_server_it_waits_and_says_what_is_wrong(
     page: Page, own_gateway: Gateway
 ) -> None:
-    open_page(page, own_gateway.url)
-    choose(page, "Small")
-    limit(page, 300)
+    with page.expect_websocket() as opened:
+        begin(page, own_gateway.url, "Small", tokens=300)
     ask(page, "Tell me of a river.")
     expect_end(column(page, "Small"))
     dialog = look_at(page, "Tell me of a river.")
-    dialog.get_by_role("button", name="Run again").click()
+    # What was not yet acknowledged would be asked again by itself.
+    with opened.value.expect_event("framereceived", lambda frame: '"delta"' in frame):
+        dialog.get_by_role("button", name="Run again").click()
     expect(outcomes(dialog)).to_have_text("Writing")
     own_gateway.stop(9)
     expect(dialog.get_by_role("status")).to_have_text("Waiting for the connection.")

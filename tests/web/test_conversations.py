@@ -1,6 +1,7 @@
 """Conversations over the socket and over HTTP, kept by the real gateway before a fake TGI."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +52,19 @@ class Page:
         return reply.json
 
 
+@asynccontextmanager
+async def opened(before_fake: StartWithFake, **options: Any) -> AsyncIterator[Page]:
+    """Open a page before a gateway with such a fake."""
+    gateway, fake = await before_fake(**options)
+    async with dialogue(gateway.url.removeprefix("http://")) as client:
+        yield Page(gateway, fake, client)
+
+
 @pytest.fixture
 async def page(before_fake: StartWithFake) -> AsyncIterator[Page]:
-    gateway, fake = await before_fake(answer_tokens=5)
-    async with dialogue(gateway.url.removeprefix("http://")) as client:
-        await ready(client, "m")
-        yield Page(gateway, fake, client)
+    async with opened(before_fake, answer_tokens=5) as page:
+        await ready(page.client, "m")
+        yield page
 
 
 async def test_an_answer_is_kept_with_all_that_led_to_it(page: Page) -> None:
@@ -115,9 +123,8 @@ async def test_a_kept_answer_asked_again_is_the_same(page: Page) -> None:
 async def test_what_the_context_left_for_it_is_kept_too_so_that_it_can_be_asked_again(
     before_fake: StartWithFake,
 ) -> None:
-    gateway, fake = await before_fake(answer_tokens=100, max_total_tokens=30)
-    async with dialogue(gateway.url.removeprefix("http://")) as client:
-        page = Page(gateway, fake, client)
+    async with opened(before_fake, answer_tokens=100, max_total_tokens=30) as page:
+        client = page.client
         name = await page.begin()
         await page.told({"conversation": name, "turn": "t1"}, "a")
         (answer,) = (await page.load(name))["answers"]
@@ -266,15 +273,14 @@ async def test_what_is_deleted_can_be_restored_until_it_is_deleted_for_good(page
 async def test_deleted_for_good_in_the_middle_of_an_answer_it_harms_nobody(
     before_fake: StartWithFake,
 ) -> None:
-    gateway, fake = await before_fake(answer_tokens=5, hold_after=2)
-    async with dialogue(gateway.url.removeprefix("http://")) as client:
-        page = Page(gateway, fake, client)
+    async with opened(before_fake, answer_tokens=5, hold_after=2) as page:
+        client = page.client
         name, other = await page.begin(), await page.begin()
         (doomed,) = (await page.ask({"conversation": name, "turn": "t1"}, "a"))["generations"]
         (spared,) = (await page.ask({"conversation": other, "turn": "t1"}, "a"))["generations"]
         await client.delta(doomed)
-        await gateway.ask("DELETE", f"/conversations/{name}?forever=1")
-        await gateway.http.post(f"{fake.url}/_fake/release")
+        await page.gateway.ask("DELETE", f"/conversations/{name}?forever=1")
+        await page.gateway.http.post(f"{page.fake.url}/_fake/release")
         assert (await client.end(doomed))["finish_reason"] == "stop"
         await client.end(spared)
         (answer,) = (await page.load(other))["answers"]

@@ -7,6 +7,7 @@ Every other file is sent as it was written, so the sources can be read in the br
 import asyncio
 import hashlib
 import mimetypes
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -60,11 +61,15 @@ class Folder:
         """Return a file as it is sent, before compression."""
         if name == _ENTRY:
             return join_modules(self._text(".js"), name).encode()
-        if name.endswith(".js") and name in later_modules(self._text(".js"), _ENTRY):
+        if name in self._later:
             return join_later(self._text(".js"), name, _ENTRY).encode()
         if name.endswith(".css"):
             return join_sheets(self._text(".css"), name).encode()
         return self._sources[name]
+
+    @cached_property
+    def _later(self) -> set[str]:
+        return later_modules(self._text(".js"), _ENTRY)
 
     def _text(self, suffix: str) -> dict[str, str]:
         return {

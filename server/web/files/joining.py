@@ -17,7 +17,7 @@ or to need there what another that comes later needs too: it would be there twic
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from posixpath import dirname, join, normpath, relpath
 from typing import Final
 
@@ -35,18 +35,17 @@ _CSS_IMPORT: Final = re.compile(r"^@import '(.+?)';$", re.MULTILINE)
 
 def join_modules(sources: Mapping[str, str], entry: str) -> str:
     """Return the module `entry` with all that it needs as one; raises ValueError if it cannot."""
-    joined: dict[str, str] = {}
-    _add_module(sources, entry, joined, above=())
+    needed = _needed(sources, entry)
     shared: set[str] = set()
     added: set[str] = set()
     for later in sorted(later_modules(sources, entry)):
-        needed = _needed(sources, later)
-        if twice := added & needed:
+        needed_later = _needed(sources, later)
+        if twice := added & needed_later.keys():
             raise ValueError(f"{later}: another that comes later needs {min(twice)} too")
-        shared |= needed & joined.keys()
-        added |= needed - joined.keys()
-    ending = [f"export{{{','.join(map(_variable, sorted(shared)))}}};"] if shared else []
-    return "\n".join([*joined.values(), *ending])
+        shared |= needed_later.keys() & needed.keys()
+        added |= needed_later.keys() - needed.keys()
+    ending = [f"export{{{_variables(shared)}}};"] if shared else []
+    return "\n".join([*(_wrapped(sources, name, entry) for name in needed), *ending])
 
 
 def join_later(sources: Mapping[str, str], name: str, entry: str) -> str:
@@ -54,20 +53,16 @@ def join_later(sources: Mapping[str, str], name: str, entry: str) -> str:
 
     Raises ValueError if it cannot.
     """
-    if later_modules(sources, name):
-        raise ValueError(f"{name}: only what a page names can import later")
-    joined = dict.fromkeys(_needed(sources, entry), "")
-    shared = [_variable(one) for one in sorted(_needed(sources, name)) if one in joined]
-    start = relpath(entry, dirname(name))
-    address = start if start.startswith(".") else f"./{start}"
-    above = set(joined)
-    _add_module(sources, name, joined, above=())
-    added = [body for one, body in joined.items() if one not in above]
+    there = _needed(sources, entry)
+    needed = _needed(sources, name)
+    address = relpath(entry, dirname(name))
+    if not address.startswith("."):
+        address = f"./{address}"
     exported = ",".join(found for _, found in _EXPORT.findall(sources[name]))
     return "\n".join(
         [
-            f"import{{{','.join(shared)}}}from'{address}';",
-            *added,
+            f"import{{{_variables(needed.keys() & there.keys())}}}from'{address}';",
+            *(_wrapped(sources, one, entry) for one in needed if one not in there),
             f"export const{{{exported}}}={_variable(name)};",
         ]
     )
@@ -79,22 +74,26 @@ def later_modules(sources: Mapping[str, str], entry: str) -> set[str]:
     return {_resolved(entry, address) for address in _LATER.findall(code)}
 
 
-def _needed(sources: Mapping[str, str], name: str) -> set[str]:
-    joined: dict[str, str] = {}
-    _add_module(sources, name, joined, above=())
-    return set(joined)
+def _needed(sources: Mapping[str, str], name: str) -> dict[str, None]:
+    """Return the names of all that a module needs and its own, each behind what it needs."""
+    needed: dict[str, None] = {}
+
+    def add(name: str, above: tuple[str, ...]) -> None:
+        if name in above:
+            raise ValueError(f"modules import each other: {' > '.join([*above, name])}")
+        if name in needed:
+            return
+        for _, address in _IMPORT.findall(sources[name]):
+            add(_resolved(name, address), (*above, name))
+        needed[name] = None
+
+    add(name, ())
+    return needed
 
 
-def _add_module(
-    sources: Mapping[str, str], name: str, joined: dict[str, str], above: tuple[str, ...]
-) -> None:
-    if name in above:
-        raise ValueError(f"modules import each other: {' > '.join([*above, name])}")
-    if name in joined:
-        return
+def _wrapped(sources: Mapping[str, str], name: str, entry: str) -> str:
+    """Return a module as a function that is called at once and returns what it exports."""
     source = sources[name]
-    for _, address in _IMPORT.findall(source):
-        _add_module(sources, _resolved(name, address), joined, (*above, name))
     exported = [found for _, found in _EXPORT.findall(source)]
     body = _EXPORT.sub(r"\1", source)
     body = _IMPORT.sub(
@@ -103,10 +102,10 @@ def _add_module(
     if left := _NOT_UNDERSTOOD.search(body):
         raise ValueError(f"{name}: this is not understood: {left.group()}")
     body = strip_javascript(body)
-    if above and _LATER.search(body):
+    if name != entry and _LATER.search(body):
         raise ValueError(f"{name}: only what a page names can import later")
     # Line breaks keep each module on lines of its own, for whoever reads a traceback.
-    joined[name] = f"const {_variable(name)}=(()=>{{{body}\nreturn{{{','.join(exported)}}}}})();"
+    return f"const {_variable(name)}=(()=>{{{body}\nreturn{{{','.join(exported)}}}}})();"
 
 
 def join_sheets(sources: Mapping[str, str], entry: str) -> str:
@@ -120,6 +119,10 @@ def join_sheets(sources: Mapping[str, str], entry: str) -> str:
 
 def _resolved(name: str, address: str) -> str:
     return normpath(join(dirname(name), address))
+
+
+def _variables(names: Iterable[str]) -> str:
+    return ",".join(map(_variable, sorted(names)))
 
 
 def _variable(name: str) -> str:

@@ -67,6 +67,11 @@ export class SidestreamClient extends Emitter {
     return this.#connection.state;
   }
 
+  /** What a model is called, or its id while it is not known. @param {string} model */
+  nameOf(model) {
+    return this.models.get(model)?.name ?? model;
+  }
+
   // Actions
 
   /** Connect and stay connected; without waiting, when it is waiting for its next attempt. */

@@ -167,6 +167,11 @@ export class Generations extends Map {
     return Object.fromEntries([...this].map(([id, { seq }]) => [id, seq]));
   }
 
+  /** The one that is writing an answer that is kept. @param {string} answer */
+  writing(answer) {
+    return [...this.values()].find((generation) => generation.isLive && generation.answer === answer);
+  }
+
   /** @param {Generation} generation */
   add(generation) {
     this.set(generation.id, generation);

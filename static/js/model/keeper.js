@@ -93,14 +93,13 @@ export class Keeper {
 
   /** @param {Stored} stored */
   read({ id, title, turns, answers, view: { leaf = null, blind = [], commons = {}, repeats = null } = {} }) {
-    const name = (/** @type {string} */ model) => this.#client.models.get(model)?.name ?? model;
     const conversation = new Conversation({ id, title, repeats });
     for (const { id: turnId, parent, text, history, vote } of turns) {
       const turn = new Turn({
         id: turnId, parent, prompt: text, history, isKept: true,
         common: commons[turnId] ?? null,
         isBlind: blind.includes(turnId) || vote?.blind,
-        vote: vote && voted(vote, answers, name),
+        vote: vote && voted(vote, answers, (model) => this.#client.nameOf(model)),
       });
       conversation.turns.set(turnId, turn);
     }
@@ -125,7 +124,7 @@ export class Keeper {
     else conversation.addAnswer(turn, stored.column, answer);
     answer.keptAs(stored.id);
     answer.isDetailed = (stored.has_tokens || !stored.text) && (!before || before.isDetailed);
-    const live = [...this.#client.generations.values()].find((generation) => generation.answer === stored.id && generation.isLive);
+    const live = this.#client.generations.writing(stored.id);
     if (live) return answer.follow(live);
     const elsewhere = { code: 'elsewhere', message: 'This is being written for another window. Open the conversation again to see more.' };
     answer.restore(stored, stored.state === 'ended' ? stored.error : elsewhere);

@@ -6,7 +6,6 @@
  * later. One at a time is asked: engines that compute several at once can tip a token.
  */
 
-import { randomId } from '../client/commands.js';
 import { Emitter } from '../client/emitter.js';
 import { SidestreamError } from '../client/protocol.js';
 import { Repeat } from './repeat.js';
@@ -72,7 +71,7 @@ export class Rerun extends Emitter {
   }
 
   get title() {
-    return this.#original.title;
+    return this.#original.title || 'Untitled';
   }
 
   get originalId() {
@@ -143,13 +142,13 @@ export class Rerun extends Emitter {
 
   /** What a model is called. @param {string} model */
   name(model) {
-    return this.#client.models.get(model)?.name ?? model;
+    return this.#client.nameOf(model);
   }
 
   // Internal
 
   async #makeCopy() {
-    const { id, title, columns, answers } = this.#original;
+    const { id, columns, answers } = this.#original;
     const known = new Set(columns.map((column) => column.id));
     const gone = answers.flatMap(({ column, model }) => {
       if (column === null || known.has(column)) return [];
@@ -159,7 +158,7 @@ export class Rerun extends Emitter {
     const all = [...columns, ...gone].slice(0, MAX_COLUMNS);
     this.#columns = new Set(all.map((column) => column.id));
     const made = await this.#api.create({
-      title: `Again: ${title || 'Untitled'}`.slice(0, MAX_TITLE),
+      title: `Again: ${this.title}`.slice(0, MAX_TITLE),
       columns: all.map(({ id: column, model, parameters, system }) => ({ id: column, model, parameters, system })),
       view: { repeats: id },
     });
@@ -187,10 +186,11 @@ export class Rerun extends Emitter {
       if (generation.finishReason === 'interrupted') throw new SidestreamError(generation.error ?? { code: 'interrupted', message: 'The server went away.' });
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
+      const isOwn = OWN_ERRORS.includes(error.code);
       // Whoever goes on gets past one that contradicts what has become of the copy.
-      if (OWN_ERRORS.includes(error.code) || error.code === 'invalid_command') repeat.fail(error);
+      if (isOwn || error.code === 'invalid_command') repeat.fail(error);
       else repeat.outcome = 'waiting';
-      if (!OWN_ERRORS.includes(error.code)) throw error;
+      if (!isOwn) throw error;
     } finally {
       this.#live.delete(repeat);
       this.#generation = null;
@@ -204,7 +204,7 @@ export class Rerun extends Emitter {
     const question = repeat.question(this.#client.models.get(before.model));
     const column = this.#columns.has(before.column ?? '') && { column: before.column };
     Object.assign(question.targets[0], column, continues && { continues });
-    const [generation] = await this.#client.generate({ ...question, record: this.#place(before, conversation), request_id: randomId() });
+    const [generation] = await this.#client.generate({ ...question, record: this.#place(before, conversation) });
     return generation;
   }
 
@@ -238,11 +238,10 @@ export class Rerun extends Emitter {
     this.copyId = copy.id;
     this.#turns = new Set(copy.turns.map(({ id }) => id));
     this.#columns = new Set(copy.columns.map(({ id }) => id));
-    const generations = [...this.#client.generations.values()];
     for (const answer of copy.answers) {
       const repeat = this.repeats.find(({ before }) => before.id === answer.repeats);
       if (!repeat) continue;
-      const live = generations.find((generation) => generation.isLive && generation.answer === answer.id);
+      const live = this.#client.generations.writing(answer.id);
       if (live) this.#live.set(repeat, live);
       if (answer.state === 'ended') repeat.take({ ...answer, reason: answer.finish_reason });
     }

@@ -83,7 +83,7 @@ export class Workspace extends Emitter {
   /** What a column is called. @param {Column} column @param {{isSecret?: boolean}} [options] */
   label(column, { isSecret: hidden = this.isSecret } = {}) {
     if (hidden) return `Model ${letter(this.columns.shown.indexOf(column))}`;
-    const name = this.#client.models.get(column.model)?.name ?? column.model;
+    const name = this.#client.nameOf(column.model);
     const number = this.columns.number(column);
     return number ? `${name} (${describe(column.parameters) || number})` : name;
   }

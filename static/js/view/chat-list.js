@@ -2,13 +2,13 @@
  * `<chat-list>`: the conversations that the server keeps: found, renamed, deleted and taken back,
  * exported and imported.
  *
- * Events: `chat-open` and `chat-again` with `{id}`; `chat-gone` with `{id}` when one was deleted; `menu-open` with
- * `{items, button}`.
+ * Events: `chat-open` and `chat-again` with `{id}`; `chat-gone` with `{id}` when one was deleted;
+ * `menu-open` with `{items, button}`.
  */
 
 import { SidestreamError } from '../client/protocol.js';
 import { PageElement, h, iconButton, setText } from './element.js';
-import { sentence } from './words.js';
+import { inWords } from './words.js';
 
 /** @import { Conversations, Summary } from '../client/conversations.js' */
 
@@ -182,7 +182,7 @@ export class ChatList extends PageElement {
       await act();
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
-      setText(this.#notice, [error.message, error.hint ?? ''].map(sentence).join(' '));
+      setText(this.#notice, inWords(error));
     }
   }
 }

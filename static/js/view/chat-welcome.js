@@ -13,11 +13,15 @@ const EXAMPLES = [
 ];
 
 export class ChatWelcome extends PageElement {
+  /** @type {string | null} */
+  #named = null;
   #models = h('p', { class: 'welcome-models' });
   #examples = EXAMPLES.map((text) => h('button', { type: 'button', class: 'example' }, text));
 
   /** @param {string[]} names What the columns are called. */
   set models(names) {
+    if (names.join('\n') === this.#named) return; // models that start are told of many times a second
+    this.#named = names.join('\n');
     this.#models.replaceChildren(...(names.length === 0
       ? ['Pick one or more models to begin.']
       : names.map((name) => h('span', { class: 'chip' }, name))));

@@ -5,7 +5,7 @@
  * were written, since a difference may lie in the signs of Markdown too.
  */
 
-import { PageElement, h, iconButton, setText } from './element.js';
+import { PageElement, h, iconButton, letClose, setText } from './element.js';
 import { differences } from './differences.js';
 
 /** @typedef {{name: string, text: string}} Compared */
@@ -33,8 +33,7 @@ export class DifferenceView extends PageElement {
   /** @override @param {AbortSignal} signal */
   connected(signal) {
     for (const { choice } of this.#sides) choice.addEventListener('change', () => this.#compare(), { signal });
-    this.#close.addEventListener('click', () => this.#dialog.close(), { signal });
-    this.#dialog.addEventListener('click', ({ target }) => target === this.#dialog && this.#dialog.close(), { signal });
+    letClose(this.#dialog, this.#close, signal);
   }
 
   // Actions

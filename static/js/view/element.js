@@ -76,6 +76,12 @@ export function iconButton(name, label, attributes = {}) {
   return h('button', { type: 'button', class: 'icon-button', 'aria-label': label, title: label, ...attributes }, icon(name));
 }
 
+/** Have a dialog closed by its button, and by a click beside it. @param {HTMLDialogElement} dialog @param {HTMLElement} button @param {AbortSignal} signal */
+export function letClose(dialog, button, signal) {
+  button.addEventListener('click', () => dialog.close(), { signal });
+  dialog.addEventListener('click', ({ target }) => target === dialog && dialog.close(), { signal });
+}
+
 /** Write `text` only when it differs, so that nothing is laid out or read aloud in vain. */
 export function setText(/** @type {Element} */ element, /** @type {string} */ text) {
   if (element.textContent !== text) element.textContent = text;

@@ -7,7 +7,7 @@
  * Events: `parameters-set` with `{column, parameters, system}`, the column's id or null for all.
  */
 
-import { PageElement, h, iconButton, setText } from './element.js';
+import { PageElement, h, iconButton, letClose, setText } from './element.js';
 import { FIELDS, read, write } from '../model/parameters.js';
 
 /** @import { Workspace } from '../model/workspace.js' */
@@ -45,8 +45,7 @@ export class ParameterForm extends PageElement {
   connected(signal) {
     this.#scope.addEventListener('change', () => this.#show(this.#scope.value || null), { signal });
     this.#dialog.addEventListener('change', ({ target }) => target !== this.#scope && this.#take(), { signal });
-    this.#close.addEventListener('click', () => this.#dialog.close(), { signal });
-    this.#dialog.addEventListener('click', ({ target }) => target === this.#dialog && this.#dialog.close(), { signal });
+    letClose(this.#dialog, this.#close, signal);
     this.#dialog.addEventListener('keydown', ({ key, target }) => {
       if (key === 'Enter' && target instanceof HTMLInputElement) this.#take();
     }, { signal });

@@ -2,16 +2,17 @@
  * `<rerun-view>`: a kept conversation asked again, and what came of it beside what there was.
  *
  * It is a dialog; a run goes on when it is closed, and is there again when it is opened. One runs at
- * a time: side by side they would tip each other's tokens. What stands in a row: the prompt, who answered, the figures then and now, and whether the answers are
- * the same. The page loads this module when somebody asks for it.
+ * a time: side by side they would tip each other's tokens. What stands in a row: the prompt, who
+ * answered, the figures then and now, and whether the answers are the same. The page loads this
+ * module when somebody asks for it.
  *
  * Events: `answers-compare` with `{answers}`, `chat-open` with `{id}`, `chat-made`.
  */
 
 import { Rerun } from '../model/rerun.js';
-import { PageElement, h, iconButton, setText } from './element.js';
+import { PageElement, h, iconButton, letClose, setText } from './element.js';
 import { duration, rate, tokens } from './figures.js';
-import { sentence } from './words.js';
+import { inWords, sentence } from './words.js';
 
 /** @import { SidestreamClient } from '../client/client.js' */
 /** @import { Conversations, StoredEngine } from '../client/conversations.js' */
@@ -77,7 +78,7 @@ export class RerunView extends PageElement {
   /** @override @param {AbortSignal} signal */
   connected(signal) {
     const on = (/** @type {HTMLElement} */ element, /** @type {() => void} */ act) => element.addEventListener('click', act, { signal });
-    on(this.#close, () => this.#dialog.close());
+    letClose(this.#dialog, this.#close, signal);
     on(this.#run, () => void this.#begin());
     on(this.#stop, () => void this.#rerun?.stop());
     on(this.#afresh, () => this.#rerun && this.#show(this.#rerun.afresh()));
@@ -85,7 +86,6 @@ export class RerunView extends PageElement {
       this.#dialog.close();
       this.announce('chat-open', { id: this.#rerun?.copyId });
     });
-    this.#dialog.addEventListener('click', ({ target }) => target === this.#dialog && this.#dialog.close(), { signal });
   }
 
   // Actions
@@ -104,7 +104,7 @@ export class RerunView extends PageElement {
     const rerun = this.#rerun;
     const [other] = this.#begun;
     if (!rerun || rerun.isRunning) return;
-    if (other) return this.#tell(`“${other.title || 'Untitled'}” is being run again. Begin when that has ended.`);
+    if (other) return this.#tell(`“${other.title}” is being run again. Begin when that has ended.`);
     this.#begun.add(rerun);
     try {
       await rerun.run();
@@ -121,8 +121,11 @@ export class RerunView extends PageElement {
     this.#rerun = rerun;
     rerun.on('change', () => this.#renderAll(rerun), { signal });
     rerun.on('copy', () => this.announce('chat-made'), { signal });
-    rerun.on('repeat', (repeat) => this.#render(rerun, repeat), { signal });
-    setText(this.#title, `Run again: ${rerun.title || 'Untitled'}`);
+    rerun.on('repeat', (repeat) => {
+      this.#render(rerun, repeat);
+      setText(this.#summary, summary(rerun));
+    }, { signal });
+    setText(this.#title, `Run again: ${rerun.title}`);
     this.#rows = new Map(rerun.repeats.map((repeat) => [repeat, h('tr')]));
     this.#body.replaceChildren(...this.#rows.values());
     this.#renderAll(rerun);
@@ -139,7 +142,7 @@ export class RerunView extends PageElement {
     this.#open.hidden = !copyId;
     this.#afresh.hidden = !copyId || isRunning;
     this.#advice.hidden = isRunning || !repeats.some(({ changes, outcome }) => outcome === 'different' && changes.length === 0);
-    this.#tell(fault ? [fault.message, fault.hint ?? ''].map(sentence).join(' ') : '');
+    this.#tell(fault ? inWords(fault) : '');
     setText(this.#summary, summary(rerun));
   }
 
@@ -163,7 +166,6 @@ export class RerunView extends PageElement {
       ...cells.map((text) => h('td', {}, h('div', { dir: 'auto' }, text))),
       h('td', {}, this.#outcome(repeat), ...told.map((line) => h('p', { class: 'field-hint' }, line))),
     );
-    setText(this.#summary, summary(rerun));
   }
 
   /** @param {Repeat} repeat */

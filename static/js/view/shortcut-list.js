@@ -1,6 +1,6 @@
 /** `<shortcut-list>`: what the keyboard can do, in a dialog. */
 
-import { PageElement, h, iconButton } from './element.js';
+import { PageElement, h, iconButton, letClose } from './element.js';
 
 /** @type {[string, string][]} */
 const SHORTCUTS = [
@@ -30,8 +30,7 @@ export class ShortcutList extends PageElement {
 
   /** @override @param {AbortSignal} signal */
   connected(signal) {
-    this.#close.addEventListener('click', () => this.#dialog.close(), { signal });
-    this.#dialog.addEventListener('click', ({ target }) => target === this.#dialog && this.#dialog.close(), { signal });
+    letClose(this.#dialog, this.#close, signal);
   }
 
   // Actions

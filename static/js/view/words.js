@@ -103,6 +103,11 @@ export function errorTitle(code) {
   return ERRORS[code] ?? 'This did not work';
 }
 
+/** Say an error and what helps in one paragraph. @param {{message: string, hint: string | null}} error */
+export function inWords({ message, hint }) {
+  return [message, hint ?? ''].map(sentence).join(' ');
+}
+
 /** Say what the user can do about an error, a line for each way. @param {Pick<WireError, 'code' | 'hint'>} error */
 export function advice({ code, hint }) {
   const lines = hint ? [sentence(hint)] : [];
