@@ -26,14 +26,14 @@ from server.chat.session import SessionLimits
 from server.chat.session_store import SessionStore, StoreLimits
 from server.core.errors import StorageFailed
 from server.core.placement import Capacity
+from server.dialects.base import Endpoint
+from server.dialects.tgi.upstream import TGI
 from server.models.attempt import Limits
 from server.models.catalog import ModelSpec, build_catalog
 from server.models.fleet import Fleet
-from server.models.runners.base import Endpoint
 from server.models.runners.docker.runner import DockerRunner
 from server.models.runners.process import CommandFor, ProcessRunner
 from server.models.runners.remote import RemoteRunner
-from server.models.upstreams.tgi import TGI
 from server.settings import EngineSettings, SessionSettings, Settings
 from server.web import middleware
 from server.web.entry.gate import GATE, install_gate

@@ -15,7 +15,7 @@ import msgspec
 
 from server.core.parameters import convert, samples
 from server.core.protocol import TokenInfo
-from server.models.upstreams.base import Finish
+from server.dialects.base import Finish
 
 # What a token costs in memory beside its text: the struct, its numbers, its place in a list.
 _TOKEN_BYTES: Final = 200

@@ -25,8 +25,8 @@ from server.chat.request import Request
 from server.core.errors import EngineLost, EngineOverloaded, EngineTimeout, SidestreamError
 from server.core.generation import Generation
 from server.core.protocol import ErrorInfo, TokenInfo
+from server.dialects.base import Finish, Prompt
 from server.models.fleet import Fleet, Lease
-from server.models.upstreams.base import Finish, Prompt
 
 logger = logging.getLogger(__name__)
 

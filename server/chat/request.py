@@ -8,8 +8,8 @@ from typing import Any, Final
 from server.core.errors import InvalidCommand
 from server.core.parameters import convert, merge, normalise, samples
 from server.core.protocol import Message
+from server.dialects.base import EngineInfo, Prompt
 from server.models.catalog import ModelSpec
-from server.models.upstreams.base import EngineInfo, Prompt
 
 # Below it JavaScript writes whole numbers as they are.
 MAX_SEED: Final = 2**53

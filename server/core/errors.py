@@ -16,6 +16,7 @@
     ├── EngineError            engine_error
     │   ├── EngineLost         engine_error
     │   ├── EngineOverloaded   engine_overloaded
+    │   │   └── EngineLimited  engine_limited
     │   └── EngineTimeout      engine_timeout
     ├── QueueFull              queue_full
     ├── RateLimited            rate_limited
@@ -160,6 +161,30 @@ class EngineOverloaded(EngineError):
 
     code = "engine_overloaded"
     status = 503
+
+
+class EngineLimited(EngineOverloaded):
+    """The model server takes no more requests from our key for a while.
+
+    `retry_after_seconds` is how long, None where it does not say; `is_final` tells that asking
+    again soon is of no use, as when a day's share is used up.
+    """
+
+    code = "engine_limited"
+    status = 429
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        is_final: bool = False,
+        hint: str | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, details=details)
+        self.retry_after_seconds = retry_after_seconds
+        self.is_final = is_final
 
 
 class EngineTimeout(EngineError):

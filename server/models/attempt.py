@@ -12,12 +12,12 @@ from typing import Final
 
 from server.core.errors import EngineError, ModelFailed
 from server.core.protocol import ModelState, Progress
+from server.dialects.base import Endpoint, EngineInfo, Upstream
 from server.models.catalog import ModelSpec
 from server.models.logbook import LogBook
 from server.models.pace import Pace
 from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit, last_words
-from server.models.runners.base import Endpoint, Replica, Runner
-from server.models.upstreams.base import EngineInfo, Upstream
+from server.models.runners.base import Replica, Runner
 
 logger = logging.getLogger(__name__)
 

@@ -26,6 +26,7 @@ from typing import Final
 
 from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelError, ModelState, Progress
+from server.dialects.base import Upstream
 from server.models.attempt import Attempt, Connect, Limits, Ready
 from server.models.catalog import ModelSpec
 from server.models.demand import Demand
@@ -34,7 +35,6 @@ from server.models.pace import Pace
 from server.models.restarts import Restarts
 from server.models.runners.base import LogLine, Replica, Runner
 from server.models.surroundings import Status, Surroundings, as_ours, shown
-from server.models.upstreams.base import Upstream
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from server.core.errors import SidestreamError
-from server.models.upstreams.base import Upstream
+from server.dialects.base import Upstream
 
 # A fifth of what Prometheus gives a scrape by default.
 TIMEOUT_SECONDS: Final = 2.0

@@ -9,6 +9,7 @@ from functools import partial
 from server.core.errors import InvalidCommand, SidestreamError
 from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
+from server.dialects.base import EngineInfo, Upstream
 from server.models.announcer import Announcer, ListSubscriber, Subscriber
 from server.models.attempt import Connect, Limits
 from server.models.catalog import Catalog, ModelSpec
@@ -18,7 +19,6 @@ from server.models.engine_figures import EngineFigures
 from server.models.logbook import LogBook
 from server.models.room import Room
 from server.models.runners.base import Report, Runner
-from server.models.upstreams.base import EngineInfo, Upstream
 from server.models.usage import Usage
 
 

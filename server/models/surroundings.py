@@ -5,9 +5,9 @@ from typing import Protocol
 
 from server.core.errors import SidestreamError
 from server.core.protocol import ModelError, ModelState, Progress
+from server.dialects.base import EngineInfo
 from server.models.catalog import ModelSpec
 from server.models.runners.base import Report
-from server.models.upstreams.base import EngineInfo
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from server.models.upstreams.http_stream import MAX_HEAD_BYTES, BadAnswer, HTTPStream, open_stream
+from server.dialects.http.stream import MAX_HEAD_BYTES, BadAnswer, HTTPStream, open_stream
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

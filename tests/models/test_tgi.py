@@ -18,9 +18,8 @@ from server.core.errors import (
     SidestreamError,
 )
 from server.core.protocol import Message, TokenInfo
-from server.models.runners.base import Endpoint
-from server.models.upstreams.base import Finish
-from server.models.upstreams.tgi import TGI
+from server.dialects.base import Endpoint, Finish
+from server.dialects.tgi.upstream import TGI
 from tests.conftest import StartFake
 from tests.fakes.tgi import Fake
 from tests.fakes.tgi_answers import answer
@@ -38,7 +37,7 @@ def connect() -> Connect:
 
     def connect(url: str, api_key: str = "", *, read_timeout: float = 10.0) -> TGI:
         return TGI(
-            Endpoint(url, api_key),
+            Endpoint(url, api_key=api_key),
             connect_timeout_seconds=5.0,
             read_timeout_seconds=read_timeout,
         )

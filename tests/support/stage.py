@@ -14,21 +14,15 @@ from typing import Any, ClassVar
 
 from server.core.placement import Capacity
 from server.core.protocol import Model, Progress
+from server.dialects.base import Endpoint
+from server.dialects.tgi.upstream import TGI
 from server.models.attempt import Limits
 from server.models.bell import Bell
 from server.models.catalog import ModelSpec
 from server.models.fleet import Fleet, Lease
 from server.models.logbook import LogBook
-from server.models.runners.base import (
-    Condition,
-    Endpoint,
-    LogLine,
-    Observation,
-    Replica,
-    Report,
-)
+from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
 from server.models.runners.remote import RemoteRunner
-from server.models.upstreams.tgi import TGI
 from tests.fakes.tgi import Fake, serve
 from tests.fakes.tgi_options import FakeOptions
 from tests.support.gates import Gate

@@ -66,6 +66,12 @@ class Stop(Command, frozen=True, tag="stop"):
     model: str
 
 
+class Use(Command, frozen=True, tag="use"):
+    """Use a server that was found on this machine; it is kept in the settings from then on."""
+
+    server: str
+
+
 class Logs(Command, frozen=True, tag="logs"):
     """Read the last `tail` lines of a model server's log, and new ones if `follow`."""
 
@@ -90,6 +96,7 @@ COMMANDS: Final[dict[str, type[Command]]] = {
     "cancel": Cancel,
     "start": Start,
     "stop": Stop,
+    "use": Use,
     "logs": Logs,
     "unsubscribe": Unsubscribe,
     "ping": Ping,

@@ -5,11 +5,13 @@ from typing import Any, Final, Literal
 import msgspec
 
 from server.core.protocol.shared import (
+    Cost,
     ErrorInfo,
     FinishReason,
     GenerationState,
     LogRecord,
     Model,
+    Notice,
     Timings,
     TokenInfo,
     Usage,
@@ -35,11 +37,12 @@ class Error(Event, frozen=True, tag="error", omit_defaults=True):
 
 
 class State(Event, frozen=True, tag="state", omit_defaults=True):
-    """Say where a generation is before its first token."""
+    """Say where a generation is before its first token, and why if there is more to say."""
 
     generation: str
     state: GenerationState
     position: int | None = None
+    notice: Notice | None = None
 
 
 class Delta(Event, frozen=True, tag="delta", omit_defaults=True):
@@ -61,6 +64,10 @@ class End(Event, frozen=True, tag="end", omit_defaults=True):
     timings: Timings
     error: ErrorInfo | None = None
     cached: bool = False
+    notices: list[Notice] = []
+    details: dict[str, Any] = {}
+    answered_by: str = ""
+    cost: Cost | None = None
 
 
 class ModelChanged(Event, frozen=True, tag="model"):

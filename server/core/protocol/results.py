@@ -14,6 +14,7 @@ from server.core.protocol.commands import (
     Start,
     Stop,
     Unsubscribe,
+    Use,
 )
 from server.core.protocol.shared import PROTOCOL_VERSION, GenerationInfo, Keeping, Model
 
@@ -72,6 +73,7 @@ RESULTS: Final[dict[type[Command], type[msgspec.Struct]]] = {
     Cancel: Cancelled,
     Start: Changed,
     Stop: Changed,
+    Use: Nothing,
     Logs: Subscribed,
     Unsubscribe: Nothing,
     Ping: Nothing,

@@ -24,13 +24,17 @@ class Message(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True):
     """A model that is to answer, with its own parameters and system prompt.
 
-    Of an answer that is kept, `column` is where it stands, `continues` what it goes on from,
-    `repeats` which one of another conversation is asked again by it.
+    `extra` goes to the model server as it is, where the model's settings allow the names. A
+    `lenient` target is answered without what its server refuses, with a notice. Of an answer that
+    is kept, `column` is where it stands, `continues` what it goes on from, `repeats` which one of
+    another conversation is asked again by it.
     """
 
     model: str
     parameters: dict[str, Any] = {}
     system: str | None = None
+    extra: dict[str, Any] = {}
+    lenient: bool = False
     column: Key | None = None
     continues: Key | None = None
     repeats: Key | None = None
@@ -63,6 +67,21 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     details: dict[str, Any] | None = None
 
 
+class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A remark about an answer: a code to act on, words to read."""
+
+    code: str
+    message: str
+    details: dict[str, Any] | None = None
+
+
+class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an answer cost in US dollars; `estimated` where we computed it from set prices."""
+
+    amount: float
+    estimated: bool = False
+
+
 class Keeping(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether conversations are kept, and if that fails, why."""
 
@@ -78,8 +97,31 @@ class ModelError(msgspec.Struct, frozen=True):
     hint: str | None = None
 
 
+class ModelServer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The server of somebody else that a model is on.
+
+    `name` is that of its section in the settings, empty for a model with a server of its own;
+    `address` where it is, `model` the server's own name of the model, `loaded` whether it is in
+    memory there, `seen` when the server last answered, in seconds since the epoch. `found` is true
+    where the server was found on this machine and nobody has said yet to use it.
+    """
+
+    address: str
+    name: str = ""
+    model: str = ""
+    dialect: str = ""
+    flavour: str = ""
+    loaded: bool | None = None
+    seen: float | None = None
+    found: bool = False
+
+
 class Model(msgspec.Struct, frozen=True):
-    """A model as clients see it."""
+    """A model as clients see it.
+
+    `limits` has the context in force as `max_total_tokens`, and as `model_context` the longest
+    that the model could have. `defaults` are the server's own, for parameters that nobody sets.
+    """
 
     id: str
     name: str
@@ -95,6 +137,9 @@ class Model(msgspec.Struct, frozen=True):
     capabilities: dict[str, bool]
     parameters: dict[str, Any]
     outdated: bool = False
+    defaults: dict[str, Any] = {}
+    server: ModelServer | None = None
+    details: dict[str, str] = {}
 
 
 class GenerationInfo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -127,11 +172,15 @@ class TokenInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     top: list[Alternative] | None = None
 
 
-class Usage(msgspec.Struct, frozen=True):
-    """Tokens in and out, as the model server counted them; null where it did not say."""
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens in and out, as the model server counted them; null where it did not say.
+
+    `estimated` is true where the server counted no answer and its pieces were counted instead.
+    """
 
     prompt_tokens: int | None
     completion_tokens: int
+    estimated: bool = False
 
 
 class Timings(msgspec.Struct, frozen=True):

@@ -15,11 +15,12 @@ we must not forget a living server because we cannot see it just now.
 """
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Final, Protocol
 
 from server.core.protocol import Progress
+from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
 
 Report = Callable[[Progress], None]
@@ -31,14 +32,6 @@ class Replica:
 
     instance: str
     model: str
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Say where a model server answers."""
-
-    url: str
-    api_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

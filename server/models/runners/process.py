@@ -24,16 +24,10 @@ from typing import ClassVar
 
 from server.core.errors import ModelFailed
 from server.core.protocol import Progress
+from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
 from server.models.logbook import LogBook
-from server.models.runners.base import (
-    Condition,
-    Endpoint,
-    LogLine,
-    Observation,
-    Replica,
-    Report,
-)
+from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
 
 logger = logging.getLogger(__name__)
 

@@ -9,15 +9,9 @@ from collections.abc import AsyncIterator
 from typing import ClassVar
 
 from server.core.protocol import Progress
+from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
-from server.models.runners.base import (
-    Condition,
-    Endpoint,
-    LogLine,
-    Observation,
-    Replica,
-    Report,
-)
+from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
 
 
 class RemoteRunner:
@@ -31,7 +25,7 @@ class RemoteRunner:
 
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
         """Return the address from the settings."""
-        endpoint = Endpoint(spec.settings.url.rstrip("/"), spec.settings.api_key)
+        endpoint = Endpoint(spec.settings.url.rstrip("/"), api_key=spec.settings.api_key)
         self._endpoints[replica] = endpoint
         return endpoint
 

@@ -21,8 +21,9 @@ from typing import ClassVar, Final
 
 from server.core.errors import ModelFailed
 from server.core.protocol import Progress
+from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
-from server.models.runners.base import Condition, Endpoint, LogLine, Observation, Replica, Report
+from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
 from server.models.runners.docker.client import Engine
 from server.models.runners.docker.configuration import (
     Host,

@@ -22,10 +22,9 @@ import msgspec
 from server.core.errors import EngineError, EngineLost, EngineTimeout, SidestreamError
 from server.core.protocol import Message
 from server.core.trace import TRACEPARENT_HEADER, current
-from server.models.runners.base import Endpoint
-from server.models.upstreams.base import EngineInfo, Finish, OnTokens, Prompt
-from server.models.upstreams.http_stream import HTTPStream, open_stream
-from server.models.upstreams.tgi_wire import (
+from server.dialects.base import Endpoint, EngineInfo, Finish, OnTokens, Prompt
+from server.dialects.http.stream import HTTPStream, open_stream
+from server.dialects.tgi.wire import (
     AnswerReader,
     ChatTokens,
     ErrorBody,

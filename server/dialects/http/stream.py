@@ -19,7 +19,7 @@ from typing import Final, cast
 from urllib.parse import SplitResult, urlsplit
 
 from server.core.http_body import Body, FramingError, body_for, lone_chunk
-from server.models.upstreams.silence import Silence
+from server.dialects.http.silence import Silence
 
 # Ours are below 1 KiB; aiohttp and nginx allow as much.
 MAX_HEAD_BYTES: Final = 32 * 1024

@@ -15,7 +15,7 @@ from server.core.errors import (
 )
 from server.core.protocol import Alternative, FinishReason, Message, TokenInfo
 from server.core.sse import ServerSentEvent, SSEParser, StreamError, lone_data
-from server.models.upstreams.base import Finish, OnTokens
+from server.dialects.base import Finish, OnTokens
 
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "length": "length",

@@ -1,0 +1,1 @@
+"""How model servers are spoken to: a folder per dialect behind `base.Upstream`."""

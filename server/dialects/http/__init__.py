@@ -1,0 +1,1 @@
+"""HTTP towards model servers: connections, requests and answers as they come."""

@@ -1,1 +1,0 @@
-"""How model servers are spoken to: one module per dialect behind `base.Upstream`."""
