@@ -19,6 +19,9 @@ from typing import Any, Final, Protocol
 
 from server.core.protocol import Cost, FinishReason, Message, Notice, TokenInfo
 
+ANY_MODEL: Final = "*"
+"""In place of a model's name: the server as a whole, for a server with many models."""
+
 NO_TOKEN_ID: Final = -1
 """The id of a token whose server tells none."""
 
@@ -30,7 +33,8 @@ class Endpoint:
     `url` is the server's base, which `/health` is put behind, without a slash at its end; `api` is
     the path from there to the API in OpenAI's form, which `/models` is put behind. `dialect` is
     `tgi`, `openai`, `ollama`, or `auto` to ask the server which; `flavour` the name of one, or
-    empty to ask. `model` is the server's own name of the model, empty for the only one it has.
+    empty to ask. `model` is the server's own name of the model, empty for the only one it has,
+    `ANY_MODEL` for a server of which each model is asked for by name.
     """
 
     url: str
@@ -173,7 +177,10 @@ class Upstream(Protocol):
         """
 
     async def describe(self, model: str = "") -> EngineInfo:
-        """Ask the server for its limits and abilities with a model; raises `EngineError`."""
+        """Ask the server for its limits and abilities with a model; raises `EngineError`.
+
+        With `ANY_MODEL` only what holds for the server as a whole is told.
+        """
 
     async def models(self) -> list[ServedModel]:
         """Return the models that the server lists; raises `EngineError`, also for no list."""

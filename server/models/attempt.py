@@ -7,7 +7,7 @@ nothing about whether there will be another.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from server.core.errors import (
@@ -18,12 +18,12 @@ from server.core.errors import (
     ModelFailed,
 )
 from server.core.protocol import ModelState, Progress
-from server.dialects.base import Endpoint, EngineInfo, Upstream
+from server.dialects.base import ANY_MODEL, Endpoint, EngineInfo, Upstream
 from server.models.catalog import ModelSpec
 from server.models.logbook import LogBook
 from server.models.pace import Pace
 from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit, last_words
-from server.models.runners.base import Replica, Runner
+from server.models.runners.base import Observation, Replica, Runner
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,16 @@ class Ready:
     spec: ModelSpec
     was_outdated: bool
     """Whether it ran already when it was found, with other settings than those of then."""
+    infos: dict[str, EngineInfo] = field(default_factory=dict)
+    """What a server with many models says of each that was asked."""
+
+    async def describe(self, model: str) -> EngineInfo:
+        """Return what the server says of one of its models; raises `EngineError`."""
+        if self.spec.settings.model_id != ANY_MODEL:
+            return self.info
+        if model not in self.infos:
+            self.infos[model] = await self.upstream.describe(model)
+        return self.infos[model]
 
     def is_outdated_by(self, spec: ModelSpec) -> bool:
         """Tell whether it would now be run otherwise."""
@@ -104,6 +114,7 @@ class Attempt:
         self._upstream: Upstream | None = None
         self._why_not: EngineError | None = None
         self._following: list[asyncio.Task[None]] = []
+        self._doubts = asyncio.Event()
         self.has_server = False
         """Whether there may be a server: a runner whose start failed has left none."""
 
@@ -150,22 +161,43 @@ class Attempt:
         misses = heard = 0
         try:
             while misses < _MISSES_UNTIL_FAILED:
-                await asyncio.wait([exited], timeout=self._limits.health_interval)
+                is_doubted = await self._pause_of_watch(exited)
                 if exited.done():
                     return explain_exit(exited.result())
                 is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
-                misses = 0 if is_healthy or upstream.heard > heard else misses + 1
+                if is_healthy or upstream.heard > heard:
+                    misses = 0
+                else:
+                    misses += _MISSES_UNTIL_FAILED if is_doubted else 1
                 heard = upstream.heard
         finally:
             exited.cancel()
             await asyncio.wait([exited])
         return ModelFailed("the model server does not answer its health check any more")
 
+    def doubt(self) -> None:
+        """Have the watch look at once: a connection broke, and one failed look is enough now."""
+        self._doubts.set()
+
     def report(self, progress: Progress) -> None:
         """Show progress that does not come from the log."""
         advanced = self._progress.advance(progress)
         if advanced is not None:
             self._accept(advanced)
+
+    async def _pause_of_watch(self, exited: "asyncio.Task[Observation]") -> bool:
+        """Return when it is time to look at the server; tell whether somebody doubts it."""
+        doubts = asyncio.create_task(self._doubts.wait())
+        try:
+            await asyncio.wait(
+                [exited, doubts],
+                timeout=self._limits.health_interval,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            return doubts.done()
+        finally:
+            doubts.cancel()
+            self._doubts.clear()
 
     async def _follow_log(self) -> None:
         lines = self._runner.logs(self._replica, tail=_LOG_HISTORY_LINES, follow=True)
