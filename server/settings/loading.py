@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from server.core.errors import InvalidParameters
-from server.core.parameters import normalise
+from server.core.parameters import checked, normalise
 from server.settings.access import access_problems
 from server.settings.containers import container_problems
 from server.settings.models import ModelSettings
@@ -197,7 +197,8 @@ def _model_problems(
     elif model.runner == "remote" and not _is_address(model.url):
         problems.append(("url", f"expected http://HOST:PORT, found {model.url!r}"))
     try:
-        normalise(model.parameters)
+        runner = models[model.base].runner if model.base in models else model.runner
+        (checked if runner == "remote" else normalise)(model.parameters)
     except InvalidParameters as error:
         problems.append(("parameters", str(error)))
     return problems
