@@ -1,6 +1,8 @@
 """TGI and chat templates: none, one that refuses, one from the settings, one out of a cache."""
 
+import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from server.core.errors import EngineError, InvalidCommand
 from server.core.protocol import Message, TokenInfo
 from server.core.sse import lone_data
-from server.dialects.base import Endpoint, Finish
+from server.dialects.base import Ask, Endpoint, Finish
 from server.dialects.tgi import render_worker
 from server.dialects.tgi.cutting import CutAnswerReader
 from server.dialects.tgi.refusals import Refused
@@ -98,7 +100,7 @@ def test_what_the_embedded_engine_says_is_told_apart_too() -> None:
     assert Refused("", 422, "template_error", said).template_words == "No system, please"
 
 
-# --- no template: a transcript ----------------------------------------------------------------------
+# --- no template: a transcript -------------------------------------------------------------------
 
 
 async def test_a_transcript_says_so_and_where_to_stop(
@@ -175,7 +177,7 @@ def test_what_is_held_back_comes_with_an_end_and_with_an_error() -> None:
     )
 
 
-# --- a template that refuses ------------------------------------------------------------------------
+# --- a template that refuses ----------------------------------------------------------------------
 
 
 async def test_a_refused_system_message_is_joined_to_the_users_and_the_prompt_says_so(
@@ -372,16 +374,24 @@ async def test_what_a_template_raises_is_a_refusal(render: Callable[..., Any]) -
     [
         ("{% for i in range(10**9) %}a{% endfor %}", "Range too big"),
         ("{{ 'a' * 10**9 }}", "memory"),
-        ("{% set n = namespace(a='aa') %}{% for i in range(60) %}{% set n.a = n.a ~ n.a %}{% endfor %}", "memory"),
+        (
+            "{% set n = namespace(a='aa') %}{% for i in range(60) %}{% set n.a = n.a ~ n.a %}"
+            "{% endfor %}",
+            "memory",
+        ),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself"),
-        ("{% for i in range(99999) %}{% for j in range(99999) %}aaaaaaaa{% endfor %}{% endfor %}", "characters"),
+        (
+            "{% for i in range(99999) %}{% for j in range(99999) %}aaaaaaaa{% endfor %}"
+            "{% endfor %}",
+            "characters",
+        ),
         ("{{ ().__class__.__base__.__subclasses__() }}", "SecurityError"),
         ("{{ cycler.__init__.__globals__ }}", "SecurityError"),
         ("{{ messages.append(1) }}", "SecurityError"),
         ("{% include '/etc/passwd' %}", "no loader"),
         ("{% if", "line 1"),
     ],
-)  # fmt: skip
+)
 async def test_a_template_gets_no_further_than_its_fences(
     render: Callable[..., Any], template: str, words: str
 ) -> None:
@@ -412,9 +422,6 @@ async def test_what_gets_out_of_the_sandbox_opens_nothing(tmp_path: Path) -> Non
         "for attempt in (lambda: open('/etc/passwd'), lambda: __import__('socket').socket()):\n"
         "    try:\n        attempt()\n    except OSError as error:\n        print(error.errno)\n"
     )
-    import asyncio
-    import sys
-
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", str(worker), stdout=asyncio.subprocess.PIPE
     )
@@ -424,3 +431,36 @@ async def test_what_gets_out_of_the_sandbox_opens_nothing(tmp_path: Path) -> Non
 
 def test_events_of_the_tests_are_of_tgis_form() -> None:
     assert lone_data(event("a")) is not None
+
+
+# --- a whole answer -------------------------------------------------------------------------------
+
+
+async def answer_to(upstream: TGI, **parameters: Any) -> tuple[str, Finish]:
+    shown: list[TokenInfo] = []
+    prompt = await upstream.prompt([USER], needs_count=False)
+    ask = Ask(prompt, {"max_new_tokens": 200, **parameters})
+    finish = await upstream.generate(ask, shown.extend, lambda notice: None)
+    return "".join(token.text for token in shown if not token.special), finish
+
+
+async def test_an_answer_to_a_transcript_ends_where_the_model_writes_the_users_part(
+    fake_tgi: StartFake, connect: Connect
+) -> None:
+    fake = await fake_tgi(no_template=True, text=" Yes.\n\nUser: Hi again\n\nAssistant: No.")
+    text, finish = await answer_to(connect(fake.url))
+
+    assert (text, finish.reason) == (" Yes.", "stop")
+    assert finish.prompt_tokens
+    assert fake.state.requests[-1]["parameters"]["stop"] == ["\nUser:", "\nAssistant:"]
+
+
+async def test_with_four_stop_texts_of_the_users_the_answer_still_ends_and_so_does_the_work(
+    fake_tgi: StartFake, connect: Connect
+) -> None:
+    fake = await fake_tgi(no_template=True, text=" Yes.\n\nUser: Hi again", hold_after=8)
+    text, finish = await answer_to(connect(fake.url), stop=list("wxyz"))
+
+    assert (text, finish.reason) == (" Yes.", "stop")
+    assert fake.state.requests[-1]["parameters"]["stop"] == list("wxyz")
+    await fake.state.reaches(cancelled=1)
