@@ -19,6 +19,7 @@ ENGINE_NAMES = {"process": "llama.cpp", "docker": "TGI", "remote": ""}
 _NOT_THE_SERVERS = (
     *("name", "description", "system", "parameters"),
     *("max_concurrent", "idle_timeout", "pinned", "preload"),
+    *("extra_allowed", "price_in", "price_out"),
 )
 
 
@@ -109,7 +110,7 @@ def build_catalog(settings: Settings) -> Catalog:
             parameters=merge({"max_new_tokens": DEFAULT_MAX_NEW_TOKENS}, model.parameters),
             max_concurrent=_max_concurrent(model),
             chosen=frozenset(model.parameters),
-            dialect=getattr(model, "dialect", "tgi") if model.runner == "remote" else "tgi",
+            dialect=model.dialect if model.runner == "remote" else "tgi",
         )
         if model.base:
             base = specs[model.base]
