@@ -46,6 +46,10 @@ class Endpoint:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     ca_file: str = ""
     """A file of certificates (PEM) to trust in place of the system's."""
+    chat_template: str = ""
+    """A template (Jinja) from the settings, for a server that renders by none or a wrong one."""
+    hub_cache: str = ""
+    """The Hugging Face cache on this machine that the server reads, empty where there is none."""
     flags: frozenset[str] = frozenset()
     """What settings say of the server that it does not tell itself, such as `holds_one_model`."""
 

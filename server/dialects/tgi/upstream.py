@@ -5,9 +5,7 @@ What bites, and what is done about it:
 1. `/generate_stream` answers 200 and puts errors into the stream; both places are read.
 2. There is no end marker: a stream that stops without its last event has broken off.
 3. `details` is always asked for, or the last event would not say why the answer ended.
-4. A rendered chat prompt may begin with the beginning-of-sequence token which
-   `/generate_stream` then adds again. Whether it does, and what else it adds to a prompt's
-   length, is found out once per server.
+4. A server without a chat template says so where others render; `prompting.py` sees to it.
 5. A proxy may compress what it passes on to whoever allows it; we read bytes as they come.
 6. Whoever traces requests finds theirs again in the server's: `traceparent` goes along.
 """
@@ -15,7 +13,7 @@ What bites, and what is done about it:
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -34,14 +32,15 @@ from server.dialects.base import (
     ServedModel,
 )
 from server.dialects.http.stream import HTTPStream, open_stream
+from server.dialects.tgi.cutting import CutAnswerReader
+from server.dialects.tgi.prompting import Prompting
+from server.dialects.tgi.refusals import Refused
+from server.dialects.tgi.transcripts import stops_for_server
 from server.dialects.tgi.wire import (
     AnswerReader,
-    ChatTokens,
     ErrorBody,
     Info,
     Meter,
-    Token,
-    transcript,
     translate,
 )
 
@@ -49,17 +48,12 @@ T = TypeVar("T")
 
 _TAKES: Final = frozenset(FIELDS) - TGI_LACKS
 
+# TGI's own number, where a server does not tell its.
+_MAX_STOP_TEXTS: Final = 4
 # Longer than any real error text; a proxy in between may answer with a whole page.
 _MAX_ERROR_BYTES: Final = 2000
 # The tokens of a prompt, some 100 bytes each, for a context of a million.
 _MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
-
-
-class _SpecialTokens(NamedTuple):
-    """What a server puts before a prompt: a token that is there already, and how many in all."""
-
-    doubled: str
-    added_tokens: int
 
 
 class TGI:
@@ -78,7 +72,8 @@ class TGI:
         self._headers = {"Accept-Encoding": "identity"}
         if endpoint.api_key:
             self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
-        self._special: _SpecialTokens | None = None
+        self._prompting = Prompting(endpoint, self._ask)
+        self._max_stop_texts = _MAX_STOP_TEXTS
         self._meter = Meter()
 
     @property
@@ -100,7 +95,8 @@ class TGI:
     async def describe(self, model: str = "") -> EngineInfo:
         """Ask `/info`, and try a chat prompt to see whether there is a template."""
         info = await self._ask("GET", "/info", Info)
-        has_template = await self._render([Message("user", "Hi")]) is not None
+        self._max_stop_texts = info.max_stop_sequences or _MAX_STOP_TEXTS
+        has_template = await self._prompting.has_template()
         return EngineInfo(
             info.model_id,
             info.version,
@@ -130,7 +126,8 @@ class TGI:
         raise EngineError("a TGI server keeps its model loaded for as long as it runs")
 
     async def close(self) -> None:
-        """Do nothing: each request has a connection of its own."""
+        """End the process that renders prompts, where there is one; connections are not kept."""
+        await self._prompting.close()
 
     async def metrics(self, *, max_bytes: int) -> str:
         """Ask `/metrics`."""
@@ -144,27 +141,29 @@ class TGI:
     async def prompt(
         self, content: Sequence[Message] | str, *, model: str = "", needs_count: bool
     ) -> Prompt:
-        """Render a conversation by the model's own template, or as a plain transcript.
+        """Render a conversation by a template, or as a plain transcript that says so.
 
-        Text is left as it is, and only counted.
+        Raises `InvalidCommand` where the model's template does not take it.
         """
-        rendered = None if isinstance(content, str) else await self._render(content)
-        if rendered is None:
-            text = content if isinstance(content, str) else transcript(content)
-            return Prompt(text, await self._count(text) if needs_count else None)
-        if self._special is None:
-            self._special = await self._find_special_tokens(rendered)
-        text = rendered.templated_text.removeprefix(self._special.doubled)
-        tokens = len(rendered.tokenize_response)
-        return Prompt(text, tokens + self._special.added_tokens if tokens else None)
+        return await self._prompting.prompt(content, needs_count=needs_count)
+
+    async def count(self, prompt: Prompt, *, model: str = "") -> int | None:
+        """Count a prompt, so that a length nobody asked for can be fitted to the context."""
+        return await self._prompting.count(str(prompt.content))
 
     async def generate(self, ask: Ask, on_tokens: OnTokens, on_wait: OnWait) -> Finish:
         """Stream the answer, all tokens that arrived together at once.
 
         Raises `InvalidParameters` for what TGI does not take.
         """
-        reader = AnswerReader(on_tokens, self._meter)
+        stop = ask.prompt.stop
+        reader: AnswerReader | CutAnswerReader = AnswerReader(on_tokens, self._meter)
+        if stop:
+            reader = CutAnswerReader(on_tokens, self._meter, stop)
         parameters = {**normalise(ask.parameters), "details": True}
+        if stop:
+            asked = parameters.get("stop") or []
+            parameters["stop"] = stops_for_server(asked, stop, at_most=self._max_stop_texts)
         body = {"inputs": ask.prompt.content, "parameters": parameters}
         async with self._request("POST", "/generate_stream", body) as stream:
             await _raise_for_status(stream)
@@ -204,57 +203,6 @@ class TGI:
                     f"the model server answered {path} in an unknown form: {error}"
                 ) from None
 
-    async def _render(self, messages: Sequence[Message]) -> ChatTokens | None:
-        """Return the conversation rendered, or None when the model has no chat template."""
-        try:
-            return await self._ask("POST", "/chat_tokenize", ChatTokens, {"messages": messages})
-        except _Refused as refused:
-            if refused.error_type == "template_error" or refused.upstream_status == 404:
-                return None
-            raise
-
-    async def count(self, prompt: Prompt, *, model: str = "") -> int | None:
-        """Count a prompt, so that a length nobody asked for can be fitted to the context."""
-        return await self._count(str(prompt.content))
-
-    async def _count(self, text: str) -> int | None:
-        try:
-            return len(await self._tokenize(text)) or None
-        except _Refused as refused:
-            if refused.upstream_status == 404:
-                return None
-            raise
-
-    async def _tokenize(self, text: str) -> list[Token]:
-        return await self._ask("POST", "/tokenize", list[Token], {"inputs": text})
-
-    async def _find_special_tokens(self, rendered: ChatTokens) -> _SpecialTokens:
-        """Find out what `/generate_stream` adds to a rendered prompt.
-
-        `/chat_tokenize` adds no special tokens and `/tokenize`, like `/generate_stream`,
-        does: a token is doubled if the latter's list has one more of it at the front.
-        """
-        without = rendered.tokenize_response
-        added = await self._tokenize(rendered.templated_text)
-        is_doubled = (
-            len(without) > 0
-            and len(added) > len(without)
-            and added[0].id == added[1].id == without[0].id
-        )
-        return _SpecialTokens(
-            without[0].text if is_doubled else "",
-            len(added) - len(without) - is_doubled,
-        )
-
-
-class _Refused(EngineError):
-    """The server refused a request; carries what it said, for the caller to tell cases apart."""
-
-    def __init__(self, message: str, status: int, error_type: str) -> None:
-        super().__init__(message)
-        self.upstream_status = status
-        self.error_type = error_type
-
 
 @contextmanager
 def _translated() -> Iterator[None]:
@@ -285,9 +233,10 @@ def _refusal(status: int, text: str) -> SidestreamError:
         )
     error = translate(body.error, body.error_type)
     if type(error) is EngineError:
-        return _Refused(
+        return Refused(
             f"the model server answered {status}: {body.error}",
             status,
             body.error_type,
+            body.error,
         )
     return error
