@@ -14,6 +14,7 @@ from server.core.errors import EngineError, InvalidCommand
 from server.core.protocol import Message, TokenInfo
 from server.core.sse import lone_data
 from server.dialects.base import Ask, Endpoint, Finish
+from server.dialects.http.client import Timeouts
 from server.dialects.tgi import render_worker
 from server.dialects.tgi.cutting import CutAnswerReader
 from server.dialects.tgi.refusals import Refused
@@ -47,9 +48,7 @@ async def connect() -> AsyncIterator[Connect]:
     async with AsyncExitStack() as stack:
 
         def connect(url: str, **fields: Any) -> TGI:
-            upstream = TGI(
-                Endpoint(url, **fields), connect_timeout_seconds=5.0, read_timeout_seconds=10.0
-            )
+            upstream = TGI(Endpoint(url, **fields), Timeouts(connect=5.0, read=10.0))
             stack.push_async_callback(upstream.close)
             return upstream
 

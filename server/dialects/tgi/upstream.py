@@ -6,21 +6,18 @@ What bites, and what is done about it:
 2. There is no end marker: a stream that stops without its last event has broken off.
 3. `details` is always asked for, or the last event would not say why the answer ended.
 4. A server without a chat template says so where others render; `prompting.py` sees to it.
-5. A proxy may compress what it passes on to whoever allows it; we read bytes as they come.
-6. Whoever traces requests finds theirs again in the server's: `traceparent` goes along.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 import msgspec
 
-from server.core.errors import EngineError, EngineLost, EngineTimeout, SidestreamError
+from server.core.errors import EngineError, SidestreamError
 from server.core.parameters import FIELDS, TGI_LACKS, normalise
 from server.core.protocol import Message
-from server.core.trace import TRACEPARENT_HEADER, current
 from server.dialects.base import (
     Ask,
     Endpoint,
@@ -31,7 +28,7 @@ from server.dialects.base import (
     Prompt,
     ServedModel,
 )
-from server.dialects.http.stream import HTTPStream, open_stream
+from server.dialects.http.client import HTTPClient, HTTPStream, Timeouts
 from server.dialects.tgi.cutting import CutAnswerReader
 from server.dialects.tgi.prompting import Prompting
 from server.dialects.tgi.refusals import Refused
@@ -59,19 +56,8 @@ _MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 class TGI:
     """Speak to one TGI server."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        connect_timeout_seconds: float,
-        read_timeout_seconds: float,
-    ) -> None:
-        self._endpoint = endpoint
-        self._connect_timeout_seconds = connect_timeout_seconds
-        self._read_timeout_seconds = read_timeout_seconds
-        self._headers = {"Accept-Encoding": "identity"}
-        if endpoint.api_key:
-            self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
+    def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
+        self._http = HTTPClient(endpoint, timeouts)
         self._prompting = Prompting(endpoint, self._ask)
         self._max_stop_texts = _MAX_STOP_TEXTS
         self._meter = Meter()
@@ -125,10 +111,6 @@ class TGI:
         """Raise `EngineError`: a TGI server has its model for as long as it runs."""
         raise EngineError("a TGI server keeps its model loaded for as long as it runs")
 
-    async def close(self) -> None:
-        """End the process that renders prompts, where there is one; connections are not kept."""
-        await self._prompting.close()
-
     async def metrics(self, *, max_bytes: int) -> str:
         """Ask `/metrics`."""
         async with self._request("GET", "/metrics") as stream:
@@ -170,27 +152,17 @@ class TGI:
             await stream.read(reader.feed)
         return reader.finish()
 
+    async def close(self) -> None:
+        """Close the connections kept for the next request, and the process that renders prompts."""
+        await self._http.close()
+        await self._prompting.close()
+
     @asynccontextmanager
     async def _request(
         self, method: str, path: str, body: object = None
     ) -> AsyncIterator[HTTPStream]:
-        headers = dict(self._headers)
-        if traceparent := current().traceparent:
-            headers[TRACEPARENT_HEADER] = traceparent
-        data = b""
-        if body is not None:
-            data = msgspec.json.encode(body)
-            headers["Content-Type"] = "application/json"
-        with _translated():
-            async with open_stream(
-                method,
-                self._endpoint.url + path,
-                headers,
-                data,
-                connect_timeout_seconds=self._connect_timeout_seconds,
-                read_timeout_seconds=self._read_timeout_seconds,
-            ) as stream:
-                yield stream
+        async with self._http.request(method, path, body) as stream:
+            yield stream
 
     async def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
         async with self._request(method, path, body) as stream:
@@ -202,17 +174,6 @@ class TGI:
                 raise EngineError(
                     f"the model server answered {path} in an unknown form: {error}"
                 ) from None
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn errors of the connection into ours: the one place where that is done."""
-    try:
-        yield
-    except TimeoutError:
-        raise EngineTimeout("the model server said nothing for too long") from None
-    except OSError as error:
-        raise EngineLost(f"the connection to the model server broke: {error}") from None
 
 
 async def _raise_for_status(stream: HTTPStream) -> None:
