@@ -15,6 +15,7 @@ from server.core.protocol import Message, TokenInfo
 from server.core.sse import lone_data
 from server.dialects.base import Ask, Endpoint, Finish
 from server.dialects.http.client import Timeouts
+from server.dialects.meter import Meter
 from server.dialects.tgi import render_worker
 from server.dialects.tgi.cutting import CutAnswerReader
 from server.dialects.tgi.refusals import Refused
@@ -22,7 +23,6 @@ from server.dialects.tgi.template_files import MAX_TEMPLATE_BYTES, find_template
 from server.dialects.tgi.templates import Renderer, Template, TemplateBroken, TemplateRefused
 from server.dialects.tgi.transcripts import ROLE_STOPS, joined_system, stops_for_server
 from server.dialects.tgi.upstream import TGI
-from server.dialects.tgi.wire import Meter
 from tests.conftest import StartFake
 
 SYSTEM, USER = Message("system", "Be brief."), Message("user", "Hi")

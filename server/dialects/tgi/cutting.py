@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from server.core.errors import SidestreamError
 from server.core.protocol import TokenInfo
 from server.dialects.base import Finish, OnTokens
+from server.dialects.meter import Meter
 from server.dialects.stopping import StopCutter
-from server.dialects.tgi.wire import AnswerReader, Meter
+from server.dialects.tgi.wire import AnswerReader
 
 
 class CutAnswerReader:

@@ -29,6 +29,7 @@ from server.dialects.base import (
     ServedModel,
 )
 from server.dialects.http.client import HTTPClient, HTTPStream, Timeouts
+from server.dialects.meter import Meter
 from server.dialects.tgi.cutting import CutAnswerReader
 from server.dialects.tgi.prompting import Prompting
 from server.dialects.tgi.refusals import Refused
@@ -37,7 +38,6 @@ from server.dialects.tgi.wire import (
     AnswerReader,
     ErrorBody,
     Info,
-    Meter,
     translate,
 )
 
