@@ -1,9 +1,10 @@
 """Run a program so that nothing of it outlives whoever wanted it.
 
-`python -I -S keeper.py LOG COMMAND...` starts the command with its output in the file LOG, writes
+`python -I -S keeper.py FOLDER COMMAND...` starts the command with its output in FOLDER/log, writes
 its process id on a line, and when it has ended its exit code on another (negative for a signal).
 Once standard input is at its end, which the death of the parent brings about too, everything that
-the command has started is killed, whatever group or session it has moved to, and the keeper ends.
+the command has started is killed, whatever group or session it has moved to, the folder is taken
+away, and the keeper ends.
 
 Orphans are given to the keeper where the system can do that (Linux), so that it finds them all;
 elsewhere it kills the command's process group.
@@ -11,6 +12,7 @@ elsewhere it kills the command's process group.
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,12 +49,13 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def main() -> int:
-    log, *command = sys.argv[1:]
+    folder, *command = sys.argv[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    with Path(log).open("ab") as output:
+    with Path(folder, "log").open("ab") as output:
         child = subprocess.Popen(
             command,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -66,6 +69,7 @@ def main() -> int:
         except ChildProcessError:
             # Nothing runs any more; a parent that lives may still want to know.
             sys.stdin.buffer.read()
+            shutil.rmtree(folder, ignore_errors=True)
             return 0
         if pid == child.pid:
             try:

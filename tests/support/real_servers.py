@@ -35,7 +35,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from server.engine.arguments import default_weights_dir
 from server.engine.log import EngineLog
@@ -119,16 +119,21 @@ class RealServer:
         self._waits = wait
         self._has_ended = threading.Event()
         self._exit_code: int | None = None
+        self._folder: Path | None = None
+        self._keeper: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self._last_log = ""
 
     @property
     def home(self) -> Path:
         """Return the server's working folder, which is its home too."""
-        return Path(self._folder.name)
+        assert self._folder is not None, "it has not been started"
+        return self._folder
 
     def log(self) -> str:
         """Return everything that it has said."""
         path = self.home / "log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        return path.read_text(errors="replace") if path.exists() else self._last_log
 
     def kill(self) -> None:
         """Kill the process that was started, at once and without what it has started."""
@@ -152,6 +157,7 @@ class RealServer:
 
     def process(self, word: str) -> int:
         """Return the process below, or the one itself, that has `word` in its command line."""
+        assert self._keeper is not None, "it has not been started"
         below = descendants(self._keeper.pid)
         found = [pid for pid, command in below.items() if word in command]
         assert found, f"{self.name} has no process {word!r}: {below}"
@@ -165,9 +171,7 @@ class RealServer:
             await asyncio.sleep(_LOOK_SECONDS)
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(
-            prefix=f"{self.name}-", ignore_cleanup_errors=True
-        )
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         try:
             self._start()
             if self._waits:
@@ -203,12 +207,15 @@ class RealServer:
 
     def close(self) -> None:
         """Kill all of it and take its folder away; may be called again."""
-        keeper: subprocess.Popen[str] | None = getattr(self, "_keeper", None)
-        if keeper is not None and keeper.stdin is not None:
-            keeper.stdin.close()
-            self._reader.join()
-            keeper.wait()
-        self._folder.cleanup()
+        if self._keeper is not None:
+            self._last_log = self.log()
+            assert self._keeper.stdin is not None
+            self._keeper.stdin.close()
+            self._keeper.wait()
+            if self._reader is not None:
+                self._reader.join()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> None:
         environment = {
@@ -222,8 +229,7 @@ class RealServer:
         keeper = Path(__file__).with_name("keeper.py")
         command = [str(word) for word in self._command(self)]
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(keeper), str(self.home / "log"), *command],
-            cwd=self.home,
+            [sys.executable, "-I", "-S", str(keeper), str(self.home), *command],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -231,13 +237,14 @@ class RealServer:
             start_new_session=True,
         )
         assert self._keeper.stdout is not None
-        self.pid = int(self._keeper.stdout.readline())
-        self._reader = threading.Thread(target=self._read_exit_code, daemon=True)
+        self.pid = int(self._keeper.stdout.readline() or 0)
+        assert self.pid, f"{command[0]} could not be started"
+        said = self._keeper.stdout
+        self._reader = threading.Thread(target=self._read_exit_code, args=(said,), daemon=True)
         self._reader.start()
 
-    def _read_exit_code(self) -> None:
-        assert self._keeper.stdout is not None
-        with self._keeper.stdout as said:
+    def _read_exit_code(self, said: IO[str]) -> None:
+        with said:
             for line in said:
                 self._exit_code = int(line)
                 self._has_ended.set()
