@@ -146,7 +146,7 @@ async def open_archive(settings: Settings, describe: DescribeEngine) -> Archive:
 def _build_fleet(settings: Settings, command_for: CommandFor) -> Fleet:
     engines = settings.engines
 
-    def connect(endpoint: Endpoint) -> TGI:
+    async def connect(endpoint: Endpoint) -> TGI:
         return TGI(
             endpoint,
             connect_timeout_seconds=engines.connect_timeout,

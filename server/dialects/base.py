@@ -72,7 +72,8 @@ class EngineInfo:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     unset_is_greedy: bool = False
     has_logprobs: bool = True
-    has_ids: bool = True
+    always_tells_tokens: bool = False
+    """Whether ids and probabilities come without being asked for."""
     can_cancel: bool = True
     """Whether the server stops computing when its connection is closed."""
     can_load: bool = False

@@ -6,11 +6,17 @@ nothing about whether there will be another.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from server.core.errors import EngineError, ModelFailed
+from server.core.errors import (
+    EngineError,
+    EngineLost,
+    EngineOverloaded,
+    EngineTimeout,
+    ModelFailed,
+)
 from server.core.protocol import ModelState, Progress
 from server.dialects.base import Endpoint, EngineInfo, Upstream
 from server.models.catalog import ModelSpec
@@ -21,7 +27,12 @@ from server.models.runners.base import Replica, Runner
 
 logger = logging.getLogger(__name__)
 
-Connect = Callable[[Endpoint], Upstream]
+Connect = Callable[[Endpoint], Awaitable[Upstream]]
+"""How an upstream comes from an endpoint: it may take asking the server how it is spoken to.
+
+Raises `EngineLost` or `EngineTimeout` while nobody answers, `EngineOverloaded` while the server
+does not serve yet, another `EngineError` for an answer that no model server gives.
+"""
 Show = Callable[[ModelState, Progress], None]
 
 # The first look comes early, since a small model is ready in a second; a large one takes
@@ -90,13 +101,17 @@ class Attempt:
         self._progress = StartProgress()
         self._phase = ""
         self._deadline: asyncio.Timeout | None = None
+        self._upstream: Upstream | None = None
+        self._why_not: EngineError | None = None
         self._following: list[asyncio.Task[None]] = []
         self.has_server = False
         """Whether there may be a server: a runner whose start failed has left none."""
 
     async def close(self) -> None:
-        """Stop following the log."""
+        """Stop following the log, and let go of the connections to the server."""
         await _end(self._following)
+        if self._upstream is not None:
+            await self._upstream.close()
 
     async def bring_up(self) -> Ready:
         """Return when the server is well; its log is followed from its start until `close`.
@@ -112,9 +127,8 @@ class Attempt:
                 self.has_server = True
                 self._following.append(asyncio.create_task(self._follow_log()))
                 tellers.append(asyncio.create_task(self._follow_progress()))
-                upstream = self._connect(endpoint)
-                await self._until_healthy(upstream)
-                info = await upstream.describe()
+                upstream = await self._until_healthy(endpoint)
+                info = await upstream.describe(endpoint.model)
                 seen = await self._runner.inspect(self._replica)
         except TimeoutError:
             raise self._too_late() from None
@@ -183,24 +197,40 @@ class Attempt:
                 self._deadline.reschedule(_now() + seconds)
         self._show(state, self._pace.estimate(progress, _now()))
 
-    async def _until_healthy(self, upstream: Upstream) -> None:
+    async def _until_healthy(self, endpoint: Endpoint) -> Upstream:
         exited = asyncio.create_task(self._runner.wait(self._replica))
         pause = _FIRST_PROBE_SECONDS
         try:
-            while not await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS):
+            while (upstream := await self._well(endpoint)) is None:
                 await asyncio.wait([exited], timeout=pause)
                 if exited.done():
                     raise explain_exit(exited.result())
                 pause = min(pause * 1.2, _LAST_PROBE_SECONDS)
+            return upstream
         finally:
             exited.cancel()
             await asyncio.wait([exited])
 
+    async def _well(self, endpoint: Endpoint) -> Upstream | None:
+        """Return how to speak to the server once it is well, None while it is not."""
+        if self._upstream is None:
+            try:
+                self._upstream = await self._connect(endpoint)
+            except (EngineLost, EngineTimeout, EngineOverloaded) as error:
+                self._why_not = error
+                return None
+        is_well = await self._upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
+        return self._upstream if is_well else None
+
     def _too_late(self) -> ModelFailed:
         if not self._runner.is_managed:
+            why = self._why_not
+            # That nobody listens there is said already.
+            reason = "" if why is None or isinstance(why, EngineLost) else f": {why.message}"
+            hint = None if why is None else why.hint
             return ModelFailed(
-                f"no model server answers at {self._spec.settings.url}",
-                hint="start it, or mend `url` in the model's section",
+                f"no model server answers at {self._spec.settings.url}{reason}",
+                hint=hint or "start it, or mend `url` in the model's section",
             )
         phase = f" ({self._phase})" if self._phase else ""
         is_download = self._phase and STATE_OF_PHASE[self._phase] == "pulling"

@@ -12,12 +12,14 @@ from server.core.errors import UnknownModel
 from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, merge
 from server.settings import ModelSettings, Settings
 
-ENGINE_NAMES = {"process": "llama.cpp", "docker": "TGI", "remote": "TGI"}
+# Of a server of somebody else it is known once the server was asked.
+ENGINE_NAMES = {"process": "llama.cpp", "docker": "TGI", "remote": ""}
 
 # What people see, how the model is asked, and when it runs: nothing its server is told.
 _NOT_THE_SERVERS = (
     *("name", "description", "system", "parameters"),
     *("max_concurrent", "idle_timeout", "pinned", "preload"),
+    *("extra_allowed", "price_in", "price_out"),
 )
 
 
@@ -36,6 +38,14 @@ class ModelSpec:
     parameters: Mapping[str, Any]
     max_concurrent: int | None
     """How many answers its server writes at once; None: what the server says itself."""
+    chosen: frozenset[str] = frozenset()
+    """The parameters that the settings set, rather than we."""
+    dialect: str = "tgi"
+    """How its server is spoken to; `auto` until it was asked."""
+    served_as: str = ""
+    """The server's own name of the model; empty for the only one it has."""
+    extra_allowed: frozenset[str] = frozenset()
+    """What may be passed on to its server as it is."""
 
     @property
     def is_preset(self) -> bool:
@@ -99,6 +109,8 @@ def build_catalog(settings: Settings) -> Catalog:
             system=model.system,
             parameters=merge({"max_new_tokens": DEFAULT_MAX_NEW_TOKENS}, model.parameters),
             max_concurrent=_max_concurrent(model),
+            chosen=frozenset(model.parameters),
+            dialect=model.dialect if model.runner == "remote" else "tgi",
         )
         if model.base:
             base = specs[model.base]
@@ -110,6 +122,8 @@ def build_catalog(settings: Settings) -> Catalog:
                 settings=base.settings,
                 system=model.system or base.system,
                 parameters=merge(base.parameters, model.parameters),
+                chosen=base.chosen | frozenset(model.parameters),
+                dialect=base.dialect,
                 max_concurrent=base.max_concurrent,
             )
         specs[model_id] = spec

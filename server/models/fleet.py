@@ -92,6 +92,10 @@ class Fleet:
         deployment.unwant()
         return self.snapshot(model_id)
 
+    def use(self, server: str) -> None:
+        """Use a server that was found on this machine; raises `InvalidCommand` for any other."""
+        raise InvalidCommand(f"no server {server[:80]!r} was found on this machine")
+
     def log(self, model_id: str) -> LogBook:
         """Return the log of the model's server; raises `UnknownModel`."""
         return self._deployment(model_id).log
@@ -154,7 +158,7 @@ class Fleet:
             name=spec.name,
             description=spec.description,
             runner=spec.runner,
-            engine=spec.engine,
+            engine=spec.engine or info.engine,
             state=status.state,
             progress=status.progress,
             error=status.error,
@@ -164,10 +168,17 @@ class Fleet:
                 "max_input_tokens": info.max_input_tokens,
                 "max_total_tokens": info.max_total_tokens,
                 "max_concurrent": info.max_concurrent_requests,
+                "model_context": info.model_context_tokens,
             },
-            capabilities={"chat": info.has_chat_template, "cancel": True, "logprobs": True},
+            capabilities={
+                "chat": info.has_chat_template,
+                "cancel": info.can_cancel,
+                "logprobs": info.has_logprobs,
+                "load": info.can_load,
+            },
             parameters=dict(spec.parameters),
             outdated=status.is_outdated,
+            defaults=dict(info.defaults),
         )
 
     def snapshots(self) -> list[Model]:

@@ -231,7 +231,7 @@ async def stage(
     """Put a fleet on stage, with one model `a` unless told otherwise."""
     runner = runner or StageRunner()
 
-    def connect(endpoint: Endpoint) -> TGI:
+    async def connect(endpoint: Endpoint) -> TGI:
         return TGI(endpoint, connect_timeout_seconds=5.0, read_timeout_seconds=20.0)
 
     fleet = Fleet(

@@ -15,14 +15,24 @@ What bites, and what is done about it:
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
 from server.core.errors import EngineError, EngineLost, EngineTimeout, SidestreamError
+from server.core.parameters import FIELDS, TGI_LACKS, normalise
 from server.core.protocol import Message
 from server.core.trace import TRACEPARENT_HEADER, current
-from server.dialects.base import Endpoint, EngineInfo, Finish, OnTokens, Prompt
+from server.dialects.base import (
+    Ask,
+    Endpoint,
+    EngineInfo,
+    Finish,
+    OnTokens,
+    OnWait,
+    Prompt,
+    ServedModel,
+)
 from server.dialects.http.stream import HTTPStream, open_stream
 from server.dialects.tgi.wire import (
     AnswerReader,
@@ -36,6 +46,8 @@ from server.dialects.tgi.wire import (
 )
 
 T = TypeVar("T")
+
+_TAKES: Final = frozenset(FIELDS) - TGI_LACKS
 
 # Longer than any real error text; a proxy in between may answer with a whole page.
 _MAX_ERROR_BYTES: Final = 2000
@@ -85,7 +97,7 @@ class TGI:
         except (EngineError, TimeoutError):
             return False
 
-    async def describe(self) -> EngineInfo:
+    async def describe(self, model: str = "") -> EngineInfo:
         """Ask `/info`, and try a chat prompt to see whether there is a template."""
         info = await self._ask("GET", "/info", Info)
         has_template = await self._render([Message("user", "Hi")]) is not None
@@ -97,7 +109,28 @@ class TGI:
             info.max_concurrent_requests,
             has_template,
             info.model_sha or "",
+            engine="TGI",
+            dialect="tgi",
+            flavour="tgi",
+            takes=_TAKES,
+            unset_is_greedy=True,
+            always_tells_tokens=True,
         )
+
+    async def models(self) -> list[ServedModel]:
+        """Return the one model that a TGI server has."""
+        info = await self._ask("GET", "/info", Info)
+        return [ServedModel(info.model_id, context_tokens=info.max_total_tokens, is_loaded=True)]
+
+    async def load(self, model: str) -> None:
+        """Do nothing: a TGI server that answers has loaded its model."""
+
+    async def unload(self, model: str) -> None:
+        """Raise `EngineError`: a TGI server has its model for as long as it runs."""
+        raise EngineError("a TGI server keeps its model loaded for as long as it runs")
+
+    async def close(self) -> None:
+        """Do nothing: each request has a connection of its own."""
 
     async def metrics(self, *, max_bytes: int) -> str:
         """Ask `/metrics`."""
@@ -108,7 +141,9 @@ class TGI:
             raise EngineError(f"the model server's figures exceed {max_bytes} bytes")
         return text.decode(errors="replace")
 
-    async def prompt(self, content: Sequence[Message] | str, *, needs_count: bool) -> Prompt:
+    async def prompt(
+        self, content: Sequence[Message] | str, *, model: str = "", needs_count: bool
+    ) -> Prompt:
         """Render a conversation by the model's own template, or as a plain transcript.
 
         Text is left as it is, and only counted.
@@ -116,19 +151,21 @@ class TGI:
         rendered = None if isinstance(content, str) else await self._render(content)
         if rendered is None:
             text = content if isinstance(content, str) else transcript(content)
-            return await self.count(text) if needs_count else Prompt(text)
+            return Prompt(text, await self._count(text) if needs_count else None)
         if self._special is None:
             self._special = await self._find_special_tokens(rendered)
         text = rendered.templated_text.removeprefix(self._special.doubled)
         tokens = len(rendered.tokenize_response)
         return Prompt(text, tokens + self._special.added_tokens if tokens else None)
 
-    async def generate(
-        self, prompt: str, parameters: dict[str, Any], on_tokens: OnTokens
-    ) -> Finish:
-        """Stream the answer, all tokens that arrived together at once."""
+    async def generate(self, ask: Ask, on_tokens: OnTokens, on_wait: OnWait) -> Finish:
+        """Stream the answer, all tokens that arrived together at once.
+
+        Raises `InvalidParameters` for what TGI does not take.
+        """
         reader = AnswerReader(on_tokens, self._meter)
-        body = {"inputs": prompt, "parameters": {**parameters, "details": True}}
+        parameters = {**normalise(ask.parameters), "details": True}
+        body = {"inputs": ask.prompt.content, "parameters": parameters}
         async with self._request("POST", "/generate_stream", body) as stream:
             await _raise_for_status(stream)
             await stream.read(reader.feed)
@@ -176,13 +213,16 @@ class TGI:
                 return None
             raise
 
-    async def count(self, text: str) -> Prompt:
+    async def count(self, prompt: Prompt, *, model: str = "") -> int | None:
         """Count a prompt, so that a length nobody asked for can be fitted to the context."""
+        return await self._count(str(prompt.content))
+
+    async def _count(self, text: str) -> int | None:
         try:
-            return Prompt(text, len(await self._tokenize(text)) or None)
+            return len(await self._tokenize(text)) or None
         except _Refused as refused:
             if refused.upstream_status == 404:
-                return Prompt(text)
+                return None
             raise
 
     async def _tokenize(self, text: str) -> list[Token]:
