@@ -12,6 +12,7 @@ import aiohttp
 from server.core.errors import SidestreamError
 from server.core.protocol import Notice, TokenInfo
 from server.dialects.base import Ask, Endpoint, Finish, Prompt, Upstream
+from server.dialects.http.client import Timeouts
 from server.dialects.tgi.upstream import TGI
 
 CEILING_SECONDS = 60
@@ -42,9 +43,7 @@ class Heard:
 @asynccontextmanager
 async def tgi_at(url: str, *, read_timeout: float = 45.0, key: str = "") -> AsyncIterator[TGI]:
     """Speak TGI's dialect to a server; `read_timeout` is in seconds."""
-    upstream = TGI(
-        Endpoint(url, api_key=key), connect_timeout_seconds=5.0, read_timeout_seconds=read_timeout
-    )
+    upstream = TGI(Endpoint(url, api_key=key), Timeouts(connect=5.0, read=read_timeout))
     try:
         yield upstream
     finally:
