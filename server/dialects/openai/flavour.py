@@ -23,7 +23,7 @@ MODELS: Final = "/models"
 VALUE: Final = "<value>"
 """Stands in a form for what is filled in."""
 MODEL: Final = "{model}"
-"""Stands in a route for the model's name."""
+"""Stands in a route or a form for the model's name."""
 
 Form = Mapping[str, Any]
 """What goes into a request's body, `VALUE` where something is filled in."""
@@ -169,10 +169,10 @@ def find(value: object, place: str) -> object | None:
     return value
 
 
-def fill(form: object, value: object) -> Any:
-    """Return a form with `VALUE` replaced, in new containers."""
+def fill(form: object, value: object, model: str = "") -> Any:
+    """Return a form with `VALUE` and `MODEL` replaced, in new containers."""
     if isinstance(form, Mapping):
-        return {name: fill(inner, value) for name, inner in form.items()}
-    if isinstance(form, (list, tuple)):
-        return [fill(inner, value) for inner in form]
-    return value if form == VALUE else form
+        return {name: fill(inner, value, model) for name, inner in form.items()}
+    if form == VALUE:
+        return value
+    return model if form == MODEL else form

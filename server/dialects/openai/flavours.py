@@ -218,10 +218,11 @@ TRANSFORMERS: Final = Flavour(
     name="transformers",
     title="transformers serve",
     recognised_by=(
+        # No look at `/health` here: with servers that are not known yet it may cost an answer.
         (
             Sign(header="server", like=r"^uvicorn"),
-            Sign(header="x-request-id", like=r"^[0-9a-f-]{36}$"),
-            Sign("/health", at="status", like=r"^ok$"),
+            Sign(header="x-request-id", like=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"),
+            Sign(at="data", like=r"^\[\]$"),
         ),
         (Sign(at="data.0.owned_by", like=r"^local$"), Sign(at="data.0.status.value")),
     ),
@@ -263,6 +264,8 @@ OPENROUTER: Final = Flavour(
     ranges={"temperature": (0, 2)},
     logprobs=Logprobs(),
     is_provider=True,
+    # The list has a megabyte.
+    health="/api/v1/key",
     facts={
         "model_context_tokens": (At("context_length"),),
         "max_total_tokens": (At("top_provider.context_length"), At("context_length")),
