@@ -24,12 +24,12 @@ from server.core.protocol import Message
 from server.core.trace import TRACEPARENT_HEADER, current
 from server.dialects.base import Endpoint, EngineInfo, Finish, OnTokens, Prompt
 from server.dialects.http.stream import HTTPStream, open_stream
+from server.dialects.meter import Meter
 from server.dialects.tgi.wire import (
     AnswerReader,
     ChatTokens,
     ErrorBody,
     Info,
-    Meter,
     Token,
     transcript,
     translate,
