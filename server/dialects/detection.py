@@ -22,7 +22,7 @@ import msgspec
 from server.dialects.http.client import Reply
 from server.dialects.openai.flavour import MODELS, Sign, find
 from server.dialects.openai.flavours import FLAVOURS
-from server.dialects.openai.json import decode
+from server.dialects.openai.tolerant_json import decode
 
 OLLAMA: Final = "ollama"
 

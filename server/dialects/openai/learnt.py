@@ -10,7 +10,7 @@ Rules:
 """
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from server.core.errors import InvalidParameters
 from server.core.protocol import Notice
@@ -67,10 +67,25 @@ class Learnt:
 
         Raises the refusal, or `InvalidParameters`, where it cannot.
         """
-        name = _name_in(question.body, refused.parameter)
-        if name not in question.names and name not in _ours(question):
+        named = [name for name in refused.parameters if name in question.body]
+        named = [name for name in named if name in question.names or name in _ours(question)]
+        if not named:
             raise refused
-        is_of_name = bool(_UNKNOWN.search(refused.message))
+        is_of_name = bool(refused.use_instead or _UNKNOWN.search(refused.message))
+        for name in named:
+            self._take_one(model, question, name, refused.message, is_of_name, is_lenient)
+
+    def _take_one(
+        self,
+        model: str,
+        question: Question,
+        name: str,
+        message: str,
+        is_of_name: bool,
+        is_lenient: bool,
+    ) -> None:
+        if name not in question.body:
+            return  # It went with another one that was refused in the same breath.
         other = _LENGTHS.get(name)
         renamed = self._renamed.setdefault(model, {})
         if other is not None and is_of_name and name not in renamed.values():
@@ -80,7 +95,7 @@ class Learnt:
             self._dropped.add(name)
             del question.body[name]
         else:
-            words = f"{_in_our_words(question, name, self._title)}: {refused.message}"
+            words = f"{_in_our_words(question, name, self._title)}: {message}"
             refusal = _Refusal(words, question.body[name], is_of_name)
             self._refused.setdefault(model, {})[name] = refusal
             self._leave_out(question, name, words, is_lenient=is_lenient)
@@ -105,12 +120,6 @@ class Learnt:
             question.body.pop(other, None)
             del question.names[other]
         question.notices.append(left_out(ours, words))
-
-
-def _name_in(body: dict[str, Any], told: str) -> str:
-    """Return the name in the body that a server means: it may say `body.stop.0` for `stop`."""
-    parts = told.replace("[", ".").split(".")
-    return next((part for part in parts if part in body), told)
 
 
 def _ours(question: Question) -> set[str]:

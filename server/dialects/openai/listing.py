@@ -15,7 +15,7 @@ from server.core.errors import EngineError, EngineOverloaded
 from server.dialects.base import ServedModel
 from server.dialects.openai.errors import failure
 from server.dialects.openai.flavour import At, Flavour, find
-from server.dialects.openai.json import decode
+from server.dialects.openai.tolerant_json import decode
 
 Entry = Mapping[str, Any]
 _MAX_NAMES: Final = 12
@@ -57,11 +57,10 @@ def read_list(
     answer that is no list.
     """
     if status == 503:
-        told = failure(status, headers, body, engine=engine)
-        raise EngineOverloaded(
-            f"{engine} at {address} is not ready yet: {told.message}",
-            hint="it is asked again; a server scaled to zero needs a while to start",
-        )
+        told = failure(status, headers, body, engine=f"{engine} at {address}")
+        if isinstance(told, EngineOverloaded):
+            raise told
+        raise EngineOverloaded(f"{told.message}: it is asked again until it is ready")
     if status >= 400:
         raise failure(status, headers, body, engine=f"{engine} at {address}")
     found = entries(body)
