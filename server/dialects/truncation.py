@@ -64,13 +64,15 @@ def fewest_tokens(text: bytes) -> int:
     of_short = sum(min(1.0, (size + 1) / _BYTES_A_WORD_TOKEN) for size in short)
     sample = long[:_SAMPLE_BYTES]
     is_repetitive = len(sample) > _REPETITIVE * len(zlib.compress(sample, 1))
-    return int(of_short + len(long) / (_BYTES_A_REPEATED_TOKEN if is_repetitive else _BYTES_A_TOKEN))
+    return int(
+        of_short + len(long) / (_BYTES_A_REPEATED_TOKEN if is_repetitive else _BYTES_A_TOKEN)
+    )
 
 
 def likely_tokens(text: bytes) -> int:
     """Return roughly how many tokens a text has, rounded so as not to look exact."""
     tokens = sum(max(1, round(len(word) / 4.5)) for word in text.split())
-    unit = 10 ** max(0, len(str(tokens)) - 2)
+    unit: int = 10 ** max(0, len(str(tokens)) - 2)
     return round(tokens / unit) * unit
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,19 +16,20 @@ from server.dialects.openai.parameters import taken
 _NO_DEFAULT: Final = frozenset({"seed", "stop", "max_new_tokens"})
 # Networks that are one's own, by the names that people give to machines there.
 _OWN_NAMES: Final = (".local", ".internal", ".lan", ".home", ".home.arpa", ".localhost")
-_OWN_ADDRESSES: Final = ("10.", "127.", "192.168.", "169.254.", "100.", "172.", "[", "::1", "fd")
 
 
 def at_its_place(flavour: Flavour, url: str) -> Flavour:
     """Return a flavour as it is to be used there: who is not known, far away, is a provider."""
     parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    is_own = (
-        "." not in host or host.endswith(_OWN_NAMES) or host.startswith(_OWN_ADDRESSES)
-    )
-    if flavour.name == PLAIN.name and parts.scheme == "https" and not is_own:
-        return replace(flavour, is_provider=True)
-    return flavour
+    is_far = parts.scheme == "https" and not _is_own(parts.hostname or "")
+    return replace(flavour, is_provider=True) if is_far and flavour is PLAIN else flavour
+
+
+def _is_own(host: str) -> bool:
+    try:
+        return not ip_address(host.partition("%")[0]).is_global
+    except ValueError:
+        return "." not in host or host.lower().endswith(_OWN_NAMES)
 
 
 def of_model(flavour: Flavour, entry: Entry) -> Flavour:
@@ -81,9 +83,7 @@ def engine_info(
     )
 
 
-def _defaults(
-    flavour: Flavour, entry: Entry, answers: Mapping[str, object]
-) -> dict[str, Any]:
+def _defaults(flavour: Flavour, entry: Entry, answers: Mapping[str, object]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for place in flavour.defaults:
         told = read(place, entry, answers)

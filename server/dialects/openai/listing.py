@@ -162,8 +162,9 @@ def listed(names: Iterable[str]) -> str:
 
 def number(value: object) -> int | None:
     """Return a count above zero, None for anything else."""
-    is_count = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1
-    return int(value) if is_count and value < 2**53 else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return int(value) if 1 <= value < 2**53 else None
 
 
 def _name(entry: Entry) -> str:
@@ -190,13 +191,15 @@ def _first_kind(kinds: tuple[tuple[str, re.Pattern[str]], ...], words: list[str]
 
 def _capabilities(entry: Entry, facts: Mapping[str, Any]) -> dict[str, bool]:
     told = entry.get("capabilities")
-    found = {name: value for name, value in told.items() if isinstance(value, bool)} if isinstance(
-        told, dict
-    ) else dict.fromkeys(_texts(told), True)
+    found = (
+        {name: value for name, value in told.items() if isinstance(value, bool)}
+        if isinstance(told, dict)
+        else dict.fromkeys(_texts(told), True)
+    )
     inputs = _texts(facts.get("input") or find(entry, "architecture.input_modalities"))
     if inputs or entry.get("type") == "vlm":
         found["vision"] = "image" in inputs or entry.get("type") == "vlm"
-    if (takes := _texts(facts.get("takes"))):
+    if takes := _texts(facts.get("takes")):
         found |= {"tools": "tools" in takes, "thinking": "reasoning" in takes}
     return found
 

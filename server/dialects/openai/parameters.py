@@ -77,10 +77,10 @@ class Question:
     notices: list[Notice] = field(default_factory=list)
 
 
-def unsupported(
+def problems(
     flavour: Flavour, parameters: Mapping[str, Any], *, is_chat: bool = True
 ) -> dict[str, str]:
-    """Return the parameters that a server is known not to take, each with a reason in words."""
+    """Return the parameters that a server is known not to take, each with the reason in words."""
     found = {}
     for name, value in parameters.items():
         if name in _EVERYWHERE or (name in _OFF and value == _OFF[name]):
@@ -89,6 +89,13 @@ def unsupported(
         if problem:
             found[name] = problem
     return found
+
+
+def unsupported(
+    flavour: Flavour, parameters: Mapping[str, Any], *, is_chat: bool = True
+) -> list[str]:
+    """Return the names of the parameters that a server is known not to take."""
+    return list(problems(flavour, parameters, is_chat=is_chat))
 
 
 def taken(flavour: Flavour) -> frozenset[str] | None:
@@ -111,7 +118,7 @@ def compose(flavour: Flavour, ask: Ask, model: str) -> Question:
     is_chat = not isinstance(content, str)
     parameters = _of_interest(flavour, ask, is_chat=is_chat)
     question = Question({"model": model} if model else {})
-    for name, words in unsupported(flavour, parameters, is_chat=is_chat).items():
+    for name, words in problems(flavour, parameters, is_chat=is_chat).items():
         if not ask.is_lenient:
             raise InvalidParameters(words)
         question.notices.append(left_out(name, words))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from server.core.errors import EngineError
+from server.core.errors import EngineError, SidestreamError
 from server.core.protocol import Message
 from server.dialects.base import (
     Ask,
@@ -32,11 +32,11 @@ from server.dialects.meter import Meter
 from server.dialects.openai.errors import RefusedParameter, failure
 from server.dialects.openai.flavour import MODEL, MODELS, Call, Count, Flavour, fill, find
 from server.dialects.openai.info import at_its_place, engine_info, of_model, routes
-from server.dialects.openai.tolerant_json import decode
 from server.dialects.openai.learnt import MAX_ASKS, Learnt
 from server.dialects.openai.listing import Entry, entries, listed, only_model, read_list, served
 from server.dialects.openai.parameters import Question, compose
 from server.dialects.openai.reading import AnswerReader
+from server.dialects.openai.tolerant_json import decode
 from server.dialects.truncation import truncation
 
 # 2,000 models with all that a router tells of each.
@@ -159,16 +159,15 @@ class OpenAIUpstream:
         model = ask.model or await self._only_model()
         question = compose(self._of_model.get(model, self._flavour), ask, model)
         self._learnt.apply(model, question, is_lenient=ask.is_lenient)
-        for _ in range(MAX_ASKS):
-            answer = await self._ask(question, on_tokens, on_wait)
-            if isinstance(answer, Finish):
-                cut = truncation(
-                    ask.prompt.content, answer.prompt_tokens, counted=ask.prompt.tokens
-                )
-                notices = [*question.notices, *answer.notices, *([cut] if cut else [])]
-                return replace(answer, notices=tuple(notices))
+        asked = 1
+        while isinstance(answer := await self._ask(question, on_tokens, on_wait), RefusedParameter):
+            if asked == MAX_ASKS:
+                raise answer
             self._learnt.take(model, question, answer, is_lenient=ask.is_lenient)
-        raise answer
+            asked += 1
+        cut = truncation(ask.prompt.content, answer.prompt_tokens, counted=ask.prompt.tokens)
+        notices = (*question.notices, *answer.notices, *([cut] if cut else []))
+        return replace(answer, notices=notices)
 
     async def close(self) -> None:
         """Close the connections that are kept."""
@@ -189,17 +188,25 @@ class OpenAIUpstream:
             stop=question.cut,
             engine=self._flavour.title,
         )
-        async with self._http.request(
-            "POST", path, question.body, is_well=self._is_well
-        ) as stream:
-            if stream.status != 200:
-                body = await stream.read_bytes(max_bytes=_MAX_ERROR_BYTES)
-                error = failure(stream.status, stream.headers, body, engine=self._flavour.title)
-                if isinstance(error, RefusedParameter):
-                    return error
-                raise error
-            await stream.read(reader.feed)
-        return reader.finish()
+        broken: EngineError | None = None
+        try:
+            async with self._http.request(
+                "POST", path, question.body, is_well=self._is_well
+            ) as stream:
+                if stream.status != 200:
+                    body = await stream.read_bytes(max_bytes=_MAX_ERROR_BYTES)
+                    return self._refused(stream.status, stream.headers, body)
+                await stream.read(reader.feed)
+        except EngineError as error:
+            # What has come of the answer is handed on before that is raised.
+            broken = error
+        return reader.finish(broken)
+
+    def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> RefusedParameter:
+        error = failure(status, headers, body, engine=self._flavour.title)
+        if isinstance(error, RefusedParameter):
+            return error
+        raise error
 
     async def _entries(self) -> list[Entry]:
         if self._flavour.models != MODELS:
@@ -253,9 +260,7 @@ class OpenAIUpstream:
     async def _call(self, call: Call, model: str) -> None:
         path = call.route.replace(MODEL, quote(model, safe="/"))
         body = None if call.body is None else fill(call.body, None, model)
-        async with self._http.request(
-            call.method, path, body, is_well=self._is_well
-        ) as stream:
+        async with self._http.request(call.method, path, body, is_well=self._is_well) as stream:
             told = await stream.read_bytes(max_bytes=_MAX_ERROR_BYTES)
         if stream.status >= 400:
             raise failure(stream.status, stream.headers, told, engine=self._flavour.title)
@@ -271,7 +276,7 @@ class OpenAIUpstream:
     def _path(self, route: str) -> str:
         return self._endpoint.api + MODELS if route == MODELS else route
 
-    def _failure(self, reply: Reply) -> Exception:
+    def _failure(self, reply: Reply) -> SidestreamError:
         return failure(reply.status, reply.headers, reply.body, engine=self._flavour.title)
 
 
