@@ -145,9 +145,8 @@ class SSEParser:
         elif name.lower() == b"error":
             self._event = b"error"
             self._field(b"data:" + value)
-        elif not (colon and _FIELD_NAME.fullmatch(name)):
-            if len(self.stray) < _MAX_STRAY_BYTES:
-                self.stray += line + b"\n"
+        elif len(self.stray) < _MAX_STRAY_BYTES and not (colon and _FIELD_NAME.fullmatch(name)):
+            self.stray += line + b"\n"
         # An empty name is a comment; `id` and `retry` mean nothing without a browser's
         # reconnection; any other field is to be ignored.
 

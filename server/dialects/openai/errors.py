@@ -41,7 +41,7 @@ _TOO_LONG_CODES: Final = re.compile(
     r"exceed_context_size|context_length_exceeded|ContextWindowExceeded|string_above_max_length"
 )
 _TOO_LONG: Final = re.compile(
-    r"context[ _](?:length|size|window)|maximum (?:model|prompt|input) length|max_model_len .*prompt"
+    r"context[ _](?:length|size|window)|maximum (?:model|prompt|input) length"
     r"|(?:prompt|input|messages?|request|conversation)\b[^.]{0,60}\btoo (?:long|large|many tokens)"
     r"|too many (?:input |prompt )?tokens|`inputs` (?:tokens \+|must have less than)",
     re.IGNORECASE,

@@ -1,13 +1,16 @@
 """JSON as model servers write it: strictly first, then as far as it makes sense.
 
 Probabilities of nothing come as NaN and Infinity, which JSON does not have; they are None here.
+Half of a character written as two escapes is no text; it is U+FFFD here.
 """
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 import msgspec
 
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _decoder = msgspec.json.Decoder()
 
 
@@ -18,7 +21,9 @@ def decode(text: str | bytes) -> Any:
     except msgspec.DecodeError:
         pass
     try:
-        return json.loads(text, parse_constant=lambda _: None, strict=False)
+        value = json.loads(text, parse_constant=lambda _: None, strict=False)
+        written = json.dumps(value, ensure_ascii=False)
+        return _decoder.decode(_HALF.sub("\ufffd", written)) if _HALF.search(written) else value
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
