@@ -27,6 +27,7 @@ from server.chat.session_store import SessionStore, StoreLimits
 from server.core.errors import StorageFailed
 from server.core.placement import Capacity
 from server.dialects.base import Endpoint
+from server.dialects.http.client import Timeouts
 from server.dialects.tgi.upstream import TGI
 from server.models.attempt import Limits
 from server.models.catalog import ModelSpec, build_catalog
@@ -147,11 +148,7 @@ def _build_fleet(settings: Settings, command_for: CommandFor) -> Fleet:
     engines = settings.engines
 
     def connect(endpoint: Endpoint) -> TGI:
-        return TGI(
-            endpoint,
-            connect_timeout_seconds=engines.connect_timeout,
-            read_timeout_seconds=engines.read_timeout,
-        )
+        return TGI(endpoint, Timeouts(engines.connect_timeout, engines.read_timeout))
 
     common = Limits(
         download=engines.download_timeout,

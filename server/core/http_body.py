@@ -6,6 +6,8 @@ Rules:
 2. The common case is short: a server that flushes each event sends it as one chunk in one
    packet. `lone_chunk` recognises that, for a reader that knows to be between chunks.
 3. A framing that cannot be read is an error, never a guess.
+4. What follows a complete body is not looked at, and remembered: such a connection is not to be
+   used again.
 """
 
 from collections.abc import Mapping
@@ -13,6 +15,8 @@ from typing import Final, Protocol
 
 # A length with its extension, or a trailer; what is longer is no framing.
 MAX_LINE_BYTES: Final = 8 * 1024
+# As many as the largest number of 64 bits has in decimal; in hex it is more than that.
+MAX_LENGTH_DIGITS: Final = 19
 
 
 class FramingError(ValueError):
@@ -27,6 +31,8 @@ class Body(Protocol):
     ends_with_connection: bool
     # Whether what comes may be a `lone_chunk`.
     is_between_chunks: bool
+    # Whether bytes came after the body's end.
+    has_surplus: bool
 
     def feed(self, data: bytes) -> bytes:
         """Return what `data` brings of the body; raises `FramingError`."""
@@ -35,16 +41,22 @@ class Body(Protocol):
 def body_for(headers: Mapping[str, str]) -> Body:
     """Return the way to read the body that these headers (names in lower case) announce.
 
-    Raises `FramingError` for a length that is none.
+    Raises `FramingError` for a length that is none, and for an encoding other than in chunks.
     """
-    if "chunked" in headers.get("transfer-encoding", "").lower():
+    encoding = headers.get("transfer-encoding", "").strip().lower()
+    if encoding == "chunked":
         return ChunkedBody()
+    if encoding not in {"", "identity"}:
+        raise FramingError(f"the body is transferred as {encoding[:40]!r}")
     length = headers.get("content-length")
     if length is None:
         return OpenBody()
-    if not (length.isascii() and length.isdigit()):
+    # A header that stands twice is joined by commas (RFC 9112, 6.3).
+    lengths = {part.strip() for part in length.split(",")}
+    text = lengths.pop()
+    if lengths or not (text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS):
         raise FramingError(f"{length[:40]!r} is not a length")
-    return SizedBody(int(length))
+    return SizedBody(int(text))
 
 
 def lone_chunk(data: bytes) -> bytes | None:
@@ -68,6 +80,7 @@ class OpenBody:
 
     ends_with_connection = True
     is_between_chunks = False
+    has_surplus = False
 
     def __init__(self) -> None:
         self.is_complete = False
@@ -86,10 +99,12 @@ class SizedBody:
     def __init__(self, size_bytes: int) -> None:
         self._left_bytes = size_bytes
         self.is_complete = size_bytes == 0
+        self.has_surplus = False
 
     def feed(self, data: bytes) -> bytes:
         """Return what of the data is within the length."""
         part = data[: self._left_bytes]
+        self.has_surplus = self.has_surplus or len(part) < len(data)
         self._left_bytes -= len(part)
         self.is_complete = self._left_bytes == 0
         return part
@@ -105,6 +120,7 @@ class ChunkedBody:
         "_is_in_trailers",
         "_left_bytes",
         "_partial_line",
+        "has_surplus",
         "is_between_chunks",
         "is_complete",
     )
@@ -112,6 +128,7 @@ class ChunkedBody:
     def __init__(self) -> None:
         self.is_complete = False
         self.is_between_chunks = True
+        self.has_surplus = False
         self._partial_line = b""
         self._left_bytes = 0
         self._is_after_chunk = False
@@ -119,6 +136,9 @@ class ChunkedBody:
 
     def feed(self, data: bytes) -> bytes:
         """Return what `data` brings of the body; raises `FramingError`."""
+        if self.is_complete:
+            self.has_surplus = self.has_surplus or bool(data)
+            return b""
         body = b"".join(self._parts(self._partial_line + data))
         self.is_between_chunks = not (
             self._left_bytes or self._is_after_chunk or self._partial_line or self._is_in_trailers
@@ -142,6 +162,10 @@ class ChunkedBody:
                 break
             self._line(data[at:end])
             at = end + 2
+        if self.is_complete:
+            self.has_surplus = at < len(data)
+            self._partial_line = b""
+            return parts
         self._partial_line = data[at:]
         if len(self._partial_line) > MAX_LINE_BYTES:
             raise FramingError(f"a chunk's head exceeds {MAX_LINE_BYTES} bytes")
@@ -155,11 +179,13 @@ class ChunkedBody:
                 raise FramingError("a chunk is longer than its length")
             self._is_after_chunk = False
         else:
+            digits = line.partition(b";")[0].strip()
             try:
-                size = int(line.partition(b";")[0], 16)
+                # `int` alone would take a sign and underscores.
+                size = int(digits, 16) if digits.isalnum() else -1
             except ValueError:
                 size = -1
-            if size < 0:
+            if size < 0 or len(digits) > MAX_LENGTH_DIGITS:
                 raise FramingError(f"{line[:40]!r} is not a chunk's length")
             self._left_bytes = size
             self._is_after_chunk = size > 0

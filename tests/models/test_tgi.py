@@ -19,6 +19,7 @@ from server.core.errors import (
 )
 from server.core.protocol import Message, TokenInfo
 from server.dialects.base import Endpoint, Finish
+from server.dialects.http.client import Timeouts
 from server.dialects.tgi.upstream import TGI
 from tests.conftest import StartFake
 from tests.fakes.tgi import Fake
@@ -36,11 +37,7 @@ def connect() -> Connect:
     """Return a function that speaks to a URL."""
 
     def connect(url: str, api_key: str = "", *, read_timeout: float = 10.0) -> TGI:
-        return TGI(
-            Endpoint(url, api_key=api_key),
-            connect_timeout_seconds=5.0,
-            read_timeout_seconds=read_timeout,
-        )
+        return TGI(Endpoint(url, api_key=api_key), Timeouts(connect=5.0, read=read_timeout))
 
     return connect
 

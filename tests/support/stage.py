@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from server.core.placement import Capacity
 from server.core.protocol import Model, Progress
 from server.dialects.base import Endpoint
+from server.dialects.http.client import Timeouts
 from server.dialects.tgi.upstream import TGI
 from server.models.attempt import Limits
 from server.models.bell import Bell
@@ -232,7 +233,7 @@ async def stage(
     runner = runner or StageRunner()
 
     def connect(endpoint: Endpoint) -> TGI:
-        return TGI(endpoint, connect_timeout_seconds=5.0, read_timeout_seconds=20.0)
+        return TGI(endpoint, Timeouts(connect=5.0, read=20.0))
 
     fleet = Fleet(
         catalog(**(models or {"a": {"weights": "x", "name": "Ay"}})),

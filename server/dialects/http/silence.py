@@ -13,10 +13,40 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
 
 LOOKS: Final = 10
+
+
+class Timer(Protocol):
+    """Something that will happen."""
+
+    def cancel(self) -> None:
+        """Have it not happen."""
+
+
+class Clock(Protocol):
+    """What tells the time and calls back: an event loop, unless a test has a clock of its own."""
+
+    def time(self) -> float:
+        """Return the seconds since some moment."""
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Timer:
+        """Call back after `delay` seconds."""
+
+
+class LoopClock:
+    """The clock of whatever event loop runs."""
+
+    def time(self) -> float:
+        """Return the seconds since some moment."""
+        return asyncio.get_running_loop().time()
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Timer:
+        """Call back after `delay` seconds."""
+        return asyncio.get_running_loop().call_later(delay, callback)
 
 
 class Silence:
@@ -26,10 +56,10 @@ class Silence:
     """
 
     __slots__ = (
+        "_clock",
         "_due",
         "_hear",
         "_look_seconds",
-        "_loop",
         "_on_too_long",
         "_silent_looks",
         "_timer",
@@ -37,12 +67,12 @@ class Silence:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
         seconds: float,
         hear: Callable[[], bool],
         on_too_long: Callable[[], object],
     ) -> None:
-        self._loop = loop
+        self._clock = clock
         self._hear = hear
         self._on_too_long = on_too_long
         self._look_seconds = seconds / LOOKS
@@ -54,15 +84,27 @@ class Silence:
         self._timer.cancel()
 
     def _look_again(self) -> None:
-        self._due = self._loop.time() + self._look_seconds
-        self._timer = self._loop.call_later(self._look_seconds, self._look)
+        self._due = self._clock.time() + self._look_seconds
+        self._timer = self._clock.call_later(self._look_seconds, self._look)
 
     def _look(self) -> None:
         if self._hear():
             self._silent_looks = 0
-        elif self._loop.time() - self._due < self._look_seconds:
+        elif self._clock.time() - self._due < self._look_seconds:
             self._silent_looks += 1
         if self._silent_looks < LOOKS:
             self._look_again()
         else:
             self._on_too_long()
+
+
+@asynccontextmanager
+async def within(clock: Clock, seconds: float) -> AsyncIterator[None]:
+    """Raise `TimeoutError` if what is done inside takes longer, while this process runs."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+        waiting = Silence(clock, seconds, lambda: False, lambda: limit.reschedule(loop.time()))
+        try:
+            yield
+        finally:
+            waiting.cancel()

@@ -1,90 +1,114 @@
-"""One request on a connection of its own, and the answer's body as it comes.
+"""One request on a connection, and the body of its answer as it comes.
 
 An answer is thousands of small reads. aiohttp's client wakes a task for each of them; here
 the loop's own callback hands the bytes on. It does what model servers need and no more:
-HTTP/1.1, no redirects, no compression, no second request on a connection.
+HTTP/1.1, one request at a time.
 
 Rules:
 
-1. Whoever leaves `open_stream` closes the connection, at whatever moment: that is how the
-   server learns that nobody wants the rest.
+1. A stream is the connection's protocol for one request. Once the answer is complete another
+   stream may take the connection over (`can_be_reused`).
 2. Silence counts from the last byte, comments among them, while this process runs.
-3. Every failure is an `OSError`: `TimeoutError`, `ConnectionError`, or `BadAnswer`.
+3. Every failure of the connection is an `EngineError` in words.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from typing import Final, cast
-from urllib.parse import SplitResult, urlsplit
 
-from server.core.http_body import Body, FramingError, body_for, lone_chunk
-from server.dialects.http.silence import Silence
-
-# Ours are below 1 KiB; aiohttp and nginx allow as much.
-MAX_HEAD_BYTES: Final = 32 * 1024
+from server.core.http_body import Body, FramingError, SizedBody, body_for, lone_chunk
+from server.dialects.http.failures import BadAnswer, broken
+from server.dialects.http.head import Head, HeadReader
+from server.dialects.http.patience import Patience
+from server.dialects.http.silence import Clock, Timer
+from server.dialects.http.timeouts import IsWell, Timeouts
 
 OnData = Callable[[bytes], bool]
 
+# Held for a reader that is not there yet; what comes beyond it waits in the connection.
+_MAX_EARLY_BYTES: Final = 1024 * 1024
 
-class BadAnswer(ConnectionError):
-    """The other side does not speak HTTP as we know it."""
+# Answers that never have a body (RFC 9112, 6.3).
+_BODYLESS: Final = frozenset({204, 304})
 
 
 class HTTPStream(asyncio.Protocol):
-    """Read one answer; made by `open_stream`."""
+    """Read one answer; made by `HTTPClient.request`."""
 
     __slots__ = (
         "_body",
+        "_clock",
         "_early",
         "_failure",
+        "_has_answered",
         "_head",
         "_is_between_chunks",
-        "_loop",
+        "_is_bodyless",
+        "_is_enough",
         "_on_data",
-        "_silence",
-        "_transport",
+        "_on_rest",
+        "_patience",
+        "_reader",
+        "_rest_timer",
         "_waiter",
         "_was_heard",
-        "status",
+        "transport",
+        "was_refused",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, read_timeout_seconds: float) -> None:
-        self.status = 0
-        self._loop = loop
+    def __init__(self, clock: Clock, *, is_bodyless: bool = False) -> None:
+        # Whether the other side closed the connection before any byte came.
+        self.was_refused = False
+        self._has_answered = False
+        self._clock = clock
+        self._is_bodyless = is_bodyless
         self._was_heard = False
         self._is_between_chunks = False
-        self._silence = Silence(loop, read_timeout_seconds, self._hear, self._on_silence)
-        self._transport: asyncio.BaseTransport | None = None
-        self._head = b""
+        self._is_enough = False
+        self._patience: Patience | None = None
+        self.transport: asyncio.Transport | None = None
+        self._reader = HeadReader()
+        self._head: Head | None = None
         self._body: Body | None = None
         self._early = b""
         self._on_data: OnData | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
+        self._on_rest: Callable[[], None] | None = None
+        self._rest_timer: Timer | None = None
 
-    # --- for the one who asked --------------------------------------------------------------
+    # --- for the one who asks ---------------------------------------------------------------
 
-    async def head(self) -> None:
-        """Return when the answer's head, and with it the `status`, is there."""
-        while self._body is None:
-            await self._wait()
+    @property
+    def status(self) -> int:
+        """Return the answer's status, 0 before its head is there."""
+        return self._head.status if self._head is not None else 0
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the answer's headers, names in lower case."""
+        return self._head.headers if self._head is not None else {}
 
     async def read(self, on_data: OnData) -> None:
         """Hand the body to `on_data` until that returns True or the body is complete.
 
-        What `on_data` raises is raised here.
+        What `on_data` raises is raised here. Raises `EngineLost` and `EngineTimeout`.
         """
         await self.head()
         self._on_data = on_data
         early, self._early = self._early, b""
-        if (early and on_data(early)) or (self._body is not None and self._body.is_complete):
+        if len(early) > _MAX_EARLY_BYTES and self.transport is not None:
+            self.transport.resume_reading()
+        if early and on_data(early):
+            self._is_enough = True
+            self._on_data = None
+        elif self._body is not None and self._body.is_complete:
             self._on_data = None
         while self._on_data is not None:
             await self._wait()
 
     async def read_bytes(self, *, max_bytes: int) -> bytes:
-        """Return the body, or as much of it as was asked for."""
+        """Return the body, or as much of it as was asked for; raises as `read` does."""
         body = bytearray()
 
         def on_data(data: bytes) -> bool:
@@ -94,18 +118,79 @@ class HTTPStream(asyncio.Protocol):
         await self.read(on_data)
         return bytes(body[:max_bytes])
 
+    # --- for the client ---------------------------------------------------------------------
+
+    async def ask(
+        self,
+        transport: asyncio.Transport,
+        request: bytes,
+        timeouts: Timeouts,
+        is_well: IsWell | None = None,
+    ) -> None:
+        """Send a request over a connection, and return when the answer's head is there."""
+        self.transport = transport
+        self._patience = Patience(self._clock, timeouts, is_well, self._hear, self._fail)
+        transport.set_protocol(self)
+        transport.write(request)
+        await self.head()
+
+    async def head(self) -> None:
+        """Return when the answer's head, and with it the `status`, is there."""
+        while self._body is None:
+            await self._wait()
+
+    @property
+    def kept_seconds(self) -> float | None:
+        """Return how long the server keeps the connection, None if it does not say."""
+        return self._head.kept_seconds if self._head is not None else None
+
+    @property
+    def can_be_reused(self) -> bool:
+        """Tell whether the connection is free for another request."""
+        body = self._body
+        is_over = body is not None and body.is_complete and not body.has_surplus
+        return is_over and self._may_be_reused()
+
+    @property
+    def ends_soon(self) -> bool:
+        """Tell whether the reader has all it wants, and only the body's end is missing."""
+        return self._is_enough and not self._early.strip() and self._may_be_reused()
+
+    def await_rest(self, seconds: float, on_rest: Callable[[], None]) -> None:
+        """Call `on_rest` once the body's end is there, it is not, or the time is over."""
+        self._on_rest = on_rest
+        self._on_data = _is_content
+        self._rest_timer = self._clock.call_later(seconds, self._end)
+
+    def end_waiting(self) -> None:
+        """Have silence count no more."""
+        if self._patience is not None:
+            self._patience.end()
+
+    async def ended(self) -> None:
+        """Return when nothing that belongs to the request runs any more."""
+        if self._patience is not None:
+            await self._patience.ended()
+
     def close(self) -> None:
         """Close the connection, whatever is under way."""
+        self.forget()
+        if self.transport is not None:
+            self.transport.abort()
+
+    def forget(self) -> None:
+        """Wait for nothing any more; somebody else has the connection."""
         self._on_data = None
-        self._silence.cancel()
-        if self._transport is not None:
-            cast(asyncio.Transport, self._transport).abort()
+        self._on_rest = None
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+        self.end_waiting()
 
     # --- for the loop -----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        self._transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
@@ -116,58 +201,65 @@ class HTTPStream(asyncio.Protocol):
                 payload = lone_chunk(data)
                 if payload is not None:
                     if self._on_data(payload):
+                        self._is_enough = True
                         self._end()
                     return
             self._take(data)
         except FramingError as error:
-            self._fail(BadAnswer(str(error)))
+            self._fail(broken(error, BadAnswer))
         except Exception as error:  # noqa: BLE001
             # The reader's own, raised again where it reads.
             self._fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the body, or fail if that was not its end."""
-        self._silence.cancel()
-        if exc is None and self._body is not None:
-            if self._body.ends_with_connection:
+        self.end_waiting()
+        if self._body is not None:
+            if exc is None and self._body.ends_with_connection:
                 self._body.is_complete = True
             if self._body.is_complete:
+                self.transport = None
                 self._end()
                 return
-        self._fail(exc or ConnectionResetError("it was closed in the middle of an answer"))
+        self.was_refused = not self._has_answered
+        self._fail(broken(exc or "it was closed in the middle of an answer"))
 
     # --- inside -----------------------------------------------------------------------------
 
     def _take(self, data: bytes) -> None:
         """Take whatever has come, in whatever state."""
+        self._has_answered = True
         if self._body is None:
-            data = self._read_head(data)
-            if self._body is None:
+            rest = self._reader.feed(data)
+            if rest is None or self._reader.head is None:
                 return
+            data, self._head = rest, self._reader.head
+            is_bodyless = self._is_bodyless or self._head.status in _BODYLESS
+            self._body = SizedBody(0) if is_bodyless else body_for(self._head.headers)
+            self._wake()
         payload = self._body.feed(data)
         self._is_between_chunks = self._body.is_between_chunks
         on_data = self._on_data
         if on_data is None:
             self._early += payload
-        elif (payload and on_data(payload)) or self._body.is_complete:
+            if len(self._early) > _MAX_EARLY_BYTES and self.transport is not None:
+                self.transport.pause_reading()
+        elif payload and on_data(payload):
+            self._is_enough = True
+            self._end()
+        elif self._body.is_complete:
             self._end()
 
-    def _read_head(self, data: bytes) -> bytes:
-        """Take the head; return what comes after it."""
-        self._head += data
-        head, found, rest = self._head.partition(b"\r\n\r\n")
-        if len(head) > MAX_HEAD_BYTES:
-            raise BadAnswer(f"the head of the answer exceeds {MAX_HEAD_BYTES} bytes")
-        if not found:
-            return b""
-        self._head = b""
-        status, headers = _parse_head(head)
-        if 100 <= status < 200:
-            return self._read_head(rest)
-        self.status = status
-        self._body = body_for(headers)
-        self._wake()
-        return rest
+    def _may_be_reused(self) -> bool:
+        return (
+            self._failure is None
+            and self._head is not None
+            and self._head.allows_reuse
+            and self.transport is not None
+            and not self.transport.is_closing()
+            # An answer may come before all of the request is sent.
+            and self.transport.get_write_buffer_size() == 0
+        )
 
     def _end(self) -> None:
         self._on_data = None
@@ -177,13 +269,10 @@ class HTTPStream(asyncio.Protocol):
         was_heard, self._was_heard = self._was_heard, False
         return was_heard
 
-    def _on_silence(self) -> None:
-        self._fail(TimeoutError())
-
     async def _wait(self) -> None:
         if self._failure is not None:
             raise self._failure
-        self._waiter = self._loop.create_future()
+        self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
         finally:
@@ -197,69 +286,13 @@ class HTTPStream(asyncio.Protocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        if self._on_rest is not None:
+            on_rest, self._on_rest = self._on_rest, None
+            if self._rest_timer is not None:
+                self._rest_timer.cancel()
+            on_rest()
 
 
-@asynccontextmanager
-async def open_stream(
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    connect_timeout_seconds: float,
-    read_timeout_seconds: float,
-) -> AsyncIterator[HTTPStream]:
-    """Ask, and give the answer once its head is there; close the connection at the end.
-
-    Raises `TimeoutError`, `ConnectionError` or another `OSError`.
-    """
-    parts = urlsplit(url)
-    loop = asyncio.get_running_loop()
-    stream = HTTPStream(loop, read_timeout_seconds)
-    try:
-        transport = await _connect(stream, parts, connect_timeout_seconds)
-        fields = {
-            "Host": parts.netloc.rpartition("@")[2],
-            "Connection": "close",
-            **({"Content-Length": str(len(body))} if body else {}),
-            **headers,
-        }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        transport.write(f"{method} {parts.path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
-        await stream.head()
-        yield stream
-    finally:
-        stream.close()
-
-
-async def _connect(
-    stream: HTTPStream, parts: SplitResult, timeout_seconds: float
-) -> asyncio.WriteTransport:
-    is_secure = parts.scheme == "https"
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(None) as limit:
-            waiting = Silence(
-                loop, timeout_seconds, lambda: False, lambda: limit.reschedule(loop.time())
-            )
-            try:
-                transport, _ = await loop.create_connection(
-                    lambda: stream,
-                    parts.hostname or "",
-                    parts.port or (443 if is_secure else 80),
-                    ssl=is_secure or None,
-                )
-            finally:
-                waiting.cancel()
-    except TimeoutError:
-        raise ConnectionError("it took no connection in time") from None
-    return transport
-
-
-def _parse_head(head: bytes) -> tuple[int, dict[str, str]]:
-    first, *lines = head.decode("latin-1").split("\r\n")
-    version, _, status = first.partition(" ")
-    if not version.startswith("HTTP/1.") or not status[:3].isdecimal():
-        raise BadAnswer(f"{first[:80]!r} is no HTTP answer")
-    fields = (line.partition(":") for line in lines)
-    return int(status[:3]), {name.lower(): value.strip() for name, _, value in fields}
+def _is_content(data: bytes) -> bool:
+    """Tell whether there is more than the blank lines which may follow a last event."""
+    return bool(data.strip())

@@ -8,22 +8,19 @@ What bites, and what is done about it:
 4. A rendered chat prompt may begin with the beginning-of-sequence token which
    `/generate_stream` then adds again. Whether it does, and what else it adds to a prompt's
    length, is found out once per server.
-5. A proxy may compress what it passes on to whoever allows it; we read bytes as they come.
-6. Whoever traces requests finds theirs again in the server's: `traceparent` goes along.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from server.core.errors import EngineError, EngineLost, EngineTimeout, SidestreamError
+from server.core.errors import EngineError, SidestreamError
 from server.core.protocol import Message
-from server.core.trace import TRACEPARENT_HEADER, current
 from server.dialects.base import Endpoint, EngineInfo, Finish, OnTokens, Prompt
-from server.dialects.http.stream import HTTPStream, open_stream
+from server.dialects.http.client import HTTPClient, HTTPStream, Timeouts
 from server.dialects.tgi.wire import (
     AnswerReader,
     ChatTokens,
@@ -53,19 +50,8 @@ class _SpecialTokens(NamedTuple):
 class TGI:
     """Speak to one TGI server."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        connect_timeout_seconds: float,
-        read_timeout_seconds: float,
-    ) -> None:
-        self._endpoint = endpoint
-        self._connect_timeout_seconds = connect_timeout_seconds
-        self._read_timeout_seconds = read_timeout_seconds
-        self._headers = {"Accept-Encoding": "identity"}
-        if endpoint.api_key:
-            self._headers["Authorization"] = f"Bearer {endpoint.api_key}"
+    def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
+        self._http = HTTPClient(endpoint, timeouts)
         self._special: _SpecialTokens | None = None
         self._meter = Meter()
 
@@ -134,27 +120,16 @@ class TGI:
             await stream.read(reader.feed)
         return reader.finish()
 
+    async def close(self) -> None:
+        """Close the connections that are kept for the next request."""
+        await self._http.close()
+
     @asynccontextmanager
     async def _request(
         self, method: str, path: str, body: object = None
     ) -> AsyncIterator[HTTPStream]:
-        headers = dict(self._headers)
-        if traceparent := current().traceparent:
-            headers[TRACEPARENT_HEADER] = traceparent
-        data = b""
-        if body is not None:
-            data = msgspec.json.encode(body)
-            headers["Content-Type"] = "application/json"
-        with _translated():
-            async with open_stream(
-                method,
-                self._endpoint.url + path,
-                headers,
-                data,
-                connect_timeout_seconds=self._connect_timeout_seconds,
-                read_timeout_seconds=self._read_timeout_seconds,
-            ) as stream:
-                yield stream
+        async with self._http.request(method, path, body) as stream:
+            yield stream
 
     async def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
         async with self._request(method, path, body) as stream:
@@ -214,17 +189,6 @@ class _Refused(EngineError):
         super().__init__(message)
         self.upstream_status = status
         self.error_type = error_type
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn errors of the connection into ours: the one place where that is done."""
-    try:
-        yield
-    except TimeoutError:
-        raise EngineTimeout("the model server said nothing for too long") from None
-    except OSError as error:
-        raise EngineLost(f"the connection to the model server broke: {error}") from None
 
 
 async def _raise_for_status(stream: HTTPStream) -> None:

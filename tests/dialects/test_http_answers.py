@@ -5,11 +5,15 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import cast
 
 import pytest
 
-from server.dialects.http.stream import MAX_HEAD_BYTES, BadAnswer, HTTPStream, open_stream
+from server.core.errors import EngineLost, EngineTimeout
+from server.dialects.base import Endpoint
+from server.dialects.http.client import HTTPClient, HTTPStream, Timeouts
+from server.dialects.http.failures import BadAnswer
+from server.dialects.http.head import MAX_HEAD_BYTES
+from tests.support.clock import Clock
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -59,17 +63,17 @@ def saying(*parts: bytes) -> Handler:
 
 @asynccontextmanager
 async def asking(
-    url: str, *, read_timeout_seconds: float = LONG_SECONDS
+    url: str, *, read_timeout_seconds: float = LONG_SECONDS, clock: Clock | None = None
 ) -> AsyncIterator[HTTPStream]:
-    async with open_stream(
-        "POST",
-        url + "/path",
-        {"X-Name": "value"},
-        b"the body",
-        connect_timeout_seconds=LONG_SECONDS,
-        read_timeout_seconds=read_timeout_seconds,
-    ) as stream:
-        yield stream
+    timeouts = Timeouts(connect=LONG_SECONDS, read=read_timeout_seconds)
+    client = HTTPClient(Endpoint(url), timeouts, clock=clock)
+    try:
+        async with client.request(
+            "POST", "/path", "the body", headers={"X-Name": "value"}
+        ) as stream:
+            yield stream
+    finally:
+        await client.close()
 
 
 async def whole(url: str, *, read_timeout_seconds: float = LONG_SECONDS) -> tuple[int, bytes]:
@@ -97,17 +101,21 @@ async def test_a_body_is_read_however_it_is_framed_and_cut(answer: bytes, size: 
         assert await whole(server.url) == (200, b"abcdef")
 
 
-async def test_the_request_is_one_post_on_its_own_connection() -> None:
+async def test_the_request_is_one_post() -> None:
     async with Server().answering(saying(OK, b"0\r\n\r\n")) as server:
         await whole(server.url)
     [request] = server.requests
     head, _, body = request.partition(b"\r\n\r\n")
     first, *fields = head.decode().split("\r\n")
     assert first == "POST /path HTTP/1.1"
-    assert body == b"the body"
-    host = server.url.removeprefix("http://")
-    expected = {f"Host: {host}", "Connection: close", "Content-Length: 8", "X-Name: value"}
-    assert set(fields) == expected
+    assert body == b'"the body"'
+    assert set(fields) == {
+        f"Host: {server.url.removeprefix('http://')}",
+        "Accept-Encoding: identity",
+        "Content-Type: application/json",
+        "Content-Length: 10",
+        "X-Name: value",
+    }
 
 
 async def test_an_empty_body_ends_at_once_while_the_connection_stays() -> None:
@@ -190,7 +198,7 @@ BROKEN = {
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=list(BROKEN))
 async def test_an_answer_that_breaks_off_is_an_error(answer: bytes) -> None:
     async with Server().answering(saying(answer)) as server:
-        with pytest.raises(ConnectionError, match="in the middle"):
+        with pytest.raises(EngineLost, match="in the middle"):
             await whole(server.url)
 
 
@@ -221,94 +229,90 @@ async def test_silence_ends_it(said: bytes) -> None:
         await reader.read()
 
     async with Server().answering(handler) as server:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(EngineTimeout):
             await whole(server.url, read_timeout_seconds=0.1)
         await server.left.wait()
 
 
-class Clock:
-    """Stand in for the loop's clock and its one timer."""
+class Held:
+    """A server that says what the test wants, when it wants it; 10 s of silence are allowed."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.create_future = asyncio.get_running_loop().create_future
-        self._timer: tuple[float, Callable[[], None]] | None = None
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.heard = asyncio.Event()
+        self.task: asyncio.Task[None]
+        self._writer: asyncio.StreamWriter
 
-    def time(self) -> float:
-        return self.now
+    async def says(self, data: bytes) -> None:
+        """Say something, and return when it has arrived."""
+        self.heard.clear()
+        self._writer.write(data)
+        await self.heard.wait()
 
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> "Clock":
-        self._timer = (self.now + seconds, callback)
-        return self
+    async def read(self, url: str) -> None:
+        async with asking(url, read_timeout_seconds=10.0, clock=self.clock) as stream:
+            self.heard.set()
+            await stream.read(lambda data: bool(self.heard.set()))
 
-    def cancel(self) -> None:
-        self._timer = None
-
-    def pass_to(self, moment: float) -> None:
-        """Let time pass, and what is due then happen when it is due."""
-        while self._timer is not None and self._timer[0] <= moment:
-            self.now, callback = self._timer
-            self._timer = None
-            callback()
-        self.now = moment
-
-    def starve_to(self, moment: float) -> None:
-        """Let time pass in which nothing runs, and then what is due."""
-        self.now = moment
-        if self._timer is not None and self._timer[0] <= moment:
-            callback = self._timer[1]
-            self._timer = None
-            callback()
+    async def handler(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        writer.write(OK)
+        await reader.read()
 
 
 @asynccontextmanager
-async def reading(clock: Clock) -> AsyncIterator[tuple[HTTPStream, asyncio.Task[None]]]:
-    """Read a stream whose limit is 10 s and whose first byte has come."""
-    stream = HTTPStream(cast(asyncio.AbstractEventLoop, clock), read_timeout_seconds=10.0)
-    stream.data_received(OK)
-    task = asyncio.create_task(stream.read(lambda data: False))
-    await asyncio.sleep(0)
-    yield stream, task
-    stream.close()
-    task.cancel()
-    await asyncio.wait([task])
+async def reading(clock: Clock) -> AsyncIterator[Held]:
+    """Read from a server whose head has come, at the clock's beginning."""
+    held = Held(clock)
+    async with Server().answering(held.handler) as server:
+        held.task = asyncio.create_task(held.read(server.url))
+        await held.heard.wait()
+        yield held
+        held.task.cancel()
+        await asyncio.wait([held.task])
+
+
+async def settled() -> None:
+    """Let what is due in the loop happen."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_silence_counts_from_the_last_byte() -> None:
     clock = Clock()
-    async with reading(clock) as (stream, task):
+    async with reading(clock) as held:
         clock.pass_to(8.9)
-        stream.data_received(b"1\r\na\r\n")
+        await held.says(b"1\r\na\r\n")
         clock.pass_to(18.8)
-        await asyncio.sleep(0)
-        assert not task.done()
+        await settled()
+        assert not held.task.done()
         clock.pass_to(20)
-        with pytest.raises(TimeoutError):
-            await task
+        with pytest.raises(EngineTimeout):
+            await held.task
 
 
 async def test_time_in_which_we_did_not_run_is_not_the_servers_silence() -> None:
     """Regression: after a standstill the time-out was due before what had come was read."""
     clock = Clock()
-    async with reading(clock) as (stream, task):
+    async with reading(clock) as held:
         clock.pass_to(9.5)
         clock.starve_to(60)
-        await asyncio.sleep(0)
-        assert not task.done()
-        stream.data_received(b"1\r\na\r\n")
+        await settled()
+        assert not held.task.done()
+        await held.says(b"1\r\na\r\n")
         clock.pass_to(69)
         clock.starve_to(120)
-        await asyncio.sleep(0)
-        assert not task.done()
+        await settled()
+        assert not held.task.done()
 
 
 async def test_a_silent_server_is_given_up_after_a_standstill_too() -> None:
     clock = Clock()
-    async with reading(clock) as (_, task):
+    async with reading(clock) as held:
         clock.starve_to(60)
         clock.pass_to(71.1)
-        with pytest.raises(TimeoutError):
-            await task
+        with pytest.raises(EngineTimeout):
+            await held.task
 
 
 async def test_a_server_that_takes_no_connection_is_given_up() -> None:
@@ -320,20 +324,14 @@ async def test_a_server_that_takes_no_connection_is_given_up() -> None:
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        with pytest.raises(ConnectionError, match="no connection in time"):
-            async with open_stream(
-                "GET",
-                f"http://127.0.0.1:{listener.getsockname()[1]}/",
-                {},
-                b"",
-                connect_timeout_seconds=0.1,
-                read_timeout_seconds=LONG_SECONDS,
-            ):
-                raise AssertionError("it was taken")
+        endpoint = Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        client = HTTPClient(endpoint, Timeouts(connect=0.1))
+        with pytest.raises(EngineLost, match="no connection in time"):
+            await client.get("/")
 
 
 async def test_where_nobody_listens_is_an_error() -> None:
     async with Server().answering(saying(b"")) as server:
         url = server.url
-    with pytest.raises(ConnectionError):
+    with pytest.raises(EngineLost, match=r"at http://127.0.0.1:\d+: connection refused"):
         await whole(url)
