@@ -11,7 +11,10 @@ CLOSING: Final = "\n</think>\n\n"
 
 
 def mark_before(*, is_thinking: bool, was_thinking: bool) -> str:
-    """Return what stands between two pieces of an answer: a mark where thinking begins or ends."""
+    """Return what stands between two pieces of an answer: a mark where thinking begins or ends.
+
+    An answer that ends while the model thinks is followed by no thinking.
+    """
     if is_thinking == was_thinking:
         return ""
     return OPENING if is_thinking else CLOSING

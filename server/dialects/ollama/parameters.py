@@ -67,24 +67,25 @@ def loading_body(model: str, num_ctx: int | None) -> dict[str, Any]:
     return body if num_ctx is None else {**body, "options": {"num_ctx": num_ctx}}
 
 
-def request_body(
-    ask: Ask, model: str, num_ctx: int | None, own_stop: Sequence[str]
-) -> tuple[dict[str, Any], list[Notice]]:
+def request_body(ask: Ask, model: str, num_ctx: int | None) -> tuple[dict[str, Any], list[Notice]]:
     """Return the body of a request, and what there is to say about it.
 
     Raises `InvalidParameters` for what Ollama does not take, unless the question is lenient.
     """
     notices: list[Notice] = []
+    extra = dict(ask.extra)
     body: dict[str, Any] = {**loading_body(model, num_ctx), "stream": True, "truncate": False}
     if isinstance(ask.prompt.content, str):
         body |= {"prompt": ask.prompt.content, "raw": True}
+        # What a model thinks would be taken out of a text that is to go on as it is.
+        extra.setdefault("think", False)
     else:
         body["messages"] = ask.prompt.content
-    options = {**body.pop("options", {}), **_options(ask, own_stop)}
+    options = {**body.pop("options", {}), **_options(ask)}
     for name, value in ask.parameters.items():
         is_off = value in (None, False, "", {}, []) or (name == "best_of" and value == 1)
         if name not in TAKES | _OURS and not is_off:
-            _leave_out(ask, name, notices)
+            _leave_out(ask, name, "Ollama does not take it", notices)
     body |= _format(ask, notices)
     alternatives = ask.parameters.get("top_n_tokens") or 0
     if ask.wants_tokens or alternatives:
@@ -99,22 +100,25 @@ def request_body(
                 {"parameter": "repetition_penalty", "name": "repeat_penalty"},
             )
         )
-    extra, extra_options = _extra(ask, {*body, "options"}, set(options), notices)
+    extra_options = _take_options(ask, extra, set(options), notices)
+    written = sorted(body.keys() & extra.keys())
+    notices += [_left_out(name, "it is part of every request") for name in written]
     return {**extra, **body, "options": {**extra_options, **options}}, notices
 
 
-def stop_texts(ask: Ask) -> list[str]:
-    """Return the texts at which the answer has to end, besides the model's own.
-
-    Raises `InvalidParameters` for an empty one, at which Ollama would end every answer at once.
-    """
-    texts = [*ask.parameters.get("stop", ()), *ask.prompt.stop]
-    if "" in texts:
-        raise InvalidParameters("`stop` has an empty text, at which every answer would end")
-    return texts
+def with_own_stop(body: dict[str, Any], own_stop: Sequence[str]) -> dict[str, Any]:
+    """Return a body whose stop texts have those of the model among them."""
+    asked: list[Any] = body["options"]["stop"]
+    stop = [*asked, *(text for text in own_stop if text not in asked)]
+    return {**body, "options": {**body["options"], "stop": stop}}
 
 
-def _options(ask: Ask, own_stop: Sequence[str]) -> dict[str, Any]:
+def asks_to_stop(body: Mapping[str, Any]) -> bool:
+    """Tell whether a body has stop texts, which take the place of the model's own."""
+    return isinstance(body["options"].get("stop"), list)
+
+
+def _options(ask: Ask) -> dict[str, Any]:
     parameters = ask.parameters
     options = {
         name: parameters[ours]
@@ -129,9 +133,10 @@ def _options(ask: Ask, own_stop: Sequence[str]) -> dict[str, Any]:
         options["temperature"] = 0
     if any(parameters.get(name, off) != off for name, off in _PENALTIES.items()):
         options["repeat_last_n"] = _WHOLE_TEXT_TOKENS
-    if texts := stop_texts(ask):
-        options["stop"] = list(dict.fromkeys([*texts, *own_stop]))
-    return options
+    texts = list(dict.fromkeys([*parameters.get("stop", ()), *ask.prompt.stop]))
+    if "" in texts:
+        raise InvalidParameters("`stop` has an empty text, at which Ollama would end every answer")
+    return {**options, "stop": texts} if texts else options
 
 
 def _format(ask: Ask, notices: list[Notice]) -> dict[str, Any]:
@@ -141,7 +146,7 @@ def _format(ask: Ask, notices: list[Notice]) -> dict[str, Any]:
         return {}
     kind, value = grammar.get("type"), grammar.get("value")
     if kind == "regex":
-        _leave_out(ask, "grammar", notices, " of the type `regex`")
+        _leave_out(ask, "grammar", "Ollama takes JSON schemas, no regular expressions", notices)
         return {}
     if isinstance(value, str) and value.strip():
         try:
@@ -157,34 +162,28 @@ def _format(ask: Ask, notices: list[Notice]) -> dict[str, Any]:
     return {"format": value}
 
 
-def _extra(
-    ask: Ask, written: set[str], written_options: set[str], notices: list[Notice]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what goes along as it is, and what of it belongs into `options`."""
-    extra = dict(ask.extra)
+def _take_options(
+    ask: Ask, extra: dict[str, Any], written: set[str], notices: list[Notice]
+) -> dict[str, Any]:
+    """Take `options` out of what goes along as it is, and return what of them may be sent."""
     options = extra.pop("options", {})
     if not isinstance(options, Mapping):
         raise InvalidParameters("`options` must be an object, as Ollama takes it")
     kept = {}
     for name, value in options.items():
         if name in _LOADING_OPTIONS:
-            _leave_out(ask, name, notices, ", which would load the model anew, from a request")
-        elif name in written_options:
+            _leave_out(ask, name, "Ollama would load the model anew for it", notices)
+        elif name in written:
             notices.append(_left_out(f"options.{name}", "it is set as a parameter"))
         else:
             kept[name] = value
-    for name in sorted(written & extra.keys()):
-        notices.append(_left_out(name, "it is part of every request"))
-        del extra[name]
-    return extra, kept
+    return kept
 
 
-def _leave_out(ask: Ask, name: str, notices: list[Notice], which: str = "") -> None:
+def _leave_out(ask: Ask, name: str, why: str, notices: list[Notice]) -> None:
     if not ask.is_lenient:
-        raise InvalidParameters(
-            f"Ollama does not take `{name}`{which}", details={"parameter": name}
-        )
-    notices.append(_left_out(name, f"Ollama does not take it{which}"))
+        raise InvalidParameters(f"`{name}` cannot be sent: {why}", details={"parameter": name})
+    notices.append(_left_out(name, why))
 
 
 def _left_out(name: str, why: str) -> Notice:

@@ -132,6 +132,7 @@ class AnswerReader:
         self._read_bytes(rest, tokens)
         if isinstance(self._end, _Unreadable) and rest.startswith(b"{"):
             self._end = None
+        self._meter.heard += bool(tokens)
         self._last_tokens = tokens
 
     def _read_bytes(self, line: bytes, tokens: list[TokenInfo]) -> None:
@@ -153,6 +154,7 @@ class AnswerReader:
             return
         self._add_text(item, tokens)
         if item.done:
+            self._mark(tokens, is_thinking=False)
             self._end = self._finish(item)
 
     def _add_text(self, item: Line, tokens: list[TokenInfo]) -> None:
@@ -164,11 +166,14 @@ class AnswerReader:
         weighed = None if thought and text else item.logprobs
         for part, is_thinking in ((thought, True), (text, False)):
             if part:
-                mark = mark_before(is_thinking=is_thinking, was_thinking=self._is_thinking)
-                self._is_thinking = is_thinking
-                if mark:
-                    tokens.append(TokenInfo(NO_TOKEN_ID, mark, None, False))
+                self._mark(tokens, is_thinking=is_thinking)
                 tokens += _tokens(part, weighed)
+
+    def _mark(self, tokens: list[TokenInfo], *, is_thinking: bool) -> None:
+        mark = mark_before(is_thinking=is_thinking, was_thinking=self._is_thinking)
+        self._is_thinking = is_thinking
+        if mark:
+            tokens.append(TokenInfo(NO_TOKEN_ID, mark, None, False))
 
     def _finish(self, item: Line) -> Finish:
         reason = item.done_reason or ""

@@ -39,7 +39,12 @@ from server.dialects.meter import Meter
 from server.dialects.ollama.errors import failure
 from server.dialects.ollama.listing import about_server, engine_info, own_stop, served_model
 from server.dialects.ollama.loading import LOOK_SECONDS, LoadWatch
-from server.dialects.ollama.parameters import loading_body, request_body, stop_texts
+from server.dialects.ollama.parameters import (
+    asks_to_stop,
+    loading_body,
+    request_body,
+    with_own_stop,
+)
 from server.dialects.ollama.reading import AnswerReader
 from server.dialects.ollama.wire import Loaded, LoadedModel, Shown, Tags, Version
 
@@ -130,9 +135,9 @@ class OllamaUpstream:
         Raises `InvalidParameters` for what Ollama does not take, before anything is sent.
         """
         model = self._named(ask.model)
-        request_body(ask, model, self._num_ctx, ())
-        stop = await self._stop_of(model) if stop_texts(ask) else ()
-        body, notices = request_body(ask, model, self._num_ctx, stop)
+        body, notices = request_body(ask, model, self._num_ctx)
+        if asks_to_stop(body):
+            body = with_own_stop(body, await self._stop_of(model))
         path = "/api/generate" if "raw" in body else "/api/chat"
         reader = AnswerReader(on_tokens, self._meter, model=model)
         async with (
