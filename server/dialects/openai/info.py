@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from server.dialects.base import EngineInfo
-from server.dialects.openai.flavour import Flavour, find
+from server.dialects.openai.flavour import NO_LOGPROBS, Flavour, find
 from server.dialects.openai.flavours import PLAIN
 from server.dialects.openai.listing import Entry, facts_of, is_loaded, number, read
 from server.dialects.openai.parameters import taken
@@ -40,7 +40,15 @@ def of_model(flavour: Flavour, entry: Entry) -> Flavour:
     takes = {
         name: theirs for name, theirs in flavour.takes.items() if any(t in told for t in theirs)
     }
-    return replace(flavour, takes=takes, is_certain=True)
+    grammars = {kind: form for kind, form in flavour.grammars.items() if form.keys() <= {*told}}
+    has_logprobs = "logprobs" in told and "top_logprobs" in told
+    return replace(
+        flavour,
+        takes=takes,
+        is_certain=True,
+        grammars=grammars,
+        logprobs=flavour.logprobs if has_logprobs else NO_LOGPROBS,
+    )
 
 
 def routes(flavour: Flavour) -> list[str]:

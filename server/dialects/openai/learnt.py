@@ -24,6 +24,7 @@ _LENGTHS: Final = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
 }
+_NEEDED: Final = frozenset({"model", "messages", "prompt", "stream"})
 # How servers say that they do not know a name, as against a value that they do not take.
 _UNKNOWN: Final = re.compile(
     r"un(known|recognized|recognised|expected)|unsupported (parameter|field)|extra (inputs|fields)"
@@ -50,7 +51,7 @@ class Learnt:
 
     def apply(self, model: str, question: Question, *, is_lenient: bool) -> None:
         """Change a question by what is known; raises `InvalidParameters` for what was refused."""
-        for name in self._dropped & question.body.keys():
+        for name in self._dropped & _ours(question):
             del question.body[name]
         for old, new in self._renamed.get(model, {}).items():
             if old in question.body:
@@ -91,9 +92,10 @@ class Learnt:
         if other is not None and is_of_name and name not in renamed.values():
             renamed[name] = other
             self._rename(question, name, other)
-        elif not question.names.get(name):
-            self._dropped.add(name)
-            del question.body[name]
+        elif name in _ours(question):
+            for own in _beside(question, name) & _ours(question):
+                self._dropped.add(own)
+                del question.body[own]
         else:
             words = f"{_in_our_words(question, name, self._title)}: {message}"
             refusal = _Refusal(words, question.body[name], is_of_name)
@@ -116,15 +118,25 @@ class Learnt:
             raise InvalidParameters(words)
         ours = question.names.get(name, name)
         # What belongs to the same parameter goes with it.
-        for other in [other for other, of in question.names.items() if of == ours]:
-            question.body.pop(other, None)
-            del question.names[other]
+        for other in _beside(question, name):
+            del question.body[other]
         question.notices.append(left_out(ours, words))
 
 
 def _ours(question: Question) -> set[str]:
-    needed = {"model", "messages", "prompt", "stream"}
-    return question.body.keys() - question.names.keys() - needed
+    """Return the names in the body that only we wanted there."""
+    return {
+        name
+        for name in question.body.keys() - _NEEDED
+        if not (of := question.names.get(name)) or of in question.unasked
+    }
+
+
+def _beside(question: Question, name: str) -> set[str]:
+    """Return the names that stand for the same parameter as one does, itself among them."""
+    of = question.names.get(name)
+    same = {other for other, parameter in question.names.items() if of and parameter == of}
+    return (same | {name}) & question.body.keys()
 
 
 def _in_our_words(question: Question, name: str, title: str) -> str:

@@ -68,11 +68,13 @@ _EVERYWHERE: Final = frozenset({"max_new_tokens"}) | _NOT_SENT - {"top_n_tokens"
 class Question:
     """A request's body, and what its names stand for in the protocol: empty for our own.
 
-    `cut` are the texts at which we end the answer ourselves.
+    `unasked` are parameters that nobody named: they are there so that we are told more. `cut` are
+    the texts at which we end the answer ourselves.
     """
 
     body: dict[str, Any]
     names: dict[str, str] = field(default_factory=dict)
+    unasked: set[str] = field(default_factory=set)
     cut: tuple[str, ...] = ()
     notices: list[Notice] = field(default_factory=list)
 
@@ -220,7 +222,9 @@ def _ask_for_probabilities(
     if form is None or not wants:
         return
     count = min(max(count, flavour.logprobs.least), flavour.logprobs.most)
-    _put(question, "top_n_tokens" if parameters.get("top_n_tokens") else "", fill(form, count))
+    if not parameters.get("top_n_tokens"):
+        question.unasked.add("top_n_tokens")
+    _put(question, "top_n_tokens", fill(form, count))
     _put(question, "", fill(flavour.logprobs.ids, count))
 
 
