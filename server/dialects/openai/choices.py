@@ -40,21 +40,23 @@ def read_choice(choice: Mapping[str, Any]) -> Choice:
     if not isinstance(delta, dict):
         delta = {}
     content = delta.get("content")
-    reasoning = next(
-        (words for name in _REASONING_FIELDS if (words := _words(delta.get(name)))), ""
-    )
+    reasoning = ""
+    if has_more := len(delta) > ("content" in delta) + ("role" in delta):
+        told = (_words(delta.get(name)) for name in _REASONING_FIELDS)
+        reasoning = next(filter(None, told), "")
     if isinstance(content, list):
         thought = [part for part in content if _is_reasoning(part)]
         reasoning = reasoning or _words(thought)
         content = [part for part in content if not _is_reasoning(part)]
-    text = _words(content) or _words(delta.get("refusal")) or _words(choice.get("text"))
+    text = content if isinstance(content, str) else _words(content)
+    text = text or _words(delta.get("refusal")) or _words(choice.get("text"))
     reason = choice.get("finish_reason")
     stopped_by = choice.get("stop_reason")
     return Choice(
         text,
         reasoning,
         "" if reason is None else str(reason),
-        _tool_calls(delta),
+        _tool_calls(delta) if has_more else (),
         choice.get("logprobs"),
         choice.get("token_ids"),
         choice.get("matched_stop") if stopped_by is None else stopped_by,

@@ -17,15 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from server.core.errors import EngineError, EngineLost, SidestreamError
 from server.core.protocol import TokenInfo
 from server.core.sse import ServerSentEvent, SSEParser, StreamError, lone_data
 from server.dialects.base import NO_TOKEN_ID, Finish, OnTokens, OnWait
 from server.dialects.meter import Meter
 from server.dialects.openai.choices import Choice, first_choices, read_choice
-from server.dialects.openai.common_chunk import chat_chunk, text_chunk
+from server.dialects.openai.common_chunk import CommonChunks
 from server.dialects.openai.ending import Ending
 from server.dialects.openai.errors import failure_in_stream
 from server.dialects.openai.stop_texts import StopTexts
@@ -58,13 +56,13 @@ class AnswerReader:
     """
 
     __slots__ = (
+        "_common",
         "_cuts",
         "_ending",
         "_engine",
         "_failure",
         "_has_infos",
         "_has_words",
-        "_is_chat",
         "_is_done",
         "_is_plain",
         "_meter",
@@ -93,7 +91,7 @@ class AnswerReader:
         self._meter = meter
         self._reading = reading
         self._engine = engine
-        self._is_chat = is_chat
+        self._common = CommonChunks(is_chat=is_chat)
         self._stop = StopTexts(stop)
         self._cuts = self._stop.is_needed
         self._thinking = Thinking()
@@ -118,17 +116,8 @@ class AnswerReader:
 
         What came with the end, or before an error in the same read, is left to `finish`.
         """
-        data = lone_data(chunk) if self._is_plain else None
-        if data is None:
-            return self._feed_any(chunk)
-        try:
-            # Not UTF-8, in whatever field, makes an event unreadable.
-            json = data if data.isascii() else data.decode()
-            if self._is_chat:
-                text = chat_chunk.decode(json).choices[0].delta.content
-            else:
-                text = text_chunk.decode(json).choices[0].text
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        text = self._common.text(chunk) if self._is_plain else None
+        if text is None:
             return self._feed_any(chunk)
         if not text:
             return False
@@ -180,8 +169,13 @@ class AnswerReader:
         """Hand on what has come, in whatever state."""
         stray_bytes = len(self._parser.stray)
         broken = None
+        data = lone_data(chunk) if self._parser.is_between_events else None
         try:
-            events: Sequence[ServerSentEvent] = self._parser.feed(chunk)
+            events: Sequence[ServerSentEvent]
+            if data is not None and data.isascii():
+                events = (ServerSentEvent(data.decode()),)
+            else:
+                events = self._parser.feed(chunk)
         except StreamError as error:
             events = error.events
             broken = EngineError(f"{self._engine} sent an unreadable answer: {error}")
@@ -257,6 +251,10 @@ class AnswerReader:
         choices = first_choices(chunk)
         error = chunk if is_error(chunk) else next(filter(is_error, choices), None)
         self._ending.take_chunk(chunk, choices)
+        # With usage in every chunk, none is a common one.
+        self._has_infos = self._has_infos or (
+            bool(choices) and "usage" in chunk and chunk["usage"] is not None
+        )
         if not choices:
             self._waiting.take_progress(chunk)
         for choice in choices:

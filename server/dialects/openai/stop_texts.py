@@ -20,11 +20,12 @@ from server.dialects.base import NO_TOKEN_ID
 class StopTexts:
     """Hand tokens on up to the first stop text; `found` is that text, empty until there is one."""
 
-    __slots__ = ("_held", "_texts", "found")
+    __slots__ = ("_firsts", "_held", "_texts", "found")
 
     def __init__(self, texts: Iterable[str]) -> None:
         # Of two that begin in the same place the shorter is there first.
         self._texts = sorted({text for text in texts if text}, key=len)
+        self._firsts = {text[0] for text in self._texts}
         self._held: list[TokenInfo] = []
         self.found = ""
 
@@ -35,7 +36,7 @@ class StopTexts:
 
     def feed(self, tokens: Sequence[TokenInfo]) -> list[TokenInfo]:
         """Return what is certain to belong to the answer, up to the stop text if it is there."""
-        if not self._texts:
+        if not self._held and self._may_not_begin(tokens):
             return list(tokens)
         self._held += tokens
         text = "".join(token.text for token in self._held)
@@ -45,6 +46,10 @@ class StopTexts:
             self.found = found
             return self._take(cut, is_cut=True)
         return self._take(min(cut, waits_from), is_cut=False)
+
+    def _may_not_begin(self, tokens: Sequence[TokenInfo]) -> bool:
+        """Tell whether no stop text can begin in these tokens, as in nearly all."""
+        return not any(first in token.text for token in tokens for first in self._firsts)
 
     def rest(self) -> list[TokenInfo]:
         """Return what was held back, now that nothing more comes."""
