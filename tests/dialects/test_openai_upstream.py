@@ -15,15 +15,15 @@ from server.core.errors import (
     InvalidParameters,
     PromptTooLong,
 )
-from server.core.protocol import Message, Notice, TokenInfo
-from server.dialects.base import Ask, Endpoint, Finish, Prompt
+from server.core.protocol import Message, TokenInfo
+from server.dialects.base import Ask, Endpoint, Prompt
 from server.dialects.http.client import Timeouts
 from server.dialects.openai.flavours import FLAVOURS
 from server.dialects.openai.upstream import OpenAIUpstream
 from tests.fakes.openai import Fake, recorded, serve
 from tests.fakes.openai_options import Canned, FakeOptions, like
+from tests.support.answers import CHAT, Answer, answered, ask
 
-CHAT = (Message("user", "Why is the sky blue?"),)
 RECORDINGS = Path(__file__).parents[1] / "recordings/openai_flavours.jsonl"
 RECORDED = {
     (exchange["server"], exchange["case"]): exchange
@@ -42,35 +42,6 @@ async def speaking(
         yield upstream
     finally:
         await upstream.close()
-
-
-def ask(content: Any = CHAT, *, is_lenient: bool = False, **parameters: Any) -> Ask:
-    chosen = frozenset(parameters)
-    return Ask(Prompt(content), parameters, chosen=chosen, is_lenient=is_lenient)
-
-
-class Answer:
-    """What an answer has brought."""
-
-    def __init__(self) -> None:
-        self.tokens: list[TokenInfo] = []
-        self.waits: list[Notice | None] = []
-        self.finish: Finish | None = None
-
-    @property
-    def text(self) -> str:
-        return "".join(token.text for token in self.tokens)
-
-    @property
-    def codes(self) -> list[str]:
-        assert self.finish is not None
-        return [notice.code for notice in self.finish.notices]
-
-
-async def answered(upstream: OpenAIUpstream, question: Ask) -> Answer:
-    answer = Answer()
-    answer.finish = await upstream.generate(question, answer.tokens.extend, answer.waits.append)
-    return answer
 
 
 async def replayed(server: str, case: str, question: Ask, flavour: str) -> Answer:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import pytest
 
 from server.engine.arguments import default_weights_dir
 from tests.real.asking import events_of, post
-from tests.support.keeper import descendants
 from tests.support.processes import Watched
 from tests.support.real_servers import ROOT, available, llama_cpp, small_model, start
 from tests.support.recording_proxy import recording_proxy
@@ -38,7 +36,7 @@ def weights() -> Path:
 @pytest.mark.parametrize("name", SERVERS)
 async def test_it_answers_and_ends_with_the_block(name: str) -> None:
     async with start(name) as server, recording_proxy(server.url) as proxy:
-        below = [Watched(pid) for pid in descendants(os.getpid())]
+        below = [Watched(pid) for pid in server.processes()]
         assert server.pid in {watched.pid for watched in below}
         home = server.home
         body = {

@@ -21,7 +21,6 @@ from server.core.errors import (
 from server.core.protocol import Message
 from tests.conftest import KeepLog
 from tests.real.asking import CEILING_SECONDS, Heard, ask, events_of, post, tgi_at
-from tests.support.real_fixtures import real_tgi, tgi_process  # noqa: F401
 from tests.support.real_servers import RealServer, has, tgi
 from tests.support.recording_proxy import RecordingProxy, recording_proxy
 
@@ -89,7 +88,7 @@ async def test_two_hundred_streams_at_once_are_tgi_s_own(keep_log: KeepLog) -> N
         assert reasons == {"stop", "length"}
 
 
-async def test_answers_of_every_kind_of_letter_are_whole(real_tgi: RealServer) -> None:  # noqa: F811
+async def test_answers_of_every_kind_of_letter_are_whole(real_tgi: RealServer) -> None:
     text = "naïve 東京 \U0001f468\u200d\U0001f469\u200d\U0001f467 \u2028\u0085\x07 data: {}\n\n."
     async with recording_proxy(real_tgi.url) as proxy, tgi_at(proxy.url) as upstream:
         heard = await ask(upstream, f"[[say {text}]]", {"max_new_tokens": 100})
@@ -100,7 +99,7 @@ async def test_answers_of_every_kind_of_letter_are_whole(real_tgi: RealServer) -
 @pytest.mark.parametrize("chat", CHATS, ids=len)
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.7, "seed": 5}], ids=["greedy", "seed"])
 async def test_chats_are_those_of_v1(
-    real_tgi: RealServer,  # noqa: F811
+    real_tgi: RealServer,
     chat: list[Message],
     sampling: dict[str, Any],
 ) -> None:
@@ -126,12 +125,12 @@ async def test_chats_are_those_of_v1(
         {"repetition_penalty": 0.0},
         {"stop": ["a", "b", "c", "d", "e"]},
         {"top_n_tokens": 9},
-        {"max_new_tokens": 5000},
+        {"max_new_tokens": 0},
     ],
     ids=lambda parameters: next(iter(parameters)),
 )
 async def test_what_tgi_refuses_is_told_in_its_words(
-    real_tgi: RealServer,  # noqa: F811
+    real_tgi: RealServer,
     parameters: dict[str, Any],
 ) -> None:
     whole = {"max_new_tokens": 5, **parameters}
@@ -145,14 +144,14 @@ async def test_what_tgi_refuses_is_told_in_its_words(
     assert str(heard.error) == refusal["error"].removeprefix("Input validation error: ")
 
 
-async def test_a_prompt_that_is_too_long_is_told_as_such(real_tgi: RealServer) -> None:  # noqa: F811
+async def test_a_prompt_that_is_too_long_is_told_as_such(real_tgi: RealServer) -> None:
     async with tgi_at(real_tgi.url) as upstream:
         heard = await ask(upstream, "word " * 2000, {"max_new_tokens": 5})
     assert isinstance(heard.error, PromptTooLong)
     assert "1024" in str(heard.error)
 
 
-async def test_a_failure_of_the_shard_comes_after_its_words(real_tgi: RealServer) -> None:  # noqa: F811
+async def test_a_failure_of_the_shard_comes_after_its_words(real_tgi: RealServer) -> None:
     async with recording_proxy(real_tgi.url) as proxy, tgi_at(proxy.url) as upstream:
         heard = await ask(upstream, "[[raise the lamp broke]]")
         assert isinstance(heard.error, EngineError)
@@ -164,7 +163,7 @@ async def test_a_failure_of_the_shard_comes_after_its_words(real_tgi: RealServer
         assert (await ask(upstream, "And now?")).finish is not None
 
 
-async def test_what_it_says_of_itself(real_tgi: RealServer) -> None:  # noqa: F811
+async def test_what_it_says_of_itself(real_tgi: RealServer) -> None:
     async with tgi_at(real_tgi.url) as upstream:
         info = await upstream.describe()
         assert (info.max_input_tokens, info.max_total_tokens) == (1024, 2048)
