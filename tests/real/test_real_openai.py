@@ -98,7 +98,7 @@ async def test_llama_is_greedy_when_told_so_and_only_then(
         seeded = ask("Once", max_new_tokens=12, temperature=1.5, seed=7)
         assert (await answered(upstream, seeded)).text == (await answered(upstream, seeded)).text
         # The penalty is there: "off" and 1.8 do not read the same.
-        question = partial(ask, "a b a b a b", max_new_tokens=16, temperature=0)
+        question = partial(ask, "yes yes yes yes yes yes yes yes", max_new_tokens=16, temperature=0)
         off = await answered(upstream, question(repetition_penalty=1))
         on = await answered(upstream, question(repetition_penalty=1.8))
         assert off.text != on.text
