@@ -49,6 +49,8 @@ def truncation(
         content if isinstance(content, str) else "\n".join(message.content for message in content)
     )
     data = text.encode(errors="replace")
+    if tokens_read >= len(data) / _BYTES_A_WORD_TOKEN:
+        return None  # Nearly every answer; looking closer at a book takes a while.
     least = fewest_tokens(data)
     if least < _LEAST_TOKENS or tokens_read >= least:
         return None

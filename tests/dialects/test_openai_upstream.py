@@ -130,6 +130,18 @@ async def test_what_a_server_tells_of_itself(flavour: str, told: tuple[Any, ...]
         assert fake.state.generations == 0
 
 
+async def test_proxy_that_lets_only_the_api_through() -> None:
+    elsewhere = Canned("", 302, {"Location": "/login"})
+    routes = {"GET /props": elsewhere, "GET /health": Canned("", 401)}
+    async with (
+        serve(like("llama.cpp", routes=routes)) as fake,
+        speaking(fake, "llama.cpp") as upstream,
+    ):
+        info = await upstream.describe()
+        assert (info.max_total_tokens, info.max_concurrent_requests) == (2048, None)
+        assert await upstream.is_healthy(timeout_seconds=5)
+
+
 async def test_defaults_have_our_names() -> None:
     async with serve(like("llama.cpp")) as fake, speaking(fake, "llama.cpp") as upstream:
         defaults = (await upstream.describe()).defaults
@@ -143,13 +155,14 @@ async def test_defaults_have_our_names() -> None:
         (like("vllm", health_status=503), "vllm", False),
         # A version without that route.
         (like("sglang", routes={"GET /ready": Canned("", 404)}), "sglang", True),
+        (like("vllm", routes={"GET /health": Canned("", 403)}), "vllm", True),
         (FakeOptions(), "plain", True),
         (FakeOptions(api_key="secret"), "plain", True),
         (FakeOptions(models_form="404"), "plain", True),
         (FakeOptions(models_status=500), "plain", False),
         (FakeOptions(unavailable=-1), "plain", False),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 async def test_health(options: FakeOptions, flavour: str, is_healthy: bool) -> None:
     async with serve(options) as fake, speaking(fake, flavour) as upstream:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from server.core.errors import EngineError, SidestreamError
+from server.core.errors import EngineError, EngineLost, SidestreamError
 from server.core.protocol import Message
 from server.dialects.base import (
     Ask,
@@ -74,7 +74,8 @@ class OpenAIUpstream:
         """Tell whether the server answers its free look, or lists models where it has none."""
         try:
             reply = await self._look(self._flavour.health, timeout_seconds)
-            if reply.status in _NO_ROUTE and self._flavour.health != MODELS:
+            if 400 <= reply.status < 500 and self._flavour.health != MODELS:
+                # Not in this version, or kept from us by what stands before it.
                 reply = await self._look(MODELS, timeout_seconds)
         except (EngineError, TimeoutError):
             return False
@@ -94,7 +95,12 @@ class OpenAIUpstream:
             )
         answers = {}
         for route in routes(self._flavour):
-            reply = await self._http.get(route, timeout_seconds=_LOOK_SECONDS)
+            try:
+                reply = await self._http.get(route, timeout_seconds=_LOOK_SECONDS)
+            except EngineLost:
+                raise
+            except EngineError:
+                continue  # A proxy may lead it elsewhere; what stands there is not known then.
             if reply.status == 200:
                 answers[route] = _decoded(reply.body)
         flavour = self._of_model[model] = of_model(self._flavour, entry)
