@@ -46,6 +46,7 @@ DOCUMENTED = {
     "sglang": listing(owned_by="sglang", root="m", max_model_len=4096),
     "lmstudio": listing(owned_by="organization_owner"),
     "docker-model-runner": listing(owned_by="docker"),
+    "koboldcpp": listing(owned_by="koboldcpp", permission=[], root="koboldcpp"),
     "openrouter": listing(
         pricing={"prompt": "0.1"}, top_provider={"context_length": 8192}, context_length=8192
     ),

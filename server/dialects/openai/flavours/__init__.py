@@ -15,7 +15,7 @@ from server.dialects.openai.flavours.engines import (
     TRANSFORMERS,
     VLLM,
 )
-from server.dialects.openai.flavours.managers import DOCKER, LLAMA_SWAP, LM_STUDIO
+from server.dialects.openai.flavours.managers import DOCKER, KOBOLDCPP, LLAMA_SWAP, LM_STUDIO
 from server.dialects.openai.flavours.providers import LITELLM, OPENAI, OPENROUTER, PLAIN
 
 __all__ = ["FLAVOURS", "PLAIN", "TGI_OPENAI"]
@@ -28,6 +28,7 @@ FLAVOURS: Final[Mapping[str, Flavour]] = {
         LITELLM,
         LLAMA_SWAP,
         DOCKER,
+        KOBOLDCPP,
         LM_STUDIO,
         VLLM,
         SGLANG,

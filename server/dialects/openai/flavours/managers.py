@@ -76,3 +76,29 @@ DOCKER: Final = Flavour(
     seeds=LLAMA_CPP.seeds,
     logprobs=Logprobs(least=1, has_ids=True),
 )
+
+KOBOLDCPP: Final = Flavour(
+    name="koboldcpp",
+    title="KoboldCpp",
+    recognised_by=(
+        (Sign(at="data.0.owned_by", like=r"^koboldcpp$"),),
+        (Sign("/api/extra/version", at="result", like=r"^KoboldCpp$"),),
+    ),
+    takes=names(
+        "temperature",
+        "top_p",
+        "presence_penalty",
+        "seed",
+        "stop",
+        "top_k",
+        "min_p",
+        "logit_bias",
+        "repetition_penalty",
+        typical_p="typical",
+    ),
+    is_certain=False,
+    facts={
+        "version": (At("version", "/api/extra/version"),),
+        "max_total_tokens": (At("value", "/api/extra/true_max_context_length"),),
+    },
+)
