@@ -30,7 +30,7 @@ from server.instance import InstanceLock
 from server.logs import configure
 from server.reload.reloader import Reloader, report, report_pipe
 from server.settings import DEFAULT_SETTINGS, Settings, SettingsError, load
-from server.web.keys import FLEET
+from server.web.keys import CATALOG_SOURCE, FLEET
 from server.web.listening import CannotEncrypt, make_runner, tls_context
 
 logger = logging.getLogger("server")
@@ -111,7 +111,7 @@ async def _serve(settings: Settings, read: Callable[[], Settings], *, is_standby
         gc.freeze()
         scheme = "https" if tls else "http"
         print(f"Sidestream {__version__} is at {scheme}://{_shown(host)}:{bound[1]}", flush=True)
-        reloader = Reloader(settings, read, app[FLEET])
+        reloader = Reloader(settings, read, app[FLEET], app[CATALOG_SOURCE])
         pipe = report_pipe(settings.server.state_dir, settings.server.instance)
         while not await _is_told_to_stop(stop, hung_up):
             if dies_with_terminal and not _has_terminal():

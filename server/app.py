@@ -30,8 +30,10 @@ from server.dialects.base import Endpoint
 from server.dialects.http.client import Timeouts
 from server.dialects.tgi.upstream import TGI
 from server.models.attempt import Limits
-from server.models.catalog import ModelSpec, build_catalog
+from server.models.catalog import ModelSpec
+from server.models.catalog_source import CatalogSource
 from server.models.fleet import Fleet
+from server.models.listing import ServerLists
 from server.models.runners.docker.runner import DockerRunner
 from server.models.runners.process import CommandFor, ProcessRunner
 from server.models.runners.remote import RemoteRunner
@@ -44,6 +46,7 @@ from server.web.http import api
 from server.web.http.openapi import DESCRIPTION, Description
 from server.web.keys import (
     ARCHIVE,
+    CATALOG_SOURCE,
     DESK,
     FLEET,
     LOOP_LAG,
@@ -91,10 +94,16 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
     engine = command_for or _engine_command(settings.engines)
 
     async def fleet(app: web.Application) -> AsyncIterator[None]:
-        fleet = app[FLEET] = _build_fleet(settings, engine)
+        lists = ServerLists(
+            settings.server.state_dir.expanduser() / f"{settings.server.instance}.models"
+        )
+        source = app[CATALOG_SOURCE] = CatalogSource(settings, lists)
+        fleet = app[FLEET] = _build_fleet(settings, engine, source)
+        source.attach(fleet)
         adoption = asyncio.create_task(fleet.adopt(), name="adoption")
         yield
         await _end(adoption)
+        await source.close()
         await fleet.close(keeps_servers=settings.engines.on_exit == "keep")
 
     async def sessions(app: web.Application) -> AsyncIterator[None]:
@@ -144,10 +153,10 @@ async def open_archive(settings: Settings, describe: DescribeEngine) -> Archive:
     return await Archive.open(path.expanduser(), limits, describe)
 
 
-def _build_fleet(settings: Settings, command_for: CommandFor) -> Fleet:
+def _build_fleet(settings: Settings, command_for: CommandFor, source: CatalogSource) -> Fleet:
     engines = settings.engines
 
-    def connect(endpoint: Endpoint) -> TGI:
+    async def connect(endpoint: Endpoint) -> TGI:
         return TGI(endpoint, Timeouts(engines.connect_timeout, engines.read_timeout))
 
     common = Limits(
@@ -160,7 +169,7 @@ def _build_fleet(settings: Settings, command_for: CommandFor) -> Fleet:
     )
     held_ports: set[int] = set()
     return Fleet(
-        build_catalog(settings),
+        source.catalog(),
         {
             "process": ProcessRunner(command_for, ports=engines.ports, held_ports=held_ports),
             "docker": DockerRunner(
@@ -185,6 +194,8 @@ def _build_fleet(settings: Settings, command_for: CommandFor) -> Fleet:
         },
         instance=settings.server.instance,
         capacity=Capacity(engines.max_running, engines.memory_budget),
+        facts=source.facts,
+        on_server_change=source.look_soon,
     )
 
 

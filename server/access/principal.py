@@ -11,7 +11,7 @@ from server.core.errors import Forbidden, UnknownModel
 
 Role = Literal["user", "operator"]
 
-OPERATORS_COMMANDS: Final = frozenset({"start", "stop", "logs"})
+OPERATORS_COMMANDS: Final = frozenset({"start", "stop", "logs", "use"})
 OPERATORS_ADDRESSES: Final = frozenset(
     {"/models/{id}/start", "/models/{id}/stop", "/models/{id}/logs", "/metrics"}
 )

@@ -7,15 +7,15 @@ through the same log as one that is being written. Bounded by bytes and by age.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from server.core.parameters import convert, samples
+from server.core.parameters import is_sampled
 from server.core.protocol import TokenInfo
-from server.dialects.base import Finish
+from server.dialects.base import Ask, EngineInfo, Finish
 
 # What a token costs in memory beside its text: the struct, its numbers, its place in a list.
 _TOKEN_BYTES: Final = 200
@@ -46,14 +46,27 @@ class AnswerCache:
         self._bytes = 0
         self._entries: OrderedDict[bytes, tuple[float, int, CachedAnswer]] = OrderedDict()
 
-    def key(self, server: Sequence[str], prompt: str, parameters: dict[str, Any]) -> bytes | None:
-        """Return what the answer is kept under; None when chance or settings forbid it."""
+    def key(self, server_id: str, info: EngineInfo, ask: Ask) -> bytes | None:
+        """Return what the answer is kept under; None when chance or settings forbid it.
+
+        A seed makes an answer repeatable only on servers that are greedy unless told otherwise:
+        elsewhere it holds within one batch, on one machine, or not at all.
+        """
         if not self._max_bytes:
             return None
-        typed = convert(parameters)
-        if samples(typed) and typed.seed is None:
+        is_drawn = is_sampled(ask.parameters, unset_is_greedy=info.unset_is_greedy)
+        if is_drawn and not (info.unset_is_greedy and "seed" in ask.parameters):
             return None
-        return msgspec.json.encode([server, prompt, sorted(parameters.items())])
+        return msgspec.json.encode(
+            [
+                [server_id, info.model_id, info.version, ask.model],
+                ask.prompt.content,
+                sorted(ask.parameters.items()),
+                sorted(ask.extra.items()),
+                ask.wants_tokens and not info.always_tells_tokens,
+                ask.is_lenient,
+            ]
+        )
 
     def get(self, key: bytes) -> CachedAnswer | None:
         """Return the answer kept under `key`, unless it has become too old."""

@@ -6,7 +6,7 @@ A party is whoever shares a fair portion of a queue: a session, or a caller over
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -84,6 +84,8 @@ class Desk:
         *,
         parameters: Sequence[dict[str, Any]] = (),
         system: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        is_lenient: bool = False,
         principal: Principal,
     ) -> Request:
         """Check a question and combine it with the model's settings; nothing starts.
@@ -98,7 +100,16 @@ class Desk:
                 f"the prompt has {chars} characters; {self._max_prompt_chars} are taken"
             )
         spec = self.fleet.spec(model_id)
-        return build_request(spec, content, parameters=parameters, system=system)
+        request = build_request(
+            spec,
+            content,
+            parameters=parameters,
+            system=system,
+            extra=extra or {},
+            is_lenient=is_lenient,
+        )
+        request.check_taken(self.fleet.info(model_id))
+        return request
 
     def check_room(self, requests: Sequence[Request], *, caller: Caller) -> None:
         """Raise `QueueFull`, `SessionLimit`, `RateLimited` or `ShuttingDown` for want of room."""

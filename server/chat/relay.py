@@ -16,16 +16,17 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from server.chat.admission import Place
 from server.chat.answer_cache import AnswerCache, CachedAnswer
 from server.chat.request import Request
 from server.core.errors import EngineLost, EngineOverloaded, EngineTimeout, SidestreamError
 from server.core.generation import Generation
-from server.core.protocol import ErrorInfo, TokenInfo
-from server.dialects.base import Finish, Prompt
+from server.core.protocol import ErrorInfo, Notice, TokenInfo
+from server.dialects.base import Ask, Finish
 from server.models.fleet import Fleet, Lease
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,10 @@ class Relay:
             completion_tokens=finish.completion_tokens,
             error=error,
             is_cached=finish.is_cached,
+            notices=finish.notices,
+            details=finish.details,
+            answered_by=finish.answered_by,
+            cost=finish.cost,
         )
 
     async def _turn(
@@ -94,21 +99,25 @@ class Relay:
 
     async def _answer(self, lease: Lease, request: Request, generation: Generation) -> Finish:
         try:
+            request.check_taken(lease.info)
             must_fit = not request.has_chosen_length
-            prompt = await lease.upstream.prompt(request.content, needs_count=must_fit)
+            prompt = await lease.upstream.prompt(
+                request.content, model=request.model.served_as, needs_count=must_fit
+            )
             generation.prompt_tokens = prompt.tokens
-            parameters = request.parameters_within(lease.info, prompt)
-            generation.max_new_tokens = parameters.get("max_new_tokens")
-            identity = (request.model.root, lease.info.model_id, lease.info.version)
-            key = self._cache.key(identity, prompt.text, parameters)
+            ask = request.ask(lease.info, prompt, wants_tokens=generation.keeps_tokens)
+            generation.max_new_tokens = ask.parameters.get("max_new_tokens")
+            key = self._cache.key(request.model.root, lease.info, ask)
             kept = None if key is None or request.is_fresh else self._cache.get(key)
             if kept is not None:
                 generation.move_to("running", now_ms=now_ms())
                 _append(generation, kept.tokens)
                 return kept.finish.as_cached()
             recorded: list[TokenInfo] | None = None if key is None else []
-            async with _counting(lease, prompt, generation, is_done=must_fit):
-                finish = await self._generate(lease, prompt, parameters, generation, recorded)
+            async with _counting(lease, ask, generation, is_done=must_fit):
+                finish = await self._generate(lease, ask, generation, recorded)
+            if prompt.notices:
+                finish = replace(finish, notices=(*prompt.notices, *finish.notices))
         except EngineLost as lost:
             raise await lease.cause_of_loss() or lost from None
         if key is not None and recorded is not None:
@@ -118,8 +127,7 @@ class Relay:
     async def _generate(
         self,
         lease: Lease,
-        prompt: Prompt,
-        parameters: dict[str, Any],
+        ask: Ask,
         generation: Generation,
         recorded: list[TokenInfo] | None,
     ) -> Finish:
@@ -130,7 +138,7 @@ class Relay:
         while True:
             try:
                 async with asyncio.timeout(self._generation_timeout_seconds):
-                    return await _stream(lease, prompt, parameters, generation, recorded)
+                    return await _stream(lease, ask, generation, recorded)
             except TimeoutError:
                 raise EngineTimeout(
                     f"the answer was not complete after {self._generation_timeout_seconds:g} s",
@@ -148,18 +156,18 @@ class Relay:
 
 @asynccontextmanager
 async def _counting(
-    lease: Lease, prompt: Prompt, generation: Generation, *, is_done: bool
+    lease: Lease, ask: Ask, generation: Generation, *, is_done: bool
 ) -> AsyncIterator[None]:
     """Count the prompt beside the answer, which need not wait for it when its length was chosen."""
 
     async def count() -> None:
         try:
-            generation.prompt_tokens = (await lease.upstream.count(prompt.text)).tokens
+            generation.prompt_tokens = await lease.upstream.count(ask.prompt, model=ask.model)
         except SidestreamError as error:
             # What is wrong with the engine, the answer itself tells; its end has the count too.
             logger.debug("the prompt of %s is not counted: %s", generation.id, error)
 
-    if is_done or prompt.tokens is not None:
+    if is_done or ask.prompt.tokens is not None:
         yield
         return
     counting = asyncio.create_task(count(), name="prompt count")
@@ -171,21 +179,23 @@ async def _counting(
 
 
 async def _stream(
-    lease: Lease,
-    prompt: Prompt,
-    parameters: dict[str, Any],
-    generation: Generation,
-    recorded: list[TokenInfo] | None,
+    lease: Lease, ask: Ask, generation: Generation, recorded: list[TokenInfo] | None
 ) -> Finish:
     on_tokens = partial(_append, generation)
     if recorded is not None:
         on_tokens = partial(_record, generation, recorded)
-    return await lease.upstream.generate(prompt.text, parameters, on_tokens)
+    return await lease.upstream.generate(ask, on_tokens, partial(_wait, generation))
 
 
 def _record(generation: Generation, recorded: list[TokenInfo], arrived: list[TokenInfo]) -> None:
     _append(generation, arrived)
     recorded += arrived
+
+
+def _wait(generation: Generation, notice: Notice | None) -> None:
+    """Show why the server sends no token yet."""
+    if not generation.seq:
+        generation.move_to("running", now_ms=now_ms(), notice=notice)
 
 
 def _append(generation: Generation, arrived: list[TokenInfo]) -> None:

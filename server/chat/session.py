@@ -131,6 +131,8 @@ class Session:
                 content or "",
                 parameters=[command.parameters, target.parameters],
                 system=target.system,
+                extra=target.extra,
+                is_lenient=target.lenient,
                 principal=self.principal,
             )
             for target in command.targets

@@ -9,16 +9,18 @@ Rules:
    and by then several changes may be one.
 """
 
-from collections.abc import Callable
-from typing import Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 from server.core.deltas import Deltas
 from server.core.protocol import (
+    Cost,
     End,
     ErrorInfo,
     FinishReason,
     GenerationInfo,
     GenerationState,
+    Notice,
     State,
     Timings,
     TokenInfo,
@@ -62,6 +64,7 @@ class Generation:
         "keeps_tokens",
         "max_new_tokens",
         "model",
+        "notice",
         "position",
         "prompt_tokens",
         "reason_if_cancelled",
@@ -78,6 +81,8 @@ class Generation:
         self.keeps_tokens = keeps_tokens
         self.state: LogState = "queued"
         self.position: int | None = None
+        # Why the state is as it is, where there is more to say than the state does.
+        self.notice: Notice | None = None
         self.reason_if_cancelled: FinishReason = "cancelled"
         self.revision = 0
         # How many deltas have been produced.
@@ -119,12 +124,17 @@ class Generation:
         """Return the event for the present state, none once the generation has ended."""
         if self.state == "ended":
             return None
-        return State(self.id, self.state, self.position)
+        return State(self.id, self.state, self.position, self.notice)
 
     # --- writing: one relay task ------------------------------------------------------------
 
     def move_to(
-        self, state: GenerationState, *, now_ms: float, position: int | None = None
+        self,
+        state: GenerationState,
+        *,
+        now_ms: float,
+        position: int | None = None,
+        notice: Notice | None = None,
     ) -> None:
         """Enter a state before or at the first token.
 
@@ -133,12 +143,14 @@ class Generation:
         self._check_move(state)
         if state != "running" and self.seq:
             raise ValueError(f"{self.id}: cannot be {state} after its first delta")
-        if state == self.state and position == self.position:
+        if (state, position, notice) == (self.state, self.position, self.notice):
             return
+        if state != self.state:
+            self._running_ms = now_ms if state == "running" else None
         self.state = state
         self.position = position
+        self.notice = notice
         self.revision += 1
-        self._running_ms = now_ms if state == "running" else None
         self._tell()
 
     def append(self, texts: list[str], tokens: list[TokenInfo], *, now_ms: float) -> None:
@@ -169,6 +181,10 @@ class Generation:
         completion_tokens: int | None = None,
         error: ErrorInfo | None = None,
         is_cached: bool = False,
+        notices: Sequence[Notice] = (),
+        details: Mapping[str, Any] | None = None,
+        answered_by: str = "",
+        cost: Cost | None = None,
     ) -> None:
         """Close the log.
 
@@ -180,15 +196,25 @@ class Generation:
         self.deltas.seal()
         self.state = "ended"
         self.position = None
+        self.notice = None
         self.revision += 1
+        usage = Usage(
+            self.prompt_tokens if prompt_tokens is None else prompt_tokens,
+            counted,
+            estimated=completion_tokens is None and self.seq > 0,
+        )
         self.end_event = End(
             self.id,
             self.seq,
             finish_reason,
-            Usage(self.prompt_tokens if prompt_tokens is None else prompt_tokens, counted),
+            usage,
             self._timings(now_ms, counted),
             error,
             is_cached,
+            list(notices),
+            dict(details or {}),
+            answered_by,
+            cost,
         )
         self._tell()
 
@@ -226,8 +252,10 @@ class Generation:
     def _timings(self, now_ms: float, completion_tokens: int) -> Timings:
         first = self._first_delta_ms
         decode_ms = self._last_delta_ms - first if first is not None else 0.0
-        # The first token belongs to the prefill: n tokens span n - 1 decode steps.
-        rate = 1000 * (completion_tokens - 1) / decode_ms if decode_ms > 0 else None
+        # The first delta belongs to the prefill: where a delta is a token, n of them span n - 1
+        # decode steps; where it is several, so many are in the first one.
+        per_delta = round(completion_tokens / self.seq) if self.seq else 0
+        rate = 1000 * (completion_tokens - max(per_delta, 1)) / decode_ms if decode_ms > 0 else None
         return Timings(
             queued_ms=_since(self._created_ms, self._running_ms),
             ttft_ms=_since(self._created_ms, first),

@@ -1,89 +1,48 @@
-"""TGI's generation parameters: their types, their ranges, what "off" means, and how layers merge.
+"""Generation parameters: their names, types and ranges, what "off" means, and how layers merge.
 
 Rules:
 
-1. `GenerationParameters` is the one definition. The gateway checks what a client sends
-   against it, the embedded engine what arrives at its door; the messages are TGI's own.
+1. `parameter_rules.GenerationParameters` is the one definition. The names are TGI's, completed
+   by what other servers know; the gateway checks what a client sends against it, the embedded
+   engine what arrives at its door; the messages are TGI's own.
 2. A client may say "off" with the neutral value everybody knows (`temperature` 0,
-   `top_p` 1, `top_k` 0). TGI refuses those values, so `normalise` leaves them out.
+   `top_p` 1, `top_k` 0). `checked` keeps it, since to most servers an absent parameter means
+   a default of theirs. TGI refuses those values, so `normalise` leaves them out.
 3. TGI's defaults depend on whether `parameters` is there at all. The gateway always
    sends it, so an absent field always means the default written here.
 """
 
 import difflib
-import math
-from collections.abc import Mapping
-from typing import Any, Literal, TypeGuard
-
-import msgspec
+from typing import Any, Final
 
 from server.core.errors import InvalidParameters
-
-Parameters = Mapping[str, Any]
-"""Parameters as they travel: by TGI's names, absent meaning default."""
-
-
-class Grammar(msgspec.Struct, frozen=True):
-    """Constrain the output to a JSON schema or to a regular expression."""
-
-    type: Literal["json", "json_object", "json_schema", "regex"]
-    value: Any
-
-
-class GenerationParameters(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Hold one request's generation parameters with TGI's names and defaults."""
-
-    best_of: int | None = None
-    temperature: float | None = None
-    repetition_penalty: float | None = None
-    frequency_penalty: float | None = None
-    return_full_text: bool | None = None
-    stop: list[str] = []
-    truncate: int | None = None
-    typical_p: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    top_n_tokens: int | None = None
-    do_sample: bool = False
-    max_new_tokens: int | None = None
-    watermark: bool = False
-    details: bool = False
-    decoder_input_details: bool = False
-    seed: int | None = None
-    grammar: Grammar | None = None
-    adapter_id: str | None = None
-
-
-class ParameterLimits(msgspec.Struct, frozen=True):
-    """Bound the parameters whose limit the model server sets (defaults: TGI's launcher)."""
-
-    max_best_of: int = 2
-    max_stop_sequences: int = 4
-    max_top_n_tokens: int = 5
-    max_input_tokens: int | None = None
-
+from server.core.parameter_rules import (
+    WIDEST,
+    GenerationParameters,
+    ParameterLimits,
+    Parameters,
+    check,
+    convert,
+    is_number,
+    samples,
+)
 
 FIELDS = GenerationParameters.__struct_fields__
 
 # "Off" in the words of the many tools whose sliders start there.
-_NEUTRAL: dict[str, float] = {
+_NEUTRAL: Final[dict[str, float]] = {
     "temperature": 0,
     "top_p": 1,
     "top_k": 0,
     "typical_p": 1,
     "repetition_penalty": 1,
     "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "min_p": 0,
     "top_n_tokens": 0,
 }
 _SAMPLING = ("do_sample", "temperature", "top_k", "top_p", "typical_p")
-_FLOATS = ("temperature", "repetition_penalty", "frequency_penalty", "typical_p", "top_p")
-_UNSIGNED_BITS = {
-    "best_of": 32,
-    "truncate": 32,
-    "max_new_tokens": 32,
-    "top_n_tokens": 32,
-    "seed": 64,
-}
+TGI_LACKS: Final = frozenset({"min_p", "presence_penalty", "logit_bias"})
 
 
 def merge(*layers: Parameters) -> dict[str, Any]:
@@ -98,6 +57,17 @@ def merge(*layers: Parameters) -> dict[str, Any]:
 DEFAULT_MAX_NEW_TOKENS = 1024
 
 
+def checked(parameters: Parameters) -> dict[str, Any]:
+    """Return what a client sent, nulls left out, for a server whose ranges are not known yet.
+
+    Raises `InvalidParameters` for an unknown name, a wrong type, or a value that no server takes.
+    """
+    chosen = _known(parameters)
+    convert(chosen)
+    check(convert(_without_neutral(chosen)), WIDEST, streaming=True)
+    return chosen
+
+
 def normalise(parameters: Parameters) -> dict[str, Any]:
     """Translate what a client sent into what TGI takes.
 
@@ -107,8 +77,49 @@ def normalise(parameters: Parameters) -> dict[str, Any]:
     `do_sample`. `max_new_tokens` is always present: without it TGI writes on to the
     end of the context.
 
-    Raises `InvalidParameters` for an unknown name, a wrong type or a value out of range.
+    Raises `InvalidParameters` for an unknown name, a wrong type, a value out of range, or a
+    parameter that TGI has not.
     """
+    chosen = _known(parameters)
+    temperature = chosen.get("temperature")
+    is_greedy = is_number(temperature) and temperature == 0
+    if is_number(temperature) and temperature > 0:
+        chosen.setdefault("do_sample", True)
+    chosen = _without_neutral(chosen)
+    chosen.setdefault("max_new_tokens", DEFAULT_MAX_NEW_TOKENS)
+    check(convert(chosen), ParameterLimits(), streaming=True)
+    for name in chosen:
+        if name in TGI_LACKS:
+            raise InvalidParameters(f"`{name}` is not taken by TGI")
+    if is_greedy:
+        # Not before the check: what is wrong is wrong even where it would change nothing.
+        chosen = {name: value for name, value in chosen.items() if name not in _SAMPLING}
+    return chosen
+
+
+def is_sampled(parameters: Parameters, *, unset_is_greedy: bool) -> bool:
+    """Tell whether chance has a part in the answer.
+
+    `unset_is_greedy` is whether the server takes the most likely token where nothing asks for
+    anything else; elsewhere only a temperature of 0, or `do_sample` false, does.
+    """
+    temperature = parameters.get("temperature")
+    if is_number(temperature) and temperature == 0:
+        return False
+    if unset_is_greedy:
+        return samples(convert(_without_neutral(parameters)))
+    return parameters.get("do_sample") is not False
+
+
+def is_off(name: str, value: object) -> bool:
+    """Tell whether a parameter's value means that the parameter has no effect."""
+    if name == "logit_bias":
+        return value == {}
+    return is_number(value) and name in _NEUTRAL and value == _NEUTRAL[name]
+
+
+def _known(parameters: Parameters) -> dict[str, Any]:
+    """Return the parameters without nulls; raises `InvalidParameters` for an unknown name."""
     for name in parameters:
         if name not in FIELDS:
             near = difflib.get_close_matches(name, FIELDS, n=1)
@@ -116,134 +127,8 @@ def normalise(parameters: Parameters) -> dict[str, Any]:
                 f"unknown parameter {name[:80]!r}"
                 + (f"; did you mean {near[0]!r}?" if near else "")
             )
-    chosen = {name: value for name, value in parameters.items() if value is not None}
-    temperature = chosen.get("temperature")
-    is_greedy = _is_number(temperature) and temperature == 0
-    if _is_number(temperature) and temperature > 0:
-        chosen.setdefault("do_sample", True)
-    chosen = {
-        name: value
-        for name, value in chosen.items()
-        if not (_is_number(value) and name in _NEUTRAL and value == _NEUTRAL[name])
-    }
-    chosen.setdefault("max_new_tokens", DEFAULT_MAX_NEW_TOKENS)
-    check(convert(chosen), ParameterLimits(), streaming=True)
-    if is_greedy:
-        # Not before the check: what is wrong is wrong even where it would change nothing.
-        chosen = {name: value for name, value in chosen.items() if name not in _SAMPLING}
-    return chosen
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
-def convert(parameters: Parameters) -> GenerationParameters:
-    """Type the parameters; unknown names are ignored, as TGI does.
-
-    Raises `InvalidParameters` where a type is wrong.
-    """
-    try:
-        typed = msgspec.convert(parameters, GenerationParameters)
-    except msgspec.ValidationError as error:
-        raise InvalidParameters(str(error)) from None
-    for name in _FLOATS:
-        value = getattr(typed, name)
-        # JSON has no such numbers, but Python's own reader takes them.
-        if value is not None and not math.isfinite(value):
-            raise InvalidParameters(f"`{name}` must be a finite number: {value}")
-    for name, bits in _UNSIGNED_BITS.items():
-        value = getattr(typed, name)
-        if value is not None and not 0 <= value < 2**bits:
-            raise InvalidParameters(f"`{name}` must be an unsigned {bits}-bit integer: {value}")
-    if typed.top_k is not None and not -(2**31) <= typed.top_k < 2**31:
-        raise InvalidParameters(f"`top_k` must be a 32-bit integer: {typed.top_k}")
-    return typed
-
-
-def check(parameters: GenerationParameters, limits: ParameterLimits, *, streaming: bool) -> None:
-    """Check the ranges TGI checks, in TGI's words.
-
-    Raises `InvalidParameters` with the first violation.
-    """
-    problem = _first_violation(parameters, limits, streaming=streaming)
-    if problem is not None:
-        raise InvalidParameters(problem)
-
-
-def samples(parameters: GenerationParameters) -> bool:
-    """Tell whether TGI draws at random: asked to, or because a warper is set."""
-    return (
-        parameters.do_sample
-        or parameters.temperature not in (None, 1.0)
-        or parameters.top_k is not None
-        or parameters.top_p is not None
-        or parameters.typical_p is not None
-    )
-
-
-def _first_violation(
-    p: GenerationParameters, limits: ParameterLimits, *, streaming: bool
-) -> str | None:
-    rules = (
-        (
-            streaming and p.best_of not in (None, 1),
-            "`best_of` != 1 is not supported when streaming tokens",
-        ),
-        (
-            streaming and p.decoder_input_details,
-            "`decoder_input_details` == true is not supported when streaming tokens",
-        ),
-        (
-            p.best_of is not None and not 0 < p.best_of <= limits.max_best_of,
-            f"`best_of` must be > 0 and <= {limits.max_best_of}. Given: {p.best_of}",
-        ),
-        (
-            (p.best_of or 1) > 1 and not samples(p),
-            "you must use sampling when `best_of` is > 1",
-        ),
-        (
-            (p.best_of or 1) > 1 and p.seed is not None,
-            "`seed` must not be set when `best_of` > 1",
-        ),
-        (
-            p.temperature is not None and p.temperature <= 0,
-            "`temperature` must be strictly positive",
-        ),
-        (
-            p.repetition_penalty is not None and p.repetition_penalty <= 0,
-            "`repetition_penalty` must be strictly positive",
-        ),
-        (
-            p.frequency_penalty is not None and not -2 <= p.frequency_penalty <= 2,
-            "`frequency_penalty` must be >= -2.0 and <= 2.0",
-        ),
-        (
-            p.top_p is not None and not 0 < p.top_p < 1,
-            "`top_p` must be > 0.0 and < 1.0",
-        ),
-        (
-            p.typical_p is not None and not 0 < p.typical_p < 1,
-            "`typical_p` must be > 0.0 and < 1.0",
-        ),
-        (p.top_k is not None and p.top_k <= 0, "`top_k` must be strictly positive"),
-        (p.max_new_tokens == 0, "`max_new_tokens` must be strictly positive"),
-        (
-            len(p.stop) > limits.max_stop_sequences,
-            f"`stop` supports up to {limits.max_stop_sequences} stop sequences. "
-            f"Given: {len(p.stop)}",
-        ),
-        (
-            p.top_n_tokens is not None and p.top_n_tokens > limits.max_top_n_tokens,
-            f"`top_n_tokens` must be >= 0 and <= {limits.max_top_n_tokens}. "
-            f"Given: {p.top_n_tokens}",
-        ),
-        (
-            p.truncate is not None
-            and (p.truncate == 0 or p.truncate > (limits.max_input_tokens or p.truncate)),
-            "`truncate` must be strictly positive"
-            + (f" and less than {limits.max_input_tokens}" if limits.max_input_tokens else "")
-            + f". Given: {p.truncate}",
-        ),
-    )
-    return next((message for violated, message in rules if violated), None)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _without_neutral(parameters: Parameters) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if not is_off(name, value)}

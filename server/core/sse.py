@@ -27,6 +27,7 @@ _MAX_STRAY_BYTES: Final = 64 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
 _FIELD_NAME: Final = re.compile(rb"[A-Za-z0-9_-]*")
+_FIELD_NAMES: Final = (b"data", b"event", b"error", b"id", b"retry")
 _LONE_HEAD: Final = b"data: "
 _LONE_HEAD_BYTES: Final = len(_LONE_HEAD)
 _NEWLINE: Final = 0x0A
@@ -128,7 +129,9 @@ class SSEParser:
         """
         line = self._partial.removeprefix(_BOM) if self._is_at_start else self._partial
         self._partial = b""
-        if line := line.removesuffix(b"\r"):
+        line = line.removesuffix(b"\r")
+        # A field's name that was cut says nothing.
+        if not any(name.startswith(line) for name in _FIELD_NAMES):
             self._field(line)
         return self._dispatch() if self._data else None
 

@@ -19,6 +19,9 @@ from typing import Any, Final, Protocol
 
 from server.core.protocol import Cost, FinishReason, Message, Notice, TokenInfo
 
+ANY_MODEL: Final = "*"
+"""In place of a model's name: the server as a whole, for a server with many models."""
+
 NO_TOKEN_ID: Final = -1
 """The id of a token whose server tells none."""
 
@@ -30,7 +33,8 @@ class Endpoint:
     `url` is the server's base, which `/health` is put behind, without a slash at its end; `api` is
     the path from there to the API in OpenAI's form, which `/models` is put behind. `dialect` is
     `tgi`, `openai`, `ollama`, or `auto` to ask the server which; `flavour` the name of one, or
-    empty to ask. `model` is the server's own name of the model, empty for the only one it has.
+    empty to ask. `model` is the server's own name of the model, empty for the only one it has,
+    `ANY_MODEL` for a server of which each model is asked for by name.
     """
 
     url: str
@@ -42,6 +46,10 @@ class Endpoint:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     ca_file: str = ""
     """A file of certificates (PEM) to trust in place of the system's."""
+    chat_template: str = ""
+    """A template (Jinja) from the settings, for a server that renders by none or a wrong one."""
+    hub_cache: str = ""
+    """The Hugging Face cache on this machine that the server reads, empty where there is none."""
     flags: frozenset[str] = frozenset()
     """What settings say of the server that it does not tell itself, such as `holds_one_model`."""
 
@@ -72,7 +80,8 @@ class EngineInfo:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     unset_is_greedy: bool = False
     has_logprobs: bool = True
-    has_ids: bool = True
+    always_tells_tokens: bool = False
+    """Whether ids and probabilities come without being asked for."""
     can_cancel: bool = True
     """Whether the server stops computing when its connection is closed."""
     can_load: bool = False
@@ -172,7 +181,10 @@ class Upstream(Protocol):
         """
 
     async def describe(self, model: str = "") -> EngineInfo:
-        """Ask the server for its limits and abilities with a model; raises `EngineError`."""
+        """Ask the server for its limits and abilities with a model; raises `EngineError`.
+
+        With `ANY_MODEL` only what holds for the server as a whole is told.
+        """
 
     async def models(self) -> list[ServedModel]:
         """Return the models that the server lists; raises `EngineError`, also for no list."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from server.core.parameters import GenerationParameters
+from server.core.parameter_rules import GenerationParameters
 from server.engine.decoder import FinishReason, StreamDetails, Token
 from server.engine.errors import IncompleteGeneration
 from server.engine.inference import Inference, Timings

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from server.core.errors import InvalidParameters
-from server.core.parameters import GenerationParameters, convert
+from server.core.parameter_rules import GenerationParameters, convert
 
 PAYLOAD_LIMIT_BYTES = 2_000_000  # TGI's --payload-limit
 

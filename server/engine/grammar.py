@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from server.core.parameters import Grammar
+from server.core.parameter_rules import Grammar
 from server.engine.errors import ValidationFailed
 
 # What an accepted grammar forces the model to write first, and no model would on its own.

@@ -26,11 +26,7 @@ from typing import Any
 import msgspec
 
 from server.core.errors import InvalidParameters
-from server.core.parameters import (
-    GenerationParameters,
-    ParameterLimits,
-    check,
-)
+from server.core.parameter_rules import GenerationParameters, ParameterLimits, check
 from server.engine import grammar as grammars
 from server.engine import sampling
 from server.engine.decoder import UNSEEN_TOKENS_MOST, Decoder, StreamDetails, StreamEvent

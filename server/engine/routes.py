@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from server.core.parameters import GenerationParameters
+from server.core.parameter_rules import GenerationParameters
 from server.engine.answers import answer_headers, generate_best_of, stream_headers
 from server.engine.bodies import (
     PAYLOAD_LIMIT_BYTES,

@@ -15,7 +15,7 @@ Rules:
 import secrets
 from typing import Any
 
-from server.core.parameters import GenerationParameters, samples
+from server.core.parameter_rules import GenerationParameters, samples
 from server.engine.errors import ValidationFailed
 
 _RANDOM_SEED = 0xFFFFFFFF  # llama.cpp's "choose one yourself"

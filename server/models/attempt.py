@@ -6,22 +6,33 @@ nothing about whether there will be another.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from server.core.errors import EngineError, ModelFailed
+from server.core.errors import (
+    EngineError,
+    EngineLost,
+    EngineOverloaded,
+    EngineTimeout,
+    ModelFailed,
+)
 from server.core.protocol import ModelState, Progress
-from server.dialects.base import Endpoint, EngineInfo, Upstream
+from server.dialects.base import ANY_MODEL, Endpoint, EngineInfo, Upstream
 from server.models.catalog import ModelSpec
 from server.models.logbook import LogBook
 from server.models.pace import Pace
 from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit, last_words
-from server.models.runners.base import Replica, Runner
+from server.models.runners.base import Observation, Replica, Runner
 
 logger = logging.getLogger(__name__)
 
-Connect = Callable[[Endpoint], Upstream]
+Connect = Callable[[Endpoint], Awaitable[Upstream]]
+"""How an upstream comes from an endpoint: it may take asking the server how it is spoken to.
+
+Raises `EngineLost` or `EngineTimeout` while nobody answers, `EngineOverloaded` while the server
+does not serve yet, another `EngineError` for an answer that no model server gives.
+"""
 Show = Callable[[ModelState, Progress], None]
 
 # The first look comes early, since a small model is ready in a second; a large one takes
@@ -59,6 +70,16 @@ class Ready:
     spec: ModelSpec
     was_outdated: bool
     """Whether it ran already when it was found, with other settings than those of then."""
+    infos: dict[str, EngineInfo] = field(default_factory=dict)
+    """What a server with many models says of each that was asked."""
+
+    async def describe(self, model: str) -> EngineInfo:
+        """Return what the server says of one of its models; raises `EngineError`."""
+        if self.spec.settings.model_id != ANY_MODEL:
+            return self.info
+        if model not in self.infos:
+            self.infos[model] = await self.upstream.describe(model)
+        return self.infos[model]
 
     def is_outdated_by(self, spec: ModelSpec) -> bool:
         """Tell whether it would now be run otherwise."""
@@ -90,13 +111,18 @@ class Attempt:
         self._progress = StartProgress()
         self._phase = ""
         self._deadline: asyncio.Timeout | None = None
+        self._upstream: Upstream | None = None
+        self._why_not: EngineError | None = None
         self._following: list[asyncio.Task[None]] = []
+        self._doubts = asyncio.Event()
         self.has_server = False
         """Whether there may be a server: a runner whose start failed has left none."""
 
     async def close(self) -> None:
-        """Stop following the log."""
+        """Stop following the log, and let go of the connections to the server."""
         await _end(self._following)
+        if self._upstream is not None:
+            await self._upstream.close()
 
     async def bring_up(self) -> Ready:
         """Return when the server is well; its log is followed from its start until `close`.
@@ -112,9 +138,8 @@ class Attempt:
                 self.has_server = True
                 self._following.append(asyncio.create_task(self._follow_log()))
                 tellers.append(asyncio.create_task(self._follow_progress()))
-                upstream = self._connect(endpoint)
-                await self._until_healthy(upstream)
-                info = await upstream.describe()
+                upstream = await self._until_healthy(endpoint)
+                info = await upstream.describe(endpoint.model)
                 seen = await self._runner.inspect(self._replica)
         except TimeoutError:
             raise self._too_late() from None
@@ -136,22 +161,43 @@ class Attempt:
         misses = heard = 0
         try:
             while misses < _MISSES_UNTIL_FAILED:
-                await asyncio.wait([exited], timeout=self._limits.health_interval)
+                is_doubted = await self._pause_of_watch(exited)
                 if exited.done():
                     return explain_exit(exited.result())
                 is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
-                misses = 0 if is_healthy or upstream.heard > heard else misses + 1
+                if is_healthy or upstream.heard > heard:
+                    misses = 0
+                else:
+                    misses += _MISSES_UNTIL_FAILED if is_doubted else 1
                 heard = upstream.heard
         finally:
             exited.cancel()
             await asyncio.wait([exited])
         return ModelFailed("the model server does not answer its health check any more")
 
+    def doubt(self) -> None:
+        """Have the watch look at once: a connection broke, and one failed look is enough now."""
+        self._doubts.set()
+
     def report(self, progress: Progress) -> None:
         """Show progress that does not come from the log."""
         advanced = self._progress.advance(progress)
         if advanced is not None:
             self._accept(advanced)
+
+    async def _pause_of_watch(self, exited: "asyncio.Task[Observation]") -> bool:
+        """Return when it is time to look at the server; tell whether somebody doubts it."""
+        doubts = asyncio.create_task(self._doubts.wait())
+        try:
+            await asyncio.wait(
+                [exited, doubts],
+                timeout=self._limits.health_interval,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            return doubts.done()
+        finally:
+            doubts.cancel()
+            self._doubts.clear()
 
     async def _follow_log(self) -> None:
         lines = self._runner.logs(self._replica, tail=_LOG_HISTORY_LINES, follow=True)
@@ -183,24 +229,40 @@ class Attempt:
                 self._deadline.reschedule(_now() + seconds)
         self._show(state, self._pace.estimate(progress, _now()))
 
-    async def _until_healthy(self, upstream: Upstream) -> None:
+    async def _until_healthy(self, endpoint: Endpoint) -> Upstream:
         exited = asyncio.create_task(self._runner.wait(self._replica))
         pause = _FIRST_PROBE_SECONDS
         try:
-            while not await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS):
+            while (upstream := await self._well(endpoint)) is None:
                 await asyncio.wait([exited], timeout=pause)
                 if exited.done():
                     raise explain_exit(exited.result())
                 pause = min(pause * 1.2, _LAST_PROBE_SECONDS)
+            return upstream
         finally:
             exited.cancel()
             await asyncio.wait([exited])
 
+    async def _well(self, endpoint: Endpoint) -> Upstream | None:
+        """Return how to speak to the server once it is well, None while it is not."""
+        if self._upstream is None:
+            try:
+                self._upstream = await self._connect(endpoint)
+            except (EngineLost, EngineTimeout, EngineOverloaded) as error:
+                self._why_not = error
+                return None
+        is_well = await self._upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
+        return self._upstream if is_well else None
+
     def _too_late(self) -> ModelFailed:
         if not self._runner.is_managed:
+            why = self._why_not
+            # That nobody listens there is said already.
+            reason = "" if why is None or isinstance(why, EngineLost) else f": {why.message}"
+            hint = None if why is None else why.hint
             return ModelFailed(
-                f"no model server answers at {self._spec.settings.url}",
-                hint="start it, or mend `url` in the model's section",
+                f"no model server answers at {self._spec.settings.url}{reason}",
+                hint=hint or "start it, or mend `url` in the model's section",
             )
         phase = f" ({self._phase})" if self._phase else ""
         is_download = self._phase and STATE_OF_PHASE[self._phase] == "pulling"

@@ -22,15 +22,17 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelError, ModelState, Progress
-from server.dialects.base import Upstream
+from server.dialects.base import EngineInfo, Upstream
 from server.models.attempt import Attempt, Connect, Limits, Ready
 from server.models.catalog import ModelSpec
 from server.models.demand import Demand
 from server.models.logbook import LogBook
+from server.models.loss import until_explained
 from server.models.pace import Pace
 from server.models.restarts import Restarts
 from server.models.runners.base import LogLine, Replica, Runner
@@ -38,10 +40,6 @@ from server.models.surroundings import Status, Surroundings, as_ours, shown
 
 logger = logging.getLogger(__name__)
 
-# A broken connection and the exit behind it are seen by two tasks; so long does the one
-# wait for the other, unless the server proves to be well.
-_CAUSE_SECONDS: Final = 10.0
-_SECOND_LOOK_SECONDS: Final = 0.5
 # An engine that cannot stop a server just now may be able to a little later.
 _STOP_RETRY_SECONDS: Final = 5.0
 
@@ -82,6 +80,17 @@ class Deployment:
     def upstream(self) -> Upstream | None:
         """Return how to speak to the server if it is up just now; starts nothing."""
         return None if self._ready is None else self._ready.upstream
+
+    @property
+    def infos(self) -> dict[str, EngineInfo]:
+        """Return what was said of each model that a server with many was asked about."""
+        return {} if self._ready is None else self._ready.infos
+
+    async def until_well(self) -> Upstream:
+        """Return how to speak to the server as soon as it is up; starts nothing."""
+        while self._ready is None:
+            await self._demand.until(lambda: self._ready is not None)
+        return self._ready.upstream
 
     @property
     def is_managed(self) -> bool:
@@ -134,14 +143,9 @@ class Deployment:
         def is_gone() -> bool:
             return self._ready is None or self._ready.upstream is not upstream
 
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CAUSE_SECONDS):
-                while not is_gone():
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(_SECOND_LOOK_SECONDS):
-                            await self._demand.until(is_gone)
-                    if not is_gone() and await upstream.is_healthy(timeout_seconds=_CAUSE_SECONDS):
-                        return None
+        if self._now is not None and not self.is_managed:
+            self._now.doubt()
+        await until_explained(upstream, is_gone, self._demand, may_be_told=self.is_managed)
         return self._failure if self._ready is None else None
 
     async def close(self, *, keeps_server: bool = False) -> None:
@@ -244,10 +248,8 @@ class Deployment:
         """Let answers under way end, as long as there is a server to write them."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.drain):
-                await self._demand.until(lambda: serving.done() or not self._is_answering())
-
-    def _is_answering(self) -> bool:
-        return self._surroundings.is_answering(self.spec)
+                is_answering = partial(self._surroundings.is_answering, self.spec)
+                await self._demand.until(lambda: serving.done() or not is_answering())
 
     async def _take_down(self) -> None:
         while self._now is not None and self._now.has_server:
@@ -274,8 +276,6 @@ class Deployment:
                 error = self.restarts.given_up(error)
         self._publish("failed", error=error)
         return pause
-
-    # --- showing ----------------------------------------------------------------------------
 
     def _show(self, state: ModelState, progress: Progress) -> None:
         self._publish(state, progress=progress, error=self.status.error)

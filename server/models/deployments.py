@@ -57,7 +57,7 @@ class Deployments:
 
         A server keeps its kind of runner; whoever makes the catalogue sees to that.
         """
-        roots = {spec.id: spec for spec in catalog if not spec.is_preset}
+        roots = {spec.id: spec for spec in catalog.roots()}
         for root_id, deployment in self._all.items():
             if root_id not in roots and root_id not in self._retiring:
                 task = asyncio.create_task(self._retire(deployment), name=f"retiring {root_id}")

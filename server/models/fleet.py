@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from server.core.errors import InvalidCommand, SidestreamError
 from server.core.placement import Capacity, Occupant
@@ -16,10 +17,15 @@ from server.models.catalog import Catalog, ModelSpec
 from server.models.deployment import Deployment
 from server.models.deployments import Deployments
 from server.models.engine_figures import EngineFigures
+from server.models.loads import Loads
 from server.models.logbook import LogBook
 from server.models.room import Room
 from server.models.runners.base import Report, Runner
+from server.models.showing import Facts, ServerFacts, Use, shown_model
 from server.models.usage import Usage
+
+# From here on one event with all models is less to write, and to read, than one for each.
+_FEW: Final = 20
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,18 @@ class Fleet:
         *,
         instance: str,
         capacity: Capacity,
+        facts: Facts = lambda name: ServerFacts(),
+        on_server_change: Callable[[str], None] = lambda name: None,
     ) -> None:
+        """Hold the models of `catalog`.
+
+        `facts` tells what is known of an `[upstream]` beside its status; `on_server_change` is
+        called with its name when what it says of its models may have changed.
+        """
         self._catalog = catalog
+        self._facts = facts
+        self._on_server_change = on_server_change
+        self._loads = Loads(self._on_load)
         self._runners = runners
         self._announcer = Announcer(self.snapshot)
         self._engine_figures = EngineFigures(self._upstreams)
@@ -71,26 +87,49 @@ class Fleet:
         spec, deployment = self._catalog.get(model_id), self._deployment(model_id)
         with self._usage.wait(spec):
             ready = await deployment.ensure_ready()
+            info = await ready.describe(spec.served_as)
         with self._usage.run(spec):
             pause = partial(self._usage.pause, spec)
-            yield Lease(ready.upstream, ready.info, pause, deployment)
+            yield Lease(ready.upstream, info, pause, deployment)
 
     def is_ready(self, model_id: str) -> bool:
         """Tell whether the model's server is up; raises `UnknownModel`."""
         return self._deployment(model_id).status.state == "ready"
 
     def start(self, model_id: str) -> Model:
-        """Have the model's server started; progress follows as changes."""
-        self._deployment(model_id).want()
+        """Have the model's server started, or have it load the model; progress follows as changes.
+
+        Loading is asked for where the server is somebody else's and takes such requests.
+        """
+        spec, deployment = self._catalog.get(model_id), self._deployment(model_id)
+        info = _info(deployment, spec)
+        if deployment.upstream is not None and not deployment.is_managed and info.can_load:
+            self._loads.load(model_id, deployment.upstream, spec.served_as or info.model_id)
+        deployment.want()
         return self.snapshot(model_id)
 
     def stop(self, model_id: str) -> Model:
-        """Have the model's server stopped; raises `InvalidCommand` if it is not ours to stop."""
-        deployment = self._deployment(model_id)
-        if not deployment.is_managed:
+        """Have the model's server stopped, or have it unload the model.
+
+        Raises `InvalidCommand` if it is not ours to stop.
+        """
+        spec, deployment = self._catalog.get(model_id), self._deployment(model_id)
+        info = _info(deployment, spec)
+        if deployment.is_managed:
+            deployment.unwant()
+        elif deployment.upstream is not None and info.can_load:
+            self._loads.unload(model_id, deployment.upstream, spec.served_as or info.model_id)
+        else:
             raise InvalidCommand(f"{model_id} is run by somebody else and cannot be stopped here")
-        deployment.unwant()
         return self.snapshot(model_id)
+
+    async def until_well(self, root_id: str) -> Upstream:
+        """Return how to speak to a server as soon as it is up; starts nothing."""
+        return await self._deployments[root_id].until_well()
+
+    def use(self, server: str) -> None:
+        """Use a server that was found on this machine; raises `InvalidCommand` for any other."""
+        raise InvalidCommand(f"no server {server[:80]!r} was found on this machine")
 
     def log(self, model_id: str) -> LogBook:
         """Return the log of the model's server; raises `UnknownModel`."""
@@ -107,12 +146,20 @@ class Fleet:
         Servers of models that are gone are drained and stopped; those whose settings have changed
         run on until they are next stopped. A model keeps its kind of runner.
         """
-        known = {spec.id for spec in self._catalog}
+        known = {spec.id: spec for spec in self._catalog}
         self._catalog = catalog
         self._deployments.apply(catalog)
-        self._announcer.tell_all(self.snapshots())
-        for spec in catalog:
-            if spec.id not in known and spec.settings.preload and not spec.is_preset:
+        changed = [spec for spec in catalog if known.get(spec.id) != spec]
+        for spec in changed:
+            if spec.served is not None:
+                self._deployments[spec.root].infos.pop(spec.served_as, None)
+        if list(known) == [spec.id for spec in catalog] and len(changed) < _FEW:
+            for spec in changed:
+                self._announcer.tell(spec.id)
+        else:
+            self._announcer.tell_all(self.snapshots())
+        for spec in catalog.roots():
+            if spec.id not in known and spec.settings.preload:
                 self._deployments[spec.id].want()
 
     async def adopt(self) -> None:
@@ -123,6 +170,7 @@ class Fleet:
         """End every lifecycle and let go of the runners; servers that can go on may be kept."""
         for timer in self._idle_timers.values():
             timer.cancel()
+        await self._loads.close()
         await self._engine_figures.close()
         await self._deployments.close(keeps_servers=keeps_servers)
         await asyncio.gather(*(runner.close() for runner in self._runners.values()))
@@ -147,27 +195,16 @@ class Fleet:
     def snapshot(self, model_id: str) -> Model:
         """Return the model as clients see it now."""
         spec = self._catalog.get(model_id)
-        status = self._deployment(model_id).status
-        info = status.info or EngineInfo()
-        return Model(
-            id=spec.id,
-            name=spec.name,
-            description=spec.description,
-            runner=spec.runner,
-            engine=spec.engine,
-            state=status.state,
-            progress=status.progress,
-            error=status.error,
-            running=self._usage.running(model_id),
-            waiting=self._usage.waiting(model_id),
-            limits={
-                "max_input_tokens": info.max_input_tokens,
-                "max_total_tokens": info.max_total_tokens,
-                "max_concurrent": info.max_concurrent_requests,
-            },
-            capabilities={"chat": info.has_chat_template, "cancel": True, "logprobs": True},
-            parameters=dict(spec.parameters),
-            outdated=status.is_outdated,
+        deployment = self._deployment(model_id)
+        facts = self._facts(spec.server) if spec.server else ServerFacts()
+        return shown_model(
+            spec,
+            deployment.status,
+            _info(deployment, spec),
+            Use(self._usage.running(model_id), self._usage.waiting(model_id)),
+            facts,
+            load_state=self._loads.state(model_id),
+            load_error=self._loads.error(model_id),
         )
 
     def snapshots(self) -> list[Model]:
@@ -175,8 +212,8 @@ class Fleet:
         return [self.snapshot(spec.id) for spec in self._catalog]
 
     def info(self, model_id: str) -> EngineInfo:
-        """Return what the model's server says of itself; raises `UnknownModel`."""
-        return self._deployment(model_id).status.info or EngineInfo()
+        """Return what the model's server says of itself and it; raises `UnknownModel`."""
+        return _info(self._deployment(model_id), self._catalog.get(model_id))
 
     def spec(self, model_id: str) -> ModelSpec:
         """Return the model's description; raises `UnknownModel`."""
@@ -208,8 +245,12 @@ class Fleet:
         if deployment is not None and deployment.status.state == "ready":
             self._usage.touch(spec.id)
             self._watch_idleness(deployment)
-        for served in self._catalog.served_by(spec.id):
-            self._announcer.tell(served.id)
+        served_by = self._catalog.served_by(spec.id)
+        if len(served_by) < _FEW:
+            for served in served_by:
+                self._announcer.tell(served.id)
+        else:
+            self._announcer.tell_all(self.snapshots())
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -224,6 +265,15 @@ class Fleet:
         self._room.look_again()
         if spec.id in self._catalog:
             self._announcer.tell_soon(spec.id)
+
+        if spec.served is not None and spec.served.is_loaded is False:
+            self._on_server_change(spec.server)
+
+    def _on_load(self, model_id: str) -> None:
+        """Take note that a model is being loaded or unloaded, or is no more."""
+        if model_id in self._catalog:
+            self._announcer.tell(model_id)
+            self._on_server_change(self._catalog.get(model_id).server)
 
     def _occupant(self, root_id: str) -> Occupant:
         settings = self._deployments[root_id].spec.settings
@@ -240,3 +290,8 @@ class Fleet:
             self._idle_timers[root_id] = asyncio.get_running_loop().call_later(
                 seconds, deployment.unwant
             )
+
+
+def _info(deployment: Deployment, spec: ModelSpec) -> EngineInfo:
+    """Return what a server has said of itself with a model, as far as it was asked."""
+    return deployment.infos.get(spec.served_as) or deployment.status.info or EngineInfo()

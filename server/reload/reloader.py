@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from server.logs import configure
-from server.models.catalog import build_catalog
+from server.models.catalog_source import CatalogSource
 from server.models.fleet import Fleet
 from server.settings import SECTIONS, ModelSettings, Settings, SettingsError
 
@@ -43,10 +43,17 @@ class Reloaded:
 class Reloader:
     """Hold the settings in force, and replace of them what can be replaced."""
 
-    def __init__(self, settings: Settings, read: Callable[[], Settings], fleet: Fleet) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        fleet: Fleet,
+        source: CatalogSource,
+    ) -> None:
         self._settings = settings
         self._read = read
         self._fleet = fleet
+        self._source = source
 
     def reload(self) -> Reloaded:
         """Read the settings again and go by them; a log line tells what came of it."""
@@ -73,7 +80,7 @@ class Reloader:
             configure(server.log_level, server.log_format)
         if models != known.models or list(models) != list(known.models):
             reloaded.changed.extend(_changes(known.models, models))
-            self._fleet.change(build_catalog(self._settings))
+            self._source.apply(self._settings)
         logger.info("settings read again: %s", ", ".join(reloaded.changed) or "nothing is new")
         if reloaded.needs_restart:
             logger.warning("this takes a restart: %s", ", ".join(reloaded.needs_restart))

@@ -23,6 +23,7 @@ _IMAGE: Final = re.compile(
     r"[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
+_MODEL_ID: Final = r"([A-Za-z0-9][A-Za-z0-9._:/=-]*)?"
 _VALUE: Final = re.compile(r"[A-Za-z0-9._,:/=@+-]+")
 
 # TGI 3.3's launcher options that have no key of their own and endanger nothing: none that
@@ -60,6 +61,8 @@ def container_problems(model: ModelSettings, docker: DockerSettings) -> Iterator
     image = model.image or docker.image
     if not model.model_id:
         yield "model_id", "missing; expected the model on the hub, OWNER/NAME"
+    elif not re.fullmatch(_MODEL_ID, model.model_id):
+        yield "model_id", f"expected to match {_MODEL_ID}, found {model.model_id!r}"
     if not _IMAGE.fullmatch(image):
         yield "image", f"{image!r} is not the name of an image"
     elif not any(fnmatchcase(image, pattern) for pattern in docker.allowed_images):

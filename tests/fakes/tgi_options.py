@@ -39,6 +39,10 @@ class FakeOptions:
     replay: str | None = _option(None, "answer from a file of recorded answers (JSON lines)")
     bos: bool = _option(False, "the template writes a BOS, and the tokenizer adds one")
     no_template: bool = _option(False, "/chat_tokenize answers 422, as a base model's does")
+    strict_template: bool = _option(
+        False, "the template refuses system messages and roles that do not alternate"
+    )
+    broken_template: bool = _option(False, "the template uses what the server does not know")
     no_space: bool = _option(False, "write 'data:{' as TGI before 2.1 did")
     download_files: int = _option(0, "log the download of that many weight files", type=int)
 

@@ -74,6 +74,7 @@ async def test_ready_it_says_what_it_can_do() -> None:
             "max_input_tokens": None,
             "max_total_tokens": None,
             "max_concurrent": None,
+            "model_context": None,
         }
         await s.use()
         model = s.fleet.snapshot("a")

@@ -17,8 +17,8 @@ from server.core.errors import (
     PromptTooLong,
     SidestreamError,
 )
-from server.core.protocol import Message, TokenInfo
-from server.dialects.base import Endpoint, Finish
+from server.core.protocol import Message, Notice, TokenInfo
+from server.dialects.base import Ask, Endpoint, Finish, Prompt
 from server.dialects.http.client import Timeouts
 from server.dialects.tgi.upstream import TGI
 from tests.conftest import StartFake
@@ -56,6 +56,15 @@ class Heard:
         return "".join(self.texts)
 
 
+def asked(prompt: str = PROMPT, **parameters: Any) -> Ask:
+    """Return what is asked of the server."""
+    return Ask(Prompt(prompt), PARAMETERS | parameters)
+
+
+def unexpected(notice: Notice | None) -> None:
+    raise AssertionError(f"TGI says nothing while it is waited for: {notice}")
+
+
 async def listen(upstream: TGI, prompt: str = PROMPT, **parameters: Any) -> Heard:
     """Have a prompt answered, to the end or to the error."""
     heard = Heard()
@@ -66,7 +75,7 @@ async def listen(upstream: TGI, prompt: str = PROMPT, **parameters: Any) -> Hear
             (heard.special if token.special else heard.texts).append(token.text)
 
     try:
-        heard.finish = await upstream.generate(prompt, PARAMETERS | parameters, hear)
+        heard.finish = await upstream.generate(asked(prompt, **parameters), hear, unexpected)
     except SidestreamError as error:
         heard.error = error
     return heard
@@ -134,7 +143,7 @@ async def test_alternatives_come_with_their_tokens(fake_tgi: StartFake, connect:
     fake = await fake_tgi()
     upstream = connect(fake.url)
     tokens: list[TokenInfo] = []
-    await upstream.generate(PROMPT, PARAMETERS | {"top_n_tokens": 2}, tokens.extend)
+    await upstream.generate(asked(top_n_tokens=2), tokens.extend, unexpected)
     assert all(token.top and len(token.top) == 2 for token in tokens)
     assert tokens[0].top is not None
     assert tokens[0].top[0].text == tokens[0].text
@@ -278,7 +287,7 @@ async def test_an_answer_left_in_the_middle_is_cancelled_while_another_goes_on(
     other = asyncio.create_task(listen(upstream))
     heard = asyncio.Event()
     listening = asyncio.create_task(
-        upstream.generate(PROMPT, PARAMETERS, lambda tokens: heard.set())
+        upstream.generate(asked(), lambda tokens: heard.set(), unexpected)
     )
     await heard.wait()
     listening.cancel()
@@ -317,7 +326,7 @@ async def test_a_chat_is_rendered_by_the_models_own_template(
     fake_tgi: StartFake, connect: Connect
 ) -> None:
     prompt = await connect((await fake_tgi()).url).prompt(CHAT, needs_count=True)
-    assert prompt.text == (
+    assert prompt.content == (
         "<|system|>\nBe brief.</s>\n<|user|>\nHi</s>\n<|assistant|>\nHello</s>\n<|assistant|>\n"
     )
 
@@ -326,12 +335,12 @@ async def test_without_a_template_it_is_a_plain_transcript(
     fake_tgi: StartFake, connect: Connect
 ) -> None:
     prompt = await connect((await fake_tgi(no_template=True)).url).prompt(CHAT, needs_count=True)
-    assert prompt.text == "Be brief.\n\nUser: Hi\n\nAssistant: Hello\n\nAssistant:"
+    assert prompt.content == "Be brief.\n\nUser: Hi\n\nAssistant: Hello\n\nAssistant:"
 
 
 async def test_text_stays_as_it_is(fake_tgi: StartFake, connect: Connect) -> None:
     prompt = await connect((await fake_tgi(bos=True)).url).prompt("<s> once", needs_count=True)
-    assert prompt.text == "<s> once"
+    assert prompt.content == "<s> once"
 
 
 @pytest.mark.parametrize("content", [CHAT, PROMPT], ids=["chat", "text"])
@@ -344,7 +353,7 @@ async def test_the_length_it_counts_is_the_one_the_engine_counts(
     upstream = connect(fake.url)
     for _ in range(2):
         prompt = await upstream.prompt(content, needs_count=True)
-        heard = await listen(upstream, prompt.text)
+        heard = await listen(upstream, prompt.content)
         assert heard.finish is not None
         assert prompt.tokens == heard.finish.prompt_tokens
 
@@ -354,7 +363,7 @@ async def test_the_beginning_of_the_prompt_is_not_there_twice(
 ) -> None:
     """The template writes a BOS, and the tokenizer adds one."""
     prompt = await connect((await fake_tgi(bos=True)).url).prompt(CHAT, needs_count=True)
-    assert prompt.text.startswith("<|system|>")
+    assert prompt.content.startswith("<|system|>")
 
 
 # --- other people's servers ---------------------------------------------------------------------

@@ -232,7 +232,7 @@ async def stage(
     """Put a fleet on stage, with one model `a` unless told otherwise."""
     runner = runner or StageRunner()
 
-    def connect(endpoint: Endpoint) -> TGI:
+    async def connect(endpoint: Endpoint) -> TGI:
         return TGI(endpoint, Timeouts(connect=5.0, read=20.0))
 
     fleet = Fleet(

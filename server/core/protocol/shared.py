@@ -103,7 +103,8 @@ class ModelServer(msgspec.Struct, frozen=True, omit_defaults=True):
     `name` is that of its section in the settings, empty for a model with a server of its own;
     `address` where it is, `model` the server's own name of the model, `loaded` whether it is in
     memory there, `seen` when the server last answered, in seconds since the epoch. `found` is true
-    where the server was found on this machine and nobody has said yet to use it.
+    where the server was found on this machine and nobody has said yet to use it, `left_out` how
+    many models it has that do not answer with text.
     """
 
     address: str
@@ -114,6 +115,7 @@ class ModelServer(msgspec.Struct, frozen=True, omit_defaults=True):
     loaded: bool | None = None
     seen: float | None = None
     found: bool = False
+    left_out: int = 0
 
 
 class Model(msgspec.Struct, frozen=True):

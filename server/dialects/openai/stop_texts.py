@@ -54,8 +54,9 @@ class StopTexts:
     def rest(self) -> list[TokenInfo]:
         """Return what was held back, now that nothing more comes."""
         text = "".join(token.text for token in self._held)
-        cut, self.found = self._first(text)
-        if self.found:
+        cut, found = self._first(text)
+        if found:
+            self.found = found
             return self._take(cut, is_cut=True)
         held, self._held = self._held, []
         return held

@@ -5,46 +5,52 @@ What bites, and what is done about it:
 1. `/generate_stream` answers 200 and puts errors into the stream; both places are read.
 2. There is no end marker: a stream that stops without its last event has broken off.
 3. `details` is always asked for, or the last event would not say why the answer ended.
-4. A rendered chat prompt may begin with the beginning-of-sequence token which
-   `/generate_stream` then adds again. Whether it does, and what else it adds to a prompt's
-   length, is found out once per server.
+4. A server without a chat template says so where others render; `prompting.py` sees to it.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from server.core.errors import EngineError, SidestreamError
+from server.core.parameters import FIELDS, TGI_LACKS, normalise
 from server.core.protocol import Message
-from server.dialects.base import Endpoint, EngineInfo, Finish, OnTokens, Prompt
+from server.dialects.base import (
+    Ask,
+    Endpoint,
+    EngineInfo,
+    Finish,
+    OnTokens,
+    OnWait,
+    Prompt,
+    ServedModel,
+)
 from server.dialects.http.client import HTTPClient, HTTPStream, Timeouts
 from server.dialects.meter import Meter
+from server.dialects.tgi.cutting import CutAnswerReader
+from server.dialects.tgi.prompting import Prompting
+from server.dialects.tgi.refusals import Refused
+from server.dialects.tgi.transcripts import stops_for_server
 from server.dialects.tgi.wire import (
     AnswerReader,
-    ChatTokens,
     ErrorBody,
     Info,
-    Token,
-    transcript,
     translate,
 )
 
 T = TypeVar("T")
 
+_TAKES: Final = frozenset(FIELDS) - TGI_LACKS
+
+# TGI's own number, where a server does not tell its.
+_MAX_STOP_TEXTS: Final = 4
 # Longer than any real error text; a proxy in between may answer with a whole page.
 _MAX_ERROR_BYTES: Final = 2000
 # The tokens of a prompt, some 100 bytes each, for a context of a million.
 _MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
-
-
-class _SpecialTokens(NamedTuple):
-    """What a server puts before a prompt: a token that is there already, and how many in all."""
-
-    doubled: str
-    added_tokens: int
 
 
 class TGI:
@@ -52,7 +58,8 @@ class TGI:
 
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
         self._http = HTTPClient(endpoint, timeouts)
-        self._special: _SpecialTokens | None = None
+        self._prompting = Prompting(endpoint, self._ask)
+        self._max_stop_texts = _MAX_STOP_TEXTS
         self._meter = Meter()
 
     @property
@@ -71,10 +78,11 @@ class TGI:
         except (EngineError, TimeoutError):
             return False
 
-    async def describe(self) -> EngineInfo:
+    async def describe(self, model: str = "") -> EngineInfo:
         """Ask `/info`, and try a chat prompt to see whether there is a template."""
         info = await self._ask("GET", "/info", Info)
-        has_template = await self._render([Message("user", "Hi")]) is not None
+        self._max_stop_texts = info.max_stop_sequences or _MAX_STOP_TEXTS
+        has_template = await self._prompting.has_template()
         return EngineInfo(
             info.model_id,
             info.version,
@@ -83,7 +91,25 @@ class TGI:
             info.max_concurrent_requests,
             has_template,
             info.model_sha or "",
+            engine="TGI",
+            dialect="tgi",
+            flavour="tgi",
+            takes=_TAKES,
+            unset_is_greedy=True,
+            always_tells_tokens=True,
         )
+
+    async def models(self) -> list[ServedModel]:
+        """Return the one model that a TGI server has."""
+        info = await self._ask("GET", "/info", Info)
+        return [ServedModel(info.model_id, context_tokens=info.max_total_tokens, is_loaded=True)]
+
+    async def load(self, model: str) -> None:
+        """Do nothing: a TGI server that answers has loaded its model."""
+
+    async def unload(self, model: str) -> None:
+        """Raise `EngineError`: a TGI server has its model for as long as it runs."""
+        raise EngineError("a TGI server keeps its model loaded for as long as it runs")
 
     async def metrics(self, *, max_bytes: int) -> str:
         """Ask `/metrics`."""
@@ -94,35 +120,42 @@ class TGI:
             raise EngineError(f"the model server's figures exceed {max_bytes} bytes")
         return text.decode(errors="replace")
 
-    async def prompt(self, content: Sequence[Message] | str, *, needs_count: bool) -> Prompt:
-        """Render a conversation by the model's own template, or as a plain transcript.
+    async def prompt(
+        self, content: Sequence[Message] | str, *, model: str = "", needs_count: bool
+    ) -> Prompt:
+        """Render a conversation by a template, or as a plain transcript that says so.
 
-        Text is left as it is, and only counted.
+        Raises `InvalidCommand` where the model's template does not take it.
         """
-        rendered = None if isinstance(content, str) else await self._render(content)
-        if rendered is None:
-            text = content if isinstance(content, str) else transcript(content)
-            return await self.count(text) if needs_count else Prompt(text)
-        if self._special is None:
-            self._special = await self._find_special_tokens(rendered)
-        text = rendered.templated_text.removeprefix(self._special.doubled)
-        tokens = len(rendered.tokenize_response)
-        return Prompt(text, tokens + self._special.added_tokens if tokens else None)
+        return await self._prompting.prompt(content, needs_count=needs_count)
 
-    async def generate(
-        self, prompt: str, parameters: dict[str, Any], on_tokens: OnTokens
-    ) -> Finish:
-        """Stream the answer, all tokens that arrived together at once."""
-        reader = AnswerReader(on_tokens, self._meter)
-        body = {"inputs": prompt, "parameters": {**parameters, "details": True}}
+    async def count(self, prompt: Prompt, *, model: str = "") -> int | None:
+        """Count a prompt, so that a length nobody asked for can be fitted to the context."""
+        return await self._prompting.count(str(prompt.content))
+
+    async def generate(self, ask: Ask, on_tokens: OnTokens, on_wait: OnWait) -> Finish:
+        """Stream the answer, all tokens that arrived together at once.
+
+        Raises `InvalidParameters` for what TGI does not take.
+        """
+        stop = ask.prompt.stop
+        reader: AnswerReader | CutAnswerReader = AnswerReader(on_tokens, self._meter)
+        if stop:
+            reader = CutAnswerReader(on_tokens, self._meter, stop)
+        parameters = {**normalise(ask.parameters), "details": True}
+        if stop:
+            asked = parameters.get("stop") or []
+            parameters["stop"] = stops_for_server(asked, stop, at_most=self._max_stop_texts)
+        body = {"inputs": ask.prompt.content, "parameters": parameters}
         async with self._request("POST", "/generate_stream", body) as stream:
             await _raise_for_status(stream)
             await stream.read(reader.feed)
         return reader.finish()
 
     async def close(self) -> None:
-        """Close the connections that are kept for the next request."""
+        """Close the connections kept for the next request, and the process that renders prompts."""
         await self._http.close()
+        await self._prompting.close()
 
     @asynccontextmanager
     async def _request(
@@ -141,54 +174,6 @@ class TGI:
                 raise EngineError(
                     f"the model server answered {path} in an unknown form: {error}"
                 ) from None
-
-    async def _render(self, messages: Sequence[Message]) -> ChatTokens | None:
-        """Return the conversation rendered, or None when the model has no chat template."""
-        try:
-            return await self._ask("POST", "/chat_tokenize", ChatTokens, {"messages": messages})
-        except _Refused as refused:
-            if refused.error_type == "template_error" or refused.upstream_status == 404:
-                return None
-            raise
-
-    async def count(self, text: str) -> Prompt:
-        """Count a prompt, so that a length nobody asked for can be fitted to the context."""
-        try:
-            return Prompt(text, len(await self._tokenize(text)) or None)
-        except _Refused as refused:
-            if refused.upstream_status == 404:
-                return Prompt(text)
-            raise
-
-    async def _tokenize(self, text: str) -> list[Token]:
-        return await self._ask("POST", "/tokenize", list[Token], {"inputs": text})
-
-    async def _find_special_tokens(self, rendered: ChatTokens) -> _SpecialTokens:
-        """Find out what `/generate_stream` adds to a rendered prompt.
-
-        `/chat_tokenize` adds no special tokens and `/tokenize`, like `/generate_stream`,
-        does: a token is doubled if the latter's list has one more of it at the front.
-        """
-        without = rendered.tokenize_response
-        added = await self._tokenize(rendered.templated_text)
-        is_doubled = (
-            len(without) > 0
-            and len(added) > len(without)
-            and added[0].id == added[1].id == without[0].id
-        )
-        return _SpecialTokens(
-            without[0].text if is_doubled else "",
-            len(added) - len(without) - is_doubled,
-        )
-
-
-class _Refused(EngineError):
-    """The server refused a request; carries what it said, for the caller to tell cases apart."""
-
-    def __init__(self, message: str, status: int, error_type: str) -> None:
-        super().__init__(message)
-        self.upstream_status = status
-        self.error_type = error_type
 
 
 async def _raise_for_status(stream: HTTPStream) -> None:
@@ -209,9 +194,10 @@ def _refusal(status: int, text: str) -> SidestreamError:
         )
     error = translate(body.error, body.error_type)
     if type(error) is EngineError:
-        return _Refused(
+        return Refused(
             f"the model server answered {status}: {body.error}",
             status,
             body.error_type,
+            body.error,
         )
     return error

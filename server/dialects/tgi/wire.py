@@ -1,6 +1,5 @@
 """TGI's JSON, and what it means in the protocol's words: no request is made here."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -13,7 +12,7 @@ from server.core.errors import (
     PromptTooLong,
     SidestreamError,
 )
-from server.core.protocol import Alternative, FinishReason, Message, TokenInfo
+from server.core.protocol import Alternative, FinishReason, TokenInfo
 from server.core.sse import ServerSentEvent, SSEParser, StreamError, lone_data
 from server.dialects.base import Finish, OnTokens
 from server.dialects.meter import Meter
@@ -29,12 +28,14 @@ _LENGTH_MESSAGES: Final = ("`inputs` tokens + `max_new_tokens`", "`inputs` must 
 
 
 class Token(msgspec.Struct):
-    """A token, as streams and tokenizers show it."""
+    """A token, as streams and tokenizers show it; the latter with its place in the text."""
 
     id: int
     text: str
     logprob: float | None = None
     special: bool = False
+    start: int = 0
+    stop: int = 0
 
 
 class Details(msgspec.Struct):
@@ -76,6 +77,7 @@ class Info(msgspec.Struct):
     max_input_tokens: int | None = None
     max_total_tokens: int | None = None
     max_concurrent_requests: int | None = None
+    max_stop_sequences: int | None = None
     model_sha: str | None = None
 
 
@@ -239,13 +241,3 @@ def translate(message: str, error_type: str) -> SidestreamError:
             return PromptTooLong(text)
         return InvalidParameters(text)
     return EngineError(f"the model server reports: {message}")
-
-
-def transcript(messages: Sequence[Message]) -> str:
-    """Write a conversation as plain text, for a model that was never taught a template."""
-    names = {"user": "User", "assistant": "Assistant"}
-    turns = [
-        f"{names[message.role]}: {message.content}" if message.role in names else message.content
-        for message in messages
-    ]
-    return "\n\n".join([*turns, "Assistant:"])

@@ -12,6 +12,7 @@ from server.core.protocol import Progress
 from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
 from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
+from server.settings import resolve_address
 
 
 class RemoteRunner:
@@ -25,7 +26,19 @@ class RemoteRunner:
 
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
         """Return the address from the settings."""
-        endpoint = Endpoint(spec.settings.url.rstrip("/"), api_key=spec.settings.api_key)
+        said = spec.settings
+        address = resolve_address(said.url)
+        endpoint = Endpoint(
+            address.url,
+            address.api,
+            api_key=said.api_key,
+            dialect=said.dialect,
+            flavour=said.flavour,
+            model=said.model_id,
+            headers=tuple(said.headers.items()),
+            ca_file=said.ca_file,
+            flags=said.flags,
+        )
         self._endpoints[replica] = endpoint
         return endpoint
 

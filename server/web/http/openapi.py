@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from server import __version__
-from server.core.parameters import GenerationParameters
+from server.core.parameter_rules import GenerationParameters
 from server.web.failures import Failure
 from server.web.http.openai.types import RULES as OPENAI_RULES
 from server.web.http.operations import EVENTS, JSON, Operation, Reply

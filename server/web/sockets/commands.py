@@ -33,6 +33,7 @@ from server.core.protocol import (
     Stop,
     Subscribed,
     Unsubscribe,
+    Use,
     Welcome,
     parse_command,
 )
@@ -109,6 +110,11 @@ def _stop(connection: Connection, command: Stop) -> Changed:
     return Changed(connection.fleet.stop(command.model))
 
 
+def _use(connection: Connection, command: Use) -> Nothing:
+    connection.fleet.use(command.server)
+    return Nothing()
+
+
 def _logs(connection: Connection, command: Logs) -> Subscribed:
     connection.check_model(command.model)
     book = connection.fleet.log(command.model)
@@ -130,6 +136,7 @@ HANDLERS: Final[dict[type[Command], Callable[[Connection, Any], msgspec.Struct]]
     Cancel: _cancel,
     Start: _start,
     Stop: _stop,
+    Use: _use,
     Logs: _logs,
     Unsubscribe: _unsubscribe,
     Ping: _ping,

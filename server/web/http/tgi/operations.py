@@ -14,7 +14,7 @@ from aiohttp import web
 from server import __version__
 from server.chat.request import Request
 from server.core.errors import InvalidParameters, ModelFailed
-from server.core.parameters import ParameterLimits
+from server.core.parameter_rules import ParameterLimits
 from server.web.entry.gate import CALLER
 from server.web.failures import TGIFailure
 from server.web.http.answering import asking, read_whole, stream_answer

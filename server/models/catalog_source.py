@@ -1,0 +1,114 @@
+"""The catalogue in force: made anew when settings are read again, and when a server's list changes.
+
+The fleet goes by what it is given. Here is known where it comes from: the settings, and the lists
+of the servers that `[upstream]` sections name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from server.core.errors import SidestreamError
+from server.core.protocol import ModelError
+from server.dialects.base import ServedModel
+from server.models.catalog import Catalog, build_catalog, server_id
+from server.models.fleet import Fleet
+from server.models.listing import ListReader, ServerLists
+from server.models.showing import ServerFacts
+from server.models.surroundings import shown
+from server.settings import Settings, UpstreamSettings
+
+
+@dataclass(frozen=True)
+class _Reading:
+    url: str
+    reader: ListReader
+
+
+class CatalogSource:
+    """Hold settings and lists, and have a fleet go by what follows from them."""
+
+    def __init__(self, settings: Settings, lists: ServerLists) -> None:
+        self._settings = settings
+        self._lists = lists
+        self._problems: dict[str, ModelError] = {}
+        self._readings: dict[str, _Reading] = {}
+        self._fleet: Fleet | None = None
+
+    def catalog(self) -> Catalog:
+        """Return the catalogue that follows from what is known now."""
+        return build_catalog(self._settings, self._lists.models(_urls(self._settings.upstreams)))
+
+    def attach(self, fleet: Fleet) -> None:
+        """Read the lists of the servers in `fleet`, and have it go by every change."""
+        self._fleet = fleet
+        self._follow()
+
+    def apply(self, settings: Settings) -> None:
+        """Go by other settings from now on."""
+        self._settings = settings
+        self._change()
+        self._follow()
+
+    def look_soon(self, name: str) -> None:
+        """Read a server's list soon: something has changed there."""
+        if name in self._readings:
+            self._readings[name].reader.look_soon()
+
+    def facts(self, name: str) -> ServerFacts:
+        """Return what is known of a server beside its status."""
+        upstream = self._settings.upstreams.get(name)
+        known = None if upstream is None else self._lists.get(name, upstream.url)
+        if known is None:
+            return ServerFacts(problem=self._problems.get(name))
+        return ServerFacts(known.seen, self._problems.get(name), known.left_out)
+
+    async def close(self) -> None:
+        """Read no more lists."""
+        for reading in self._readings.values():
+            await reading.reader.close()
+        self._readings.clear()
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """Have a reader for each server that the settings name, and no other."""
+        urls = _urls(self._settings.upstreams)
+        for name, reading in list(self._readings.items()):
+            if urls.get(name) != reading.url:
+                del self._readings[name]
+                reading.reader.stop()
+                self._problems.pop(name, None)
+        if self._fleet is None:
+            return
+        for name, url in urls.items():
+            if name not in self._readings:
+                reader = ListReader(
+                    name,
+                    partial(self._fleet.until_well, server_id(name)),
+                    partial(self._take, name, url),
+                    partial(self._tell_problem, name),
+                    interval_seconds=self._settings.discovery.interval,
+                )
+                self._readings[name] = _Reading(url, reader)
+
+    def _take(self, name: str, url: str, models: list[ServedModel]) -> None:
+        is_new = self._lists.take(name, url, models)
+        had_problem = self._problems.pop(name, None) is not None
+        if is_new or had_problem:
+            self._lists.store()
+            self._change()
+
+    def _tell_problem(self, name: str, error: SidestreamError) -> None:
+        problem = shown(error)
+        if self._problems.get(name) != problem:
+            self._problems[name] = problem
+            self._change()
+
+    def _change(self) -> None:
+        if self._fleet is not None:
+            self._fleet.change(self.catalog())
+
+
+def _urls(upstreams: Mapping[str, UpstreamSettings]) -> dict[str, str]:
+    return {name: upstream.url for name, upstream in upstreams.items()}

@@ -1,0 +1,146 @@
+"""Which models the servers of somebody else have: their lists, as they were last read.
+
+Rules:
+
+1. A list is read when its server is found well, when something is known to have changed there,
+   and every so often. Reading it costs the server nothing.
+2. A list that cannot be read changes nothing: the models stay, and so does the time when the
+   server was last seen. A model goes only when a list that was read lacks it.
+3. Lists outlive us: they are written to a file, so that after a restart the models of a server
+   that is away are still there. A server that has moved is another one.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from server.core.errors import EngineError, SidestreamError
+from server.dialects.base import ServedModel, Upstream
+
+logger = logging.getLogger(__name__)
+
+# A list of a few thousand models is some 500 KB.
+_MAX_FILE_BYTES: Final = 16 << 20
+# What has changed a server, such as an answer, is often followed by more.
+_PAUSE_SECONDS: Final = 0.5
+
+
+class ServerList(msgspec.Struct, frozen=True):
+    """The models of one server as it listed them at a time, in seconds since the epoch."""
+
+    url: str
+    models: list[ServedModel]
+    seen: float
+    left_out: int = 0
+    """How many of them do not answer with text."""
+
+
+class ServerLists:
+    """Hold the lists of all servers, and keep them in a file."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._lists: dict[str, ServerList] = {} if file is None else _read(file)
+        self._stored = dict(self._lists)
+
+    def models(self, urls: Mapping[str, str]) -> dict[str, list[ServedModel]]:
+        """Return the models of the servers with these addresses, by the servers' names."""
+        lists = {name: self.get(name, url) for name, url in urls.items()}
+        return {name: known.models for name, known in lists.items() if known is not None}
+
+    def get(self, name: str, url: str) -> ServerList | None:
+        """Return a server's list as it was last read; None if it never was, or moved since."""
+        known = self._lists.get(name)
+        return known if known is not None and known.url == url else None
+
+    def take(self, name: str, url: str, models: list[ServedModel]) -> bool:
+        """Take a list that was read; tell whether it is another one than before."""
+        known = self.get(name, url)
+        left_out = sum(model.kind != "text" for model in models)
+        self._lists[name] = ServerList(url, models, time.time(), left_out)
+        return known is None or known.models != models
+
+    def store(self) -> None:
+        """Write the lists, where one has other models than were written."""
+        if self._file is None or _names(self._lists) == _names(self._stored):
+            return
+        try:
+            partial = self._file.with_suffix(".partial")
+            partial.write_bytes(msgspec.json.encode(self._lists))
+            partial.replace(self._file)
+            self._stored = dict(self._lists)
+        except OSError as error:
+            # They are read again after a restart; only a server that is away lacks its models.
+            logger.warning("the lists of models cannot be kept: %s", error)
+
+
+class ListReader:
+    """Read one server's list again and again while it is well."""
+
+    def __init__(
+        self,
+        name: str,
+        until_well: Callable[[], Awaitable[Upstream]],
+        on_list: Callable[[list[ServedModel]], None],
+        on_problem: Callable[[SidestreamError], None],
+        *,
+        interval_seconds: float,
+    ) -> None:
+        self._name = name
+        self._until_well = until_well
+        self._on_list = on_list
+        self._on_problem = on_problem
+        self._interval_seconds = interval_seconds
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name=f"list of {name}")
+
+    def look_soon(self) -> None:
+        """Read the list again soon: something has changed at the server."""
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Read no more, without waiting for that."""
+        self._task.cancel()
+
+    async def close(self) -> None:
+        """Read no more."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            upstream = await self._until_well()
+            try:
+                self._on_list(await upstream.models())
+            except EngineError as error:
+                logger.info("the list of %s cannot be read: %s", self._name, error)
+                self._on_problem(error)
+            try:
+                async with asyncio.timeout(self._interval_seconds):
+                    await self._changed.wait()
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except TimeoutError:
+                pass
+            self._changed.clear()
+
+
+def _names(lists: Mapping[str, ServerList]) -> dict[str, tuple[str, list[str]]]:
+    return {name: (known.url, [m.name for m in known.models]) for name, known in lists.items()}
+
+
+def _read(file: Path) -> dict[str, ServerList]:
+    """Return the lists of an earlier run; a file that cannot be read is as good as none."""
+    try:
+        with file.open("rb") as stored:
+            text = stored.read(_MAX_FILE_BYTES)
+        return msgspec.json.decode(text, type=dict[str, ServerList])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        logger.warning("the lists of models of an earlier run are of no use: %s", error)
+        return {}

@@ -1,0 +1,142 @@
+"""Addresses of model servers, as people paste them, and what is meant by them.
+
+A server has a base, behind which its health route is, and from there a path to its API in OpenAI's
+form. Rules:
+
+1. Without a scheme it is `http`, behind port 443 `https`. Blanks around it, doubled slashes and
+   slashes at the end mean nothing. The address to listen on everywhere (`0.0.0.0`) is this machine.
+2. Routes that servers are known by (`/api/chat`, `/v1/models`, `/health`) are taken off.
+3. A part such as `v1`, `v4` or `v1beta` begins the API: `/paas/v4` and `/v1beta/openai` stay as
+   they are written. Without one the API is at `/v1` behind what is written.
+4. What stands before `/chat/completions` is the API's root in any case, whatever it looks like.
+5. Names, keys, queries and fragments are no part of an address and are refused.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+_USUAL_API: Final = "/v1"
+_CHAT: Final = ("chat", "completions")
+# What stands last in addresses that people copy from a manual or from a browser.
+_ROUTES: Final = (
+    *(("completions",), ("models",), ("embeddings",), ("responses",)),
+    *(("api", name) for name in ("chat", "generate", "tags", "ps", "version", "show", "embed")),
+    *(("generate",), ("generate_stream",), ("completion",)),
+    *(("health",), ("info",), ("docs",)),
+)
+_OLLAMA: Final = ("api",)
+_VERSION: Final = re.compile(r"v[0-9]+(\.[0-9]+)*((alpha|beta)[0-9]*)?", re.IGNORECASE)
+_HOST_NAME: Final = re.compile(r"[^\s/\\?#@:\[\]<>^|%\"'`{},;*!$&()=~\x00-\x20\x7f]+")
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  nothing listens there
+# Docker's and Podman's names for the machine that a container runs on.
+_THIS_MACHINE: Final = frozenset(
+    {"localhost", "ip6-localhost", "host.docker.internal", "host.containers.internal"}
+)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Say where a server is: its base, without a slash at the end, and the path to its API."""
+
+    url: str
+    api: str = _USUAL_API
+
+    def __str__(self) -> str:
+        """Return the address in a form that means the same when it is pasted."""
+        plain = f"{self.url}{self.api}"
+        return plain if resolve_address(plain) == self else "/".join([plain, *_CHAT])
+
+
+def resolve_address(text: str) -> Address:
+    """Return the address that is meant; raises `ValueError` that says what is wrong with it."""
+    text = text.strip().strip("<>\"'`").strip()
+    if not text or re.search(r"[\s\x00-\x1f\x7f\\]", text):
+        raise _refused(text)
+    origin, path = _origin(text)
+    parts = [part for part in path.split("/") if part]
+    if any(part in {".", ".."} for part in parts):
+        raise _refused(text, "`.` and `..` are no parts of an address")
+    if _ends_with(parts, _CHAT):
+        root = parts[: -len(_CHAT)]
+        return _split(origin, root) or Address(_joined(origin, root), "")
+    while route := next((one for one in (*_ROUTES, _OLLAMA) if _ends_with(parts, one)), None):
+        parts = parts[: -len(route)]
+    return _split(origin, parts) or Address(_joined(origin, parts))
+
+
+def is_this_machine(url: str) -> bool:
+    """Tell whether a server is on this machine, or on the one that our container runs on."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host in _THIS_MACHINE or host.endswith(".localhost")
+    inner = getattr(address, "ipv4_mapped", None) or address
+    return inner.is_loopback or inner.is_unspecified
+
+
+def _origin(text: str) -> tuple[str, str]:
+    """Return scheme, host and port as one, and the path behind them."""
+    has_scheme = "://" in text.partition("?")[0]
+    given = text if has_scheme else f"//{_bracketed(text.removeprefix('//'))}"
+    try:
+        parts = urlsplit(given)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise _refused(text) from None
+    if parts.scheme not in {"", "http", "https"}:
+        raise _refused(text)
+    if "@" in parts.netloc:
+        raise ValueError("an address has no name or password in it: a key goes into `api_key`")
+    if "?" in text or "#" in text:
+        raise ValueError("an address has no `?` or `#` in it: a key goes into `api_key`")
+    if port == 0 or not _is_host(host):
+        raise _refused(text)
+    host = _EVERYWHERE.get(host, host)
+    scheme = parts.scheme or ("https" if port == 443 else "http")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}" + (f":{port}" if port is not None else ""), parts.path
+
+
+def _bracketed(text: str) -> str:
+    """Put an IPv6 address that stands alone into brackets."""
+    host, slash, path = text.partition("/")
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return text
+    return f"[{host}]{slash}{path}"
+
+
+def _is_host(host: str) -> bool:
+    if ":" not in host:
+        return _HOST_NAME.fullmatch(host) is not None
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _split(origin: str, parts: list[str]) -> Address | None:
+    """Return the address whose API begins at the last version in its path; None without one."""
+    for number in range(len(parts) - 1, -1, -1):
+        if _VERSION.fullmatch(parts[number]):
+            return Address(_joined(origin, parts[:number]), _joined("", parts[number:]))
+    return None
+
+
+def _joined(origin: str, parts: list[str]) -> str:
+    return "/".join([origin, *parts])
+
+
+def _ends_with(parts: list[str], route: tuple[str, ...]) -> bool:
+    return tuple(parts[-len(route) :]) == route
+
+
+def _refused(text: str, why: str = "") -> ValueError:
+    found = f", found {text[:200]!r}"
+    return ValueError(f"expected http://HOST:PORT{found}" + (f": {why}" if why else ""))

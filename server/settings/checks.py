@@ -1,0 +1,128 @@
+"""What a model or a server cannot be told although each key for itself is well-formed.
+
+Each function gives the key that is at fault and what is wrong with it.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from server.core.errors import InvalidParameters
+from server.core.parameters import checked, normalise
+from server.settings.addresses import is_this_machine, resolve_address
+from server.settings.containers import container_problems
+from server.settings.extra import why_not_allowed
+from server.settings.models import ModelSettings
+from server.settings.remote import RemoteSettings
+from server.settings.tables import DockerSettings
+from server.settings.upstreams import UpstreamSettings
+
+Problem = tuple[str, str]
+
+# What a preset may say; everything else is its base's.
+_PRESET_KEYS: Final = frozenset({"name", "description", "base", "system", "parameters"})
+_RUNNER: Final = next(one for one in dataclasses.fields(ModelSettings) if one.name == "runner")
+_WEIGHTS: Final = re.compile(
+    r"pypi:[A-Za-z0-9._-]+(==[^\s=]+)?|hf:[^/\s]+/[^/\s]+/\S+\.gguf(@\S+)?|(?![A-Za-z]{2,}:).+"
+)
+# Longer than any server's name of a model.
+_MAX_MODEL_ID: Final = 512
+
+
+def misplaced_keys(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Give the keys of a model that mean nothing beside its other ones."""
+    if values.get("base"):
+        for key in values:
+            if key not in _PRESET_KEYS:
+                yield key, "means nothing in a preset, whose server is that of its base"
+        return
+    runner = values.get("runner", _RUNNER.default)
+    for declared in dataclasses.fields(ModelSettings):
+        only_for = declared.metadata["only_for"]
+        if declared.name in values and only_for and runner not in only_for:
+            runners = " and ".join(only_for)
+            yield declared.name, f"means nothing for runner = {runner}, only for {runners}"
+
+
+def model_problems(
+    model_id: str,
+    model: ModelSettings,
+    models: Mapping[str, ModelSettings],
+    docker: DockerSettings,
+) -> Iterator[Problem]:
+    """Give what a model cannot be."""
+    if model.base:
+        base = models.get(model.base)
+        if base is None or model.base == model_id:
+            yield "base", f"{model.base!r} is not another model of the catalogue"
+        elif base.base:
+            yield "base", f"{model.base!r} is itself a preset of {base.base!r}"
+    elif model.runner == "process" and not model.weights:
+        yield "weights", "missing; expected pypi:…, hf:… or the path of a GGUF file"
+    elif model.runner == "process" and not _WEIGHTS.fullmatch(model.weights):
+        yield (
+            "weights",
+            "expected pypi:PACKAGE[==VERSION], hf:OWNER/REPO/FILE.gguf[@REVISION] or the path "
+            f"of a GGUF file, found {model.weights!r}",
+        )
+    elif model.runner == "docker":
+        yield from container_problems(model, docker)
+    elif model.runner == "remote":
+        yield from _address_problems(model)
+        if len(model.model_id) > _MAX_MODEL_ID or not model.model_id.isprintable():
+            yield (
+                "model_id",
+                f"expected at most {_MAX_MODEL_ID} characters that can be seen, "
+                f"found {model.model_id[:80]!r}",
+            )
+    runner = models[model.base].runner if model.base in models else model.runner
+    yield from _asking_problems(model, is_remote=runner == "remote")
+
+
+def upstream_problems(upstream: UpstreamSettings) -> Iterator[Problem]:
+    """Give what a server with many models cannot be."""
+    problems = list(_address_problems(upstream))
+    yield from problems
+    if not problems and not upstream.models:
+        yield (
+            "models",
+            "missing; the server is not on this machine. Expected names or patterns of its models, "
+            "such as `*` for all",
+        )
+    yield from _asking_problems(upstream, is_remote=True)
+
+
+def with_defaults(upstream: UpstreamSettings) -> UpstreamSettings:
+    """Return the server with all its models taken, where it is here and nobody said which."""
+    try:
+        is_here = is_this_machine(resolve_address(upstream.url).url)
+    except ValueError:
+        return upstream
+    return (
+        upstream if upstream.models or not is_here else dataclasses.replace(upstream, models=("*",))
+    )
+
+
+def _address_problems(server: RemoteSettings) -> Iterator[Problem]:
+    try:
+        address = resolve_address(server.url)
+    except ValueError as error:
+        yield "url", str(error)
+        return
+    if server.ca_file and not address.url.startswith("https:"):
+        yield "ca_file", f"means nothing for {address.url}, which is not https"
+    if server.flavour and server.dialect in {"tgi", "ollama"}:
+        yield "flavour", f"means nothing for dialect = {server.dialect}, only for openai"
+    if server.num_ctx and server.dialect in {"tgi", "openai"}:
+        yield "num_ctx", f"means nothing for dialect = {server.dialect}, only for ollama"
+
+
+def _asking_problems(server: RemoteSettings, *, is_remote: bool) -> Iterator[Problem]:
+    for name in server.extra_allowed:
+        if problem := why_not_allowed(name):
+            yield "extra_allowed", problem
+    try:
+        (checked if is_remote else normalise)(server.parameters)
+    except InvalidParameters as error:
+        yield "parameters", str(error)

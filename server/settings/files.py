@@ -1,0 +1,65 @@
+"""The two files that settings are read from, as sections of plain text.
+
+`settings.ini` is what people write. `servers.ini` beside it is what the page writes when an
+operator takes a server into use; the first wins where both have a section.
+"""
+
+import configparser
+from pathlib import Path
+from typing import Final
+
+from server.settings.values import SettingsError
+
+ADDED_FILE: Final = "servers.ini"
+
+Sections = dict[str, dict[str, str]]
+
+
+def added_file(path: Path) -> Path:
+    """Return where the page writes servers down, beside the settings file at `path`."""
+    return path.with_name(ADDED_FILE)
+
+
+def read_sections(path: Path) -> Sections:
+    """Return each section's keys as they are written.
+
+    Raises `SettingsError` for a file that cannot be read, or has something twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path}: cannot be read: {error}"]) from None
+    return parse_sections(text, path)
+
+
+def parse_sections(text: str, path: Path) -> Sections:
+    """Return each section's keys in the text of the file at `path`; raises `SettingsError`."""
+    file = configparser.ConfigParser(
+        interpolation=None, default_section="", comment_prefixes=("#", ";"), delimiters=("=",)
+    )
+    try:
+        file.read_string(text, source=str(path))
+    except configparser.DuplicateSectionError as error:
+        raise SettingsError([f"{path}:{error.lineno}: [{error.section}] is there twice"]) from None
+    except configparser.DuplicateOptionError as error:
+        raise SettingsError(
+            [f"{path}:{error.lineno}: [{error.section}] {error.option}: the key is there twice"]
+        ) from None
+    except configparser.MissingSectionHeaderError as error:
+        raise SettingsError([f"{path}: line {error.lineno} stands before any [SECTION]"]) from None
+    except configparser.ParsingError as error:
+        # Without the lines themselves: one may hold a key.
+        numbers = ", ".join(str(number) for number, _ in error.errors)
+        raise SettingsError(
+            [f"{path}: line {numbers}: expected [SECTION] or KEY = VALUE"]
+        ) from None
+    return {section: dict(file[section]) for section in file.sections()}
+
+
+def read_added(path: Path) -> Sections:
+    """Return what the page wrote beside the settings file at `path`; nothing if it did not.
+
+    Raises `SettingsError`.
+    """
+    added = added_file(path)
+    return read_sections(added) if added != path and added.exists() else {}

@@ -1,0 +1,114 @@
+"""Values that stand for something outside of the settings: keys, header fields, files.
+
+They are looked up when the settings are read, so that what is missing is told at start, with its
+key, and not when somebody asks a model.
+"""
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from server.settings.secrets import WRITTEN, Secret, file_at, resolve_secret
+
+Problem = tuple[str, str]
+
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MAX_HEADERS: Final = 32
+# Fields that say how a request is sent, which is the gateway's business.
+_ITS_OWN_FIELDS: Final = frozenset(
+    {
+        *("accept", "accept-encoding", "connection", "content-encoding", "content-length"),
+        *("content-type", "expect", "host", "keep-alive", "te", "traceparent", "trailer"),
+        *("transfer-encoding", "upgrade"),
+    }
+)
+# A template of a model's; the longest known has 30 KB.
+_MAX_TEMPLATE_BYTES: Final = 1 << 20
+
+
+def look_up(
+    values: dict[str, Any],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    overridden: Mapping[str, str],
+) -> Iterator[Problem]:
+    """Put what `values` refer to in their place; give each key for which there is nothing.
+
+    Relative paths begin at `folder`. `overridden` are the keys that the environment set.
+    """
+
+    def secret(key: str, text: str) -> Secret:
+        origin = "environment" if key in overridden else WRITTEN
+        return resolve_secret(text, folder=folder, environment=environment, origin=origin)
+
+    try:
+        if values.get("api_key"):
+            values["api_key"] = secret("api_key", values["api_key"])
+    except ValueError as error:
+        yield "api_key", str(error)
+    headers: dict[str, str] = {}
+    for name, value in values.get("headers", {}).items():
+        try:
+            _check_field(name, value, headers, has_key=bool(values.get("api_key")))
+            headers[name] = secret("headers", value)
+        except ValueError as error:
+            yield "headers", f"{name!r}: {error}"
+    if headers:
+        values["headers"] = headers
+    for key, check in (("ca_file", _check_certificates), ("chat_template", _check_template)):
+        if values.get(key):
+            try:
+                path = file_at(values[key], folder)
+                check(path)
+                values[key] = str(path)
+            except ValueError as error:
+                yield key, str(error)
+
+
+def _check_field(name: str, value: Any, others: Mapping[str, str], *, has_key: bool) -> None:
+    if not _FIELD_NAME.fullmatch(name):
+        raise ValueError("this is no name of a header field")
+    known = name.lower()
+    if known in _ITS_OWN_FIELDS or known.startswith(("proxy-", "sec-")):
+        raise ValueError("the gateway writes this field itself")
+    if known == "authorization" and has_key:
+        raise ValueError("`api_key` is sent in this field already")
+    if known in (other.lower() for other in others):
+        raise ValueError("the field is there twice")
+    if len(others) >= _MAX_HEADERS:
+        raise ValueError(f"expected at most {_MAX_HEADERS} fields")
+    if not isinstance(value, str):
+        raise ValueError("expected text")
+
+
+def _check_certificates(path: Path) -> None:
+    _content(path, _MAX_TEMPLATE_BYTES * 8)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except (ssl.SSLError, OSError):
+        raise ValueError(f"{path} holds no certificates in the form PEM") from None
+
+
+def _check_template(path: Path) -> None:
+    try:
+        _content(path, _MAX_TEMPLATE_BYTES).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text") from None
+
+
+def _content(path: Path, max_bytes: int) -> bytes:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file")
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if not content.strip():
+        raise ValueError(f"{path} is empty")
+    if len(content) > max_bytes:
+        raise ValueError(f"{path} has more than {max_bytes} bytes")
+    return content

@@ -1,0 +1,94 @@
+"""Secrets: where they are taken from when the settings are read, and that nothing repeats them.
+
+A value `env:NAME` stands for an environment variable, `file:PATH` for what a file holds, as Docker
+and Kubernetes bring secrets in. Anything else is the secret itself. Errors name the place, never
+what was found there.
+"""
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Self
+
+# A key is a line; more is another file.
+_MAX_BYTES: Final = 16_384
+
+WRITTEN: Final = "written"
+"""The origin of a secret that stands in a settings file itself."""
+
+
+class Secret(str):
+    """A text that is not shown where values are; `origin` says where it was taken from."""
+
+    __slots__ = ("origin",)
+    origin: str
+
+    def __new__(cls, text: str, origin: str = WRITTEN) -> Self:
+        """Hold the text."""
+        secret = super().__new__(cls, text)
+        secret.origin = origin
+        return secret
+
+    def __repr__(self) -> str:
+        """Return where it was taken from."""
+        return f"<secret: {self.origin}>"
+
+
+def is_reference(text: str) -> bool:
+    """Tell whether the text says where a secret is, in place of the secret."""
+    return text.startswith(("env:", "file:"))
+
+
+def resolve_secret(
+    text: str, *, folder: Path, environment: Mapping[str, str], origin: str = WRITTEN
+) -> Secret:
+    """Return the secret that `text` is or stands for; a relative path begins at `folder`.
+
+    Raises `ValueError` that says what is missing, and nothing of what was found.
+    """
+    kind, _, place = text.partition(":")
+    if kind == "env" and is_reference(text):
+        if place not in environment:
+            raise ValueError(f"the environment variable {place!r} is not set")
+        return _checked(environment[place].strip(), text, f"the environment variable {place!r}")
+    if kind == "file" and is_reference(text):
+        path = file_at(place, folder)
+        return _checked(_content(path), f"file:{path}", str(path))
+    return _checked(text, origin, "it")
+
+
+def file_at(text: str, folder: Path) -> Path:
+    """Return the file that a setting names; a relative path begins at `folder`.
+
+    Raises `ValueError` for the home folder of nobody.
+    """
+    try:
+        return Path(folder, Path(text.strip()).expanduser()).absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{text!r} cannot be found: {error}") from None
+
+
+def _checked(text: str, origin: str, place: str) -> Secret:
+    if not text:
+        raise ValueError(f"{place} is empty")
+    if "\n" in text or "\r" in text:
+        raise ValueError(f"{place} has several lines; expected one")
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"{place} has characters that no key has; expected ASCII")
+    return Secret(text, origin)
+
+
+def _content(path: Path) -> str:
+    try:
+        # Reading a pipe or a device could take for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError(f"{path} is no file")
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ValueError(f"{path} has more than {_MAX_BYTES} bytes, which is no key")
+        return content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
