@@ -115,6 +115,10 @@ async def _guard(
     options, state = request.app[OPTIONS], request.app[STATE]
     route = f"{request.method} {request.path}"
     state.ask(route, {name.lower(): value for name, value in request.headers.items()})
+    if options.drop_reused and request.transport in state.transports:
+        drop_connection(request)
+        return web.Response()
+    state.transports.add(request.transport)
     replay = options.replay.get(route, options.replay.get("*"))
     if replay is not None:
         return await _replay(request, replay)

@@ -112,6 +112,8 @@ class FakeOptions:
     unavailable: int = _option(0, "answer the first N requests with 503 (-1: all)", type=int)
     overloaded: bool = _option(False, "have no place for a generation")
 
+    drop_reused: bool = _option(False, "drop a kept connection when another request comes")
+
     # How it fails while it answers
     hold_after: int | None = _count("pause after N events until POST /_fake/release")
     silent_after: int | None = _count("after N events send nothing any more")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from typing import Any
+from weakref import WeakSet
 
 from tests.fakes.tgi_state import FakeState
 
@@ -20,6 +21,8 @@ class OpenAIState(FakeState):
         self.routes: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
         """The headers of each request, names in lower case."""
+        self.transports: WeakSet[Any] = WeakSet()
+        """The connections that have brought a request."""
 
     @property
     def generations(self) -> int:

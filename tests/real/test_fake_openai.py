@@ -2,17 +2,24 @@
 
 import asyncio
 import json
+import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import openai
 import pytest
 
+from tests.access.test_encryption import make
 from tests.fakes.openai import Fake, recorded, serve
 from tests.fakes.openai_answers import tokens_of
 from tests.fakes.openai_options import HABITS, MODELS_FORMS, TEXT, FakeOptions, like
+from tests.fakes.openai_state import OpenAIState
+from tests.support.ports import free_ports
+from tests.support.real_servers import ROOT
 
 CHAT: list[Any] = [{"role": "user", "content": "What is a lamp?"}]
 
@@ -100,6 +107,54 @@ async def test_refusals_come_as_often_as_told() -> None:
         with pytest.raises(openai.AuthenticationError):
             await client.models.list()
         assert fake.state.generations == 0
+
+
+async def test_a_kept_connection_may_be_dropped_when_it_is_used_again() -> None:
+    async with serve(FakeOptions(drop_reused=True)) as fake, aiohttp.ClientSession() as session:
+        async with session.get(fake.api + "/models") as response:
+            await response.read()
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await session.post(fake.api + "/completions", json={"prompt": "Hi"})
+        assert fake.state.counts["connections"] == 1
+        assert fake.state.generations == 0
+
+
+@pytest.mark.needs_openssl
+async def test_handshakes_are_counted_where_they_come_about(tmp_path: Path) -> None:
+    certificate, key = make(tmp_path, "own")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    async with serve(tls=tls) as fake, aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await session.get(fake.api + "/models")
+        assert fake.state.counts["connections"] == 1
+        assert fake.state.counts["handshakes"] == 0
+        async with session.get(fake.api + "/models", ssl=trusting) as response:
+            assert response.status == 200
+        assert fake.state.counts["connections"] == 2
+        assert fake.state.counts["handshakes"] == 1
+
+
+async def test_the_program_is_the_same_fake() -> None:
+    port, _ = free_ports(1)
+    words = ["--port", str(port), "--flavour", "transformers", "--text", "One two", "--limited=1"]
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.fakes.openai", *words),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert program.stdout is not None
+        assert await program.stdout.readline() == f"listening on http://127.0.0.1:{port}\n".encode()
+        fake = Fake(f"http://127.0.0.1:{port}", FakeOptions(), OpenAIState())
+        assert b'{"detail":"Rate limit reached"}' in await raw(fake, {})
+        got = await raw(fake, {})
+        assert b"DONE" not in got
+        assert b'"content":" two"' in got
+    finally:
+        program.terminate()
+        assert await program.wait() == 0
 
 
 @pytest.mark.parametrize("form", MODELS_FORMS)
