@@ -3,7 +3,7 @@
 from typing import Final
 
 from server.core.errors import EngineError
-from server.dialects.base import Endpoint, Upstream
+from server.dialects.base import ANY_MODEL, Endpoint, Upstream
 from server.dialects.detection import OLLAMA, ROUTES, Seen, recognise
 from server.dialects.http.client import HTTPClient, Reply
 from server.dialects.http.timeouts import Timeouts
@@ -84,7 +84,8 @@ async def _look(http: HTTPClient, endpoint: Endpoint) -> str:
             # Whatever a route leads to that this server may not even have.
             continue
         name = recognise(seen)
-    if not name and not (reply.status in _NO_ROUTE and endpoint.model):
+    is_named = endpoint.model not in ("", ANY_MODEL)
+    if not name and not (reply.status in _NO_ROUTE and is_named):
         _check(reply, endpoint)
     return name
 

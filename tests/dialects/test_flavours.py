@@ -241,7 +241,7 @@ def test_what_is_off_is_never_refused(flavour: str) -> None:
     ("flavour", "do_sample", "temperature", "sent"),
     [
         ("plain", False, None, 0),
-        ("plain", False, 0.7, 0.7),
+        ("plain", False, 0.7, 0),
         ("plain", True, None, None),
         ("llama.cpp", False, None, 0),
         ("openai", False, None, 0),

@@ -16,7 +16,7 @@ from server.core.errors import (
     PromptTooLong,
 )
 from server.core.protocol import Message, TokenInfo
-from server.dialects.base import Ask, Endpoint, Prompt
+from server.dialects.base import ANY_MODEL, Ask, Endpoint, Prompt
 from server.dialects.http.client import Timeouts
 from server.dialects.openai.flavours import FLAVOURS
 from server.dialects.openai.upstream import OpenAIUpstream
@@ -94,6 +94,25 @@ async def test_several_models_and_none_named() -> None:
     async with serve(FakeOptions(models_form="empty")) as fake, speaking(fake) as upstream:
         with pytest.raises(EngineError, match="lists no model"):
             await upstream.describe()
+
+
+async def test_server_as_a_whole() -> None:
+    async with (
+        serve(like("llama-swap", models=("a", "b"))) as fake,
+        speaking(fake, "llama-swap", model=ANY_MODEL) as upstream,
+    ):
+        info = await upstream.describe()
+        assert (info.model_id, info.engine, info.version) == ("", "llama-swap", "0")
+        assert info.holds_one_model
+        assert (await upstream.describe("b")).model_id == "b"
+        question = Ask(Prompt(CHAT), {}, model="b")
+        assert (await answered(upstream, question)).text
+    async with (
+        serve(FakeOptions(models_form="404")) as fake,
+        speaking(fake, model=ANY_MODEL) as upstream,
+    ):
+        with pytest.raises(EngineError, match="/v1/models"):
+            await upstream.models()
 
 
 async def test_model_that_is_not_there() -> None:

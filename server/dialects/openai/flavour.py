@@ -86,7 +86,6 @@ class Logprobs:
     least: int = 0
     most: int = 20
     ids: Form = field(default_factory=dict)
-    has_ids: bool = False
 
 
 NO_LOGPROBS: Final = Logprobs(None, None)

@@ -83,7 +83,6 @@ def engine_info(
         takes=taken(flavour),
         defaults=_defaults(flavour, entry, answers),
         has_logprobs=flavour.logprobs.chat is not None or flavour.logprobs.text is not None,
-        has_ids=flavour.logprobs.has_ids,
         can_cancel=flavour.can_cancel,
         can_load=flavour.load is not None,
         holds_one_model=flavour.holds_one_model or "holds_one_model" in flags,

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from server.core.errors import InvalidParameters
+from server.core.parameters import is_off
 from server.core.protocol import Message, Notice
 from server.dialects.base import Ask
 from server.dialects.openai.flavour import Flavour, Form, fill
@@ -43,20 +44,12 @@ RESERVED: Final = frozenset(
 )
 """Names that the gateway writes, or that would lead a request elsewhere: never taken as extra."""
 
-_OFF: Final[Mapping[str, Any]] = {
+# What changes nothing, besides the values that the core knows as such.
+_NOTHING: Final[Mapping[str, Any]] = {
     "adapter_id": "",
     "best_of": 1,
     "decoder_input_details": False,
-    "frequency_penalty": 0,
-    "logit_bias": {},
-    "min_p": 0,
-    "presence_penalty": 0,
-    "repetition_penalty": 1,
     "stop": [],
-    "top_k": 0,
-    "top_n_tokens": 0,
-    "top_p": 1,
-    "typical_p": 1,
     "watermark": False,
 }
 # Read elsewhere, or seen to above the dialect.
@@ -85,7 +78,7 @@ def problems(
     """Return the parameters that a server is known not to take, each with the reason in words."""
     found = {}
     for name, value in parameters.items():
-        if name in _EVERYWHERE or (name in _OFF and value == _OFF[name]):
+        if name in _EVERYWHERE or is_off(name, value) or value == _NOTHING.get(name):
             continue
         problem = _problem(flavour, name, value, is_chat=is_chat)
         if problem:
@@ -152,7 +145,7 @@ def _of_interest(flavour: Flavour, ask: Ask, *, is_chat: bool) -> dict[str, Any]
         # An answer to a text ends after 16 tokens where no length is given.
         chosen = ask.chosen if is_chat else ask.chosen | {"max_new_tokens"}
         parameters = {name: value for name, value in parameters.items() if name in chosen}
-    if parameters.get("do_sample") is False and not parameters.get("temperature"):
+    if parameters.get("do_sample") is False:
         parameters["temperature"] = 0
     return parameters
 
@@ -188,7 +181,7 @@ def _write(question: Question, flavour: Flavour, name: str, value: Any, *, is_ch
     elif name in flavour.takes:
         if name == "seed":
             value %= flavour.seeds
-        elif value == _OFF.get(name, None):
+        elif is_off(name, value):
             value = flavour.off.get(name, value)
         _put(question, name, dict.fromkeys(flavour.takes[name], value))
         _put(question, name, fill(flavour.with_parameter.get(name, {}), value))

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from server.core.errors import EngineError, EngineLost, SidestreamError
 from server.core.protocol import Message
 from server.dialects.base import (
+    ANY_MODEL,
     Ask,
     Endpoint,
     EngineInfo,
@@ -58,7 +59,8 @@ class OpenAIUpstream:
         self._http = HTTPClient(endpoint, timeouts)
         self._meter = Meter()
         self._learnt = Learnt(flavour.title)
-        self._only = endpoint.model
+        # Where the settings name no model, the only one there is.
+        self._model = "" if endpoint.model == ANY_MODEL else endpoint.model
         self._of_model: dict[str, Flavour] = {}
         self._ways_to_count: dict[bool, tuple[Count, ...]] = {
             True: flavour.counts_chat,
@@ -85,14 +87,19 @@ class OpenAIUpstream:
     async def describe(self, model: str = "") -> EngineInfo:
         """Ask the list, and the routes at which this server tells of itself."""
         found = await self._entries()
-        model = model or self._endpoint.model or self._only_of(found)
-        entry = next((entry for entry in found if self._is_named(entry, model)), {})
+        if (model or self._endpoint.model) == ANY_MODEL:
+            return await self._describe("", {})
+        model = model or self._model or self._only_of(found)
+        entry: Entry = next((entry for entry in found if self._is_named(entry, model)), {})
         if not entry and found and self._flavour.refuses_unlisted:
             names = listed(served(self._flavour, entry).name for entry in found)
             raise EngineError(
                 f"{self._flavour.title} has no model {model}; it has {names}",
                 hint="set `model_id` in the model's section",
             )
+        return await self._describe(model, entry)
+
+    async def _describe(self, model: str, entry: Entry) -> EngineInfo:
         answers = {}
         for route in routes(self._flavour):
             try:
@@ -219,7 +226,7 @@ class OpenAIUpstream:
             if found is not None:
                 return found
         reply = await self._http.get(self._path(MODELS), max_bytes=_MAX_LIST_BYTES)
-        if reply.status in _NO_ROUTE and self._endpoint.model:
+        if reply.status in _NO_ROUTE and self._model:
             return []
         return read_list(
             reply.status,
@@ -230,9 +237,9 @@ class OpenAIUpstream:
         )
 
     async def _only_model(self) -> str:
-        if not self._only:
-            self._only = self._only_of(await self._entries())
-        return self._only
+        if not self._model:
+            self._model = self._only_of(await self._entries())
+        return self._model
 
     def _only_of(self, found: list[Entry]) -> str:
         models = [served(self._flavour, entry) for entry in found]

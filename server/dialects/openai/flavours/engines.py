@@ -34,7 +34,7 @@ LLAMA_CPP: Final = Flavour(
     seeds=2**32 - 1,
     # The head comes at once, and not with the first token.
     always={"return_progress": True},
-    logprobs=Logprobs(least=1, has_ids=True),
+    logprobs=Logprobs(least=1),
     counts_chat=(
         Count("/v1/chat/completions/input_tokens", {"messages": VALUE}, "input_tokens"),
         Count(
@@ -83,7 +83,7 @@ VLLM: Final = Flavour(
     max_stop=4,
     ranges={"temperature": (0, 2)},
     grammars={"json": JSON_SCHEMA, "regex": {"structured_outputs": {"regex": VALUE}}},
-    logprobs=Logprobs(ids={"return_token_ids": True}, has_ids=True),
+    logprobs=Logprobs(ids={"return_token_ids": True}),
     counts_chat=(Count("/tokenize", {"model": MODEL, "messages": VALUE}, "count"),),
     counts_text=(Count("/tokenize", {"model": MODEL, "prompt": VALUE}, "count"),),
     health="/health",
@@ -102,7 +102,7 @@ SGLANG: Final = Flavour(
     takes=names(*COMMON, "top_k", "min_p", "logit_bias", "repetition_penalty"),
     off={"top_k": -1},
     grammars={"json": JSON_SCHEMA, "regex": {"regex": VALUE}},
-    logprobs=Logprobs(ids={"return_token_ids": True}, has_ids=True),
+    logprobs=Logprobs(ids={"return_token_ids": True}),
     counts_chat=(Count("/tokenize", {"model": MODEL, "messages": VALUE}, "count"),),
     counts_text=(Count("/tokenize", {"model": MODEL, "prompt": VALUE}, "count"),),
     # `/health` has the model write a token.

@@ -51,7 +51,7 @@ LLAMA_SWAP: Final = Flavour(
     is_certain=False,
     with_parameter=LLAMA_CPP.with_parameter,
     seeds=LLAMA_CPP.seeds,
-    logprobs=Logprobs(least=1, has_ids=True),
+    logprobs=Logprobs(least=1),
     health="/health",
     facts={
         "is_loaded": (At("status.value"),),
@@ -74,7 +74,7 @@ DOCKER: Final = Flavour(
     takes=LLAMA_SWAP.takes,
     is_certain=False,
     seeds=LLAMA_CPP.seeds,
-    logprobs=Logprobs(least=1, has_ids=True),
+    logprobs=Logprobs(least=1),
 )
 
 KOBOLDCPP: Final = Flavour(
