@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -15,19 +14,16 @@ from server.core.errors import (
     EngineTimeout,
     InvalidParameters,
     PromptTooLong,
-    SidestreamError,
 )
-from server.core.protocol import Message, Notice, TokenInfo
-from server.dialects.base import Ask, Endpoint, Finish, Prompt
+from server.dialects.base import Endpoint, Prompt
 from server.dialects.http.client import Timeouts
 from server.dialects.ollama.parameters import TAKES
 from server.dialects.ollama.upstream import OllamaUpstream
+from tests.dialects.ollama_asking import CHAT, Heard, generate, soon
 from tests.dialects.ollama_fake import MODEL, FakeOllama, saying, serve
 from tests.dialects.ollama_recordings import RECORDINGS
 
-CHAT = [Message("system", "Be brief."), Message("user", "Say hi.")]
 TEXT = "Once upon a time"
-CEILING_SECONDS = 20
 OFF = {
     "temperature": 0,
     "top_p": 1,
@@ -61,53 +57,6 @@ async def connect(fake: FakeOllama) -> AsyncIterator[Connect]:
     yield connect
     for upstream in made:
         await upstream.close()
-
-
-@dataclass
-class Heard:
-    """What came of one answer."""
-
-    tokens: list[TokenInfo] = field(default_factory=list)
-    waits: list[Notice | None] = field(default_factory=list)
-    waited: asyncio.Event = field(default_factory=asyncio.Event)
-    began: asyncio.Event = field(default_factory=asyncio.Event)
-    finish: Finish | None = None
-    error: SidestreamError | None = None
-
-    @property
-    def text(self) -> str:
-        return "".join(token.text for token in self.tokens)
-
-    def on_tokens(self, tokens: list[TokenInfo]) -> None:
-        self.tokens += tokens
-        self.began.set()
-
-    def on_wait(self, notice: Notice | None) -> None:
-        self.waits.append(notice)
-        self.waited.set()
-
-
-async def generate(
-    upstream: OllamaUpstream,
-    content: Any = CHAT,
-    parameters: dict[str, Any] | None = None,
-    *,
-    heard: Heard | None = None,
-    prompt: Prompt | None = None,
-    **more: Any,
-) -> Heard:
-    heard = heard or Heard()
-    prompt = prompt or await upstream.prompt(content, needs_count=True)
-    ask = Ask(prompt, parameters or {}, **more)
-    try:
-        heard.finish = await upstream.generate(ask, heard.on_tokens, heard.on_wait)
-    except SidestreamError as error:
-        heard.error = error
-    return heard
-
-
-async def soon(waiting: Awaitable[Any]) -> Any:
-    return await asyncio.wait_for(waiting, CEILING_SECONDS)
 
 
 # --- what is sent -------------------------------------------------------------------------------
