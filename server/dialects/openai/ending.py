@@ -1,0 +1,133 @@
+"""How an answer ended, as it comes together: its reason, its usage, and what else its server tells.
+
+Rules:
+
+1. Usage comes in an event of its own, beside the last text, with every event, as zeros, or never:
+   the last that is not all zeros counts.
+2. A reason that the protocol has no word for is a `stop`, and is kept in `details`.
+3. A `stop` without a word, a tool call or usage is no answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from server.core.errors import EngineError
+from server.core.protocol import Cost, FinishReason
+from server.dialects.base import Finish
+from server.dialects.openai.choices import Choice
+
+_REASONS: Final[Mapping[str, FinishReason]] = {
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+}
+_FAILED: Final = frozenset({"abort", "aborted", "error", "failed"})
+# Reasons that the protocol's own words say whole.
+_SAID: Final = frozenset({"stop", "length"})
+
+
+class Ending:
+    """Gather what a stream tells of its end."""
+
+    __slots__ = ("_cost", "_engine", "_tool_calls", "_usage", "answered_by", "details", "reason")
+
+    def __init__(self, engine: str) -> None:
+        self._engine = engine
+        self._usage: Mapping[str, Any] = {}
+        self._cost: Cost | None = None
+        self._tool_calls: dict[int, dict[str, Any]] = {}
+        self.reason = ""
+        self.answered_by = ""
+        self.details: dict[str, Any] = {}
+
+    @property
+    def has_tool_calls(self) -> bool:
+        """Tell whether the model called a tool."""
+        return bool(self._tool_calls)
+
+    def take_chunk(self, chunk: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
+        """Take what a chunk tells of the whole answer."""
+        # Groq and Moonshot have places of their own for it.
+        for holder in (*choices, chunk.get("x_groq"), chunk):
+            usage = holder.get("usage") if isinstance(holder, dict) else None
+            if isinstance(usage, dict) and (
+                _count(usage, "prompt_tokens") or _count(usage, "completion_tokens")
+            ):
+                self._usage = usage
+                cost = usage.get("cost")
+                if isinstance(cost, int | float):
+                    self._cost = Cost(float(cost))
+        if isinstance(provider := chunk.get("provider"), str):
+            self.answered_by = provider
+
+    def take_choice(self, choice: Choice) -> None:
+        """Take what stands in a choice, but for its words."""
+        for n, call in enumerate(choice.tool_calls):
+            if isinstance(call, dict):
+                self._take_call(call, n)
+        if choice.stopped_by is not None:
+            self.details["stop_reason"] = choice.stopped_by
+        if choice.reason:
+            self.reason = choice.reason
+
+    def _take_call(self, call: Mapping[str, Any], place: int) -> None:
+        index = call.get("index")
+        whole = self._tool_calls.setdefault(
+            index if isinstance(index, int) else place,
+            {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
+        )
+        function = call.get("function")
+        function = function if isinstance(function, dict) else {}
+        whole["id"] = whole["id"] or str(call.get("id") or "")
+        told = whole["function"]
+        told["name"] = told["name"] or str(function.get("name") or "")
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            told["arguments"] += arguments
+        elif arguments is not None:
+            told["arguments"] = arguments
+
+    def finish(self, *, has_words: bool) -> Finish:
+        """Return the end of an answer that has a reason; raises `EngineError` if that is a bad one.
+
+        `has_words` tells whether anything of the answer came.
+        """
+        if self.reason in _FAILED:
+            raise EngineError(f"{self._engine} gave the answer up: {self.reason}")
+        if self.reason == "stop" and not (has_words or self._tool_calls or self._usage):
+            raise EngineError(f"{self._engine} ended its answer without a word")
+        if self.reason not in _SAID:
+            self.details["finish_reason"] = self.reason
+        return self.finish_as(_REASONS.get(self.reason, "stop"))
+
+    def finish_as(self, reason: FinishReason) -> Finish:
+        """Return the end for a reason of ours."""
+        return Finish(
+            reason,
+            _count(self._usage, "prompt_tokens"),
+            _count(self._usage, "completion_tokens"),
+            details={**self.details, **self._usage_details(), **self._tool_details()},
+            answered_by=self.answered_by,
+            cost=self._cost,
+        )
+
+    def _usage_details(self) -> dict[str, Any]:
+        found = {}
+        for place, name in (
+            ("prompt_tokens_details", "cached_tokens"),
+            ("completion_tokens_details", "reasoning_tokens"),
+        ):
+            told = self._usage.get(place)
+            count = _count(told, name) if isinstance(told, dict) else None
+            if count is not None:
+                found[name] = count
+        return found
+
+    def _tool_details(self) -> dict[str, Sequence[Any]]:
+        calls = [self._tool_calls[index] for index in sorted(self._tool_calls)]
+        return {"tool_calls": calls} if calls else {}
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int | None:
+    value = usage.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
