@@ -164,7 +164,7 @@ async def test_grammar_binds(server: RealServer, connect: Connect) -> None:
     heard = await generate(connect(server), [Message("user", "Give a person.")], parameters)
     assert heard.finish is not None
     assert set(json.loads(heard.text)) == {"name", "age"}
-    assert (heard.finish.reason, heard.finish.details["done_reason"]) == ("stop", "stop")
+    assert heard.finish.reason == "stop"
 
 
 async def test_probabilities(server: RealServer, connect: Connect) -> None:
@@ -216,8 +216,8 @@ async def test_prompt_that_is_too_long(server: RealServer, connect: Connect, con
     heard = await generate(connect(server), content, GREEDY)
     assert isinstance(heard.error, PromptTooLong)
     assert heard.error.details is not None
-    assert heard.error.details["context_tokens"] == 2048
-    assert heard.error.details["prompt_tokens"] >= 3000
+    assert heard.error.details["n_ctx"] == 2048
+    assert heard.error.details["n_prompt_tokens"] >= 3000
 
 
 # --- looking ------------------------------------------------------------------------------------

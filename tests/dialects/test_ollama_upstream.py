@@ -333,6 +333,13 @@ async def test_nothing_is_counted_beforehand(fake: FakeOllama, connect: Connect)
     assert fake.asked == []
 
 
+async def test_prompt_that_was_cut_without_a_word(fake: FakeOllama, connect: Connect) -> None:
+    words = " ".join(f"word{number}" for number in range(6000))
+    heard = await generate(connect(), words)
+    assert heard.finish is not None
+    assert [notice.code for notice in heard.finish.notices] == ["prompt_truncated"]
+
+
 async def test_refusals_are_told_in_words(fake: FakeOllama, connect: Connect) -> None:
     upstream = connect()
     for case, kind in (
