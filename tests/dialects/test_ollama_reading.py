@@ -99,7 +99,6 @@ def test_recorded_answer(recording: Recording) -> None:
         return
     finish = heard.finish
     assert finish.reason == {"length": "length"}.get(last["done_reason"], "stop")
-    assert finish.details["done_reason"] == last["done_reason"]
     assert (finish.prompt_tokens, finish.completion_tokens) == (
         last.get("prompt_eval_count"),
         last.get("eval_count"),
@@ -119,17 +118,15 @@ def test_it_does_not_matter_where_bytes_are_cut(recording: Recording) -> None:
 @named(STREAMS)
 def test_a_body_that_ends_early_has_broken_off(recording: Recording) -> None:
     answer = recording.answer
-    last_line = answer.rstrip(b"\n").rfind(b"\n") + 1
     whole = read([answer])
-    for size in range(0, len(answer) - 1, 7):
+    for size in range(0, len(answer.rstrip(b"\n")), 7):
         heard = read([answer[:size]])
+        assert isinstance(heard.end, EngineLost), size
+        assert "broke off" in heard.end.message
+        # No word of a line that came whole is lost, none of one that did not is made up.
+        lines = answer[: answer.rfind(b"\n", 0, size + 1) + 1]
+        assert heard.text == read([lines]).text
         assert whole.text.startswith(heard.text)
-        if size < len(answer.rstrip(b"\n")):
-            assert isinstance(heard.end, EngineLost), size
-            assert "broke off" in heard.end.message
-    assert read([answer[:last_line]]).text == whole.text.removesuffix("\n</think>\n\n") or (
-        whole.text.endswith("\n</think>\n\n")
-    )
 
 
 @named(STREAMS)
@@ -184,18 +181,18 @@ def test_loading_is_told_apart_from_the_first_token() -> None:
 def test_counts_that_are_absent_stay_unknown() -> None:
     finish = read([chat("a"), b'{"done":true,"done_reason":"stop","load_duration":5}\n']).finish
     assert (finish.prompt_tokens, finish.completion_tokens) == (None, None)
-    assert finish.details == {"done_reason": "stop", "load_ms": 0.0}
+    assert finish.details == {"load_ms": 0.0}
 
 
 def test_unknown_reason_is_kept() -> None:
     finish = read([b'{"done":true,"done_reason":"moon"}\n']).finish
-    assert (finish.reason, finish.details["done_reason"]) == ("stop", "moon")
+    assert (finish.reason, finish.details["finish_reason"]) == ("stop", "moon")
 
 
 def test_loading_and_unloading() -> None:
-    assert read(RECORDINGS["chat messages empty"].reads).finish.details == {"done_reason": "load"}
+    assert read(RECORDINGS["chat messages empty"].reads).finish.details == {"finish_reason": "load"}
     finish = read(RECORDINGS["unload (keep_alive 0)"].reads).finish
-    assert finish.details == {"done_reason": "unload"}
+    assert finish.details == {"finish_reason": "unload"}
 
 
 def test_answer_of_the_cloud_says_whose() -> None:
@@ -341,7 +338,7 @@ def test_error_of_the_engine_within_an_answer() -> None:
     for parts in ([line], [line + b"\n"], [chat("a"), line + b"\n"]):
         end = read(parts).end
         assert isinstance(end, PromptTooLong)
-        assert end.details == {"prompt_tokens": 6010, "context_tokens": 4096}
+        assert end.details == {"n_prompt_tokens": 6010, "n_ctx": 4096}
     heard = read([b'{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}\n'])
     assert isinstance(heard.end, EngineOverloaded)
 

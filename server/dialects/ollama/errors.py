@@ -129,7 +129,7 @@ def _translate(said: _Said, status: int, headers: Mapping[str, str], model: str)
 
 
 def _too_long(said: _Said) -> PromptTooLong:
-    counted = {"prompt_tokens": said.prompt_tokens, "context_tokens": said.context_tokens}
+    counted = {"n_prompt_tokens": said.prompt_tokens, "n_ctx": said.context_tokens}
     details = {name: tokens for name, tokens in counted.items() if tokens is not None}
     if len(details) < len(counted):
         return PromptTooLong(f"the prompt is too long: {said.message}", details=details or None)

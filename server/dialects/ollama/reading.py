@@ -177,7 +177,8 @@ class AnswerReader:
 
     def _finish(self, item: Line) -> Finish:
         reason = item.done_reason or ""
-        details: dict[str, Any] = {"done_reason": reason} if reason else {}
+        is_ours = reason in _FINISH_REASONS
+        details: dict[str, Any] = {} if is_ours or not reason else {"finish_reason": reason}
         for name, field in _DURATIONS.items():
             nanoseconds = getattr(item, field)
             if nanoseconds is not None:

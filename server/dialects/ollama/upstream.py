@@ -47,6 +47,7 @@ from server.dialects.ollama.parameters import (
 )
 from server.dialects.ollama.reading import AnswerReader
 from server.dialects.ollama.wire import Loaded, LoadedModel, Shown, Tags, Version
+from server.dialects.truncation import truncation
 
 T = TypeVar("T")
 
@@ -150,7 +151,9 @@ class OllamaUpstream:
                 raise failure(stream.status, stream.headers, words, model=model)
             await stream.read(reader.feed)
         finish = reader.finish()
-        return replace(finish, notices=(*notices, *finish.notices))
+        # A server that does not know `truncate` cuts a prompt without a word.
+        cut = truncation(ask.prompt.content, finish.prompt_tokens)
+        return replace(finish, notices=(*notices, *([cut] if cut is not None else [])))
 
     async def close(self) -> None:
         """Close the connections that are kept for the next request."""
