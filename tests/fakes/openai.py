@@ -23,7 +23,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -195,7 +195,8 @@ async def _replay(request: web.Request, items: Sequence[bytes | float | str]) ->
     state = request.app[STATE]
     await request.read()
     transport = request.transport
-    assert isinstance(transport, asyncio.Transport)
+    assert transport is not None
+    transport = cast(asyncio.Transport, transport)  # uvloop's own is none by its class.
     for item in items:
         if isinstance(item, bytes):
             transport.write(item)

@@ -7,7 +7,7 @@ before the next.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -52,8 +52,8 @@ async def generate(request: web.Request, *, is_chat: bool) -> web.StreamResponse
 
 def drop_connection(request: web.Request) -> None:
     """Break the connection, as a process that dies does."""
-    if isinstance(request.transport, asyncio.WriteTransport):
-        request.transport.abort()
+    if request.transport is not None:
+        cast(asyncio.WriteTransport, request.transport).abort()
 
 
 def _refuse(options: FakeOptions, state: OpenAIState) -> None:

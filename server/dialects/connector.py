@@ -1,0 +1,96 @@
+"""Connect to a model server: find out how it is spoken to, and give what speaks so."""
+
+from typing import Final
+
+from server.core.errors import EngineError
+from server.dialects.base import ANY_MODEL, Endpoint, Upstream
+from server.dialects.detection import OLLAMA, ROUTES, Seen, recognise
+from server.dialects.http.client import HTTPClient, Reply
+from server.dialects.http.timeouts import Timeouts
+from server.dialects.ollama.upstream import OllamaUpstream
+from server.dialects.openai.flavour import MODELS, Flavour
+from server.dialects.openai.flavours import FLAVOURS, PLAIN, TGI_OPENAI
+from server.dialects.openai.listing import read_list
+from server.dialects.openai.upstream import OpenAIUpstream
+from server.dialects.tgi.upstream import TGI
+
+_LOOK_SECONDS: Final = 5.0
+_MAX_LIST_BYTES: Final = 32 * 1024 * 1024
+_MAX_LOOK_BYTES: Final = 1024 * 1024
+_NO_ROUTE: Final = frozenset({404, 405, 501})
+_KEY: Final = frozenset({401, 403})
+
+
+class Connector:
+    """Give the upstream for an endpoint, asking the server who it is where nobody says."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+
+    async def connect(self, endpoint: Endpoint) -> Upstream:
+        """Return what speaks to a server; the caller closes it.
+
+        Raises `EngineLost` or `EngineTimeout` while nobody answers, `EngineOverloaded` while the
+        server is not ready, and `EngineError` in words for who is no model server or wants a key.
+        """
+        if endpoint.dialect == "tgi":
+            return TGI(endpoint, self._timeouts)
+        if endpoint.dialect == OLLAMA:
+            return OllamaUpstream(endpoint, self._timeouts)
+        if endpoint.flavour:
+            return OpenAIUpstream(endpoint, flavour_named(endpoint.flavour), self._timeouts)
+        name = await self._who(endpoint)
+        if endpoint.dialect == "auto" and name == OLLAMA:
+            return OllamaUpstream(endpoint, self._timeouts)
+        if endpoint.dialect == "auto" and name == TGI_OPENAI.name:
+            return TGI(endpoint, self._timeouts)
+        return OpenAIUpstream(endpoint, FLAVOURS.get(name, PLAIN), self._timeouts)
+
+    async def _who(self, endpoint: Endpoint) -> str:
+        """Return the name under which the server is recognised, empty for an unknown one."""
+        http = HTTPClient(endpoint, self._timeouts)
+        try:
+            return await _look(http, endpoint)
+        finally:
+            await http.close()
+
+
+def flavour_named(name: str) -> Flavour:
+    """Return a flavour by its name in the settings; raises `EngineError` if there is none."""
+    if name not in FLAVOURS:
+        raise EngineError(
+            f"there is no flavour {name!r}", hint=f"there are {', '.join(sorted(FLAVOURS))}"
+        )
+    return FLAVOURS[name]
+
+
+async def _look(http: HTTPClient, endpoint: Endpoint) -> str:
+    reply = await http.get(
+        endpoint.api + MODELS, max_bytes=_MAX_LIST_BYTES, timeout_seconds=_LOOK_SECONDS
+    )
+    replies = {MODELS: reply}
+    seen = Seen(endpoint.url, replies)
+    if reply.status in _KEY or reply.status == 503:
+        _check(reply, endpoint)
+    name = recognise(seen)
+    for route in ROUTES:
+        if name:
+            return name
+        try:
+            replies[route] = await http.get(
+                route, max_bytes=_MAX_LOOK_BYTES, timeout_seconds=_LOOK_SECONDS
+            )
+        except EngineError:
+            # Whatever a route leads to that this server may not even have.
+            continue
+        name = recognise(seen)
+    is_named = endpoint.model not in ("", ANY_MODEL)
+    if not name and not (reply.status in _NO_ROUTE and is_named):
+        _check(reply, endpoint)
+    return name
+
+
+def _check(reply: Reply, endpoint: Endpoint) -> None:
+    """Raise what an answer means that is no list of models."""
+    address = endpoint.url + endpoint.api + MODELS
+    read_list(reply.status, reply.headers, reply.body, engine=PLAIN.title, address=address)

@@ -1,0 +1,1 @@
+"""Ollama's native API, `/api/*`: NDJSON answers, options by its own names, models on demand."""

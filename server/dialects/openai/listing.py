@@ -1,0 +1,223 @@
+"""What a server's list says of its models: pure functions over JSON.
+
+Rules:
+
+1. A list is `{"data": [...]}` or the array alone; entries without an `id` are left out.
+2. What a model is for is taken from what the entry says, and only then from well-known names. Who
+   is not known to do something else writes text.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from server.core.errors import EngineError, EngineOverloaded
+from server.dialects.base import ServedModel
+from server.dialects.openai.errors import failure
+from server.dialects.openai.flavour import At, Flavour, find
+from server.dialects.openai.tolerant_json import decode
+
+Entry = Mapping[str, Any]
+_MAX_NAMES: Final = 12
+
+_KINDS_TOLD: Final = (
+    ("embedding", re.compile(r"embed|feature.extraction")),
+    ("rerank", re.compile(r"re.?rank|cross.encoder|^score$")),
+    ("speech", re.compile(r"speech|audio|transcri|^tts$|^stt$|^asr$")),
+    ("image", re.compile(r"image|diffusion|text.to.video")),
+)
+_KINDS_NAMED: Final = (
+    ("rerank", re.compile(r"re-?rank")),
+    (
+        "embedding",
+        re.compile(
+            r"embed|(^|[/_-])(bge|e5|gte)-|minilm|(^|/)paraphrase-|sentence-t5|instructor-(x|l)"
+        ),
+    ),
+    (
+        "speech",
+        re.compile(r"whisper|(^|[-_/.])(tts|stt|asr)($|[-_/.:0-9])|kokoro|parakeet|speecht5"),
+    ),
+    (
+        "image",
+        re.compile(r"stable-?diffusion|(^|[-_/.])(sdxl|sd3|sd-turbo|dall-e|gpt-image|imagen)"),
+    ),
+)
+_TEXT_TOLD: Final = re.compile(r"llm|vlm|chat|completion|text.generation|generate")
+# Fields in which some server or other says what a model is for.
+_FIELDS_OF_KIND: Final = ("kind", "type", "task", "model_type", "mode")
+
+
+def read_list(
+    status: int, headers: Mapping[str, str], body: bytes, *, engine: str, address: str
+) -> list[Entry]:
+    """Return the entries of a list of models.
+
+    Raises `EngineOverloaded` where the server is not ready, and `EngineError` in words for every
+    answer that is no list.
+    """
+    if status == 503:
+        told = failure(status, headers, body, engine=f"{engine} at {address}")
+        if isinstance(told, EngineOverloaded):
+            raise told
+        raise EngineOverloaded(f"{told.message}: it is asked again until it is ready")
+    if status >= 400:
+        raise failure(status, headers, body, engine=f"{engine} at {address}")
+    found = entries(body)
+    if found is None:
+        is_page = "html" in headers.get("content-type", "") or body.lstrip()[:1] == b"<"
+        what = "with a web page" if is_page else "with something else"
+        raise EngineError(
+            f"{address} answers {what}, not with a list of models: no model server is there",
+            hint="check `url`: most servers have the list at /v1/models",
+        )
+    return found
+
+
+def entries(body: bytes) -> list[Entry] | None:
+    """Return a list's entries, None if it is none."""
+    try:
+        value = decode(body)
+    except ValueError:
+        return None
+    if isinstance(value, dict):
+        is_empty = value.get("object") == "list" and value.get("data", 0) is None
+        value = [] if is_empty else value.get("data")
+    if not isinstance(value, list):
+        return None
+    return [entry for entry in value if isinstance(entry, dict) and _name(entry)]
+
+
+def facts_of(
+    flavour: Flavour, entry: Entry, answers: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """Return what is told of a model, by the names of `Flavour.facts`; `answers` by route."""
+    found = {}
+    for name, places in flavour.facts.items():
+        for place in places:
+            value = read(place, entry, answers or {})
+            if value is not None:
+                found[name] = value
+                break
+    return found
+
+
+def read(place: At, entry: Entry, answers: Mapping[str, object]) -> object | None:
+    """Return what stands at a place, None where there is nothing."""
+    return find(answers.get(place.route) if place.route else entry, place.place)
+
+
+def served(flavour: Flavour, entry: Entry) -> ServedModel:
+    """Return what an entry says of its model."""
+    facts = facts_of(flavour, entry)
+    name = _name(entry)
+    aliases = facts.get("aliases")
+    return ServedModel(
+        name=name,
+        aliases=tuple(alias for alias in _texts(aliases) if alias != name),
+        title=_text(facts.get("title")),
+        kind=_kind(name, entry, facts),
+        context_tokens=number(facts.get("max_total_tokens")),
+        model_context_tokens=number(facts.get("model_context_tokens")),
+        is_loaded=is_loaded(flavour, facts),
+        capabilities=_capabilities(entry, facts),
+        details={
+            name: text
+            for name, text in (
+                ("quantization", _text(facts.get("quantization"))),
+                ("parameters", _size(facts.get("parameters"))),
+                ("architecture", _text(facts.get("architecture"))),
+            )
+            if text
+        },
+    )
+
+
+def is_loaded(flavour: Flavour, facts: Mapping[str, Any]) -> bool | None:
+    """Tell whether a model is in memory, None where that is not told."""
+    state = facts.get("is_loaded")
+    return None if state is None else re.search(flavour.loaded, str(state)) is not None
+
+
+def only_model(models: Sequence[ServedModel], *, engine: str) -> str:
+    """Return the name of the only model that writes text.
+
+    Raises `EngineError` where there is none, and where there are several, with their names.
+    """
+    names = [model.name for model in models if model.kind == "text"]
+    if len(names) == 1:
+        return names[0]
+    hint = "set `model_id` in the model's section"
+    if not names:
+        raise EngineError(f"{engine} lists no model that writes text", hint=hint)
+    raise EngineError(f"{engine} has several models: {listed(names)}", hint=hint)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Write names one after the other, the first of them where they are many."""
+    several = list(names)
+    more = len(several) - _MAX_NAMES
+    return ", ".join(several[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def number(value: object) -> int | None:
+    """Return a count above zero, None for anything else."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return int(value) if 1 <= value < 2**53 else None
+
+
+def _name(entry: Entry) -> str:
+    return _text(entry.get("id"))
+
+
+def _kind(name: str, entry: Entry, facts: Mapping[str, Any]) -> str:
+    outputs = _texts(facts.get("output") or find(entry, "architecture.output_modalities"))
+    if outputs and "text" not in outputs:
+        return _first_kind(_KINDS_TOLD, outputs) or "text"
+    abilities = _texts(entry.get("capabilities"))
+    told = [_text(entry.get(field)) for field in _FIELDS_OF_KIND] + abilities
+    told = [word.lower() for word in told if word]
+    if any(_TEXT_TOLD.search(word) for word in told):
+        return "text"
+    return _first_kind(_KINDS_TOLD, told) or _first_kind(_KINDS_NAMED, [name.lower()]) or "text"
+
+
+def _first_kind(kinds: tuple[tuple[str, re.Pattern[str]], ...], words: list[str]) -> str:
+    return next(
+        (kind for kind, pattern in kinds if any(pattern.search(word) for word in words)), ""
+    )
+
+
+def _capabilities(entry: Entry, facts: Mapping[str, Any]) -> dict[str, bool]:
+    told = entry.get("capabilities")
+    found = (
+        {name: value for name, value in told.items() if isinstance(value, bool)}
+        if isinstance(told, dict)
+        else dict.fromkeys(_texts(told), True)
+    )
+    inputs = _texts(facts.get("input") or find(entry, "architecture.input_modalities"))
+    if inputs or entry.get("type") == "vlm":
+        found["vision"] = "image" in inputs or entry.get("type") == "vlm"
+    if takes := _texts(facts.get("takes")):
+        found |= {"tools": "tools" in takes, "thinking": "reasoning" in takes}
+    return found
+
+
+def _size(value: object) -> str:
+    """Write a number of parameters as people do: `135M`, `8.03B`."""
+    count = number(value)
+    if count is None:
+        return _text(value)
+    for unit, letter in ((10**9, "B"), (10**6, "M")):
+        if count >= unit:
+            return f"{count / unit:.3g}{letter}"
+    return str(count)
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,258 @@
+"""Turn a question in the protocol's words into a request's body in a server's own: pure functions.
+
+Rules:
+
+1. Absent means the server's default: nothing is sent that nobody named. "Off" is a value like any
+   other and is sent, because these servers have defaults of their own. A provider gets only what
+   somebody chose.
+2. A parameter that the server does not take is refused, unless it says "off", which changes
+   nothing there. A lenient question is asked without it, with a notice.
+3. What goes through from outside (`extra`) never replaces a name that is written here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from server.core.errors import InvalidParameters
+from server.core.parameters import is_off
+from server.core.protocol import Message, Notice
+from server.dialects.base import Ask
+from server.dialects.openai.flavour import Flavour, Form, fill
+
+RESERVED: Final = frozenset(
+    {
+        "api_base",
+        "api_key",
+        "base_url",
+        "input",
+        "keep_alive",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "model",
+        "n",
+        "n_predict",
+        "prompt",
+        "stop",
+        "stream",
+        "stream_options",
+        "timeout",
+    }
+)
+"""Names that the gateway writes, or that would lead a request elsewhere: never taken as extra."""
+
+# What changes nothing, besides the values that the core knows as such.
+_NOTHING: Final[Mapping[str, Any]] = {
+    "adapter_id": "",
+    "best_of": 1,
+    "decoder_input_details": False,
+    "stop": [],
+    "watermark": False,
+}
+# Read elsewhere, or seen to above the dialect.
+_NOT_SENT: Final = frozenset({"details", "do_sample", "return_full_text", "top_n_tokens"})
+_EVERYWHERE: Final = frozenset({"max_new_tokens"}) | _NOT_SENT - {"top_n_tokens"}
+
+
+@dataclass
+class Question:
+    """A request's body, and what its names stand for in the protocol: empty for our own.
+
+    `unasked` are parameters that nobody named: they are there so that we are told more. `cut` are
+    the texts at which we end the answer ourselves.
+    """
+
+    body: dict[str, Any]
+    names: dict[str, str] = field(default_factory=dict)
+    unasked: set[str] = field(default_factory=set)
+    cut: tuple[str, ...] = ()
+    notices: list[Notice] = field(default_factory=list)
+
+
+def problems(
+    flavour: Flavour, parameters: Mapping[str, Any], *, is_chat: bool = True
+) -> dict[str, str]:
+    """Return the parameters that a server is known not to take, each with the reason in words."""
+    found = {}
+    for name, value in parameters.items():
+        if name in _EVERYWHERE or is_off(name, value) or value == _NOTHING.get(name):
+            continue
+        problem = _problem(flavour, name, value, is_chat=is_chat)
+        if problem:
+            found[name] = problem
+    return found
+
+
+def unsupported(
+    flavour: Flavour, parameters: Mapping[str, Any], *, is_chat: bool = True
+) -> list[str]:
+    """Return the names of the parameters that a server is known not to take."""
+    return list(problems(flavour, parameters, is_chat=is_chat))
+
+
+def taken(flavour: Flavour) -> frozenset[str] | None:
+    """Return the protocol's names that a server is known to take, None where it is not known."""
+    if not flavour.is_certain:
+        return None
+    optional = {
+        "grammar": bool(flavour.grammars),
+        "top_n_tokens": flavour.logprobs.chat is not None or flavour.logprobs.text is not None,
+    }
+    return _EVERYWHERE | flavour.takes.keys() | {name for name, is_on in optional.items() if is_on}
+
+
+def compose(flavour: Flavour, ask: Ask, model: str) -> Question:
+    """Write the body that asks a server for a streamed answer.
+
+    Raises `InvalidParameters` for what the server does not take.
+    """
+    content = ask.prompt.content
+    is_chat = not isinstance(content, str)
+    parameters = _of_interest(flavour, ask, is_chat=is_chat)
+    question = Question({"model": model} if model else {})
+    for name, words in problems(flavour, parameters, is_chat=is_chat).items():
+        if not ask.is_lenient:
+            raise InvalidParameters(words)
+        question.notices.append(left_out(name, words))
+        del parameters[name]
+    if isinstance(content, str):
+        question.body["prompt"] = content
+    else:
+        question.body["messages"] = [_message(message) for message in content]
+    question.body["stream"] = True
+    if flavour.stream_options:
+        question.body["stream_options"] = fill(flavour.stream_options, None)
+    question.body |= fill(flavour.always, None)
+    for name, value in parameters.items():
+        _write(question, flavour, name, value, is_chat=is_chat)
+    _write_stop(question, flavour, (*parameters.get("stop", ()), *ask.prompt.stop))
+    _ask_for_probabilities(question, flavour, ask, parameters, is_chat=is_chat)
+    _add_extra(question, ask.extra)
+    return question
+
+
+def left_out(name: str, words: str) -> Notice:
+    """Return the notice that a parameter was not sent."""
+    return Notice("parameter_left_out", f"{words}; it was left out", {"parameter": name})
+
+
+def _of_interest(flavour: Flavour, ask: Ask, *, is_chat: bool) -> dict[str, Any]:
+    parameters = dict(ask.parameters)
+    if flavour.is_provider:
+        # An answer to a text ends after 16 tokens where no length is given.
+        chosen = ask.chosen if is_chat else ask.chosen | {"max_new_tokens"}
+        parameters = {name: value for name, value in parameters.items() if name in chosen}
+    if parameters.get("do_sample") is False:
+        parameters["temperature"] = 0
+    return parameters
+
+
+def _problem(flavour: Flavour, name: str, value: Any, *, is_chat: bool) -> str:
+    if name == "grammar":
+        kind = _kind(value)
+        has_form = kind in flavour.grammars
+        return "" if has_form else f"`grammar` of type {kind} is not taken by {flavour.title}"
+    if name == "top_n_tokens":
+        form = flavour.logprobs.chat if is_chat else flavour.logprobs.text
+        if form is not None and value > flavour.logprobs.most:
+            return (
+                f"`top_n_tokens` is at most {flavour.logprobs.most} with {flavour.title}, "
+                f"not {value}"
+            )
+        return "" if form is not None else f"`top_n_tokens` is not taken by {flavour.title}"
+    if name not in flavour.takes:
+        return f"`{name}` is not taken by {flavour.title}"
+    low, high = flavour.ranges.get(name, (value, value))
+    if name in flavour.ranges and not low <= value <= high:
+        return f"`{name}` is from {low:g} to {high:g} with {flavour.title}, not {value}"
+    return ""
+
+
+def _write(question: Question, flavour: Flavour, name: str, value: Any, *, is_chat: bool) -> None:
+    if name in _NOT_SENT or name == "stop":
+        return
+    if name == "max_new_tokens":
+        _put(question, name, {flavour.length if is_chat else "max_tokens": value})
+    elif name == "grammar":
+        _put(question, name, fill(flavour.grammars[_kind(value)], _grammar_value(value)))
+    elif name in flavour.takes:
+        if name == "seed":
+            value %= flavour.seeds
+        elif is_off(name, value):
+            value = flavour.off.get(name, value)
+        _put(question, name, dict.fromkeys(flavour.takes[name], value))
+        _put(question, name, fill(flavour.with_parameter.get(name, {}), value))
+
+
+def _write_stop(question: Question, flavour: Flavour, stop: Sequence[str]) -> None:
+    stop = list(dict.fromkeys(stop))
+    if not stop:
+        return
+    sent = stop if flavour.max_stop is None else stop[: flavour.max_stop]
+    if "stop" in flavour.takes:
+        _put(question, "stop", dict.fromkeys(flavour.takes["stop"], sent))
+        _put(question, "stop", fill(flavour.with_parameter.get("stop", {}), sent))
+    else:
+        sent = []
+    question.cut = tuple(stop if flavour.keeps_stop else stop[len(sent) :])
+
+
+def _ask_for_probabilities(
+    question: Question,
+    flavour: Flavour,
+    ask: Ask,
+    parameters: Mapping[str, Any],
+    *,
+    is_chat: bool,
+) -> None:
+    count = parameters.get("top_n_tokens", 0)
+    form = flavour.logprobs.chat if is_chat else flavour.logprobs.text
+    # A provider may refuse them, or bill for them.
+    wants = count > 0 or (ask.wants_tokens and not flavour.is_provider)
+    if form is None or not wants:
+        return
+    count = min(max(count, flavour.logprobs.least), flavour.logprobs.most)
+    if not parameters.get("top_n_tokens"):
+        question.unasked.add("top_n_tokens")
+    _put(question, "top_n_tokens", fill(form, count))
+    _put(question, "", fill(flavour.logprobs.ids, count))
+
+
+def _add_extra(question: Question, extra: Form) -> None:
+    for name, value in extra.items():
+        if name in RESERVED or name in question.body:
+            raise InvalidParameters(f"`{name}` cannot be set as extra: it is written already")
+        question.body[name] = value
+        question.names[name] = name
+
+
+def _put(question: Question, name: str, form: Form) -> None:
+    question.body |= form
+    question.names |= dict.fromkeys(form, name)
+
+
+def _message(message: Message) -> dict[str, Any]:
+    return {"role": message.role, "content": message.content}
+
+
+def _kind(grammar: Any) -> str:
+    kind = grammar.get("type", "") if isinstance(grammar, Mapping) else grammar.type
+    return "regex" if kind == "regex" else "json"
+
+
+def _grammar_value(grammar: Any) -> Any:
+    """Return the regular expression, or the schema out of whatever it is wrapped in."""
+    is_mapping = isinstance(grammar, Mapping)
+    value = grammar.get("value") if is_mapping else grammar.value
+    if _kind(grammar) == "regex":
+        return value
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.DecodeError as error:
+            raise InvalidParameters(f"`grammar` holds no JSON schema: {error}") from None
+    wrapped = isinstance(value, Mapping) and "schema" in value and "type" not in value
+    return value["schema"] if wrapped else value
