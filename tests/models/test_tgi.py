@@ -447,7 +447,7 @@ async def test_what_comes_after_the_end_is_not_read(odd: Odd, connect: Connect) 
         (lambda: web.Response(status=503), "answered 503: HTTP 503"),
         (lambda: web.json_response({"detail": "no"}, status=404), 'answered 404: {"detail": "no"}'),
         (lambda: web.Response(status=302, headers={"Location": "/"}), "answered 302"),
-        (lambda: web.Response(text="nothing of the kind"), "in the middle of its answer"),
+        (lambda: web.Response(text="nothing of the kind"), "reports: nothing of the kind"),
     ],
 )
 async def test_a_server_that_is_no_tgi_is_an_error_with_a_reason(

@@ -1,0 +1,3 @@
+"""What the tests of this floor share."""
+
+import tests.support.properties  # noqa: F401
