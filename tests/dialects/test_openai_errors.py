@@ -266,6 +266,7 @@ def test_a_proxy_without_a_database_refuses_the_key() -> None:
         (500, b"Internal Server Error"),
         (502, b"<html><title>502 Bad Gateway</title></html>"),
         (503, b"no healthy upstream"),
+        (503, error("Error loading model: out of memory")),
     ],
     ids=str,
 )

@@ -126,6 +126,7 @@ def test_it_says_when_that_was_all() -> None:
         chunk({}, None),
         {"id": "1", "choices": [{"index": 0, "text": None}]},
         {"type": "ping"},
+        {"type": "ping", "message": "still there"},
     ],
     ids=json.dumps,
 )
@@ -215,6 +216,7 @@ ERRORS = [
     pytest.param(sent({"object": "error", "message": "boom", "code": None}), id="flat"),
     pytest.param(sent({"detail": "boom"}), id="detail"),
     pytest.param(sent({"message": "boom", "code": 13}), id="a message and a code"),
+    pytest.param(sent({"message": "boom", "type": "server_error"}), id="a message and a type"),
     pytest.param(sent(chunk({}, "error", error={"message": "boom", "code": 502})), id="beside"),
     pytest.param(
         sent({"id": "1", "choices": [{"delta": {}, "error": {"message": "boom", "code": 502}}]}),

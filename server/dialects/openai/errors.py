@@ -59,7 +59,10 @@ _BUSY: Final = re.compile(
     r"busy|queue|pending requests|overloaded|at capacity|too many (?:concurrent )?requests",
     re.IGNORECASE,
 )
-_LOADING: Final = re.compile(r"loading|is (?:still )?starting|warming up", re.IGNORECASE)
+_LOADING: Final = re.compile(
+    r"^(?!.*(?:fail|error|could not|cannot|unable)).*(?:loading|is (?:still )?starting|warming up)",
+    re.IGNORECASE,
+)
 _NO_MODEL: Final = re.compile(r"invalid model name|model_not_found|server is pinned", re.IGNORECASE)
 _LOST: Final = re.compile(r"EngineCore|EngineDead|APIConnectionError|Connection (?:error|refused)")
 

@@ -67,7 +67,8 @@ def is_error(item: Mapping[str, Any]) -> bool:
     if item.get("choices") is not None:
         return False
     return bool(item.get("detail")) or (
-        isinstance(item.get("message"), str) and ("code" in item or "type" in item)
+        isinstance(item.get("message"), str)
+        and ("code" in item or "error" in _text(item.get("type")).lower())
     )
 
 
