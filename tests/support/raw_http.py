@@ -23,12 +23,14 @@ class Request:
 
     @property
     def first_line(self) -> str:
-        return self.head.decode().split("\r\n")[0]
+        return self.head.decode("latin-1").split("\r\n")[0]
 
     @property
     def headers(self) -> dict[str, str]:
         """Return the headers, names in lower case; none may stand twice."""
-        lines = [line.split(": ", 1) for line in self.head.decode().split("\r\n")[1:] if line]
+        lines = [
+            line.split(": ", 1) for line in self.head.decode("latin-1").split("\r\n")[1:] if line
+        ]
         headers = {name.lower(): value for name, value in lines}
         assert len(headers) == len(lines)
         return headers
