@@ -155,3 +155,37 @@ def test_a_body_knows_when_it_is_between_chunks() -> None:
     for part, is_between in (*parts, (b"0\r\n", False)):
         body.feed(part)
         assert body.is_between_chunks is is_between
+
+
+@pytest.mark.parametrize(
+    ("body", "data"),
+    [
+        (SizedBody(2), b"ab"),
+        (SizedBody(0), b""),
+        (ChunkedBody(), b"2\r\nab\r\n0\r\n\r\n"),
+    ],
+    ids=["a length", "no length", "chunks"],
+)
+def test_what_follows_a_body_is_remembered(body: SizedBody | ChunkedBody, data: bytes) -> None:
+    body.feed(data)
+    assert (body.is_complete, body.has_surplus) == (True, False)
+    assert body.feed(b"more" * MAX_LINE_BYTES) == b""
+    assert (body.is_complete, body.has_surplus) == (True, True)
+
+
+def test_what_comes_with_the_end_of_a_body_is_remembered() -> None:
+    sized, chunked = SizedBody(2), ChunkedBody()
+    assert sized.feed(b"abc") == b"ab"
+    assert chunked.feed(b"2\r\nab\r\n0\r\n\r\nc") == b"ab"
+    assert sized.has_surplus
+    assert chunked.has_surplus
+
+
+@pytest.mark.parametrize("headers", [{"content-length": "3, 4"}, {"transfer-encoding": "gzip"}])
+def test_a_framing_that_says_two_things_is_none(headers: dict[str, str]) -> None:
+    with pytest.raises(FramingError):
+        body_for(headers)
+
+
+def test_a_length_may_stand_twice() -> None:
+    assert body_for({"content-length": "3, 3"}).feed(b"abcd") == b"abc"

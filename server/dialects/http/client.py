@@ -177,7 +177,12 @@ class HTTPClient:
             except BaseException as error:
                 stream.close()
                 await stream.ended()
-                if kept is None or not isinstance(error, EngineLost) or not stream.was_refused:
+                if not isinstance(error, EngineLost) or not stream.was_refused:
+                    raise
+                if kept is None:
+                    if not way.origin.is_secure:
+                        # Many servers that expect a handshake close without a word.
+                        error.hint = "if the server speaks https, write https:// in `url`"
                     raise
                 kept = None
             else:

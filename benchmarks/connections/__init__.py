@@ -1,0 +1,1 @@
+"""How long a model server far away takes to begin an answer."""
