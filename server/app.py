@@ -26,9 +26,8 @@ from server.chat.session import SessionLimits
 from server.chat.session_store import SessionStore, StoreLimits
 from server.core.errors import StorageFailed
 from server.core.placement import Capacity
-from server.dialects.base import Endpoint
-from server.dialects.http.client import Timeouts
-from server.dialects.tgi.upstream import TGI
+from server.dialects.connector import Connector
+from server.dialects.http.timeouts import Timeouts
 from server.models.attempt import Limits
 from server.models.catalog import ModelSpec
 from server.models.catalog_source import CatalogSource
@@ -156,9 +155,7 @@ async def open_archive(settings: Settings, describe: DescribeEngine) -> Archive:
 def _build_fleet(settings: Settings, command_for: CommandFor, source: CatalogSource) -> Fleet:
     engines = settings.engines
 
-    async def connect(endpoint: Endpoint) -> TGI:
-        return TGI(endpoint, Timeouts(engines.connect_timeout, engines.read_timeout))
-
+    timeouts = Timeouts(engines.connect_timeout, engines.read_timeout, engines.first_token_timeout)
     common = Limits(
         download=engines.download_timeout,
         start=engines.start_timeout,
@@ -180,7 +177,7 @@ def _build_fleet(settings: Settings, command_for: CommandFor, source: CatalogSou
             ),
             "remote": RemoteRunner(),
         },
-        connect,
+        Connector(timeouts).connect,
         {
             "process": common,
             "docker": replace(
