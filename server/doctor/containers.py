@@ -129,11 +129,11 @@ def leftovers(wanted: Wanted) -> list[str]:
         for model, name in named
         if model
         and model not in wanted.container_models
-        and name == _container_name(wanted.instance, model)
+        and name == container_name(wanted.instance, model)
     ]
 
 
-def _container_name(instance: str, model: str) -> str:
+def container_name(instance: str, model: str) -> str:
     """Return the name that the gateway gives a model's container; a test compares the two."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", ".", model)
     if plain == model:
