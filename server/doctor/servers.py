@@ -147,7 +147,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _read_models(reply: Any) -> str:
-    models = reply["data"] if isinstance(reply, dict) else reply
+    # Ollama's list is null while it has no model.
+    models = (reply["data"] or []) if isinstance(reply, dict) else reply
     if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
         raise TypeError("no list of models")
     owner = str(models[0].get("owned_by", "")).lower() if models else ""

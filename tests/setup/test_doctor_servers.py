@@ -81,6 +81,7 @@ async def look(tmp_path: Path, text: str, **environment: str) -> Finding:
     [
         ({"/v1/models": VLLM}, "", "/v1: vLLM, 1 model"),
         ({"/v1/models": {"data": []}}, "", "/v1: an API in OpenAI's form, 0 models"),
+        ({"/v1/models": {"data": None}}, "", "/v1: an API in OpenAI's form, 0 models"),
         ({"/info": INFO}, "", "/v1: TGI 3.3.7 with gpt2"),
         ({"/info": INFO}, "dialect = tgi\n", "/v1: TGI 3.3.7 with gpt2"),
         ({"/api/tags": TAGS}, "dialect = ollama\n", "/v1: Ollama, 2 models"),
