@@ -163,11 +163,10 @@ class AnswerReader:
         text = (piece.content if piece is not None else None) or item.response
         for calls in (piece.tool_calls if piece is not None else None, item.tool_calls):
             self._tool_calls += calls or ()
-        weighed = None if thought and text else item.logprobs
         for part, is_thinking in ((thought, True), (text, False)):
             if part:
                 self._mark(tokens, is_thinking=is_thinking)
-                tokens += _tokens(part, weighed)
+                tokens += _tokens(part, item.logprobs)
 
     def _mark(self, tokens: list[TokenInfo], *, is_thinking: bool) -> None:
         mark = mark_before(is_thinking=is_thinking, was_thinking=self._is_thinking)
