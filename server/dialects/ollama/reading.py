@@ -101,8 +101,10 @@ class AnswerReader:
 
     def _feed_any(self, chunk: bytes) -> bool:
         self._partial += chunk
-        *lines, rest = bytes(self._partial).split(b"\n") if b"\n" in chunk else (self._partial,)
-        self._partial = bytearray(rest)
+        lines: list[bytes] = []
+        if b"\n" in chunk:
+            *lines, rest = bytes(self._partial).split(b"\n")
+            self._partial = bytearray(rest)
         tokens: list[TokenInfo] = []
         for line in lines:
             self._read_bytes(line.strip(), tokens)
