@@ -534,7 +534,7 @@ async def test_describe(fake: FakeOllama, connect: Connect) -> None:
     assert (info.engine, info.dialect, info.flavour) == ("Ollama", "ollama", "ollama")
     assert (info.model_id, info.version) == (MODEL, "0.0.0")
     assert (info.max_total_tokens, info.model_context_tokens) == (4096, 8192)
-    assert (info.has_chat_template, info.has_ids, info.has_logprobs) == (True, False, True)
+    assert (info.has_chat_template, info.has_logprobs) == (True, True)
     assert (info.can_load, info.is_loaded, info.can_cancel) == (True, True, True)
     assert info.takes == TAKES
     assert info.defaults == {"temperature": 0.5, "top_k": 20}

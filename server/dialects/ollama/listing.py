@@ -85,7 +85,6 @@ def about_server(version: str) -> dict[str, Any]:
         "dialect": "ollama",
         "flavour": "ollama",
         "takes": TAKES,
-        "has_ids": False,
     }
 
 
