@@ -16,6 +16,7 @@ from server.core.errors import (
     EngineOverloaded,
     EngineTimeout,
     ModelFailed,
+    SidestreamError,
 )
 from server.core.protocol import ModelState, Progress
 from server.dialects.base import ANY_MODEL, Endpoint, EngineInfo, Upstream
@@ -143,8 +144,11 @@ class Attempt:
                 seen = await self._runner.inspect(self._replica)
         except TimeoutError:
             raise self._too_late() from None
-        except EngineError as error:
-            raise ModelFailed(f"the model server cannot be used: {error}") from None
+        except ModelFailed:
+            raise
+        except SidestreamError as error:
+            problem = f"the model server cannot be used: {error}"
+            raise ModelFailed(problem, hint=error.hint) from None
         finally:
             self._deadline = None
             await _end(tellers)
