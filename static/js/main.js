@@ -67,7 +67,7 @@ client.on('connection', (state) => {
 client.on('models', (models) => {
   picker.models = models;
   columnsChanged();
-  for (const { id } of models) board.update(id);
+  for (const id of new Set(columns.all.map(({ model }) => model))) board.update(id);
 });
 client.on('model', (model) => {
   picker.update(model);

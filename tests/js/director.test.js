@@ -117,6 +117,16 @@ test('together: all are asked at the moment when the last is ready or has failed
   assert.ok(client.models.get('slow'));
 });
 
+test('together: what its server loads when it is asked is not waited for', async () => {
+  const { asked, director, socket } = stage({ mode: 'together' }, ['small', 'lazy']);
+  const server = { name: 'swap', address: 'http://127.0.0.1:9292' };
+  socket.say({ type: 'model', model: model('lazy', { state: 'stopped', server, capabilities: { load: false } }) });
+  director.send('Hello');
+  await tick();
+  assert.deepEqual(targets(asked()), ['small', 'lazy']);
+  assert.deepEqual(socket.sent.filter(({ type }) => type === 'start'), []);
+});
+
 test('together: a start that is refused holds up nobody, and stopping ends the wait', async () => {
   const { asked, director, socket } = stage({ mode: 'together' }, ['small', 'gone']);
   director.send('Hello');

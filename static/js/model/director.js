@@ -217,8 +217,10 @@ export class Director extends Emitter {
 
   /** @param {string} id @param {Question[]} questions */
   async #ready(id, questions) {
+    // What a server of somebody else loads when it is asked has no start to wait for.
     const isSettled = (/** @type {Model | undefined} */ model) =>
-      model?.state === 'ready' || questions.every(({ answer }) => !answer.isLive);
+      model?.state === 'ready' || (model?.server && model.state === 'stopped' && !model.capabilities.load)
+      || questions.every(({ answer }) => !answer.isLive);
     if (isSettled(this.#client.models.get(id))) return;
     const settled = new Promise((resolve) => {
       const listening = new AbortController();

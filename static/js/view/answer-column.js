@@ -110,8 +110,9 @@ export class AnswerColumn extends PageElement {
   tick(mostTokens) {
     const { answer } = this;
     const { isEstimated: wasEstimated, ttftMs, tokensPerSecond, tokens, totalMs } = answer?.figures ?? {};
-    // Of somebody else's server a piece may be several tokens; when it has ended, its own count is here.
-    const isEstimated = wasEstimated || (answer?.isLive && !this.#parts.workspace.isSecret && !!this.#parts.model(answer.model)?.server);
+    // A piece of our own servers is a token; somebody else's may send several in one.
+    const isOurs = !answer || this.#parts.workspace.isSecret || this.#parts.model(answer.model)?.server === null;
+    const isEstimated = !isOurs && (wasEstimated || answer.isLive);
     const isBefore = answer?.isLive && ttftMs == null && answer.state !== 'waiting';
     this.#ttft.classList.toggle('is-running', !!isBefore);
     setText(this.#ttft, orDash(isBefore ? totalMs : ttftMs, duration));

@@ -190,7 +190,7 @@ export class AnswerView extends PageElement {
   }
 
   #writeFootnote() {
-    const { answeredBy, cost, details, finishReason, model, parameters } = this.answer;
+    const { answeredBy, cost, details, figures, finishReason, model, parameters } = this.answer;
     const { isOwn, isSecret, model: find } = this.#around;
     const before = this.#answeredBefore();
     const isOther = answeredBy && before && before !== answeredBy;
@@ -205,7 +205,7 @@ export class AnswerView extends PageElement {
       parts.filter(Boolean).map((part) => h('span', { class: name }, ` · ${part}`));
     this.#footnote.replaceChildren(
       h('span', {}, ending(this.answer)),
-      ...line('earlier', figuresLine(this.answer.figures)),
+      ...line('earlier', figuresLine({ ...figures, isEstimated: figures.isEstimated && find(model)?.server !== null })),
       ...line('cost', cost && !isSecret() ? costWords(cost) : ''),
       ...line('is-changed', isOther && !isSecret() ? `answered by ${answeredBy}, before by ${before}` : ''),
       ...line('asked-with', ...told),

@@ -4,7 +4,8 @@
  * When one cause keeps all of them it stands at the head, once. Of very many only the first are shown
  * until somebody wants all: a server may list thousands.
  *
- * Events: `server-use` with `{server}`; `model-start` with `{id}`, to look again whether it is there.
+ * Events: `server-use` with `{server}`; `model-start` with `{id}`, to look again whether it is there;
+ * `group-change` when more rows are to be shown.
  */
 
 import { PageElement, arrange, h, setText } from './element.js';
@@ -23,7 +24,7 @@ export class ModelGroup extends PageElement {
   /** @type {Group} */
   #group = { key: '', title: '', server: '', models: [] };
   #isWhole = false;
-  /** @type {ModelError | null} What became of a wish to use it. */
+  /** @type {ModelError | null} What became of a wish to use it, or to look again. */
   #refusal = null;
   #title = h('h3', {});
   #found = h('span', { class: 'group-found' }, 'Found on this machine');
@@ -48,7 +49,10 @@ export class ModelGroup extends PageElement {
       this.#refusal = null;
       this.announce('server-use', { server: this.#group.server });
     }, { signal });
-    this.#again.addEventListener('click', () => this.announce('model-start', { id: this.#group.models[0]?.id }), { signal });
+    this.#again.addEventListener('click', () => {
+      this.#refusal = null;
+      this.announce('model-start', { id: this.#group.models[0]?.id });
+    }, { signal });
     this.#more.addEventListener('click', () => {
       this.#isWhole = true;
       this.announce('group-change');
@@ -82,14 +86,14 @@ export class ModelGroup extends PageElement {
     this.#again.hidden = error === null || server !== '';
     this.#again.setAttribute('aria-label', `Try again: ${title}`);
     setText(this.#seen, error ? capital(lastSeen(models[0], Date.now())) : '');
-    const shown = this.#refusal ?? error;
+    const shown = server || error ? this.#refusal ?? error : null;
     const words = shown ? `${shown.message} ${shown.hint ?? ''}` : '';
     if (this.#problem.dataset.words !== words) this.#problem.replaceChildren(...(shown ? [notice(shown)] : []));
     this.#problem.dataset.words = words;
     for (const row of this.#list.children) if (row instanceof ModelRow) row.isExplained = error !== null;
   }
 
-  /** Say why this server cannot be used. @param {ModelError} error */
+  /** Say why this server cannot be used, or looked for. @param {ModelError} error */
   refuse(error) {
     this.#refusal = error;
     this.refresh();

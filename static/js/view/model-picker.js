@@ -34,6 +34,7 @@ export class ModelPicker extends PageElement {
   #groups = new Map();
   /** @type {Columns | null} */
   #columns = null;
+  #isStale = false;
   #count = h('span', { class: 'picker-count' });
   #search = h('input', {
     type: 'search', class: 'picker-search', placeholder: 'Find a model', 'aria-label': 'Find a model', autocomplete: 'off', hidden: true,
@@ -81,7 +82,7 @@ export class ModelPicker extends PageElement {
     this.#models.set(model.id, model);
     const row = this.#rows.get(model.id);
     if (row) row.model = model;
-    if (model.server || before.server) this.#show(); // it may stand elsewhere now
+    if (model.server || before.server) this.#showSoon(); // it may stand elsewhere now
     if (before.state !== model.state && SETTLED.includes(model.state)) this.#say(`${model.name}: ${modelState(model)}.`, model.error);
   }
 
@@ -95,7 +96,9 @@ export class ModelPicker extends PageElement {
 
   /** Show what went wrong with a model. @param {string} id @param {ModelError} error */
   showProblem(id, error) {
-    this.#rows.get(id)?.showProblem(error);
+    const row = this.#rows.get(id);
+    row?.showProblem(error);
+    if (row?.isExplained) /** @type {ModelGroup | null} */ (row.closest('model-group'))?.refuse(error);
     this.#say('', error);
   }
 
@@ -124,7 +127,15 @@ export class ModelPicker extends PageElement {
     return row;
   }
 
+  /** A server that goes away takes many models with it, in one frame. */
+  #showSoon() {
+    if (this.#isStale) return;
+    this.#isStale = true;
+    queueMicrotask(() => this.#show());
+  }
+
   #show() {
+    this.#isStale = false;
     const words = this.#search.hidden ? [] : this.#search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const models = [...this.#models.values()].filter((model) => hasWords(model, words));
     const groups = grouped(models);
