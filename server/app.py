@@ -26,9 +26,8 @@ from server.chat.session import SessionLimits
 from server.chat.session_store import SessionStore, StoreLimits
 from server.core.errors import StorageFailed
 from server.core.placement import Capacity
-from server.dialects.base import Endpoint
-from server.dialects.http.client import Timeouts
-from server.dialects.tgi.upstream import TGI
+from server.dialects.connector import Connector
+from server.dialects.http.timeouts import Timeouts
 from server.models.attempt import Limits
 from server.models.catalog import ModelSpec
 from server.models.catalog_source import CatalogSource
@@ -44,6 +43,7 @@ from server.web.entry.sign_in import SignIn
 from server.web.garbage import quieten_garbage
 from server.web.http import api
 from server.web.http.openapi import DESCRIPTION, Description
+from server.web.http.operations import routes
 from server.web.keys import (
     ARCHIVE,
     CATALOG_SOURCE,
@@ -87,7 +87,7 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
     install_gate(app, settings)
     app.on_response_prepare.extend([middleware.add_headers, observing.add_request_id])
     app[DESCRIPTION] = Description(api.OPERATIONS)
-    app.router.add_routes([operation.route() for operation in api.OPERATIONS])
+    app.router.add_routes(routes(api.OPERATIONS))
     page = Page(app[DESCRIPTION])
     app.router.add_routes([*page.routes(), *SignIn(app[GATE], page).routes()])
     app.router.add_get("/ws", websocket)
@@ -156,9 +156,7 @@ async def open_archive(settings: Settings, describe: DescribeEngine) -> Archive:
 def _build_fleet(settings: Settings, command_for: CommandFor, source: CatalogSource) -> Fleet:
     engines = settings.engines
 
-    async def connect(endpoint: Endpoint) -> TGI:
-        return TGI(endpoint, Timeouts(engines.connect_timeout, engines.read_timeout))
-
+    timeouts = Timeouts(engines.connect_timeout, engines.read_timeout, engines.first_token_timeout)
     common = Limits(
         download=engines.download_timeout,
         start=engines.start_timeout,
@@ -180,7 +178,7 @@ def _build_fleet(settings: Settings, command_for: CommandFor, source: CatalogSou
             ),
             "remote": RemoteRunner(),
         },
-        connect,
+        Connector(timeouts).connect,
         {
             "process": common,
             "docker": replace(

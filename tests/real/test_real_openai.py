@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ async def test_llama_counts_what_it_then_reads(real_server: RealServer) -> None:
 async def test_llama_takes_all_that_it_is_said_to_take(
     real_server: RealServer,
 ) -> None:
-    parameters = {
+    parameters: dict[str, Any] = {
         "max_new_tokens": 4,
         "temperature": 0.7,
         "top_p": 0.9,
@@ -193,7 +194,8 @@ if has("llama-swap"):
                 assert info.flavour == "llama-swap"
                 assert (info.can_load, info.holds_one_model, info.is_loaded) == (True, True, False)
                 assert await upstream.is_healthy(timeout_seconds=10)
-                assert await upstream.prompt(CHAT, model="one", needs_count=True)
+                prompt = await upstream.prompt(CHAT, model="one", needs_count=True)
+                assert prompt.content == CHAT
                 async with connected(real_llama_swap.url):
                     pass
             assert set((await states(upstream)).values()) == {False}

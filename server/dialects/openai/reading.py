@@ -26,12 +26,12 @@ from server.dialects.openai.choices import Choice, first_choices, read_choice
 from server.dialects.openai.common_chunk import CommonChunks
 from server.dialects.openai.ending import Ending
 from server.dialects.openai.errors import failure_in_stream
-from server.dialects.openai.stop_texts import StopTexts
 from server.dialects.openai.thinking import Thinking
 from server.dialects.openai.tokens import read_tokens
 from server.dialects.openai.told import is_error
 from server.dialects.openai.tolerant_json import decode, decode_object
 from server.dialects.openai.waiting import Waiting
+from server.dialects.stopping import StopCutter
 from server.dialects.words import as_words
 
 
@@ -92,8 +92,8 @@ class AnswerReader:
         self._reading = reading
         self._engine = engine
         self._common = CommonChunks(is_chat=is_chat)
-        self._stop = StopTexts(stop)
-        self._cuts = self._stop.is_needed
+        self._stop = StopCutter(stop)
+        self._cuts = any(stop)
         self._thinking = Thinking()
         self._waiting = Waiting(on_wait, takes_loading=reading.loading_as_reasoning)
         self._ending = Ending(engine)
@@ -109,7 +109,7 @@ class AnswerReader:
     @property
     def has_ended(self) -> bool:
         """Tell whether the answer is whole, so that a broken connection does it no harm."""
-        return bool(self._ending.reason or self._stop.found)
+        return bool(self._ending.reason or self._stop.stopped_at)
 
     def feed(self, chunk: bytes) -> bool:
         """Hand on what `chunk` completes, and tell whether that was all: once per token.
@@ -125,7 +125,7 @@ class AnswerReader:
         token = TokenInfo(NO_TOKEN_ID, text, None, False)
         if self._cuts:
             self._tokens = self._stop.feed([token])
-            if self._stop.found:
+            if self._stop.stopped_at is not None:
                 return True
             self._hand_on()
             return False
@@ -141,12 +141,12 @@ class AnswerReader:
         """
         if not self._is_over:
             self._read_rest()
-        self._tokens += self._stop.rest()
+        self._tokens += self._stop.finish()
         self._tokens += self._thinking.close()
         self._waiting.end()
         self._hand_on()
-        if self._stop.found:
-            self._ending.details["stop"] = self._stop.found
+        if self._stop.stopped_at is not None:
+            self._ending.details["stop"] = self._stop.stopped_at
             return self._ending.finish_as("stop")
         if self._ending.reason:
             return self._ending.finish(has_words=self._has_words)
@@ -163,7 +163,7 @@ class AnswerReader:
 
     @property
     def _is_over(self) -> bool:
-        return self._is_done or self._failure is not None or bool(self._stop.found)
+        return self._is_done or self._failure is not None or self._stop.stopped_at is not None
 
     def _feed_any(self, chunk: bytes) -> bool:
         """Hand on what has come, in whatever state."""
@@ -244,8 +244,7 @@ class AnswerReader:
                 self._read_chunk(item)
 
     def _fail(self, error: object) -> None:
-        if not self.has_ended:
-            self._failure = self._failure or failure_in_stream(error, engine=self._engine)
+        self._failure = self._failure or failure_in_stream(error, engine=self._engine)
 
     def _read_chunk(self, chunk: Mapping[str, Any]) -> None:
         choices = first_choices(chunk)
@@ -279,9 +278,7 @@ class AnswerReader:
             # Which of the probabilities belong to which of the two is not told.
             logprobs = ids = None
         if choice.reasoning:
-            self._tokens += self._stop.rest()
-            if self._stop.found:
-                return
+            self._tokens += self._stop.finish()
             tokens = read_tokens(choice.reasoning, logprobs, ids)
             self._tokens += self._thinking.think(tokens)
             logprobs = ids = None

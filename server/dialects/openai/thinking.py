@@ -4,13 +4,10 @@ Models whose servers do not tell the two apart write the same marks themselves.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from server.core.protocol import TokenInfo
 from server.dialects.openai.tokens import plain
-
-_OPENING: Final = "<think>\n"
-_CLOSING: Final = "\n</think>\n\n"
+from server.dialects.thinking import CLOSING, OPENING
 
 
 class Thinking:
@@ -23,12 +20,12 @@ class Thinking:
 
     def think(self, tokens: Sequence[TokenInfo]) -> list[TokenInfo]:
         """Return tokens of thinking, behind the opening mark if they are the first."""
-        opening = [] if self.is_open else [plain(_OPENING)]
+        opening = [] if self.is_open else [plain(OPENING)]
         self.is_open = True
         return [*opening, *tokens]
 
     def close(self) -> list[TokenInfo]:
         """Return the closing mark if it is due: before the answer, and at the end."""
-        closing = [plain(_CLOSING)] if self.is_open else []
+        closing = [plain(CLOSING)] if self.is_open else []
         self.is_open = False
         return closing
