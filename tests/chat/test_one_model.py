@@ -65,6 +65,8 @@ async def test_a_cancelled_answer_makes_way_for_the_other_model(office: OpenOffi
         session.cancel(["g1"])
         await fake.state.reaches(cancelled=1, started=2)
         assert fake.state.requests[-1]["model"] == "two"
+        fake.state.release()
+        assert (await reader.end("g2")).finish_reason == "length"
 
 
 async def test_a_server_that_holds_all_its_models_answers_with_all_at_once(
