@@ -176,7 +176,7 @@ def _build_fleet(settings: Settings, command_for: CommandFor, source: CatalogSou
                 ports=engines.ports,
                 held_ports=held_ports,
             ),
-            "remote": RemoteRunner(),
+            "remote": RemoteRunner(str(settings.docker.hf_cache.expanduser() / "hub")),
         },
         Connector(timeouts).connect,
         {

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from server.core.errors import SidestreamError
-from server.models.attempt import Connect, Limits
+from server.models.approach import Connect
+from server.models.attempt import Limits
 from server.models.catalog import Catalog, ModelSpec
 from server.models.deployment import Deployment
 from server.models.runners.base import Condition, Replica, Runner
@@ -62,15 +63,18 @@ class Deployments:
             if root_id not in roots and root_id not in self._retiring:
                 task = asyncio.create_task(self._retire(deployment), name=f"retiring {root_id}")
                 self._retiring[root_id] = task
-        for root_id, spec in roots.items():
-            known = self._all.get(root_id)
-            if known is None:
-                self._all[root_id] = self._make(spec)
-                continue
-            if root_id in self._retiring:
-                self._retiring.pop(root_id).cancel()
+        stayed = [spec for root_id, spec in roots.items() if root_id in self._all]
+        # New ones first: what is told of a change shows them too.
+        self._all |= {
+            root_id: self._make(spec) for root_id, spec in roots.items() if root_id not in self._all
+        }
+        for spec in stayed:
+            known = self._all[spec.id]
             if known.spec != spec:
                 known.change(spec)
+            if spec.id in self._retiring:
+                self._retiring.pop(spec.id).cancel()
+                known.resume()
         self._all = {root_id: self._all[root_id] for root_id in {**roots, **self._all}}
 
     async def adopt(self, admit: Callable[[str], None]) -> None:
@@ -102,10 +106,11 @@ class Deployments:
         )
 
     async def _retire(self, deployment: Deployment) -> None:
-        await deployment.stop()
-        await deployment.close()
-        deployment.log.close()
+        await deployment.remove()
+        # From here on whoever has it back gets another one, whose server this one must not stop.
         del self._all[deployment.spec.id], self._retiring[deployment.spec.id]
+        deployment.log.close()
+        await deployment.end()
 
     async def _adopt_from(self, name: str, runner: Runner, admit: Callable[[str], None]) -> None:
         served = [d for d in self._all.values() if d.spec.runner == name]

@@ -5,27 +5,25 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from server.core.errors import InvalidCommand, SidestreamError
 from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
 from server.dialects.base import EngineInfo, Upstream
 from server.models.announcer import Announcer, ListSubscriber, Subscriber
-from server.models.attempt import Connect, Limits
+from server.models.approach import Connect
+from server.models.attempt import Limits
 from server.models.catalog import Catalog, ModelSpec
 from server.models.deployment import Deployment
 from server.models.deployments import Deployments
 from server.models.engine_figures import EngineFigures
 from server.models.loads import Loads
 from server.models.logbook import LogBook
+from server.models.loss import described
 from server.models.room import Room
 from server.models.runners.base import Report, Runner
 from server.models.showing import Facts, ServerFacts, Use, shown_model
 from server.models.usage import Usage
-
-# From here on one event with all models is less to write, and to read, than one for each.
-_FEW: Final = 20
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Fleet:
         spec, deployment = self._catalog.get(model_id), self._deployment(model_id)
         with self._usage.wait(spec):
             ready = await deployment.ensure_ready()
-            info = await ready.describe(spec.served_as)
+            info = await described(ready, spec.served_as, deployment.cause_of_loss)
         with self._usage.run(spec):
             pause = partial(self._usage.pause, spec)
             yield Lease(ready.upstream, info, pause, deployment)
@@ -127,6 +125,11 @@ class Fleet:
         """Return how to speak to a server as soon as it is up; starts nothing."""
         return await self._deployments[root_id].until_well()
 
+    def tell_of(self, root_id: str) -> None:
+        """Tell subscribers of a server's models: something else is known of them now."""
+        served = self._catalog.served_by(root_id)
+        self._announcer.tell_several([one.id for one in served], self.snapshots)
+
     def use(self, server: str) -> None:
         """Use a server that was found on this machine; raises `InvalidCommand` for any other."""
         raise InvalidCommand(f"no server {server[:80]!r} was found on this machine")
@@ -153,9 +156,8 @@ class Fleet:
         for spec in changed:
             if spec.served is not None:
                 self._deployments[spec.root].infos.pop(spec.served_as, None)
-        if list(known) == [spec.id for spec in catalog] and len(changed) < _FEW:
-            for spec in changed:
-                self._announcer.tell(spec.id)
+        if list(known) == [spec.id for spec in catalog]:
+            self._announcer.tell_several([spec.id for spec in changed], self.snapshots)
         else:
             self._announcer.tell_all(self.snapshots())
         for spec in catalog.roots():
@@ -245,12 +247,8 @@ class Fleet:
         if deployment is not None and deployment.status.state == "ready":
             self._usage.touch(spec.id)
             self._watch_idleness(deployment)
-        served_by = self._catalog.served_by(spec.id)
-        if len(served_by) < _FEW:
-            for served in served_by:
-                self._announcer.tell(served.id)
-        else:
-            self._announcer.tell_all(self.snapshots())
+            self._on_server_change(spec.server)
+        self.tell_of(spec.id)
 
     # --- inside -----------------------------------------------------------------------------
 
