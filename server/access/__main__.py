@@ -27,7 +27,9 @@ def main(words: list[str]) -> int:
     options = _parser().parse_args(words)
     try:
         # A path given to run.py is relative to where that was called.
-        settings = load(Path(os.environ.get("CALLED_FROM", ""), options.settings), os.environ)
+        settings = load(
+            Path(os.environ.get("CALLED_FROM", ""), options.settings), os.environ, looks_up=False
+        )
         file = KeyFile(settings.server.state_dir.expanduser(), settings.server.instance)
         options.do(options, file, settings)
     except SettingsError as error:

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from server.doctor.checks import CHECKS
 from server.doctor.containers import clean, policy_text
 from server.doctor.docker import DockerUnavailable
-from server.doctor.findings import Check, Finding, Wanted, read_settings
+from server.doctor.findings import Check, Finding, Wanted
+from server.doctor.reading import read_settings
 
 CEILING_SECONDS = 3.5
 

@@ -14,6 +14,7 @@ from server.doctor.containers import check_containers, check_leftovers
 from server.doctor.docker import DockerUnavailable, ask_docker
 from server.doctor.findings import Check, Finding, Level, Wanted
 from server.doctor.ports import why_not_free
+from server.doctor.servers import check_keys, check_servers
 
 HUB_SECONDS = 3.0
 GIB = 1 << 30
@@ -42,6 +43,9 @@ def check_settings(wanted: Wanted) -> Finding:
         return Finding("settings", "warn", "can be read only once the environment is there")
     if wanted.problems:
         return Finding("settings", "fail", "; ".join(wanted.problems), "Correct settings.ini.")
+    if wanted.unseen:
+        mend = "Nothing to do if the gateway has another environment, or runs as another user."
+        return Finding("settings", "warn", "; ".join(wanted.unseen), mend)
     return Finding("settings", "ok", "settings.ini and the environment agree with the tables")
 
 
@@ -175,6 +179,8 @@ CHECKS: tuple[Check, ...] = (
     check_docker,
     check_containers,
     check_leftovers,
+    check_keys,
+    check_servers,
     check_hub,
     check_test_tools,
 )

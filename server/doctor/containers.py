@@ -3,6 +3,7 @@
 An engine that is not there is `check_docker`'s finding; these say nothing of it again.
 """
 
+import hashlib
 import json
 import re
 from typing import Any, Final
@@ -126,8 +127,20 @@ def leftovers(wanted: Wanted) -> list[str]:
     return [
         name
         for model, name in named
-        if model not in wanted.container_models and name == f"sidestream-{wanted.instance}-{model}"
+        if model
+        and model not in wanted.container_models
+        and name == container_name(wanted.instance, model)
     ]
+
+
+def container_name(instance: str, model: str) -> str:
+    """Return the name that the gateway gives a model's container; a test compares the two."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", ".", model)
+    if plain == model:
+        return f"sidestream-{instance}-{plain}"
+    # No instance has a `_`, so that this is no other id's plain name.
+    digest = hashlib.sha256(model.encode()).hexdigest()[:12]
+    return f"sidestream-{instance}_{plain}-{digest}"
 
 
 def clean(wanted: Wanted) -> list[str]:

@@ -36,7 +36,7 @@ def main() -> int:
     try:
         # A path given to run.py is relative to where that was called.
         file = Path(os.environ.get("CALLED_FROM", ""), parser.parse_args().settings)
-        settings = load(file, dict(os.environ))
+        settings = load(file, dict(os.environ), looks_up=False)
     except SettingsError as error:
         print("The settings cannot be used; the gateway keeps those it has:", file=sys.stderr)
         for problem in error.problems:

@@ -4,7 +4,8 @@ Rules:
 
 1. Settings that cannot be used change nothing; each problem is told.
 2. Models come, go and change; servers go on until those whom they answer are done. A model
-   keeps its kind of runner as long as there is a server of it.
+   keeps its kind of runner as long as there is a server of it. So do servers that somebody else
+   runs, and where they are looked for.
 3. What takes a restart keeps its old value, and is named each time until that has happened.
 4. Whoever asked may wait at a pipe beside the lock file, and is told there what came of it.
 """
@@ -22,8 +23,10 @@ import msgspec
 
 from server.logs import configure
 from server.models.catalog_source import CatalogSource
+from server.models.discovery import Discovery
 from server.models.fleet import Fleet
 from server.settings import SECTIONS, ModelSettings, Settings, SettingsError
+from server.settings.values import format_value
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +52,13 @@ class Reloader:
         read: Callable[[], Settings],
         fleet: Fleet,
         source: CatalogSource,
+        discovery: Discovery,
     ) -> None:
         self._settings = settings
         self._read = read
         self._fleet = fleet
         self._source = source
+        self._discovery = discovery
 
     def reload(self) -> Reloaded:
         """Read the settings again and go by them; a log line tells what came of it."""
@@ -71,15 +76,30 @@ class Reloader:
                 if section == "server" and key in _LIVE:
                     live[key] = getattr(wanted.server, key)
                     reloaded.changed.append(f"{key} = {live[key]}")
+                elif section == "discovery":
+                    value = format_value(getattr(wanted.discovery, key))
+                    reloaded.changed.append(f"[discovery] {key} = {value}".rstrip())
                 else:
                     reloaded.needs_restart.append(f"[{section}] {key}")
         models = self._models(wanted.models, reloaded)
         server = dataclasses.replace(known.server, **live)
-        self._settings = dataclasses.replace(known, server=server, models=models)
+        self._settings = dataclasses.replace(
+            known,
+            server=server,
+            discovery=wanted.discovery,
+            models=models,
+            upstreams=wanted.upstreams,
+        )
         if live:
             configure(server.log_level, server.log_format)
-        if models != known.models or list(models) != list(known.models):
-            reloaded.changed.extend(_changes(known.models, models))
+        changes = [
+            *_changes(known.models, models, "model"),
+            *_changes(known.upstreams, wanted.upstreams, "upstream"),
+        ]
+        reloaded.changed.extend(changes)
+        # First: a server that is in use from now on is not found any more.
+        self._discovery.apply(self._settings)
+        if changes:
             self._source.apply(self._settings)
         logger.info("settings read again: %s", ", ".join(reloaded.changed) or "nothing is new")
         if reloaded.needs_restart:
@@ -122,14 +142,14 @@ def _differences(known: Any, wanted: Any) -> Iterator[str]:
             yield declared.name
 
 
-def _changes(
-    known: Mapping[str, ModelSettings], wanted: Mapping[str, ModelSettings]
-) -> Iterator[str]:
-    yield from (f"added {model_id}" for model_id in wanted if model_id not in known)
-    yield from (f"removed {model_id}" for model_id in known if model_id not in wanted)
-    for model_id, model in wanted.items():
-        if model_id in known and known[model_id] != model:
-            yield f"changed {model_id} ({', '.join(_differences(known[model_id], model))})"
-    common = [model_id for model_id in known if model_id in wanted]
-    if common != [model_id for model_id in wanted if model_id in known]:
-        yield "another order of the models"
+def _changes(known: Mapping[str, Any], wanted: Mapping[str, Any], kind: str) -> Iterator[str]:
+    """Say what is another in the sections of one kind; a model goes by its id alone."""
+    word = "" if kind == "model" else f"{kind} "
+    yield from (f"added {word}{name}" for name in wanted if name not in known)
+    yield from (f"removed {word}{name}" for name in known if name not in wanted)
+    for name, section in wanted.items():
+        if name in known and known[name] != section:
+            yield f"changed {word}{name} ({', '.join(_differences(known[name], section))})"
+    common = [name for name in known if name in wanted]
+    if common != [name for name in wanted if name in known]:
+        yield f"another order of the {kind}s"

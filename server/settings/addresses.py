@@ -61,8 +61,9 @@ def resolve_address(text: str) -> Address:
         raise _refused(text, "`.` and `..` are no parts of an address")
     if _ends_with(parts, _CHAT):
         root = parts[: -len(_CHAT)]
-        return _split(origin, root) or Address(_joined(origin, root), "")
-    while route := next((one for one in (*_ROUTES, _OLLAMA) if _ends_with(parts, one)), None):
+        plain = None if _route_at_end(root) else _split(origin, root)
+        return plain or Address(_joined(origin, root), "")
+    while route := _route_at_end(parts):
         parts = parts[: -len(route)]
     return _split(origin, parts) or Address(_joined(origin, parts))
 
@@ -131,6 +132,10 @@ def _split(origin: str, parts: list[str]) -> Address | None:
 
 def _joined(origin: str, parts: list[str]) -> str:
     return "/".join([origin, *parts])
+
+
+def _route_at_end(parts: list[str]) -> tuple[str, ...]:
+    return next((route for route in (*_ROUTES, _OLLAMA) if _ends_with(parts, route)), ())
 
 
 def _ends_with(parts: list[str], route: tuple[str, ...]) -> bool:

@@ -27,21 +27,24 @@ from server.settings.checks import (
     upstream_problems,
     with_defaults,
 )
-from server.settings.files import Sections, added_file, read_added, read_sections
+from server.settings.files import ADDED_FILE, Sections, added_file, read_added, read_sections
 from server.settings.names import RULES, is_name
 from server.settings.references import look_up
+from server.settings.secrets import WRITTEN
 from server.settings.tables import NAMED_SECTIONS, SECTIONS, Settings
 from server.settings.values import SettingsError, parse_value
 
 ENVIRONMENT_PREFIX = "SIDESTREAM_"
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Settings:
+def load(path: Path, environment: Mapping[str, str], *, looks_up: bool = True) -> Settings:
     """Read `path`, the file beside it that the page writes, and the environment.
 
-    Raises `SettingsError` with every problem found, each with its place.
+    Without `looks_up`, values such as `env:NAME` stay as they are: the gateway may have another
+    environment and other rights than who reads its settings beside it. Raises `SettingsError` with
+    every problem found, each with its place.
     """
-    return _Loading(path, environment).settings()
+    return _Loading(path, environment, looks_up=looks_up).settings()
 
 
 def environment_name(section: str, key: str) -> str:
@@ -58,8 +61,9 @@ def kind_and_name(section: str) -> tuple[str, str] | None:
 class _Loading:
     """One reading of the files and the environment, and the problems found so far."""
 
-    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, environment: Mapping[str, str], *, looks_up: bool) -> None:
         self._path = path
+        self._looks_up = looks_up
         self._environment = environment
         self._problems: list[str] = []
         self._written = read_sections(path)
@@ -106,8 +110,9 @@ class _Loading:
             self._problems.append(f"{place}: unknown section; expected {expected}")
             return
         written = (self._added if is_added else self._written)[section]
-        if is_added:
-            self._tell(section, added_problems(kind, written))
+        if is_added and (refused := list(added_problems(kind, written))):
+            self._tell(section, refused)
+            return
         values = self._values(section, NAMED_SECTIONS[kind], written)
         if kind == "model":
             if values.get("base"):
@@ -135,7 +140,11 @@ class _Loading:
         if section not in SECTIONS:
             folder = self._path.parent
             found = look_up(
-                values, folder=folder, environment=self._environment, overridden=overrides
+                values,
+                folder=folder,
+                environment=self._environment if self._looks_up else None,
+                overridden=overrides,
+                origin=ADDED_FILE if section in self._added else WRITTEN,
             )
             self._tell(section, found)
         return values

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from server.settings.secrets import WRITTEN, Secret, file_at, resolve_secret
+from server.settings.secrets import WRITTEN, Secret, file_at, is_reference, resolve_secret
 
 Problem = tuple[str, str]
 
@@ -32,17 +32,22 @@ def look_up(
     values: dict[str, Any],
     *,
     folder: Path,
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | None,
     overridden: Mapping[str, str],
+    origin: str = WRITTEN,
 ) -> Iterator[Problem]:
     """Put what `values` refer to in their place; give each key for which there is nothing.
 
-    Relative paths begin at `folder`. `overridden` are the keys that the environment set.
+    Relative paths begin at `folder`. Without an environment, what stands outside of the settings
+    is not looked at. `overridden` are the keys that the environment set, and `origin` is where the
+    others stand.
     """
 
     def secret(key: str, text: str) -> Secret:
-        origin = "environment" if key in overridden else WRITTEN
-        return resolve_secret(text, folder=folder, environment=environment, origin=origin)
+        if environment is None and is_reference(text):
+            return Secret(text, text)
+        place = "environment" if key in overridden else origin
+        return resolve_secret(text, folder=folder, environment=environment or {}, origin=place)
 
     try:
         if values.get("api_key"):
@@ -62,7 +67,8 @@ def look_up(
         if values.get(key):
             try:
                 path = file_at(values[key], folder)
-                check(path)
+                if environment is not None:
+                    check(path)
                 values[key] = str(path)
             except ValueError as error:
                 yield key, str(error)

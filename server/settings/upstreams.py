@@ -4,21 +4,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from server.settings.remote import RemoteSettings
-from server.settings.values import option
+from server.settings.values import Numbers, option
 
 # Where servers listen unless told otherwise; 8080 and 8000 are those of several.
-WELL_KNOWN_PORTS: Final = (
-    11434,  # Ollama
-    1234,  # LM Studio
-    8080,  # llama.cpp's server, LocalAI
-    8000,  # vLLM
-    30000,  # SGLang
-    1337,  # Jan
-    12434,  # Docker Model Runner
-    9292,  # llama-swap
-    4000,  # LiteLLM
-    5000,  # text-generation-webui
-    5001,  # KoboldCpp
+WELL_KNOWN_PORTS: Final = Numbers(
+    (
+        11434,  # Ollama
+        1234,  # LM Studio
+        8080,  # llama.cpp's server, LocalAI
+        8000,  # vLLM
+        30000,  # SGLang
+        1337,  # Jan
+        12434,  # Docker Model Runner
+        9292,  # llama-swap
+        4000,  # LiteLLM
+        5000,  # text-generation-webui
+        5001,  # KoboldCpp
+    )
 )
 
 
@@ -38,7 +40,7 @@ class DiscoverySettings:
     """Looking for model servers on this machine; what is found is shown, and used when told to."""
 
     enabled: bool = option(True, "Whether well-known ports of this machine are asked.")
-    ports: tuple[int, ...] = option(
+    ports: Numbers = option(
         WELL_KNOWN_PORTS,
         "Ports to ask: Ollama's, LM Studio's, that of llama.cpp's server and LocalAI, vLLM's, "
         "SGLang's, Jan's, Docker Model Runner's, llama-swap's, LiteLLM's, "

@@ -24,6 +24,12 @@ class Size(int):
         return f"{amount}T"
 
 
+class Numbers(tuple[int, ...]):
+    """A list of numbers, written with commas; a plain pair of them is a range."""
+
+    __slots__ = ()
+
+
 class SettingsError(Exception):
     """The settings cannot be used; `problems` names each place and what was expected there."""
 
@@ -95,8 +101,8 @@ def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
         value = _json_object(text, is_secret=rules["secret"])
     elif _is_range(default):
         value = _range(text)
-    elif _is_numbers(default):
-        value = tuple(_number(int, "whole numbers", part) for part in _parts(text))
+    elif isinstance(default, Numbers):
+        value = Numbers(_number(int, "whole numbers", part) for part in _parts(text))
     elif isinstance(default, tuple):
         value = _parts(text)
     else:
@@ -133,7 +139,7 @@ def describe_type(default: Any) -> str:
     if _is_range(default):
         return "range of numbers"
     if isinstance(default, tuple):
-        of_what = "numbers" if _is_numbers(default) else "list"
+        of_what = "numbers" if isinstance(default, Numbers) else "list"
         return f"{of_what}, separated by commas"
     if isinstance(default, Path):
         return "path"
@@ -148,13 +154,9 @@ def describe_type(default: Any) -> str:
     return names.get(type(default), "text")
 
 
-def _is_numbers(default: Any) -> bool:
-    return isinstance(default, tuple) and bool(default) and isinstance(default[0], int)
-
-
-def _is_range(default: Any) -> bool:
-    """Tell a range, which is a pair, from a list of numbers, whose default has more."""
-    return _is_numbers(default) and len(default) == 2
+def _is_range(value: Any) -> bool:
+    is_pair = isinstance(value, tuple) and not isinstance(value, Numbers) and len(value) == 2
+    return is_pair and all(isinstance(number, int) for number in value)
 
 
 def _parts(text: str) -> tuple[str, ...]:

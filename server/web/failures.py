@@ -148,13 +148,13 @@ OURS: Final = Form(Failure, failure, _status)
 TGI: Final = Form(TGIFailure, tgi_failure, _status)
 OPENAI: Final = Form(OpenAIFailure, openai_failure, _openai_status)
 
-_OPENAI_PATH: Final = re.compile(r"(/models/[^/]+)?/v1/.*", re.DOTALL)
-_TGI_PATH: Final = re.compile(r"/models/[^/]+/(generate|generate_stream|info|health)")
+_OPENAI_PATH: Final = re.compile(r"(/models/.+)?/v1/.*", re.DOTALL)
+_TGI_PATH: Final = re.compile(r"/models/.+/(generate|generate_stream|info|health)", re.DOTALL)
 _COMPATIBLE_PATH: Final = re.compile(r"/models/[^/]+")
 
 
 def form_at(method: str, path: str) -> Form:
-    """Return the form in which errors are told at an address."""
+    """Return the form in which errors are told at an address, or at a route's."""
     if _OPENAI_PATH.fullmatch(path):
         return OPENAI
     if _TGI_PATH.fullmatch(path) or (method == "POST" and _COMPATIBLE_PATH.fullmatch(path)):
@@ -164,7 +164,10 @@ def form_at(method: str, path: str) -> Form:
 
 def respond(request: web.Request, error: SidestreamError) -> web.Response:
     """Answer a request with an error."""
-    form = form_at(request.method, request.path)
+    # The route's address where there is one: in an id may be all that stands in others.
+    resource = request.match_info.route.resource
+    path = request.rel_url.path_safe if resource is None else resource.canonical
+    form = form_at(request.method, path)
     headers = {}
     if error.status in (429, 503):
         seconds = (error.details or {}).get("retry_after_seconds", RETRY_AFTER_SECONDS)

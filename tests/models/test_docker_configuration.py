@@ -1,12 +1,15 @@
 """What Docker is asked for: whole, as snapshots, and without an engine."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from server.doctor.containers import container_name as doctors_container_name
+from server.doctor.containers import is_allowed
 from server.models.catalog import ModelSpec
 from server.models.runners.base import Replica
 from server.models.runners.docker.configuration import (
@@ -40,6 +43,20 @@ def asked(
 
 def command(model: ModelSpec, host: Host = HOST, docker: DockerSettings = DOCKER) -> str:
     return " ".join(asked(model, host, docker)["Cmd"])
+
+
+def test_ids_that_differ_in_odd_signs_only_have_containers_of_their_own() -> None:
+    ids = ["a", "a.b", "a/b", "a:b", "a@b", "a+b", "a-b", "a_b", "A/b", "a/b/c", "x" * 128]
+    names = [container_name(Replica("default", model_id)) for model_id in ids]
+    assert len(set(names)) == len(ids)
+    assert names[:2] == ["sidestream-default-a", "sidestream-default-a.b"]
+    for model_id, name in zip(ids, names, strict=True):
+        assert re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", name)
+        assert is_allowed("POST", f"/containers/{name}/start")
+        # The doctor, which imports nothing of ours, gives the same names.
+        assert doctors_container_name("default", model_id) == name
+    # Nobody's plain id is another one's name.
+    assert container_name(Replica("default", names[2].partition("_")[2])) not in names
 
 
 def test_a_model_without_wishes() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from server.client import connect
+from server.settings import add_upstream, remove_upstream
 from tests.conftest import KeepLog
 from tests.support.dialogue import dialogue
 from tests.support.gateway import ROOT, Gateway, gateway
@@ -140,6 +141,37 @@ async def test_a_model_keeps_its_kind_of_runner_while_the_gateway_runs(place: Pa
         async with dialogue(running.address) as client:
             (generation,) = await client.ask("m", prompt="Tell me.")
             assert (await client.end(generation))["finish_reason"] in {"length", "stop"}
+
+
+async def test_servers_come_and_go_whoever_wrote_them_down(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = settings()
+    monkeypatch.setenv("BOX_KEY", "hunter2")
+    box = "[upstream box]\nurl = http://127.0.0.1:9\napi_key = env:BOX_KEY\n"
+    async with gateway(text, place, program=PROGRAM) as running:
+        # Who asks for it needs not have the keys.
+        monkeypatch.delenv("BOX_KEY")
+        write(place, text + box)
+        assert await reload(place) == (0, "added upstream box\n")
+        add_upstream(place / "settings.ini", "found", {"url": "http://127.0.0.1:9"})
+        assert await reload(place) == (0, "added upstream found\n")
+        write(place, text + box + 'models = a*\nheaders = {"X-Key": "hunter2"}\n')
+        assert await reload(place) == (0, "changed upstream box (headers, models)\n")
+        write(place, text + "[discovery]\nports = 1, 2\nenabled = no\n")
+        assert remove_upstream(place / "settings.ini", "found")
+        assert await reload(place) == (
+            0,
+            "[discovery] enabled = no\n[discovery] ports = 1, 2\n"
+            "removed upstream box\nremoved upstream found\n",
+        )
+        assert await reload(place) == (0, "Nothing is new.\n")
+        write(place, text + box.replace("BOX_KEY", "NO_KEY"))
+        code, said = await reload(place)
+        assert code == 2
+        assert "[upstream box] api_key: the environment variable 'NO_KEY' is not set" in said
+        assert await models(running) == ["m"]
+    assert "hunter2" not in (place / "server.log").read_text()
 
 
 async def test_the_log_level_changes_at_once(place: Path) -> None:

@@ -5,9 +5,9 @@ made from the same tables of operations, so none can have what another has not.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -19,6 +19,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 JSON = "application/json"
 TEXT = "text/plain"
 EVENTS = "text/event-stream"
+
+_MODEL: Final = "/models/{id}"
+_ID: Final = "[^/](?:.*[^/])?"
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,31 @@ class Operation:
         words = path.replace(".", "/").split("/")
         return "_".join(filter(None, [self.method.lower(), *words]))
 
-    def route(self) -> web.RouteDef:
-        """Return the route that serves it."""
-        # No conversation is called so: at its address, other methods are not allowed.
-        path = self.path.replace("/conversations/{id}", "/conversations/{id:(?!import$)[^/]+}")
+    def route(self, path: str) -> web.RouteDef:
+        """Return the route that serves it at `path`, which is its own with patterns in it."""
         if self.method == "GET" and self.allows_head:
             return web.get(path, self.handler)
         return web.route(self.method, path, self.handler)
+
+
+def routes(operations: Iterable[Operation]) -> list[web.RouteDef]:
+    """Return the routes of all operations.
+
+    A model's id may have slashes, as they are or encoded. What ends like the address of a model's
+    operation is that one's, so that an id that ends so has to be encoded.
+    """
+    several = list(operations)
+    behind = sorted(
+        one.path.removeprefix(_MODEL) for one in several if one.path.startswith(f"{_MODEL}/")
+    )
+    tails = "|".join(map(re.escape, dict.fromkeys(behind)))
+    whole = f"(?!.*(?:{tails})$){_ID}" if tails else _ID
+
+    def pattern(path: str) -> str:
+        if path == _MODEL:
+            return f"/models/{{id:{whole}}}"
+        # No conversation is called so: at its address, other methods are not allowed.
+        path = path.replace("/conversations/{id}", "/conversations/{id:(?!import$)[^/]+}")
+        return path.replace(_MODEL, f"/models/{{id:{_ID}}}")
+
+    return [one.route(pattern(one.path)) for one in several]

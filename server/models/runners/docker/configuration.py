@@ -13,6 +13,7 @@ Rules:
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -61,8 +62,17 @@ class Host:
 
 
 def container_name(replica: Replica) -> str:
-    """Return the name that makes two containers of one replica impossible."""
-    return f"sidestream-{replica.instance}-{replica.model}"
+    """Return the name that makes two containers of one replica impossible.
+
+    Signs of an id that no container's name can have become `.`, and the id's hash tells such ids
+    apart.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]", ".", replica.model)
+    if plain == replica.model:
+        return f"sidestream-{replica.instance}-{plain}"
+    # No instance has a `_`, so that this is no other id's plain name.
+    digest = hashlib.sha256(replica.model.encode()).hexdigest()[:12]
+    return f"sidestream-{replica.instance}_{plain}-{digest}"
 
 
 def image_of(spec: ModelSpec, docker: DockerSettings) -> str:

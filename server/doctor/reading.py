@@ -1,0 +1,47 @@
+"""What the settings say of what the doctor looks at, as far as they can be read already."""
+
+import os
+
+import run
+from server.doctor.findings import Wanted
+
+
+def read_settings() -> Wanted:
+    """Return what the settings say; `problems` is None where they cannot be read yet."""
+    try:
+        from server.doctor.known import known_servers
+        from server.settings import SettingsError, load
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("server"):
+            raise
+        return Wanted()
+    file = run.ROOT / "settings.ini"
+    unseen: tuple[str, ...] = ()
+    try:
+        try:
+            settings = load(file, os.environ)
+        except SettingsError as error:
+            unseen = tuple(error.problems)
+            # The gateway may have another environment, and other rights.
+            settings = load(file, os.environ, looks_up=False)
+    except SettingsError as error:
+        return Wanted(problems=tuple(error.problems))
+    containers = {
+        name: model
+        for name, model in settings.models.items()
+        if model.runner == "docker" and not model.base
+    }
+    return Wanted(
+        host=settings.server.host,
+        port=settings.server.port,
+        model_ports=settings.engines.ports,
+        weights_dir=settings.engines.weights_dir,
+        hf_cache=settings.docker.hf_cache,
+        instance=settings.server.instance,
+        docker_host=settings.docker.host,
+        container_models=frozenset(containers),
+        images=frozenset(model.image or settings.docker.image for model in containers.values()),
+        servers=known_servers(settings),
+        unseen=unseen,
+        problems=(),
+    )

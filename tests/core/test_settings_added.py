@@ -1,0 +1,155 @@
+"""Servers that were taken into use in the page: written beside the settings, with fewer rights."""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.settings import SettingsError, add_upstream, load, remove_upstream
+from server.settings.files import added_file
+
+OLLAMA = {"url": "http://127.0.0.1:11434"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return an empty settings file."""
+    path = tmp_path / "settings.ini"
+    path.write_text("")
+    return path
+
+
+def test_an_added_server_is_there_when_the_settings_are_read(path: Path) -> None:
+    add_upstream(path, "ollama", OLLAMA)
+    add_upstream(
+        path,
+        "box",
+        {
+            "url": "gpu-box:8000",
+            "models": ("a*", "b"),
+            "api_key": "hunter2",
+            "headers": {"X-Org": "me"},
+            "price_in": 0.5,
+            "system": "Be brief.\n\nBe kind.",
+            "parameters": {"temperature": 0},
+        },
+    )
+    settings = load(path, {})
+    assert list(settings.upstreams) == ["ollama", "box"]
+    assert settings.upstreams["ollama"].models == ("*",)
+    box = settings.upstreams["box"]
+    assert (box.models, box.api_key, box.headers) == (("a*", "b"), "hunter2", {"X-Org": "me"})
+    assert (box.price_in, box.price_out, box.system) == (0.5, None, "Be brief.\n\nBe kind.")
+    assert "hunter2" not in repr(settings)
+    file = added_file(path)
+    assert file.name == "servers.ini"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert sorted(one.name for one in path.parent.iterdir()) == ["servers.ini", "settings.ini"]
+
+
+def test_a_server_that_is_added_again_takes_the_place_of_the_old_one(path: Path) -> None:
+    add_upstream(path, "ollama", OLLAMA)
+    add_upstream(path, "Ollama", {"url": "http://127.0.0.1:1"})
+    assert {name: one.url for name, one in load(path, {}).upstreams.items()} == {
+        "Ollama": "http://127.0.0.1:1"
+    }
+
+
+def test_a_server_is_removed(path: Path) -> None:
+    assert remove_upstream(path, "ollama") is False
+    assert not added_file(path).exists()
+    add_upstream(path, "ollama", OLLAMA)
+    add_upstream(path, "other", OLLAMA)
+    assert remove_upstream(path, "ollama") is True
+    assert remove_upstream(path, "ollama") is False
+    assert list(load(path, {}).upstreams) == ["other"]
+
+
+def test_what_people_wrote_goes_before_what_the_page_wrote(path: Path) -> None:
+    add_upstream(path, "ollama", OLLAMA)
+    path.write_text("[upstream Ollama]\nurl = http://127.0.0.1:2\n")
+    (one,) = load(path, {}).upstreams.values()
+    assert one.url == "http://127.0.0.1:2"
+
+
+def test_the_environment_overrides_an_added_server(path: Path) -> None:
+    add_upstream(path, "box", OLLAMA)
+    settings = load(path, {"SIDESTREAM_UPSTREAM_BOX__API_KEY": "env:KEY", "KEY": "hunter2"})
+    assert settings.upstreams["box"].api_key == "hunter2"
+
+
+# The name, the values, and what is said.
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("a b", OLLAMA, "the NAME of letters"),
+    ("a]\n[server", OLLAMA, "the NAME of letters"),
+    ("", OLLAMA, "the NAME of letters"),
+    ("a", {}, "url: expected http://HOST:PORT"),
+    ("a", {"url": "ftp://x"}, "url: expected http://HOST:PORT"),
+    ("a", {"url": "http://far"}, "models: missing"),
+    ("a", {**OLLAMA, "command": "rm"}, "command: unknown key"),
+    ("a", {**OLLAMA, "image": "x"}, "image: unknown key"),
+    ("a", {**OLLAMA, "arguments": "x"}, "arguments: unknown key"),
+    ("a", {**OLLAMA, "x = 1\nurl": "y"}, "unknown key"),
+    ("a", {**OLLAMA, "ca_file": "/etc/passwd"}, "ca_file: cannot be set in the page"),
+    ("a", {**OLLAMA, "api_key": "env:HOME"}, "api_key: env: and file: are for settings.ini only"),
+    ("a", {**OLLAMA, "api_key": " file:/etc/shadow"}, "api_key: env: and file:"),
+    ("a", {**OLLAMA, "headers": {"X": "env:HOME"}}, "headers: env: and file:"),
+    ("a", {**OLLAMA, "api_key": "a\n[server]\nport = 1"}, "has several lines"),
+    ("a", {**OLLAMA, "dialect": "x"}, "dialect: expected one of"),
+    ("a", {**OLLAMA, "extra_allowed": ("model",)}, "cannot be allowed"),
+    ("a", {**OLLAMA, "parameters": {"heat": 1}}, "unknown parameter"),
+    ("a", {**OLLAMA, "system": "One.\n# Two."}, "cannot be written into a file"),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "said"), REFUSED, ids=[said for _, _, said in REFUSED])
+def test_what_cannot_be_used_is_not_written(
+    path: Path, name: str, values: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        add_upstream(path, name, values)
+    assert said in str(caught.value)
+    assert not added_file(path).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[model m]\nrunner = remote\nurl = x\n", "only [upstream NAME]"),
+        ("[server]\nport = 1\n", "unknown section"),
+        ("[upstream u]\nurl = localhost\napi_key = env:HOME\n", "for settings.ini only"),
+        ("[upstream u]\nurl = localhost\napi_key = file:/etc/passwd\n", "for settings.ini only"),
+        ('[upstream u]\nurl = localhost\nheaders = {"X": "file:x"}\n', "for settings.ini only"),
+        ("[upstream u]\nurl = localhost\nca_file = /etc/passwd\n", "cannot be set in the page"),
+        ("[upstream u]\nurl = ftp://x\n", "http://HOST:PORT"),
+        ("nonsense", "line 1 stands before any"),
+    ],
+)
+def test_what_the_pages_file_may_not_say_is_refused_with_its_place(
+    path: Path, text: str, said: str
+) -> None:
+    added_file(path).write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load(path, {})
+    (problem,) = caught.value.problems
+    assert problem.startswith(str(added_file(path)))
+    assert said in problem
+
+
+def test_a_file_that_cannot_be_read_is_never_written_over(path: Path) -> None:
+    added_file(path).write_text("nonsense")
+    with pytest.raises(SettingsError):
+        add_upstream(path, "a", OLLAMA)
+    assert added_file(path).read_text() == "nonsense"
+
+
+def test_a_folder_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be written: No such file"):
+        add_upstream(tmp_path / "none" / "settings.ini", "a", OLLAMA)
+
+
+def test_what_a_killed_writer_left_disturbs_nobody(path: Path) -> None:
+    added_file(path).with_name("servers.ini.new").write_text("half of")
+    add_upstream(path, "a", OLLAMA)
+    assert list(load(path, {}).upstreams) == ["a"]
