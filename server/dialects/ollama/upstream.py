@@ -25,6 +25,7 @@ import msgspec
 from server.core.errors import EngineError
 from server.core.protocol import Message
 from server.dialects.base import (
+    ANY_MODEL,
     Ask,
     Endpoint,
     EngineInfo,
