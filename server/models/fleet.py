@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from server.core.errors import InvalidCommand, SidestreamError
 from server.core.placement import Capacity, Occupant
@@ -25,9 +24,6 @@ from server.models.room import Room
 from server.models.runners.base import Report, Runner
 from server.models.showing import Facts, ServerFacts, Use, shown_model
 from server.models.usage import Usage
-
-# From here on one event with all models is less to write, and to read, than one for each.
-_FEW: Final = 20
 
 
 @dataclass(frozen=True)
@@ -156,7 +152,7 @@ class Fleet:
             if spec.served is not None:
                 self._deployments[spec.root].infos.pop(spec.served_as, None)
         if list(known) == [spec.id for spec in catalog]:
-            self._tell(changed)
+            self._announcer.tell_several([spec.id for spec in changed], self.shown)
         else:
             self._tell_all()
         for spec in catalog.roots():
@@ -257,19 +253,13 @@ class Fleet:
         if deployment is not None and deployment.status.state == "ready":
             self._usage.touch(spec.id)
             self._watch_idleness(deployment)
-        self._tell(self._catalog.served_by(spec.id))
+        served = self._catalog.served_by(spec.id)
+        self._announcer.tell_several([one.id for one in served], self.shown)
 
     # --- inside -----------------------------------------------------------------------------
 
     def _deployment(self, model_id: str) -> Deployment:
         return self._deployments[self.spec(model_id).root]
-
-    def _tell(self, specs: list[ModelSpec]) -> None:
-        if len(specs) >= _FEW:
-            self._tell_all()
-            return
-        for spec in specs:
-            self._announcer.tell(spec.id)
 
     def _tell_all(self) -> None:
         self._announcer.tell_all(self.shown())

@@ -139,6 +139,5 @@ def _shown(name: str, server: FoundServer) -> list[Model]:
 
 
 def _as_found(model: Model) -> Model:
-    return replace(
-        model, server=None if model.server is None else replace(model.server, found=True)
-    )
+    server = model.server
+    return model if server is None else replace(model, server=replace(server, found=True))
