@@ -7,6 +7,7 @@ and whoever leaves while it is made leaves it to itself.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from pathlib import Path
 from typing import Final
 
@@ -58,7 +59,8 @@ class AddedServers:
             async with self._alone:
                 await work
 
-        task = asyncio.create_task(alone(), name="change of servers")
+        # What begins with it, such as a look at the server, is not done for who asked.
+        task = asyncio.create_task(alone(), name="change of servers", context=Context())
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         await asyncio.shield(task)

@@ -10,7 +10,7 @@ from server.core.protocol import Message, Notice, TokenInfo
 from server.dialects.base import Ask, Finish, Prompt, Upstream
 
 CHAT = [Message("system", "Be brief."), Message("user", "Say hi.")]
-CEILING_SECONDS = 60
+CEILING_SECONDS = 40
 
 
 @dataclass

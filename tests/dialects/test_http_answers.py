@@ -295,12 +295,13 @@ async def test_time_in_which_we_did_not_run_is_not_the_servers_silence() -> None
     """Regression: after a standstill the time-out was due before what had come was read."""
     clock = Clock()
     async with reading(clock) as held:
-        clock.pass_to(9.5)
+        # One look before it is too long: the first one heard the head.
+        clock.pass_to(10.5)
         clock.starve_to(60)
         await settled()
         assert not held.task.done()
         await held.says(b"1\r\na\r\n")
-        clock.pass_to(69)
+        clock.pass_to(70.5)
         clock.starve_to(120)
         await settled()
         assert not held.task.done()

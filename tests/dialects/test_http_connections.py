@@ -332,13 +332,14 @@ async def test_an_answer_before_the_request_is_sent_is_read() -> None:
 async def test_an_answer_before_the_request_is_sent_ends_the_connection() -> None:
     async def handler(request: Request) -> bool:
         request.writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
-        await gone.wait()
+        await left.wait()
+        await request.reader.read()
         return True
 
-    gone = asyncio.Event()
+    left = asyncio.Event()
     async with asking(handler) as (server, client):
         assert (await client.post("/", "x" * 20_000_000)).status == 413
-        gone.set()
+        left.set()
         await server.has_open(0)
 
 

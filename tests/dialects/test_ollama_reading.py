@@ -293,6 +293,7 @@ def test_what_is_not_quite_right_ends_no_answer(line: bytes) -> None:
     heard = read([chat("a"), line, DONE])
     assert heard.text == "ab"
     assert heard.finish.completion_tokens == 2
+    assert [token.logprob for token in heard.tokens] == [None, None]
 
 
 def test_bad_bytes_and_lone_surrogates_are_marked() -> None:

@@ -454,11 +454,29 @@ async def test_a_model_in_memory_is_not_said_to_be_loaded(
     upstream = connect()
     several += [asyncio.create_task(generate(upstream)) for _ in range(20)]
     await fake.until_asked("/api/ps", 6)
-    # Two upstreams for themselves, and twenty answers of one that look together.
-    assert len(fake.bodies("/api/ps")) <= 9
     held.set()
     for heard in await soon(asyncio.gather(*several)):
         assert heard.waits == []
+    # Two upstreams for themselves, and twenty answers of one that look together.
+    assert len(fake.bodies("/api/ps")) <= 9
+
+
+async def test_a_model_of_the_cloud_is_never_loaded(fake: FakeOllama, connect: Connect) -> None:
+    shown = {"remote_host": "https://ollama.com", "capabilities": ["completion"]}
+    fake.answers["/api/show"] = saying("/api/show", shown)
+    upstream = connect(model="far")
+    await upstream.describe()
+    looks = len(fake.bodies("/api/ps"))
+    for model in ("far", "glm-5:cloud", "gpt-oss:120b-cloud"):
+        held = fake.held["/api/chat"] = asyncio.Event()
+        heard = Heard()
+        task = asyncio.create_task(generate(upstream, heard=heard, model=model))
+        await fake.until_asked("/api/chat", len(fake.bodies("/api/chat")) + 1)
+        assert not [each for each in asyncio.all_tasks() if each.get_name().startswith("watch")]
+        held.set()
+        assert (await soon(task)).error is None
+        assert heard.waits == []
+    assert len(fake.bodies("/api/ps")) == looks
 
 
 async def test_failed_look_says_nothing(fake: FakeOllama, connect: Connect) -> None:

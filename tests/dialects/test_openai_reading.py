@@ -374,6 +374,14 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
             [says("Hello", usage=ZEROS), STOP | {"usage": USAGE}, chunk({}, usage=ZEROS)],
             id="zeros around",
         ),
+        pytest.param(
+            [
+                *HELLO,
+                {"id": "1", "choices": [{"delta": {"content": "!"}, "usage": USAGE}]},
+                STOP,
+            ],
+            id="Moonshot's own place",
+        ),
         pytest.param([*HELLO, STOP | {"x_groq": {"usage": USAGE}}], id="Groq's own place"),
     ],
 )
@@ -499,6 +507,12 @@ def test_no_stop_text_is_looked_for_in_thinking() -> None:
     assert heard.text == "<think>\nUser: hm\n</think>\n\nHi"
 
 
+def test_what_is_held_back_stands_before_later_thinking() -> None:
+    data = sent(says("the EN"), chunk({"reasoning": "Hm."}), says("D"), STOP) + DONE
+    heard = heard_always(data, stop=("END",))
+    assert heard.text == "the EN<think>\nHm.\n</think>\n\nD"
+
+
 # --- the common chunk -----------------------------------------------------------------------------
 
 _TEXTS = st.one_of(
@@ -535,6 +549,11 @@ def test_a_chunk_that_only_looks_common_is_read_with_care() -> None:
     reads = [sent(item) for item in (HELLO[0], *common)]
     heard = hear(*reads, tricky, sent(says("f")), sent(STOP))
     assert heard.text == "abcd<think>\nhm\n</think>\n\nef"
+
+
+def test_a_text_that_stands_elsewhere_in_its_chunk_too_is_not_taken_for_that() -> None:
+    reads = [sent(HELLO[0]), *(sent(says("a") | {"id": name}) for name in "aabbc")]
+    assert hear(*reads, sent(STOP)).text == "aaaaa"
 
 
 def test_common_chunks_come_one_token_a_read() -> None:

@@ -23,7 +23,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 
@@ -196,7 +196,6 @@ async def _replay(request: web.Request, items: Sequence[bytes | float | str]) ->
     await request.read()
     transport = request.transport
     assert transport is not None
-    transport = cast(asyncio.Transport, transport)  # uvloop's own is none by its class.
     for item in items:
         if isinstance(item, bytes):
             transport.write(item)

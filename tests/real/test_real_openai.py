@@ -193,7 +193,8 @@ if has("llama-swap"):
                 assert info.flavour == "llama-swap"
                 assert (info.can_load, info.holds_one_model, info.is_loaded) == (True, True, False)
                 assert await upstream.is_healthy(timeout_seconds=10)
-                assert await upstream.prompt(CHAT, model="one", needs_count=True)
+                prompt = await upstream.prompt(CHAT, model="one", needs_count=True)
+                assert prompt.content == CHAT
                 async with connected(real_llama_swap.url):
                     pass
             assert set((await states(upstream)).values()) == {False}

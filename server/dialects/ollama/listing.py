@@ -33,6 +33,11 @@ def is_same_model(one: str, other: str) -> bool:
     return _full_name(one) == _full_name(other)
 
 
+def names_cloud(name: str) -> bool:
+    """Tell whether a name says that Ollama's cloud answers, as `glm-5:cloud` does."""
+    return _full_name(name).rpartition(":")[2].rpartition("-")[2] == "cloud"
+
+
 def find_loaded(loaded: list[LoadedModel], name: str) -> LoadedModel | None:
     """Return what is said of a model in memory, None if it is not there."""
     return next((model for model in loaded if is_same_model(model.name, name)), None)
@@ -80,7 +85,6 @@ def about_server(version: str) -> dict[str, Any]:
         "dialect": "ollama",
         "flavour": "ollama",
         "takes": TAKES,
-        "has_ids": False,
     }
 
 

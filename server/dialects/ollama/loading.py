@@ -39,11 +39,17 @@ class LoadWatch:
         self._looking: asyncio.Task[list[LoadedModel] | EngineError] | None = None
 
     @asynccontextmanager
-    async def telling(self, model: str, on_wait: OnWait) -> AsyncIterator[Callable[[], None]]:
+    async def telling(
+        self, model: str, on_wait: OnWait, *, is_loadable: bool = True
+    ) -> AsyncIterator[Callable[[], None]]:
         """Tell `on_wait` when the model is being loaded, until what is given here is called.
 
-        Nothing is told after the end, and the end waits for nothing.
+        Nothing is told after the end, which waits for nothing, nor of a model that this server
+        never has in memory.
         """
+        if not is_loadable:
+            yield lambda: None
+            return
         is_told = False
 
         def tell() -> None:

@@ -101,8 +101,10 @@ class AnswerReader:
 
     def _feed_any(self, chunk: bytes) -> bool:
         self._partial += chunk
-        *lines, rest = bytes(self._partial).split(b"\n") if b"\n" in chunk else (self._partial,)
-        self._partial = bytearray(rest)
+        lines: list[bytes] = []
+        if b"\n" in chunk:
+            *lines, rest = bytes(self._partial).split(b"\n")
+            self._partial = bytearray(rest)
         tokens: list[TokenInfo] = []
         for line in lines:
             self._read_bytes(line.strip(), tokens)
@@ -163,11 +165,10 @@ class AnswerReader:
         text = (piece.content if piece is not None else None) or item.response
         for calls in (piece.tool_calls if piece is not None else None, item.tool_calls):
             self._tool_calls += calls or ()
-        weighed = None if thought and text else item.logprobs
         for part, is_thinking in ((thought, True), (text, False)):
             if part:
                 self._mark(tokens, is_thinking=is_thinking)
-                tokens += _tokens(part, weighed)
+                tokens += _tokens(part, item.logprobs)
 
     def _mark(self, tokens: list[TokenInfo], *, is_thinking: bool) -> None:
         mark = mark_before(is_thinking=is_thinking, was_thinking=self._is_thinking)

@@ -38,7 +38,13 @@ from server.dialects.base import (
 from server.dialects.http.client import HTTPClient, Timeouts
 from server.dialects.meter import Meter
 from server.dialects.ollama.errors import failure
-from server.dialects.ollama.listing import about_server, engine_info, own_stop, served_model
+from server.dialects.ollama.listing import (
+    about_server,
+    engine_info,
+    names_cloud,
+    own_stop,
+    served_model,
+)
 from server.dialects.ollama.loading import LOOK_SECONDS, LoadWatch
 from server.dialects.ollama.parameters import (
     asks_to_stop,
@@ -69,6 +75,7 @@ class OllamaUpstream:
         self._meter = Meter()
         self._watch = LoadWatch(self._look_for_loaded)
         self._own_stop: dict[str, tuple[str, ...]] = {}
+        self._remote: set[str] = set()
         self._num_ctx = next(
             (
                 int(flag.removeprefix(_CONTEXT_FLAG))
@@ -142,8 +149,9 @@ class OllamaUpstream:
             body = with_own_stop(body, await self._stop_of(model))
         path = "/api/generate" if "raw" in body else "/api/chat"
         reader = AnswerReader(on_tokens, self._meter, model=model)
+        is_remote = model in self._remote or names_cloud(model)
         async with (
-            self._watch.telling(model, on_wait) as answered,
+            self._watch.telling(model, on_wait, is_loadable=not is_remote) as answered,
             self._client.request("POST", path, body, is_well=self._is_well) as stream,
         ):
             answered()
@@ -184,6 +192,8 @@ class OllamaUpstream:
     async def _show(self, model: str) -> Shown:
         shown = await self._ask("POST", "/api/show", Shown, {"model": model}, model=model)
         self._own_stop[model] = own_stop(shown)
+        if shown.remote_host:
+            self._remote.add(model)
         return shown
 
     async def _stop_of(self, model: str) -> tuple[str, ...]:

@@ -244,8 +244,7 @@ class AnswerReader:
                 self._read_chunk(item)
 
     def _fail(self, error: object) -> None:
-        if not self.has_ended:
-            self._failure = self._failure or failure_in_stream(error, engine=self._engine)
+        self._failure = self._failure or failure_in_stream(error, engine=self._engine)
 
     def _read_chunk(self, chunk: Mapping[str, Any]) -> None:
         choices = first_choices(chunk)
