@@ -34,7 +34,7 @@ LogState = Literal["queued", "starting", "running", "ended"]
 TRANSITIONS: Final[dict[LogState, frozenset[LogState]]] = {
     "queued": frozenset({"queued", "starting", "running", "ended"}),
     "starting": frozenset({"queued", "starting", "running", "ended"}),
-    "running": frozenset({"queued", "ended"}),
+    "running": frozenset({"queued", "running", "ended"}),
     "ended": frozenset(),
 }
 
