@@ -40,7 +40,14 @@ class Recognised:
     @property
     def dialect(self) -> str:
         """Return the dialect that serves it best."""
-        return self.name if self.name in (OLLAMA, TGI_OPENAI.name) else "openai"
+        if self.name == TGI_OPENAI.name:
+            return "tgi"
+        return OLLAMA if self.name == OLLAMA else "openai"
+
+    @property
+    def flavour(self) -> str:
+        """Return the flavour that it is known by in this dialect, empty for an unknown server."""
+        return self.name if self.dialect == "openai" else self.dialect
 
 
 class Connector:

@@ -77,7 +77,7 @@ class AddedServers:
         # So that its models are there before its list is read again.
         self._source.learn(name, url, list(server.served))
         problems = list(self._reload())
-        if not problems and self._found.get(name) is server:
+        if not problems and self._found.name_at(server.address) is not None:
             problems = [f"settings.ini has another [upstream {name}]"]
         if problems:
             await _write(remove_upstream, file, name)

@@ -214,7 +214,7 @@ class Discovery:
         except BaseException:
             await upstream.close()
             raise
-        kind = who.name or f"server-{urlsplit(address.url).port}"
+        kind = who.flavour or f"server-{urlsplit(address.url).port}"
         return _Known(upstream, FoundServer(address, kind, _info(who), served))
 
     async def _is_as_it_was(self, known: _Known) -> bool:
@@ -288,5 +288,5 @@ def place_of(url: str) -> tuple[str, int]:
 def _info(who: Recognised) -> EngineInfo:
     # Whether a model takes conversations is known once it is in use.
     return EngineInfo(
-        engine=who.title, dialect=who.dialect, flavour=who.name, has_chat_template=True
+        engine=who.title, dialect=who.dialect, flavour=who.flavour, has_chat_template=True
     )

@@ -59,6 +59,10 @@ class Found:
         """Return the server of that name, None if there is none."""
         return self._servers.get(name)
 
+    def name_at(self, address: Address) -> str | None:
+        """Return the name of the server at an address, None if there is none."""
+        return next((n for n, server in self._servers.items() if server.address == address), None)
+
     def models(self) -> list[Model]:
         """Return the models of all servers, those of one server together."""
         return [m for name in sorted(self._models) for m in self._models[name].values()]
@@ -90,7 +94,7 @@ class Found:
 
     def take(self, server: FoundServer) -> None:
         """Take note of a server, or of what it says of itself now."""
-        name = self._name_at(server.address)
+        name = self.name_at(server.address)
         if name is not None and self._servers[name] == server:
             return
         if name is not None and self._servers[name].kind != server.kind:
@@ -101,7 +105,7 @@ class Found:
 
     def drop(self, address: Address) -> None:
         """Forget the server at an address, if there is one."""
-        name = self._name_at(address)
+        name = self.name_at(address)
         if name is not None:
             del self._servers[name], self._models[name]
             self._tell()
@@ -111,9 +115,6 @@ class Found:
     def _put(self, name: str, server: FoundServer) -> None:
         self._servers[name] = server
         self._models[name] = {model.id: model for model in _shown(name, server)}
-
-    def _name_at(self, address: Address) -> str | None:
-        return next((n for n, server in self._servers.items() if server.address == address), None)
 
     def _name_for(self, server: FoundServer) -> str:
         others = self._reserved | {name.casefold() for name in self._servers}
