@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 # seconds.
 PATIENCE_SECONDS: Final = 5.0
 MISSES_UNTIL_GONE: Final = 2
+# A container engine that is there tells in milliseconds what it runs.
+_ENGINE_SECONDS: Final = 1.0
 _MOST_LOOKS_LEFT_OUT: Final = 4
 _AT_ONCE: Final = 32
 _HERE: Final = ("127.0.0.1", "[::1]")
@@ -157,8 +159,8 @@ class Discovery:
 
     async def _run(self) -> None:
         if self._after is not None:
-            # An engine that does not answer is asked for ever; that is no reason not to look.
-            await asyncio.wait([self._after], timeout=PATIENCE_SECONDS)
+            # An engine that does not answer is asked for ever, and has no servers of ours.
+            await asyncio.wait([self._after], timeout=_ENGINE_SECONDS)
         while True:
             self._has_changed.clear()
             try:

@@ -277,6 +277,17 @@ async def test_our_own_ports_are_never_asked(start: Callable[..., Any]) -> None:
     assert ours.state.routes.total() == engine.state.routes.total() == 0
 
 
+async def test_ports_are_ours_as_long_as_our_servers_run() -> None:
+    async with stage() as s:
+        assert s.fleet.own_ports() == set()
+        await s.use()
+        (server,) = s.runner.servers.values()
+        assert s.fleet.own_ports() == {port_of(server.endpoint.url)}
+        s.fleet.stop("a")
+        await s.state("stopped")
+        assert s.fleet.own_ports() == set()
+
+
 async def test_a_server_that_we_started_meanwhile_is_no_longer_found(
     start: Callable[..., Any],
 ) -> None:
