@@ -62,6 +62,8 @@ instance = bench
 log_level = warning
 state_dir = {folder}/state
 max_sockets = 20000
+[discovery]
+enabled = no
 [sessions]
 max_sessions = 20000
 max_live_per_owner = 20000
