@@ -161,7 +161,7 @@ class Relay:
         """Stream the answer; begin anew while the server has no place and nothing has come."""
         generation, place = answering.generation, answering.place
         retries = Retries(now=time.monotonic(), timeout_seconds=self._queue_timeout_seconds)
-        notice = _LOADS if _has_to_load(answering) else None
+        notice = _LOADS if _has_to_load(lease, answering) else None
         generation.move_to("running", now_ms=now_ms(), notice=notice)
         while True:
             try:
@@ -229,12 +229,15 @@ async def _stream(lease: Lease, ask: Ask, answering: _Answering) -> Finish:
         raise
 
 
-def _has_to_load(answering: _Answering) -> bool:
-    """Tell whether the server has to load the model: as it was used here, or by its list."""
-    if answering.place.is_model_held is not None:
-        return not answering.place.is_model_held
-    served = answering.request.model.served
-    return served is not None and served.is_loaded is False
+def _has_to_load(lease: Lease, answering: _Answering) -> bool:
+    """Tell whether the server has to load the model: as it was used here, or as it says."""
+    place, served = answering.place, answering.request.model.served
+    if place.is_model_held is not None:
+        return not place.is_model_held
+    if served is not None and served.is_loaded is not None:
+        return not served.is_loaded
+    # Told when the server was asked about the model, which may be long ago for one with many.
+    return place.model is not None and lease.info.is_loaded is False
 
 
 def _record(answering: _Answering, recorded: list[TokenInfo], arrived: list[TokenInfo]) -> None:
