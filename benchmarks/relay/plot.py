@@ -7,7 +7,13 @@ from xml.sax.saxutils import escape
 from benchmarks.relay.report import IDLE, SATURATION
 
 Row = dict[str, Any]
-_COLOURS: Final = {"nginx": "#5b8c5a", "gateway": "#3b6ea8", "direct": "#b0b0b0"}
+_COLOURS: Final = {
+    "nginx": "#5b8c5a",
+    "gateway": "#3b6ea8",
+    "gateway-openai": "#c2803a",
+    "gateway-ollama": "#8a5a9e",
+    "direct": "#b0b0b0",
+}
 _PANELS: Final[tuple[tuple[str, str], ...]] = (
     ("CPU time per token, µs", "cpu_us"),
     ("Latency of a token, p50, ms", "p50_ms"),
@@ -17,7 +23,7 @@ _PANELS: Final[tuple[tuple[str, str], ...]] = (
 _PANEL_WIDTH: Final = 460
 _PANEL_HEIGHT: Final = 250
 _BAR_AREA: Final = 150
-_BAR_WIDTH: Final = 24
+_BAR_WIDTH: Final = 18
 
 
 def draw(rows: list[Row], caption: str) -> str:
