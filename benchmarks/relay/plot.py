@@ -23,7 +23,7 @@ _PANELS: Final[tuple[tuple[str, str], ...]] = (
 _PANEL_WIDTH: Final = 460
 _PANEL_HEIGHT: Final = 250
 _BAR_AREA: Final = 150
-_BAR_WIDTH: Final = 18
+_BAR_WIDTH: Final = 15
 
 
 def draw(rows: list[Row], caption: str) -> str:
@@ -39,8 +39,8 @@ def draw(rows: list[Row], caption: str) -> str:
         panels.append(f'<g transform="translate({x},{y})">{_panel(title, key, loads, shown)}</g>')
     width, height = 2 * _PANEL_WIDTH + 20, 2 * _PANEL_HEIGHT + 70
     legend = "".join(
-        f'<rect x="{20 + at * 100}" y="34" width="12" height="12" fill="{colour}"/>'
-        f'<text x="{38 + at * 100}" y="44">{name}</text>'
+        f'<rect x="{20 + at * 130}" y="34" width="12" height="12" fill="{colour}"/>'
+        f'<text x="{38 + at * 130}" y="44">{name}</text>'
         for at, (name, colour) in enumerate(_COLOURS.items())
     )
     return (
