@@ -30,11 +30,12 @@ from server.core.protocol import (
 LogState = Literal["queued", "starting", "running", "ended"]
 
 # What may follow what. An engine that answers "overloaded", or that is started anew,
-# sends a generation back to the queue as long as no token has been written.
+# sends a generation back to the queue as long as no token has been written. Who stays in a state
+# has something new to say about it.
 TRANSITIONS: Final[dict[LogState, frozenset[LogState]]] = {
     "queued": frozenset({"queued", "starting", "running", "ended"}),
     "starting": frozenset({"queued", "starting", "running", "ended"}),
-    "running": frozenset({"queued", "ended"}),
+    "running": frozenset({"queued", "running", "ended"}),
     "ended": frozenset(),
 }
 
