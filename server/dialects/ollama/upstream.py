@@ -25,6 +25,7 @@ import msgspec
 from server.core.errors import EngineError
 from server.core.protocol import Message
 from server.dialects.base import (
+    ANY_MODEL,
     Ask,
     Endpoint,
     EngineInfo,
@@ -102,7 +103,7 @@ class OllamaUpstream:
         """Ask for the model's abilities, and for the context in force if it is in memory."""
         version = (await self._ask("GET", "/api/version", Version)).version
         name = model or self._endpoint.model
-        if not name:
+        if name in ("", ANY_MODEL):
             return EngineInfo(can_load=True, **about_server(version))
         shown = await self._show(name)
         return engine_info(name, version, shown, await self._loaded())
