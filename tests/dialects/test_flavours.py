@@ -319,6 +319,27 @@ def test_what_nobody_chose_is_left_out_where_it_is_not_taken() -> None:
     assert composed.notices == []
 
 
+@pytest.mark.parametrize(
+    ("flavour", "sent", "beginning"),
+    [
+        ("llama.cpp", {}, "Once"),
+        ("llama-swap", {}, "Once"),
+        ("litellm", {}, "Once"),
+        ("vllm", {"continue_final_message": True, "add_generation_prompt": False}, ""),
+        # It refuses fields that it does not know, and begins an answer of its own.
+        ("transformers", {}, ""),
+        ("plain", {}, ""),
+    ],
+)
+def test_answer_goes_on_with_a_last_message_of_the_assistants(
+    flavour: str, sent: dict[str, Any], beginning: str
+) -> None:
+    gone_on = compose(FLAVOURS[flavour], ask((*CHAT, Message("assistant", "Once"))), "m")
+    plain = compose(FLAVOURS[flavour], ask(), "m")
+    more = {name: gone_on.body[name] for name in gone_on.body.keys() - plain.body.keys()}
+    assert (more, gone_on.beginning, plain.beginning) == (sent, beginning, "")
+
+
 def test_extra_goes_along() -> None:
     extra = {"chat_template_kwargs": {"enable_thinking": False}, "mirostat": 2}
     question = compose(FLAVOURS["llama.cpp"], Ask(Prompt(CHAT), {}, extra=extra), "m")

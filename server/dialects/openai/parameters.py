@@ -63,13 +63,15 @@ class Question:
     """A request's body, and what its names stand for in the protocol: empty for our own.
 
     `unasked` are parameters that nobody chose: they are ours, and may go without a word. `cut` are
-    the texts at which we end the answer ourselves.
+    the texts at which we end the answer ourselves. `beginning` is what the answer goes on with, and
+    may repeat.
     """
 
     body: dict[str, Any]
     names: dict[str, str] = field(default_factory=dict)
     unasked: set[str] = field(default_factory=set)
     cut: tuple[str, ...] = ()
+    beginning: str = ""
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -125,6 +127,9 @@ def compose(flavour: Flavour, ask: Ask, model: str) -> Question:
         question.body["prompt"] = content
     else:
         question.body["messages"] = [_message(message) for message in content]
+        if content[-1].role == "assistant":
+            question.body |= fill(flavour.to_continue, None)
+            question.beginning = content[-1].content if flavour.may_repeat else ""
     question.body["stream"] = True
     if flavour.stream_options:
         question.body["stream_options"] = fill(flavour.stream_options, None)
