@@ -198,6 +198,7 @@ class OpenAIUpstream:
             self._flavour.reading,
             is_chat=is_chat,
             stop=question.cut,
+            beginning=question.beginning,
             engine=self._flavour.title,
         )
         broken: EngineError | None = None
