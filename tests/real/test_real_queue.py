@@ -29,8 +29,8 @@ async def slots(server: RealServer, path: str = "/slots") -> list[dict[str, Any]
 async def until_busy(server: RealServer, number: int, path: str = "/slots") -> None:
     """Return once so many slots are at work."""
     async with asyncio.timeout(CEILING_SECONDS):
-        while sum(slot["is_processing"] for slot in await slots(server, path)) != number:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110  (another process's state)
+        while sum(slot["is_processing"] for slot in await slots(server, path)) != number:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 def notices(reader: Reader, generation: str) -> list[Notice]:
