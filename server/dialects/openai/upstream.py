@@ -47,7 +47,6 @@ _MAX_ERROR_BYTES: Final = 64 * 1024
 # The tokens of a prompt, some ten bytes each, for a context of a million.
 _MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 _LOOK_SECONDS: Final = 5.0
-# What a server answers to a route that it does not have.
 _NO_ROUTE: Final = frozenset({404, 405, 501})
 
 
