@@ -42,6 +42,8 @@ _LAST_PROBE_SECONDS: Final = 1.0
 _PROBE_TIMEOUT_SECONDS: Final = 5.0
 # One missed look may be a busy machine; three in a row are not.
 _MISSES_UNTIL_FAILED: Final = 3
+# Of a server of somebody else's: nobody listened, and not because it was just being restarted.
+_REFUSALS_UNTIL_FAILED: Final = 3
 # Enough for a traceback and what led to it.
 _TOLD_LINES: Final = 20
 _TICK_SECONDS: Final = 1.0
@@ -113,6 +115,7 @@ class Attempt:
         self._deadline: asyncio.Timeout | None = None
         self._upstream: Upstream | None = None
         self._why_not: EngineError | None = None
+        self._refusals = 0
         self._following: list[asyncio.Task[None]] = []
         self._doubts = asyncio.Event()
         self.has_server = False
@@ -162,6 +165,9 @@ class Attempt:
         try:
             while misses < _MISSES_UNTIL_FAILED:
                 is_doubted = await self._pause_of_watch(exited)
+                if is_doubted:
+                    # What came before the doubt is no sign of life any more.
+                    heard = upstream.heard
                 if exited.done():
                     return explain_exit(exited.result())
                 is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
@@ -237,6 +243,8 @@ class Attempt:
                 await asyncio.wait([exited], timeout=pause)
                 if exited.done():
                     raise explain_exit(exited.result())
+                if self._refusals >= _REFUSALS_UNTIL_FAILED and not self._runner.is_managed:
+                    raise TimeoutError
                 pause = min(pause * 1.2, _LAST_PROBE_SECONDS)
             return upstream
         finally:
@@ -250,6 +258,7 @@ class Attempt:
                 self._upstream = await self._connect(endpoint)
             except (EngineLost, EngineTimeout, EngineOverloaded) as error:
                 self._why_not = error
+                self._refusals += isinstance(error, EngineLost)
                 return None
         is_well = await self._upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
         return self._upstream if is_well else None

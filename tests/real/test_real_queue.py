@@ -1,7 +1,6 @@
 """How answers wait for real servers: for a model to be loaded, and for a slot to be free again."""
 
 import asyncio
-from typing import Any
 
 import aiohttp
 import pytest
@@ -18,19 +17,18 @@ LLAMAS = available("llama.cpp", "llama-server")
 LOADED = "Health check passed"
 
 
-async def slots(server: RealServer, path: str = "/slots") -> list[dict[str, Any]]:
-    """Return what the server says of its slots."""
+async def busy(server: RealServer, path: str) -> int:
+    """Return how many of the server's slots are at work, as it says."""
     async with aiohttp.ClientSession() as session, session.get(server.url + path) as response:
         assert response.status == 200, await response.text()
-        found: list[dict[str, Any]] = await response.json()
-        return found
+        return sum(slot["is_processing"] for slot in await response.json())
 
 
 async def until_busy(server: RealServer, number: int, path: str = "/slots") -> None:
     """Return once so many slots are at work."""
     async with asyncio.timeout(CEILING_SECONDS):
-        while sum(slot["is_processing"] for slot in await slots(server, path)) != number:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110  (another process's state)
+        while await busy(server, path) != number:  # noqa: ASYNC110  (another process's state)
+            await asyncio.sleep(0.02)
 
 
 def notices(reader: Reader, generation: str) -> list[Notice]:
