@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from server.core.protocol import Notice, State
+from server.core.protocol import Generate, Message, Notice, State, Target
 from tests.chat.conftest import OpenOffice, ask
 from tests.conftest import KeepLog
 from tests.support.reader import Reader
@@ -120,12 +120,14 @@ if has("llama-swap"):
             upstream = {"url": server.url, "models": ("one",)}
             o = await office(upstreams={"swap": upstream})
             session, reader = o.session()
-            session.generate(ask("swap/one", parameters={"max_new_tokens": 1500}))
-            await reader.sees(lambda: "server_loads" in codes(reader, "g1"))
+            chat = [Message("user", "Count to a thousand.")]
+            session.generate(Generate(1, [Target("swap/one")], messages=chat))
+            # First that it has to load, which is known beforehand, then its own words.
+            await reader.sees(lambda: codes(reader, "g1")[1:2] == ["server_loads"])
             session.cancel(None)
             end = await reader.end("g1")
             assert (end.finish_reason, end.seq) == ("cancelled", 0)
-            await server.wait_for_log(LOADED)
+            # To ask this has the model loaded, if it is not by now.
             await until_busy(server, 0, "/upstream/one/slots")
             session.generate(ask("swap/one"))
             assert (await reader.end("g2")).finish_reason in ("stop", "length")
