@@ -55,6 +55,7 @@ def hear(
     is_chat: bool = True,
     reading: Reading | None = None,
     stop: Sequence[str] = (),
+    beginning: str = "",
     broken: SidestreamError | None = None,
 ) -> Heard:
     """Read bytes as they come."""
@@ -66,7 +67,13 @@ def hear(
 
     meter = Meter()
     reader = AnswerReader(
-        on_tokens, heard.waits.append, meter, reading or Reading(), is_chat=is_chat, stop=stop
+        on_tokens,
+        heard.waits.append,
+        meter,
+        reading or Reading(),
+        is_chat=is_chat,
+        stop=stop,
+        beginning=beginning,
     )
     for read in reads:
         if reader.feed(read):

@@ -297,6 +297,49 @@ def test_where_the_stop_text_is_cut() -> None:
     assert (few.body["stop"], few.cut) == (stop[:4], ("e",))
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_empty_stop_text_is_refused(flavour: str) -> None:
+    """It ends an answer before its first word at llama.cpp, and is an error of its own at vLLM."""
+    with pytest.raises(InvalidParameters, match="`stop` has an empty text"):
+        body(flavour, ask(stop=["x", ""]))
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_an_answer_to_a_text_has_a_length(flavour: str) -> None:
+    """Left out, it is 16 tokens at vLLM, SGLang and OpenAI."""
+    assert body(flavour, ask("Once"))["max_tokens"] == 1024
+    assert body(flavour, ask("Once", max_new_tokens=7))["max_tokens"] == 7
+
+
+def test_what_nobody_chose_is_left_out_where_it_is_not_taken() -> None:
+    question = Ask(Prompt(CHAT), {"seed": 5, "typical_p": 0.5}, chosen=frozenset({"seed"}))
+    composed = compose(FLAVOURS["vllm"], question, "m")
+    assert composed.body["seed"] == 5
+    assert "typical_p" not in composed.body
+    assert composed.notices == []
+
+
+@pytest.mark.parametrize(
+    ("flavour", "sent", "beginning"),
+    [
+        ("llama.cpp", {}, "Once"),
+        ("llama-swap", {}, "Once"),
+        ("litellm", {}, "Once"),
+        ("vllm", {"continue_final_message": True, "add_generation_prompt": False}, ""),
+        # It refuses fields that it does not know, and begins an answer of its own.
+        ("transformers", {}, ""),
+        ("plain", {}, ""),
+    ],
+)
+def test_answer_goes_on_with_a_last_message_of_the_assistants(
+    flavour: str, sent: dict[str, Any], beginning: str
+) -> None:
+    gone_on = compose(FLAVOURS[flavour], ask((*CHAT, Message("assistant", "Once"))), "m")
+    plain = compose(FLAVOURS[flavour], ask(), "m")
+    more = {name: gone_on.body[name] for name in gone_on.body.keys() - plain.body.keys()}
+    assert (more, gone_on.beginning, plain.beginning) == (sent, beginning, "")
+
+
 def test_extra_goes_along() -> None:
     extra = {"chat_template_kwargs": {"enable_thinking": False}, "mirostat": 2}
     question = compose(FLAVOURS["llama.cpp"], Ask(Prompt(CHAT), {}, extra=extra), "m")

@@ -287,6 +287,23 @@ def test_a_server_that_lost_what_is_behind_it_is_lost(message: str) -> None:
     assert type(told(500, error(message, code="500"))) is EngineLost
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Server error: transport error", EngineLost),
+        ("Server error: error trying to connect: Connection refused", EngineLost),
+        ("Server error: ", EngineError),
+    ],
+)
+def test_tgi_calls_every_failure_in_a_stream_a_refused_request(
+    words: str, kind: type[EngineError]
+) -> None:
+    """Status 422 stands in each, also where nothing is wrong with the question."""
+    message = f"Request failed during generation: {words}"
+    item = {"error": {"message": message, "http_status_code": 422}}
+    assert type(failure_in_stream(item)) is kind
+
+
 # --- limits ---------------------------------------------------------------------------------------
 
 

@@ -513,6 +513,27 @@ def test_what_is_held_back_stands_before_later_thinking() -> None:
     assert heard.text == "the EN<think>\nHm.\n</think>\n\nD"
 
 
+# --- an answer that goes on with what is there ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [
+        pytest.param([says("Once upon"), says(" a time")], " a time", id="by itself"),
+        pytest.param([says("Once upon a"), says(" time")], " a time", id="with the next word"),
+        pytest.param([says(" a"), says(" time")], " a time", id="not repeated"),
+        # What the model writes again, token by token, is its answer.
+        pytest.param([says("Once"), says(" upon"), says(" a")], "Once upon a", id="in pieces"),
+        pytest.param([says("Once upon"), says("Once upon")], "Once upon", id="twice"),
+    ],
+)
+def test_a_beginning_that_is_repeated_in_one_piece_is_left_out(
+    items: Sequence[object], text: str
+) -> None:
+    data = sent(HELLO[0], *items, STOP) + DONE
+    assert heard_always(data, beginning="Once upon").text == text
+
+
 # --- the common chunk -----------------------------------------------------------------------------
 
 _TEXTS = st.one_of(

@@ -271,6 +271,21 @@ def test_llama_tells_how_much_of_the_prompt_it_has_read() -> None:
     assert last is None
 
 
+@pytest.mark.parametrize(
+    ("server", "case"),
+    [
+        ("llama.cpp", "llama: chat prefill continue stream"),
+        ("litellm proxy", "chat prefill continue"),
+    ],
+)
+def test_what_an_answer_goes_on_with_is_no_part_of_it(server: str, case: str) -> None:
+    """It comes as one piece with the first token behind it."""
+    data = recorded(server, case)
+    assert hear(data).text.startswith("1, 2, 3, 4")
+    for reads in ([data], by_events(data), list(by_bytes(data))):
+        assert hear(*reads, beginning="1, 2, 3,").text.startswith(" 4")
+
+
 def test_loading_a_model_is_neither_thinking_nor_answer() -> None:
     heard = hear(recorded("llama-swap", "cold: chat stream (the server is started)"))
     assert heard.text == "Hello there, welcome to my"

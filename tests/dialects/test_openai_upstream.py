@@ -286,7 +286,7 @@ async def test_refused_parameter_is_kept() -> None:
             assert "Unsupported parameter" in refusal.value.message
         assert len(fake.state.requests) == 1
         # Another model is another matter.
-        other = Ask(Prompt(CHAT), {"top_k": 5}, model="b")
+        other = Ask(Prompt(CHAT), {"top_k": 5}, model="b", chosen=frozenset({"top_k"}))
         with pytest.raises(InvalidParameters):
             await answered(upstream, other)
         assert len(fake.state.requests) == 2
@@ -331,6 +331,44 @@ async def test_what_only_we_sent_goes_without_a_word() -> None:
         assert "top_logprobs" not in fake.state.requests[-1]
         await answered(upstream, question)
         assert len(fake.state.requests) == asked + 1
+
+
+async def test_what_nobody_chose_goes_without_a_word() -> None:
+    """The default length and the seed of a kept answer are ours, and no reason to refuse one."""
+    parameters = {"max_new_tokens": 1024, "seed": 5, "temperature": 0.5}
+    refuses = ("seed", "max_tokens", "max_completion_tokens")
+    async with serve(FakeOptions(refuses=refuses)) as fake, speaking(fake) as upstream:
+        question = Ask(Prompt(CHAT), parameters, chosen=frozenset({"temperature"}))
+        for _ in range(2):
+            assert (await answered(upstream, question)).codes == []
+        assert len(fake.state.requests) == 5
+        sent = fake.state.requests[-1]
+        assert sent.keys() & {*refuses, "temperature"} == {"temperature"}
+        # Chosen, each is refused by name: that one was dropped says nothing of a choice.
+        with pytest.raises(InvalidParameters, match="`seed` is refused by the model server"):
+            await answered(upstream, ask(seed=5))
+        # And what is known to be refused is dropped as well where it is ours.
+        assert (await answered(upstream, question)).codes == []
+
+
+async def test_our_length_has_another_name_without_a_word() -> None:
+    async with serve(FakeOptions(refuses=("max_tokens",))) as fake, speaking(fake) as upstream:
+        for _ in range(2):
+            question = Ask(Prompt(CHAT), {"max_new_tokens": 2})
+            assert (await answered(upstream, question)).codes == []
+            assert fake.state.requests[-1]["max_completion_tokens"] == 2
+        assert len(fake.state.requests) == 3
+
+
+async def test_a_length_that_a_text_needs_is_not_dropped() -> None:
+    """Without one, vLLM and others end the answer to a text after 16 tokens, and say `length`."""
+    words = "max_tokens=1024 cannot be greater than max_model_len=512. (parameter=max_tokens)"
+    error = {"error": {"message": words, "type": "BadRequestError", "param": "max_tokens"}}
+    route = {"POST /v1/completions": Canned(error, 400)}
+    async with serve(FakeOptions(routes=route)) as fake, speaking(fake, model="m") as upstream:
+        with pytest.raises(InvalidParameters, match="cannot be greater than max_model_len"):
+            await answered(upstream, Ask(Prompt("Once"), {"max_new_tokens": 1024}))
+        assert fake.state.routes["POST /v1/completions"] == 1
 
 
 async def test_end_of_asking_again() -> None:

@@ -64,7 +64,12 @@ _LOADING: Final = re.compile(
     re.IGNORECASE,
 )
 _NO_MODEL: Final = re.compile(r"invalid model name|model_not_found|server is pinned", re.IGNORECASE)
-_LOST: Final = re.compile(r"EngineCore|EngineDead|APIConnectionError|Connection (?:error|refused)")
+_LOST: Final = re.compile(
+    r"EngineCore|EngineDead|APIConnectionError|Connection (?:error|refused)"
+    r"|Server error: transport error|error trying to connect"
+)
+# TGI's streams tell the status of a refused request with every error.
+_BROKE: Final = re.compile(r"^Request failed during generation")
 
 
 class RefusedParameter(InvalidParameters):
@@ -149,7 +154,7 @@ def _translate(
         return EngineLoading(f"{engine} is not ready: {words}", retry_after_seconds=wait)
     if _is_busy(error, status, headers):
         return EngineOverloaded(f"{engine} has no place for another request just now: {words}")
-    if status in (400, 422):
+    if status in (400, 422) and not _BROKE.search(error.message):
         return _refused(error, words)
     if _LOST.search(error.message):
         return EngineLost(f"{engine} reports: {words}")

@@ -127,6 +127,10 @@ class Flavour:
     """Whether the text at which an answer ends stays in it: then we cut it off."""
     always: Form = field(default_factory=dict)
     """What is sent with every question because it changes only what is told."""
+    to_continue: Form = field(default_factory=dict)
+    """What has to be sent so that a last message of the assistant's is gone on with."""
+    may_repeat: bool = False
+    """Whether an answer that goes on with a message may begin with that message."""
     stream_options: Form = field(default_factory=lambda: {"include_usage": True})
     logprobs: Logprobs = NO_LOGPROBS
     is_provider: bool = False

@@ -52,10 +52,12 @@ class AnswerReader:
     """Read the chunks of one answer and hand its tokens on as they come.
 
     `stop` has texts at which we end the answer ourselves, for servers that do not or that hold
-    text back for it.
+    text back for it. `beginning` is what the answer goes on with: some servers repeat it, in one
+    piece, before the first word.
     """
 
     __slots__ = (
+        "_beginning",
         "_common",
         "_cuts",
         "_ending",
@@ -84,6 +86,7 @@ class AnswerReader:
         *,
         is_chat: bool,
         stop: Sequence[str] = (),
+        beginning: str = "",
         engine: str = "the model server",
     ) -> None:
         self._parser = SSEParser()
@@ -94,6 +97,7 @@ class AnswerReader:
         self._common = CommonChunks(is_chat=is_chat)
         self._stop = StopCutter(stop)
         self._cuts = any(stop)
+        self._beginning = beginning
         self._thinking = Thinking()
         self._waiting = Waiting(on_wait, takes_loading=reading.loading_as_reasoning)
         self._ending = Ending(engine)
@@ -190,6 +194,7 @@ class AnswerReader:
             self._parser.is_between_events
             and self._waiting.is_over
             and not (self._has_infos or self._thinking.is_open or self._ending.reason)
+            and not self._beginning
         )
         if self._is_over:
             return True
@@ -272,9 +277,11 @@ class AnswerReader:
             self._ending.take_choice(choice)
 
     def _take_words(self, choice: Choice) -> None:
-        logprobs, ids = choice.logprobs, choice.token_ids
+        text, logprobs, ids = choice.text, choice.logprobs, choice.token_ids
+        if text and self._beginning:
+            text, self._beginning = text.removeprefix(self._beginning), ""
         self._has_infos = self._has_infos or logprobs is not None or ids is not None
-        if choice.reasoning and choice.text:
+        if choice.reasoning and text:
             # Which of the probabilities belong to which of the two is not told.
             logprobs = ids = None
         if choice.reasoning:
@@ -283,9 +290,9 @@ class AnswerReader:
             self._tokens += self._thinking.think(tokens)
             logprobs = ids = None
         is_end = choice.reason == "stop" and not isinstance(choice.stopped_by, str)
-        tokens = read_tokens(choice.text, logprobs, ids, is_end=is_end)
+        tokens = read_tokens(text, logprobs, ids, is_end=is_end)
         if tokens:
-            if choice.text:
+            if text:
                 self._tokens += self._thinking.close()
             self._tokens += self._stop.feed(tokens)
         self._has_words = self._has_words or bool(tokens or choice.reasoning)

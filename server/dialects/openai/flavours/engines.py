@@ -34,6 +34,8 @@ LLAMA_CPP: Final = Flavour(
     seeds=2**32 - 1,
     # The head comes at once, and not with the first token.
     always={"return_progress": True},
+    # Before b11549; what it repeats comes as one piece, maybe with the first token behind it.
+    may_repeat=True,
     logprobs=Logprobs(least=1),
     counts_chat=(
         Count("/v1/chat/completions/input_tokens", {"messages": VALUE}, "input_tokens"),
@@ -81,6 +83,8 @@ VLLM: Final = Flavour(
     with_parameter={"stop": {"include_stop_str_in_output": True}},
     keeps_stop=True,
     max_stop=4,
+    # Without these it begins an answer of its own.
+    to_continue={"continue_final_message": True, "add_generation_prompt": False},
     ranges={"temperature": (0, 2)},
     grammars={"json": JSON_SCHEMA, "regex": {"structured_outputs": {"regex": VALUE}}},
     logprobs=Logprobs(ids={"return_token_ids": True}),
