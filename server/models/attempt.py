@@ -163,6 +163,9 @@ class Attempt:
         try:
             while misses < _MISSES_UNTIL_FAILED:
                 is_doubted = await self._pause_of_watch(exited)
+                if is_doubted:
+                    # What came before the doubt is no sign of life any more.
+                    heard = upstream.heard
                 if exited.done():
                     return explain_exit(exited.result())
                 is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
@@ -240,6 +243,8 @@ class Attempt:
                 await asyncio.wait([exited], timeout=pause)
                 if exited.done():
                     raise explain_exit(exited.result())
+                if self._approach.is_given_up:
+                    raise TimeoutError
                 pause = min(pause * 1.2, _LAST_PROBE_SECONDS)
             return upstream
         finally:

@@ -1,12 +1,11 @@
 """How answers wait for real servers: for a model to be loaded, and for a slot to be free again."""
 
 import asyncio
-from typing import Any
 
 import aiohttp
 import pytest
 
-from server.core.protocol import Notice, State
+from server.core.protocol import Generate, Message, Notice, State, Target
 from tests.chat.conftest import OpenOffice, ask
 from tests.conftest import KeepLog
 from tests.support.reader import Reader
@@ -18,18 +17,17 @@ LLAMAS = available("llama.cpp", "llama-server")
 LOADED = "Health check passed"
 
 
-async def slots(server: RealServer, path: str = "/slots") -> list[dict[str, Any]]:
-    """Return what the server says of its slots."""
+async def busy(server: RealServer, path: str) -> int:
+    """Return how many of the server's slots are at work, as it says."""
     async with aiohttp.ClientSession() as session, session.get(server.url + path) as response:
         assert response.status == 200, await response.text()
-        found: list[dict[str, Any]] = await response.json()
-        return found
+        return sum(slot["is_processing"] for slot in await response.json())
 
 
 async def until_busy(server: RealServer, number: int, path: str = "/slots") -> None:
     """Return once so many slots are at work."""
     async with asyncio.timeout(CEILING_SECONDS):
-        while sum(slot["is_processing"] for slot in await slots(server, path)) != number:  # noqa: ASYNC110
+        while await busy(server, path) != number:  # noqa: ASYNC110  (another process's state)
             await asyncio.sleep(0.02)
 
 
@@ -122,12 +120,14 @@ if has("llama-swap"):
             upstream = {"url": server.url, "models": ("one",)}
             o = await office(upstreams={"swap": upstream})
             session, reader = o.session()
-            session.generate(ask("swap/one", parameters={"max_new_tokens": 1500}))
-            await reader.sees(lambda: "server_loads" in codes(reader, "g1"))
+            chat = [Message("user", "Count to a thousand.")]
+            session.generate(Generate(1, [Target("swap/one")], messages=chat))
+            # First that it has to load, which is known beforehand, then its own words.
+            await reader.sees(lambda: codes(reader, "g1")[1:2] == ["server_loads"])
             session.cancel(None)
             end = await reader.end("g1")
             assert (end.finish_reason, end.seq) == ("cancelled", 0)
-            await server.wait_for_log(LOADED)
+            # To ask this has the model loaded, if it is not by now.
             await until_busy(server, 0, "/upstream/one/slots")
             session.generate(ask("swap/one"))
             assert (await reader.end("g2")).finish_reason in ("stop", "length")
