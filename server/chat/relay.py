@@ -138,9 +138,9 @@ class Relay:
             prompt = await lease.upstream.prompt(
                 request.content, model=request.model.served_as, needs_count=must_fit
             )
-            answering.notices += prompt.notices
             generation.prompt_tokens = prompt.tokens
             ask = request.ask(lease.info, prompt, wants_tokens=generation.keeps_tokens)
+            answering.notices += ask.prompt.notices
             generation.max_new_tokens = ask.parameters.get("max_new_tokens")
             key = self._cache.key(request.model.root, lease.info, ask)
             kept = None if key is None or request.is_fresh else self._cache.get(key)
