@@ -219,6 +219,10 @@ class Fleet:
         """Return the model's description; raises `UnknownModel`."""
         return self._catalog.get(model_id)
 
+    def named(self, name: str, *, sees: Callable[[str], bool]) -> ModelSpec:
+        """Return the model that is called so; see `Catalog.named`."""
+        return self._catalog.named(name, sees=sees)
+
     def subscribe(
         self, subscriber: Subscriber, list_subscriber: ListSubscriber | None = None
     ) -> Callable[[], None]:
@@ -265,7 +269,6 @@ class Fleet:
         self._room.look_again()
         if spec.id in self._catalog:
             self._announcer.tell_soon(spec.id)
-
         if spec.served is not None and spec.served.is_loaded is False:
             self._on_server_change(spec.server)
 

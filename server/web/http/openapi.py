@@ -36,6 +36,7 @@ _IN_PATHS: Final = {
     "/models/{id}": "The model's id.",
     "/conversations/{id}": "The conversation's id.",
     "/turns/{turn}": "The turn's id.",
+    "/answers/{answer}": "The answer's id.",
 }
 
 
