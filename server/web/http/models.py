@@ -50,6 +50,7 @@ async def start(request: web.Request) -> web.StreamResponse:
     """Answer `POST /models/{id}/start`."""
     fleet, model_id = request.app[FLEET], request.match_info["id"]
     seconds = _WAIT.read(request)
+    was_known = fleet.info(model_id).can_load
     fleet.start(model_id)
     if seconds:
         # Leaving early leaves the start to itself; that it failed is to be seen of the model.
@@ -57,7 +58,10 @@ async def start(request: web.Request) -> web.StreamResponse:
             async with asyncio.timeout(seconds):
                 async with fleet.lease(model_id):
                     pass
-                await _until_loaded(fleet, model_id)
+                if fleet.info(model_id).can_load:
+                    if not was_known:  # it was not up yet
+                        fleet.start(model_id)
+                    await _until(fleet, model_id, lambda m: m.state == "ready" or _has_failed(m))
     return json_response(fleet.snapshot(model_id), status=202)
 
 
@@ -86,17 +90,6 @@ async def logs(request: web.Request) -> web.StreamResponse:
         await response.write(text.encode())
     await response.write_eof()
     return response
-
-
-async def _until_loaded(fleet: Fleet, model_id: str) -> None:
-    """Return once a server that loads on request has loaded the model, or has said why not."""
-    model = fleet.snapshot(model_id)
-    if not model.capabilities["load"]:
-        return
-    if model.state == "stopped" and model.error is None:
-        # What the server can do was not known before it was up.
-        fleet.start(model_id)
-    await _until(fleet, model_id, lambda model: model.state == "ready" or _has_failed(model))
 
 
 async def _until_gone(fleet: Fleet, model_id: str) -> None:
