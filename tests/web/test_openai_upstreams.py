@@ -323,6 +323,32 @@ async def test_a_day_that_is_used_up_is_not_asked_about_again(before: Start) -> 
     assert words in reply.json["error"]["message"]
 
 
+# --- an error inside an answer that began well ----------------------------------------------------
+
+
+@pytest.mark.parametrize("has_text", [False, True])
+@pytest.mark.parametrize(
+    "broken", ['{"error":"boom"}', "<html><body><h1>boom</h1></body></html>", "boom"]
+)
+async def test_what_came_in_place_of_an_answer_is_told(
+    before: Start, broken: str, has_text: bool
+) -> None:
+    body = f"data: {json.dumps(says('Hello'))}\n\n" * has_text + broken
+    routes = {f"POST {path}": Canned(body) for path, _ in BOTH}
+    gateway, _ = await before(like("vllm", routes=routes), flavour="vllm")
+    whole = await gateway.post("/v1/chat/completions", CHAT)
+    assert (whole.status, whole.json["error"]["code"]) == (502, "engine_error")
+    assert "boom" in whole.json["error"]["message"]
+    stream = await gateway.post("/v1/chat/completions", {**CHAT, **STREAM})
+    assert stream.status == (200 if has_text else 502)
+    error = stream.events[-1]["error"] if has_text else stream.json["error"]
+    assert "boom" in error["message"]
+    if has_text:
+        assert stream.events[-2]["choices"][0]["delta"]["content"] == "Hello"
+    told = await gateway.post("/generate", {"model": "m", "messages": MESSAGES})
+    assert "boom" in told.json["error"]["message"]
+
+
 # --- names ----------------------------------------------------------------------------------------
 
 
