@@ -45,6 +45,7 @@ from server.web.entry.gate import GATE, install_gate
 from server.web.entry.sign_in import SignIn
 from server.web.garbage import quieten_garbage
 from server.web.http import api
+from server.web.http.addresses import serve_untidy_addresses
 from server.web.http.openapi import DESCRIPTION, Description
 from server.web.http.operations import routes
 from server.web.keys import (
@@ -92,7 +93,7 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
     install_gate(app, settings)
     app.on_response_prepare.extend([middleware.add_headers, observing.add_request_id])
     app[DESCRIPTION] = Description(api.OPERATIONS)
-    app.router.add_routes(routes(api.OPERATIONS))
+    serve_untidy_addresses(app, app.router.add_routes(routes(api.OPERATIONS)))
     page = Page(app[DESCRIPTION])
     app.router.add_routes([*page.routes(), *SignIn(app[GATE], page).routes()])
     app.router.add_get("/ws", websocket)

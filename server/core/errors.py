@@ -192,7 +192,10 @@ class EngineLimited(EngineOverloaded):
         hint: str | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(message, hint=hint, details=details)
+        known = {"retry_after_seconds": retry_after_seconds} if retry_after_seconds else {}
+        if is_final:
+            known["is_final"] = True
+        super().__init__(message, hint=hint, details={**known, **(details or {})} or None)
         self.retry_after_seconds = retry_after_seconds
         self.is_final = is_final
 

@@ -232,6 +232,10 @@ class Fleet:
             self._found.check(model_id)
         return self._catalog.get(model_id)
 
+    def named(self, name: str, *, sees: Callable[[str], bool]) -> ModelSpec:
+        """Return the model that is called so; see `Catalog.named`."""
+        return self._catalog.named(name, sees=sees)
+
     def subscribe(
         self, subscriber: Subscriber, list_subscriber: ListSubscriber | None = None
     ) -> Callable[[], None]:

@@ -138,14 +138,14 @@ class TGI:
 
         Raises `InvalidParameters` for what TGI does not take.
         """
-        stop = ask.prompt.stop
-        reader: AnswerReader | CutAnswerReader = AnswerReader(on_tokens, self._meter)
-        if stop:
-            reader = CutAnswerReader(on_tokens, self._meter, stop)
+        roles = ask.prompt.stop
         parameters = {**normalise(ask.parameters), "details": True}
-        if stop:
-            asked = parameters.get("stop") or []
-            parameters["stop"] = stops_for_server(asked, stop, at_most=self._max_stop_texts)
+        asked: Sequence[str] = parameters.get("stop", ())
+        reader: AnswerReader | CutAnswerReader = AnswerReader(on_tokens, self._meter)
+        if roles or asked:
+            reader = CutAnswerReader(on_tokens, self._meter, roles=roles, asked=asked)
+        if roles:
+            parameters["stop"] = stops_for_server(asked, roles, at_most=self._max_stop_texts)
         body = {"inputs": ask.prompt.content, "parameters": parameters}
         async with self._request("POST", "/generate_stream", body) as stream:
             await _raise_for_status(stream)
