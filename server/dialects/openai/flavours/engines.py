@@ -65,6 +65,7 @@ LLAMA_CPP: Final = Flavour(
         "vision": (At("modalities.vision", "/props"),),
     },
     defaults=(At("default_generation_settings.params", "/props"),),
+    ignores_name=True,
 )
 
 VLLM: Final = Flavour(
