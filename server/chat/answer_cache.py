@@ -1,8 +1,10 @@
 """Answers that are determined by their question, kept to be given again.
 
-Only an answer without chance in it is kept: no sampling, or a seed. It is keyed by
-everything that determines it, the model server's own identity included, and given again
-through the same log as one that is being written. Bounded by bytes and by age.
+Only an answer without chance in it is kept: no sampling or, where an unset parameter means the
+most likely token, a seed. It is keyed by everything that determines it, the model server's own
+identity included, and given again through the same log as one that is being written. An answer
+for which a parameter was left out is not kept: what its server would not take may have been what
+takes chance out. Bounded by bytes and by age.
 """
 
 import time
@@ -82,6 +84,8 @@ class AnswerCache:
 
     def put(self, key: bytes, answer: CachedAnswer) -> None:
         """Keep an answer; the least recently used ones make room."""
+        if any(notice.code == "parameter_left_out" for notice in answer.finish.notices):
+            return
         size = (
             _ENTRY_BYTES
             + len(key)

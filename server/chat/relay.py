@@ -82,6 +82,7 @@ class Relay:
             details=finish.details,
             answered_by=finish.answered_by,
             cost=finish.cost,
+            unseen_tokens=finish.unseen_tokens,
         )
 
     async def _turn(

@@ -271,6 +271,7 @@ class AnswerReader:
         if self._waiting.takes(choice, chunk):
             return
         if thought := self._waiting.end(chunk):
+            self._ending.has_thinking = True
             self._tokens += self._thinking.think(read_tokens(thought, None, None))
         self._take_words(choice)
         if not is_bad:
