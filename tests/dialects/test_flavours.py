@@ -74,6 +74,12 @@ def body(flavour: str, question: Ask) -> dict[str, Any]:
         ),
         ("sglang", {"grammar": {"type": "regex", "value": "a+"}}, {"regex": "a+"}),
         ("sglang", {"top_k": 0}, {"top_k": -1}),
+        ("lmdeploy", {"repetition_penalty": 1.1}, {"repetition_penalty": 1.1}),
+        (
+            "lmdeploy",
+            {"grammar": {"type": "regex", "value": "a+"}},
+            {"response_format": {"type": "regex_schema", "regex_schema": "a+"}},
+        ),
         ("lmstudio", {"repetition_penalty": 1.1}, {"repeat_penalty": 1.1}),
         (
             "llama-swap",
@@ -207,6 +213,8 @@ def test_unknown_server_far_away_is_a_provider(url: str, is_provider: bool) -> N
             "`grammar` of type regex is not taken by llama.cpp",
         ),
         ("llama.cpp", {"truncate": 5}, "`truncate` is not taken by llama.cpp"),
+        ("lmdeploy", {"presence_penalty": 0.5}, "`presence_penalty` is not taken by LMDeploy"),
+        ("lmdeploy", {"top_n_tokens": 2}, "`top_n_tokens` is not taken by LMDeploy"),
         ("lmstudio", {"min_p": 0.1}, "`min_p` is not taken by LM Studio"),
         ("openai", {"top_k": 5}, "`top_k` is not taken by OpenAI"),
         ("plain", {"watermark": True}, "`watermark` is not taken by the model server"),
