@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from server.core.errors import EngineError, SidestreamError
+from server.core.errors import EngineError, InvalidParameters, SidestreamError
 from server.core.parameters import FIELDS, TGI_LACKS, normalise
 from server.core.protocol import Message
 from server.dialects.base import (
@@ -143,6 +143,10 @@ class TGI:
         if stop:
             reader = CutAnswerReader(on_tokens, self._meter, stop)
         parameters = {**normalise(ask.parameters), "details": True}
+        if "" in parameters.get("stop", ()):
+            raise InvalidParameters(
+                "`stop` has an empty text, at which an answer would end at once"
+            )
         if stop:
             asked = parameters.get("stop") or []
             parameters["stop"] = stops_for_server(asked, stop, at_most=self._max_stop_texts)
