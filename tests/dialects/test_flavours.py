@@ -11,7 +11,7 @@ from server.dialects.base import Ask, EngineInfo, Prompt
 from server.dialects.openai.flavour import Flavour
 from server.dialects.openai.flavours import FLAVOURS
 from server.dialects.openai.info import at_its_place
-from server.dialects.openai.parameters import RESERVED, compose, taken, unsupported
+from server.dialects.openai.parameters import RESERVED, compose, problems, taken
 
 CHAT = (Message("system", "Be brief."), Message("user", "Hi"))
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}}
@@ -224,7 +224,7 @@ def test_unknown_server_far_away_is_a_provider(url: str, is_provider: bool) -> N
 )
 def test_what_a_server_does_not_take(flavour: str, parameters: dict[str, Any], words: str) -> None:
     (name,) = parameters
-    assert unsupported(FLAVOURS[flavour], parameters) == [name]
+    assert problems(FLAVOURS[flavour], parameters) == {name: words}
     with pytest.raises(InvalidParameters) as refusal:
         compose(FLAVOURS[flavour], ask(**parameters), "m")
     assert refusal.value.message == words
@@ -242,7 +242,7 @@ def test_what_a_server_does_not_take(flavour: str, parameters: dict[str, Any], w
 def test_what_is_off_is_never_refused(flavour: str) -> None:
     off = {**OFF, "watermark": False, "best_of": 1, "stop": [], "top_n_tokens": 0}
     off |= {"decoder_input_details": False, "details": True, "return_full_text": True}
-    assert unsupported(FLAVOURS[flavour], off) == []
+    assert problems(FLAVOURS[flavour], off) == {}
 
 
 @pytest.mark.parametrize(

@@ -110,11 +110,6 @@ class AnswerReader:
         # Whether the next read may be one common chunk and nothing else.
         self._is_plain = False
 
-    @property
-    def has_ended(self) -> bool:
-        """Tell whether the answer is whole, so that a broken connection does it no harm."""
-        return bool(self._ending.reason or self._stop.stopped_at)
-
     def feed(self, chunk: bytes) -> bool:
         """Hand on what `chunk` completes, and tell whether that was all: once per token.
 

@@ -9,8 +9,7 @@ What bites, and what is done about it:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -72,7 +71,7 @@ class TGI:
         try:
             async with (
                 asyncio.timeout(timeout_seconds),
-                self._request("GET", "/health") as stream,
+                self._http.request("GET", "/health") as stream,
             ):
                 return stream.status == 200
         except (EngineError, TimeoutError):
@@ -113,7 +112,7 @@ class TGI:
 
     async def metrics(self, *, max_bytes: int) -> str:
         """Ask `/metrics`."""
-        async with self._request("GET", "/metrics") as stream:
+        async with self._http.request("GET", "/metrics") as stream:
             await _raise_for_status(stream)
             text = await stream.read_bytes(max_bytes=max_bytes + 1)
         if len(text) > max_bytes:
@@ -151,7 +150,7 @@ class TGI:
             asked = parameters.get("stop") or []
             parameters["stop"] = stops_for_server(asked, stop, at_most=self._max_stop_texts)
         body = {"inputs": ask.prompt.content, "parameters": parameters}
-        async with self._request("POST", "/generate_stream", body) as stream:
+        async with self._http.request("POST", "/generate_stream", body) as stream:
             await _raise_for_status(stream)
             await stream.read(reader.feed)
         return reader.finish()
@@ -161,15 +160,8 @@ class TGI:
         await self._http.close()
         await self._prompting.close()
 
-    @asynccontextmanager
-    async def _request(
-        self, method: str, path: str, body: object = None
-    ) -> AsyncIterator[HTTPStream]:
-        async with self._http.request(method, path, body) as stream:
-            yield stream
-
     async def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
-        async with self._request(method, path, body) as stream:
+        async with self._http.request(method, path, body) as stream:
             await _raise_for_status(stream)
             try:
                 answer = await stream.read_bytes(max_bytes=_MAX_ANSWER_BYTES)
