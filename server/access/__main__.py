@@ -8,7 +8,9 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import msgspec
@@ -47,12 +49,7 @@ def add(options: argparse.Namespace, file: KeyFile, settings: Settings) -> None:
     models = None
     if options.models is not None:
         models = tuple(name.strip() for name in options.models.split(",") if name.strip())
-        unknown = [name for name in models if name not in settings.models]
-        if unknown or not models:
-            raise Refused(
-                f"--models: {', '.join(unknown) or 'nothing'} is not in the settings, which have "
-                f"{', '.join(settings.models) or 'no model'}"
-            )
+        _check_models(models, settings)
     try:
         expires_at = None if options.expires is None else parse_expiry(options.expires, now)
         made = {
@@ -80,6 +77,30 @@ def add(options: argparse.Namespace, file: KeyFile, settings: Settings) -> None:
     file.change(append)
     print(secret)
     print(f"This is the key of {_describe(key)}. It is not shown again.", file=sys.stderr)
+
+
+def _check_models(models: Sequence[str], settings: Settings) -> None:
+    """Raise `Refused` for what no model of the settings, and none of their servers, can be called.
+
+    Which models a server has is not known here.
+    """
+    unknown = [name for name in models if not _may_be_there(name, settings)]
+    if unknown or not models:
+        servers = [f"{name}/*" for name in settings.upstreams]
+        raise Refused(
+            f"--models: {', '.join(unknown) or 'nothing'} is not in the settings, which have "
+            f"{', '.join((*settings.models, *servers)) or 'no model'}"
+        )
+
+
+def _may_be_there(name: str, settings: Settings) -> bool:
+    server, slash, model = name.partition("/")
+    if slash and model and any(fnmatchcase(known, server) for known in settings.upstreams):
+        return True
+    if "*" not in name:
+        return name in settings.models
+    known = [*settings.models, *(f"{server}/" for server in settings.upstreams)]
+    return any(fnmatchcase(model_id, name) for model_id in known)
 
 
 def show(options: argparse.Namespace, file: KeyFile, settings: Settings) -> None:
@@ -130,7 +151,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a user (as without this) lists models and generates; an operator also starts and "
         "stops models and reads logs and metrics",
     )
-    making.add_argument("--models", metavar="A,B", help="the only models it is for (all)")
+    making.add_argument(
+        "--models",
+        metavar="A,B",
+        help="the only models it is for; `*` stands for any text, as in `ollama/*` (all)",
+    )
     making.add_argument("--expires", metavar="WHEN", help="30d, 12h, or a date (never)")
     making.set_defaults(do=add)
     listing = verbs.add_parser("list", help="list the keys", description=show.__doc__)

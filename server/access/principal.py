@@ -5,6 +5,7 @@ by their type, requests by the address of their route.
 """
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 from server.core.errors import Forbidden, UnknownModel
@@ -13,7 +14,10 @@ Role = Literal["user", "operator"]
 
 OPERATORS_COMMANDS: Final = frozenset({"start", "stop", "logs", "use"})
 OPERATORS_ADDRESSES: Final = frozenset(
-    {"/models/{id}/start", "/models/{id}/stop", "/models/{id}/logs", "/metrics"}
+    {
+        *("/models/{id}/start", "/models/{id}/stop", "/models/{id}/logs", "/metrics"),
+        *("/servers/{name}", "/servers/{name}/use"),
+    }
 )
 
 
@@ -21,7 +25,8 @@ OPERATORS_ADDRESSES: Final = frozenset(
 class Principal:
     """Somebody who is answerable: the holder of a key, or whoever comes where none are asked for.
 
-    `models` are all that this one sees of the catalogue, None for no limit.
+    `models` are all that this one sees of the catalogue, ids or patterns with `*`; None for no
+    limit.
     """
 
     id: str
@@ -41,7 +46,9 @@ class Principal:
 
     def sees(self, model_id: str) -> bool:
         """Tell whether the model is there for this one."""
-        return self.models is None or model_id in self.models
+        if self.models is None or model_id in self.models:
+            return True
+        return any("*" in one and fnmatchcase(model_id, one) for one in self.models)
 
     def check_model(self, model_id: str) -> None:
         """Raise `UnknownModel` as for a model that does not exist: the answer tells nothing."""

@@ -4,6 +4,7 @@
     ├── InvalidCommand         invalid_command
     │   ├── UnknownType        unknown_type
     │   ├── Contradiction      invalid_command
+    │   ├── UnknownServer      invalid_command
     │   ├── InvalidParameters  invalid_parameters
     │   └── PromptTooLong      prompt_too_long
     ├── UnknownModel           unknown_model
@@ -82,6 +83,12 @@ class Contradiction(InvalidCommand):
     status = 409
 
 
+class UnknownServer(InvalidCommand):
+    """No server of that name was found, or added in the page."""
+
+    status = 404
+
+
 class InvalidParameters(InvalidCommand):
     """A generation parameter has the wrong type or lies out of its range."""
 
@@ -132,7 +139,7 @@ class ConversationsOff(SidestreamError):
 
 
 class StorageFailed(SidestreamError):
-    """Conversations cannot be read or written just now; later it may be possible."""
+    """What is kept cannot be read or written just now; later it may be possible."""
 
     code = "storage_failed"
     status = 503
@@ -157,17 +164,20 @@ class EngineLost(EngineError):
 
 
 class EngineOverloaded(EngineError):
-    """The model server has no place for another request just now."""
+    """The model server has no place for another request just now.
+
+    `retry_after_seconds` is when it wants to be asked again, None where it does not say.
+    """
 
     code = "engine_overloaded"
     status = 503
+    retry_after_seconds: float | None = None
 
 
 class EngineLimited(EngineOverloaded):
     """The model server takes no more requests from our key for a while.
 
-    `retry_after_seconds` is how long, None where it does not say; `is_final` tells that asking
-    again soon is of no use, as when a day's share is used up.
+    `is_final` tells that asking again soon is of no use, as when a day's share is used up.
     """
 
     code = "engine_limited"

@@ -18,6 +18,9 @@ ListSubscriber = Callable[[list[Model]], None]
 # To tell one subscriber takes some 25 µs until it has left as a frame: half a percent of the time.
 PAUSE_PER_SUBSCRIBER_SECONDS: Final = 0.005
 
+# From here on one event with all models is less to write, and to read, than one for each.
+_FEW: Final = 20
+
 
 class Announcer:
     """Tell subscribers what models look like now."""
@@ -55,6 +58,14 @@ class Announcer:
             model = self._snapshot(model_id)
             for subscriber in self._subscribers.values():
                 subscriber(model)
+
+    def tell_several(self, model_ids: list[str], everything: Callable[[], list[Model]]) -> None:
+        """Tell everybody of several models at once: one by one, or all that there are."""
+        if len(model_ids) >= _FEW:
+            self.tell_all(everything())
+            return
+        for model_id in model_ids:
+            self.tell(model_id)
 
     def tell_all(self, models: list[Model]) -> None:
         """Tell all models at once, since some have come or gone."""

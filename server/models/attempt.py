@@ -6,19 +6,14 @@ nothing about whether there will be another.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from server.core.errors import (
-    EngineError,
-    EngineLost,
-    EngineOverloaded,
-    EngineTimeout,
-    ModelFailed,
-)
+from server.core.errors import EngineTimeout, ModelFailed, SidestreamError
 from server.core.protocol import ModelState, Progress
 from server.dialects.base import ANY_MODEL, Endpoint, EngineInfo, Upstream
+from server.models.approach import Approach, Connect
 from server.models.catalog import ModelSpec
 from server.models.logbook import LogBook
 from server.models.pace import Pace
@@ -27,12 +22,6 @@ from server.models.runners.base import Observation, Replica, Runner
 
 logger = logging.getLogger(__name__)
 
-Connect = Callable[[Endpoint], Awaitable[Upstream]]
-"""How an upstream comes from an endpoint: it may take asking the server how it is spoken to.
-
-Raises `EngineLost` or `EngineTimeout` while nobody answers, `EngineOverloaded` while the server
-does not serve yet, another `EngineError` for an answer that no model server gives.
-"""
 Show = Callable[[ModelState, Progress], None]
 
 # The first look comes early, since a small model is ready in a second; a large one takes
@@ -42,6 +31,7 @@ _LAST_PROBE_SECONDS: Final = 1.0
 _PROBE_TIMEOUT_SECONDS: Final = 5.0
 # One missed look may be a busy machine; three in a row are not.
 _MISSES_UNTIL_FAILED: Final = 3
+_DESCRIBE_SECONDS: Final = 30.0
 # Enough for a traceback and what led to it.
 _TOLD_LINES: Final = 20
 _TICK_SECONDS: Final = 1.0
@@ -74,11 +64,20 @@ class Ready:
     """What a server with many models says of each that was asked."""
 
     async def describe(self, model: str) -> EngineInfo:
-        """Return what the server says of one of its models; raises `EngineError`."""
+        """Return what the server says of one of its models.
+
+        Raises `EngineError`, and `ModelFailed` for the server as a whole.
+        """
         if self.spec.settings.model_id != ANY_MODEL:
             return self.info
+        if model == ANY_MODEL:
+            raise ModelFailed(f"no model of {self.spec.name} is known that could be asked")
         if model not in self.infos:
-            self.infos[model] = await self.upstream.describe(model)
+            try:
+                async with asyncio.timeout(_DESCRIBE_SECONDS):
+                    self.infos[model] = await self.upstream.describe(model)
+            except TimeoutError:
+                raise EngineTimeout(f"{self.spec.name} does not describe {model} in time") from None
         return self.infos[model]
 
     def is_outdated_by(self, spec: ModelSpec) -> bool:
@@ -103,16 +102,15 @@ class Attempt:
         self._spec = spec
         self._replica = replica
         self._runner = runner
-        self._connect = connect
+        self._approach = Approach(connect, asks_why=not runner.is_managed)
         self._limits = limits
         self._log = log
         self._pace = pace
         self._show = show
         self._progress = StartProgress()
         self._phase = ""
+        self._began = 0.0
         self._deadline: asyncio.Timeout | None = None
-        self._upstream: Upstream | None = None
-        self._why_not: EngineError | None = None
         self._following: list[asyncio.Task[None]] = []
         self._doubts = asyncio.Event()
         self.has_server = False
@@ -121,8 +119,7 @@ class Attempt:
     async def close(self) -> None:
         """Stop following the log, and let go of the connections to the server."""
         await _end(self._following)
-        if self._upstream is not None:
-            await self._upstream.close()
+        await self._approach.close()
 
     async def bring_up(self) -> Ready:
         """Return when the server is well; its log is followed from its start until `close`.
@@ -130,7 +127,8 @@ class Attempt:
         Raises `ModelFailed` when it cannot be started, ends before it is ready, or takes
         longer than its phase may.
         """
-        self._pace.begin(_now())
+        self._began = _now()
+        self._pace.begin(self._began)
         tellers = [asyncio.create_task(self._tick())]
         try:
             async with asyncio.timeout(self._limits.start) as self._deadline:
@@ -143,8 +141,11 @@ class Attempt:
                 seen = await self._runner.inspect(self._replica)
         except TimeoutError:
             raise self._too_late() from None
-        except EngineError as error:
-            raise ModelFailed(f"the model server cannot be used: {error}") from None
+        except ModelFailed:
+            raise
+        except SidestreamError as error:
+            problem = f"the model server cannot be used: {error}"
+            raise ModelFailed(problem, hint=error.hint) from None
         finally:
             self._deadline = None
             await _end(tellers)
@@ -162,6 +163,9 @@ class Attempt:
         try:
             while misses < _MISSES_UNTIL_FAILED:
                 is_doubted = await self._pause_of_watch(exited)
+                if is_doubted:
+                    # What came before the doubt is no sign of life any more.
+                    heard = upstream.heard
                 if exited.done():
                     return explain_exit(exited.result())
                 is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
@@ -233,37 +237,30 @@ class Attempt:
         exited = asyncio.create_task(self._runner.wait(self._replica))
         pause = _FIRST_PROBE_SECONDS
         try:
-            while (upstream := await self._well(endpoint)) is None:
+            while (upstream := await self._approach.well(endpoint)) is None:
+                if words := self._approach.is_to_be_waited_for:
+                    self._wait_longer(words)
                 await asyncio.wait([exited], timeout=pause)
                 if exited.done():
                     raise explain_exit(exited.result())
+                if self._approach.is_given_up:
+                    raise TimeoutError
                 pause = min(pause * 1.2, _LAST_PROBE_SECONDS)
             return upstream
         finally:
             exited.cancel()
             await asyncio.wait([exited])
 
-    async def _well(self, endpoint: Endpoint) -> Upstream | None:
-        """Return how to speak to the server once it is well, None while it is not."""
-        if self._upstream is None:
-            try:
-                self._upstream = await self._connect(endpoint)
-            except (EngineLost, EngineTimeout, EngineOverloaded) as error:
-                self._why_not = error
-                return None
-        is_well = await self._upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
-        return self._upstream if is_well else None
+    def _wait_longer(self, words: str) -> None:
+        """Wait for a server that says that it is not ready: it is there, and so has more time."""
+        self.report(Progress("loading", None, words))
+        if self._deadline is not None and not self._deadline.expired():
+            last = self._began + self._limits.download
+            self._deadline.reschedule(min(_now() + self._limits.start, last))
 
     def _too_late(self) -> ModelFailed:
         if not self._runner.is_managed:
-            why = self._why_not
-            # That nobody listens there is said already.
-            reason = "" if why is None or isinstance(why, EngineLost) else f": {why.message}"
-            hint = None if why is None else why.hint
-            return ModelFailed(
-                f"no model server answers at {self._spec.settings.url}{reason}",
-                hint=hint or "start it, or mend `url` in the model's section",
-            )
+            return self._approach.in_vain(self._spec.settings.url)
         phase = f" ({self._phase})" if self._phase else ""
         is_download = self._phase and STATE_OF_PHASE[self._phase] == "pulling"
         key = "download_timeout" if is_download else "start_timeout"

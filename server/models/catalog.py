@@ -27,6 +27,7 @@ _ID_CHARS: Final = "._-:@+/"
 _PATTERN: Final = re.compile(r"[*?\[]")
 # Longer names exist only to do harm; ids stand in addresses and in logs.
 _MAX_SERVED_ID: Final = 160
+_MAX_SHOWN: Final = 160
 
 # What people see, how the model is asked, and when it runs: nothing its server is told.
 _NOT_THE_SERVERS = (
@@ -189,7 +190,7 @@ def served_spec(server: ModelSpec, served: ServedModel) -> ModelSpec:
     return replace(
         server,
         id=served_id(server.server, served.name),
-        name=served.title or served.name,
+        name=readable(served.title or served.name),
         served_as=served.name,
         served=served,
     )
@@ -222,8 +223,15 @@ def served_id(server: str, name: str) -> str:
         text = text.replace(".", "%2E").replace("/", "%2F")
     if len(text) > _MAX_SERVED_ID:
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
-        text = f"{text[: _MAX_SERVED_ID - 13]}-{digest}"
+        # Half of an encoded character would be none.
+        text = re.sub("%.?$", "", text[: _MAX_SERVED_ID - 13]) + f"-{digest}"
     return f"{server}/{text}"
+
+
+def readable(text: str) -> str:
+    """Return a name of somebody else's as one line that can be shown, not too long."""
+    line = "".join(char if char.isprintable() else "\ufffd" for char in text[: _MAX_SHOWN + 1])
+    return line if len(line) <= _MAX_SHOWN else f"{line[: _MAX_SHOWN - 1]}…"
 
 
 def _own_spec(model_id: str, model: ModelSettings) -> ModelSpec:

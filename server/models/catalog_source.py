@@ -50,6 +50,11 @@ class CatalogSource:
         self._change()
         self._follow()
 
+    def learn(self, name: str, url: str, models: list[ServedModel]) -> None:
+        """Take the list of a server that the settings are about to name."""
+        self._lists.take(name, url, models)
+        self._lists.store()
+
     def look_soon(self, name: str) -> None:
         """Read a server's list soon: something has changed there."""
         if name in self._readings:
@@ -64,10 +69,11 @@ class CatalogSource:
         return ServerFacts(known.seen, self._problems.get(name), known.left_out)
 
     async def close(self) -> None:
-        """Read no more lists."""
+        """Read no more lists, and keep those that were read."""
         for reading in self._readings.values():
             await reading.reader.close()
         self._readings.clear()
+        self._lists.store(is_last=True)
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -93,17 +99,24 @@ class CatalogSource:
                 self._readings[name] = _Reading(url, reader)
 
     def _take(self, name: str, url: str, models: list[ServedModel]) -> None:
+        known = self.facts(name)
         is_new = self._lists.take(name, url, models)
-        had_problem = self._problems.pop(name, None) is not None
-        if is_new or had_problem:
-            self._lists.store()
+        self._problems.pop(name, None)
+        self._lists.store()
+        if is_new:
             self._change()
+        if not self.facts(name).is_as(known):
+            self._tell_of(name)
 
     def _tell_problem(self, name: str, error: SidestreamError) -> None:
         problem = shown(error)
         if self._problems.get(name) != problem:
             self._problems[name] = problem
-            self._change()
+            self._tell_of(name)
+
+    def _tell_of(self, name: str) -> None:
+        if self._fleet is not None:
+            self._fleet.tell_of(server_id(name))
 
     def _change(self) -> None:
         if self._fleet is not None:

@@ -73,6 +73,10 @@ class Demand:
         """Return as soon as `is_true()`."""
         await self._bell.until(is_true)
 
+    async def until_changed(self) -> None:
+        """Return at the next wish, or when something becomes known of an attempt."""
+        await self._bell.next()
+
     async def until_settled(self, ticket: int) -> bool:
         """Return when it is known what came of the ticket's attempt; False if it is not made."""
         stops = self.stops_asked

@@ -23,14 +23,15 @@ import logging
 import time
 from contextlib import suppress
 from functools import partial
-from typing import Final
 
 from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelError, ModelState, Progress
 from server.dialects.base import EngineInfo, Upstream
-from server.models.attempt import Attempt, Connect, Limits, Ready
+from server.models.approach import Connect
+from server.models.attempt import Attempt, Limits, Ready
 from server.models.catalog import ModelSpec
 from server.models.demand import Demand
+from server.models.ending import Ending
 from server.models.logbook import LogBook
 from server.models.loss import until_explained
 from server.models.pace import Pace
@@ -39,9 +40,6 @@ from server.models.runners.base import LogLine, Replica, Runner
 from server.models.surroundings import Status, Surroundings, as_ours, shown
 
 logger = logging.getLogger(__name__)
-
-# An engine that cannot stop a server just now may be able to a little later.
-_STOP_RETRY_SECONDS: Final = 5.0
 
 
 class Deployment:
@@ -65,6 +63,7 @@ class Deployment:
         self._connect = connect
         self._limits = limits
         self._surroundings = surroundings
+        self._ending = Ending(runner, replica, limits.stop_grace)
         self._demand = Demand(is_wanted=not runner.is_managed)
         self._is_automatic = False
         self.restarts = Restarts(limit=limits.restarts)
@@ -87,10 +86,10 @@ class Deployment:
         return {} if self._ready is None else self._ready.infos
 
     async def until_well(self) -> Upstream:
-        """Return how to speak to the server as soon as it is up; starts nothing."""
-        while self._ready is None:
-            await self._demand.until(lambda: self._ready is not None)
-        return self._ready.upstream
+        """Return how to speak to the server once it is up where it is now; starts nothing."""
+        while (ready := self._ready) is None or ready.is_outdated_by(self.spec):
+            await self._demand.until_changed()
+        return ready.upstream
 
     @property
     def is_managed(self) -> bool:
@@ -122,14 +121,25 @@ class Deployment:
         self._demand.unwant()
         await self._demand.until_gone()
 
+    async def remove(self) -> None:
+        """Take the server down, also one of an earlier run; cancelled, `resume` has it go on."""
+        await self.stop()
+        await self._ending.once()
+
+    def resume(self) -> None:
+        """Go on as before `remove` was begun: a server of somebody else's is watched again."""
+        if not self.is_managed:
+            self._demand.want()
+
     def change(self, spec: ModelSpec) -> None:
         """Run the server by another description from its next start on.
 
         One that runs is shown as outdated; one of somebody else's is looked for where it is now.
         """
+        is_elsewhere = self.spec.server_settings != spec.server_settings
         self.spec = spec
         self._publish(self.status.state, progress=self.status.progress, error=self.status.error)
-        if not self.is_managed and self.status.is_outdated:
+        if not self.is_managed and is_elsewhere:
             self._demand.unwant()
             self._demand.want()
 
@@ -150,14 +160,14 @@ class Deployment:
 
     async def close(self, *, keeps_server: bool = False) -> None:
         """End the control task and take the server down, unless it can go on and is to be kept."""
+        await self.end()
+        if not (keeps_server and self._runner.outlives_us):
+            await self._ending.once()
+
+    async def end(self) -> None:
+        """End the control task, and nothing else."""
         self._control.cancel()
         await asyncio.wait([self._control])
-        if keeps_server and self._runner.outlives_us:
-            return
-        try:
-            await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
-        except SidestreamError as error:
-            logger.warning("%s is left as it is: %s", self.spec.id, error)
 
     def doubt(self, error: SidestreamError | None) -> None:
         """Show why a server that does not run could not be started now; None for no reason."""
@@ -198,7 +208,9 @@ class Deployment:
         was_up_seconds = time.monotonic() - self._ready_at if self._ready_at else 0.0
         failure = None if serving.cancelled() else serving.result()
         self._failure = failure
-        await self._take_down()
+        if self._now is not None and self._now.has_server:
+            await self._ending.until_gone(lambda e: self._publish("stopping", error=shown(e)))
+            self._now.has_server = False
         self._surroundings.leave(self.spec)
         demand.finish()
         if failure is None:
@@ -250,19 +262,6 @@ class Deployment:
             async with asyncio.timeout(self._limits.drain):
                 is_answering = partial(self._surroundings.is_answering, self.spec)
                 await self._demand.until(lambda: serving.done() or not is_answering())
-
-    async def _take_down(self) -> None:
-        while self._now is not None and self._now.has_server:
-            try:
-                await self._runner.stop(self._replica, grace_seconds=self._limits.stop_grace)
-                self._now.has_server = False
-            except Exception as error:
-                is_known = isinstance(error, SidestreamError)
-                logger.warning(
-                    "%s cannot be stopped: %s", self.spec.id, error, exc_info=not is_known
-                )
-                self._publish("stopping", error=shown(as_ours(error)))
-                await asyncio.sleep(_STOP_RETRY_SECONDS)
 
     def _after_failure(self, failure: SidestreamError, *, was_up_seconds: float) -> float | None:
         """Show the failure and decide when the server is tried again."""

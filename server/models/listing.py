@@ -8,19 +8,22 @@ Rules:
    server was last seen. A model goes only when a list that was read lacks it.
 3. Lists outlive us: they are written to a file, so that after a restart the models of a server
    that is away are still there. A server that has moved is another one.
+4. Whatever a server does to a reader ends neither it nor anything else.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from server.core.errors import EngineError, SidestreamError
+from server.core.errors import EngineTimeout, SidestreamError
 from server.dialects.base import ServedModel, Upstream
+from server.models.surroundings import as_ours
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +31,10 @@ logger = logging.getLogger(__name__)
 _MAX_FILE_BYTES: Final = 16 << 20
 # What has changed a server, such as an answer, is often followed by more.
 _PAUSE_SECONDS: Final = 0.5
+# A server that sends its list a byte at a time does so for ever.
+_READ_SECONDS: Final = 60.0
+# When a server was last seen is told to the minute; the file is not written for less.
+_STORE_SECONDS: Final = 60.0
 
 
 class ServerList(msgspec.Struct, frozen=True):
@@ -47,6 +54,7 @@ class ServerLists:
         self._file = file
         self._lists: dict[str, ServerList] = {} if file is None else _read(file)
         self._stored = dict(self._lists)
+        self._is_kept = True
 
     def models(self, urls: Mapping[str, str]) -> dict[str, list[ServedModel]]:
         """Return the models of the servers with these addresses, by the servers' names."""
@@ -65,18 +73,31 @@ class ServerLists:
         self._lists[name] = ServerList(url, models, time.time(), left_out)
         return known is None or known.models != models
 
-    def store(self) -> None:
-        """Write the lists, where one has other models than were written."""
-        if self._file is None or _names(self._lists) == _names(self._stored):
+    def store(self, *, is_last: bool = False) -> None:
+        """Write the lists, where one has other models than were written, or is much newer.
+
+        `is_last` is for the end, when nothing will be written any more.
+        """
+        if self._file is None or not self._is_to_be_stored(0.0 if is_last else _STORE_SECONDS):
             return
         try:
-            partial = self._file.with_suffix(".partial")
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._file.with_suffix(".models-partial")
             partial.write_bytes(msgspec.json.encode(self._lists))
             partial.replace(self._file)
-            self._stored = dict(self._lists)
-        except OSError as error:
+            self._is_kept = True
+        except (OSError, ValueError) as error:
             # They are read again after a restart; only a server that is away lacks its models.
-            logger.warning("the lists of models cannot be kept: %s", error)
+            if self._is_kept:
+                logger.warning("the lists of models cannot be kept: %s", error)
+            self._is_kept = False
+        self._stored = dict(self._lists)
+
+    def _is_to_be_stored(self, seconds: float) -> bool:
+        if _names(self._lists) != _names(self._stored):
+            return True
+        known = self._stored
+        return any(one.seen > known[name].seen + seconds for name, one in self._lists.items())
 
 
 class ListReader:
@@ -114,19 +135,30 @@ class ListReader:
 
     async def _run(self) -> None:
         while True:
-            upstream = await self._until_well()
             try:
-                self._on_list(await upstream.models())
-            except EngineError as error:
+                upstream = await self._until_well()
+                self._changed.clear()
+                self._on_list(await _read_list(upstream))
+            except SidestreamError as error:
                 logger.info("the list of %s cannot be read: %s", self._name, error)
                 self._on_problem(error)
-            try:
+            except Exception as error:
+                logger.exception("reading the list of %s broke", self._name)
+                self._on_problem(as_ours(error))
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_seconds):
                     await self._changed.wait()
                 await asyncio.sleep(_PAUSE_SECONDS)
-            except TimeoutError:
-                pass
-            self._changed.clear()
+
+
+async def _read_list(upstream: Upstream) -> list[ServedModel]:
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            return await upstream.models()
+    except TimeoutError:
+        raise EngineTimeout(
+            f"the list of models had not come to its end after {_READ_SECONDS:g} s"
+        ) from None
 
 
 def _names(lists: Mapping[str, ServerList]) -> dict[str, tuple[str, list[str]]]:
@@ -141,6 +173,6 @@ def _read(file: Path) -> dict[str, ServerList]:
         return msgspec.json.decode(text, type=dict[str, ServerList])
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         logger.warning("the lists of models of an earlier run are of no use: %s", error)
         return {}

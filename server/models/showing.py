@@ -1,7 +1,7 @@
 """A model as clients see it: what is known of it in four places, as one value."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from server.core.protocol import Model, ModelError, ModelServer, ModelState
@@ -23,6 +23,12 @@ class ServerFacts:
     seen: float | None = None
     problem: ModelError | None = None
     left_out: int = 0
+
+    def is_as(self, other: "ServerFacts") -> bool:
+        """Tell whether nothing is otherwise than the time at which the server was seen."""
+        return replace(self, seen=other.seen) == other and (self.seen is None) == (
+            other.seen is None
+        )
 
 
 Facts = Callable[[str], ServerFacts]
@@ -48,15 +54,21 @@ def shown_model(
 ) -> Model:
     """Return the model: by its settings, its server's status, what that tells, and its use."""
     served = spec.served or ServedModel(spec.served_as)
+    if served.is_loaded:
+        # Whatever a request to load it came to: it is there.
+        load_error = None
+    error = status.error or load_error or facts.problem
+    if spec.is_server and status.state == "ready":
+        error = error or _nothing_to_take(facts)
     return Model(
         id=spec.id,
         name=spec.name,
         description=spec.description,
         runner=spec.runner,
         engine=spec.engine or info.engine,
-        state=_state(spec, status, load_state),
+        state=_state(spec, status, load_state, error),
         progress=status.progress,
-        error=status.error or load_error or facts.problem,
+        error=error,
         running=use.running,
         waiting=use.waiting,
         limits={
@@ -66,7 +78,8 @@ def shown_model(
             "model_context": info.model_context_tokens or served.model_context_tokens,
         },
         capabilities={
-            "chat": info.has_chat_template,
+            # A model that was never used has not been asked; servers with lists have chat models.
+            "chat": info.has_chat_template or (spec.served is not None and not info.model_id),
             "cancel": info.can_cancel,
             "logprobs": info.has_logprobs,
             "load": info.can_load,
@@ -80,13 +93,32 @@ def shown_model(
     )
 
 
-def _state(spec: ModelSpec, status: Status, load_state: LoadState | None) -> ModelState:
-    if load_state is not None and status.state == "ready":
+def _state(
+    spec: ModelSpec, status: Status, load_state: LoadState | None, error: ModelError | None
+) -> ModelState:
+    if status.state != "ready":
+        return status.state
+    if spec.is_server:
+        # It answers, and yet there is nothing that could be asked.
+        return "loading" if error is None else "failed"
+    if load_state is not None:
         return load_state
-    if spec.served is not None and spec.served.is_loaded is False and status.state == "ready":
+    if spec.served is not None and spec.served.is_loaded is False:
         # The server answers, and loads the model when it is asked.
         return "stopped"
     return status.state
+
+
+def _nothing_to_take(facts: ServerFacts) -> ModelError | None:
+    """Return why a server that answers has no models here; None while its list is not read."""
+    if facts.seen is None:
+        return None
+    others = f"; {facts.left_out} that do not are left out" if facts.left_out else ""
+    return ModelError(
+        "model_failed",
+        f"the server lists no model that answers with text and that `models` takes{others}",
+        "see which models it has, and what `models` says in its section",
+    )
 
 
 def _server(spec: ModelSpec, info: EngineInfo, facts: ServerFacts) -> ModelServer:
@@ -98,7 +130,7 @@ def _server(spec: ModelSpec, info: EngineInfo, facts: ServerFacts) -> ModelServe
     return ModelServer(
         address=str(resolve_address(spec.settings.url)),
         name=spec.server,
-        model=spec.served_as or info.model_id,
+        model="" if spec.is_server else spec.served_as or info.model_id,
         dialect=info.dialect,
         flavour=info.flavour,
         seen=facts.seen,

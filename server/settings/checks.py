@@ -5,7 +5,7 @@ Each function gives the key that is at fault and what is wrong with it.
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, Final
 
 from server.core.errors import InvalidParameters
@@ -50,11 +50,20 @@ def model_problems(
     model: ModelSettings,
     models: Mapping[str, ModelSettings],
     docker: DockerSettings,
+    upstreams: Container[str] = (),
 ) -> Iterator[Problem]:
-    """Give what a model cannot be."""
+    """Give what a model cannot be; `upstreams` are the names of servers with many models."""
     if model.base:
         base = models.get(model.base)
-        if base is None or model.base == model_id:
+        server, slash, name = model.base.partition("/")
+        if base is None and slash and server in upstreams:
+            yield (
+                "base",
+                f"{model.base!r} is a model of [upstream {server}], and a base has a section of "
+                f"its own: write [model ID] with runner = remote, the server's url and "
+                f"model_id = {name}, and name that one",
+            )
+        elif base is None or model.base == model_id:
             yield "base", f"{model.base!r} is not another model of the catalogue"
         elif base.base:
             yield "base", f"{model.base!r} is itself a preset of {base.base!r}"

@@ -85,7 +85,9 @@ class _Loading:
             self._take(section, named, is_added=True)
         upstreams = {name: with_defaults(one) for name, one in named["upstream"].items()}
         for model_id, model in named["model"].items():
-            found = model_problems(model_id, model, named["model"], sections["docker"])
+            found = model_problems(
+                model_id, model, named["model"], sections["docker"], named["upstream"]
+            )
             self._tell(f"model {model_id}", found)
         for name, upstream in upstreams.items():
             self._tell(f"upstream {name}", upstream_problems(upstream))

@@ -69,7 +69,7 @@ def test_what_came_in_place_of_an_event_is_told(error: bytes) -> None:
     assert end.message == "the model server reports: boom"
 
 
-# --- as real TGI sent it -------------------------------------------------------------------------
+# --- as real TGI sent it -----------------------------------------------------------------------
 
 
 def event(text: str, generated: str | None = None, reason: str = "length") -> bytes:

@@ -40,7 +40,8 @@ async def test_it_is_missed_and_found_again_by_itself(port: int) -> None:
         error = (await s.state("failed", "r")).error
         assert error is not None
         assert error.message == f"no model server answers at http://127.0.0.1:{port}"
-        assert error.hint == "start it, or mend `url` in the model's section"
+        # Inside a container, the hint speaks of that.
+        assert "`url`" in (error.hint or "")
         async with serve(port=port):
             assert (await s.state("ready", "r")).error is None
         await s.state("failed", "r")

@@ -12,7 +12,8 @@ from server.core.protocol import Progress
 from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
 from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
-from server.settings import resolve_address
+from server.models.runners.conversing import read_template
+from server.settings import is_this_machine, resolve_address
 
 
 class RemoteRunner:
@@ -21,11 +22,13 @@ class RemoteRunner:
     is_managed: ClassVar[bool] = False
     outlives_us: ClassVar[bool] = True
 
-    def __init__(self) -> None:
+    def __init__(self, hub_cache: str = "") -> None:
+        """`hub_cache` is the hub's folder on this machine, which servers here read too."""
+        self._hub_cache = hub_cache
         self._endpoints: dict[Replica, Endpoint] = {}
 
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
-        """Return the address from the settings."""
+        """Return the address from the settings; raises `ModelFailed` for a template's file."""
         said = spec.settings
         address = resolve_address(said.url)
         endpoint = Endpoint(
@@ -37,6 +40,8 @@ class RemoteRunner:
             model=said.model_id,
             headers=tuple(said.headers.items()),
             ca_file=said.ca_file,
+            chat_template=await read_template(said.chat_template),
+            hub_cache=self._hub_cache if is_this_machine(address.url) else "",
             flags=said.flags,
         )
         self._endpoints[replica] = endpoint

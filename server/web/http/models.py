@@ -37,7 +37,7 @@ class NotOurs(InvalidCommand):
 async def models(request: web.Request) -> web.StreamResponse:
     """Answer `GET /models`."""
     sees = request[CALLER].principal.sees
-    return json_response([model for model in request.app[FLEET].snapshots() if sees(model.id)])
+    return json_response([model for model in request.app[FLEET].shown() if sees(model.id)])
 
 
 async def model(request: web.Request) -> web.StreamResponse:

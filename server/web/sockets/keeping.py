@@ -49,7 +49,7 @@ def engine_of(fleet: Fleet, model_id: str) -> Engine | None:
     except UnknownModel:
         return None
     return Engine(
-        engine=spec.engine,
+        engine=spec.engine or info.engine,
         runner=spec.runner,
         model_id=info.model_id,
         version=info.version,

@@ -15,7 +15,9 @@ import logging
 import os
 import signal
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -24,6 +26,7 @@ from server.core.protocol import Progress
 from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
 from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
+from server.models.runners.conversing import read_template
 from server.models.runners.docker.client import Engine
 from server.models.runners.docker.configuration import (
     Host,
@@ -35,6 +38,7 @@ from server.models.runners.docker.configuration import (
 from server.models.runners.docker.containers import Container, Containers
 from server.models.runners.docker.errors import DockerUnreachable, PortTaken
 from server.models.runners.docker.events import Events
+from server.models.runners.docker.folders import owner_of_folder
 from server.models.runners.docker.images import Images
 from server.models.runners.docker.logs import Logs
 from server.models.runners.ports import PortRange
@@ -75,7 +79,8 @@ class DockerRunner:
         self._containers = Containers(self._engine)
         self._events = Events(self._engine, instance)
         self._images = Images(self._engine)
-        self._logs = Logs(self._engine, self._containers, self._events, self._secrets())
+        secrets = [self._token] if self._token else []
+        self._logs = Logs(self._engine, self._containers, self._events, secrets)
         self._settings_today: dict[Replica, str] = {}
         self._starting: defaultdict[Replica, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -87,6 +92,9 @@ class DockerRunner:
         Raises `ModelFailed` with the cause. Cancelled at any moment, the pull included,
         nothing is left.
         """
+        hub_cache = str(self._hub_cache()) if self._engine.is_local else ""
+        template = await read_template(spec.settings.chat_template)
+        told = partial(replace, chat_template=template, hub_cache=hub_cache)
         self._settings_today[replica] = settings_hash(spec, self._settings)
         self._events.listen()
         async with self._starting[replica]:
@@ -94,13 +102,13 @@ class DockerRunner:
             container = await self._containers.find(replica)
             if container is not None:
                 if container.is_running:
-                    return _adopted(container)
+                    return told(_adopted(container))
                 await self._containers.remove(container.id)
             await self._images.ensure(image_of(spec, self._settings), report)
             report(Progress("starting", None, "starting the container"))
             port = await self._run(replica, spec)
         logger.info("%s runs as %s on port %d", spec.id, container_name(replica), port)
-        return Endpoint(_url(port))
+        return told(Endpoint(_url(port)))
 
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
         """End the container and remove it.
@@ -211,7 +219,7 @@ class DockerRunner:
         is_rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
         owner = 0
         if self._engine.is_local:
-            owner = await asyncio.to_thread(_owner_of_folder, self._hub_cache())
+            owner = await asyncio.to_thread(owner_of_folder, self._hub_cache())
         return Host(
             memory_bytes=int(info.get("MemTotal") or 0),
             has_gpus="nvidia" in runtimes or bool(discovered),
@@ -227,9 +235,6 @@ class DockerRunner:
 
     def _hub_cache(self) -> Path:
         return self._settings.hf_cache.expanduser().absolute() / _HF_HUB
-
-    def _secrets(self) -> Sequence[str]:
-        return [self._token] if self._token else []
 
     # --- seeing -----------------------------------------------------------------------------
 
@@ -285,16 +290,3 @@ def _adopted(container: Container) -> Endpoint:
 
 def _url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
-
-
-def _owner_of_folder(folder: Path) -> int:
-    """Make the folder if it is not there; return its owner."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder.stat().st_uid
-    except OSError as error:
-        raise ModelFailed(
-            f"the Hugging Face cache cannot be used: {error}",
-            hint="correct `hf_cache` in [docker], or its rights",
-            details={"cause": "cache_not_writable"},
-        ) from None
