@@ -87,13 +87,13 @@ def test_details_make_no_difference_where_they_come_anyway() -> None:
     assert key(TGI, GREEDY) == key(TGI, GREEDY, wants_tokens=True)
 
 
-def test_an_answer_for_which_something_was_left_out_is_not_kept() -> None:
-    """A server that takes no temperature has drawn it at random, whatever was asked."""
-    left_out = Notice("parameter_left_out", "`temperature` was left out")
-    for notices, is_kept in (((), True), ((left_out,), False), ((Notice("other", "x"),), True)):
-        kept = cache()
-        kept.put(b"key", replace(ANSWER, finish=replace(ANSWER.finish, notices=notices)))
-        assert (kept.get(b"key") is not None) == is_kept
+@pytest.mark.parametrize(("parameter", "is_kept"), [("temperature", False), ("min_p", True)])
+def test_an_answer_without_its_temperature_is_not_kept(parameter: str, is_kept: bool) -> None:
+    """A server that would not take temperature 0 has drawn at random, whatever was asked."""
+    notice = Notice("parameter_left_out", "it was left out", {"parameter": parameter})
+    kept = cache()
+    kept.put(b"key", replace(ANSWER, finish=replace(ANSWER.finish, notices=(notice,))))
+    assert (kept.get(b"key") is not None) == is_kept
 
 
 def test_an_answer_that_is_given_again_costs_nothing() -> None:
