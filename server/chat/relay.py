@@ -113,6 +113,7 @@ class Relay:
             details=finish.details,
             answered_by=finish.answered_by,
             cost=_cost(request, generation, finish),
+            unseen_tokens=finish.unseen_tokens,
         )
 
     async def _turn(self, lease: Lease, answering: _Answering, *, timeout_seconds: float) -> None:

@@ -186,11 +186,13 @@ class Generation:
         details: Mapping[str, Any] | None = None,
         answered_by: str = "",
         cost: Cost | None = None,
+        unseen_tokens: int = 0,
     ) -> None:
         """Close the log.
 
         Where the engine did not count, a delta counts as a token, and the prompt has as many
-        as were counted beforehand. Raises `ValueError` when the generation has ended already.
+        as were counted beforehand. `unseen_tokens` of those counted were written before the first
+        delta and stand in none. Raises `ValueError` when the generation has ended already.
         """
         self._check_move("ended")
         counted = self.seq if completion_tokens is None else completion_tokens
@@ -209,7 +211,7 @@ class Generation:
             self.seq,
             finish_reason,
             usage,
-            self._timings(now_ms, counted),
+            self._timings(now_ms, counted - unseen_tokens),
             error,
             is_cached,
             list(notices),
@@ -250,13 +252,13 @@ class Generation:
         if state not in TRANSITIONS[self.state]:
             raise ValueError(f"{self.id}: cannot go from {self.state} to {state}")
 
-    def _timings(self, now_ms: float, completion_tokens: int) -> Timings:
+    def _timings(self, now_ms: float, seen_tokens: int) -> Timings:
         first = self._first_delta_ms
         decode_ms = self._last_delta_ms - first if first is not None else 0.0
         # The first delta belongs to the prefill: where a delta is a token, n of them span n - 1
         # decode steps; where it is several, so many are in the first one.
-        per_delta = round(completion_tokens / self.seq) if self.seq else 0
-        rate = 1000 * (completion_tokens - max(per_delta, 1)) / decode_ms if decode_ms > 0 else None
+        per_delta = round(seen_tokens / self.seq) if self.seq else 0
+        rate = 1000 * (seen_tokens - max(per_delta, 1)) / decode_ms if decode_ms > 0 else None
         return Timings(
             queued_ms=_since(self._created_ms, self._running_ms),
             ttft_ms=_since(self._created_ms, first),

@@ -9,7 +9,7 @@ from server.dialects.detection import OLLAMA, ROUTES, Seen, is_sidestream, recog
 from server.dialects.http.client import HTTPClient, Reply
 from server.dialects.http.timeouts import Timeouts
 from server.dialects.ollama.upstream import OllamaUpstream
-from server.dialects.openai.flavour import MODELS, Flavour
+from server.dialects.openai.flavour import MODELS, NO_ROUTE, Flavour
 from server.dialects.openai.flavours import FLAVOURS, PLAIN, TGI_OPENAI
 from server.dialects.openai.listing import read_list
 from server.dialects.openai.upstream import OpenAIUpstream
@@ -18,7 +18,6 @@ from server.dialects.tgi.upstream import TGI
 _LOOK_SECONDS: Final = 5.0
 _MAX_LIST_BYTES: Final = 32 * 1024 * 1024
 _MAX_LOOK_BYTES: Final = 1024 * 1024
-_NO_ROUTE: Final = frozenset({404, 405, 501})
 _KEY: Final = frozenset({401, 403})
 
 
@@ -117,7 +116,7 @@ async def _look(http: HTTPClient, endpoint: Endpoint) -> Recognised:
             continue
         name = recognise(seen)
     is_named = endpoint.model not in ("", ANY_MODEL)
-    if not name and not (reply.status in _NO_ROUTE and is_named):
+    if not name and not (reply.status in NO_ROUTE and is_named):
         _check(reply, endpoint)
     return Recognised(name, is_sidestream(seen))
 

@@ -92,3 +92,27 @@ def test_chance_gets_a_seed_so_that_it_can_be_asked_again() -> None:
     assert "seed" in request().with_seed().parameters
     assert "seed" not in request(temperature=0).with_seed().parameters
     assert request(seed=7).with_seed().parameters["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("dialect", "parameters", "is_seeded"),
+    [
+        # Unset is the most likely token at TGI, and the server's own default elsewhere.
+        ("tgi", {}, False),
+        ("tgi", {"temperature": 0.7}, True),
+        ("tgi", {"top_k": 3}, True),
+        ("openai", {}, True),
+        ("openai", {"do_sample": False}, False),
+        ("ollama", {}, True),
+        ("ollama", {"temperature": 0}, False),
+    ],
+)
+def test_what_is_drawn_at_random_depends_on_what_unset_means(
+    dialect: str, parameters: dict[str, Any], is_seeded: bool
+) -> None:
+    spec = catalog(a={"runner": "remote", "url": "http://x", "dialect": dialect}).get("a")
+    asked = build_request(spec, "Hi", parameters=[parameters], system=None, extra={})
+    seeded = asked.with_seed()
+    assert ("seed" in seeded.parameters) == is_seeded
+    # Ours, so that a server which takes none is asked without it.
+    assert "seed" not in seeded.chosen

@@ -324,6 +324,26 @@ def test_tgi_ends_tool_calls_without_a_reason() -> None:
     assert isinstance(hear(data).error, EngineError)
 
 
+def test_tgi_tells_probabilities_without_ids() -> None:
+    """Its `/v1` leaves out the bytes and the ids that its own API has."""
+    heard = hear(recorded("tgi", "chat stream logprobs"))
+    assert [token.text for token in heard.tokens][-3:] == [" I", "'m", " here"]
+    assert {token.id for token in heard.tokens} == {-1}
+    last = heard.tokens[-1]
+    assert last.logprob == pytest.approx(-0.7485614)
+    assert last.top is not None
+    assert [other.text for other in last.top] == [" here", " your", " a"]
+
+
+def test_tgi_says_no_reason_yet_by_an_empty_one() -> None:
+    data = recorded("tgi", "completions stream")
+    assert b'"finish_reason":""' in data
+    heard = hear(data, is_chat=False)
+    assert heard.end.reason == "length"
+    cut = data[: data.rindex(b"data: {")]
+    assert isinstance(hear(cut, is_chat=False).error, EngineLost)
+
+
 def test_tgi_refuses_inside_the_stream() -> None:
     heard = hear(recorded("tgi", "chat stream context too long"))
     assert isinstance(heard.error, PromptTooLong)

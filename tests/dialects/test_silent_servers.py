@@ -20,6 +20,7 @@ from server.dialects.http.timeouts import Timeouts
 from server.dialects.ollama.upstream import OllamaUpstream
 from server.dialects.openai.flavours import FLAVOURS
 from server.dialects.openai.upstream import OpenAIUpstream
+from tests.dialects.heard import chunk
 from tests.support.answers import CHAT, Answer
 from tests.support.clock import Clock
 from tests.support.raw_http import CHUNKS, Request, serving
@@ -35,10 +36,6 @@ def sent(*items: object) -> bytes:
     """Write events as servers of OpenAI's form stream them."""
     data = b"".join(b"data: " + json.dumps(item).encode() + b"\n\n" for item in items)
     return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def chunk(delta: object, reason: str | None = None) -> dict[str, Any]:
-    return {"id": "1", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
 
 
 ROLE = sent(chunk({"role": "assistant", "content": ""}))
@@ -58,6 +55,7 @@ class Silent:
         self.said = said
         self.is_asked = asyncio.Event()
         self.answer = Answer()
+        self.begun = 0
         self.looks: list[bool] = []
         self.has_looked = asyncio.Condition()
         self.task: asyncio.Task[None]
@@ -81,13 +79,17 @@ class Silent:
         self.answer.finish = await upstream.generate(question, tokens, waits.append)
 
     async def passes(self, seconds: int, *, looks: int) -> None:
-        """Let time pass, second by second, until so many looks in all have come to an end."""
+        """Let time pass, second by second; it stands while somebody looks.
+
+        After it, there have been so many looks in all.
+        """
         for _ in range(seconds):
             self.clock.pass_to(self.clock.now + 1)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        async with asyncio.timeout(10), self.has_looked:
-            await self.has_looked.wait_for(lambda: len(self.looks) == looks)
+            async with asyncio.timeout(10), self.has_looked:
+                await self.has_looked.wait_for(lambda: len(self.looks) == self.begun)
+        assert len(self.looks) == looks
 
     async def says(self, data: bytes) -> None:
         self._writer.write(data)
@@ -105,6 +107,7 @@ async def silent(
     is_healthy = kind.is_healthy
 
     async def look(self: Upstream, *, timeout_seconds: float) -> bool:
+        wait.begun += 1
         is_well: bool = await is_healthy(self, timeout_seconds=timeout_seconds)
         async with wait.has_looked:
             wait.looks.append(is_well)

@@ -20,6 +20,8 @@ from server.dialects.openai.reading import Reading
 
 MODELS: Final = "/models"
 """The list of models; the only route behind the API's own path."""
+NO_ROUTE: Final = frozenset({404, 405, 501})
+"""What a server answers to a route that it does not have."""
 VALUE: Final = "<value>"
 """Stands in a form for what is filled in."""
 MODEL: Final = "{model}"
@@ -158,6 +160,8 @@ class Flavour:
     holds_one_model: bool = False
     refuses_unlisted: bool = False
     """Whether a model that is not in its list cannot be asked."""
+    ignores_name: bool = False
+    """Whether its only model answers, whichever is asked for."""
 
 
 def find(value: object, place: str) -> object | None:

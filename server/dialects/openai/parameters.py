@@ -89,13 +89,6 @@ def problems(
     return found
 
 
-def unsupported(
-    flavour: Flavour, parameters: Mapping[str, Any], *, is_chat: bool = True
-) -> list[str]:
-    """Return the names of the parameters that a server is known not to take."""
-    return list(problems(flavour, parameters, is_chat=is_chat))
-
-
 def taken(flavour: Flavour) -> frozenset[str] | None:
     """Return the protocol's names that a server is known to take, None where it is not known."""
     if not flavour.is_certain:

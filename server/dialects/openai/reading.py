@@ -110,11 +110,6 @@ class AnswerReader:
         # Whether the next read may be one common chunk and nothing else.
         self._is_plain = False
 
-    @property
-    def has_ended(self) -> bool:
-        """Tell whether the answer is whole, so that a broken connection does it no harm."""
-        return bool(self._ending.reason or self._stop.stopped_at)
-
     def feed(self, chunk: bytes) -> bool:
         """Hand on what `chunk` completes, and tell whether that was all: once per token.
 
@@ -271,6 +266,7 @@ class AnswerReader:
         if self._waiting.takes(choice, chunk):
             return
         if thought := self._waiting.end(chunk):
+            self._ending.has_thinking = True
             self._tokens += self._thinking.think(read_tokens(thought, None, None))
         self._take_words(choice)
         if not is_bad:

@@ -65,6 +65,7 @@ LLAMA_CPP: Final = Flavour(
         "vision": (At("modalities.vision", "/props"),),
     },
     defaults=(At("default_generation_settings.params", "/props"),),
+    ignores_name=True,
 )
 
 VLLM: Final = Flavour(
@@ -117,6 +118,33 @@ SGLANG: Final = Flavour(
         "version": (At("version", "/server_info"), At("version", "/get_server_info")),
         "max_concurrent_requests": (At("max_running_requests", "/server_info"),),
     },
+)
+
+LMDEPLOY: Final = Flavour(
+    name="lmdeploy",
+    title="LMDeploy",
+    recognised_by=((Sign(at="data.0.owned_by", like=r"^lmdeploy$"),),),
+    # It knows the two other penalties, and does nothing about them.
+    takes=names(
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "seed",
+        "stop",
+        "logit_bias",
+        "repetition_penalty",
+    ),
+    ranges={"temperature": (0, 2)},
+    grammars={
+        "json": JSON_SCHEMA,
+        "regex": {"response_format": {"type": "regex_schema", "regex_schema": VALUE}},
+    },
+    # Refused unless it was started for them, and then not spelt as the text is.
+    logprobs=NO_LOGPROBS,
+    health="/health",
+    metrics="/metrics",
+    refuses_unlisted=True,
 )
 
 TGI_OPENAI: Final = Flavour(
