@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
+from math import floor, log10
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,11 +28,14 @@ from server.archive.shapes import (
     Turn,
 )
 from server.core.errors import ConversationLimit
+from server.core.protocol import Cost
 
 MARKDOWN: Final = "text/markdown"
 HTML: Final = "text/html"
 
 _TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
+# US dollars: what is less is not told apart.
+_LEAST_COST: Final = 0.000001
 _VERDICTS: Final = {
     "better": "better than the others",
     "tie": "as good as the others",
@@ -131,25 +135,41 @@ def facts_of(answer: Answer, turn: Turn) -> list[str]:
     """Return in words how an answer came about and how it ended."""
     facts: list[str] = [answer.finish_reason or answer.state]
     if answer.usage is not None:
-        facts.append(f"{answer.usage.completion_tokens} tokens")
+        about = "about " if answer.usage.estimated else ""
+        facts.append(f"{about}{answer.usage.completion_tokens} tokens")
     if answer.timings is not None:
         facts.append(f"{answer.timings.total_ms / 1000:.1f} s")
         if answer.timings.ttft_ms is not None:
             facts.append(f"first token after {answer.timings.ttft_ms / 1000:.2f} s")
         if answer.timings.tokens_per_second is not None:
-            facts.append(f"{answer.timings.tokens_per_second:.1f} tokens/s")
+            about = "about " if answer.usage is not None and answer.usage.estimated else ""
+            facts.append(f"{about}{answer.timings.tokens_per_second:.1f} tokens/s")
+    if answer.cost is not None:
+        facts.append(_cost_of(answer.cost))
+    if answer.answered_by:
+        facts.append(f"answered by {answer.answered_by}")
     if "seed" in answer.parameters:
         facts.append(f"seed {answer.parameters['seed']}")
     if turn.vote is not None and answer.id in (turn.vote.winners or turn.vote.among):
         facts.append("voted " + _VERDICTS[turn.vote.verdict])
     if answer.error is not None:
-        facts.append(_one_line(answer.error.message))
+        facts.append(answer.error.message)
+    facts += [notice.message for notice in answer.notices]
     return [_one_line(fact) for fact in facts]
 
 
 def moment(seconds: float) -> str:
     """Write a time for people, the same wherever it is read."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _cost_of(cost: Cost) -> str:
+    """Write a cost in dollars with as many digits as tell it from nothing."""
+    amount = cost.amount
+    if 0 < amount < _LEAST_COST:
+        return f"less than ${_LEAST_COST:f}"
+    digits = 2 if amount == 0 or amount >= 1 else max(4, 1 - floor(log10(amount)))
+    return f"{'about ' if cost.estimated else ''}${amount:.{digits}f}"
 
 
 def _counted(conversation: Conversation) -> str:

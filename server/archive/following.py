@@ -17,7 +17,7 @@ from server.archive.database import Transaction
 from server.archive.schema import search_number
 from server.archive.shapes import AnswerState, Asked, Engine
 from server.core.generation import Generation
-from server.core.protocol import ErrorInfo, Timings, Usage
+from server.core.protocol import Cost, ErrorInfo, Notice, Timings, Usage
 
 DescribeEngine = Callable[[str], Engine | None]
 
@@ -28,7 +28,11 @@ _TITLE_CHARS: Final = 80
 
 
 class Facts(msgspec.Struct, omit_defaults=True):
-    """What is kept of an answer beside its text, and never searched."""
+    """What is kept of an answer beside its text, and never searched.
+
+    A field that is new needs no other version of the file: it has a default, which is what answers
+    of before have, and an earlier program passes over it.
+    """
 
     parameters: dict[str, Any] = {}
     continues: str | None = None
@@ -38,6 +42,10 @@ class Facts(msgspec.Struct, omit_defaults=True):
     usage: Usage | None = None
     timings: Timings | None = None
     cached: bool = False
+    notices: list[Notice] = []
+    details: dict[str, Any] = {}
+    answered_by: str = ""
+    cost: Cost | None = None
     engine: Engine | None = None
 
 
@@ -137,6 +145,8 @@ class Following:
         if end is not None:
             self.facts.error, self.facts.usage = end.error, end.usage
             self.facts.timings, self.facts.cached = end.timings, end.cached
+            self.facts.notices, self.facts.details = end.notices, end.details
+            self.facts.answered_by, self.facts.cost = end.answered_by, end.cost
         state: AnswerState = generation.state
         if state == "ended" and end is None:
             state = "running"

@@ -23,6 +23,8 @@ MAX_COLUMNS_CHARS: Final = 512 * 1024
 
 # More than any model writes, and what every reader of JSON can hold.
 _MAX_COUNT: Final = 2**53
+# US dollars, more than any answer costs.
+_MAX_COST: Final = 1e9
 
 _export = msgspec.json.Decoder(Export)
 
@@ -123,6 +125,10 @@ def _check_answers(conversation: Conversation) -> None:
             _check_known(answer.continues, earlier, f"{place}.continues", "earlier answer")
         if answer.usage is not None:
             _check_counts(answer.usage, f"{place}.usage")
+        if answer.cost is not None and not 0 <= answer.cost.amount <= _MAX_COST:
+            raise Contradiction(
+                f"no answer costs {answer.cost.amount:g} dollars - at `{place}.cost.amount`"
+            )
         for index, asked in enumerate(answer.asked):
             if asked >= len(conversation.messages):
                 raise Contradiction(f"there is no such message - at `{place}.asked[{index}]`")

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from server.core.protocol import ErrorInfo, FinishReason, Key, Timings, TokenInfo, Usage
+from server.core.protocol import (
+    Cost,
+    ErrorInfo,
+    FinishReason,
+    Key,
+    Notice,
+    Timings,
+    TokenInfo,
+    Usage,
+)
 
 FORMAT: Final = "sidestream-conversation"
 FORMAT_VERSION: Final = 1
@@ -95,6 +104,10 @@ class Answer(msgspec.Struct, frozen=True):
     usage: Usage | None = None
     timings: Timings | None = None
     cached: bool = False
+    notices: list[Notice] = []
+    details: dict[str, Any] = {}
+    answered_by: str = ""
+    cost: Cost | None = None
     engine: Engine | None = None
     asked: list[Annotated[int, msgspec.Meta(ge=0)]] = []
     has_tokens: bool = False

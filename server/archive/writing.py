@@ -47,7 +47,7 @@ async def mark_interrupted(transaction: Transaction) -> int:
         seq = pieces[-1][0] if pieces else 0
         whole = text + "".join(piece for _, piece in pieces)
         known = msgspec.json.decode(facts, type=Facts)
-        known.usage = Usage(None, seq)
+        known.usage = Usage(None, seq, estimated=True)
         await transaction.run(
             "UPDATE answer SET state = 'ended', finish_reason = 'interrupted', seq = ?, text = ?,"
             " facts = ? WHERE number = ?",
@@ -171,6 +171,10 @@ def _answer_values(answer: Answer, digests: Sequence[str]) -> tuple[Any, ...]:
         usage=answer.usage,
         timings=answer.timings,
         cached=answer.cached,
+        notices=answer.notices,
+        details=answer.details,
+        answered_by=answer.answered_by,
+        cost=answer.cost,
         engine=answer.engine,
     )
     seq = answer.usage.completion_tokens if answer.usage is not None else 0

@@ -11,8 +11,11 @@ from server.client.client import Client, connect
 from server.client.connection import ConnectionState, Rhythm
 from server.client.generation import Generation
 from server.client.messages import (
+    Cost,
     LogLine,
     Model,
+    ModelServer,
+    Notice,
     Progress,
     Result,
     SidestreamError,
@@ -25,9 +28,12 @@ from server.client.messages import (
 __all__ = [
     "Client",
     "ConnectionState",
+    "Cost",
     "Generation",
     "LogLine",
     "Model",
+    "ModelServer",
+    "Notice",
     "Progress",
     "Result",
     "Rhythm",

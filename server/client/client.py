@@ -171,6 +171,10 @@ class Client:
         """Have a model stopped and return it as it is now; `changes()` tells how it goes on."""
         return await self._change("stop", model)
 
+    async def use(self, server: str) -> None:
+        """Use a server that was found on the gateway's machine, by its name; for operators."""
+        await self._submit("use", {"server": server})
+
     async def ping(self) -> None:
         """Return when the server has answered."""
         await self._submit("ping", {})

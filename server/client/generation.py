@@ -15,8 +15,10 @@ from typing import Any, Literal, overload
 
 from server.client.emitter import Emitter, Off
 from server.client.messages import (
+    Cost,
     FinishReason,
     GenerationState,
+    Notice,
     Result,
     SidestreamError,
     Timings,
@@ -36,12 +38,18 @@ class Generation:
         self.seq = 0
         self.state: GenerationState = "queued"
         self.position: int | None = None
+        self.notice: Notice | None = None
+        """Why no text comes yet, if there is more to say than the state."""
         self.finish_reason: FinishReason | None = None
         self.error: SidestreamError | None = None
         self.usage = Usage()
         self.timings = Timings()
         self.tokens: list[Token] = []
         self.cached = False
+        self.notices: list[Notice] = []
+        self.details: Mapping[str, Any] = {}
+        self.answered_by = ""
+        self.cost: Cost | None = None
         self._texts: list[str] = []
         self._changed = asyncio.Event()
         self._emitter = Emitter()
@@ -83,7 +91,16 @@ class Generation:
             await self._changed.wait()
         self._check()
         return Result(
-            self.text, self.finish_reason, self.usage, self.timings, self.tokens, self.cached
+            self.text,
+            self.finish_reason,
+            self.usage,
+            self.timings,
+            self.tokens,
+            self.cached,
+            self.notices,
+            self.details,
+            self.answered_by,
+            self.cost,
         )
 
     @overload
@@ -106,7 +123,9 @@ class Generation:
         if not self.is_live:
             return
         if event["type"] == "state":
-            self._enter(event["state"], event.get("position"))
+            self._enter(
+                event["state"], event.get("position"), Notice.from_optional(event.get("notice"))
+            )
         elif event["type"] == "delta":
             self._append(event["seq"], event["text"], event.get("tokens") or [])
         else:
@@ -114,6 +133,10 @@ class Generation:
             self.usage = Usage.from_optional(event.get("usage")) or self.usage
             self.timings = Timings.from_optional(event.get("timings")) or self.timings
             self.cached = event.get("cached", False)
+            self.notices = [Notice.from_wire(one) for one in event.get("notices") or ()]
+            self.details = event.get("details") or {}
+            self.answered_by = event.get("answered_by") or ""
+            self.cost = Cost.from_optional(event.get("cost"))
             self._finish(
                 event["finish_reason"], None if error is None else SidestreamError.from_wire(error)
             )
@@ -132,10 +155,13 @@ class Generation:
         if self.finish_reason == "interrupted":
             raise SidestreamError("interrupted", "The server went away in the middle.")
 
-    def _enter(self, state: GenerationState, position: int | None) -> None:
-        if (state, position) != (self.state, self.position):
+    def _enter(
+        self, state: GenerationState, position: int | None, notice: Notice | None = None
+    ) -> None:
+        if (state, position, notice) != (self.state, self.position, self.notice):
             self.state = state
             self.position = position
+            self.notice = notice
             self._emitter.emit("state", self)
 
     def _append(self, seq: int, text: str, tokens: list[dict[str, Any]]) -> None:
@@ -151,7 +177,7 @@ class Generation:
 
     def _finish(self, reason: FinishReason, error: SidestreamError | None) -> None:
         self.finish_reason = reason
-        self.position = None
+        self.position = self.notice = None
         self.error = error
         self._emitter.emit("end", self)
         self._wake()

@@ -72,6 +72,24 @@ class Progress(_Message):
 
 
 @dataclass(frozen=True)
+class ModelServer(_Message):
+    """The server of somebody else that a model is on.
+
+    `name` is what `use` takes, `model` the server's own name of the model, `loaded` whether it is
+    in memory there, `seen` when the server last answered, in seconds since 1970.
+    """
+
+    address: str = ""
+    name: str = ""
+    model: str = ""
+    dialect: str = ""
+    flavour: str = ""
+    loaded: bool | None = None
+    seen: float | None = None
+    found: bool = False
+
+
+@dataclass(frozen=True)
 class Model(_Message):
     """A model as the server sees it."""
 
@@ -89,16 +107,20 @@ class Model(_Message):
     capabilities: Mapping[str, bool] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     outdated: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    server: ModelServer | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
-        """Read a model with its progress and its error."""
+        """Read a model with its progress, its error and its server."""
         error = wire.get("error")
         return super().from_wire(
             {
                 **wire,
                 "progress": Progress.from_optional(wire.get("progress")),
                 "error": None if error is None else SidestreamError.from_wire(error),
+                "server": ModelServer.from_optional(wire.get("server")),
             }
         )
 
@@ -107,13 +129,17 @@ class Model(_Message):
 class Target(_Message):
     """A model that is to answer, with parameters and a system prompt of its own.
 
-    Of an answer that is kept, `column` is where it stands, `continues` the answer it goes on from,
-    `repeats` the one of another conversation that is asked again by it.
+    `extra` goes to the model server as it is; a `lenient` target is answered without what its
+    server refuses, with a notice. Of an answer that is kept, `column` is where it stands,
+    `continues` the answer it goes on from, `repeats` the one of another conversation that is asked
+    again by it.
     """
 
     model: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     system: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    lenient: bool = False
     column: str | None = None
     continues: str | None = None
     repeats: str | None = None
@@ -123,6 +149,10 @@ class Target(_Message):
         wire: dict[str, Any] = {"model": self.model}
         if self.parameters:
             wire["parameters"] = dict(self.parameters)
+        if self.extra:
+            wire["extra"] = dict(self.extra)
+        if self.lenient:
+            wire["lenient"] = True
         for name in ("system", "column", "continues", "repeats"):
             if (value := getattr(self, name)) is not None:
                 wire[name] = value
@@ -131,10 +161,31 @@ class Target(_Message):
 
 @dataclass(frozen=True)
 class Usage(_Message):
-    """Tokens in and out; None where the model server did not say."""
+    """Tokens in and out; None where the model server did not say.
+
+    `estimated` is true where the pieces of the answer were counted in place of its tokens.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True)
+class Notice(_Message):
+    """A remark about an answer: a code to act on, words to read."""
+
+    code: str = ""
+    message: str = ""
+    details: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Cost(_Message):
+    """What an answer cost in US dollars; `estimated` where it was computed from set prices."""
+
+    amount: float = 0.0
+    estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,7 +220,11 @@ class LogLine(_Message):
 
 @dataclass(frozen=True)
 class Result:
-    """A whole answer: what was written, why it ended, what it took."""
+    """A whole answer: what was written, why it ended, what it took, what is to be remarked.
+
+    `details` is what the protocol has no word for, `answered_by` who answered behind a router;
+    `cost` is None where it is not known.
+    """
 
     text: str
     finish_reason: FinishReason
@@ -177,6 +232,10 @@ class Result:
     timings: Timings
     tokens: list[Token]
     cached: bool
+    notices: list[Notice] = field(default_factory=list)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    answered_by: str = ""
+    cost: Cost | None = None
 
 
 def generate_fields(

@@ -157,17 +157,20 @@ class EngineLost(EngineError):
 
 
 class EngineOverloaded(EngineError):
-    """The model server has no place for another request just now."""
+    """The model server has no place for another request just now.
+
+    `retry_after_seconds` is when it wants to be asked again, None where it does not say.
+    """
 
     code = "engine_overloaded"
     status = 503
+    retry_after_seconds: float | None = None
 
 
 class EngineLimited(EngineOverloaded):
     """The model server takes no more requests from our key for a while.
 
-    `retry_after_seconds` is how long, None where it does not say; `is_final` tells that asking
-    again soon is of no use, as when a day's share is used up.
+    `is_final` tells that asking again soon is of no use, as when a day's share is used up.
     """
 
     code = "engine_limited"

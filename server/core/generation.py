@@ -29,12 +29,13 @@ from server.core.protocol import (
 
 LogState = Literal["queued", "starting", "running", "ended"]
 
-# What may follow what. An engine that answers "overloaded", or that is started anew,
-# sends a generation back to the queue as long as no token has been written.
+# What may follow what; a state may be entered again with other words about it. An engine that
+# answers "overloaded", or that is started anew, sends a generation back to the queue as long as no
+# token has been written.
 TRANSITIONS: Final[dict[LogState, frozenset[LogState]]] = {
     "queued": frozenset({"queued", "starting", "running", "ended"}),
     "starting": frozenset({"queued", "starting", "running", "ended"}),
-    "running": frozenset({"queued", "ended"}),
+    "running": frozenset({"queued", "running", "ended"}),
     "ended": frozenset(),
 }
 
@@ -141,7 +142,7 @@ class Generation:
         Raises `ValueError` for a move the transition table does not have.
         """
         self._check_move(state)
-        if state != "running" and self.seq:
+        if self.seq:
             raise ValueError(f"{self.id}: cannot be {state} after its first delta")
         if (state, position, notice) == (self.state, self.position, self.notice):
             return

@@ -9,7 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from server.core.errors import EngineError, EngineLost, EngineOverloaded, EngineTimeout, ModelFailed
+from server.core.errors import (
+    EngineLost,
+    EngineOverloaded,
+    EngineTimeout,
+    ModelFailed,
+    SidestreamError,
+)
 from server.dialects.base import Endpoint, Upstream
 
 Connect = Callable[[Endpoint], Awaitable[Upstream]]
@@ -28,7 +34,7 @@ class Approach:
     def __init__(self, connect: Connect, *, asks_why: bool) -> None:
         self._connect = connect
         self._asks_why = asks_why
-        self._why_not: EngineError | None = None
+        self._why_not: SidestreamError | None = None
         self.upstream: Upstream | None = None
 
     @property
@@ -54,7 +60,7 @@ class Approach:
             self._why_not = error
         except TimeoutError:
             self._why_not = EngineTimeout("the server does not answer in time")
-        except EngineError as error:
+        except SidestreamError as error:
             if self.upstream is None:
                 raise
             self._why_not = error

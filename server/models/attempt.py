@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from server.core.errors import EngineError, EngineTimeout, ModelFailed
+from server.core.errors import EngineTimeout, ModelFailed, SidestreamError
 from server.core.protocol import ModelState, Progress
 from server.dialects.base import ANY_MODEL, Endpoint, EngineInfo, Upstream
 from server.models.approach import Approach, Connect
@@ -141,10 +141,11 @@ class Attempt:
                 seen = await self._runner.inspect(self._replica)
         except TimeoutError:
             raise self._too_late() from None
-        except EngineError as error:
-            raise ModelFailed(
-                f"the model server cannot be used: {error}", hint=error.hint
-            ) from None
+        except ModelFailed:
+            raise
+        except SidestreamError as error:
+            problem = f"the model server cannot be used: {error}"
+            raise ModelFailed(problem, hint=error.hint) from None
         finally:
             self._deadline = None
             await _end(tellers)

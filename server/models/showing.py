@@ -78,7 +78,8 @@ def shown_model(
             "model_context": info.model_context_tokens or served.model_context_tokens,
         },
         capabilities={
-            "chat": info.has_chat_template,
+            # A model that was never used has not been asked; servers with lists have chat models.
+            "chat": info.has_chat_template or (spec.served is not None and not info.model_id),
             "cancel": info.can_cancel,
             "logprobs": info.has_logprobs,
             "load": info.can_load,
@@ -129,7 +130,7 @@ def _server(spec: ModelSpec, info: EngineInfo, facts: ServerFacts) -> ModelServe
     return ModelServer(
         address=str(resolve_address(spec.settings.url)),
         name=spec.server,
-        model=spec.served_as or info.model_id,
+        model="" if spec.is_server else spec.served_as or info.model_id,
         dialect=info.dialect,
         flavour=info.flavour,
         seen=facts.seen,

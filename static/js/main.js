@@ -11,25 +11,20 @@ import { Conversation } from './model/conversation.js';
 import { Workspace } from './model/workspace.js';
 import { ChatBoard } from './view/chat-board.js';
 import { ChatList } from './view/chat-list.js';
+import { columnItems } from './view/column-menu.js';
 import { copyText } from './view/clipboard.js';
 import { ConnectionStateView } from './view/connection-state.js';
 import { pageFrames } from './view/frames.js';
-import { DifferenceView } from './view/difference-view.js';
 import { connectKeys } from './view/keys.js';
-import { ModelLog } from './view/model-log.js';
 import { ModelPicker } from './view/model-picker.js';
 import { PanelTabs } from './view/panel-tabs.js';
-import { ParameterForm } from './view/parameter-form.js';
 import { PopMenu } from './view/pop-menu.js';
 import { PromptComposer } from './view/prompt-composer.js';
-import { ShortcutList } from './view/shortcut-list.js';
 import { SidePanel } from './view/side-panel.js';
 import { offerSignOut, signInIfNeeded } from './view/sign-in.js';
 import { tab, visits } from './view/storage.js';
 import { connectTheme } from './view/theme.js';
 import { sentence } from './view/words.js';
-
-/** @import { Column } from './model/columns.js' */
 
 /** Text is shown thirty times a second at most; a message for each token would cost as much as showing it. */
 const PACE_MS = 33;
@@ -47,24 +42,19 @@ const board = find(ChatBoard, 'chat-board');
 const composer = find(PromptComposer, 'prompt-composer');
 const connection = find(ConnectionStateView, 'connection-state');
 const chats = find(ChatList, 'chat-list');
-const differences = find(DifferenceView, 'difference-view');
-const log = find(ModelLog, 'model-log');
 const menu = find(PopMenu, 'pop-menu');
 const tabs = find(PanelTabs, 'panel-tabs');
 const panel = find(SidePanel, 'side-panel');
-const parameters = find(ParameterForm, 'parameter-form');
 const picker = find(ModelPicker, 'model-picker');
+const acts = { client, workspace, openMenu: menu.open.bind(menu), openParameters, openDifferences };
 const reveal = find(HTMLButtonElement, '#reveal');
-const shortcuts = find(ShortcutList, 'shortcut-list');
 
 /** The open chat that is in the list, '' if none, null before there is a list. @type {string | null} */
 let listed = null;
 let wasBusy = false;
 chats.api = api;
 workspace.resume();
-parameters.workspace = workspace;
 board.use({ workspace, frames: pageFrames(), model: (id) => client.models.get(id) });
-log.read = client.logs.bind(client);
 connectTheme(find(HTMLButtonElement, '#theme'));
 
 // From the client
@@ -77,7 +67,7 @@ client.on('connection', (state) => {
 client.on('models', (models) => {
   picker.models = models;
   columnsChanged();
-  for (const { id } of models) board.update(id);
+  for (const id of new Set(columns.all.map(({ model }) => model))) board.update(id);
 });
 client.on('model', (model) => {
   picker.update(model);
@@ -111,24 +101,25 @@ updateComposer();
 // From the user
 
 on('model-choose', ({ id, isChosen }) => columns.choose(id, isChosen));
-on('model-start', ({ id }) => tryWith(id, client.start(id)));
-on('model-stop', ({ id }) => tryWith(id, client.stop(id)));
-on('model-log', ({ id }) => log.open(client.models.get(id) ?? { id, name: id }));
+on('model-start', ({ id }) => tryWith(client.start(id), (error) => picker.showProblem(id, error)));
+on('model-stop', ({ id }) => tryWith(client.stop(id), (error) => picker.showProblem(id, error)));
+on('server-use', ({ server }) => tryWith(client.use(server), (error) => picker.showRefusal(server, error)));
+on('model-log', ({ id }) => openLog(id));
 on('prompt-send', ({ text }) => director.send(text));
 on('prompt-stop', () => director.stop());
 on('queue-resume', () => director.resume());
 on('queue-remove', ({ index }) => director.unqueue(index));
 on('settings-set', (changes) => workspace.configure(changes));
-on('parameters-open', () => parameters.open());
+on('parameters-open', () => openParameters());
 on('parameters-set', ({ column, parameters: own, system }) => {
   if (column === null) workspace.configure({ parameters: own, system });
   else workspace.configureColumn(column, own, system);
 });
 on('turn-edit', ({ turn, text }) => director.edit(turn, text));
-on('answer-retry', ({ turn, column }) => director.retry(turn, column));
+on('answer-retry', ({ turn, column, isLenient }) => director.retry(turn, column, isLenient));
 on('answer-go-on', ({ turn, column }) => director.goOn(turn, column));
 on('answer-learn', ({ answer }) => tryTo(() => workspace.learn(answer)));
-on('answers-compare', ({ answers }) => differences.open(answers));
+on('answers-compare', ({ answers }) => openDifferences(answers));
 on('answer-common', ({ turn, answer }) => workspace.conversation.setCommon(turn, answer));
 on('answer-copy', async ({ text, button }) => {
   button.classList.toggle('is-done', await copyText(text));
@@ -139,11 +130,11 @@ on('column-stop', ({ id }) => {
   if (answer) void director.stop([answer]);
 });
 on('menu-open', ({ items, button }) => menu.open(items, button));
-on('column-menu', ({ column, button }) => menu.open(columnItems(column, button), button));
+on('column-menu', ({ column, button }) => menu.open(columnItems(acts, column, button), button));
 on('column-move', ({ id, by, target }) => (target ? columns.moveTo(id, target) : columns.move(id, by)));
 on('tab-show', refreshChats);
 on('chat-open', ({ id }) => tryTo(() => workspace.openKept(id)));
-on('chat-again', ({ id }) => tryTo(() => runAgain(id)));
+on('chat-again', ({ id }) => runAgain(id));
 on('chat-made', () => {
   listed = null;
   refreshChats();
@@ -154,12 +145,12 @@ on('scores-forget', () => workspace.forgetScores());
 on('connection-retry', () => client.connect());
 reveal.addEventListener('click', () => columns.reveal());
 find(HTMLButtonElement, '#new-chat').addEventListener('click', newChat);
-find(HTMLButtonElement, '#shortcuts').addEventListener('click', () => shortcuts.open());
+find(HTMLButtonElement, '#shortcuts').addEventListener('click', openShortcuts);
 connectKeys({
   escape: () => (panel.isOver ? panel.close() : void director.stop()),
   write: () => composer.focus(),
   go: (index) => board.go(index),
-  help: () => shortcuts.open(),
+  help: openShortcuts,
   newChat,
 });
 
@@ -184,35 +175,6 @@ function columnsChanged() {
   updateComposer();
 }
 
-/** Show where the latest answers differ, beginning with this column's. @param {Column} column */
-function compare(column) {
-  const turn = workspace.conversation.path.at(-1);
-  const others = columns.shown.filter(({ id }) => id !== column.id);
-  const answers = [column, ...others].map((one) => ({ name: workspace.label(one), text: turn?.answer(one.id)?.text ?? '' }));
-  differences.open(answers);
-}
-
-/** @param {Column} column @param {HTMLElement} button @returns {import('./view/pop-menu.js').Item[]} */
-function columnItems(column, button) {
-  const { id, model } = column;
-  const others = () => [...client.models.values()].filter((one) => one.id !== model);
-  /** @type {import('./view/pop-menu.js').Item[]} */
-  const always = [
-    ['Move left', () => columns.move(id, -1)],
-    ['Move right', () => columns.move(id, 1)],
-    ['Hide', () => columns.change(id, { isHidden: true })],
-  ];
-  if (workspace.isSecret) return always; // the others would tell which model it is
-  return [
-    ['Parameters of this column…', () => parameters.open(id)],
-    ['Same model, other parameters', () => parameters.open(columns.add(model, column).id)],
-    ['Replace the model…', () => menu.open(others().map((one) => [one.name, () => columns.change(id, { model: one.id })]), button)],
-    ['Compare the answers…', () => compare(column)],
-    ...always,
-    ['Remove', () => columns.remove(id)],
-  ];
-}
-
 function newChat() {
   void director.stop();
   workspace.open(new Conversation());
@@ -232,18 +194,55 @@ function refreshChats() {
   listed = chats.hidden ? null : id ?? ''; // hidden, it is fetched when it is looked at
 }
 
-/** Show what a kept conversation is like when it is asked again. @param {string} id */
-async function runAgain(id) {
-  const loading = import('./view/rerun-view.js'); // few need it, and not at first
-  const { RerunView } = await loading.catch(() => {
-    throw new SidestreamError({ code: 'connection_closed', message: 'The server cannot be reached, or is another one now. Reload the page if it stays like this.' });
-  });
-  const view = find(RerunView, 'rerun-view');
-  view.parts = { api, client };
-  await view.open(id);
+// What few need, and not at first, comes when it is asked for.
+
+/** @param {{name: string, text: string}[]} answers */
+function openDifferences(answers) {
+  return later(import('./view/difference-view.js'), ({ DifferenceView }) => find(DifferenceView, 'difference-view').open(answers));
 }
 
-/** @param {() => Promise<void>} act */
+/** @param {string} id The model's. */
+function openLog(id) {
+  return later(import('./view/model-log.js'), ({ ModelLog }) => {
+    const log = find(ModelLog, 'model-log');
+    log.read = client.logs.bind(client);
+    log.open(client.models.get(id) ?? { id, name: id });
+  });
+}
+
+/** @param {string} [column] */
+function openParameters(column) {
+  return later(import('./view/parameter-form.js'), ({ ParameterForm }) => {
+    const form = find(ParameterForm, 'parameter-form');
+    form.workspace = workspace;
+    form.open(column);
+  });
+}
+
+function openShortcuts() {
+  return later(import('./view/shortcut-list.js'), ({ ShortcutList }) => find(ShortcutList, 'shortcut-list').open());
+}
+
+/** Show what a kept conversation is like when it is asked again. @param {string} id */
+function runAgain(id) {
+  return later(import('./view/rerun-view.js'), ({ RerunView }) => {
+    const view = find(RerunView, 'rerun-view');
+    view.parts = { api, client };
+    return view.open(id);
+  });
+}
+
+/** @template T @param {Promise<T>} loading @param {(module: T) => unknown} show */
+function later(loading, show) {
+  return tryTo(async () => {
+    const module = await loading.catch(() => {
+      throw new SidestreamError({ code: 'connection_closed', message: 'The server cannot be reached, or is another one now. Reload the page if it stays like this.' });
+    });
+    await show(module);
+  });
+}
+
+/** @param {() => Promise<unknown>} act */
 async function tryTo(act) {
   try {
     await act();
@@ -263,13 +262,13 @@ function updateComposer() {
   else composer.obstacle = columns.shown.length === 0 ? 'Pick one or more models first' : '';
 }
 
-/** Show in the picker what a command for a model led to. @param {string} id @param {Promise<void>} command */
-async function tryWith(id, command) {
+/** Show in the picker what a command led to. @param {Promise<void>} command @param {(error: SidestreamError) => void} show */
+async function tryWith(command, show) {
   try {
     await command;
   } catch (error) {
     if (!(error instanceof SidestreamError)) throw error;
-    picker.showProblem(id, error);
+    show(error);
   }
 }
 

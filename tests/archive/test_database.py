@@ -11,7 +11,8 @@ import pytest
 from server.archive.database import Database, UnusableFile
 from server.archive.schema import APPLICATION_ID, MIGRATIONS, VERSION
 from server.core.errors import StorageFailed
-from tests.support.shelf import Shelf, shelf
+from server.core.protocol import Cost, Notice, Usage
+from tests.support.shelf import Shelf, shelf, write
 
 ROOM = 1 << 30
 
@@ -111,6 +112,36 @@ async def test_a_file_of_the_first_version_is_brought_up_with_what_is_in_it(file
     assert copy.execute("PRAGMA user_version").fetchone() == (1,)
     assert copy.execute("SELECT title FROM conversation").fetchone() == ("Old",)
     copy.close()
+
+
+async def test_answers_of_before_there_were_remarks_are_read_and_others_stand_beside_them(
+    file: Path,
+) -> None:
+    first = sqlite3.connect(file)
+    first.executescript(MIGRATIONS[0])
+    first.executescript(
+        """
+        INSERT INTO conversation VALUES
+            (1, 'c_old', 'me', 'Old', 1, 2, NULL, '[{"id": "a", "model": "m"}]', '{}', 9);
+        INSERT INTO turn VALUES (1, 1, 't1', NULL, NULL, 'Why?', 1, NULL);
+        INSERT INTO answer VALUES
+            (1, 1, 'a_old', 't1', 'a', 'm', 1, 'ended', 2, 'Because.', 'stop',
+             '{"parameters": {"seed": 1}, "usage": {"prompt_tokens": 3, "completion_tokens": 2}}');
+        """
+    )
+    first.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    first.execute("PRAGMA user_version = 1")
+    first.commit()
+    first.close()
+    remark = Notice("parameter_left_out", "`min_p` is not taken")
+    async with shelf(file) as opened:
+        log = await opened.ask("c_old", "And?", turn="t2", parent="t1")
+        write(log, "Or not", ends=True, notices=[remark], answered_by="One", cost=Cost(0.5))
+        old, new = (await opened.load("c_old")).answers
+    assert (old.text, old.usage) == ("Because.", Usage(3, 2))
+    assert (old.notices, old.details, old.answered_by, old.cost) == ([], {}, "", None)
+    assert (new.notices, new.answered_by, new.cost) == ([remark], "One", Cost(0.5))
+    assert sqlite3.connect(file).execute("PRAGMA user_version").fetchone() == (1,)
 
 
 async def test_a_step_up_that_fails_leaves_the_file_in_its_version(file: Path) -> None:

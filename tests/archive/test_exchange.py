@@ -14,9 +14,18 @@ from hypothesis import strategies as st
 from server.archive.exports import export_html, export_json, export_markdown
 from server.archive.shapes import Column, Conversation, VoteGiven
 from server.core.errors import ConversationLimit, InvalidCommand
+from server.core.protocol import Cost, Notice
 from tests.support.shelf import Shelf, shelf, write
 
 MOST = 1_000_000
+REMARKS: dict[str, Any] = {
+    "notices": [
+        Notice("prompt_truncated", "the server read only 2 of about 6 tokens", {"read": 2})
+    ],
+    "details": {"finish_reason": "eos_token"},
+    "answered_by": "Provider One",
+    "cost": Cost(0.00123, estimated=True),
+}
 EVIL = '<script>alert(1)</script><img src="http://evil.example/x" onerror=alert(1)>\'"&'
 
 
@@ -37,7 +46,8 @@ async def name(kept: Shelf) -> str:
     """Return a conversation with a branch, tokens and a vote."""
     columns = [Column("a", "m", {"temperature": 0.5}, "Be brief.", "Left")]
     name = await kept.begin(title="All of it", columns=columns, view={"leaf": "t2"})
-    write(await kept.ask(name, "Why?", keeps_tokens=True), "Because of that", ends=True)
+    log = await kept.ask(name, "Why?", keeps_tokens=True)
+    write(log, "Because of that", ends=True, completion_tokens=3, **REMARKS)
     await kept.told(name, "And?", "Or not", turn="t2", parent="t1")
     await kept.told(name, EVIL, EVIL, turn="t2b", parent="t1")
     answers = [answer.id for answer in (await kept.load(name)).answers]
@@ -55,6 +65,10 @@ async def test_what_is_exported_and_imported_is_equal(kept: Shelf, name: str) ->
     assert msgspec.structs.replace(after, id=before.id, updated=before.updated) == before
     assert before.turns[0].vote is not None
     assert before.answers[0].tokens
+    assert before.answers[0].notices == REMARKS["notices"]
+    assert before.answers[0].details == REMARKS["details"]
+    assert before.answers[0].answered_by == REMARKS["answered_by"]
+    assert before.answers[0].cost == REMARKS["cost"]
     assert before.messages
 
 
@@ -123,6 +137,11 @@ async def test_what_was_under_way_when_it_was_exported_comes_back_interrupted(
             -5,
             "$.conversation.answers[0].usage.prompt_tokens",
         ),
+        ("conversation.answers.0.cost.amount", -1, "$.conversation.answers[0].cost.amount"),
+        ("conversation.answers.0.cost.amount", 1e300, "$.conversation.answers[0].cost.amount"),
+        ("conversation.answers.0.notices", {}, "$.conversation.answers[0].notices"),
+        ("conversation.answers.0.notices", [{"code": "x"}], "answers[0].notices[0]"),
+        ("conversation.answers.0.answered_by", None, "$.conversation.answers[0].answered_by"),
         ("conversation.answers.0.state", "odd", "$.conversation.answers[0].state"),
         ("conversation.answers.0.parameters", [], "$.conversation.answers[0].parameters"),
         ("conversation.messages.0.role", "root", "$.conversation.messages[0].role"),
@@ -259,7 +278,31 @@ async def test_the_markdown_has_prompts_answers_and_figures(kept: Shelf, name: s
     assert text.startswith("# All of it\n")
     assert "> Why?\n\n### m\n\nBecause of that" in text
     assert "seed 1" in text
-    assert "3 tokens" in text
+    assert "; 3 tokens" in text
+    assert "; about $0.0012; answered by Provider One" in text
+    assert "; the server read only 2 of about 6 tokens*" in text
+    assert "; about 2 tokens" in text, "where the server did not count"
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [(0, "$0.00"), (1e-9, "less than $0.000001"), (0.0000123, "$0.000012"), (3.456, "$3.46")],
+)
+async def test_what_an_answer_cost_is_told_from_nothing(
+    kept: Shelf, amount: float, words: str
+) -> None:
+    name = await kept.begin()
+    write(await kept.ask(name), "Yes", ends=True, cost=Cost(amount))
+    assert f"; {words};" in export_markdown(await kept.load(name), MOST).decode()
+
+
+async def test_an_export_of_before_there_were_remarks_is_taken(kept: Shelf, name: str) -> None:
+    data = await exported(kept, name)
+    for answer in data["conversation"]["answers"]:
+        for word in REMARKS:
+            del answer[word]
+    (first, *_) = (await taken(kept, data)).answers
+    assert (first.notices, first.details, first.answered_by, first.cost) == ([], {}, "", None)
 
 
 async def test_a_very_long_conversation_can_be_exported(kept: Shelf) -> None:

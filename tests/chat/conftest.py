@@ -67,6 +67,7 @@ async def office() -> AsyncIterator[OpenOffice]:
             runner: StageRunner | None = None,
             *,
             models: dict[str, dict[str, Any]] | None = None,
+            upstreams: dict[str, dict[str, Any]] | None = None,
             cache_bytes: int = 0,
             queue_timeout: float = 20.0,
             max_queue: int = 100,
@@ -80,7 +81,9 @@ async def office() -> AsyncIterator[OpenOffice]:
             ttl: float = 300.0,
             **limits: Any,
         ) -> Office:
-            s = await stack.enter_async_context(stage(runner, models=models, **limits))
+            s = await stack.enter_async_context(
+                stage(runner, models=models, upstreams=upstreams, **limits)
+            )
             desk = Desk(
                 s.fleet,
                 Admission(max_places=max_queue),

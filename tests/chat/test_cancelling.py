@@ -2,6 +2,8 @@
 
 from server.core.protocol import State
 from tests.chat.conftest import OpenOffice, ask
+from tests.fakes.openai import serve
+from tests.fakes.openai_options import like
 from tests.support.stage import StageRunner
 
 
@@ -106,3 +108,33 @@ async def test_cancelling_many_that_wait_for_their_turn(office: OpenOffice) -> N
     assert (await reader.end("g1")).finish_reason == "length"
     session.generate(ask("a"))
     assert (await reader.end("g7")).finish_reason == "length"
+
+
+async def test_where_the_server_computes_on_the_end_says_so(office: OpenOffice) -> None:
+    """One that was never asked for has nothing computed for it."""
+    async with serve(like("transformers", hold_after=1)) as fake:
+        model = {"runner": "remote", "url": fake.api, "dialect": "openai", "max_concurrent": 1}
+        o = await office(models={"a": {**model, "flavour": "transformers"}})
+        session, reader = o.session()
+        session.generate(ask("a", "a"))
+        await reader.sees(lambda: reader.seq("g1") and reader.of(State, "g2")[-1].position == 1)
+        session.cancel(["g2"])
+        assert not (await reader.end("g2")).notices
+        session.cancel(["g1"])
+        (notice,) = (await reader.end("g1")).notices
+        assert notice.code == "computes_on"
+        # The place is left at once all the same.
+        session.generate(ask("a"))
+        await reader.sees(lambda: reader.seq("g3"))
+
+
+async def test_where_it_stops_nothing_is_said(office: OpenOffice) -> None:
+    async with serve(like("vllm", hold_after=1)) as fake:
+        model = {"runner": "remote", "url": fake.api, "dialect": "openai", "flavour": "vllm"}
+        o = await office(models={"a": model})
+        session, reader = o.session()
+        session.generate(ask("a"))
+        await reader.sees(lambda: reader.seq("g1"))
+        session.cancel(None)
+        assert not (await reader.end("g1")).notices
+        await fake.state.reaches(cancelled=1)

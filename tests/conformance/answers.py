@@ -62,6 +62,29 @@ async def an_end_tells_what_it_took(subject: Subject) -> None:
 
 
 @rule
+async def remarks_are_a_list(subject: Subject) -> None:
+    """`notices` of an `end`, where there are any, are a list, each with its code and its words."""
+    async with subject.peer() as peer:
+        (followed,) = await peer.hear_ends(await ask(peer, subject.models[0]))
+        assert followed.end is not None
+        for notice in followed.end.get("notices", []):
+            require(notice["code"] and notice["message"], f"a notice without words: {notice}")
+
+
+@rule
+async def unknown_fields_of_targets_are_ignored(subject: Subject) -> None:
+    """A field of a target, or of `generate`, that the server does not know changes nothing."""
+    target = {"model": subject.models[0], "colour": "green"}
+    messages = [{"role": "user", "content": "Name a river.", "mood": "good"}]
+    parameters = {"max_new_tokens": 4, "temperature": 0}
+    fields = {"targets": [target], "messages": messages, "parameters": parameters}
+    async with subject.peer() as peer:
+        result = await peer.ask("generate", **fields, volume=11)
+        for followed in await peer.hear_ends(result["generations"]):
+            require_whole(followed)
+
+
+@rule
 async def the_length_is_kept(subject: Subject) -> None:
     """`max_new_tokens` is kept, and an answer that reaches it ends with `length`."""
     parameters = {"max_new_tokens": 1, "temperature": 0}

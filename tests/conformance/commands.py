@@ -28,6 +28,7 @@ async def models_have_their_fields(subject: Subject) -> None:
     fields = {
         *("id", "name", "description", "runner", "engine", "state", "progress", "error"),
         *("running", "waiting", "limits", "capabilities", "parameters", "outdated"),
+        *("defaults", "server", "details"),
     }
     async with subject.peer() as peer:
         for model in (await peer.enter())["models"]:

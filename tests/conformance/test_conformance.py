@@ -133,6 +133,8 @@ def result_without(name: str) -> Callable[[Events], Events]:
         (edit("delta", text=lambda e: f"{e['seq']}."), "what_is_missing_follows_at_once"),
         (edit("end", finish_reason=lambda e: "stop"), "cancelling_ends_an_answer"),
         (edit("end", timings=lambda e: e["timings"] | LATE), "an_end_tells_what_it_took"),
+        (edit("end", notices=lambda e: {"code": "x"}), "remarks_are_a_list"),
+        (edit("end", notices=lambda e: [{"code": "x", "message": ""}]), "remarks_are_a_list"),
         (edit("error", error=lambda e: e["error"] | OOPS), "unknown_models_are_refused"),
         (result_without("models"), "models_have_their_fields"),
         (edit("log", ended=lambda e: False, lines=lambda e: e["lines"] * 3), "logs_come_and_end"),
@@ -149,3 +151,22 @@ async def test_who_breaks_a_rule_is_found_out(
         verdict = await judge(Subject(url, ["small", "large"]), judged)
     assert not verdict.holds
     assert verdict.reason
+
+
+async def test_a_newer_server_may_say_more(running: Running) -> None:
+    remark = {"code": "a_new_one", "message": "Something new.", "details": {"mood": "good"}}
+
+    def newer(events: Events) -> Events:
+        for kind in ("state", "delta", "end"):
+            events = edit(kind, colour=lambda _: "green")(events)
+        events = edit("state", notice=lambda _: remark)(events)
+        return [
+            *edit("end", notices=lambda _: [remark])(events),
+            {"type": "applause", "volume": 11},
+        ]
+
+    async with between(running, newer) as url:
+        for judged in RULES:
+            if judged.area == "answers":
+                verdict = await judge(Subject(url, ["small", "large"]), judged)
+                assert verdict.holds, verdict

@@ -36,6 +36,8 @@ class Program:
                 self._command(self.client.start(what))
             case "stop":
                 self._command(self.client.stop(what))
+            case "use":
+                self._command(self.client.use(what))
             case "ping":
                 self._command(self.client.ping())
             case "logs":
@@ -61,6 +63,7 @@ class Program:
                     "text": one.text,
                     "finish_reason": one.finish_reason,
                     "error": one.error and one.error.code,
+                    **_remarks_of(one),
                 }
                 for one in self._generations
             ],
@@ -96,6 +99,19 @@ class Program:
         reading = self.client.logs(what["model"], tail=what["tail"], follow=what["follow"])
         async for line in reading:
             lines.append(line.text)  # noqa: PERF401 - they are looked at as they come
+
+
+def _remarks_of(generation: Generation) -> dict[str, Any]:
+    """Return what a server says of few answers."""
+    cost = generation.cost
+    remarks = {
+        "notices": [notice.code for notice in generation.notices],
+        "details": generation.details,
+        "answered_by": generation.answered_by,
+        "cost": None if cost is None else cost.amount,
+        "estimated": generation.usage.estimated,
+    }
+    return {name: value for name, value in remarks.items() if value}
 
 
 async def _outcome_of(command: asyncio.Task[Any]) -> str:

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from server.core.generation import TRANSITIONS, Generation, LogState
-from server.core.protocol import ErrorInfo, GenerationState, TokenInfo
+from server.core.protocol import ErrorInfo, GenerationState, Notice, TokenInfo
 
 
 def in_state(state: LogState, *, keeps_tokens: bool = False) -> Generation:
@@ -81,6 +81,20 @@ def test_a_move_to_where_it_is_already_is_no_change() -> None:
     generation.watch(told.append)
     generation.move_to("queued", now_ms=1000, position=2)
     assert told == []
+
+
+def test_why_it_waits_may_change_while_it_runs() -> None:
+    """Regression: what a server said while it read the prompt broke the answer."""
+    generation = in_state("running")
+    loads = Notice("server_loads", "the server loads the model")
+    for notice in (loads, None):
+        generation.move_to("running", now_ms=2000, notice=notice)
+        event = generation.state_event()
+        assert event is not None
+        assert event.notice == notice
+    generation.end("stop", now_ms=3000)
+    assert generation.end_event is not None
+    assert generation.end_event.timings.queued_ms == 0
 
 
 def test_who_stops_watching_is_told_nothing_more() -> None:

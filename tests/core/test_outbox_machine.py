@@ -131,7 +131,7 @@ class OutboxMachine(RuleBasedStateMachine):
     )
     def move(self, log: Log, state: str, place: int) -> None:
         generation = log.generation
-        if state in TRANSITIONS[generation.state] and not (log.texts and state != "running"):
+        if state in TRANSITIONS[generation.state] and not log.texts:
             position = place if state == "queued" else None
             generation.move_to(state, now_ms=0, position=position)  # type: ignore[arg-type]
 

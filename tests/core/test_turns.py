@@ -1,11 +1,15 @@
 """Whose turn it is: nobody is forgotten, nobody is served twice, one prompt waits for few."""
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.core.turns import Turns
+from server.core.turns import TURNS_IN_A_ROW, Turns
 
 PARTY = st.sampled_from("abc")
+MODEL = st.sampled_from("xyz")
+CAPACITY = st.one_of(st.none(), st.integers(1, 4))
 
 
 def joined(*parties: str) -> Turns[int]:
@@ -79,3 +83,145 @@ def test_a_first_prompt_waits_at_most_for_one_of_each_other_party(parties: list[
     turns = joined(*parties)
     turns.join(-1, "new")
     assert turns.order().index(-1) <= len(set(parties))
+
+
+# --- servers that hold one model at a time ------------------------------------------------------
+
+
+def loaded(turns: Turns[int], model_of: dict[int, str], capacity: int | None) -> list[str]:
+    """Serve all that wait, each ending before the next look; return the models, as loaded."""
+    loads: list[str] = []
+    while turns.waiting:
+        called = turns.serve(capacity)
+        assert called
+        for place in called:
+            if loads[-1:] != [model_of[place]]:
+                loads.append(model_of[place])
+            turns.leave(place)
+    return loads
+
+
+def joined_by_model(*asked: tuple[str, str]) -> tuple[Turns[int], dict[int, str]]:
+    """Return a queue of parties that ask models, in that order, and the model of each place."""
+    turns: Turns[int] = Turns()
+    for place, (party, model) in enumerate(asked):
+        turns.join(place, party, model)
+    return turns, {place: model for place, (_, model) in enumerate(asked)}
+
+
+def test_two_models_and_four_prompts_are_two_loads() -> None:
+    for capacity in (None, 1, 2):
+        turns, model_of = joined_by_model(*[("a", "x"), ("a", "y")] * 4)
+        assert loaded(turns, model_of, capacity) == ["x", "y"]
+
+
+def test_what_comes_while_its_model_is_loaded_goes_on_first() -> None:
+    turns, _ = joined_by_model(("a", "x"), ("a", "y"))
+    assert turns.serve(1) == [0]
+    turns.join(2, "a", "x")
+    assert turns.order() == [2, 1]
+    turns.leave(0)
+    assert turns.serve(1) == [2]
+
+
+def test_another_model_waits_for_so_many_turns_and_no_more() -> None:
+    turns, _ = joined_by_model(("a", "x"), ("b", "y"), *[("a", "x")] * 20)
+    # The first one was not served while another waited: all came at once here, and count.
+    assert turns.order().index(1) == TURNS_IN_A_ROW
+    assert len(turns.serve(None)) == TURNS_IN_A_ROW
+
+
+def test_turns_do_not_count_while_nobody_waits_for_another_model() -> None:
+    turns, _ = joined_by_model(*[("a", "x")] * 20)
+    assert len(turns.serve(None)) == 20
+    turns.join(20, "b", "y")
+    turns.join(21, "a", "x")
+    assert turns.order() == [21, 20]
+
+
+def test_the_next_model_is_that_of_the_first_in_the_fair_order() -> None:
+    turns, _ = joined_by_model(("a", "x"), *[("a", "y")] * 5, ("b", "z"))
+    assert turns.serve(1) == [0]
+    turns.leave(0)
+    # One of `a` waits longest; of its model all go on before the other party's.
+    assert turns.order()[0] == 1
+    turns.leave(1)
+    assert turns.serve(1) == [2]
+
+
+def test_within_a_model_parties_take_turns() -> None:
+    turns, _ = joined_by_model(*[("a", "x")] * 5, ("b", "x"), ("a", "y"))
+    assert turns.order()[:2] == [0, 5]
+
+
+def test_who_goes_back_has_its_place_again() -> None:
+    turns = joined(*"aab")
+    assert turns.serve(2) == [0, 2]
+    turns.join(2, "b")
+    turns.join(0, "a")
+    assert turns.order() == [0, 2, 1]
+    assert turns.serve(1) == [0]
+
+
+@given(
+    st.lists(st.tuples(PARTY, MODEL), max_size=30),
+    st.lists(st.tuples(PARTY, MODEL), max_size=30),
+    CAPACITY,
+    st.randoms(use_true_random=False),
+)
+def test_one_model_at_a_time_in_order_and_each_once(
+    asked: list[tuple[str, str]],
+    later: list[tuple[str, str]],
+    capacity: int | None,
+    chance: Random,
+) -> None:
+    turns, _ = joined_by_model(*asked)
+    asked = [*asked]
+    served: list[int] = []
+    under_way: list[int] = []
+    while turns.waiting or under_way or later:
+        expected = turns.order()
+        called = turns.serve(capacity)
+        assert called == expected[: len(called)], "the order is what then happens"
+        assert called or under_way or not turns.waiting
+        served += called
+        under_way += called
+        assert len({asked[place][1] for place in under_way}) <= 1
+        assert capacity is None or len(under_way) <= capacity
+        is_coming = bool(later) and (not under_way or chance.random() < 0.5)
+        if is_coming:
+            turns.join(len(asked), *later[0])
+            asked.append(later.pop(0))
+        elif under_way:
+            turns.leave(under_way.pop(chance.randrange(len(under_way))))
+    assert sorted(served) == list(range(len(asked)))
+    for kind in set(asked):
+        of_kind = [place for place in served if asked[place] == kind]
+        assert of_kind == sorted(of_kind)
+
+
+@given(
+    st.lists(st.tuples(PARTY, MODEL), min_size=1, max_size=12),
+    CAPACITY,
+    st.randoms(use_true_random=False),
+)
+def test_nobody_waits_for_ever_however_many_come(
+    asked: list[tuple[str, str]], capacity: int | None, chance: Random
+) -> None:
+    """Of two changes of models one serves whoever has waited longest, and runs are bounded."""
+    turns, _ = joined_by_model(*asked)
+    last, before = len(asked) - 1, len(asked)
+    number = len(asked)
+    under_way: list[int] = []
+    given_meanwhile = 0
+    bound = 2 * (before + 1) * TURNS_IN_A_ROW + before
+    while last not in (called := turns.serve(capacity)):
+        under_way += called
+        given_meanwhile += len(called)
+        assert given_meanwhile <= bound
+        # More come all the time, of anybody for any model: as many as are served, and more.
+        for _ in range(len(called) + 1):
+            turns.join(number, chance.choice("abcdefgh"), chance.choice("wxyz"))
+            number += 1
+        leaver = under_way.pop(chance.randrange(len(under_way)))
+        turns.leave(leaver)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from server.dialects.base import ServedModel
+from server.dialects.only_model import listed
 from server.dialects.openai.flavours import FLAVOURS
-from server.dialects.openai.listing import entries, listed, served
+from server.dialects.openai.listing import entries, served
 from tests.dialects.test_detection import RECORDED
 
 

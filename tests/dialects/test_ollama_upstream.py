@@ -15,7 +15,7 @@ from server.core.errors import (
     InvalidParameters,
     PromptTooLong,
 )
-from server.dialects.base import Endpoint, Prompt
+from server.dialects.base import ANY_MODEL, Endpoint, Prompt
 from server.dialects.http.client import Timeouts
 from server.dialects.ollama.parameters import TAKES
 from server.dialects.ollama.upstream import OllamaUpstream
@@ -318,9 +318,20 @@ async def test_options_of_another_type(fake: FakeOllama, connect: Connect) -> No
 async def test_a_model_is_named(fake: FakeOllama, connect: Connect) -> None:
     await generate(connect(), CHAT, model="other")
     assert fake.bodies("/api/chat")[0]["model"] == "other"
+
+
+async def test_without_a_name_it_is_the_only_model_there_is(
+    fake: FakeOllama, connect: Connect
+) -> None:
+    await generate(connect(model=""), CHAT)
+    assert fake.bodies("/api/chat")[0]["model"] == "smollm2:135m"
+    fake.answers["/api/tags"] = saying(
+        "/api/tags", {"models": [{"name": "one:1b"}, {"name": "two:1b"}]}
+    )
     heard = await generate(connect(model=""), CHAT)
     assert isinstance(heard.error, EngineError)
-    assert heard.error.hint is not None
+    assert "one:1b, two:1b" in heard.error.message
+    assert heard.error.hint == "set `model_id` in the model's section"
 
 
 # --- what comes back ----------------------------------------------------------------------------
@@ -555,7 +566,7 @@ async def test_describe_while_a_model_is_loaded(fake: FakeOllama, connect: Conne
 
 
 async def test_describe_a_server_without_a_model(fake: FakeOllama, connect: Connect) -> None:
-    info = await connect(model="").describe()
+    info = await connect(model=ANY_MODEL).describe()
     assert (info.version, info.model_id) == ("0.0.0", "")
     assert [path for path, _ in fake.asked] == ["/api/version"]
 

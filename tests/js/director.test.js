@@ -66,6 +66,22 @@ test('asked again is asked afresh, and only that', async () => {
   assert.deepEqual(asked().map(({ fresh }) => fresh), [undefined, undefined, true]);
 });
 
+test('what a server refuses is left out when that is wanted, and stays so when it is asked again', async () => {
+  const { acknowledge, asked, conversation, director, finish, socket } = stage({ parameters: { min_p: 0.1 } }, ['small']);
+  director.send('Hello');
+  const error = { code: 'invalid_parameters', message: '`min_p` is not taken', details: { parameter: 'min_p' } };
+  socket.refuse('generate', error);
+  await tick();
+  const [turn] = conversation.path;
+  assert.deepEqual(turn.answer('small').error, { ...error, hint: null });
+  await acknowledge();
+  director.retry(turn, 'small', true);
+  await finish((await acknowledge())[0]);
+  director.retry(turn, 'small');
+  assert.deepEqual(asked().map((command) => command.targets[0].lenient), [undefined, true, true]);
+  assert.deepEqual(asked()[1].targets[0].parameters, { min_p: 0.1 }, 'the server leaves it out and says so');
+});
+
 test('one after the other: the next is asked when the one before has ended', async () => {
   const { acknowledge, asked, conversation, director, finish } = stage({ mode: 'sequence' });
   director.send('Hello');
@@ -99,6 +115,16 @@ test('together: all are asked at the moment when the last is ready or has failed
   await tick();
   assert.deepEqual(targets(asked()), ['small', 'slow', 'sick']);
   assert.ok(client.models.get('slow'));
+});
+
+test('together: what its server loads when it is asked is not waited for', async () => {
+  const { asked, director, socket } = stage({ mode: 'together' }, ['small', 'lazy']);
+  const server = { name: 'swap', address: 'http://127.0.0.1:9292' };
+  socket.say({ type: 'model', model: model('lazy', { state: 'stopped', server, capabilities: { load: false } }) });
+  director.send('Hello');
+  await tick();
+  assert.deepEqual(targets(asked()), ['small', 'lazy']);
+  assert.deepEqual(socket.sent.filter(({ type }) => type === 'start'), []);
 });
 
 test('together: a start that is refused holds up nobody, and stopping ends the wait', async () => {

@@ -144,6 +144,7 @@ export class Program {
     else if (verb === 'cancel') this.#command(client.cancel(what?.map((index) => this.#generations[index])));
     else if (verb === 'start') this.#command(client.start(what));
     else if (verb === 'stop') this.#command(client.stop(what));
+    else if (verb === 'use') this.#command(client.use(what));
     else if (verb === 'ping') this.#command(client.ping());
     else if (verb === 'logs') this.#readLog(what);
     else if (verb === 'leave') this.#readings[what].close();
@@ -160,8 +161,10 @@ export class Program {
       await generation.ended;
     }
     return {
-      generations: this.#generations.map(({ model, text, finishReason, error }) =>
-        ({ model, text, finish_reason: finishReason, error: error?.code ?? null })),
+      generations: this.#generations.map((generation) => {
+        const { model, text, finishReason, error } = generation;
+        return { model, text, finish_reason: finishReason, error: error?.code ?? null, ...remarksOf(generation) };
+      }),
       commands,
       models: Object.fromEntries([...this.client.models].map(([id, { state }]) => [id, state])),
       logs: this.#logs,
@@ -187,6 +190,13 @@ export class Program {
       for await (const { text } of reading) lines.push(text);
     })().catch((error) => assert.equal(error.code, reading.error.code));
   }
+}
+
+/** What a server says of few answers. */
+function remarksOf({ notices, details, answeredBy, cost, usage }) {
+  const remarks = { notices: notices.map(({ code }) => code), details, answered_by: answeredBy, cost: cost?.amount, estimated: usage?.estimated };
+  const isSaid = (value) => (typeof value === 'object' ? Object.keys(value).length > 0 : value);
+  return Object.fromEntries(Object.entries(remarks).filter(([, value]) => isSaid(value)));
 }
 
 async function textOf(generation) {

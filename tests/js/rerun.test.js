@@ -73,6 +73,12 @@ function stage(original, conversations = {}) {
   return { api, asked, client, finish, made, socket, acknowledge, parts: { api, client } };
 }
 
+test('what was left out when it was asked may be left out again', () => {
+  const [target] = new Repeat(answer('a1', 't1', { notices: [{ code: 'parameter_left_out', message: 'min_p' }] }), stored([])).question(undefined).targets;
+  assert.equal(target.lenient, true);
+  assert.equal(new Repeat(answer('a1', 't1'), stored([])).question(undefined).targets[0].lenient, undefined);
+});
+
 test('the same is the same text; of what was cut off, as far as it had come', () => {
   assert.equal(outcome({}, said('Yes.')), 'same');
   assert.equal(outcome({}, said('Yes. And more.')), 'different');

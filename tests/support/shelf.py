@@ -86,8 +86,8 @@ class Shelf:
         return found
 
 
-def write(generation: Generation, text: str, *, ends: bool = False) -> None:
-    """Write words into a log, each with its token."""
+def write(generation: Generation, text: str, *, ends: bool = False, **end: Any) -> None:
+    """Write words into a log, each with its token; `end` is what its end says."""
     if generation.state != "running":
         generation.move_to("running", now_ms=1)
     words = [word + " " for word in text.split()]
@@ -95,7 +95,7 @@ def write(generation: Generation, text: str, *, ends: bool = False) -> None:
     if words:
         generation.append(words, tokens, now_ms=2)
     if ends:
-        generation.end("stop", now_ms=3)
+        generation.end("stop", now_ms=3, **end)
 
 
 def describe(model_id: str) -> Engine:

@@ -3,17 +3,25 @@
 from typing import Any
 
 from server.models.catalog import Catalog, ModelSpec, build_catalog
-from server.settings import ModelSettings, Settings
+from server.settings import ModelSettings, Settings, UpstreamSettings
 
 
-def catalog(**models: dict[str, Any]) -> Catalog:
-    """Return a catalogue of models with those settings; `a_b` stands for the id `a-b`."""
+def catalog(
+    upstreams: dict[str, dict[str, Any]] | None = None, /, **models: dict[str, Any]
+) -> Catalog:
+    """Return a catalogue of models with those settings; `a_b` stands for the id `a-b`.
+
+    Of `upstreams` there are the models that their settings name whole.
+    """
     return build_catalog(
         Settings(
             models={
                 model_id.replace("_", "-"): ModelSettings(**settings)
                 for model_id, settings in models.items()
-            }
+            },
+            upstreams={
+                name: UpstreamSettings(**settings) for name, settings in (upstreams or {}).items()
+            },
         )
     )
 

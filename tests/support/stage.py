@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 from server.core.placement import Capacity
 from server.core.protocol import Model, Progress
 from server.dialects.base import Endpoint
+from server.dialects.connector import Connector
 from server.dialects.http.client import Timeouts
-from server.dialects.tgi.upstream import TGI
 from server.models.attempt import Limits
 from server.models.bell import Bell
 from server.models.catalog import ModelSpec
@@ -227,18 +227,21 @@ async def stage(
     *,
     capacity: Capacity | None = None,
     models: dict[str, dict[str, Any]] | None = None,
+    upstreams: dict[str, dict[str, Any]] | None = None,
     **limits: Any,
 ) -> AsyncIterator[Stage]:
-    """Put a fleet on stage, with one model `a` unless told otherwise."""
+    """Put a fleet on stage, with one model `a` unless told otherwise.
+
+    `upstreams` has servers with many models, which are those that the settings name.
+    """
     runner = runner or StageRunner()
 
-    async def connect(endpoint: Endpoint) -> TGI:
-        return TGI(endpoint, Timeouts(connect=5.0, read=20.0))
-
+    if models is None and not upstreams:
+        models = {"a": {"weights": "x", "name": "Ay"}}
     fleet = Fleet(
-        catalog(**(models or {"a": {"weights": "x", "name": "Ay"}})),
+        catalog(upstreams, **(models or {})),
         {"process": runner, "docker": runner, "remote": RemoteRunner()},
-        connect,
+        Connector(Timeouts(connect=5.0, read=20.0)).connect,
         dict.fromkeys(("process", "docker", "remote"), replace(LIMITS, **limits)),
         instance="test",
         capacity=capacity or Capacity(),

@@ -25,6 +25,7 @@ import msgspec
 from server.core.errors import EngineError
 from server.core.protocol import Message
 from server.dialects.base import (
+    ANY_MODEL,
     Ask,
     Endpoint,
     EngineInfo,
@@ -53,6 +54,7 @@ from server.dialects.ollama.parameters import (
 )
 from server.dialects.ollama.reading import AnswerReader
 from server.dialects.ollama.wire import Loaded, LoadedModel, Shown, Tags, Version
+from server.dialects.only_model import only_model
 from server.dialects.truncation import truncation
 
 T = TypeVar("T")
@@ -72,6 +74,8 @@ class OllamaUpstream:
         self._client = HTTPClient(endpoint, timeouts)
         self._is_well = partial(self.is_healthy, timeout_seconds=timeouts.connect)
         self._meter = Meter()
+        # Where the settings name no model, the only one there is.
+        self._model = "" if endpoint.model == ANY_MODEL else endpoint.model
         self._watch = LoadWatch(self._look_for_loaded)
         self._own_stop: dict[str, tuple[str, ...]] = {}
         self._remote: set[str] = set()
@@ -101,9 +105,9 @@ class OllamaUpstream:
     async def describe(self, model: str = "") -> EngineInfo:
         """Ask for the model's abilities, and for the context in force if it is in memory."""
         version = (await self._ask("GET", "/api/version", Version)).version
-        name = model or self._endpoint.model
-        if not name:
+        if (model or self._endpoint.model) == ANY_MODEL:
             return EngineInfo(can_load=True, **about_server(version))
+        name = model or await self._only()
         shown = await self._show(name)
         return engine_info(name, version, shown, await self._loaded())
 
@@ -115,12 +119,12 @@ class OllamaUpstream:
 
     async def load(self, model: str) -> None:
         """Have the model loaded as an answer would; it stays as long as after an answer."""
-        body = loading_body(self._named(model), self._num_ctx)
+        body = loading_body(model or await self._only(), self._num_ctx)
         await self._command("/api/generate", body)
 
     async def unload(self, model: str) -> None:
         """Have the model unloaded once nobody is being answered by it."""
-        body = {"model": self._named(model), "messages": [], "keep_alive": 0}
+        body = {"model": model or await self._only(), "messages": [], "keep_alive": 0}
         await self._command("/api/chat", body)
 
     async def metrics(self, *, max_bytes: int) -> str:
@@ -142,7 +146,7 @@ class OllamaUpstream:
 
         Raises `InvalidParameters` for what Ollama does not take, before anything is sent.
         """
-        model = self._named(ask.model)
+        model = ask.model or await self._only()
         body, notices = request_body(ask, model, self._num_ctx)
         if asks_to_stop(body):
             body = with_own_stop(body, await self._stop_of(model))
@@ -170,14 +174,11 @@ class OllamaUpstream:
 
     # --- inside -----------------------------------------------------------------------------
 
-    def _named(self, model: str) -> str:
-        name = model or self._endpoint.model
-        if not name:
-            raise EngineError(
-                "it is not said which of the server's models is meant",
-                hint="set `model` to one that `ollama list` shows",
-            )
-        return name
+    async def _only(self) -> str:
+        """Return the model that the settings name, or the only one there is."""
+        if not self._model:
+            self._model = only_model(await self.models(), engine="Ollama")
+        return self._model
 
     async def _command(self, path: str, body: dict[str, Any]) -> None:
         """Ask for something that is no answer, and is done when the reply is there."""

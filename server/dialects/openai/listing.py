@@ -8,7 +8,7 @@ Rules:
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from server.core.errors import EngineError, EngineOverloaded
@@ -18,7 +18,6 @@ from server.dialects.openai.flavour import At, Flavour, find
 from server.dialects.openai.tolerant_json import decode
 
 Entry = Mapping[str, Any]
-_MAX_NAMES: Final = 12
 
 _KINDS_TOLD: Final = (
     ("embedding", re.compile(r"embed|feature.extraction")),
@@ -137,27 +136,6 @@ def is_loaded(flavour: Flavour, facts: Mapping[str, Any]) -> bool | None:
     """Tell whether a model is in memory, None where that is not told."""
     state = facts.get("is_loaded")
     return None if state is None else re.search(flavour.loaded, str(state)) is not None
-
-
-def only_model(models: Sequence[ServedModel], *, engine: str) -> str:
-    """Return the name of the only model that writes text.
-
-    Raises `EngineError` where there is none, and where there are several, with their names.
-    """
-    names = [model.name for model in models if model.kind == "text"]
-    if len(names) == 1:
-        return names[0]
-    hint = "set `model_id` in the model's section"
-    if not names:
-        raise EngineError(f"{engine} lists no model that writes text", hint=hint)
-    raise EngineError(f"{engine} has several models: {listed(names)}", hint=hint)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Write names one after the other, the first of them where they are many."""
-    several = list(names)
-    more = len(several) - _MAX_NAMES
-    return ", ".join(several[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def number(value: object) -> int | None:

@@ -30,11 +30,12 @@ from server.dialects.base import (
 from server.dialects.http.client import HTTPClient, Reply
 from server.dialects.http.timeouts import Timeouts
 from server.dialects.meter import Meter
+from server.dialects.only_model import listed, only_model
 from server.dialects.openai.errors import RefusedParameter, failure
 from server.dialects.openai.flavour import MODEL, MODELS, Call, Count, Flavour, fill, find
 from server.dialects.openai.info import at_its_place, engine_info, of_model, routes
 from server.dialects.openai.learnt import MAX_ASKS, Learnt
-from server.dialects.openai.listing import Entry, entries, listed, only_model, read_list, served
+from server.dialects.openai.listing import Entry, entries, read_list, served
 from server.dialects.openai.parameters import Question, compose
 from server.dialects.openai.reading import AnswerReader
 from server.dialects.openai.tolerant_json import decode

@@ -122,6 +122,11 @@ export class SidestreamClient extends Emitter {
     await this.#connection.run('stop', { model }, { onResult });
   }
 
+  /** Use a server that was found on the server's machine; its models follow. @param {string} server Its name. */
+  async use(server) {
+    await this.#connection.run('use', { server });
+  }
+
   /**
    * Read the last `tail` lines of a model server's log, then new ones if `follow`; over breaks of
    * the connection without a line twice.

@@ -2,7 +2,7 @@
 
 import { SidestreamError } from './protocol.js';
 
-/** @import { FinishReason, Parameters, Timings, Token, Usage, WireError } from './protocol.js' */
+/** @import { Cost, FinishReason, Notice, Parameters, Timings, Token, Usage, WireError } from './protocol.js' */
 
 /** @typedef {{id: string, title: string, created: number, updated: number, deleted: number | null, turns: number, models: string[], found: {text: string, hit: boolean}[]}} Summary */
 /** @typedef {{id: string, model: string, parameters: Parameters, system: string | null}} StoredColumn */
@@ -24,6 +24,10 @@ import { SidestreamError } from './protocol.js';
  * @property {Usage | null} usage
  * @property {Timings | null} timings
  * @property {boolean} [cached]
+ * @property {Notice[]} [notices]
+ * @property {Record<string, any>} [details]
+ * @property {string} [answered_by]
+ * @property {Cost | null} [cost]
  * @property {boolean} has_tokens
  * @property {StoredEngine | null} engine
  * @property {number[]} asked Places in `messages`; only in full.

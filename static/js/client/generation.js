@@ -12,7 +12,7 @@
 import { Emitter } from './emitter.js';
 import { SidestreamError } from './protocol.js';
 
-/** @import { FinishReason, GenerationEvent, GenerationState, Timings, Token, Usage, WireError } from './protocol.js' */
+/** @import { Cost, FinishReason, GenerationEvent, GenerationState, Notice, Timings, Token, Usage, WireError } from './protocol.js' */
 
 /**
  * @typedef {object} GenerationEvents
@@ -38,6 +38,15 @@ export class Generation extends Emitter {
   /** @type {WireError | null} */
   #error = null;
   #isCached = false;
+  /** @type {Notice | null} */
+  #notice = null;
+  /** @type {Notice[]} */
+  #notices = [];
+  /** @type {Record<string, any>} */
+  #details = {};
+  #answeredBy = '';
+  /** @type {Cost | null} */
+  #cost = null;
   /** @type {Promise<void> | null} */
   #change = null;
   /** @type {() => void} */
@@ -70,19 +79,33 @@ export class Generation extends Emitter {
   get error() { return this.#error; }
   /** Whether it is an answer to the same question that had been kept. */
   get isCached() { return this.#isCached; }
+  /** Why no text comes yet, if there is more to say than the state. */
+  get notice() { return this.#notice; }
+  /** Remarks about the answer, when it has ended. */
+  get notices() { return this.#notices; }
+  /** What the protocol has no word for, such as a finish reason of the server's own. */
+  get details() { return this.#details; }
+  /** Who answered behind a router. */
+  get answeredBy() { return this.#answeredBy; }
+  /** Null where it is not known. */
+  get cost() { return this.#cost; }
   get isLive() { return this.#finishReason === null; }
 
   /** Take an event of this generation from the server. @param {GenerationEvent} event */
   receive(event) {
     if (!this.isLive) return;
     if (event.type === 'state') {
-      this.#enter(event.state, event.position ?? null);
+      this.#enter(event.state, event.position ?? null, event.notice ?? null);
     } else if (event.type === 'delta') {
       this.#append(event.seq, event.text, event.tokens);
     } else {
       this.#usage = event.usage ?? null;
       this.#timings = event.timings ?? null;
       this.#isCached = event.cached ?? false;
+      this.#notices = event.notices ?? [];
+      this.#details = event.details ?? {};
+      this.#answeredBy = event.answered_by ?? '';
+      this.#cost = event.cost ?? null;
       this.#finish(event.finish_reason, event.error ?? null);
     }
   }
@@ -113,18 +136,19 @@ export class Generation extends Emitter {
 
   // Internal
 
-  /** @param {GenerationState} state @param {number | null} position */
-  #enter(state, position) {
-    if (state === this.#state && position === this.#position) return;
+  /** @param {GenerationState} state @param {number | null} position @param {Notice | null} notice */
+  #enter(state, position, notice) {
+    if (state === this.#state && position === this.#position && notice === this.#notice) return;
     this.#state = state;
     this.#position = position;
+    this.#notice = notice;
     this.emit('state', this);
   }
 
   /** @param {number} seq @param {string} text @param {Token[]} [tokens] */
   #append(seq, text, tokens) {
     if (seq <= this.#seq) return;
-    this.#enter('running', null);
+    this.#enter('running', null, null);
     this.#seq = seq;
     this.#text += text;
     this.emit('delta', { text, tokens });
@@ -134,7 +158,7 @@ export class Generation extends Emitter {
   /** @param {FinishReason} reason @param {WireError | null} error */
   #finish(reason, error) {
     this.#finishReason = reason;
-    this.#position = null;
+    this.#position = this.#notice = null;
     this.#error = error;
     this.emit('end', this);
     this.#wake();

@@ -21,7 +21,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
 /**
  * @typedef {'invalid_command' | 'unknown_type' | 'unknown_model' | 'unknown_generation'
  *   | 'invalid_parameters' | 'prompt_too_long' | 'model_failed' | 'engine_overloaded'
- *   | 'engine_error' | 'engine_timeout' | 'queue_full' | 'rate_limited' | 'forbidden'
+ *   | 'engine_error' | 'engine_timeout' | 'engine_limited' | 'queue_full' | 'rate_limited' | 'forbidden'
  *   | 'session_limit' | 'shutting_down' | 'internal'} ServerErrorCode
  */
 
@@ -43,6 +43,20 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
 /** @typedef {{code: string, message: string, hint?: string | null}} ModelError */
 
 /**
+ * The server of somebody else that a model is on.
+ *
+ * @typedef {object} ModelServer
+ * @property {string} address
+ * @property {string} [name] What `use` takes; none for a model with a server of its own.
+ * @property {string} [model] The server's own name of the model.
+ * @property {string} [dialect]
+ * @property {string} [flavour]
+ * @property {boolean | null} [loaded] Whether it is in memory there.
+ * @property {number | null} [seen] When the server last answered, in seconds since 1970.
+ * @property {boolean} [found] It was found on this machine, and is not in use yet.
+ */
+
+/**
  * @typedef {object} Model
  * @property {string} id
  * @property {string} name
@@ -55,20 +69,26 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {number} running
  * @property {number} waiting
  * @property {Record<string, unknown>} limits
- * @property {{chat: boolean, cancel: boolean, logprobs: boolean}} capabilities
+ * @property {{chat: boolean, cancel: boolean, logprobs: boolean, load?: boolean}} capabilities
  * @property {Parameters} parameters
  * @property {boolean} [outdated] Runs with settings that have changed since it was started.
+ * @property {Parameters} [defaults] The server's own, for what nobody sets.
+ * @property {ModelServer | null} [server] Null for our own.
+ * @property {Record<string, string>} [details] What tells it from others.
  */
 
 /** @typedef {Record<string, unknown>} Parameters The generation parameters of TGI. */
 /** @typedef {{role: 'system' | 'user' | 'assistant', content: string}} Message */
 /**
- * @typedef {{model: string, parameters?: Parameters, system?: string, column?: string,
- *   continues?: string, repeats?: string}} Target `column`, `continues`, `repeats`: of an answer that is kept.
+ * @typedef {{model: string, parameters?: Parameters, system?: string, extra?: Record<string, unknown>, lenient?: boolean,
+ *   column?: string, continues?: string, repeats?: string}} Target `extra`: for the model server as it is; `lenient`:
+ *   without what it refuses; `column`, `continues`, `repeats`: of an answer that is kept.
  */
 /** @typedef {'queued' | 'starting' | 'running'} GenerationState */
 /** @typedef {'stop' | 'length' | 'cancelled' | 'failed' | 'interrupted'} FinishReason */
-/** @typedef {{prompt_tokens: number, completion_tokens: number}} Usage */
+/** @typedef {{prompt_tokens: number | null, completion_tokens: number, estimated?: boolean}} Usage `estimated`: pieces were counted in place of tokens. */
+/** @typedef {{code: string, message: string, details?: Record<string, any> | null}} Notice A remark about an answer. */
+/** @typedef {{amount: number, estimated?: boolean}} Cost In US dollars; `estimated`: computed from set prices. */
 
 /**
  * Milliseconds from the command's arrival, on the server's clock; the rate is over the decode phase.
@@ -125,7 +145,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
 /** @typedef {{type: 'result', id: number, result: unknown}} ResultEvent */
 /** @typedef {{type: 'error', id?: number, error: WireError}} ErrorEvent */
 /**
- * @typedef {{type: 'state', generation: string, state: GenerationState, position?: number | null}
+ * @typedef {{type: 'state', generation: string, state: GenerationState, position?: number | null, notice?: Notice | null}
  *   } StateEvent
  */
 /**
@@ -134,7 +154,8 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  */
 /**
  * @typedef {{type: 'end', generation: string, seq: number, finish_reason: FinishReason,
- *   usage?: Usage | null, timings?: Timings | null, error?: WireError | null, cached?: boolean
+ *   usage?: Usage | null, timings?: Timings | null, error?: WireError | null, cached?: boolean,
+ *   notices?: Notice[], details?: Record<string, any>, answered_by?: string, cost?: Cost | null
  *   }} EndEvent
  */
 /** @typedef {{type: 'model', model: Model}} ModelEvent */

@@ -18,7 +18,7 @@ import { Meter } from './meter.js';
 
 /** @import { StoredAnswer } from '../client/conversations.js' */
 /** @import { Generation } from '../client/generation.js' */
-/** @import { FinishReason, GenerationState, Parameters, Timings, Token, Usage, WireError } from '../client/protocol.js' */
+/** @import { Cost, FinishReason, GenerationState, Notice, Parameters, Timings, Token, Usage, WireError } from '../client/protocol.js' */
 
 /**
  * @typedef {object} KeptAnswer
@@ -37,6 +37,11 @@ import { Meter } from './meter.js';
  * @property {Timings | null} [timings]
  * @property {WireError | null} [error]
  * @property {boolean} [isCached]
+ * @property {boolean} [isLenient] Whether it is asked without what its server refuses.
+ * @property {Notice[]} [notices]
+ * @property {Record<string, any>} [details]
+ * @property {string} [answeredBy]
+ * @property {Cost | null} [cost]
  */
 
 /** @extends {Emitter<{text: string, change: Answer, tokens: Answer}>} `change`: all but its text. */
@@ -45,12 +50,17 @@ export class Answer extends Emitter {
   state = 'waiting';
   /** @type {number | null} */
   position = null;
+  /** Why no text comes yet, and when that was said. @type {Notice | null} */
+  notice = null;
+  noticedMs = 0;
   /** @type {Generation | null} */
   generation = null;
   /** What it was written in, as far as it is known here. @type {Token[]} */
   tokens = [];
   /** Tokens of what was written before it was gone on with. */
   #earlierTokens = 0;
+  /** What that cost; undefined: there is no such. @type {Cost | null | undefined} */
+  #earlierCost;
   #now;
   #meter;
 
@@ -74,6 +84,11 @@ export class Answer extends Emitter {
     this.error = kept.error ?? null;
     /** Given again, since the same was answered before. */
     this.isCached = kept.isCached ?? false;
+    this.isLenient = kept.isLenient ?? false;
+    this.notices = kept.notices ?? [];
+    this.details = kept.details ?? {};
+    this.answeredBy = kept.answeredBy ?? '';
+    this.cost = kept.cost ?? null;
     if (this.finishReason) this.state = 'ended';
     this.#now = now;
     this.#meter = new Meter(now());
@@ -114,6 +129,11 @@ export class Answer extends Emitter {
     return figures;
   }
 
+  /** How long ago it was said why no text comes yet. */
+  get waitedMs() {
+    return this.#now() - this.noticedMs;
+  }
+
   // Actions
 
   /** Begin now; time is counted from here. */
@@ -126,6 +146,7 @@ export class Answer extends Emitter {
   /** Go on behind the text that is there. */
   reopen() {
     this.#earlierTokens += this.usage?.completion_tokens ?? this.seq;
+    this.#earlierCost = this.cost;
     Object.assign(this, { finishReason: null, usage: null, timings: null, error: null, isCached: false, seq: 0, generation: null, generationId: null });
     this.parts += 1;
     this.send();
@@ -159,11 +180,9 @@ export class Answer extends Emitter {
   }
 
   /** Take in what the server keeps of it, or of its last part. @param {StoredAnswer} stored @param {WireError | null} [error] */
-  restore({ text, usage, timings, cached, finish_reason: reason, error: own }, error = own) {
+  restore({ text, usage, timings, cached, finish_reason: reason, error: own, notices, details, answered_by: answeredBy, cost }, error = own) {
     this.text += text;
-    this.usage = usage;
-    this.timings = timings;
-    this.isCached = cached ?? false;
+    this.#learnEnd({ usage, timings, isCached: cached ?? false, notices: notices ?? [], details: details ?? {}, answeredBy: answeredBy ?? '', cost: cost ?? null });
     this.finish(reason ?? 'interrupted', error);
   }
 
@@ -179,7 +198,8 @@ export class Answer extends Emitter {
   /** @returns {KeptAnswer} */
   toJSON() {
     const { id, model, parameters, system, keptIds, isDetailed, text, parts, generationId: generation, seq, finishReason, usage, timings, error, isCached } = this;
-    return { id, model, parameters, system, keptIds, isDetailed, text, parts, generation, seq, finishReason, usage, timings, error, isCached };
+    const { isLenient, notices, details, answeredBy, cost } = this;
+    return { id, model, parameters, system, keptIds, isDetailed, text, parts, generation, seq, finishReason, usage, timings, error, isCached, isLenient, notices, details, answeredBy, cost };
   }
 
   // Internal
@@ -200,14 +220,26 @@ export class Answer extends Emitter {
     if (!this.generation || !this.isLive) return;
     this.state = this.seq > 0 ? 'running' : this.generation.state;
     this.position = this.generation.position;
+    if (this.notice !== this.generation.notice) this.noticedMs = this.#now();
+    this.notice = this.generation.notice;
     this.emit('change', this);
   }
 
   #end() {
-    const { finishReason, isCached, usage, timings, error } = /** @type {Generation} */ (this.generation);
-    this.isCached = isCached;
-    this.usage = usage;
-    this.timings = timings;
-    this.finish(finishReason ?? 'interrupted', error);
+    const generation = /** @type {Generation} */ (this.generation);
+    this.notice = null;
+    this.#learnEnd(generation);
+    this.finish(generation.finishReason ?? 'interrupted', generation.error);
+  }
+
+  /** Take in what an end says, of the whole or of what was gone on with. @param {Pick<Generation, 'usage' | 'timings' | 'isCached' | 'notices' | 'details' | 'answeredBy' | 'cost'>} end */
+  #learnEnd({ usage, timings, isCached, notices, details, answeredBy, cost }) {
+    const isNew = (/** @type {Notice} */ { message }) => !this.notices.some((one) => one.message === message);
+    Object.assign(this, { usage, timings, isCached, details, answeredBy, cost });
+    this.notices = [...this.notices, ...notices.filter(isNew)];
+    if (this.#earlierCost === undefined) return;
+    // Of one part that is not known, the whole is not known.
+    const [before, now] = [this.#earlierCost, cost];
+    this.cost = before && now && { amount: before.amount + now.amount, estimated: !!(before.estimated || now.estimated) };
   }
 }

@@ -67,7 +67,7 @@ export class Columns extends Emitter {
       if (known.length < this.#all.length) this.#set(known);
       return;
     }
-    const usable = models.filter(({ state }) => state !== 'failed').slice(0, DEFAULT_COUNT);
+    const usable = models.filter(({ server, state }) => state !== 'failed' && !server?.found).slice(0, DEFAULT_COUNT);
     this.#set([]);
     for (const { id } of usable) this.add(id);
   }

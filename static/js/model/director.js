@@ -117,10 +117,10 @@ export class Director extends Emitter {
     this.#ask(this.#conversation.add(prompt, { parent: turn.parent, isBlind: turn.isBlind && turn.vote === null }));
   }
 
-  /** Ask one column again, or for the first time. @param {Turn} turn @param {string} id The column's. */
-  retry(turn, id) {
+  /** Ask one column again, or for the first time. @param {Turn} turn @param {string} id The column's. @param {boolean} [isLenient] Without what its server refuses; else as before. */
+  retry(turn, id, isLenient = turn.answer(id)?.isLenient) {
     const column = this.#columns.get(id);
-    if (column && !turn.answer(id)?.isLive) this.#run(turn, [column], 'all');
+    if (column && !turn.answer(id)?.isLive) this.#run(turn, [column], 'all', isLenient);
   }
 
   /** Go on with an answer that is not whole. @param {Turn} turn @param {string} column */
@@ -182,8 +182,8 @@ export class Director extends Emitter {
     this.#run(turn, this.#columns.shown, this.#settings().mode);
   }
 
-  /** @param {Turn} turn @param {Column[]} columns @param {Mode} mode */
-  #run(turn, columns, mode) {
+  /** @param {Turn} turn @param {Column[]} columns @param {Mode} mode @param {boolean} [isLenient] */
+  #run(turn, columns, mode, isLenient = false) {
     const { parameters, system } = this.#settings();
     const questions = columns.map((column) => {
       const messages = this.#conversation.messages(turn, column.id);
@@ -191,6 +191,7 @@ export class Director extends Emitter {
         model: column.model,
         parameters: tidy({ ...parameters, ...column.parameters }),
         system: column.system ?? system,
+        isLenient,
       });
       this.#conversation.addAnswer(turn, column.id, answer);
       return { turn, column: column.id, answer, messages };
@@ -216,8 +217,10 @@ export class Director extends Emitter {
 
   /** @param {string} id @param {Question[]} questions */
   async #ready(id, questions) {
+    // What a server of somebody else loads when it is asked has no start to wait for.
     const isSettled = (/** @type {Model | undefined} */ model) =>
-      model?.state === 'ready' || questions.every(({ answer }) => !answer.isLive);
+      model?.state === 'ready' || (model?.server && model.state === 'stopped' && !model.capabilities.load)
+      || questions.every(({ answer }) => !answer.isLive);
     if (isSettled(this.#client.models.get(id))) return;
     const settled = new Promise((resolve) => {
       const listening = new AbortController();
@@ -240,7 +243,7 @@ export class Director extends Emitter {
   async #generate({ turn, column, answer, messages }) {
     if (!answer.isLive) return;
     if (answer.state === 'waiting') answer.send();
-    const { keptId, model, system } = answer;
+    const { isLenient, keptId, model, system } = answer;
     const conversation = this.#conversation;
     const isAgain = (turn.slots.get(column)?.answers.length ?? 0) > 1;
     try {
@@ -251,7 +254,7 @@ export class Director extends Emitter {
       const record = this.#keeper?.isOn ? await this.#keeper.place(conversation, turn) : null;
       const place = record && { column, ...(keptId && answer.text && { continues: keptId }) };
       const [generation] = await this.#client.generate({
-        targets: [{ model, parameters, ...(system && { system }), ...place }],
+        targets: [{ model, parameters, ...(system && { system }), ...(isLenient && { lenient: true }), ...place }],
         messages,
         ...(details && { details }),
         ...(isAgain && { fresh: true }),
@@ -264,8 +267,8 @@ export class Director extends Emitter {
       await generation.ended;
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
-      const { code, message, hint } = error;
-      answer.finish('failed', { code, message, hint });
+      const { code, message, hint, details } = error;
+      answer.finish('failed', { code, message, hint, details });
     }
   }
 

@@ -14,6 +14,7 @@
  * @property {number | null} tokensPerSecond
  * @property {number | null} tokens
  * @property {number | null} totalMs
+ * @property {boolean} [isEstimated] Whether pieces were counted in place of tokens.
  */
 
 /** @typedef {{seq: number, usage: Usage | null, timings: Timings | null}} Measured */
@@ -41,7 +42,7 @@ export class Meter {
     if (timings) {
       const { ttft_ms, tokens_per_second, total_ms } = timings;
       const tokens = (usage?.completion_tokens ?? seq) || null;
-      return { ttftMs: ttft_ms, tokensPerSecond: tokens_per_second, tokens, totalMs: total_ms };
+      return { ttftMs: ttft_ms, tokensPerSecond: tokens_per_second, tokens, totalMs: total_ms, ...(usage?.estimated && { isEstimated: true }) };
     }
     const totalMs = nowMs - this.#sentAtMs;
     if (!this.#first) return { ttftMs: null, tokensPerSecond: null, tokens: seq || null, totalMs };

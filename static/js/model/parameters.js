@@ -20,8 +20,10 @@ export const FIELDS = [
   { name: 'temperature', label: 'Temperature', hint: '0 takes the likeliest word', min: 0, max: 5, step: 0.1 },
   { name: 'top_p', label: 'Top-p', hint: '1 is off', min: 0.01, max: 1, step: 0.01 },
   { name: 'top_k', label: 'Top-k', hint: '0 is off', min: 0, max: 2147483647, step: 1 },
+  { name: 'min_p', label: 'Min-p', hint: '0 is off', min: 0, max: 1, step: 0.01 },
   { name: 'max_new_tokens', label: 'Longest answer', hint: 'in tokens', min: 1, max: 4294967295, step: 1 },
   { name: 'repetition_penalty', label: 'Repetition penalty', hint: '1 is off', min: 0.1, max: 10, step: 0.05 },
+  { name: 'presence_penalty', label: 'Presence penalty', hint: '0 is off', min: -2, max: 2, step: 0.1 },
   { name: 'seed', label: 'Seed', hint: 'the same seed, the same answer', min: 0, max: Number.MAX_SAFE_INTEGER, step: 1 },
   { name: 'stop', label: 'Stop at', hint: 'up to four texts, one a line' },
 ];

@@ -55,13 +55,15 @@ export class Repeat {
     Object.assign(parameters, before.parameters);
     const length = before.usage?.completion_tokens;
     if (this.#isCut && length) parameters.max_new_tokens = length;
+    // What its server did not take then, it may not take now.
+    const wasLenient = before.notices?.some(({ code }) => code === 'parameter_left_out');
     const [first] = this.#messages;
     const asked = first?.role === 'prompt'
       ? { prompt: first.content }
       : { messages: /** @type {GenerateOptions['messages']} */ (this.#messages) };
     return {
       ...asked,
-      targets: [{ model: before.model, parameters, system: '', repeats: before.id }],
+      targets: [{ model: before.model, parameters, system: '', repeats: before.id, ...(wasLenient && { lenient: true }) }],
       fresh: true,
       ...(before.has_tokens && { details: true }),
     };

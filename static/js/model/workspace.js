@@ -88,6 +88,12 @@ export class Workspace extends Emitter {
     return number ? `${name} (${describe(column.parameters) || number})` : name;
   }
 
+  /** The one model that these settings are for, if they are for one. @param {Column | null} column Null: for all columns. */
+  modelOf(column) {
+    const ids = new Set((column ? [column] : this.columns.shown).map(({ model }) => model));
+    return ids.size === 1 ? this.#client.models.get([...ids][0]) : undefined;
+  }
+
   // Actions
 
   /** @param {Partial<Settings>} changes */

@@ -13,7 +13,8 @@ import { duration, rate } from './figures.js';
 import { icon } from './icons.js';
 import { describe } from '../model/parameters.js';
 import { StickyScroll } from './scroll.js';
-import { activity, modelState } from './words.js';
+import { waitWord } from './remarks.js';
+import { about, activity, modelState } from './words.js';
 
 /** @import { Model } from '../client/protocol.js' */
 /** @import { Column } from '../model/columns.js' */
@@ -108,13 +109,18 @@ export class AnswerColumn extends PageElement {
   /** Show the figures as they are now, and how far it is beside the others. @param {number} mostTokens */
   tick(mostTokens) {
     const { answer } = this;
-    const { ttftMs, tokensPerSecond, tokens, totalMs } = answer?.figures ?? {};
+    const { isEstimated: wasEstimated, ttftMs, tokensPerSecond, tokens, totalMs } = answer?.figures ?? {};
+    // A piece of our own servers is a token; somebody else's may send several in one.
+    const isOurs = !answer || this.#parts.workspace.isSecret || this.#parts.model(answer.model)?.server === null;
+    const isEstimated = !isOurs && (wasEstimated || answer.isLive);
     const isBefore = answer?.isLive && ttftMs == null && answer.state !== 'waiting';
     this.#ttft.classList.toggle('is-running', !!isBefore);
     setText(this.#ttft, orDash(isBefore ? totalMs : ttftMs, duration));
-    setText(this.#rate, orDash(tokensPerSecond, rate));
-    setText(this.#tokens, orDash(tokens, (count) => count.toLocaleString('en')));
+    setText(this.#rate, orDash(tokensPerSecond, (speed) => about(rate(speed), isEstimated)));
+    setText(this.#tokens, orDash(tokens, (count) => about(count.toLocaleString('en'), isEstimated)));
     setText(this.#time, orDash(answer?.state === 'waiting' ? null : totalMs, duration));
+    const turn = this.#log.lastElementChild;
+    if (answer?.notice && turn instanceof AnswerTurn) turn.refresh(); // it may count down
     this.#race.style.setProperty('--share', String(mostTokens ? (tokens ?? 0) / mostTokens : 0));
   }
 
@@ -169,7 +175,7 @@ export class AnswerColumn extends PageElement {
     setText(this.#own, own);
     const shown = workspace.isSecret || !model ? 'ready' : model.state;
     this.dataset.state = isBusy ? 'busy' : shown;
-    if (answer && isBusy) setText(this.#state, activity(answer));
+    if (answer && isBusy) setText(this.#state, answer.notice ? waitWord(answer.notice) : activity(answer));
     else setText(this.#state, shown === 'ready' || !model ? '' : modelState(model));
   }
 

@@ -3,7 +3,8 @@
  *
  * Events, all with `{turn}` and some with the column's id: `turn-edit` with `{text}`, `turn-show`,
  * `answer-retry`, `answer-go-on`, `answer-copy` with `{text}`, `answer-common` with `{answer}`; and
- * `answer-learn` with `{answer}`, when tokens are to be shown that are not here.
+ * `answer-learn` with `{answer}`, when tokens are to be shown that are not here. `answer-retry` has
+ * `isLenient` where it is to be asked without what its server refuses.
  */
 
 import { AnswerView } from './answer-view.js';
@@ -76,6 +77,7 @@ export class AnswerTurn extends PageElement {
       this.announce('answer-common', { turn, answer: turn.common === id ? null : id });
     });
     this.addEventListener('answer-change', () => this.#render(), { signal });
+    this.addEventListener('answer-lenient', () => this.announce('answer-retry', { turn, column, isLenient: true }), { signal });
     this.#conversation.on('turn', (changed) => changed === turn && this.#render(), { signal });
     this.#render();
   }
@@ -90,10 +92,17 @@ export class AnswerTurn extends PageElement {
 
   // Internal
 
+  /** Who answered last in this column before this turn, as far as that is told. */
+  get #answeredBefore() {
+    let turn = this.#conversation.parentOf(this.turn);
+    while (turn && !turn.answer(this.#column)?.answeredBy) turn = this.#conversation.parentOf(turn);
+    return turn?.answer(this.#column)?.answeredBy ?? '';
+  }
+
   #render() {
     const { answer, turn } = this;
     if (!this.#place.hasChildNodes() || answer !== (this.#view?.answer ?? null)) {
-      this.#view = answer && new AnswerView(answer, this.#around);
+      this.#view = answer && new AnswerView(answer, this.#around, () => this.#answeredBefore);
       this.#place.replaceChildren(this.#view ?? h('p', { class: 'footnote' }, 'Not asked here.'));
     }
     const isLive = answer?.isLive ?? false;

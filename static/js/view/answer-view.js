@@ -5,15 +5,17 @@
  * comparison. All else (what it waits for, how it ended, an error) changes rarely and is simply
  * written anew. How text becomes nodes is the matter of `MarkdownWriter`.
  *
- * Events: `answer-change` when anything but its text has changed.
+ * Events: `answer-change` when anything but its text has changed; `answer-lenient` when it is to be
+ * asked again without what its server refuses.
  */
 
 import { copyCode } from './clipboard.js';
 import { PageElement, h, setText } from './element.js';
 import { MarkdownWriter } from './markdown-writer.js';
-import { notice } from './notice.js';
+import { notice, rich } from './notice.js';
 import { describe, offered } from '../model/parameters.js';
 import { TokenView } from './token-view.js';
+import { costWords, remark, waitFraction, waitWords } from './remarks.js';
 import { ending, errorTitle, figuresLine, waitingFor } from './words.js';
 
 /** @import { Model } from '../client/protocol.js' */
@@ -28,6 +30,7 @@ import { ending, errorTitle, figuresLine, waitingFor } from './words.js';
 
 export class AnswerView extends PageElement {
   #around;
+  #answeredBefore;
   #unwritten = '';
   #written = 0;
   #isEnded = false;
@@ -42,6 +45,7 @@ export class AnswerView extends PageElement {
   #waitingText = h('span', {});
   #waiting = h('div', { class: 'waiting' }, this.#waitingText, this.#progress);
   #problem = h('div', {});
+  #remarks = h('ul', { class: 'remarks', hidden: true });
   #footnote = h('p', { class: 'footnote', hidden: true });
 
   #job = {
@@ -49,18 +53,19 @@ export class AnswerView extends PageElement {
     settle: () => this.#around.scroll.settle(),
   };
 
-  /** @param {Answer} answer @param {Surroundings} around */
-  constructor(answer, around) {
+  /** @param {Answer} answer @param {Surroundings} around @param {() => string} answeredBefore Who answered the turn before. */
+  constructor(answer, around, answeredBefore) {
     super();
     this.answer = answer;
     this.#around = around;
+    this.#answeredBefore = answeredBefore;
   }
 
   // Lifecycle
 
   /** @override */
   build() {
-    this.append(this.#waiting, this.#answer, this.#problem, this.#footnote);
+    this.append(this.#waiting, this.#answer, this.#problem, this.#remarks, this.#footnote);
   }
 
   /** @override @param {AbortSignal} signal */
@@ -131,6 +136,7 @@ export class AnswerView extends PageElement {
     if (isWaiting) this.#writeWaiting();
     this.#footnote.hidden = isLive;
     this.#writeError();
+    this.#writeRemarks();
     if (!isLive) this.#writeFootnote();
   }
 
@@ -144,33 +150,65 @@ export class AnswerView extends PageElement {
   }
 
   #writeWaiting() {
-    const model = this.#around.isSecret() ? undefined : this.#around.model(this.answer.model);
-    setText(this.#waitingText, waitingFor(this.answer, model));
-    const progress = ['starting', 'waiting'].includes(this.answer.state) ? model?.progress : null;
-    this.#progress.hidden = !progress;
-    if (progress?.fraction == null) this.#progress.removeAttribute('value');
-    else this.#progress.value = progress.fraction;
+    const { notice: told, state, waitedMs } = this.answer;
+    const isSecret = this.#around.isSecret();
+    const model = isSecret ? undefined : this.#around.model(this.answer.model);
+    setText(this.#waitingText, told ? waitWords(told, { isSecret, waitedMs }) : waitingFor(this.answer, model));
+    const progress = ['starting', 'waiting'].includes(state) && !told ? model?.progress : null;
+    const fraction = told ? waitFraction(told) : progress?.fraction ?? null;
+    this.#progress.hidden = !progress && fraction === null && told?.code !== 'server_loads';
+    if (fraction === null) this.#progress.removeAttribute('value');
+    else this.#progress.value = fraction;
   }
 
   #writeError() {
     const { error } = this.answer;
     // An error names its model; while that is hidden its kind has to do.
-    const shown = error && this.#around.isSecret() ? { code: error.code, message: errorTitle(error.code) } : error;
+    const isSecret = this.#around.isSecret();
+    const canBeLeftOut = error?.code === 'invalid_parameters' && !this.answer.isLenient
+      && !!(/** @type {any} */ (error.details)?.parameter || this.#around.model(this.answer.model)?.server);
+    const shown = error && isSecret ? { code: error.code, message: errorTitle(error.code) }
+      : canBeLeftOut ? { ...error, hint: null } : error; // its hint is the button
     const words = shown && `${shown.code} ${shown.message}`;
     if (words === this.#shownError) return;
     this.#shownError = words;
     this.#problem.replaceChildren(...(shown ? [notice(shown, { isAlert: true })] : []));
+    if (!canBeLeftOut) return;
+    const ask = h('button', { type: 'button', class: 'quiet ask-without' }, 'Ask without it');
+    ask.addEventListener('click', () => this.announce('answer-lenient'));
+    this.#problem.firstElementChild?.append(ask);
+  }
+
+  #writeRemarks() {
+    const { isLive, notices } = this.answer;
+    const shown = isLive || this.#around.isSecret() ? [] : notices.map(remark); // they may name the model
+    this.#remarks.hidden = shown.length === 0;
+    const words = shown.map(({ text }) => text).join('\n');
+    if (this.#remarks.dataset.words === words) return;
+    this.#remarks.dataset.words = words;
+    this.#remarks.replaceChildren(...shown.map(({ text, isGrave }) => h('li', { class: isGrave && 'is-grave' }, ...rich(text))));
   }
 
   #writeFootnote() {
-    const { model, parameters } = this.answer;
+    const { answeredBy, cost, details, figures, finishReason, model, parameters } = this.answer;
     const { isOwn, isSecret, model: find } = this.#around;
-    const by = isOwn(model) ? '' : `by ${find(model)?.name ?? model}`;
-    const told = isSecret() ? [] : [by, describe(offered(parameters))].filter(Boolean);
+    const before = this.#answeredBefore();
+    const isOther = answeredBy && before && before !== answeredBy;
+    const told = isSecret() ? [] : [
+      details.finish_reason && details.finish_reason !== finishReason ? `the server calls it “${details.finish_reason}”` : '',
+      finishReason === 'cancelled' && find(model)?.capabilities?.cancel === false ? 'the server computes on' : '',
+      isOwn(model) ? '' : `by ${find(model)?.name ?? model}`,
+      answeredBy && !isOther ? `answered by ${answeredBy}` : '',
+      describe(offered(parameters)),
+    ];
+    const line = (/** @type {string} */ name, /** @type {string[]} */ ...parts) =>
+      parts.filter(Boolean).map((part) => h('span', { class: name }, ` · ${part}`));
     this.#footnote.replaceChildren(
       h('span', {}, ending(this.answer)),
-      h('span', { class: 'earlier' }, ` · ${figuresLine(this.answer.figures)}`),
-      ...told.map((part) => h('span', { class: 'asked-with' }, ` · ${part}`)),
+      ...line('earlier', figuresLine({ ...figures, isEstimated: figures.isEstimated && find(model)?.server !== null })),
+      ...line('cost', cost && !isSecret() ? costWords(cost) : ''),
+      ...line('is-changed', isOther && !isSecret() ? `answered by ${answeredBy}, before by ${before}` : ''),
+      ...line('asked-with', ...told),
     );
   }
 }

@@ -8,7 +8,7 @@
 import { AnswerColumn } from './answer-column.js';
 import { Announcer } from './announcer.js';
 import { ChatWelcome } from './chat-welcome.js';
-import { PageElement, h } from './element.js';
+import { PageElement, arrange, h } from './element.js';
 import { VoteBar } from './vote-bar.js';
 
 /** @import { Parts } from './answer-column.js' */
@@ -92,11 +92,8 @@ export class ChatBoard extends PageElement {
       this.#columns.set(column.id, element);
       return element;
     });
-    for (const element of this.#shown) if (!wanted.includes(element)) element.remove();
-    wanted.forEach((element, index) => {
-      if (this.#grid.children[index] !== element) this.#grid.insertBefore(element, this.#grid.children[index] ?? null);
-      element.column = columns.shown[index];
-    });
+    arrange(this.#grid, wanted);
+    wanted.forEach((element, index) => { element.column = columns.shown[index]; });
     this.#grid.dataset.count = String(wanted.length);
     this.#changed();
   }

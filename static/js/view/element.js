@@ -76,6 +76,15 @@ export function iconButton(name, label, attributes = {}) {
   return h('button', { type: 'button', class: 'icon-button', 'aria-label': label, title: label, ...attributes }, icon(name));
 }
 
+/** Put these children into an element, in this order; those that stand right are not touched. @param {Element} parent @param {Element[]} children */
+export function arrange(parent, children) {
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  children.forEach((child, index) => {
+    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
+  });
+}
+
 /** Have a dialog closed by its button, and by a click beside it. @param {HTMLDialogElement} dialog @param {HTMLElement} button @param {AbortSignal} signal */
 export function letClose(dialog, button, signal) {
   button.addEventListener('click', () => dialog.close(), { signal });

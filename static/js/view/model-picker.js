@@ -1,17 +1,19 @@
 /**
- * `<model-picker>`: all models with their states; any number can be selected.
+ * `<model-picker>`: all models with their states, by the servers they are on; any number can be selected.
  *
- * With more than a few there is a search, which hides the rows that lack a word of it. Up and down
+ * With more than a few there is a search, which leaves out the rows that lack a word of it. Up and down
  * go from model to model, from the search too. What becomes of a model is told to screen readers
  * once it is settled: how far it has come is on its row.
  *
  * Events, from its rows: `model-choose` with `{id, isChosen}`, `model-start`, `model-stop` and
- * `model-log`.
+ * `model-log`; from its groups: `server-use` with `{server}`.
  */
 
-import { PageElement, h, setText } from './element.js';
+import { PageElement, arrange, h, setText } from './element.js';
+import { ModelGroup } from './model-group.js';
 import { ModelRow } from './model-row.js';
-import { modelState, sentence } from './words.js';
+import { grouped } from './servers.js';
+import { hasWords, modelState, sentence } from './words.js';
 
 /** @import { Model, ModelError } from '../client/protocol.js' */
 /** @import { Columns } from '../model/columns.js' */
@@ -21,29 +23,36 @@ const FEW = 5;
 /** What was said long ago need not be read again. */
 const MAX_HEARD = 5;
 const SETTLED = ['stopped', 'ready', 'failed'];
+const LOOK_EVERY_MS = 30_000; // "5 min ago" grows older
 
 export class ModelPicker extends PageElement {
-  /** @type {Map<string, ModelRow>} */
+  /** @type {Map<string, Model>} */
+  #models = new Map();
+  /** Made when they are first shown. @type {Map<string, ModelRow>} */
   #rows = new Map();
+  /** @type {Map<string, ModelGroup>} */
+  #groups = new Map();
+  /** @type {Columns | null} */
+  #columns = null;
+  #isStale = false;
   #count = h('span', { class: 'picker-count' });
   #search = h('input', {
     type: 'search', class: 'picker-search', placeholder: 'Find a model', 'aria-label': 'Find a model', autocomplete: 'off', hidden: true,
   });
-  #list = h('div', { class: 'picker-list', role: 'list' });
+  #list = h('div', { class: 'picker-groups' });
   #found = h('p', { class: 'picker-found', role: 'status' });
   #heard = h('div', { class: 'unseen', role: 'log', 'aria-label': 'What becomes of the models' });
 
   /** @param {Model[]} models */
   set models(models) {
-    const rows = models.map((model) => {
-      const row = this.#rows.get(model.id) ?? new ModelRow(model);
-      row.model = model;
-      return row;
-    });
-    this.#rows = new Map(rows.map((row) => [row.model.id, row]));
-    this.#list.replaceChildren(...rows);
+    this.#models = new Map(models.map((model) => [model.id, model]));
+    for (const [id, row] of this.#rows) {
+      const model = this.#models.get(id);
+      if (model) row.model = model;
+      else this.#rows.delete(id);
+    }
     this.#search.hidden = models.length <= FEW;
-    this.#filter();
+    this.#show();
   }
 
   // Lifecycle
@@ -55,34 +64,47 @@ export class ModelPicker extends PageElement {
 
   /** @override @param {AbortSignal} signal */
   connected(signal) {
-    this.#search.addEventListener('input', () => this.#filter(), { signal });
+    this.#search.addEventListener('input', () => this.#show(), { signal });
+    this.addEventListener('group-change', () => this.#show(), { signal });
     this.addEventListener('keydown', (event) => this.#pressed(event), { signal });
+    const timer = setInterval(() => {
+      for (const one of [...this.#groups.values(), ...this.#rows.values()]) one.refresh();
+    }, LOOK_EVERY_MS);
+    signal.addEventListener('abort', () => clearInterval(timer));
   }
 
   // Actions
 
   /** Take in a model's new state. @param {Model} model */
   update(model) {
+    const before = this.#models.get(model.id);
+    if (!before) return;
+    this.#models.set(model.id, model);
     const row = this.#rows.get(model.id);
-    if (!row) return;
-    const isNew = row.model.state !== model.state && SETTLED.includes(model.state);
-    row.model = model;
-    if (isNew) this.#say(`${model.name}: ${modelState(model)}.`, model.error);
+    if (row) row.model = model;
+    if (model.server || before.server) this.#showSoon(); // it may stand elsewhere now
+    if (before.state !== model.state && SETTLED.includes(model.state)) this.#say(`${model.name}: ${modelState(model)}.`, model.error);
   }
 
   /** Show which models are chosen. @param {Columns} columns */
   choose(columns) {
-    let chosen = 0;
-    for (const [id, row] of this.#rows) {
-      row.columnCount = columns.of(id).length;
-      if (row.columnCount > 0) chosen += 1;
-    }
-    setText(this.#count, `${chosen} of ${this.#rows.size}`);
+    this.#columns = columns;
+    for (const [id, row] of this.#rows) row.columnCount = columns.of(id).length;
+    const chosen = new Set(columns.all.map(({ model }) => model).filter((id) => this.#models.has(id)));
+    setText(this.#count, `${chosen.size} of ${this.#models.size}`);
   }
 
   /** Show what went wrong with a model. @param {string} id @param {ModelError} error */
   showProblem(id, error) {
-    this.#rows.get(id)?.showProblem(error);
+    const row = this.#rows.get(id);
+    row?.showProblem(error);
+    if (row?.isExplained) /** @type {ModelGroup | null} */ (row.closest('model-group'))?.refuse(error);
+    this.#say('', error);
+  }
+
+  /** Show why a server that was found cannot be used. @param {string} server @param {ModelError} error */
+  showRefusal(server, error) {
+    this.#groups.get(`found ${server}`)?.refuse(error);
     this.#say('', error);
   }
 
@@ -94,14 +116,36 @@ export class ModelPicker extends PageElement {
     while (this.#heard.childElementCount > MAX_HEARD) this.#heard.firstElementChild?.remove();
   }
 
-  #filter() {
-    const words = this.#search.hidden ? [] : this.#search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const row of this.#rows.values()) {
-      row.hidden = !row.has(words);
-      if (!row.hidden) shown += 1;
+  /** @param {string} id */
+  #row(id) {
+    let row = this.#rows.get(id);
+    if (!row) {
+      row = new ModelRow(/** @type {Model} */ (this.#models.get(id)));
+      row.columnCount = this.#columns?.of(id).length ?? 0;
+      this.#rows.set(id, row);
     }
-    const found = shown === 0 ? 'No model has all these words.' : `${shown} of ${this.#rows.size} models`;
+    return row;
+  }
+
+  /** A server that goes away takes many models with it, in one frame. */
+  #showSoon() {
+    if (this.#isStale) return;
+    this.#isStale = true;
+    queueMicrotask(() => this.#show());
+  }
+
+  #show() {
+    this.#isStale = false;
+    const words = this.#search.hidden ? [] : this.#search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const models = [...this.#models.values()].filter((model) => hasWords(model, words));
+    const groups = grouped(models);
+    arrange(this.#list, groups.map((group) => {
+      const element = this.#groups.get(group.key) ?? new ModelGroup();
+      this.#groups.set(group.key, element);
+      return element;
+    }));
+    for (const group of groups) this.#groups.get(group.key)?.show(group, (id) => this.#row(id));
+    const found = models.length === 0 ? 'No model has all these words.' : `${models.length} of ${this.#models.size} models`;
     setText(this.#found, words.length > 0 ? found : '');
   }
 
@@ -110,11 +154,11 @@ export class ModelPicker extends PageElement {
     if (event.key === 'Escape' && event.target === this.#search && this.#search.value) {
       event.stopPropagation(); // it is not meant for the answers
       this.#search.value = '';
-      this.#filter();
+      this.#show();
     }
     if (!['ArrowDown', 'ArrowUp'].includes(event.key) || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    const rows = [...this.#rows.values()].filter(({ hidden }) => !hidden);
+    const rows = /** @type {ModelRow[]} */ ([...this.#list.querySelectorAll('model-row')]);
     const at = rows.findIndex((row) => row.contains(document.activeElement));
     const to = event.key === 'ArrowDown' ? at + 1 : at - 1;
     if (to >= 0) rows[Math.min(to, rows.length - 1)]?.focus();

@@ -8,6 +8,7 @@
 import { PageElement, h, setText } from './element.js';
 import { icon } from './icons.js';
 import { notice } from './notice.js';
+import { lastSeen, serverTitle, traits } from './servers.js';
 import { modelState, progressLine, runsOn } from './words.js';
 
 /** @import { Model, ModelError } from '../client/protocol.js' */
@@ -19,18 +20,21 @@ export class ModelRow extends PageElement {
   #model;
   #box = h('input', { type: 'checkbox' });
   #columnCount = 0;
+  #isExplained = false;
   #name = h('span', { class: 'model-name' });
   #times = h('span', { class: 'model-times' });
   #state = h('span', { class: 'model-state' });
   #about = h('span', { class: 'model-about' });
   #runsOn = h('span', { class: 'model-runs-on' });
+  #traits = h('span', { class: 'model-traits' });
   #progress = h('progress', { max: 1 });
   #progressText = h('p', { class: 'model-progress' });
   #problem = h('div', { class: 'model-problem' });
   #startText = h('span', {});
   #start = h('button', { type: 'button', class: 'model-action' }, icon('start'), this.#startText);
   #log = h('button', { type: 'button', class: 'model-action' }, 'Log');
-  #stop = h('button', { type: 'button', class: 'model-action' }, icon('stop'), 'Stop');
+  #stopText = h('span', {});
+  #stop = h('button', { type: 'button', class: 'model-action' }, icon('stop'), this.#stopText);
 
   /** @param {Model} model */
   constructor(model) {
@@ -60,6 +64,17 @@ export class ModelRow extends PageElement {
     setText(this.#times, count > 1 ? `× ${count}` : '');
   }
 
+  /** Whether its group says why it cannot be asked. */
+  get isExplained() {
+    return this.#isExplained;
+  }
+
+  set isExplained(isExplained) {
+    if (isExplained === this.#isExplained) return;
+    this.#isExplained = isExplained;
+    this.#render();
+  }
+
   // Lifecycle
 
   /** @override */
@@ -70,7 +85,8 @@ export class ModelRow extends PageElement {
         this.#box,
         h('span', {}, this.#name, ' ', this.#times),
         this.#about,
-        this.#runsOn),
+        this.#runsOn,
+        this.#traits),
       h('div', { class: 'model-foot' }, this.#state, this.#log, this.#start, this.#stop),
       this.#progress,
       this.#progressText,
@@ -96,15 +112,14 @@ export class ModelRow extends PageElement {
     this.#box.focus();
   }
 
-  /** Tell whether all these words are in what it says of the model. @param {string[]} words In small letters. */
-  has(words) {
-    const said = [this.#name, this.#about, this.#runsOn, this.#state].map(({ textContent }) => textContent).join(' ').toLowerCase();
-    return words.every((word) => said.includes(word) || this.#model.id.toLowerCase().includes(word));
-  }
-
   /** Show an error, or none. @param {ModelError | null} error */
   showProblem(error) {
     this.#problem.replaceChildren(...(error ? [notice(error)] : []));
+  }
+
+  /** Take in that time has passed. */
+  refresh() {
+    this.#render();
   }
 
   // Internal
@@ -115,28 +130,39 @@ export class ModelRow extends PageElement {
   }
 
   #render() {
-    const { name, description, progress, runner, state } = this.#model;
+    const { capabilities, name, description, progress, runner, server, state } = this.#model;
     this.dataset.state = state;
     setText(this.#name, name);
     this.#box.setAttribute('aria-label', name);
-    this.#box.setAttribute('aria-description', [description, runsOn(this.#model)].join(' '));
-    setText(this.#state, modelState(this.#model));
+    const place = server ? [server.name ? '' : serverTitle(this.#model), server.model === name ? '' : server.model].filter(Boolean).join(' · ') : runsOn(this.#model);
+    const about = traits(this.#model);
+    this.#box.setAttribute('aria-description', [description, server ? serverTitle(this.#model) : place, ...about].filter(Boolean).join(' '));
+    this.#box.disabled = server?.found ?? false; // first it is to be used
+    const seen = server && state === 'failed' && !this.#isExplained ? lastSeen(this.#model, Date.now()) : '';
+    setText(this.#state, [modelState(this.#model), seen].filter(Boolean).join(', '));
     setText(this.#about, description);
-    setText(this.#runsOn, runsOn(this.#model));
+    setText(this.#runsOn, place);
+    if (this.#traits.textContent !== about.join('')) this.#traits.replaceChildren(...about.map((one) => h('span', {}, one)));
+    this.#problem.hidden = this.#isExplained;
     this.#progress.hidden = progress === null;
     this.#progress.setAttribute('aria-label', `${name}: ${modelState(this.#model)}`);
     if (progress?.fraction == null) this.#progress.removeAttribute('value');
     else this.#progress.value = progress.fraction;
     setText(this.#progressText, progress ? progressLine(progress) : '');
-    // A remote server is not ours to stop; `start` looks again whether it is there.
+    // A remote server is not ours to stop, though some load and unload; `start` looks again whether it is there.
     const isOurs = runner !== 'remote';
-    setText(this.#startText, isOurs ? 'Start' : 'Try again');
-    this.#start.hidden = !IDLE_STATES.includes(state);
+    const loads = !isOurs && !!capabilities?.load;
+    const isLost = state === 'failed' && !!server;
+    this.classList.toggle('is-away', isLost || !!server?.found);
+    setText(this.#startText, isOurs ? 'Start' : loads && !isLost ? 'Load' : 'Try again');
+    setText(this.#stopText, loads ? 'Unload' : 'Stop');
+    // Without a verb for it, a model that is not loaded is loaded by the first question.
+    this.#start.hidden = !IDLE_STATES.includes(state) || this.#isExplained || !!server?.found || (!!server && !isLost && !loads);
     this.#start.setAttribute('aria-label', `${this.#startText.textContent}: ${name}`);
     this.#log.hidden = !isOurs;
     this.#log.setAttribute('aria-label', `Log: ${name}`);
-    this.#stop.hidden = !isOurs || IDLE_STATES.includes(state) || state === 'stopping';
-    this.#stop.setAttribute('aria-label', `Stop running: ${name}`);
+    this.#stop.hidden = !(isOurs || loads) || !!server?.found || IDLE_STATES.includes(state) || state === 'stopping';
+    this.#stop.setAttribute('aria-label', `${loads ? 'Unload' : 'Stop running'}: ${name}`);
   }
 }
 

@@ -21,7 +21,7 @@ export function notice(error, { isAlert = false } = {}) {
     ...advice(error).map((line) => h('p', { class: 'notice-hint' }, ...rich(line))));
 }
 
-/** @param {string} words */
-function rich(words) {
+/** Return words as nodes, with code between backticks. @param {string} words */
+export function rich(words) {
   return pieces(words).map(({ text, isCode }) => (isCode ? h('code', {}, text) : text));
 }

@@ -2,7 +2,8 @@
  * `<parameter-form>`: what models are asked with; for all columns, or for one alone.
  *
  * What is typed is taken in when it is left or Enter is pressed; what cannot be is said below its
- * field and changes nothing. A column's empty field takes the common value, which it shows.
+ * field and changes nothing. An empty field shows what holds then, as far as that is known: the common
+ * value, else what the one model that is asked is set to, else what its server takes by itself.
  *
  * Events: `parameters-set` with `{column, parameters, system}`, the column's id or null for all.
  */
@@ -71,9 +72,11 @@ export class ParameterForm extends PageElement {
       h('option', { value: one.id }, this.workspace?.label(one) ?? one.id))));
     this.#scope.value = this.#column ?? '';
     const parameters = column ? column.parameters : settings.parameters;
+    const model = this.workspace.isSecret ? undefined : this.workspace.modelOf(column);
     for (const { field, input, hint } of this.#inputs) {
       input.value = write(parameters[field.name]);
-      input.placeholder = (column && write(settings.parameters[field.name])) || 'as the model is set';
+      const holds = (column ? settings.parameters[field.name] : null) ?? model?.parameters?.[field.name] ?? model?.defaults?.[field.name];
+      input.placeholder = write(holds) || (model?.server ? 'the server’s own' : 'as the model is set');
       this.#tell(input, hint, field.hint, false);
     }
     this.#system.value = (column ? column.system : settings.system) ?? '';

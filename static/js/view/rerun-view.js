@@ -12,7 +12,7 @@
 import { Rerun } from '../model/rerun.js';
 import { PageElement, h, iconButton, letClose, setText } from './element.js';
 import { duration, rate, tokens } from './figures.js';
-import { inWords, sentence } from './words.js';
+import { about, inWords, sentence } from './words.js';
 
 /** @import { SidestreamClient } from '../client/client.js' */
 /** @import { Conversations, StoredEngine } from '../client/conversations.js' */
@@ -182,7 +182,8 @@ export class RerunView extends PageElement {
 /** @param {{usage: Usage | null, timings: Timings | null}} answer */
 function figures({ usage, timings }) {
   const { total_ms: total, tokens_per_second: speed } = timings ?? {};
-  return [usage && tokens(usage.completion_tokens), total != null && duration(total), speed != null && rate(speed)].filter(Boolean).join(' · ');
+  const [count, pace] = [usage && tokens(usage.completion_tokens), speed != null && rate(speed)].map((one) => one && about(one, usage?.estimated));
+  return [count, total != null && duration(total), pace].filter(Boolean).join(' · ');
 }
 
 /** Say why there is no outcome, and what may be the reason for one. @param {Repeat} repeat */

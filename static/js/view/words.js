@@ -17,6 +17,9 @@ const MODEL_STATES = {
   failed: 'Failed',
 };
 
+/** Where a server of somebody else says so. @type {Partial<Record<ModelState, string>>} */
+const ELSEWHERE = { stopped: 'Not loaded', stopping: 'Unloading', failed: 'Not available' };
+
 /** @type {Record<FinishReason, string>} */
 const ENDS = {
   stop: 'Complete',
@@ -30,13 +33,21 @@ const ENDS = {
 const PLACES = { process: 'on this machine', docker: 'in a container', remote: 'on another server' };
 
 /** @param {Model} model */
-export function modelState({ state }) {
-  return MODEL_STATES[state] ?? state;
+export function modelState({ server, state }) {
+  return (server && ELSEWHERE[state]) || (MODEL_STATES[state] ?? state);
 }
 
 /** Say what a model runs on: "llama.cpp on this machine". @param {Model} model */
 export function runsOn({ engine, runner }) {
   return [engine, PLACES[runner] ?? runner].filter(Boolean).join(' ');
+}
+
+/** Tell whether all these words are in what is said of a model. @param {Model} model @param {string[]} words In small letters. */
+export function hasWords(model, words) {
+  if (words.length === 0) return true;
+  const { description, details, id, name, server } = model;
+  const said = [id, name, description, runsOn(model), modelState(model), server?.model, server?.address, ...Object.values(details ?? {})].join(' ').toLowerCase();
+  return words.every((word) => said.includes(word));
 }
 
 /** @param {Progress} progress */
@@ -73,17 +84,23 @@ export function ending({ finishReason, isCached, timings }) {
 }
 
 /** @param {Figures} figures */
-export function figuresLine({ tokens: count, tokensPerSecond }) {
+export function figuresLine({ tokens: count, tokensPerSecond, isEstimated }) {
   const parts = [];
-  if (count !== null) parts.push(tokens(count));
-  if (tokensPerSecond !== null) parts.push(rate(tokensPerSecond));
+  if (count !== null) parts.push(about(tokens(count), isEstimated));
+  if (tokensPerSecond !== null) parts.push(about(rate(tokensPerSecond), isEstimated));
   return parts.join(' · ');
+}
+
+/** Mark a figure that was not counted exactly. @param {string} figure @param {boolean} [isEstimated] */
+export function about(figure, isEstimated) {
+  return isEstimated ? `≈${figure}` : figure;
 }
 
 /** @type {Record<string, string>} */
 const ERRORS = {
   connection_closed: 'Not connected',
   engine_error: 'The model server reported an error',
+  engine_limited: 'The model server takes no more requests for now',
   engine_overloaded: 'The model server is overloaded',
   engine_timeout: 'The model server did not answer in time',
   internal: 'Something went wrong on the server',
@@ -132,6 +149,7 @@ export function sentence(text) {
 }
 
 /** @param {string} text */
-function capital(text) {
+export function capital(text) {
+  if (/^\w+:\/\//.test(text)) return text; // an address stays one
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }

@@ -1,0 +1,240 @@
+"""Models on servers of somebody else: they, their answers, and what is waited for."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.gateway import Gateway
+from tests.browser.helpers import ask, axe_violations, column, open_page, turn
+from tests.browser.watch import Watch
+from tests.browser.wire import FakeWire, Json, elsewhere, model
+
+pytestmark = pytest.mark.needs_chromium
+
+AWAY = {"code": "engine_error", "message": "connection refused", "hint": "is it running?"}
+ABLE = {"chat": True, "cancel": True, "logprobs": True}
+
+
+def ollama(name: str, *, server: Json | None = None, **more: Json | str | None) -> Json:
+    """Return a model of an Ollama that is in use."""
+    said: Json = {"name": "ollama", "dialect": "ollama", "seen": time.time(), **(server or {})}
+    capabilities = {**ABLE, "load": True}
+    values: Json = {"capabilities": capabilities, **more}
+    return elsewhere(name, "http://127.0.0.1:11434", "Ollama", server=said, **values)
+
+
+def vllm(name: str, **more: Json | str | None) -> Json:
+    """Return a model of a vLLM that cannot be reached."""
+    seen = time.time() - 310
+    server: Json = {"name": "gpu", "dialect": "openai", "seen": seen}
+    values: Json = {"state": "failed", "error": AWAY, **more}
+    return elsewhere(name, "http://gpu-box:8000", "vLLM", server=server, **values)
+
+
+def found(name: str) -> Json:
+    """Return a model of a server that nobody has said to use."""
+    server: Json = {"name": "lmstudio", "found": True, "seen": time.time()}
+    return elsewhere(name, "http://127.0.0.1:1234", "LM Studio", server=server)
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.locator("model-row").filter(has=page.get_by_role("checkbox", name=name, exact=True))
+
+
+def group(page: Page, title: str) -> Locator:
+    return page.locator("model-group").filter(has=page.get_by_role("heading", name=title))
+
+
+def test_models_stand_by_their_servers_with_what_tells_them_apart(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    loaded = ollama(
+        "llama",
+        server={"loaded": True},
+        limits={"max_total_tokens": 4096, "model_context": 131072},
+        details={"quantization": "Q8_0"},
+    )
+    wire = FakeWire(
+        page, [model("own"), loaded, ollama("qwen", state="stopped"), vllm("a"), vllm("b")]
+    )
+    open_page(page, gateway.url)
+    ours = group(page, "Ollama · 127.0.0.1:11434")
+    expect(ours.locator("model-row")).to_have_count(2)
+    expect(row(page, "llama").locator(".model-traits > span")).to_have_text(
+        ["Q8_0", "context 4,096 of 131,072", "loaded"]
+    )
+    expect(row(page, "qwen")).to_contain_text("Not loaded")
+    expect(row(page, "qwen").locator(".notice")).to_have_count(0)
+    row(page, "qwen").get_by_role("button", name="Load: qwen").click()
+    row(page, "llama").get_by_role("button", name="Unload: llama").click()
+    assert [one["model"] for one in wire.commands("start")] == ["qwen"]
+    assert [one["model"] for one in wire.commands("stop")] == ["llama"]
+    expect(row(page, "qwen").get_by_role("button", name="Log")).to_have_count(0)
+    away = group(page, "vLLM · gpu-box:8000")
+    expect(away.locator(".notice:visible")).to_have_count(1)
+    expect(away).to_contain_text("Last seen 5 min ago")
+    expect(away).to_contain_text("Connection refused.")
+    expect(away.locator("model-row").get_by_role("button")).to_have_count(0)
+    away.get_by_role("button", name="Try again").click()
+    assert [one["model"] for one in wire.commands("start")] == ["qwen", "a"]
+    page.screenshot(path=artifacts / "servers.png")
+    assert axe_violations(page) == []
+    wire.say({"type": "model", "model": vllm("a", state="ready", error=None)})
+    expect(away.locator(".notice:visible")).to_have_count(1)
+    expect(row(page, "b").locator(".notice")).to_be_visible()
+    expect(row(page, "a")).to_contain_text("Ready")
+    assert watch.complaints == []
+
+
+def test_what_was_found_is_used_when_somebody_says_so(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    wire = FakeWire(page, [found("gemma")])
+    wire.refusals["use"] = {"code": "forbidden", "message": "this is for operators"}
+    open_page(page, gateway.url)
+    there = group(page, "LM Studio · 127.0.0.1:1234")
+    expect(there).to_contain_text("Found on this machine")
+    expect(page.get_by_role("checkbox", name="gemma")).to_be_disabled()
+    use = there.get_by_role("button", name="Use LM Studio · 127.0.0.1:1234")
+    use.click()
+    expect(there.locator(".notice")).to_contain_text("This is for operators.")
+    wire.refusals.clear()
+    use.click()
+    assert [one["server"] for one in wire.commands("use")] == ["lmstudio"] * 2
+    used = found("gemma")
+    del used["server"]["found"]
+    wire.say({"type": "models", "models": [used]})
+    expect(page.get_by_role("checkbox", name="gemma")).to_be_enabled()
+    expect(page.get_by_text("Found on this machine")).to_be_hidden()
+    expect(page.locator(".notice:visible")).to_have_count(0)
+    assert watch.complaints == []
+
+
+def test_thousands_of_models_are_made_when_they_are_looked_for(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    FakeWire(page, [model("own"), *(ollama(f"model-{n}") for n in range(2000))])
+    open_page(page, gateway.url)
+    expect(page.locator("model-row")).to_have_count(101)
+    search = page.get_by_role("searchbox", name="Find a model")
+    search.fill("model-1999")
+    expect(page.locator("model-row")).to_have_count(1)
+    search.fill("")
+    page.get_by_role("button", name="Show all 2,000").click()
+    expect(page.locator("model-row")).to_have_count(2001)
+    assert watch.complaints == []
+
+
+def test_a_column_says_why_it_waits(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    wire = FakeWire(page, [ollama("a"), ollama("b")])
+    open_page(page, gateway.url)
+    ask(page, "Why?")
+    expect(page.locator("answer-view")).to_have_count(2)
+    one, other = column(page, "a"), column(page, "b")
+    loads = {"code": "server_loads", "message": "the server loads the model: 42 %"}
+    wire.wait("g1", "starting", notice=loads)
+    expect(one.locator(".waiting")).to_contain_text("The server loads the model: 42 %")
+    expect(one.locator(".column-state")).to_have_text("Loading")
+    held = {"code": "rate_limited", "message": "too many requests", "details": {"seconds": 40}}
+    wire.wait("g2", "queued", position=1, notice=held)
+    expect(other.locator(".waiting")).to_contain_text("Too many requests · asked again in 40 s")
+    expect(other.locator(".waiting")).to_contain_text("asked again in 38 s")
+    other.get_by_role("button", name="Stop").click()
+    assert [one["generations"] for one in wire.commands("cancel")] == [["g2"]]
+    reads = {"code": "prompt_progress", "message": "", "details": {"processed": 512, "total": 1237}}
+    wire.wait("g1", "running", notice=reads)
+    expect(one.locator(".waiting")).to_contain_text("Read 512 of 1,237 tokens")
+    expect(one.locator(".waiting progress")).to_have_js_property("value", 512 / 1237)
+    page.screenshot(path=artifacts / "waits.png")
+    wire.answer("g1", "Because.")
+    expect(one.locator(".waiting")).to_be_hidden()
+    assert watch.complaints == []
+
+
+def test_an_answer_is_followed_by_what_is_to_be_remarked(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    wire = FakeWire(page, [ollama("a", capabilities={**ABLE, "cancel": False})])
+    wire.on_generate = lambda generation, command: wire.answer(
+        generation,
+        "Because of that.",
+        answered_by="One" if generation == "g1" else "Two",
+        cost={"amount": 0.00123, "estimated": True},
+        details={"finish_reason": "eos_token"},
+        notices=[{"code": "parameter_renamed", "message": "`max_tokens` has another name"}],
+        usage={"prompt_tokens": None, "completion_tokens": 3, "estimated": True},
+    )
+    open_page(page, gateway.url)
+    ask(page, "Why?")
+    one = column(page, "a")
+    footnote = turn(one).locator(".footnote")
+    expect(footnote).to_contain_text("≈$0.0012")
+    expect(footnote).to_contain_text("answered by One")
+    expect(footnote).to_contain_text("the server calls it “eos_token”")
+    expect(turn(one).locator(".remarks li")).to_have_text(["max_tokens has another name."])
+    expect(one.locator(".figures dd").nth(1)).to_have_text("≈41.3 /s")
+    expect(one.locator(".figures dd").nth(2)).to_have_text("≈3")
+    ask(page, "And?")
+    expect(turn(one).locator(".is-changed")).to_have_text(" · answered by Two, before by One")
+    assert axe_violations(page) == []
+    page.reload()
+    expect(turn(column(page, "a")).locator(".is-changed")).to_contain_text("before by One")
+    expect(turn(column(page, "a")).locator(".remarks li")).to_have_count(1)
+    page.screenshot(path=artifacts / "remarks.png")
+    wire.on_generate = lambda generation, command: wire.answer(
+        generation, "Half of", finish_reason="cancelled"
+    )
+    ask(page, "And then?")
+    expect(turn(column(page, "a")).locator(".footnote")).to_contain_text("the server computes on")
+    expect(turn(column(page, "a")).locator(".cost")).to_have_count(0)
+    assert watch.complaints == []
+
+
+def test_what_a_server_refuses_can_be_left_out(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    wire = FakeWire(page, [ollama("a")])
+    wire.refusals["generate"] = {
+        "code": "invalid_parameters",
+        "message": "`min_p` is not taken by Ollama",
+        "hint": 'leave it out, or ask with `"lenient": true`',
+        "details": {"parameter": "min_p"},
+    }
+    open_page(page, gateway.url)
+    page.get_by_role("button", name="Parameters").click()
+    page.get_by_label("Min-p").fill("0.1")
+    page.keyboard.press("Escape")
+    ask(page, "Why?")
+    notice = column(page, "a").locator(".notice")
+    expect(notice).to_contain_text("min_p is not taken by Ollama.")
+    expect(notice).not_to_contain_text("lenient")
+    page.screenshot(path=artifacts / "refused.png")
+    wire.refusals.clear()
+    wire.on_generate = lambda generation, command: wire.answer(generation, "Because.")
+    notice.get_by_role("button", name="Ask without it").click()
+    expect(column(page, "a").locator(".answer").last).to_have_text("Because.")
+    targets = [command["targets"][0] for command in wire.commands("generate")]
+    assert [target.get("lenient", False) for target in targets] == [False, True]
+    assert [target["parameters"] for target in targets] == [{"min_p": 0.1}] * 2
+    assert watch.complaints == []
+
+
+def test_an_empty_field_shows_what_holds(page: Page, gateway: Gateway, watch: Watch) -> None:
+    one = ollama("a", defaults={"temperature": 0.8}, parameters={"top_k": 7})
+    FakeWire(page, [one, model("own")])
+    open_page(page, gateway.url)
+    page.get_by_role("checkbox", name="own").uncheck()
+    page.get_by_role("button", name="Parameters").click()
+    expect(page.get_by_label("Temperature")).to_have_attribute("placeholder", "0.8")
+    expect(page.get_by_label("Top-k")).to_have_attribute("placeholder", "7")
+    expect(page.get_by_label("Min-p")).to_have_attribute("placeholder", re.compile("own$"))
+    page.keyboard.press("Escape")
+    page.get_by_role("checkbox", name="own").check()
+    page.get_by_role("button", name="Parameters").click()
+    expect(page.get_by_label("Temperature")).to_have_attribute("placeholder", "as the model is set")
+    assert watch.complaints == []

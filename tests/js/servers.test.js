@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Columns } from '../../static/js/model/columns.js';
+import { commonError, grouped, lastSeen, serverTitle, traits } from '../../static/js/view/servers.js';
+import { hasWords, modelState } from '../../static/js/view/words.js';
+import { model } from './fake_socket.js';
+
+const NOW = 1_000_000;
+const ollama = (id, more = {}, server = {}) => model(id, {
+  engine: 'Ollama', runner: 'remote', limits: {}, server: { name: 'ollama', address: 'http://127.0.0.1:11434', ...server }, ...more,
+});
+
+test('models stand together by their servers: our own first, what was found last', () => {
+  const models = [
+    ollama('found', {}, { name: 'lmstudio', address: 'http://127.0.0.1:1234', found: true }),
+    ollama('a'),
+    model('own'),
+    ollama('lonely', { engine: 'vLLM' }, { name: '', address: 'https://gpu-box/v1' }),
+    ollama('b'),
+    ollama('other', { engine: 'TGI' }, { name: undefined, address: 'http://tgi:80' }),
+  ];
+  assert.deepEqual(grouped(models).map(({ title, server, models: own }) => [title, server, own.map(({ id }) => id).join()]), [
+    ['Run by Sidestream', '', 'own'],
+    ['Ollama · 127.0.0.1:11434', '', 'a,b'],
+    ['On other servers', '', 'lonely,other'],
+    ['Ollama · 127.0.0.1:1234', 'lmstudio', 'found'],
+  ]);
+  assert.deepEqual(grouped([model('own')]).map(({ title }) => title), [''], 'alone they need no title');
+  assert.deepEqual(grouped([]), []);
+  assert.equal(serverTitle(models[3]), 'vLLM · gpu-box/v1');
+});
+
+test('a server that is used is no longer among what was found', () => {
+  const before = ollama('a', {}, { found: true });
+  const [{ key, server }] = grouped([before]);
+  const [after] = grouped([ollama('a')]);
+  assert.deepEqual([server, after.server], ['ollama', '']);
+  assert.notEqual(key, after.key);
+});
+
+test('one cause that keeps all models of a server is told once', () => {
+  const error = { code: 'engine_error', message: 'connection refused' };
+  const [all] = grouped([ollama('a', { state: 'failed', error }), ollama('b', { state: 'failed', error: { ...error } })]);
+  assert.equal(commonError(all)?.message, 'connection refused');
+  const [some] = grouped([ollama('a', { state: 'failed', error }), ollama('b')]);
+  assert.equal(commonError(some), null);
+  const [one] = grouped([ollama('a', { state: 'failed', error })]);
+  assert.equal(commonError(one), null, 'its row says it');
+  const [own] = grouped([model('a', { state: 'failed', error }), model('b', { state: 'failed', error })]);
+  assert.equal(commonError(own), null);
+});
+
+test('it is said when a server was last seen', () => {
+  const seen = (seconds) => lastSeen(ollama('a', {}, { seen: NOW / 1000 - seconds }), NOW);
+  assert.deepEqual([-5, 3, 61, 7200, 86_400, 400_000].map(seen),
+    ['last seen just now', 'last seen just now', 'last seen 1 min ago', 'last seen 2 h ago', 'last seen 1 day ago', 'last seen 4 days ago']);
+  assert.equal(lastSeen(ollama('a'), NOW), '');
+  assert.equal(lastSeen(model('own'), NOW), '');
+});
+
+test('the context in force stands apart from the longest, and what is not told is unknown', () => {
+  const said = (limits, more = {}, server = {}) => traits(ollama('a', { limits, ...more }, server)).join(' | ');
+  assert.equal(said({ max_total_tokens: 4096, model_context: 32_768 }), 'context 4,096 of 32,768');
+  assert.equal(said({ max_total_tokens: 4096, model_context: 4096 }), 'context 4,096');
+  assert.equal(said({ max_total_tokens: 4096, model_context: null }), 'context 4,096');
+  assert.equal(said({ max_total_tokens: null, model_context: 32_768 }), 'context unknown, at most 32,768');
+  assert.equal(said({}, { details: { parameters: '8.2B', quantization: 'Q4_K_M' } }, { loaded: true }), '8.2B | Q4_K_M | loaded');
+  assert.equal(said({}, {}, { loaded: false }), '');
+  assert.deepEqual(traits(model('own', { limits: { max_total_tokens: 9 } })), []);
+});
+
+test('a model that its server has not loaded has not failed', () => {
+  assert.equal(modelState(ollama('a', { state: 'stopped' })), 'Not loaded');
+  assert.equal(modelState(ollama('a', { state: 'failed' })), 'Not available');
+  assert.equal(modelState(ollama('a')), 'Ready');
+  assert.equal(modelState(model('own', { state: 'stopped' })), 'Not running');
+});
+
+test('a model is found by its server, its own name there, and what tells it from others', () => {
+  const one = ollama('a', { details: { quantization: 'Q4_K_M' } }, { model: 'Qwen3:8B' });
+  for (const words of [['11434'], ['qwen3', 'ollama'], ['q4_k'], []]) assert.ok(hasWords(one, words), words.join());
+  assert.ok(!hasWords(one, ['vllm']));
+});
+
+test('what was found is not chosen by itself', () => {
+  const columns = new Columns();
+  columns.settle([ollama('found', {}, { found: true }), ollama('used'), model('own')], false);
+  assert.deepEqual(columns.all.map(({ model: id }) => id), ['used', 'own']);
+});
