@@ -6,6 +6,7 @@ server is of no use.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -16,7 +17,9 @@ from server.core.errors import (
     ModelFailed,
     SidestreamError,
 )
-from server.dialects.base import Endpoint, Upstream
+from server.dialects.base import Endpoint, EngineInfo, Upstream
+
+logger = logging.getLogger(__name__)
 
 Connect = Callable[[Endpoint], Awaitable[Upstream]]
 """How an upstream comes from an endpoint: it may take asking the server how it is spoken to.
@@ -65,6 +68,18 @@ class Approach:
                 raise
             self._why_not = error
         return None
+
+    async def described(self, model: str) -> EngineInfo | None:
+        """Return what the server says of a model now, None if it does not say it in time."""
+        if self.upstream is None:
+            return None
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
+                return await self.upstream.describe(model)
+        except (SidestreamError, TimeoutError) as error:
+            # What was known stays; whether the server is well is another question.
+            logger.debug("a server does not describe its model: %s", error)
+            return None
 
     def in_vain(self, url: str) -> ModelFailed:
         """Return the error for a server that was not well in time."""

@@ -113,6 +113,7 @@ class Attempt:
         self._deadline: asyncio.Timeout | None = None
         self._following: list[asyncio.Task[None]] = []
         self._doubts = asyncio.Event()
+        self._news = asyncio.Event()
         self.has_server = False
         """Whether there may be a server: a runner whose start failed has left none."""
 
@@ -152,12 +153,15 @@ class Attempt:
         self._pace.finish(_now())
         return Ready(upstream, replace(info, image=seen.image), self._spec, seen.is_outdated)
 
-    async def watch(self, upstream: Upstream) -> ModelFailed:
+    async def watch(self, ready: Ready, on_news: Callable[[EngineInfo], None]) -> ModelFailed:
         """Return why the server is no longer of use, once it is not.
+
+        `on_news` is told what a server says that loads and unloads its model by itself.
 
         A look at its health that fails means nothing while words come: a server that somebody
         is stopping lets its answers end, and takes nothing new.
         """
+        upstream = ready.upstream
         exited = asyncio.create_task(self._runner.wait(self._replica))
         misses = heard = 0
         try:
@@ -171,6 +175,10 @@ class Attempt:
                 else:
                     misses += _MISSES_UNTIL_FAILED if is_doubted else 1
                 heard = upstream.heard
+                if is_healthy and ready.info.is_loaded is not None:
+                    info = await self._approach.described(ready.spec.served_as)
+                    if info is not None:
+                        on_news(replace(info, image=ready.info.image))
         finally:
             exited.cancel()
             await asyncio.wait([exited])
@@ -179,6 +187,10 @@ class Attempt:
     def doubt(self) -> None:
         """Have the watch look at once: a connection broke, and one failed look is enough now."""
         self._doubts.set()
+
+    def look_soon(self) -> None:
+        """Have the watch look soon: the model may have been loaded or unloaded."""
+        self._news.set()
 
     def report(self, progress: Progress) -> None:
         """Show progress that does not come from the log."""
@@ -189,16 +201,19 @@ class Attempt:
     async def _pause_of_watch(self, exited: "asyncio.Task[Observation]") -> bool:
         """Return when it is time to look at the server; tell whether somebody doubts it."""
         doubts = asyncio.create_task(self._doubts.wait())
+        news = asyncio.create_task(self._news.wait())
         try:
             await asyncio.wait(
-                [exited, doubts],
+                [exited, doubts, news],
                 timeout=self._limits.health_interval,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             return doubts.done()
         finally:
             doubts.cancel()
+            news.cancel()
             self._doubts.clear()
+            self._news.clear()
 
     async def _follow_log(self) -> None:
         lines = self._runner.logs(self._replica, tail=_LOG_HISTORY_LINES, follow=True)

@@ -263,15 +263,20 @@ class Fleet:
         self._room.look_again()
         if spec.id in self._catalog:
             self._announcer.tell_soon(spec.id)
-
-        if spec.served is not None and spec.served.is_loaded is False:
-            self._on_server_change(spec.server)
+        if deployment is not None and _info(deployment, spec).is_loaded is False:
+            self._look_soon(spec)
 
     def _on_load(self, model_id: str) -> None:
-        """Take note that a model is being loaded or unloaded, or is no more."""
         if model_id in self._catalog:
             self._announcer.tell(model_id)
-            self._on_server_change(self._catalog.get(model_id).server)
+            self._look_soon(self._catalog.get(model_id))
+
+    def _look_soon(self, spec: ModelSpec) -> None:
+        """Have it seen soon whether the model is in memory at a server of somebody else's."""
+        if spec.server:
+            self._on_server_change(spec.server)
+        else:
+            self._deployments[spec.root].look_soon()
 
     def _occupant(self, root_id: str) -> Occupant:
         settings = self._deployments[root_id].spec.settings
