@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from server.core.errors import (
+    EngineError,
     EngineLost,
     EngineOverloaded,
     EngineTimeout,
@@ -58,7 +59,7 @@ class Approach:
             if self._asks_why:
                 async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
                     await self.upstream.models()
-            self._why_not = None
+                self._why_not = EngineError("it answers, and says that it is not well")
         except (EngineLost, EngineTimeout, EngineOverloaded) as error:
             self._why_not = error
         except TimeoutError:

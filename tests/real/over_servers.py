@@ -73,7 +73,9 @@ class Over:
     async def sees_none(self, model_id: str) -> None:
         """Return as soon as there is no model of that id."""
         async with asyncio.timeout(CEILING_SECONDS):
-            while model_id in await self.models():
+            while True:
+                if model_id not in await self.models():
+                    return
                 await asyncio.sleep(_LOOK_SECONDS)
 
     async def state(self, model_id: str, state: str) -> Model:

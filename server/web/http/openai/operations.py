@@ -43,7 +43,10 @@ from server.web.keys import DESK, FLEET
 async def models(request: web.Request) -> web.StreamResponse:
     """Answer `GET /v1/models`."""
     sees = request[CALLER].principal.sees
-    ids = [model.id for model in request.app[FLEET].snapshots() if sees(model.id)]
+    fleet = request.app[FLEET]
+    seen = [model.id for model in fleet.snapshots() if sees(model.id)]
+    # A server as a whole is there to be seen, and not to be asked.
+    ids = [model_id for model_id in seen if not fleet.spec(model_id).is_server]
     return json_response(OpenAIModels([OpenAIModel(model_id) for model_id in ids]))
 
 
