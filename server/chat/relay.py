@@ -38,7 +38,8 @@ from server.core.generation import Generation
 from server.core.protocol import Cost, ErrorInfo, Notice, TokenInfo
 from server.core.retries import Retries
 from server.dialects.base import Ask, Finish
-from server.models.fleet import Fleet, Lease
+from server.models.fleet import Fleet
+from server.models.lease import Lease
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,21 @@ server is of no use. Where nobody listens, nobody is waited for: whoever asks ne
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from server.core.errors import EngineError, EngineLost, EngineOverloaded, EngineTimeout, ModelFailed
-from server.dialects.base import Endpoint, Upstream
+from server.core.errors import (
+    EngineError,
+    EngineLost,
+    EngineOverloaded,
+    EngineTimeout,
+    ModelFailed,
+    SidestreamError,
+)
+from server.dialects.base import Endpoint, EngineInfo, Upstream
+
+logger = logging.getLogger(__name__)
 
 Connect = Callable[[Endpoint], Awaitable[Upstream]]
 """How an upstream comes from an endpoint: it may take asking the server how it is spoken to.
@@ -30,7 +40,7 @@ class Approach:
     def __init__(self, connect: Connect, *, asks_why: bool) -> None:
         self._connect = connect
         self._asks_why = asks_why
-        self._why_not: EngineError | None = None
+        self._why_not: SidestreamError | None = None
         self._losses = 0
         self.upstream: Upstream | None = None
 
@@ -57,17 +67,29 @@ class Approach:
             if self._asks_why:
                 async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
                     await self.upstream.models()
-            self._why_not = None
+                self._why_not = EngineError("it answers, and says that it is not well")
         except (EngineLost, EngineTimeout, EngineOverloaded) as error:
             self._why_not = error
             self._losses = self._losses + 1 if isinstance(error, EngineLost) else 0
         except TimeoutError:
             self._why_not = EngineTimeout("the server does not answer in time")
-        except EngineError as error:
+        except SidestreamError as error:
             if self.upstream is None:
                 raise
             self._why_not = error
         return None
+
+    async def described(self, model: str) -> EngineInfo | None:
+        """Return what the server says of a model now, None if it does not say it in time."""
+        if self.upstream is None:
+            return None
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
+                return await self.upstream.describe(model)
+        except (SidestreamError, TimeoutError) as error:
+            # What was known stays; whether the server is well is another question.
+            logger.debug("a server does not describe its model: %s", error)
+            return None
 
     def in_vain(self, url: str) -> ModelFailed:
         """Return the error for a server that was not well in time."""

@@ -7,17 +7,18 @@ nothing about whether there will be another.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from server.core.errors import EngineTimeout, ModelFailed, SidestreamError
+from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelState, Progress
-from server.dialects.base import ANY_MODEL, Endpoint, EngineInfo, Upstream
+from server.dialects.base import Endpoint, EngineInfo, Upstream
 from server.models.approach import Approach, Connect
 from server.models.catalog import ModelSpec
 from server.models.logbook import LogBook
 from server.models.pace import Pace
 from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit, last_words
+from server.models.ready import Ready
 from server.models.runners.base import Observation, Replica, Runner
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ _LAST_PROBE_SECONDS: Final = 1.0
 _PROBE_TIMEOUT_SECONDS: Final = 5.0
 # One missed look may be a busy machine; three in a row are not.
 _MISSES_UNTIL_FAILED: Final = 3
-_DESCRIBE_SECONDS: Final = 30.0
 # Enough for a traceback and what led to it.
 _TOLD_LINES: Final = 20
 _TICK_SECONDS: Final = 1.0
@@ -49,40 +49,6 @@ class Limits:
     stop_grace: float
     health_interval: float
     restarts: int
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A server that is up: how to speak to it, and what it says of itself."""
-
-    upstream: Upstream
-    info: EngineInfo
-    spec: ModelSpec
-    was_outdated: bool
-    """Whether it ran already when it was found, with other settings than those of then."""
-    infos: dict[str, EngineInfo] = field(default_factory=dict)
-    """What a server with many models says of each that was asked."""
-
-    async def describe(self, model: str) -> EngineInfo:
-        """Return what the server says of one of its models.
-
-        Raises `EngineError`, and `ModelFailed` for the server as a whole.
-        """
-        if self.spec.settings.model_id != ANY_MODEL:
-            return self.info
-        if model == ANY_MODEL:
-            raise ModelFailed(f"no model of {self.spec.name} is known that could be asked")
-        if model not in self.infos:
-            try:
-                async with asyncio.timeout(_DESCRIBE_SECONDS):
-                    self.infos[model] = await self.upstream.describe(model)
-            except TimeoutError:
-                raise EngineTimeout(f"{self.spec.name} does not describe {model} in time") from None
-        return self.infos[model]
-
-    def is_outdated_by(self, spec: ModelSpec) -> bool:
-        """Tell whether it would now be run otherwise."""
-        return self.was_outdated or self.spec.server_settings != spec.server_settings
 
 
 class Attempt:
@@ -113,6 +79,7 @@ class Attempt:
         self._deadline: asyncio.Timeout | None = None
         self._following: list[asyncio.Task[None]] = []
         self._doubts = asyncio.Event()
+        self._news = asyncio.Event()
         self.has_server = False
         """Whether there may be a server: a runner whose start failed has left none."""
 
@@ -152,12 +119,15 @@ class Attempt:
         self._pace.finish(_now())
         return Ready(upstream, replace(info, image=seen.image), self._spec, seen.is_outdated)
 
-    async def watch(self, upstream: Upstream) -> ModelFailed:
+    async def watch(self, ready: Ready, on_news: Callable[[EngineInfo], None]) -> ModelFailed:
         """Return why the server is no longer of use, once it is not.
+
+        `on_news` is told what a server says that loads and unloads its model by itself.
 
         A look at its health that fails means nothing while words come: a server that somebody
         is stopping lets its answers end, and takes nothing new.
         """
+        upstream = ready.upstream
         exited = asyncio.create_task(self._runner.wait(self._replica))
         misses = heard = 0
         try:
@@ -174,6 +144,10 @@ class Attempt:
                 else:
                     misses += _MISSES_UNTIL_FAILED if is_doubted else 1
                 heard = upstream.heard
+                if is_healthy and ready.info.is_loaded is not None:
+                    info = await self._approach.described(ready.spec.served_as)
+                    if info is not None:
+                        on_news(replace(info, image=ready.info.image))
         finally:
             exited.cancel()
             await asyncio.wait([exited])
@@ -182,6 +156,10 @@ class Attempt:
     def doubt(self) -> None:
         """Have the watch look at once: a connection broke, and one failed look is enough now."""
         self._doubts.set()
+
+    def look_soon(self) -> None:
+        """Have the watch look soon: the model may have been loaded or unloaded."""
+        self._news.set()
 
     def report(self, progress: Progress) -> None:
         """Show progress that does not come from the log."""
@@ -192,16 +170,19 @@ class Attempt:
     async def _pause_of_watch(self, exited: "asyncio.Task[Observation]") -> bool:
         """Return when it is time to look at the server; tell whether somebody doubts it."""
         doubts = asyncio.create_task(self._doubts.wait())
+        news = asyncio.create_task(self._news.wait())
         try:
             await asyncio.wait(
-                [exited, doubts],
+                [exited, doubts, news],
                 timeout=self._limits.health_interval,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             return doubts.done()
         finally:
             doubts.cancel()
+            news.cancel()
             self._doubts.clear()
+            self._news.clear()
 
     async def _follow_log(self) -> None:
         lines = self._runner.logs(self._replica, tail=_LOG_HISTORY_LINES, follow=True)

@@ -22,19 +22,20 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from functools import partial
+from dataclasses import replace
 
 from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelError, ModelState, Progress
 from server.dialects.base import EngineInfo, Upstream
 from server.models.approach import Connect
-from server.models.attempt import Attempt, Limits, Ready
+from server.models.attempt import Attempt, Limits
 from server.models.catalog import ModelSpec
 from server.models.demand import Demand
 from server.models.ending import Ending
 from server.models.logbook import LogBook
 from server.models.loss import until_explained
 from server.models.pace import Pace
+from server.models.ready import Ready
 from server.models.restarts import Restarts
 from server.models.runners.base import LogLine, Replica, Runner
 from server.models.surroundings import Status, Surroundings, as_ours, shown
@@ -122,20 +123,12 @@ class Deployment:
         await self._demand.until_gone()
 
     async def remove(self) -> None:
-        """Take the server down, also one of an earlier run; cancelled, `resume` has it go on."""
+        """Take the server down, also one of an earlier run; cancelled, it may be wanted again."""
         await self.stop()
         await self._ending.once()
 
-    def resume(self) -> None:
-        """Go on as before `remove` was begun: a server of somebody else's is watched again."""
-        if not self.is_managed:
-            self._demand.want()
-
     def change(self, spec: ModelSpec) -> None:
-        """Run the server by another description from its next start on.
-
-        One that runs is shown as outdated; one of somebody else's is looked for where it is now.
-        """
+        """Run the server by another description from its next start on, a remote one at once."""
         is_elsewhere = self.spec.server_settings != spec.server_settings
         self.spec = spec
         self._publish(self.status.state, progress=self.status.progress, error=self.status.error)
@@ -146,6 +139,11 @@ class Deployment:
     def look_again(self) -> None:
         """Take note that the server's use has changed."""
         self._demand.ring()
+
+    def look_soon(self) -> None:
+        """Have a server of somebody else's asked soon whether its model is in memory."""
+        if self._now is not None:
+            self._now.look_soon()
 
     async def cause_of_loss(self, upstream: Upstream) -> SidestreamError | None:
         """Return why the server behind `upstream` went away; None if it is still well."""
@@ -232,7 +230,9 @@ class Deployment:
             self._limits,
             self.log,
             self.pace,
-            self._show,
+            lambda state, progress: self._publish(
+                state, progress=progress, error=self.status.error
+            ),
         )
         if self.is_managed or self._demand.attempt == 1:
             self._publish("starting", error=self.status.error if self._is_automatic else None)
@@ -244,7 +244,7 @@ class Deployment:
             self._ready_at = time.monotonic()
             self._publish("ready")
             self._demand.settle()
-            failure: SidestreamError = await attempt.watch(self._ready.upstream)
+            failure: SidestreamError = await attempt.watch(self._ready, self._learn)
         except SidestreamError as error:
             failure = error
         except Exception as error:
@@ -260,24 +260,25 @@ class Deployment:
         """Let answers under way end, as long as there is a server to write them."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.drain):
-                is_answering = partial(self._surroundings.is_answering, self.spec)
-                await self._demand.until(lambda: serving.done() or not is_answering())
+                await self._demand.until(
+                    lambda: serving.done() or not self._surroundings.is_answering(self.spec)
+                )
 
     def _after_failure(self, failure: SidestreamError, *, was_up_seconds: float) -> float | None:
         """Show the failure and decide when the server is tried again."""
         error = shown(failure)
-        pause: float | None = None
-        if not self.is_managed:
-            pause = self._limits.health_interval
-        elif was_up_seconds or self._is_automatic:
-            pause = self.restarts.after_crash(was_up_seconds=was_up_seconds)
-            if pause is None:
-                error = self.restarts.given_up(error)
+        pause: float | None = self._limits.health_interval
+        if self.is_managed:
+            error, pause = self.restarts.after_failure(
+                error, was_up_seconds=was_up_seconds, is_automatic=self._is_automatic
+            )
         self._publish("failed", error=error)
         return pause
 
-    def _show(self, state: ModelState, progress: Progress) -> None:
-        self._publish(state, progress=progress, error=self.status.error)
+    def _learn(self, info: EngineInfo) -> None:
+        if self._ready is not None:
+            self._ready = replace(self._ready, info=info)
+            self._publish("ready", error=self.status.error)
 
     def _publish(
         self,

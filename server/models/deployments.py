@@ -88,7 +88,9 @@ class Deployments:
                 known.change(spec)
             if spec.id in self._retiring:
                 self._retiring.pop(spec.id).cancel()
-                known.resume()
+                if not known.is_managed:
+                    # One that somebody else runs is always watched.
+                    known.want()
         self._all = {root_id: self._all[root_id] for root_id in {**roots, **self._all}}
 
     async def adopt(self, admit: Callable[[str], None]) -> None:

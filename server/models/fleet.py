@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from functools import partial
 
-from server.core.errors import InvalidCommand, SidestreamError
+from server.core.errors import InvalidCommand
 from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
 from server.dialects.base import EngineInfo, Upstream
@@ -19,28 +18,13 @@ from server.models.deployments import Deployments
 from server.models.engine_figures import EngineFigures
 from server.models.found import Found
 from server.models.idleness import Idleness
+from server.models.lease import Lease
 from server.models.loads import Loads
 from server.models.logbook import LogBook
-from server.models.loss import described
 from server.models.room import Room
 from server.models.runners.base import Report, Runner
 from server.models.showing import Facts, ServerFacts, Use, shown_model
 from server.models.usage import Usage
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The right to use a model server that is ready, for as long as the lease is held."""
-
-    upstream: Upstream
-    info: EngineInfo
-    waits: Callable[[], AbstractContextManager[None]]
-    """Count as one who waits, not as one who is answered, while the context lasts."""
-    _deployment: Deployment
-
-    async def cause_of_loss(self) -> SidestreamError | None:
-        """Return why the server went away, if it did."""
-        return await self._deployment.cause_of_loss(self.upstream)
 
 
 class Fleet:
@@ -91,7 +75,7 @@ class Fleet:
         spec, deployment = self.spec(model_id), self._deployment(model_id)
         with self._usage.wait(spec):
             ready = await deployment.ensure_ready()
-            info = await described(ready, spec.served_as, deployment.cause_of_loss)
+            info = await ready.describe(spec.served_as, deployment.cause_of_loss)
         with self._usage.run(spec):
             pause = partial(self._usage.pause, spec)
             yield Lease(ready.upstream, info, pause, deployment)
@@ -281,14 +265,20 @@ class Fleet:
         self._room.look_again()
         if spec.id in self._catalog:
             self._announcer.tell_soon(spec.id)
-        if spec.served is not None and spec.served.is_loaded is False:
-            self._on_server_change(spec.server)
+        if deployment is not None and _info(deployment, spec).is_loaded is False:
+            self._look_soon(spec)
 
     def _on_load(self, model_id: str) -> None:
-        """Take note that a model is being loaded or unloaded, or is no more."""
         if model_id in self._catalog:
             self._announcer.tell(model_id)
-            self._on_server_change(self._catalog.get(model_id).server)
+            self._look_soon(self._catalog.get(model_id))
+
+    def _look_soon(self, spec: ModelSpec) -> None:
+        """Have it seen soon whether the model is in memory at a server of somebody else's."""
+        if spec.server:
+            self._on_server_change(spec.server)
+        else:
+            self._deployments[spec.root].look_soon()
 
     def _occupant(self, root_id: str) -> Occupant:
         settings = self._deployments[root_id].spec.settings

@@ -22,6 +22,18 @@ class Restarts:
         """Begin to count anew: the server was stopped in order."""
         self._crashes = 0
 
+    def after_failure(
+        self, error: ModelError, *, was_up_seconds: float, is_automatic: bool
+    ) -> tuple[ModelError, float | None]:
+        """Return the error as it is to be shown, and the seconds until the next start.
+
+        There is none for a server that did not come up when somebody wanted it.
+        """
+        if not was_up_seconds and not is_automatic:
+            return error, None
+        pause = self.after_crash(was_up_seconds=was_up_seconds)
+        return (self.given_up(error) if pause is None else error), pause
+
     def after_crash(self, *, was_up_seconds: float) -> float | None:
         """Return the seconds until the next start; None when there have been enough."""
         if was_up_seconds > _STABLE_SECONDS:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from server.core.protocol import Model, ModelError, ModelServer, ModelState
 from server.dialects.base import EngineInfo, ServedModel
@@ -54,7 +53,7 @@ def shown_model(
 ) -> Model:
     """Return the model: by its settings, its server's status, what that tells, and its use."""
     served = spec.served or ServedModel(spec.served_as)
-    if served.is_loaded:
+    if _is_loaded(spec, info):
         # Whatever a request to load it came to: it is there.
         load_error = None
     error = status.error or load_error or facts.problem
@@ -66,7 +65,7 @@ def shown_model(
         description=spec.description,
         runner=spec.runner,
         engine=spec.engine or info.engine,
-        state=_state(spec, status, load_state, error),
+        state=_state(spec, status, _is_loaded(spec, info), load_state, error),
         progress=status.progress,
         error=error,
         running=use.running,
@@ -94,7 +93,11 @@ def shown_model(
 
 
 def _state(
-    spec: ModelSpec, status: Status, load_state: LoadState | None, error: ModelError | None
+    spec: ModelSpec,
+    status: Status,
+    is_loaded: bool | None,
+    load_state: LoadState | None,
+    error: ModelError | None,
 ) -> ModelState:
     if status.state != "ready":
         return status.state
@@ -103,10 +106,15 @@ def _state(
         return "loading" if error is None else "failed"
     if load_state is not None:
         return load_state
-    if spec.served is not None and spec.served.is_loaded is False:
+    if is_loaded is False:
         # The server answers, and loads the model when it is asked.
         return "stopped"
     return status.state
+
+
+def _is_loaded(spec: ModelSpec, info: EngineInfo) -> bool | None:
+    """Tell whether the model is in memory: a list that was read is newer than what was asked."""
+    return info.is_loaded if spec.served is None else spec.served.is_loaded
 
 
 def _nothing_to_take(facts: ServerFacts) -> ModelError | None:
@@ -122,11 +130,6 @@ def _nothing_to_take(facts: ServerFacts) -> ModelError | None:
 
 
 def _server(spec: ModelSpec, info: EngineInfo, facts: ServerFacts) -> ModelServer:
-    fields: dict[str, Any] = {}
-    if spec.served is not None:
-        fields["loaded"] = spec.served.is_loaded
-    elif info.is_loaded is not None:
-        fields["loaded"] = info.is_loaded
     return ModelServer(
         address=str(resolve_address(spec.settings.url)),
         name=spec.server,
@@ -135,5 +138,5 @@ def _server(spec: ModelSpec, info: EngineInfo, facts: ServerFacts) -> ModelServe
         flavour=info.flavour,
         seen=facts.seen,
         left_out=facts.left_out,
-        **fields,
+        loaded=_is_loaded(spec, info),
     )

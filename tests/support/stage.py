@@ -20,8 +20,9 @@ from server.dialects.http.client import Timeouts
 from server.models.attempt import Limits
 from server.models.bell import Bell
 from server.models.catalog import ModelSpec
-from server.models.fleet import Fleet, Lease
+from server.models.fleet import Fleet
 from server.models.found import Found
+from server.models.lease import Lease
 from server.models.logbook import LogBook
 from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
 from server.models.runners.remote import RemoteRunner

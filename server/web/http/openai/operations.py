@@ -13,8 +13,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from server.chat.request import Request
-from server.core.protocol import Message, Model
-from server.dialects.base import ANY_MODEL
+from server.core.protocol import Message
 from server.web.entry.gate import CALLER
 from server.web.failures import OpenAIFailure
 from server.web.http.answering import asking, read_whole, stream_answer
@@ -51,10 +50,11 @@ from server.web.keys import DESK, FLEET
 async def models(request: web.Request) -> web.StreamResponse:
     """Answer `GET /v1/models`."""
     sees = request[CALLER].principal.sees
-    ids = [model.id for model in request.app[FLEET].snapshots() if _is_usable(model)]
-    return json_response(
-        OpenAIModels([OpenAIModel(model_id) for model_id in ids if sees(model_id)])
-    )
+    fleet = request.app[FLEET]
+    seen = [model.id for model in fleet.snapshots() if sees(model.id)]
+    # A server as a whole is there to be seen, and not to be asked.
+    ids = [model_id for model_id in seen if not fleet.spec(model_id).is_server]
+    return json_response(OpenAIModels([OpenAIModel(model_id) for model_id in ids]))
 
 
 async def model(request: web.Request) -> web.StreamResponse:
@@ -83,12 +83,6 @@ async def model_completions(request: web.Request) -> web.StreamResponse:
     """Answer `POST /models/{id}/v1/completions`."""
     body = await read_body(request, CompletionOptions)
     return await _complete(request, request.match_info["id"], body)
-
-
-def _is_usable(model: Model) -> bool:
-    """Tell whether it can be asked, unlike what was only found, or a server as a whole."""
-    server = model.server
-    return server is None or not (server.found or server.model == ANY_MODEL)
 
 
 def _named(request: web.Request, name: str) -> str:
