@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from server.core.protocol import Model, ModelError, ModelServer, ModelState
@@ -96,7 +97,7 @@ def _server(spec: ModelSpec, info: EngineInfo, facts: ServerFacts) -> ModelServe
     elif info.is_loaded is not None:
         fields["loaded"] = info.is_loaded
     return ModelServer(
-        address=str(resolve_address(spec.settings.url)),
+        address=_address(spec.settings.url),
         name=spec.server,
         model=spec.served_as or info.model_id,
         dialect=info.dialect,
@@ -105,3 +106,9 @@ def _server(spec: ModelSpec, info: EngineInfo, facts: ServerFacts) -> ModelServe
         left_out=facts.left_out,
         **fields,
     )
+
+
+# All models of a server have the same, and all are shown to everybody who comes.
+@lru_cache(maxsize=1024)
+def _address(url: str) -> str:
+    return str(resolve_address(url))
