@@ -27,7 +27,7 @@ from benchmarks.relay.relays import Relay, gateway_with
 from server.doctor.checks import find_chromium
 from tests.browser.conftest import CHROMIUM_FLAGS
 from tests.fakes.openai import Fake, serve
-from tests.fakes.openai_options import like
+from tests.fakes.openai_options import FakeOptions
 from tests.support.ports import free_ports
 
 FEW, MANY, DEAD = 500, 2000, 100
@@ -37,14 +37,13 @@ _ONE: Final = """
 runner = remote
 url = {url}
 dialect = openai
-flavour = vllm
-model_id = vendor-{vendor}/model-{number:04d}
+flavour = plain
 """
 _SERVER: Final = """
 [upstream big]
 url = {url}
 dialect = openai
-flavour = vllm
+flavour = plain
 models = *
 """
 _ABSENT: Final = "\n[upstream dead{number}]\nurl = http://127.0.0.1:{port}/v1\nmodels = *\n"
@@ -76,22 +75,31 @@ class Case:
 @asynccontextmanager
 async def case(name: str, count: int, *, is_listed: bool) -> AsyncIterator[Case]:
     """Run a gateway with so many models until the block ends; all of them are there."""
-    async with serve(like("vllm", model_count=count)) as fake:
+    options = FakeOptions(model_count=count) if is_listed else FakeOptions()
+    async with serve(options) as fake:
         sections = [_SERVER.format(url=fake.api)] if is_listed else []
         if not is_listed:
-            sections = [_ONE.format(number=n, vendor=n % 50, url=fake.api) for n in range(count)]
+            sections = [_ONE.format(number=n, url=fake.api) for n in range(count)]
         async with gateway_with(_QUIET + "".join(sections)) as relay:
             found = Case(name, count, fake, relay)
-            async with asyncio.timeout(CEILING_SECONDS), aiohttp.ClientSession() as http:
-                while not await _are_all_there(http, found):
-                    await asyncio.sleep(0.5)
+            async with asyncio.timeout(CEILING_SECONDS):
+                await _all_there(found)
             yield found
 
 
-async def _are_all_there(http: aiohttp.ClientSession, case: Case) -> bool:
-    async with http.get(f"{case.url}/models") as response:
-        models = await response.json()
-    return len(models) == case.count and all(model["state"] == "ready" for model in models)
+async def _all_there(case: Case) -> None:
+    """Return once all models are there and ready, as whoever looks on is told it."""
+    states: dict[str, str] = {}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"{case.url}/ws", max_msg_size=0) as ws,
+    ):
+        await ws.send_str('{"id": 1, "type": "hello"}')
+        while list(states.values()).count("ready") < case.count:
+            for event in await ws.receive_json():
+                told = event.get("result", event)
+                models = told.get("models") or [told[key] for key in ("model",) if key in told]
+                states |= {model["id"]: model["state"] for model in models}
 
 
 async def newcomer(case: Case) -> None:
@@ -158,10 +166,13 @@ async def looks(cases: list[Case], seconds: float) -> None:
 async def start_ms(sections: str) -> float:
     """Return how long a gateway takes from its process's start to its answer to `hello`."""
     began = time.perf_counter()
-    async with gateway_with(_QUIET + sections) as relay, aiohttp.ClientSession() as http:
-        async with http.ws_connect(f"http://127.0.0.1:{relay.port}/ws", max_msg_size=0) as ws:
-            await ws.send_str('{"id": 1, "type": "hello"}')
-            await ws.receive_str()
+    async with (
+        gateway_with(_QUIET + sections, log_level="error") as relay,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"http://127.0.0.1:{relay.port}/ws", max_msg_size=0) as ws,
+    ):
+        await ws.send_str('{"id": 1, "type": "hello"}')
+        await ws.receive_str()
         return (time.perf_counter() - began) * 1000
 
 
@@ -185,8 +196,9 @@ def silent_port() -> Iterator[int]:
 
 async def starts(rounds: int) -> dict[str, float]:
     """Return the medians of starts without servers, and with a hundred that are not there."""
+    first, last = free_ports(DEAD)
     refused = "".join(
-        _ABSENT.format(number=n, port=port) for n, port in enumerate(free_ports(DEAD))
+        _ABSENT.format(number=n, port=port) for n, port in enumerate(range(first, last + 1))
     )
     with silent_port() as port:
         silent = "".join(_ABSENT.format(number=n, port=port) for n in range(DEAD))

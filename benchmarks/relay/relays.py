@@ -61,7 +61,7 @@ _SETTINGS: Final = """
 host = 127.0.0.1
 port = 0
 instance = bench
-log_level = warning
+log_level = {log_level}
 state_dir = {folder}/state
 max_sockets = 20000
 [sessions]
@@ -140,11 +140,12 @@ async def gateway(
 
 @asynccontextmanager
 async def gateway_with(
-    sections: str, wrapper: tuple[str, ...] = ("-m", "server")
+    sections: str, wrapper: tuple[str, ...] = ("-m", "server"), *, log_level: str = "warning"
 ) -> AsyncIterator[Relay]:
     """Run the gateway with these sections behind `[server]` and the limits of ours."""
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as folder:
-        settings = _write(folder, _SETTINGS.format(folder=folder) + sections)
+        ours = _SETTINGS.format(folder=folder, log_level=log_level)
+        settings = _write(folder, ours + sections)
         command = [sys.executable, *wrapper, "--settings", settings]
         async with _process(command) as process:
             port = int(await _line(process, r" is at http://[^/]*:(\d+)"))
