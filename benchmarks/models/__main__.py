@@ -9,11 +9,10 @@ figures are medians. At last the gateway is started with a hundred servers that 
 import argparse
 import asyncio
 import json
-import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -29,6 +28,7 @@ from tests.browser.conftest import CHROMIUM_FLAGS
 from tests.fakes.openai import Fake, serve
 from tests.fakes.openai_options import FakeOptions
 from tests.support.ports import free_ports
+from tests.support.silence import silent_port
 
 FEW, MANY, DEAD = 500, 2000, 100
 CEILING_SECONDS: Final = 120.0
@@ -174,24 +174,6 @@ async def start_ms(sections: str) -> float:
         await ws.send_str('{"id": 1, "type": "hello"}')
         await ws.receive_str()
         return (time.perf_counter() - began) * 1000
-
-
-@contextmanager
-def silent_port() -> Iterator[int]:
-    """Give a port whose connections are never accepted nor refused, as if packets were dropped."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        address = listener.getsockname()
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(address)
-        try:
-            yield int(address[1])
-        finally:
-            for filler in fillers:
-                filler.close()
 
 
 async def starts(rounds: int) -> dict[str, float]:
