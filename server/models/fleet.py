@@ -21,7 +21,8 @@ from server.models.loads import Loads
 from server.models.logbook import LogBook
 from server.models.room import Room
 from server.models.runners.base import Report, Runner
-from server.models.showing import Facts, ServerFacts, Use, shown_model
+from server.models.showing import Facts, ServerFacts, Use
+from server.models.shown import Shown
 from server.models.usage import Usage
 
 # From here on one event with all models is less to write, and to read, than one for each.
@@ -66,6 +67,7 @@ class Fleet:
         self._catalog = catalog
         self._facts = facts
         self._on_server_change = on_server_change
+        self._shown = Shown()
         self._loads = Loads(self._on_load)
         self._runners = runners
         self._announcer = Announcer(self.snapshot)
@@ -148,6 +150,7 @@ class Fleet:
         """
         known = {spec.id: spec for spec in self._catalog}
         self._catalog = catalog
+        self._shown.forget_others(catalog)
         self._deployments.apply(catalog)
         changed = [spec for spec in catalog if known.get(spec.id) != spec]
         for spec in changed:
@@ -197,14 +200,14 @@ class Fleet:
         spec = self._catalog.get(model_id)
         deployment = self._deployment(model_id)
         facts = self._facts(spec.server) if spec.server else ServerFacts()
-        return shown_model(
+        return self._shown.model(
             spec,
             deployment.status,
             _info(deployment, spec),
             Use(self._usage.running(model_id), self._usage.waiting(model_id)),
             facts,
-            load_state=self._loads.state(model_id),
-            load_error=self._loads.error(model_id),
+            self._loads.state(model_id),
+            self._loads.error(model_id),
         )
 
     def snapshots(self) -> list[Model]:
