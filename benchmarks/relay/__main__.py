@@ -45,7 +45,7 @@ MEASUREMENT_CEILING_SECONDS = 240.0
 def main() -> int:
     """Run what the command line says; return 1 if a text arrived incomplete."""
     options = _parser().parse_args()
-    _raise_open_files(4 * max(*options.loads, IDLE_SOCKETS) + 1000)
+    _raise_open_files(4 * max([*options.loads, IDLE_SOCKETS]) + 1000)
     version = nginx_version()
     relays = options.only or list(RELAYS)[1:]
     if not version and "nginx" in relays:

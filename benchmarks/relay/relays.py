@@ -61,7 +61,7 @@ _SETTINGS: Final = """
 host = 127.0.0.1
 port = 0
 instance = bench
-log_level = warning
+log_level = {log_level}
 state_dir = {folder}/state
 max_sockets = 20000
 [discovery]
@@ -135,11 +135,19 @@ async def gateway(
 
     `wrapper` is what Python is told to run, `form` the form in which the gateway asks.
     """
+    sections = [_MODEL.format(name=name, upstream=upstream_port, how=_HOW[form]) for name in models]
+    async with gateway_with("".join(sections), wrapper) as relay:
+        yield relay
+
+
+@asynccontextmanager
+async def gateway_with(
+    sections: str, wrapper: tuple[str, ...] = ("-m", "server"), *, log_level: str = "warning"
+) -> AsyncIterator[Relay]:
+    """Run the gateway with these sections behind `[server]` and the limits of ours."""
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as folder:
-        sections = [
-            _MODEL.format(name=name, upstream=upstream_port, how=_HOW[form]) for name in models
-        ]
-        settings = _write(folder, _SETTINGS.format(folder=folder) + "".join(sections))
+        ours = _SETTINGS.format(folder=folder, log_level=log_level)
+        settings = _write(folder, ours + sections)
         command = [sys.executable, *wrapper, "--settings", settings]
         async with _process(command) as process:
             port = int(await _line(process, r" is at http://[^/]*:(\d+)"))

@@ -23,7 +23,8 @@ from server.models.loads import Loads
 from server.models.logbook import LogBook
 from server.models.room import Room
 from server.models.runners.base import Report, Runner
-from server.models.showing import Facts, ServerFacts, Use, shown_model
+from server.models.showing import Facts, ServerFacts, Use
+from server.models.shown import Shown
 from server.models.usage import Usage
 
 
@@ -54,6 +55,7 @@ class Fleet:
         self._on_server_change = on_server_change
         self._found = found or Found()
         self._found.subscribe(self._tell_all)
+        self._shown = Shown()
         self._loads = Loads(self._on_load)
         self._runners = runners
         self._announcer = Announcer(self.snapshot)
@@ -137,6 +139,7 @@ class Fleet:
         """
         known = {spec.id: spec for spec in self._catalog}
         self._catalog = catalog
+        self._shown.forget_others(catalog)
         self._deployments.apply(catalog)
         changed = [spec for spec in catalog if known.get(spec.id) != spec]
         for spec in changed:
@@ -187,14 +190,14 @@ class Fleet:
             return model
         spec, deployment = self.spec(model_id), self._deployment(model_id)
         facts = self._facts(spec.server) if spec.server else ServerFacts()
-        return shown_model(
+        return self._shown.model(
             spec,
             deployment.status,
             _info(deployment, spec),
             Use(self._usage.running(model_id), self._usage.waiting(model_id)),
             facts,
-            load_state=self._loads.state(model_id),
-            load_error=self._loads.error(model_id),
+            self._loads.state(model_id),
+            self._loads.error(model_id),
         )
 
     def snapshots(self) -> list[Model]:

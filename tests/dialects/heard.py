@@ -19,6 +19,8 @@ class Heard:
     waits: list[Notice | None] = field(default_factory=list)
     finish: Finish | None = None
     error: SidestreamError | None = None
+    handed_on: list[int] = field(default_factory=list)
+    """How many tokens came at once, each time."""
     was_all: bool = False
     """Whether the reader said so before the bytes were at their end."""
 
@@ -64,6 +66,7 @@ def hear(
     def on_tokens(tokens: list[TokenInfo]) -> None:
         assert tokens, "nothing came, and was told"
         heard.tokens += tokens
+        heard.handed_on.append(len(tokens))
 
     meter = Meter()
     reader = AnswerReader(

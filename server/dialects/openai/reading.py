@@ -20,7 +20,7 @@ from typing import Any
 from server.core.errors import EngineError, EngineLost, SidestreamError
 from server.core.protocol import TokenInfo
 from server.core.sse import ServerSentEvent, SSEParser, StreamError, lone_data
-from server.dialects.base import NO_TOKEN_ID, Finish, OnTokens, OnWait
+from server.dialects.base import Finish, OnTokens, OnWait
 from server.dialects.meter import Meter
 from server.dialects.openai.choices import Choice, first_choices, read_choice
 from server.dialects.openai.common_chunk import CommonChunks
@@ -115,21 +115,20 @@ class AnswerReader:
 
         What came with the end, or before an error in the same read, is left to `finish`.
         """
-        text = self._common.text(chunk) if self._is_plain else None
-        if text is None:
+        tokens = self._common.tokens(chunk) if self._is_plain else None
+        if tokens is None:
             return self._feed_any(chunk)
-        if not text:
+        if not tokens:
             return False
         self._has_words = True
-        token = TokenInfo(NO_TOKEN_ID, text, None, False)
         if self._cuts:
-            self._tokens = self._stop.feed([token])
+            self._tokens = self._stop.feed(tokens)
             if self._stop.stopped_at is not None:
                 return True
             self._hand_on()
             return False
         self._meter.heard += 1
-        self._on_tokens([token])
+        self._on_tokens(tokens)
         return False
 
     def finish(self, broken: SidestreamError | None = None) -> Finish:
