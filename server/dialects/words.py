@@ -4,7 +4,8 @@ Rules:
 
 1. Whatever it is, an error page among them, becomes one short text: a page is its title, or the
    first words of it.
-2. Words may repeat what was sent; what looks like a key does not reach anybody.
+2. Words may repeat what was sent; neither a key that was sent nor what looks like one reaches
+   anybody.
 """
 
 import html
@@ -27,12 +28,26 @@ _KEY: Final = re.compile(
     r"|\bAIza[A-Za-z0-9_\-]{10,}"
 )
 
+# Shorter ones are no secrets, such as `none`, and are parts of words.
+_MIN_KEY_CHARACTERS: Final = 8
+# Keys and values of headers that servers were given, as long as this process runs.
+_sent: Final[set[str]] = set()
+
+
+def withhold(secret: str) -> None:
+    """Have no words of a server repeat a secret from now on."""
+    if len(secret) >= _MIN_KEY_CHARACTERS:
+        _sent.add(secret)
+
 
 def as_words(text: str) -> str:
     """Return a text or a page as a few words: empty if it has none, bounded, without keys."""
     if _PAGE.match(text):
         text = _page_words(text[:_MAX_PAGE_CHARACTERS])
-    text = _KEY.sub("[key]", " ".join(text[: 4 * MAX_CHARACTERS].split()))
+    text = " ".join(text[: 4 * MAX_CHARACTERS].split())
+    for secret in _sent:
+        text = text.replace(secret, "[key]")
+    text = _KEY.sub("[key]", text)
     return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1].rstrip() + "…"
 
 

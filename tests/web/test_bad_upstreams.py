@@ -191,6 +191,32 @@ async def test_a_key_with_line_breaks_harms_nobody(key: str) -> None:
         assert all("x-evil" not in headers for headers in fake.state.headers)
 
 
+@pytest.mark.parametrize(
+    ("options", "reaches"),
+    [
+        (like("vllm", error_status=401), 502),
+        (like("vllm", error_after=1), 502),
+        (like("vllm", error_status=429, error_form="text"), 429),
+    ],
+)
+async def test_a_key_that_the_server_repeats_reaches_nobody(
+    options: FakeOptions, reaches: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, other = "abcdefgh+0123", "a-team-nobody-knows"
+    words = f"per day: who is {key} of {other}?"
+    repeating = replace(options, error_text=words)
+    secrets: dict[str, Any] = {"api_key": key, "headers": {"X-Team": other}}
+    async with bad_server(repeating, **secrets) as (bad, _):
+        await bad.sees(lambda models: "u/fake-model" in models)
+        reply = await bad.ask("u/fake-model")
+        assert reply.status == reaches, reply.text
+        assert "who is [key] of [key]?" in reply.text
+        shown = (await bad.gateway.get("/models")).text
+    for said in (reply.text, shown, caplog.text):
+        assert key not in said
+        assert other not in said
+
+
 async def test_ollamas_dialect_at_another_server_says_what_came() -> None:
     async with bad_server(like("vllm"), dialect="ollama", models=("fake-model",)) as (bad, fake):
         model = await bad.failed("u/fake-model")

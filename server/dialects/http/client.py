@@ -36,6 +36,7 @@ from server.dialects.http.silence import Clock, LoopClock, within
 from server.dialects.http.stream import HTTPStream
 from server.dialects.http.timeouts import IsWell, Timeouts
 from server.dialects.http.tls import context_of, system_context
+from server.dialects.words import withhold
 
 __all__ = ["HTTPClient", "HTTPStream", "IsWell", "Reply", "Timeouts"]
 
@@ -76,6 +77,8 @@ class HTTPClient:
         self._pool = Pool(self._clock)
         self._way: Way | None = None
         self._context: ssl.SSLContext | None = None
+        for secret in (endpoint.api_key, *(value for _, value in endpoint.headers)):
+            withhold(secret)
 
     @asynccontextmanager
     async def request(
