@@ -6,29 +6,22 @@ as a whole. Only roots have a lifecycle; a server as a whole is no model that an
 """
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
-from urllib.parse import quote
 
 from server.core.errors import UnknownModel
 from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, merge
 from server.dialects.base import ANY_MODEL, ServedModel
+from server.models.served_names import readable, served_id, without_folders
 from server.settings import ModelSettings, RemoteSettings, Settings, UpstreamSettings
 
 # Of a server of somebody else it is known once the server was asked.
 ENGINE_NAMES = {"process": "llama.cpp", "docker": "TGI", "remote": ""}
 
-# What a model's id may have beside letters and digits; others are percent-encoded.
-_ID_CHARS: Final = "._-:@+/"
 _PATTERN: Final = re.compile(r"[*?\[]")
-# Longer names exist only to do harm; ids stand in addresses and in logs.
-_MAX_SERVED_ID: Final = 160
-_MAX_SHOWN: Final = 160
-
 # Enough to see how they differ.
 _SHOWN_NAMESAKES: Final = 5
 
@@ -82,7 +75,8 @@ class ModelSpec:
         """Tell whether that is what the model's server calls it; of a preset it is not."""
         if not name or self.is_server or (self.is_preset and not self.server):
             return False
-        return name == self.served_as or (self.served is not None and name in self.served.aliases)
+        aliases = () if self.served is None else self.served.aliases
+        return name in (self.served_as, without_folders(self.served_as), *aliases)
 
     @property
     def server_settings(self) -> ModelSettings:
@@ -219,7 +213,7 @@ def served_spec(server: ModelSpec, served: ServedModel) -> ModelSpec:
     return replace(
         server,
         id=served_id(server.server, served.name),
-        name=readable(served.title or served.name),
+        name=readable(served.title or without_folders(served.name)),
         served_as=served.name,
         served=served,
     )
@@ -238,29 +232,6 @@ def taken(upstream: UpstreamSettings, models: Sequence[ServedModel] | None) -> l
         if model.kind == "text" and is_wanted:
             names.setdefault(model.name, model)
     return list(names.values())
-
-
-def served_id(server: str, name: str) -> str:
-    """Return the id of a server's model: stable, unique, and fit for an address.
-
-    What ids cannot have is percent-encoded, the percent sign included, so that two names never
-    meet in one id. One that is too long ends in a hash of the whole.
-    """
-    text = quote(name, safe=_ID_CHARS, errors="surrogatepass")
-    if not {"", ".", ".."}.isdisjoint(text.split("/")):
-        # To an address these parts mean something else.
-        text = text.replace(".", "%2E").replace("/", "%2F")
-    if len(text) > _MAX_SERVED_ID:
-        digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
-        # Half of an encoded character would be none.
-        text = re.sub("%.?$", "", text[: _MAX_SERVED_ID - 13]) + f"-{digest}"
-    return f"{server}/{text}"
-
-
-def readable(text: str) -> str:
-    """Return a name of somebody else's as one line that can be shown, not too long."""
-    line = "".join(char if char.isprintable() else "\ufffd" for char in text[: _MAX_SHOWN + 1])
-    return line if len(line) <= _MAX_SHOWN else f"{line[: _MAX_SHOWN - 1]}…"
 
 
 def _own_spec(model_id: str, model: ModelSettings) -> ModelSpec:

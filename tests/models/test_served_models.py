@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from server.core.errors import UnknownModel
 from server.dialects.base import ServedModel
-from server.models.catalog import Catalog, build_catalog, readable, served_id, server_id, taken
+from server.models.catalog import Catalog, build_catalog, server_id, taken
+from server.models.served_names import readable, served_id
 from server.settings import ModelSettings, Settings, UpstreamSettings
 
 ANYTHING = st.text(st.characters(codec=None), min_size=1, max_size=40)
@@ -72,6 +73,10 @@ def test_an_id_has_no_half_of_an_encoded_character(name: str) -> None:
         ("/abs/path", "u/%2Fabs%2Fpath"),
         ("a%20b", "u/a%2520b"),
         ("\ud800", "u/%ED%A0%80"),
+        ("models/7B/q4.gguf", "u/models/7B/q4.gguf"),
+        ("/root/models/Q4.gguf", "u/Q4.gguf-0a76a4965aaa"),
+        ("../models/Q4.gguf", "u/Q4.gguf-d6fb3cf5be64"),
+        ("C:\\models\\the Q4.gguf", "u/the%20Q4.gguf-532d21dc134c"),
     ],
 )
 def test_ids_read_as_names_do_where_they_can(name: str, expected: str) -> None:
@@ -82,6 +87,14 @@ def test_long_names_end_in_a_hash_of_the_whole() -> None:
     one, other = served_id("u", "x" * 5000), served_id("u", "x" * 5001)
     assert one != other
     assert len(one) == 162
+
+
+def test_a_file_is_called_and_asked_by_its_name_without_folders() -> None:
+    path = "/root/models/Q4.gguf"
+    models = with_lists({"u": [ServedModel(path)]})
+    (model,) = models
+    assert (model.name, model.served_as) == ("Q4.gguf", path)
+    assert models.named("Q4.gguf") is models.named(path) is models.named(model.id) is model
 
 
 def test_servers_with_the_same_names_have_models_of_their_own() -> None:
