@@ -77,6 +77,13 @@ test('a model that its server has not loaded has not failed', () => {
   assert.equal(modelState(model('own', { state: 'stopped' })), 'Not running');
 });
 
+test('of a model that was found is said what its server tells, and no more', () => {
+  const found = (loaded) => modelState(ollama('a', { state: 'stopped' }, { found: true, loaded }));
+  assert.equal(found(false), 'Not loaded');
+  assert.equal(found(true), '');
+  assert.equal(found(null), '');
+});
+
 test('a model is found by its server, its own name there, and what tells it from others', () => {
   const one = ollama('a', { details: { quantization: 'Q4_K_M' } }, { model: 'Qwen3:8B' });
   for (const words of [['11434'], ['qwen3', 'ollama'], ['q4_k'], []]) assert.ok(hasWords(one, words), words.join());

@@ -140,6 +140,7 @@ export class ModelRow extends PageElement {
     this.#box.disabled = server?.found ?? false; // first it is to be used
     const seen = server && state === 'failed' && !this.#isExplained ? lastSeen(this.#model, Date.now()) : '';
     setText(this.#state, [modelState(this.#model), seen].filter(Boolean).join(', '));
+    this.#state.hidden = this.#state.textContent === '';
     setText(this.#about, description);
     setText(this.#runsOn, place);
     if (this.#traits.textContent !== about.join('')) this.#traits.replaceChildren(...about.map((one) => h('span', {}, one)));

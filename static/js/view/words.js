@@ -32,8 +32,9 @@ const ENDS = {
 /** @type {Record<string, string>} */
 const PLACES = { process: 'on this machine', docker: 'in a container', remote: 'on another server' };
 
-/** @param {Model} model */
+/** Say how a model stands; of one that was found only what its server tells. @param {Model} model */
 export function modelState({ server, state }) {
+  if (server?.found && server.loaded !== false) return '';
   return (server && ELSEWHERE[state]) || (MODEL_STATES[state] ?? state);
 }
 
