@@ -143,5 +143,6 @@ def _ends_with(parts: list[str], route: tuple[str, ...]) -> bool:
 
 
 def _refused(text: str, why: str = "") -> ValueError:
-    found = f", found {text[:200]!r}"
+    shown = re.sub(r"(//|^)[^/]*@", r"\1…@", text)  # a password may stand there
+    found = f", found {shown[:200]!r}"
     return ValueError(f"expected http://HOST:PORT{found}" + (f": {why}" if why else ""))

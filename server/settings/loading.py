@@ -108,7 +108,7 @@ class _Loading:
         kind, name = kind_and_name(section) or ("", "")
         place = self._place(section)
         if not kind or not is_name(kind, name):
-            expected = f"[{kind} …] has {RULES[kind]}" if kind else _known_sections()
+            expected = _section(kind) if kind else _known_sections()
             self._problems.append(f"{place}: unknown section; expected {expected}")
             return
         written = (self._added if is_added else self._written)[section]
@@ -169,8 +169,12 @@ def _folded(section: str) -> tuple[str, str]:
 
 
 def _known_sections() -> str:
-    named = [f"[model ID], {RULES['model']}", f"[upstream NAME], {RULES['upstream']}"]
-    return f"{', '.join(f'[{name}]' for name in SECTIONS)}, {'; or '.join(named)}"
+    named = "; or ".join(_section(kind) for kind in NAMED_SECTIONS)
+    return f"{', '.join(f'[{name}]' for name in SECTIONS)}, {named}"
+
+
+def _section(kind: str) -> str:
+    return f"[{kind} {'ID' if kind == 'model' else 'NAME'}], {RULES[kind]}"
 
 
 def _overrides(

@@ -208,11 +208,20 @@ def test_files_are_found_from_the_settings_folder_on(write: Write, tmp_path: Pat
 R, U = "[model r]", "[upstream u]"
 REFUSED: dict[str, tuple[str, str, str]] = {
     "no url": ("[upstream u]\n", f"{U} url", "http://HOST:PORT"),
+    "a password in an address": (
+        "[upstream u]\nurl = http://me:hunter2@far\n", f"{U} url", "`api_key`",
+    ),
+    "a password in what is no address": (
+        "[upstream u]\nurl = ftp://me:hunter2@far\n", f"{U} url", "found 'ftp://…@far'",
+    ),
+    "a password among blanks": (
+        "[upstream u]\nurl = me:hunter2@far /v1\n", f"{U} url", "found '…@far /v1'",
+    ),
     "elsewhere without models": (
         "[upstream u]\nurl = http://far\n", f"{U} models", "not on this machine",
     ),
     "a bad name": ("[upstream a/b]\nurl = x\n", "[upstream a/b]", "at most 64 characters"),
-    "no name": ("[upstream ]\nurl = x\n", "[upstream ]", "unknown section"),
+    "no name": ("[upstream ]\nurl = x\n", "[upstream ]", "expected [upstream NAME], the NAME of"),
     "a long name": (f"[upstream {'a' * 65}]\n", f"[upstream {'a' * 65}]", "at most 64"),
     "a runner": (f"{UPSTREAM}runner = remote\n", f"{U} runner", "unknown key"),
     "an image": (f"{UPSTREAM}image = x\n", f"{U} image", "unknown key"),
