@@ -135,12 +135,16 @@ class Deployments:
 
     async def _adopt_from(self, name: str, runner: Runner, admit: Callable[[str], None]) -> None:
         served = [d for d in self._all.values() if d.spec.runner == name]
+        told = ""
         while served:
             try:
                 observations = await runner.list()
                 break
             except SidestreamError as error:
-                logger.warning("%s: %s", name, error)
+                # An engine may be away for ever.
+                if error.message != told:
+                    logger.warning("%s: %s", name, error)
+                told = error.message
                 for deployment in served:
                     deployment.doubt(error)
                 await asyncio.sleep(_ENGINE_RETRY_SECONDS)

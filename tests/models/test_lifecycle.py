@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from server.core.errors import ModelFailed, UnknownModel
+from server.models import deployments
+from server.models.runners.base import Observation
 from tests.fakes.tgi_log import start_lines
 from tests.fakes.tgi_options import FakeOptions
 from tests.support.stage import CEILING_SECONDS, Stage, StageRunner, stage
@@ -350,6 +352,24 @@ async def test_what_runs_already_is_taken_over() -> None:
             await after.state("ready")
             assert runner.servers == servers
             assert runner.starts == 1
+
+
+async def test_an_engine_that_stays_away_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(deployments, "_ENGINE_RETRY_SECONDS", 0.0)
+    answers = iter(["no socket", "no socket", "no right", "no right"])
+
+    class AwayForAWhile(StageRunner):
+        async def list(self) -> list[Observation]:
+            if (words := next(answers, None)) is not None:
+                raise ModelFailed(words)
+            return await super().list()
+
+    async with stage(AwayForAWhile()) as s:
+        await s.fleet.adopt()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [words.partition(": ")[2] for words in told] == ["no socket", "no right"]
 
 
 async def test_closing_in_the_middle_of_a_start_leaves_nothing() -> None:
