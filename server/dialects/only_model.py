@@ -6,8 +6,9 @@ from typing import Final
 from server.core.errors import EngineError
 from server.dialects.base import ServedModel
 
-# Enough to see what is there; a router lists thousands.
+# Enough to see what is there; a router lists thousands, and nobody keeps a name short.
 _MAX_NAMES: Final = 12
+_MAX_CHARACTERS: Final = 80
 
 
 def only_model(models: Sequence[ServedModel], *, engine: str) -> str:
@@ -28,4 +29,10 @@ def listed(names: Iterable[str]) -> str:
     """Write names one after the other, the first of them where they are many."""
     several = list(names)
     more = len(several) - _MAX_NAMES
-    return ", ".join(several[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+    shown = ", ".join(_shown(name) for name in several[:_MAX_NAMES])
+    return shown + (f" and {more} more" if more > 0 else "")
+
+
+def _shown(name: str) -> str:
+    line = "".join(char if char.isprintable() else "\ufffd" for char in name[:_MAX_CHARACTERS])
+    return line if len(name) <= _MAX_CHARACTERS else f"{line}…"

@@ -273,6 +273,19 @@ async def test_odd_names_have_ids_of_their_own_that_can_be_asked() -> None:
         assert all(model["name"].isprintable() for model in listed)
 
 
+async def test_names_of_any_kind_make_an_error_that_can_be_read() -> None:
+    names = (*ODD_NAMES, *(f"model-{number}" for number in range(3000)))
+    async with (
+        serve(like("vllm", models=names)) as fake,
+        beside_good(fake.url, model={"url": fake.url}) as bad,
+    ):
+        model = await bad.failed("m")
+        message = model.error.message  # type: ignore[union-attr]
+        assert message.isprintable()
+        assert len(message) < 1000
+        assert "org/name, name:tag" in message
+
+
 async def test_half_a_character_in_a_name_breaks_no_list() -> None:
     async def listing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readuntil(b"\r\n\r\n"):
