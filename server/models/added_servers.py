@@ -40,8 +40,9 @@ class AddedServers:
     async def use(self, name: str) -> None:
         """Use a server that was found on this machine, now and after a restart.
 
-        Raises `UnknownServer`, `Contradiction` where the settings stand against it, and
-        `StorageFailed` where it cannot be written down. Cancelling leaves it under way.
+        One that is in use is left alone. Raises `UnknownServer`, `Contradiction` where the settings
+        stand against it, and `StorageFailed` where it cannot be written down. Cancelling leaves it
+        under way.
         """
         await self._do(self._use(name))
 
@@ -67,6 +68,8 @@ class AddedServers:
 
     async def _use(self, name: str) -> None:
         server = self._found.get(name)
+        if server is None and self._source.is_used(name):
+            return
         if server is None:
             raise UnknownServer(f"no server {name[:80]!r} was found on this machine")
         file = self._settings_file()

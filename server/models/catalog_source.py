@@ -50,6 +50,10 @@ class CatalogSource:
         self._change()
         self._follow()
 
+    def is_used(self, name: str) -> bool:
+        """Tell whether the settings name a server so."""
+        return name in self._settings.upstreams
+
     def learn(self, name: str, url: str, models: list[ServedModel]) -> None:
         """Take the list of a server that the settings are about to name."""
         self._lists.take(name, url, models)
