@@ -100,13 +100,19 @@ class ServedModel:
     aliases: tuple[str, ...] = ()
     title: str = ""
     kind: str = "text"
-    """`text`, or what else it is for: `embedding`, `rerank`, `speech`, `image`."""
+    """`text`, or what else it is for: `embedding`, `rerank`, `speech`, `image`, `relayed`.
+
+    `relayed` is for what a gateway like this one has from another one: gateways that list each
+    other would list each other's lists without end.
+    """
     context_tokens: int | None = None
     model_context_tokens: int | None = None
     is_loaded: bool | None = None
     capabilities: Mapping[str, bool] = field(default_factory=dict)
     details: Mapping[str, str] = field(default_factory=dict)
     """What people tell models apart by, such as `quantization` and `parameters`."""
+    is_relayed: bool = False
+    """Whether it comes through a gateway like this one."""
 
 
 @dataclass(frozen=True)

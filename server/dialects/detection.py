@@ -22,6 +22,7 @@ import msgspec
 from server.dialects.http.client import Reply
 from server.dialects.openai.flavour import MODELS, Sign, find
 from server.dialects.openai.flavours import FLAVOURS
+from server.dialects.openai.listing import GATEWAY, RELAYED
 from server.dialects.openai.tolerant_json import decode
 
 OLLAMA: Final = "ollama"
@@ -32,7 +33,7 @@ _OLLAMA: Final = (
 )
 # The gateway's list, and what its own model servers say of themselves.
 _SIDESTREAM: Final = (
-    Sign(at="data.0.owned_by", like=r"^sidestream$"),
+    Sign(at="data.0.owned_by", like=rf"^({GATEWAY}|{RELAYED})$"),
     Sign("/info", at="router", like=r"^sidestream-engine$"),
 )
 # Ollama has a dialect of its own, and comes after all that imitate it.

@@ -71,11 +71,19 @@ class Gateway:
 
     async def until(self, is_so: Callable[[Model], bool], *, ceiling_seconds: float = 20) -> None:
         """Return once that is so of the model `m`."""
+        await self.until_any(
+            lambda model: model.id == "m" and is_so(model), ceiling_seconds=ceiling_seconds
+        )
+
+    async def until_any(
+        self, is_so: Callable[[Model], bool], *, ceiling_seconds: float = 20
+    ) -> None:
+        """Return once that is so of one of the models."""
         fleet, changed = self.app[FLEET], asyncio.Event()
-        unsubscribe = fleet.subscribe(lambda _: changed.set())
+        unsubscribe = fleet.subscribe(lambda _: changed.set(), lambda _: changed.set())
         try:
             async with asyncio.timeout(ceiling_seconds):
-                while not is_so(fleet.snapshot("m")):
+                while not any(is_so(model) for model in fleet.snapshots()):
                     changed.clear()
                     await changed.wait()
         finally:

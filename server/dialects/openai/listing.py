@@ -19,6 +19,11 @@ from server.dialects.openai.tolerant_json import decode
 
 Entry = Mapping[str, Any]
 
+GATEWAY: Final = "sidestream"
+"""Who owns models in the list of a gateway like this one."""
+RELAYED: Final = "sidestream-relayed"
+"""Who owns those in it that come from another such gateway."""
+
 _KINDS_TOLD: Final = (
     ("embedding", re.compile(r"embed|feature.extraction")),
     ("rerank", re.compile(r"re.?rank|cross.encoder|^score$")),
@@ -119,6 +124,7 @@ def served(flavour: Flavour, entry: Entry) -> ServedModel:
         context_tokens=number(facts.get("max_total_tokens")),
         model_context_tokens=number(facts.get("model_context_tokens")),
         is_loaded=is_loaded(flavour, facts),
+        is_relayed=entry.get("owned_by") == GATEWAY,
         capabilities=_capabilities(entry, facts),
         details={
             name: text
@@ -150,6 +156,8 @@ def _name(entry: Entry) -> str:
 
 
 def _kind(name: str, entry: Entry, facts: Mapping[str, Any]) -> str:
+    if entry.get("owned_by") == RELAYED:
+        return "relayed"
     outputs = _texts(facts.get("output") or find(entry, "architecture.output_modalities"))
     if outputs and "text" not in outputs:
         return _first_kind(_KINDS_TOLD, outputs) or "text"

@@ -5,6 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 from server import __version__
+from server.dialects.openai.listing import GATEWAY
 from server.web.http.beyond import Remarks
 
 FINGERPRINT: Final = f"sidestream-{__version__}"
@@ -156,7 +157,7 @@ class OpenAIModel(msgspec.Struct, frozen=True):
 
     id: str
     created: int = 0
-    owned_by: str = "sidestream"
+    owned_by: str = GATEWAY
     object: Literal["model"] = "model"
 
 

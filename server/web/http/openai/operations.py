@@ -14,6 +14,8 @@ from aiohttp import web
 
 from server.chat.request import Request
 from server.core.protocol import Message
+from server.dialects.openai.listing import GATEWAY, RELAYED
+from server.models.catalog import ModelSpec
 from server.web.entry.gate import CALLER
 from server.web.failures import OpenAIFailure
 from server.web.http.answering import asking, read_whole, stream_answer
@@ -51,15 +53,20 @@ async def models(request: web.Request) -> web.StreamResponse:
     """Answer `GET /v1/models`."""
     sees = request[CALLER].principal.sees
     fleet = request.app[FLEET]
-    seen = [model.id for model in fleet.snapshots() if sees(model.id)]
+    specs = [fleet.spec(model.id) for model in fleet.snapshots() if sees(model.id)]
     # A server as a whole is there to be seen, and not to be asked.
-    ids = [model_id for model_id in seen if not fleet.spec(model_id).is_server]
-    return json_response(OpenAIModels([OpenAIModel(model_id) for model_id in ids]))
+    return json_response(OpenAIModels([_listed(spec) for spec in specs if not spec.is_server]))
 
 
 async def model(request: web.Request) -> web.StreamResponse:
     """Answer `GET /v1/models/{id}`."""
-    return json_response(OpenAIModel(_named(request, request.match_info["id"])))
+    model_id = _named(request, request.match_info["id"])
+    return json_response(_listed(request.app[FLEET].spec(model_id)))
+
+
+def _listed(spec: ModelSpec) -> OpenAIModel:
+    is_relayed = spec.served is not None and spec.served.is_relayed
+    return OpenAIModel(spec.id, owned_by=RELAYED if is_relayed else GATEWAY)
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
