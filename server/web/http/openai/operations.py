@@ -6,7 +6,7 @@ address for a model send a name of their own.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -101,7 +101,8 @@ async def _chat(request: web.Request, model_id: str, body: ChatOptions) -> web.S
     with in_openais_words(CHAT_NAMES):
         content = conversation(body.messages)
         question = _question(request, model_id, content, body, chat_parameters(body))
-        wanted = _wanted("chatcmpl-", question, body, has_logprobs=tells_logprobs(body))
+        has_logprobs = tells_logprobs(body)
+        wanted = _wanted("chatcmpl-", question, body, names=CHAT_NAMES, has_logprobs=has_logprobs)
         return await _answer(request, question, body, Chat(), wanted)
 
 
@@ -111,9 +112,14 @@ async def _complete(
     prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
     with in_openais_words(COMPLETION_NAMES):
         question = _question(request, model_id, prompt, body, completion_parameters(body))
-        has_logprobs = body.logprobs is not None
-        echo = prompt if body.echo else ""
-        wanted = _wanted("cmpl-", question, body, has_logprobs=has_logprobs, echo=echo)
+        wanted = _wanted(
+            "cmpl-",
+            question,
+            body,
+            names=COMPLETION_NAMES,
+            has_logprobs=body.logprobs is not None,
+            echo=prompt if body.echo else "",
+        )
         return await _answer(request, question, body, Text(), wanted)
 
 
@@ -136,11 +142,18 @@ def _question(
 
 
 def _wanted(
-    prefix: str, question: Request, body: Options, *, has_logprobs: bool, echo: str = ""
+    prefix: str,
+    question: Request,
+    body: Options,
+    *,
+    names: Mapping[str, str],
+    has_logprobs: bool,
+    echo: str = "",
 ) -> Wanted:
     return Wanted(
         prefix + secrets.token_urlsafe(16),
         question.model.id,
+        names,
         question.parameters.get("stop", ()),
         has_logprobs,
         has_usage=body.stream_options is not None and body.stream_options.include_usage,

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from server.core.errors import InvalidCommand, InvalidParameters
 from server.core.protocol import Message
+from server.web.http.beyond import with_names
 from server.web.http.openai.types import (
     AssistantMessage,
     ChatMessage,
@@ -53,11 +54,7 @@ def in_openais_words(names: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except InvalidParameters as error:
-        message, details = error.message, error.details
-        for ours, theirs in names.items():
-            message = message.replace(f"`{ours}`", f"`{theirs}`")
-        if details is not None and details.get("parameter") in names:
-            details = {**details, "parameter": names[details["parameter"]]}
+        message, details = with_names(error.message, error.details, names)
         raise InvalidParameters(message, hint=error.hint, details=details) from error
 
 

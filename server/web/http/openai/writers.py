@@ -5,7 +5,7 @@ asked for, then `[DONE]`; one that breaks off ends with an event that holds the 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -51,6 +51,7 @@ class Wanted:
 
     id: str
     model: str
+    names: Mapping[str, str]
     stops: Sequence[str] = ()
     has_logprobs: bool = False
     has_usage: bool = False
@@ -187,7 +188,7 @@ class OpenAIWriter:
         chunks = [self._shape.chunk(self._wanted, [choice], usage) for choice in choices]
         if part.end is None:
             return b"".join(map(sse.event, chunks))
-        chunks += self._closing(_ending(part.end, self._shown))
+        chunks += self._closing(_ending(part.end, self._shown, self._wanted))
         return b"".join([*map(sse.event, chunks), sse.DONE])
 
     def _closing(self, ending: Ending) -> list[msgspec.Struct]:
@@ -211,7 +212,7 @@ def whole_answer(
     """Write an answer that has ended."""
     shown = ShownText(wanted.stops)
     piece = _piece(shown, Part(text, tokens, end), wanted)
-    return shape.whole(wanted, piece, _ending(end, shown))
+    return shape.whole(wanted, piece, _ending(end, shown, wanted))
 
 
 def _piece(shown: ShownText, part: Part, wanted: Wanted) -> Piece:
@@ -226,8 +227,8 @@ def _is_told(token: TokenInfo) -> bool:
     return token.id != NO_TOKEN_ID or token.logprob is not None
 
 
-def _ending(end: End, shown: ShownText) -> Ending:
-    return Ending(_reason(end, shown), _usage(end), remarks_of(end))
+def _ending(end: End, shown: ShownText, wanted: Wanted) -> Ending:
+    return Ending(_reason(end, shown), _usage(end), remarks_of(end, wanted.names))
 
 
 def _reason(end: End, shown: ShownText) -> OpenAIFinish:
