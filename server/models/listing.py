@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # A list of a few thousand models is some 500 KB.
 _MAX_FILE_BYTES: Final = 16 << 20
+# Where servers are and what they have is nobody else's business.
+_MODE: Final = 0o600
 # What has changed a server, such as an answer, is often followed by more.
 _PAUSE_SECONDS: Final = 0.5
 # A server that sends its list a byte at a time does so for ever.
@@ -83,6 +85,7 @@ class ServerLists:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             partial = self._file.with_suffix(".models-partial")
+            partial.touch(_MODE)
             partial.write_bytes(msgspec.json.encode(self._lists))
             partial.replace(self._file)
             self._is_kept = True

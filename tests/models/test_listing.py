@@ -31,6 +31,7 @@ def test_lists_outlive_us_with_the_time_they_were_read(tmp_path: Path) -> None:
     lists = ServerLists(file)
     assert lists.take("u", URL, [ServedModel("a", aliases=("b",), details={"q": "4"})])
     lists.store()
+    assert file.stat().st_mode & 0o777 == 0o600
     known = ServerLists(file).get("u", URL)
     assert known is not None
     assert known.models == [ServedModel("a", aliases=("b",), details={"q": "4"})]
