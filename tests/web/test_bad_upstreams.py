@@ -221,6 +221,7 @@ async def test_ollamas_dialect_at_another_server_says_what_came() -> None:
     async with bad_server(like("vllm"), dialect="ollama", models=("fake-model",)) as (bad, fake):
         model = await bad.failed("u/fake-model")
         assert fake.url in model.error.message  # type: ignore[union-attr]
+        assert "`dialect`" in model.error.hint  # type: ignore[union-attr,operator]
         assert (await bad.ask("u/fake-model")).status >= 400
 
 
@@ -229,7 +230,8 @@ async def test_tgis_dialect_at_another_server_says_what_came() -> None:
         model = {"url": fake.url, "dialect": "tgi"}
         async with beside_good(fake.url, model=model) as bad:
             found = await bad.failed("m")
-            assert "cannot be used" in found.error.message  # type: ignore[union-attr]
+            assert "does not speak TGI's API" in found.error.message  # type: ignore[union-attr]
+            assert "`dialect`" in found.error.hint  # type: ignore[union-attr,operator]
 
 
 async def test_another_flavour_than_the_servers_still_answers() -> None:

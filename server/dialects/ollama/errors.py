@@ -162,7 +162,8 @@ def _not_found(words: str, model: str) -> EngineError:
     if "page not found" in words or not model:
         return EngineError(
             f"what answers there does not speak Ollama's API: {words}",
-            hint="set the address without a path, such as http://127.0.0.1:11434",
+            hint="mend `url`, which is Ollama's without a path, such as http://127.0.0.1:11434, or "
+            "leave `dialect` out",
         )
     return EngineError(
         f"the model server does not have the model: {words}",

@@ -46,6 +46,7 @@ _TAKES: Final = frozenset(FIELDS) - TGI_LACKS
 
 # TGI's own number, where a server does not tell its.
 _MAX_STOP_TEXTS: Final = 4
+_NO_ROUTE: Final = frozenset({404, 405})
 # Longer than any real error text; a proxy in between may answer with a whole page.
 _MAX_ERROR_BYTES: Final = 2000
 # The tokens of a prompt, some 100 bytes each, for a context of a million.
@@ -79,7 +80,7 @@ class TGI:
 
     async def describe(self, model: str = "") -> EngineInfo:
         """Ask `/info`, and try a chat prompt to see whether there is a template."""
-        info = await self._ask("GET", "/info", Info)
+        info = await self._info()
         self._max_stop_texts = info.max_stop_sequences or _MAX_STOP_TEXTS
         has_template = await self._prompting.has_template()
         return EngineInfo(
@@ -100,7 +101,7 @@ class TGI:
 
     async def models(self) -> list[ServedModel]:
         """Return the one model that a TGI server has."""
-        info = await self._ask("GET", "/info", Info)
+        info = await self._info()
         return [ServedModel(info.model_id, context_tokens=info.max_total_tokens, is_loaded=True)]
 
     async def load(self, model: str) -> None:
@@ -159,6 +160,17 @@ class TGI:
         """Close the connections kept for the next request, and the process that renders prompts."""
         await self._http.close()
         await self._prompting.close()
+
+    async def _info(self) -> Info:
+        try:
+            return await self._ask("GET", "/info", Info)
+        except Refused as error:
+            if error.upstream_status not in _NO_ROUTE:
+                raise
+            raise EngineError(
+                "what answers there does not speak TGI's API",
+                hint="mend `url`, or leave `dialect` out",
+            ) from None
 
     async def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
         async with self._http.request(method, path, body) as stream:
