@@ -128,6 +128,21 @@ def test_thousands_of_models_are_made_when_they_are_looked_for(
     assert watch.complaints == []
 
 
+def test_columns_of_models_with_one_name_say_which_server_each_is_on(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    here = {**ollama("ollama/qwen"), "name": "qwen"}
+    there = {**vllm("gpu/qwen", state="ready", error=None), "name": "qwen"}
+    FakeWire(page, [here, there])
+    open_page(page, gateway.url)
+    ask(page, "Who are you?")
+    names = page.locator("answer-column h2")
+    expect(names).to_have_text(["qwen · ollama", "qwen · gpu"])
+    page.get_by_role("checkbox", name="qwen").last.uncheck()
+    expect(names).to_have_text(["qwen"])
+    assert watch.complaints == []
+
+
 def test_a_column_says_why_it_waits(
     page: Page, gateway: Gateway, watch: Watch, artifacts: Path
 ) -> None:

@@ -13,7 +13,7 @@ const ollama = (id, more = {}, server = {}) => model(id, {
 
 test('models stand together by their servers: our own first, what was found last', () => {
   const models = [
-    ollama('found', {}, { name: 'lmstudio', address: 'http://127.0.0.1:1234', found: true }),
+    ollama('found', { engine: 'LM Studio' }, { name: 'lmstudio', address: 'http://127.0.0.1:1234', found: true }),
     ollama('a'),
     model('own'),
     ollama('lonely', { engine: 'vLLM' }, { name: '', address: 'https://gpu-box/v1' }),
@@ -24,11 +24,14 @@ test('models stand together by their servers: our own first, what was found last
     ['Run by Sidestream', '', 'own'],
     ['Ollama · 127.0.0.1:11434', '', 'a,b'],
     ['On other servers', '', 'lonely,other'],
-    ['Ollama · 127.0.0.1:1234', 'lmstudio', 'found'],
+    ['LM Studio · 127.0.0.1:1234', 'lmstudio', 'found'],
   ]);
   assert.deepEqual(grouped([model('own')]).map(({ title }) => title), [''], 'alone they need no title');
   assert.deepEqual(grouped([]), []);
   assert.equal(serverTitle(models[3]), 'vLLM · gpu-box/v1');
+  assert.equal(serverTitle(ollama('a', {}, { name: 'ollama-11435' })), 'ollama-11435 · Ollama · 127.0.0.1:11434');
+  const unknown = { engine: 'the model server' };
+  assert.equal(serverTitle(ollama('a', unknown, { name: 'mine', flavour: 'plain' })), 'mine · 127.0.0.1:11434');
 });
 
 test('a server that is used is no longer among what was found', () => {

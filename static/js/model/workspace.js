@@ -83,9 +83,17 @@ export class Workspace extends Emitter {
   /** What a column is called. @param {Column} column @param {{isSecret?: boolean}} [options] */
   label(column, { isSecret: hidden = this.isSecret } = {}) {
     if (hidden) return `Model ${letter(this.columns.shown.indexOf(column))}`;
-    const name = this.#client.nameOf(column.model);
+    const name = this.#nameOf(column.model);
     const number = this.columns.number(column);
     return number ? `${name} (${describe(column.parameters) || number})` : name;
+  }
+
+  /** What a model is called, with its server where another one here is called so too. @param {string} id */
+  #nameOf(id) {
+    const name = this.#client.nameOf(id);
+    const isAlone = this.columns.shown.every(({ model }) => model === id || this.#client.nameOf(model) !== name);
+    const server = isAlone ? null : this.#client.models.get(id)?.server;
+    return server ? `${name} · ${server.name || server.address}` : name;
   }
 
   /** The one model that these settings are for, if they are for one. @param {Column | null} column Null: for all columns. */

@@ -34,9 +34,17 @@ export function grouped(models) {
   return all.sort((a, b) => rank(a) - rank(b));
 }
 
-/** Say which server it is: "Ollama · 127.0.0.1:11434". @param {Model} model */
+/** Say which server it is: "gpu-box · vLLM · 10.0.0.7:8000". @param {Model} model */
 export function serverTitle({ engine, server }) {
-  return [engine || server?.flavour || server?.dialect, server?.address.replace(/^\w+:\/+/, '')].filter(Boolean).join(' · ');
+  const kind = server?.flavour === 'plain' ? '' : engine || server?.flavour || server?.dialect || '';
+  // One that was found is named after its kind.
+  const name = letters(server?.name ?? '') === letters(kind) ? '' : server?.name;
+  return [name, kind, server?.address.replace(/^\w+:\/+/, '')].filter(Boolean).join(' · ');
+}
+
+/** @param {string} text */
+function letters(text) {
+  return text.replace(/\W/g, '').toLowerCase();
 }
 
 /** Say why none of these can be asked, if one cause keeps all; else null. @param {Group} group */
