@@ -71,6 +71,7 @@ class Deployment:
         self._ready: Ready | None = None
         self._ready_at = 0.0
         self._failure: SidestreamError | None = None
+        self._serving: asyncio.Task[SidestreamError] | None = None
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")
 
     # --- for everybody ----------------------------------------------------------------------
@@ -164,7 +165,8 @@ class Deployment:
     async def end(self) -> None:
         """End the control task, and nothing else."""
         self._control.cancel()
-        await asyncio.wait([self._control])
+        # Cancelled while it waits for the attempt's end, it leaves that to go on.
+        await asyncio.wait([task for task in (self._control, self._serving) if task is not None])
 
     def doubt(self, error: SidestreamError | None) -> None:
         """Show why a server that does not run could not be started now; None for no reason."""
@@ -191,7 +193,7 @@ class Deployment:
         stops = demand.stops_asked
         demand.begin()
         self._ready_at = 0.0
-        serving = asyncio.create_task(self._serve(), name=f"serving {self.spec.id}")
+        self._serving = serving = asyncio.create_task(self._serve(), name=f"serving {self.spec.id}")
         serving.add_done_callback(lambda _: demand.ring())
         try:
             await demand.until(lambda: serving.done() or demand.stops_asked > stops)
