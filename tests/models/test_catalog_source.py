@@ -185,8 +185,13 @@ async def test_many_models_change_while_a_server_comes_new() -> None:
     async with serve(several) as many, serve(like("vllm")) as other, sight(a=many.url) as s:
         await s.ready("a/m29")
         # What is told of the change shows all models, the newcomer's among them.
-        s.apply(a=NOWHERE, b=other.url)
+        upstreams = {
+            "a": UpstreamSettings(url=many.url, models=("*",), api_key="other"),
+            "b": UpstreamSettings(url=other.url, models=("*",)),
+        }
+        s.source.apply(replace(s.settings, upstreams=upstreams))
         await s.ready("b/fake-model")
+        await s.ready("a/m29")
 
 
 async def test_a_server_that_comes_back_has_its_list_read_at_once() -> None:
