@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from server.core.errors import EngineTimeout, ModelFailed, SidestreamError
+from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelState, Progress
 from server.dialects.base import ANY_MODEL, Endpoint, EngineInfo, Upstream
 from server.models.approach import Approach, Connect
 from server.models.catalog import ModelSpec
+from server.models.infos import Infos
 from server.models.logbook import LogBook
 from server.models.pace import Pace
 from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit, last_words
@@ -31,7 +32,6 @@ _LAST_PROBE_SECONDS: Final = 1.0
 _PROBE_TIMEOUT_SECONDS: Final = 5.0
 # One missed look may be a busy machine; three in a row are not.
 _MISSES_UNTIL_FAILED: Final = 3
-_DESCRIBE_SECONDS: Final = 30.0
 # Enough for a traceback and what led to it.
 _TOLD_LINES: Final = 20
 _TICK_SECONDS: Final = 1.0
@@ -60,7 +60,7 @@ class Ready:
     spec: ModelSpec
     was_outdated: bool
     """Whether it ran already when it was found, with other settings than those of then."""
-    infos: dict[str, EngineInfo] = field(default_factory=dict)
+    infos: Infos = field(default_factory=Infos)
     """What a server with many models says of each that was asked."""
 
     async def describe(self, model: str) -> EngineInfo:
@@ -72,13 +72,7 @@ class Ready:
             return self.info
         if model == ANY_MODEL:
             raise ModelFailed(f"no model of {self.spec.name} is known that could be asked")
-        if model not in self.infos:
-            try:
-                async with asyncio.timeout(_DESCRIBE_SECONDS):
-                    self.infos[model] = await self.upstream.describe(model)
-            except TimeoutError:
-                raise EngineTimeout(f"{self.spec.name} does not describe {model} in time") from None
-        return self.infos[model]
+        return await self.infos.ask(self.upstream, model)
 
     def is_outdated_by(self, spec: ModelSpec) -> bool:
         """Tell whether it would now be run otherwise."""

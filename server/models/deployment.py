@@ -32,6 +32,7 @@ from server.models.attempt import Attempt, Limits, Ready
 from server.models.catalog import ModelSpec
 from server.models.demand import Demand
 from server.models.ending import Ending
+from server.models.infos import Infos
 from server.models.logbook import LogBook
 from server.models.loss import until_explained
 from server.models.pace import Pace
@@ -82,9 +83,9 @@ class Deployment:
         return None if self._ready is None else self._ready.upstream
 
     @property
-    def infos(self) -> dict[str, EngineInfo]:
+    def infos(self) -> Infos:
         """Return what was said of each model that a server with many was asked about."""
-        return {} if self._ready is None else self._ready.infos
+        return Infos() if self._ready is None else self._ready.infos
 
     async def until_well(self) -> Upstream:
         """Return how to speak to the server once it is up where it is now; starts nothing."""

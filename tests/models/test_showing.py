@@ -116,7 +116,8 @@ def test_limits_and_abilities_are_the_models_before_they_are_the_servers() -> No
         {"quantization": "Q4"},
     )
     told = EngineInfo(max_total_tokens=50, model_context_tokens=60)
-    assert shown(on_server(served), info=told).limits["max_total_tokens"] == 50
+    assert shown(on_server(served), info=told).limits["max_total_tokens"] == 100
+    assert shown(on_server(ServedModel("m")), info=told).limits["max_total_tokens"] == 50
 
 
 def test_where_the_server_is_and_what_it_calls_the_model() -> None:
