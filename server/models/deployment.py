@@ -206,8 +206,7 @@ class Deployment:
             await asyncio.wait([serving])
             self._ready = None
         was_up_seconds = time.monotonic() - self._ready_at if self._ready_at else 0.0
-        failure = None if serving.cancelled() else serving.result()
-        self._failure = failure
+        self._failure = failure = None if serving.cancelled() else serving.result()
         if self._now is not None and self._now.has_server:
             await self._ending.until_gone(lambda e: self._publish("stopping", error=shown(e)))
             self._now.has_server = False
