@@ -30,7 +30,7 @@ from server.instance import InstanceLock
 from server.logs import configure
 from server.reload.reloader import Reloader, report, report_pipe
 from server.settings import DEFAULT_SETTINGS, Settings, SettingsError, load
-from server.web.keys import CATALOG_SOURCE, FLEET
+from server.web.keys import CATALOG_SOURCE, DISCOVERY, FLEET, SERVERS
 from server.web.listening import CannotEncrypt, make_runner, tls_context
 
 logger = logging.getLogger("server")
@@ -62,7 +62,7 @@ def main() -> int:
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=_new_event_loop) as runner,
     ):
-        return runner.run(_serve(settings, read, is_standby=arguments.standby))
+        return runner.run(_serve(arguments.settings, settings, read, is_standby=arguments.standby))
     return 130
 
 
@@ -75,7 +75,9 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _serve(settings: Settings, read: Callable[[], Settings], *, is_standby: bool) -> int:
+async def _serve(
+    file: Path, settings: Settings, read: Callable[[], Settings], *, is_standby: bool
+) -> int:
     loop, stop, hung_up = asyncio.get_running_loop(), _Stop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _on_signal, stop, number)
@@ -111,7 +113,9 @@ async def _serve(settings: Settings, read: Callable[[], Settings], *, is_standby
         gc.freeze()
         scheme = "https" if tls else "http"
         print(f"Sidestream {__version__} is at {scheme}://{_shown(host)}:{bound[1]}", flush=True)
-        reloader = Reloader(settings, read, app[FLEET], app[CATALOG_SOURCE])
+        reloader = Reloader(settings, read, app[FLEET], app[CATALOG_SOURCE], app[DISCOVERY])
+        app[SERVERS].attach(file, lambda: reloader.reload().problems)
+        app[DISCOVERY].start(bound[1])
         pipe = report_pipe(settings.server.state_dir, settings.server.instance)
         while not await _is_told_to_stop(stop, hung_up):
             if dies_with_terminal and not _has_terminal():

@@ -28,10 +28,13 @@ from server.core.errors import StorageFailed
 from server.core.placement import Capacity
 from server.dialects.connector import Connector
 from server.dialects.http.timeouts import Timeouts
+from server.models.added_servers import AddedServers
 from server.models.attempt import Limits
 from server.models.catalog import ModelSpec
 from server.models.catalog_source import CatalogSource
+from server.models.discovery import Discovery
 from server.models.fleet import Fleet
+from server.models.found import Found
 from server.models.listing import ServerLists
 from server.models.runners.docker.runner import DockerRunner
 from server.models.runners.process import CommandFor, ProcessRunner
@@ -42,14 +45,17 @@ from server.web.entry.gate import GATE, install_gate
 from server.web.entry.sign_in import SignIn
 from server.web.garbage import quieten_garbage
 from server.web.http import api
+from server.web.http.addresses import serve_untidy_addresses
 from server.web.http.openapi import DESCRIPTION, Description
 from server.web.http.operations import routes
 from server.web.keys import (
     ARCHIVE,
     CATALOG_SOURCE,
     DESK,
+    DISCOVERY,
     FLEET,
     LOOP_LAG,
+    SERVERS,
     SESSIONS,
     SETTINGS,
     SOCKETS,
@@ -87,7 +93,7 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
     install_gate(app, settings)
     app.on_response_prepare.extend([middleware.add_headers, observing.add_request_id])
     app[DESCRIPTION] = Description(api.OPERATIONS)
-    app.router.add_routes(routes(api.OPERATIONS))
+    serve_untidy_addresses(app, app.router.add_routes(routes(api.OPERATIONS)))
     page = Page(app[DESCRIPTION])
     app.router.add_routes([*page.routes(), *SignIn(app[GATE], page).routes()])
     app.router.add_get("/ws", websocket)
@@ -98,10 +104,20 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
             settings.server.state_dir.expanduser() / f"{settings.server.instance}.models"
         )
         source = app[CATALOG_SOURCE] = CatalogSource(settings, lists)
-        fleet = app[FLEET] = _build_fleet(settings, engine, source)
+        found, held_ports = Found(), set[int]()
+        fleet = app[FLEET] = _build_fleet(settings, engine, source, found, held_ports)
         source.attach(fleet)
+        servers = app[SERVERS] = AddedServers(found, source)
         adoption = asyncio.create_task(fleet.adopt(), name="adoption")
+        discovery = app[DISCOVERY] = Discovery(
+            settings,
+            found,
+            own_ports=lambda: held_ports | fleet.own_ports(),
+            after=adoption,
+        )
         yield
+        await servers.close()
+        await discovery.close()
         await _end(adoption)
         await source.close()
         await fleet.close(keeps_servers=settings.engines.on_exit == "keep")
@@ -153,9 +169,14 @@ async def open_archive(settings: Settings, describe: DescribeEngine) -> Archive:
     return await Archive.open(path.expanduser(), limits, describe)
 
 
-def _build_fleet(settings: Settings, command_for: CommandFor, source: CatalogSource) -> Fleet:
+def _build_fleet(
+    settings: Settings,
+    command_for: CommandFor,
+    source: CatalogSource,
+    found: Found,
+    held_ports: set[int],
+) -> Fleet:
     engines = settings.engines
-
     timeouts = Timeouts(engines.connect_timeout, engines.read_timeout, engines.first_token_timeout)
     common = Limits(
         download=engines.download_timeout,
@@ -165,7 +186,6 @@ def _build_fleet(settings: Settings, command_for: CommandFor, source: CatalogSou
         health_interval=engines.health_interval,
         restarts=engines.restart_limit,
     )
-    held_ports: set[int] = set()
     return Fleet(
         source.catalog(),
         {
@@ -194,6 +214,7 @@ def _build_fleet(settings: Settings, command_for: CommandFor, source: CatalogSou
         capacity=Capacity(engines.max_running, engines.memory_budget),
         facts=source.facts,
         on_server_change=source.look_soon,
+        found=found,
     )
 
 

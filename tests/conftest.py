@@ -9,6 +9,7 @@ with it.
 """
 
 import functools
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack
@@ -30,6 +31,10 @@ MISSING = "is missing here"
 # A shell that runs CI in the background has Ctrl-C ignored, and so would every server of the tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Gateways of tests ask no port of this machine where some server may run. Those that are to look
+# say so in their settings: see `tests/support/gateway.py`.
+os.environ["SIDESTREAM_DISCOVERY__ENABLED"] = "no"
 
 KeepLog = Callable[[str, Path | Callable[[], str]], None]
 StartFake = Callable[..., Awaitable[Fake]]

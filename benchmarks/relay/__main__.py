@@ -3,7 +3,8 @@
 Every load is taken through each relay in turn, round after round, so that whatever else the machine
 does falls on all alike; the figures are medians of the rounds. Each measurement has a fresh relay
 and a fresh load client, and ends within a minute or fails. `direct` carries nothing: what it shows
-is the machine's own latency, and "added" means beyond that.
+is the machine's own latency, and "added" means beyond that. The gateway is measured once for each
+form in which it asks model servers; nginx and `direct` carry TGI's.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from benchmarks.relay import plot, report
 from benchmarks.relay.load import Job
 from benchmarks.relay.processes import machine
 from benchmarks.relay.relays import (
+    GATEWAYS,
     RELAYS,
     ROOT,
     Relay,
@@ -43,9 +45,9 @@ MEASUREMENT_CEILING_SECONDS = 240.0
 def main() -> int:
     """Run what the command line says; return 1 if a text arrived incomplete."""
     options = _parser().parse_args()
-    _raise_open_files(4 * max(*options.loads, IDLE_SOCKETS) + 1000)
+    _raise_open_files(4 * max([*options.loads, IDLE_SOCKETS]) + 1000)
     version = nginx_version()
-    relays = [options.only] if options.only else ["nginx", "gateway"]
+    relays = options.only or list(RELAYS)[1:]
     if not version and "nginx" in relays:
         print("nginx is not installed (Debian: apt-get install nginx); it is left out")
         relays.remove("nginx")
@@ -124,8 +126,9 @@ async def _profile(options: argparse.Namespace) -> int:
     load = options.loads[0]
     traced = () if sampler else ("-m", "cProfile", "-o", str(options.profile))
     wrapper = (*traced, "-m", "server")
-    async with upstream() as port, gateway(port, wrapper) as relay:
-        running = asyncio.create_task(_one("gateway", relay, port, load, options.seconds))
+    name = next((name for name in options.only or () if name in GATEWAYS), "gateway")
+    async with upstream() as port, gateway(port, wrapper, form=GATEWAYS[name]) as relay:
+        running = asyncio.create_task(_one(name, relay, port, load, options.seconds))
         if sampler:
             # Begins when all streams have been started and have settled.
             await asyncio.sleep(load / 500 + 3)
@@ -173,10 +176,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--loads", type=_numbers, default=[1, 100, 1000, 4000], help="streams: 1,100,1000,4000")
     add("--seconds", type=float, default=6.0, help="length of one measurement (6)")
     add("--rounds", type=int, default=3, help="times each is measured (3)")
-    add("--only", choices=("gateway", "nginx"), help="measure this one alone")
+    add("--only", type=_names, help=f"measure these alone, of {','.join(list(RELAYS)[1:])}")
     add(
         "--extra",
-        type=lambda text: [t for t in text.split(",") if t],
+        type=_names,
         metavar="LIST",
         default=[report.SATURATION, report.IDLE],
         help="beside the loads: saturation,idle",
@@ -185,6 +188,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--svg", type=Path, metavar="FILE", help="draw the figures there")
     add("--profile", type=Path, metavar="FILE", help="profile the gateway at the first load")
     return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 def _numbers(text: str) -> list[int]:

@@ -48,11 +48,19 @@ class Job:
     @property
     def models_per_reader(self) -> int:
         """Return how many answers one connection carries."""
-        return min(len(MODELS), self.streams) if self.relay == "gateway" else 1
+        return min(len(MODELS), self.streams) if self.is_gateway else 1
+
+    @property
+    def is_gateway(self) -> bool:
+        """Tell whether the relay is the gateway, in whatever form it asks."""
+        return self.relay.startswith("gateway")
 
     def reader(self, record: Record) -> Reader:
         """Return a reader that speaks to this relay."""
-        return SocketReader(record) if self.relay == "gateway" else EventReader(record)
+        if not self.is_gateway:
+            return EventReader(record)
+        # TGI has a chat rendered first, which says nothing of what a token costs.
+        return SocketReader(record, is_chat=self.relay != "gateway")
 
 
 async def measure(job: Job) -> dict[str, Any]:

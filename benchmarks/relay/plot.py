@@ -7,7 +7,13 @@ from xml.sax.saxutils import escape
 from benchmarks.relay.report import IDLE, SATURATION
 
 Row = dict[str, Any]
-_COLOURS: Final = {"nginx": "#5b8c5a", "gateway": "#3b6ea8", "direct": "#b0b0b0"}
+_COLOURS: Final = {
+    "nginx": "#5b8c5a",
+    "gateway": "#3b6ea8",
+    "gateway-openai": "#c2803a",
+    "gateway-ollama": "#8a5a9e",
+    "direct": "#b0b0b0",
+}
 _PANELS: Final[tuple[tuple[str, str], ...]] = (
     ("CPU time per token, µs", "cpu_us"),
     ("Latency of a token, p50, ms", "p50_ms"),
@@ -17,7 +23,7 @@ _PANELS: Final[tuple[tuple[str, str], ...]] = (
 _PANEL_WIDTH: Final = 460
 _PANEL_HEIGHT: Final = 250
 _BAR_AREA: Final = 150
-_BAR_WIDTH: Final = 24
+_BAR_WIDTH: Final = 15
 
 
 def draw(rows: list[Row], caption: str) -> str:
@@ -33,8 +39,8 @@ def draw(rows: list[Row], caption: str) -> str:
         panels.append(f'<g transform="translate({x},{y})">{_panel(title, key, loads, shown)}</g>')
     width, height = 2 * _PANEL_WIDTH + 20, 2 * _PANEL_HEIGHT + 70
     legend = "".join(
-        f'<rect x="{20 + at * 100}" y="34" width="12" height="12" fill="{colour}"/>'
-        f'<text x="{38 + at * 100}" y="44">{name}</text>'
+        f'<rect x="{20 + at * 130}" y="34" width="12" height="12" fill="{colour}"/>'
+        f'<text x="{38 + at * 130}" y="44">{name}</text>'
         for at, (name, colour) in enumerate(_COLOURS.items())
     )
     return (

@@ -25,6 +25,8 @@ _END: Final = re.compile(
     rb'"type":"end","generation":"(g\d+)","seq":\d+,"finish_reason":"length",'
     rb'"usage":\{"prompt_tokens":[^,]+,"completion_tokens":(\d+)\}'
 )
+_TEXT_ALONE: Final = {"prompt": "What is AI?"}
+_CHAT: Final = {"messages": [{"role": "user", "content": "What is AI?"}]}
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
 
 
@@ -94,7 +96,7 @@ class EventReader(_Connection):
 
     def ask(self, models: int, *, max_new_tokens: int = MAX_NEW_TOKENS) -> list[Answer]:
         body = {
-            "inputs": "What is AI?",
+            "inputs": _TEXT_ALONE["prompt"],
             "parameters": {"max_new_tokens": max_new_tokens, "details": True},
         }
         self._answer = Answer(self.record, clock_us())
@@ -159,8 +161,9 @@ class EventReader(_Connection):
 class SocketReader(_Connection):
     """Read the frames of one WebSocket; the server's frames are not masked."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, *, is_chat: bool = False) -> None:
         super().__init__(record)
+        self._question = _CHAT if is_chat else _TEXT_ALONE
         self._is_open = False
         self._commands = 0
         self._answers: dict[bytes, Answer] = {}
@@ -185,7 +188,7 @@ class SocketReader(_Connection):
             {
                 "type": "generate",
                 "targets": [{"model": model} for model in MODELS[:models]],
-                "prompt": "What is AI?",
+                **self._question,
                 "parameters": {"max_new_tokens": max_new_tokens},
             }
         )

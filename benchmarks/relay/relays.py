@@ -13,12 +13,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from benchmarks.relay.forms import MODEL
 from benchmarks.relay.processes import with_children
 from benchmarks.relay.readers import MODELS
 
@@ -59,9 +61,11 @@ _SETTINGS: Final = """
 host = 127.0.0.1
 port = 0
 instance = bench
-log_level = warning
+log_level = {log_level}
 state_dir = {folder}/state
 max_sockets = 20000
+[discovery]
+enabled = no
 [sessions]
 max_sessions = 20000
 max_live_per_owner = 20000
@@ -72,7 +76,14 @@ _MODEL: Final = """
 [model {name}]
 runner = remote
 url = http://127.0.0.1:{upstream}
+{how}
 """
+# How the gateway asks the one upstream, which speaks all of these.
+_HOW: Final = {
+    "tgi": "dialect = tgi",
+    "openai": "dialect = openai\nflavour = plain",
+    "ollama": f"dialect = ollama\nmodel_id = {MODEL}",
+}
 
 
 class RelayError(Exception):
@@ -118,18 +129,39 @@ async def gateway(
     upstream_port: int,
     wrapper: tuple[str, ...] = ("-m", "server"),
     models: Iterable[str] = MODELS,
+    form: str = "tgi",
 ) -> AsyncIterator[Relay]:
-    """Run the gateway with remote models; `wrapper` is what Python is told to run."""
+    """Run the gateway with remote models.
+
+    `wrapper` is what Python is told to run, `form` the form in which the gateway asks.
+    """
+    sections = [_MODEL.format(name=name, upstream=upstream_port, how=_HOW[form]) for name in models]
+    async with gateway_with("".join(sections), wrapper) as relay:
+        yield relay
+
+
+@asynccontextmanager
+async def gateway_with(
+    sections: str, wrapper: tuple[str, ...] = ("-m", "server"), *, log_level: str = "warning"
+) -> AsyncIterator[Relay]:
+    """Run the gateway with these sections behind `[server]` and the limits of ours."""
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as folder:
-        sections = [_MODEL.format(name=name, upstream=upstream_port) for name in models]
-        settings = _write(folder, _SETTINGS.format(folder=folder) + "".join(sections))
+        ours = _SETTINGS.format(folder=folder, log_level=log_level)
+        settings = _write(folder, ours + sections)
         command = [sys.executable, *wrapper, "--settings", settings]
         async with _process(command) as process:
             port = int(await _line(process, r" is at http://[^/]*:(\d+)"))
             yield Relay(port, [process.pid])
 
 
-RELAYS: Final = {"direct": direct, "nginx": nginx, "gateway": gateway}
+GATEWAYS: Final = {"gateway": "tgi", "gateway-openai": "openai", "gateway-ollama": "ollama"}
+"""The gateway under the names by which it is measured, and the form in which it asks."""
+
+RELAYS: Final[dict[str, Callable[[int], AbstractAsyncContextManager[Relay]]]] = {
+    "direct": direct,
+    "nginx": nginx,
+    **{name: partial(gateway, form=form) for name, form in GATEWAYS.items()},
+}
 
 
 def nginx_version() -> str:

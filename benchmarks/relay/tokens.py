@@ -11,47 +11,14 @@ from typing import Final
 
 TEXT_CHARS: Final = 16
 _PLACE_DIGITS: Final = 5
-_PLACES: Final = 10**_PLACE_DIGITS
+PLACES: Final = 10**_PLACE_DIGITS
+"""As many places as a token's text can show; they begin anew after that."""
 _CLOCK: Final = 10 ** (TEXT_CHARS - _PLACE_DIGITS)
-
-# One event of TGI 3 in its chunk; every field has a fixed width, so that one prefix fits all.
-_EVENT: Final = (
-    b'data: {"index":1%05d,"token":{"id":4217,"text":"%05d%011d","logprob":-0.31640625,'
-    b'"special":false},"generated_text":%s,"details":%s}\n\n'
-)
 
 
 def clock_us() -> int:
     """Return microseconds of the monotonic clock, as far as a token's text shows them."""
     return time.monotonic_ns() // 1000 % _CLOCK
-
-
-def _chunked(event: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(event), event)
-
-
-def _template() -> bytes:
-    """Return the whole chunk of a token in the middle, for `%` with place, place and clock."""
-    event = _EVENT % (0, 0, 0, b"null", b"null")
-    size = b"%x\r\n" % len(event)
-    return size + _EVENT.replace(b":%s", b":null") + b"\r\n"
-
-
-_TOKEN: Final = _template()
-
-
-def token_chunk(place: int) -> bytes:
-    """Write token number `place`, stamped with this moment."""
-    place %= _PLACES
-    return _TOKEN % (place, place, time.monotonic_ns() // 1000 % _CLOCK)
-
-
-def last_chunks(place: int) -> bytes:
-    """Write the last token, which says how many there were, and the end of the body."""
-    details = b'{"finish_reason":"length","generated_tokens":%d,"seed":null}' % (place + 1)
-    place %= _PLACES
-    event = _EVENT % (place, place, clock_us(), b'"(the whole text)"', details)
-    return _chunked(event) + b"0\r\n\r\n"
 
 
 class Record:
@@ -90,7 +57,7 @@ class Answer:
         record = self._record
         for at in range(0, len(texts), TEXT_CHARS):
             middle = at + _PLACE_DIGITS
-            if int(texts[at:middle]) != place % _PLACES:
+            if int(texts[at:middle]) != place % PLACES:
                 self.is_in_order = False
             place += 1
             if record.is_listening:

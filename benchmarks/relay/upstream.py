@@ -1,12 +1,12 @@
-"""A fake TGI that is no bottleneck: bare protocols, prepared bytes, and one timer for all.
+"""A fake model server that is no bottleneck: bare protocols, prepared bytes, and one timer for all.
 
 Every stream writes `rate` tokens a second, each as a send of its own, as a real server does; the
 streams are spread evenly over the interval. A wheel with a slot for each millisecond holds them.
 When the machine is too slow the wheel catches up for one turn and lets go of the rest. A reader
 that takes nothing misses its turns, not its tokens.
 
-Beside TGI's routes: `POST /bench/rate/N` sets the rate of streams yet to come, `POST /bench/finish`
-ends all streams with their last event.
+It speaks TGI's, OpenAI's and Ollama's form at once. Beside their routes: `POST /bench/rate/N` sets
+the rate of streams yet to come, `POST /bench/finish` ends all streams with their last event.
 """
 
 import asyncio
@@ -16,24 +16,13 @@ import random
 import sys
 from typing import Final
 
-from benchmarks.relay.tokens import last_chunks, token_chunk
+from benchmarks.relay.forms import OTHERS, STREAMS, TGI
 
 _TICK_SECONDS: Final = 0.001
 _HEAD: Final = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
+    b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncache-control: no-cache\r\n"
     b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n\r\n"
 )
-_INFO: Final = {
-    "model_id": "bench",
-    "version": "3.3.7",
-    "max_input_tokens": 100_000,
-    "max_total_tokens": 1_000_000,
-    "max_concurrent_requests": 100_000,
-}
-_CHAT: Final = {
-    "templated_text": "user: Hi\nassistant:",
-    "tokenize_response": [{"id": 7, "text": "user", "start": 0, "stop": 4}],
-}
 
 
 class Server:
@@ -90,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._received = b""
         self._tokens = 0
         self._limit = 0
+        self._form = TGI
         self._is_paused = False
         self._transport: asyncio.Transport
 
@@ -125,32 +115,33 @@ class Connection(asyncio.Protocol):
         if self._tokens + 1 >= self._limit:
             self.finish()
             return
-        self._transport.write(token_chunk(self._tokens))
+        self._transport.write(self._form.token_chunk(self._tokens))
         self._tokens += 1
 
     def finish(self) -> None:
         """Write the last token."""
         self._server.discard(self)
-        self._transport.write(last_chunks(self._tokens))
+        self._transport.write(self._form.last_chunks(self._tokens))
 
     def _answer(self, path: str, body: bytes) -> None:
-        if path == "/generate_stream":
+        form = STREAMS.get(path)
+        if form is not None:
             self._tokens = 0
-            self._limit = json.loads(body)["parameters"]["max_new_tokens"]
-            self._transport.write(_HEAD)
+            self._form = form
+            self._limit = form.limit(json.loads(body))
+            self._transport.write(_HEAD % form.content_type)
             self._server.add(self)
             self.write_token()
         elif path == "/bench/finish":
-            self._answer_json({})
+            self._answer_json(b"{}")
             self._server.finish()
         elif path.startswith("/bench/rate/"):
             self._server.set_rate(float(path.rpartition("/")[2]))
-            self._answer_json({})
+            self._answer_json(b"{}")
         else:
-            self._answer_json({"/info": _INFO, "/chat_tokenize": _CHAT, "/tokenize": []}.get(path))
+            self._answer_json(OTHERS.get(path, b"null"))
 
-    def _answer_json(self, content: object) -> None:
-        body = json.dumps(content).encode()
+    def _answer_json(self, body: bytes) -> None:
         self._transport.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
             % (len(body), body)

@@ -14,7 +14,10 @@ Role = Literal["user", "operator"]
 
 OPERATORS_COMMANDS: Final = frozenset({"start", "stop", "logs", "use"})
 OPERATORS_ADDRESSES: Final = frozenset(
-    {"/models/{id}/start", "/models/{id}/stop", "/models/{id}/logs", "/metrics"}
+    {
+        *("/models/{id}/start", "/models/{id}/stop", "/models/{id}/logs", "/metrics"),
+        *("/servers/{name}", "/servers/{name}/use"),
+    }
 )
 
 

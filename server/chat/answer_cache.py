@@ -1,8 +1,10 @@
 """Answers that are determined by their question, kept to be given again.
 
-Only an answer without chance in it is kept: no sampling, or a seed. It is keyed by
-everything that determines it, the model server's own identity included, and given again
-through the same log as one that is being written. Bounded by bytes and by age.
+Only an answer without chance in it is kept: no sampling or, where an unset parameter means the
+most likely token, a seed. It is keyed by everything that determines it, the model server's own
+identity included, and given again through the same log as one that is being written. Where the
+server would not take the temperature that takes chance out, nothing is kept. Bounded by bytes and
+by age.
 """
 
 import time
@@ -14,7 +16,7 @@ from typing import Final
 import msgspec
 
 from server.core.parameters import is_sampled
-from server.core.protocol import TokenInfo
+from server.core.protocol import Notice, TokenInfo
 from server.dialects.base import Ask, EngineInfo, Finish
 
 # What a token costs in memory beside its text: the struct, its numbers, its place in a list.
@@ -82,6 +84,8 @@ class AnswerCache:
 
     def put(self, key: bytes, answer: CachedAnswer) -> None:
         """Keep an answer; the least recently used ones make room."""
+        if any(map(_lets_chance_in, answer.finish.notices)):
+            return
         size = (
             _ENTRY_BYTES
             + len(key)
@@ -102,3 +106,8 @@ class AnswerCache:
     def _drop(self, key: bytes) -> None:
         _, size, _ = self._entries.pop(key)
         self._bytes -= size
+
+
+def _lets_chance_in(notice: Notice) -> bool:
+    about = notice.details or {}
+    return notice.code == "parameter_left_out" and about.get("parameter") == "temperature"

@@ -38,7 +38,8 @@ from server.core.generation import Generation
 from server.core.protocol import Cost, ErrorInfo, Notice, TokenInfo
 from server.core.retries import Retries
 from server.dialects.base import Ask, Finish
-from server.models.fleet import Fleet, Lease
+from server.models.fleet import Fleet
+from server.models.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ class Relay:
             details=finish.details,
             answered_by=finish.answered_by,
             cost=_cost(request, generation, finish),
+            unseen_tokens=finish.unseen_tokens,
         )
 
     async def _turn(self, lease: Lease, answering: _Answering, *, timeout_seconds: float) -> None:
@@ -138,9 +140,9 @@ class Relay:
             prompt = await lease.upstream.prompt(
                 request.content, model=request.model.served_as, needs_count=must_fit
             )
-            answering.notices += prompt.notices
             generation.prompt_tokens = prompt.tokens
             ask = request.ask(lease.info, prompt, wants_tokens=generation.keeps_tokens)
+            answering.notices += ask.prompt.notices
             generation.max_new_tokens = ask.parameters.get("max_new_tokens")
             key = self._cache.key(request.model.root, lease.info, ask)
             kept = None if key is None or request.is_fresh else self._cache.get(key)
@@ -161,7 +163,7 @@ class Relay:
         """Stream the answer; begin anew while the server has no place and nothing has come."""
         generation, place = answering.generation, answering.place
         retries = Retries(now=time.monotonic(), timeout_seconds=self._queue_timeout_seconds)
-        notice = _LOADS if _has_to_load(answering) else None
+        notice = _LOADS if _has_to_load(lease, answering) else None
         generation.move_to("running", now_ms=now_ms(), notice=notice)
         while True:
             try:
@@ -229,12 +231,15 @@ async def _stream(lease: Lease, ask: Ask, answering: _Answering) -> Finish:
         raise
 
 
-def _has_to_load(answering: _Answering) -> bool:
-    """Tell whether the server has to load the model: as it was used here, or by its list."""
-    if answering.place.is_model_held is not None:
-        return not answering.place.is_model_held
-    served = answering.request.model.served
-    return served is not None and served.is_loaded is False
+def _has_to_load(lease: Lease, answering: _Answering) -> bool:
+    """Tell whether the server has to load the model: as it was used here, or as it says."""
+    place, served = answering.place, answering.request.model.served
+    if place.is_model_held is not None:
+        return not place.is_model_held
+    if served is not None and served.is_loaded is not None:
+        return not served.is_loaded
+    # Told when the server was asked about the model, which may be long ago for one with many.
+    return place.model is not None and lease.info.is_loaded is False
 
 
 def _record(answering: _Answering, recorded: list[TokenInfo], arrived: list[TokenInfo]) -> None:

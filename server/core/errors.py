@@ -4,6 +4,7 @@
     ├── InvalidCommand         invalid_command
     │   ├── UnknownType        unknown_type
     │   ├── Contradiction      invalid_command
+    │   ├── UnknownServer      invalid_command
     │   ├── InvalidParameters  invalid_parameters
     │   └── PromptTooLong      prompt_too_long
     ├── UnknownModel           unknown_model
@@ -82,6 +83,12 @@ class Contradiction(InvalidCommand):
     status = 409
 
 
+class UnknownServer(InvalidCommand):
+    """No server of that name was found, or added in the page."""
+
+    status = 404
+
+
 class InvalidParameters(InvalidCommand):
     """A generation parameter has the wrong type or lies out of its range."""
 
@@ -132,7 +139,7 @@ class ConversationsOff(SidestreamError):
 
 
 class StorageFailed(SidestreamError):
-    """Conversations cannot be read or written just now; later it may be possible."""
+    """What is kept cannot be read or written just now; later it may be possible."""
 
     code = "storage_failed"
     status = 503
@@ -185,7 +192,10 @@ class EngineLimited(EngineOverloaded):
         hint: str | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(message, hint=hint, details=details)
+        known = {"retry_after_seconds": retry_after_seconds} if retry_after_seconds else {}
+        if is_final:
+            known["is_final"] = True
+        super().__init__(message, hint=hint, details={**known, **(details or {})} or None)
         self.retry_after_seconds = retry_after_seconds
         self.is_final = is_final
 

@@ -56,6 +56,8 @@ class Generation:
         "_created_ms",
         "_first_delta_ms",
         "_last_delta_ms",
+        "_load_ms",
+        "_loads_since_ms",
         "_running_ms",
         "_tokens",
         "_watchers",
@@ -99,6 +101,8 @@ class Generation:
         self._created_ms = now_ms
         self._running_ms: float | None = None
         self._first_delta_ms: float | None = None
+        self._loads_since_ms: float | None = None
+        self._load_ms: float | None = None
         self._last_delta_ms = now_ms
 
     @property
@@ -148,6 +152,7 @@ class Generation:
             return
         if state != self.state:
             self._running_ms = now_ms if state == "running" else None
+        self._count_load(notice, now_ms)
         self.state = state
         self.position = position
         self.notice = notice
@@ -186,17 +191,20 @@ class Generation:
         details: Mapping[str, Any] | None = None,
         answered_by: str = "",
         cost: Cost | None = None,
+        unseen_tokens: int = 0,
     ) -> None:
         """Close the log.
 
         Where the engine did not count, a delta counts as a token, and the prompt has as many
-        as were counted beforehand. Raises `ValueError` when the generation has ended already.
+        as were counted beforehand. `unseen_tokens` of those counted were written before the first
+        delta and stand in none. Raises `ValueError` when the generation has ended already.
         """
         self._check_move("ended")
         counted = self.seq if completion_tokens is None else completion_tokens
         self.deltas.seal()
         self.state = "ended"
         self.position = None
+        self._count_load(None, now_ms)
         self.notice = None
         self.revision += 1
         usage = Usage(
@@ -209,7 +217,7 @@ class Generation:
             self.seq,
             finish_reason,
             usage,
-            self._timings(now_ms, counted),
+            self._timings(now_ms, counted - unseen_tokens),
             error,
             is_cached,
             list(notices),
@@ -250,18 +258,26 @@ class Generation:
         if state not in TRANSITIONS[self.state]:
             raise ValueError(f"{self.id}: cannot go from {self.state} to {state}")
 
-    def _timings(self, now_ms: float, completion_tokens: int) -> Timings:
+    def _count_load(self, notice: Notice | None, now_ms: float) -> None:
+        """Count the time in which the model server loads the model, as far as it says so."""
+        if self._loads_since_ms is not None:
+            self._load_ms = (self._load_ms or 0.0) + now_ms - self._loads_since_ms
+        is_loading = notice is not None and notice.code == "server_loads"
+        self._loads_since_ms = now_ms if is_loading else None
+
+    def _timings(self, now_ms: float, seen_tokens: int) -> Timings:
         first = self._first_delta_ms
         decode_ms = self._last_delta_ms - first if first is not None else 0.0
         # The first delta belongs to the prefill: where a delta is a token, n of them span n - 1
         # decode steps; where it is several, so many are in the first one.
-        per_delta = round(completion_tokens / self.seq) if self.seq else 0
-        rate = 1000 * (completion_tokens - max(per_delta, 1)) / decode_ms if decode_ms > 0 else None
+        per_delta = round(seen_tokens / self.seq) if self.seq else 0
+        rate = 1000 * (seen_tokens - max(per_delta, 1)) / decode_ms if decode_ms > 0 else None
         return Timings(
             queued_ms=_since(self._created_ms, self._running_ms),
             ttft_ms=_since(self._created_ms, first),
             total_ms=round(now_ms - self._created_ms, 3),
             tokens_per_second=round(rate, 3) if rate is not None and rate > 0 else None,
+            load_ms=None if self._load_ms is None else round(self._load_ms, 3),
         )
 
 

@@ -144,7 +144,8 @@ class Finish:
     """How an answer ended, in the protocol's words, and what it cost.
 
     `details` keeps what the protocol has no word for, such as the server's own finish reason;
-    `answered_by` is who answered behind a router.
+    `answered_by` is who answered behind a router. Of `completion_tokens`, `unseen_tokens` were
+    never handed on: thinking that the server keeps to itself, before the first word.
     """
 
     reason: FinishReason
@@ -155,10 +156,11 @@ class Finish:
     details: Mapping[str, Any] = field(default_factory=dict)
     answered_by: str = ""
     cost: Cost | None = None
+    unseen_tokens: int = 0
 
     def as_cached(self) -> "Finish":
-        """Return the same end of an answer that was given before."""
-        return replace(self, is_cached=True)
+        """Return the same end of an answer that was given before, and costs nothing now."""
+        return replace(self, is_cached=True, cost=None)
 
 
 # Called with the tokens that one read from the server brought.

@@ -1,14 +1,15 @@
 """Connect to a model server: find out how it is spoken to, and give what speaks so."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from server.core.errors import EngineError
 from server.dialects.base import ANY_MODEL, Endpoint, Upstream
-from server.dialects.detection import OLLAMA, ROUTES, Seen, recognise
+from server.dialects.detection import OLLAMA, ROUTES, Seen, is_sidestream, recognise
 from server.dialects.http.client import HTTPClient, Reply
 from server.dialects.http.timeouts import Timeouts
 from server.dialects.ollama.upstream import OllamaUpstream
-from server.dialects.openai.flavour import MODELS, Flavour
+from server.dialects.openai.flavour import MODELS, NO_ROUTE, Flavour
 from server.dialects.openai.flavours import FLAVOURS, PLAIN, TGI_OPENAI
 from server.dialects.openai.listing import read_list
 from server.dialects.openai.upstream import OpenAIUpstream
@@ -17,8 +18,35 @@ from server.dialects.tgi.upstream import TGI
 _LOOK_SECONDS: Final = 5.0
 _MAX_LIST_BYTES: Final = 32 * 1024 * 1024
 _MAX_LOOK_BYTES: Final = 1024 * 1024
-_NO_ROUTE: Final = frozenset({404, 405, 501})
 _KEY: Final = frozenset({401, 403})
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """Who answers somewhere: a flavour's name, `ollama`, or nothing for an unknown server.
+
+    `is_sidestream` tells that it is a gateway like this one, or a model server of one.
+    """
+
+    name: str
+    is_sidestream: bool = False
+
+    @property
+    def title(self) -> str:
+        """Return the server's name for people."""
+        return "Ollama" if self.name == OLLAMA else FLAVOURS.get(self.name, PLAIN).title
+
+    @property
+    def dialect(self) -> str:
+        """Return the dialect that serves it best."""
+        if self.name == TGI_OPENAI.name:
+            return "tgi"
+        return OLLAMA if self.name == OLLAMA else "openai"
+
+    @property
+    def flavour(self) -> str:
+        """Return the flavour that it is known by in this dialect, empty for an unknown server."""
+        return self.name if self.dialect == "openai" else self.dialect
 
 
 class Connector:
@@ -39,15 +67,18 @@ class Connector:
             return OllamaUpstream(endpoint, self._timeouts)
         if endpoint.flavour:
             return OpenAIUpstream(endpoint, flavour_named(endpoint.flavour), self._timeouts)
-        name = await self._who(endpoint)
-        if endpoint.dialect == "auto" and name == OLLAMA:
-            return OllamaUpstream(endpoint, self._timeouts)
-        if endpoint.dialect == "auto" and name == TGI_OPENAI.name:
-            return TGI(endpoint, self._timeouts)
-        return OpenAIUpstream(endpoint, FLAVOURS.get(name, PLAIN), self._timeouts)
+        return self.speaking(endpoint, await self.recognise(endpoint))
 
-    async def _who(self, endpoint: Endpoint) -> str:
-        """Return the name under which the server is recognised, empty for an unknown one."""
+    def speaking(self, endpoint: Endpoint, who: Recognised) -> Upstream:
+        """Return what speaks to a server that was recognised; the caller closes it."""
+        if endpoint.dialect == "auto" and who.dialect == OLLAMA:
+            return OllamaUpstream(endpoint, self._timeouts)
+        if endpoint.dialect == "auto" and who.dialect == "tgi":
+            return TGI(endpoint, self._timeouts)
+        return OpenAIUpstream(endpoint, FLAVOURS.get(who.name, PLAIN), self._timeouts)
+
+    async def recognise(self, endpoint: Endpoint) -> Recognised:
+        """Ask a server who it is, by what costs it nothing; raises what `connect` does."""
         http = HTTPClient(endpoint, self._timeouts)
         try:
             return await _look(http, endpoint)
@@ -64,7 +95,7 @@ def flavour_named(name: str) -> Flavour:
     return FLAVOURS[name]
 
 
-async def _look(http: HTTPClient, endpoint: Endpoint) -> str:
+async def _look(http: HTTPClient, endpoint: Endpoint) -> Recognised:
     reply = await http.get(
         endpoint.api + MODELS, max_bytes=_MAX_LIST_BYTES, timeout_seconds=_LOOK_SECONDS
     )
@@ -74,8 +105,8 @@ async def _look(http: HTTPClient, endpoint: Endpoint) -> str:
         _check(reply, endpoint)
     name = recognise(seen)
     for route in ROUTES:
-        if name:
-            return name
+        if name or is_sidestream(seen):
+            break
         try:
             replies[route] = await http.get(
                 route, max_bytes=_MAX_LOOK_BYTES, timeout_seconds=_LOOK_SECONDS
@@ -85,9 +116,9 @@ async def _look(http: HTTPClient, endpoint: Endpoint) -> str:
             continue
         name = recognise(seen)
     is_named = endpoint.model not in ("", ANY_MODEL)
-    if not name and not (reply.status in _NO_ROUTE and is_named):
+    if not name and not (reply.status in NO_ROUTE and is_named):
         _check(reply, endpoint)
-    return name
+    return Recognised(name, is_sidestream(seen))
 
 
 def _check(reply: Reply, endpoint: Endpoint) -> None:

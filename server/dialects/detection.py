@@ -30,6 +30,11 @@ _OLLAMA: Final = (
     (Sign("/api/version", at="version"), Sign("/", like=r"^Ollama is running")),
     (Sign("/api/version", at="version"), Sign("/api/tags", at="models.0.digest")),
 )
+# The gateway's list, and what its own model servers say of themselves.
+_SIDESTREAM: Final = (
+    Sign(at="data.0.owned_by", like=r"^sidestream$"),
+    Sign("/info", at="router", like=r"^sidestream-engine$"),
+)
 # Ollama has a dialect of its own, and comes after all that imitate it.
 SIGNS: Final[Mapping[str, tuple[tuple[Sign, ...], ...]]] = {
     **{name: flavour.recognised_by for name, flavour in FLAVOURS.items()},
@@ -65,6 +70,11 @@ def recognise(seen: Seen) -> str:
         ),
         "",
     )
+
+
+def is_sidestream(seen: Seen) -> bool:
+    """Tell whether a gateway like this one answers there, or a model server of one."""
+    return any(_is_there(sign, seen) for sign in _SIDESTREAM)
 
 
 def _is_there(sign: Sign, seen: Seen) -> bool:

@@ -24,7 +24,7 @@ class StopCutter:
     __slots__ = ("_first_characters", "_held", "_searches", "_width", "stopped_at")
 
     def __init__(self, stop: Iterable[str]) -> None:
-        self._searches: Final = [_Search(text) for text in _reachable(stop)]
+        self._searches: Final = [StopSearch(text) for text in _reachable(stop)]
         self._first_characters: Final = frozenset(search.text[0] for search in self._searches)
         self._held: list[TokenInfo] = []
         # Characters in `_held` that are shown.
@@ -79,7 +79,7 @@ class StopCutter:
         return tokens
 
 
-class _Search:
+class StopSearch:
     """Look for one text in another that comes piece by piece (Knuth, Morris and Pratt's way)."""
 
     __slots__ = ("_fallback", "matched", "text")

@@ -2,7 +2,7 @@
 
 A server that nobody starts here gives only its answers to go by. One that says that it is not
 ready, as those do that sleep while nobody asks, is waited for; every other answer says why the
-server is of no use.
+server is of no use. Where nobody listens, nobody is waited for: whoever asks next looks again.
 """
 
 import asyncio
@@ -30,6 +30,8 @@ does not serve yet, another `EngineError` for an answer that no model server giv
 """
 
 _PROBE_TIMEOUT_SECONDS: Final = 5.0
+# A third of a second: a connection may also break at a server that lives.
+_LOSSES_UNTIL_GIVEN_UP: Final = 3
 
 
 class Approach:
@@ -39,12 +41,18 @@ class Approach:
         self._connect = connect
         self._asks_why = asks_why
         self._why_not: SidestreamError | None = None
+        self._losses = 0
         self.upstream: Upstream | None = None
 
     @property
     def is_to_be_waited_for(self) -> str:
         """Return the words in which the server says that it is not ready yet, or nothing."""
         return self._why_not.message if isinstance(self._why_not, EngineOverloaded) else ""
+
+    @property
+    def is_given_up(self) -> bool:
+        """Tell whether nobody listens there whom we could not have started."""
+        return self._asks_why and self._losses >= _LOSSES_UNTIL_GIVEN_UP
 
     async def well(self, endpoint: Endpoint) -> Upstream | None:
         """Return how to speak to the server if it is well, None if it is not.
@@ -62,6 +70,7 @@ class Approach:
                 self._why_not = EngineError("it answers, and says that it is not well")
         except (EngineLost, EngineTimeout, EngineOverloaded) as error:
             self._why_not = error
+            self._losses = self._losses + 1 if isinstance(error, EngineLost) else 0
         except TimeoutError:
             self._why_not = EngineTimeout("the server does not answer in time")
         except SidestreamError as error:

@@ -7,18 +7,18 @@ nothing about whether there will be another.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelState, Progress
-from server.dialects.base import ANY_MODEL, Endpoint, EngineInfo, Upstream
+from server.dialects.base import Endpoint, EngineInfo, Upstream
 from server.models.approach import Approach, Connect
 from server.models.catalog import ModelSpec
-from server.models.infos import Infos
 from server.models.logbook import LogBook
 from server.models.pace import Pace
 from server.models.readiness import STATE_OF_PHASE, StartProgress, explain_exit, last_words
+from server.models.ready import Ready
 from server.models.runners.base import Observation, Replica, Runner
 
 logger = logging.getLogger(__name__)
@@ -49,34 +49,6 @@ class Limits:
     stop_grace: float
     health_interval: float
     restarts: int
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A server that is up: how to speak to it, and what it says of itself."""
-
-    upstream: Upstream
-    info: EngineInfo
-    spec: ModelSpec
-    was_outdated: bool
-    """Whether it ran already when it was found, with other settings than those of then."""
-    infos: Infos = field(default_factory=Infos)
-    """What a server with many models says of each that was asked."""
-
-    async def describe(self, model: str) -> EngineInfo:
-        """Return what the server says of one of its models.
-
-        Raises `EngineError`, and `ModelFailed` for the server as a whole.
-        """
-        if self.spec.settings.model_id != ANY_MODEL:
-            return self.info
-        if model == ANY_MODEL:
-            raise ModelFailed(f"no model of {self.spec.name} is known that could be asked")
-        return await self.infos.ask(self.upstream, model)
-
-    def is_outdated_by(self, spec: ModelSpec) -> bool:
-        """Tell whether it would now be run otherwise."""
-        return self.was_outdated or self.spec.server_settings != spec.server_settings
 
 
 class Attempt:
@@ -161,6 +133,9 @@ class Attempt:
         try:
             while misses < _MISSES_UNTIL_FAILED:
                 is_doubted = await self._pause_of_watch(exited)
+                if is_doubted:
+                    # What came before the doubt is no sign of life any more.
+                    heard = upstream.heard
                 if exited.done():
                     return explain_exit(exited.result())
                 is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
@@ -249,6 +224,8 @@ class Attempt:
                 await asyncio.wait([exited], timeout=pause)
                 if exited.done():
                     raise explain_exit(exited.result())
+                if self._approach.is_given_up:
+                    raise TimeoutError
                 pause = min(pause * 1.2, _LAST_PROBE_SECONDS)
             return upstream
         finally:

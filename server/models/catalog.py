@@ -8,7 +8,7 @@ as a whole. Only roots have a lifecycle; a server as a whole is no model that an
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -28,6 +28,9 @@ _PATTERN: Final = re.compile(r"[*?\[]")
 # Longer names exist only to do harm; ids stand in addresses and in logs.
 _MAX_SERVED_ID: Final = 160
 _MAX_SHOWN: Final = 160
+
+# Enough to see how they differ.
+_SHOWN_NAMESAKES: Final = 5
 
 # What people see, how the model is asked, and when it runs: nothing its server is told.
 _NOT_THE_SERVERS = (
@@ -75,6 +78,12 @@ class ModelSpec:
         """Tell whether this is a server as a whole, rather than a model."""
         return bool(self.server) and not self.is_preset
 
+    def is_called(self, name: str) -> bool:
+        """Tell whether that is what the model's server calls it; of a preset it is not."""
+        if not name or self.is_server or (self.is_preset and not self.server):
+            return False
+        return name == self.served_as or (self.served is not None and name in self.served.aliases)
+
     @property
     def server_settings(self) -> ModelSettings:
         """Return the settings that a server is started with; the others change while it runs."""
@@ -114,6 +123,26 @@ class Catalog:
             return self._specs[model_id]
         except KeyError:
             raise UnknownModel(f"there is no model {model_id[:80]!r}") from None
+
+    def named(self, name: str, *, sees: Callable[[str], bool] = lambda model_id: True) -> ModelSpec:
+        """Return the model of that id, or else the only one that its server calls so.
+
+        Only models are looked at whose ids `sees` allows. Raises `UnknownModel`, with the ids of
+        all where several are called so.
+        """
+        if name in self._specs and sees(name):
+            return self._specs[name]
+        found = [spec for spec in self if spec.is_called(name) and sees(spec.id)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise UnknownModel(f"there is no model {name[:80]!r}")
+        ids = [spec.id for spec in found]
+        raise UnknownModel(
+            f"several models are called {name[:80]!r} by their servers",
+            hint=f"ask for {' or '.join(ids[:_SHOWN_NAMESAKES])}",
+            details={"models": ids},
+        )
 
     def root_of(self, model_id: str) -> ModelSpec:
         """Return the model whose server serves `model_id`; raises `UnknownModel`."""

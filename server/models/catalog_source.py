@@ -50,6 +50,11 @@ class CatalogSource:
         self._change()
         self._follow()
 
+    def learn(self, name: str, url: str, models: list[ServedModel]) -> None:
+        """Take the list of a server that the settings are about to name."""
+        self._lists.take(name, url, models)
+        self._lists.store()
+
     def look_soon(self, name: str) -> None:
         """Read a server's list soon: something has changed there."""
         if name in self._readings:

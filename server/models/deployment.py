@@ -28,7 +28,7 @@ from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelError, ModelState, Progress
 from server.dialects.base import EngineInfo, Upstream
 from server.models.approach import Connect
-from server.models.attempt import Attempt, Limits, Ready
+from server.models.attempt import Attempt, Limits
 from server.models.catalog import ModelSpec
 from server.models.demand import Demand
 from server.models.ending import Ending
@@ -36,6 +36,7 @@ from server.models.infos import Infos
 from server.models.logbook import LogBook
 from server.models.loss import until_explained
 from server.models.pace import Pace
+from server.models.ready import Ready
 from server.models.restarts import Restarts
 from server.models.runners.base import LogLine, Replica, Runner
 from server.models.surroundings import Status, Surroundings, as_ours, shown
@@ -70,7 +71,6 @@ class Deployment:
         self.restarts = Restarts(limit=limits.restarts)
         self._now: Attempt | None = None
         self._ready: Ready | None = None
-        self._ready_at = 0.0
         self._failure: SidestreamError | None = None
         self._serving: asyncio.Task[SidestreamError] | None = None
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")

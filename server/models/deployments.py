@@ -7,9 +7,12 @@ from it is drained first, as for any stop, and one that comes back meanwhile has
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
 from server.core.errors import SidestreamError
+from server.dialects.base import Endpoint, Upstream
 from server.models.approach import Connect
 from server.models.attempt import Limits
 from server.models.catalog import Catalog, ModelSpec
@@ -37,6 +40,7 @@ class Deployments:
     ) -> None:
         self._runners = runners
         self._connect = connect
+        self._addresses: dict[str, str] = {}
         self._limits = limits
         self._surroundings = surroundings
         self._instance = instance
@@ -52,6 +56,16 @@ class Deployments:
     def get(self, root_id: str) -> Deployment | None:
         """Return the deployment of that id, None if it is gone."""
         return self._all.get(root_id)
+
+    def own_ports(self) -> frozenset[int]:
+        """Return the ports at which the servers answer that we run."""
+        running = (
+            d.spec.id
+            for d in self._all.values()
+            if d.is_managed and d.status.state not in ("stopped", "failed")
+        )
+        urls = (self._addresses.get(root_id, "") for root_id in running)
+        return frozenset(port for url in urls if (port := urlsplit(url).port) is not None)
 
     def apply(self, catalog: Catalog) -> None:
         """Have the servers that the catalogue names, as it says, and no others.
@@ -102,15 +116,20 @@ class Deployments:
             spec,
             Replica(self._instance, spec.id),
             self._runners[spec.runner],
-            self._connect,
+            partial(self._connect_to, spec.id),
             self._limits[spec.runner],
             self._surroundings,
         )
+
+    async def _connect_to(self, root_id: str, endpoint: Endpoint) -> Upstream:
+        self._addresses[root_id] = endpoint.url
+        return await self._connect(endpoint)
 
     async def _retire(self, deployment: Deployment) -> None:
         await deployment.remove()
         # From here on whoever has it back gets another one, whose server this one must not stop.
         del self._all[deployment.spec.id], self._retiring[deployment.spec.id]
+        self._addresses.pop(deployment.spec.id, None)
         deployment.log.close()
         await deployment.end()
 
@@ -138,6 +157,8 @@ class Deployments:
                     seen.replica.model,
                 )
             elif seen.condition in {Condition.RUNNING, Condition.UNKNOWN} and found.is_managed:
+                if seen.endpoint is not None:
+                    self._addresses[found.spec.id] = seen.endpoint.url
                 admit(found.spec.id)
                 found.want()
         for deployment in served:

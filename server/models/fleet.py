@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from functools import partial
 
-from server.core.errors import InvalidCommand, SidestreamError
+from server.core.errors import InvalidCommand
 from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
 from server.dialects.base import EngineInfo, Upstream
@@ -17,28 +16,16 @@ from server.models.catalog import Catalog, ModelSpec
 from server.models.deployment import Deployment
 from server.models.deployments import Deployments
 from server.models.engine_figures import EngineFigures
+from server.models.found import Found
+from server.models.idleness import Idleness
+from server.models.lease import Lease
 from server.models.loads import Loads
 from server.models.logbook import LogBook
-from server.models.loss import described
 from server.models.room import Room
 from server.models.runners.base import Report, Runner
-from server.models.showing import Facts, ServerFacts, Use, shown_model
+from server.models.showing import Facts, ServerFacts, Use
+from server.models.shown import Shown
 from server.models.usage import Usage
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The right to use a model server that is ready, for as long as the lease is held."""
-
-    upstream: Upstream
-    info: EngineInfo
-    waits: Callable[[], AbstractContextManager[None]]
-    """Count as one who waits, not as one who is answered, while the context lasts."""
-    _deployment: Deployment
-
-    async def cause_of_loss(self) -> SidestreamError | None:
-        """Return why the server went away, if it did."""
-        return await self._deployment.cause_of_loss(self.upstream)
 
 
 class Fleet:
@@ -55,20 +42,25 @@ class Fleet:
         capacity: Capacity,
         facts: Facts = lambda name: ServerFacts(),
         on_server_change: Callable[[str], None] = lambda name: None,
+        found: Found | None = None,
     ) -> None:
         """Hold the models of `catalog`.
 
         `facts` tells what is known of an `[upstream]` beside its status; `on_server_change` is
-        called with its name when what it says of its models may have changed.
+        called with its name when what it says of its models may have changed. Models in `found` are
+        shown after the others, and nothing else can be done with them.
         """
         self._catalog = catalog
         self._facts = facts
         self._on_server_change = on_server_change
+        self._found = found or Found()
+        self._found.subscribe(self._tell_all)
+        self._shown = Shown()
         self._loads = Loads(self._on_load)
         self._runners = runners
         self._announcer = Announcer(self.snapshot)
         self._engine_figures = EngineFigures(self._upstreams)
-        self._idle_timers: dict[str, asyncio.TimerHandle] = {}
+        self._idleness = Idleness()
         self._usage = Usage(self._on_use)
         self._room = Room(capacity, self._occupant, lambda root: self._deployments[root].unwant())
         self._deployments = Deployments(runners, connect, limits, self, instance=instance)
@@ -82,10 +74,10 @@ class Fleet:
 
         Raises `UnknownModel`, and `ModelFailed` when the server cannot be had.
         """
-        spec, deployment = self._catalog.get(model_id), self._deployment(model_id)
+        spec, deployment = self.spec(model_id), self._deployment(model_id)
         with self._usage.wait(spec):
             ready = await deployment.ensure_ready()
-            info = await described(ready, spec.served_as, deployment.cause_of_loss)
+            info = await ready.describe(spec.served_as, deployment.cause_of_loss)
         with self._usage.run(spec):
             pause = partial(self._usage.pause, spec)
             yield Lease(ready.upstream, info, pause, deployment)
@@ -99,7 +91,7 @@ class Fleet:
 
         Loading is asked for where the server is somebody else's and takes such requests.
         """
-        spec, deployment = self._catalog.get(model_id), self._deployment(model_id)
+        spec, deployment = self.spec(model_id), self._deployment(model_id)
         info = _info(deployment, spec)
         if deployment.upstream is not None and not deployment.is_managed and info.can_load:
             self._loads.load(model_id, deployment.upstream, spec.served_as or info.model_id)
@@ -111,7 +103,7 @@ class Fleet:
 
         Raises `InvalidCommand` if it is not ours to stop.
         """
-        spec, deployment = self._catalog.get(model_id), self._deployment(model_id)
+        spec, deployment = self.spec(model_id), self._deployment(model_id)
         info = _info(deployment, spec)
         if deployment.is_managed:
             deployment.unwant()
@@ -128,11 +120,7 @@ class Fleet:
     def tell_of(self, root_id: str) -> None:
         """Tell subscribers of a server's models: something else is known of them now."""
         served = self._catalog.served_by(root_id)
-        self._announcer.tell_several([one.id for one in served], self.snapshots)
-
-    def use(self, server: str) -> None:
-        """Use a server that was found on this machine; raises `InvalidCommand` for any other."""
-        raise InvalidCommand(f"no server {server[:80]!r} was found on this machine")
+        self._announcer.tell_several([one.id for one in served], self.shown)
 
     def log(self, model_id: str) -> LogBook:
         """Return the log of the model's server; raises `UnknownModel`."""
@@ -151,15 +139,16 @@ class Fleet:
         """
         known = {spec.id: spec for spec in self._catalog}
         self._catalog = catalog
+        self._shown.forget_others(catalog)
         self._deployments.apply(catalog)
         changed = [spec for spec in catalog if known.get(spec.id) != spec]
         for spec in changed:
             if spec.served is not None:
                 self._deployments[spec.root].infos.outdate(spec.served_as)
         if list(known) == [spec.id for spec in catalog]:
-            self._announcer.tell_several([spec.id for spec in changed], self.snapshots)
+            self._announcer.tell_several([spec.id for spec in changed], self.shown)
         else:
-            self._announcer.tell_all(self.snapshots())
+            self._tell_all()
         for spec in catalog.roots():
             if spec.id not in known and spec.settings.preload:
                 self._deployments[spec.id].want()
@@ -170,19 +159,20 @@ class Fleet:
 
     async def close(self, *, keeps_servers: bool) -> None:
         """End every lifecycle and let go of the runners; servers that can go on may be kept."""
-        for timer in self._idle_timers.values():
-            timer.cancel()
+        self._idleness.close()
         await self._loads.close()
         await self._engine_figures.close()
         await self._deployments.close(keeps_servers=keeps_servers)
         await asyncio.gather(*(runner.close() for runner in self._runners.values()))
         self._announcer.close()
 
-    # --- counting ---------------------------------------------------------------------------
-
     def servers(self) -> list[Deployment]:
         """Return the model servers, in the order of the catalogue, to be looked at."""
         return list(self._deployments)
+
+    def own_ports(self) -> frozenset[int]:
+        """Return the ports of the servers that we run."""
+        return self._deployments.own_ports()
 
     async def engine_figures(self) -> dict[str, str | None]:
         """Return what each server that is up counts itself; see `EngineFigures.ask`."""
@@ -195,31 +185,43 @@ class Fleet:
     # --- watching ---------------------------------------------------------------------------
 
     def snapshot(self, model_id: str) -> Model:
-        """Return the model as clients see it now."""
-        spec = self._catalog.get(model_id)
-        deployment = self._deployment(model_id)
+        """Return the model as clients see it now; raises `UnknownModel`."""
+        if model_id not in self._catalog and (model := self._found.model(model_id)) is not None:
+            return model
+        spec, deployment = self.spec(model_id), self._deployment(model_id)
         facts = self._facts(spec.server) if spec.server else ServerFacts()
-        return shown_model(
+        return self._shown.model(
             spec,
             deployment.status,
             _info(deployment, spec),
             Use(self._usage.running(model_id), self._usage.waiting(model_id)),
             facts,
-            load_state=self._loads.state(model_id),
-            load_error=self._loads.error(model_id),
+            self._loads.state(model_id),
+            self._loads.error(model_id),
         )
 
     def snapshots(self) -> list[Model]:
-        """Return all models in the order of the catalogue."""
+        """Return all models that can be asked, in the order of the catalogue."""
         return [self.snapshot(spec.id) for spec in self._catalog]
+
+    def shown(self) -> list[Model]:
+        """Return all models that are to be seen: behind the others those that were found."""
+        found = [model for model in self._found.models() if model.id not in self._catalog]
+        return [*self.snapshots(), *found]
 
     def info(self, model_id: str) -> EngineInfo:
         """Return what the model's server says of itself and it; raises `UnknownModel`."""
-        return _info(self._deployment(model_id), self._catalog.get(model_id))
+        return _info(self._deployment(model_id), self.spec(model_id))
 
     def spec(self, model_id: str) -> ModelSpec:
-        """Return the model's description; raises `UnknownModel`."""
+        """Return the description of a model that can be asked; raises `UnknownModel`."""
+        if model_id not in self._catalog:
+            self._found.check(model_id)
         return self._catalog.get(model_id)
+
+    def named(self, name: str, *, sees: Callable[[str], bool]) -> ModelSpec:
+        """Return the model that is called so; see `Catalog.named`."""
+        return self._catalog.named(name, sees=sees)
 
     def subscribe(
         self, subscriber: Subscriber, list_subscriber: ListSubscriber | None = None
@@ -253,7 +255,10 @@ class Fleet:
     # --- inside -----------------------------------------------------------------------------
 
     def _deployment(self, model_id: str) -> Deployment:
-        return self._deployments[self._catalog.root_of(model_id).id]
+        return self._deployments[self.spec(model_id).root]
+
+    def _tell_all(self) -> None:
+        self._announcer.tell_all(self.shown())
 
     def _on_use(self, spec: ModelSpec) -> None:
         deployment = self._deployments.get(spec.root)
@@ -283,16 +288,8 @@ class Fleet:
         return Occupant(root_id, settings.memory, self._usage.idle_since(root_id), settings.pinned)
 
     def _watch_idleness(self, deployment: Deployment) -> None:
-        """Set the clock by which an idle server is stopped; its use sets it anew."""
-        root_id, settings = deployment.spec.id, deployment.spec.settings
-        timer = self._idle_timers.pop(root_id, None)
-        if timer is not None:
-            timer.cancel()
-        seconds = settings.idle_timeout
-        if seconds and not settings.pinned and self._usage.idle_since(root_id) is not None:
-            self._idle_timers[root_id] = asyncio.get_running_loop().call_later(
-                seconds, deployment.unwant
-            )
+        is_idle = self._usage.idle_since(deployment.spec.id) is not None
+        self._idleness.watch(deployment, is_idle=is_idle)
 
 
 def _info(deployment: Deployment, spec: ModelSpec) -> EngineInfo:

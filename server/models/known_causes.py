@@ -22,7 +22,6 @@ OUT_OF_MEMORY = Cause(
     "out_of_memory",
     "the model server took more memory than it may have and was killed",
     "raise `memory` in the model's section, free memory on the machine, or take a smaller model",
-    r"was signaled to shutdown with signal 9\b",
 )
 
 BAD_ARGUMENT = Cause(
@@ -36,6 +35,8 @@ KILLED = Cause(
     "killed",
     "the model server was killed by somebody else",
     "start it again; `dmesg` tells if the machine itself ran out of memory",
+    # Of a shard: the signal does not tell whose it was.
+    r"was signaled to shutdown with signal 9\b",
 )
 STOPPED = Cause(
     "stopped_by_somebody", "the model server was stopped by somebody else", "start it again"
@@ -60,7 +61,8 @@ CAUSES: Final = (
         "the model is gated: its owner asks for consent",
         "accept its conditions on the model's page on the hub, and set HF_TOKEN to a token of "
         "the account that did",
-        r"gated repo|GatedRepoError|awaiting a review from the repo authors",
+        # The hub's client mentions gated repositories whenever there is none.
+        r"cannot access gated repo|GatedRepoError|awaiting a review from the repo authors",
     ),
     Cause(
         "bad_token",
@@ -138,7 +140,7 @@ CAUSES: Final = (
         r"(cuda|hip|xpu) out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED"
         r"|cuda error: out of memory",
     ),
-    OUT_OF_MEMORY,
+    KILLED,
     Cause(
         "no_gpu",
         "the model server sees no GPU that it can use",

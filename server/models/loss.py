@@ -6,13 +6,11 @@ as soon as a look at it fails and that has been taken note of.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from server.core.errors import EngineLost, SidestreamError
-from server.dialects.base import EngineInfo, Upstream
-from server.models.attempt import Ready
+from server.dialects.base import Upstream
 from server.models.demand import Demand
 
 _CAUSE_SECONDS: Final = 10.0
@@ -37,18 +35,6 @@ async def until_explained(
                     return
                 if not may_be_told:
                     await _until(is_gone, demand)
-
-
-async def described(
-    ready: Ready,
-    model: str,
-    cause_of_loss: Callable[[Upstream], Awaitable[SidestreamError | None]],
-) -> EngineInfo:
-    """Return what a server says of a model, or raise why it cannot be asked any more."""
-    try:
-        return await ready.describe(model)
-    except EngineLost as lost:
-        raise await cause_of_loss(ready.upstream) or lost from None
 
 
 async def _until(is_gone: Callable[[], bool], demand: Demand) -> None:

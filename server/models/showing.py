@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from server.core.protocol import Model, ModelError, ModelServer, ModelState
 from server.dialects.base import EngineInfo, ServedModel
@@ -132,7 +133,7 @@ def _nothing_to_take(facts: ServerFacts) -> ModelError | None:
 
 def _server(spec: ModelSpec, info: EngineInfo, facts: ServerFacts) -> ModelServer:
     return ModelServer(
-        address=str(resolve_address(spec.settings.url)),
+        address=_address(spec.settings.url),
         name=spec.server,
         model="" if spec.is_server else spec.served_as or info.model_id,
         dialect=info.dialect,
@@ -141,3 +142,9 @@ def _server(spec: ModelSpec, info: EngineInfo, facts: ServerFacts) -> ModelServe
         left_out=facts.left_out,
         loaded=_is_loaded(spec, info),
     )
+
+
+# All models of a server have the same, and all are shown to everybody who comes.
+@lru_cache(maxsize=1024)
+def _address(url: str) -> str:
+    return str(resolve_address(url))

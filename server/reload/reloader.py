@@ -23,6 +23,7 @@ import msgspec
 
 from server.logs import configure
 from server.models.catalog_source import CatalogSource
+from server.models.discovery import Discovery
 from server.models.fleet import Fleet
 from server.settings import SECTIONS, ModelSettings, Settings, SettingsError
 from server.settings.values import format_value
@@ -51,11 +52,13 @@ class Reloader:
         read: Callable[[], Settings],
         fleet: Fleet,
         source: CatalogSource,
+        discovery: Discovery,
     ) -> None:
         self._settings = settings
         self._read = read
         self._fleet = fleet
         self._source = source
+        self._discovery = discovery
 
     def reload(self) -> Reloaded:
         """Read the settings again and go by them; a log line tells what came of it."""
@@ -93,8 +96,10 @@ class Reloader:
             *_changes(known.models, models, "model"),
             *_changes(known.upstreams, wanted.upstreams, "upstream"),
         ]
+        reloaded.changed.extend(changes)
+        # First: a server that is in use from now on is not found any more.
+        self._discovery.apply(self._settings)
         if changes:
-            reloaded.changed.extend(changes)
             self._source.apply(self._settings)
         logger.info("settings read again: %s", ", ".join(reloaded.changed) or "nothing is new")
         if reloaded.needs_restart:

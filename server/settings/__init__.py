@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from server.settings.access import AccessSettings, Network, networks_of
-from server.settings.added import add_upstream, remove_upstream
+from server.settings.added import add_upstream, added_upstreams, remove_upstream
 from server.settings.addresses import Address, is_this_machine, resolve_address
 from server.settings.conversations import ConversationSettings
 from server.settings.loading import environment_name, load
@@ -47,6 +47,7 @@ __all__ = [
     "SettingsError",
     "UpstreamSettings",
     "add_upstream",
+    "added_upstreams",
     "environment_name",
     "is_this_machine",
     "load",

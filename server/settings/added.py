@@ -90,6 +90,15 @@ def remove_upstream(path: Path, name: str) -> bool:
     return removed
 
 
+def added_upstreams(path: Path) -> dict[str, dict[str, str]]:
+    """Return the servers in the page's file as they are written, by name.
+
+    Raises `SettingsError` for a file that cannot be read.
+    """
+    parts = [(section.partition(" "), keys) for section, keys in read_added(path).items()]
+    return {name.strip(): keys for (kind, _, name), keys in parts if kind == "upstream"}
+
+
 def _entry_problems(written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     declared = {one.name: one for one in dataclasses.fields(UpstreamSettings)}
     found = list(added_problems("upstream", written))

@@ -9,6 +9,7 @@ Each carries our code, hint and details too. OpenAI's clients know a request tha
 carried out by its status 400, so there the 422 of ours is that.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from server.core.errors import (
 from server.core.protocol import End, ErrorInfo
 
 # Where the message names the field that is wrong: ours at the beginning, msgspec's elsewhere.
-_NAMED: Final = re.compile(r"^`(\w+)`|required field `(\w+)`|at `\$\.(\w+)")
+_NAMED: Final = re.compile(r"^`(\w+)`|required field `(\w+)`|(?:at|in) `\$\.(\w+)")
 # 429 and 503 pass. Long enough not to make a crowd worse, short enough for one who waits.
 RETRY_AFTER_SECONDS: Final = 5
 
@@ -148,7 +149,7 @@ OURS: Final = Form(Failure, failure, _status)
 TGI: Final = Form(TGIFailure, tgi_failure, _status)
 OPENAI: Final = Form(OpenAIFailure, openai_failure, _openai_status)
 
-_OPENAI_PATH: Final = re.compile(r"(/models/.+)?/v1/.*", re.DOTALL)
+_OPENAI_PATH: Final = re.compile(r"(/+models/.+)?/+v1/.*", re.DOTALL)
 _TGI_PATH: Final = re.compile(r"/models/.+/(generate|generate_stream|info|health)", re.DOTALL)
 _COMPATIBLE_PATH: Final = re.compile(r"/models/[^/]+")
 
@@ -169,12 +170,15 @@ def respond(request: web.Request, error: SidestreamError) -> web.Response:
     path = request.rel_url.path_safe if resource is None else resource.canonical
     form = form_at(request.method, path)
     headers = {}
-    if error.status in (429, 503):
-        seconds = (error.details or {}).get("retry_after_seconds", RETRY_AFTER_SECONDS)
-        headers["Retry-After"] = str(seconds)
+    details = error.details or {}
+    # Where asking again is of no use before tomorrow, no time is better than a wrong one.
+    is_final = details.get("is_final") is True
+    if error.status in (429, 503) and ("retry_after_seconds" in details or not is_final):
+        seconds = details.get("retry_after_seconds", RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(math.ceil(seconds))
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, ModelFailed) and form is OPENAI:
+    if (isinstance(error, ModelFailed) or is_final) and form is OPENAI:
         # OpenAI's clients would have a model that cannot start be started twice more.
         headers["x-should-retry"] = "false"
     return web.Response(

@@ -14,6 +14,8 @@ OPERATORS = [
     ("GET", "/models/m/logs"),
     ("GET", "/models/nobody/logs"),
     ("GET", "/metrics"),
+    ("POST", "/servers/ollama/use"),
+    ("DELETE", "/servers/ollama"),
 ]
 QUESTION: dict[str, Any] = {"targets": [{"model": "m"}], "prompt": "Once"}
 
@@ -42,6 +44,14 @@ async def test_and_so_over_a_socket(house: House, command: str) -> None:
         assert refused["error"]["code"] == "forbidden"
         allowed = await operator.ask(command, model="m")
         assert allowed.get("error", {}).get("code") != "forbidden"
+
+
+async def test_a_server_is_used_by_an_operator(house: House) -> None:
+    async with house.speaking("use") as user, house.speaking("op") as operator:
+        refused = await user.ask("use", server="ollama")
+        assert refused["error"]["code"] == "forbidden"
+        allowed = await operator.ask("use", server="ollama")
+        assert allowed["error"]["code"] == "invalid_command"
 
 
 async def test_users_list_and_generate(open_house: Open) -> None:

@@ -19,6 +19,8 @@ class Heard:
     waits: list[Notice | None] = field(default_factory=list)
     finish: Finish | None = None
     error: SidestreamError | None = None
+    handed_on: list[int] = field(default_factory=list)
+    """How many tokens came at once, each time."""
     was_all: bool = False
     """Whether the reader said so before the bytes were at their end."""
 
@@ -55,6 +57,7 @@ def hear(
     is_chat: bool = True,
     reading: Reading | None = None,
     stop: Sequence[str] = (),
+    beginning: str = "",
     broken: SidestreamError | None = None,
 ) -> Heard:
     """Read bytes as they come."""
@@ -63,10 +66,17 @@ def hear(
     def on_tokens(tokens: list[TokenInfo]) -> None:
         assert tokens, "nothing came, and was told"
         heard.tokens += tokens
+        heard.handed_on.append(len(tokens))
 
     meter = Meter()
     reader = AnswerReader(
-        on_tokens, heard.waits.append, meter, reading or Reading(), is_chat=is_chat, stop=stop
+        on_tokens,
+        heard.waits.append,
+        meter,
+        reading or Reading(),
+        is_chat=is_chat,
+        stop=stop,
+        beginning=beginning,
     )
     for read in reads:
         if reader.feed(read):

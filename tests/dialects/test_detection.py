@@ -44,6 +44,7 @@ RECORDED = recorded()
 # From their own documentation or source; they were not run.
 DOCUMENTED = {
     "sglang": listing(owned_by="sglang", root="m", max_model_len=4096),
+    "lmdeploy": listing(owned_by="lmdeploy", root="m", parent=None),
     "lmstudio": listing(owned_by="organization_owner"),
     "docker-model-runner": listing(owned_by="docker"),
     "koboldcpp": listing(owned_by="koboldcpp", permission=[], root="koboldcpp"),
@@ -136,7 +137,7 @@ async def connected(url: str, **endpoint: Any) -> Any:
         ("sglang", "sglang"),
         ("litellm", "litellm"),
         ("llama-swap", "llama-swap"),
-        ("lmdeploy", "plain"),
+        ("lmdeploy", "lmdeploy"),
         ("", "plain"),
     ],
 )

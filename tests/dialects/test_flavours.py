@@ -11,7 +11,7 @@ from server.dialects.base import Ask, EngineInfo, Prompt
 from server.dialects.openai.flavour import Flavour
 from server.dialects.openai.flavours import FLAVOURS
 from server.dialects.openai.info import at_its_place
-from server.dialects.openai.parameters import RESERVED, compose, taken, unsupported
+from server.dialects.openai.parameters import RESERVED, compose, problems, taken
 
 CHAT = (Message("system", "Be brief."), Message("user", "Hi"))
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}}
@@ -74,6 +74,12 @@ def body(flavour: str, question: Ask) -> dict[str, Any]:
         ),
         ("sglang", {"grammar": {"type": "regex", "value": "a+"}}, {"regex": "a+"}),
         ("sglang", {"top_k": 0}, {"top_k": -1}),
+        ("lmdeploy", {"repetition_penalty": 1.1}, {"repetition_penalty": 1.1}),
+        (
+            "lmdeploy",
+            {"grammar": {"type": "regex", "value": "a+"}},
+            {"response_format": {"type": "regex_schema", "regex_schema": "a+"}},
+        ),
         ("lmstudio", {"repetition_penalty": 1.1}, {"repeat_penalty": 1.1}),
         (
             "llama-swap",
@@ -207,6 +213,8 @@ def test_unknown_server_far_away_is_a_provider(url: str, is_provider: bool) -> N
             "`grammar` of type regex is not taken by llama.cpp",
         ),
         ("llama.cpp", {"truncate": 5}, "`truncate` is not taken by llama.cpp"),
+        ("lmdeploy", {"presence_penalty": 0.5}, "`presence_penalty` is not taken by LMDeploy"),
+        ("lmdeploy", {"top_n_tokens": 2}, "`top_n_tokens` is not taken by LMDeploy"),
         ("lmstudio", {"min_p": 0.1}, "`min_p` is not taken by LM Studio"),
         ("openai", {"top_k": 5}, "`top_k` is not taken by OpenAI"),
         ("plain", {"watermark": True}, "`watermark` is not taken by the model server"),
@@ -216,7 +224,7 @@ def test_unknown_server_far_away_is_a_provider(url: str, is_provider: bool) -> N
 )
 def test_what_a_server_does_not_take(flavour: str, parameters: dict[str, Any], words: str) -> None:
     (name,) = parameters
-    assert unsupported(FLAVOURS[flavour], parameters) == [name]
+    assert problems(FLAVOURS[flavour], parameters) == {name: words}
     with pytest.raises(InvalidParameters) as refusal:
         compose(FLAVOURS[flavour], ask(**parameters), "m")
     assert refusal.value.message == words
@@ -234,7 +242,7 @@ def test_what_a_server_does_not_take(flavour: str, parameters: dict[str, Any], w
 def test_what_is_off_is_never_refused(flavour: str) -> None:
     off = {**OFF, "watermark": False, "best_of": 1, "stop": [], "top_n_tokens": 0}
     off |= {"decoder_input_details": False, "details": True, "return_full_text": True}
-    assert unsupported(FLAVOURS[flavour], off) == []
+    assert problems(FLAVOURS[flavour], off) == {}
 
 
 @pytest.mark.parametrize(
@@ -295,6 +303,49 @@ def test_where_the_stop_text_is_cut() -> None:
         "m",
     )
     assert (few.body["stop"], few.cut) == (stop[:4], ("e",))
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_empty_stop_text_is_refused(flavour: str) -> None:
+    """It ends an answer before its first word at llama.cpp, and is an error of its own at vLLM."""
+    with pytest.raises(InvalidParameters, match="`stop` has an empty text"):
+        body(flavour, ask(stop=["x", ""]))
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_an_answer_to_a_text_has_a_length(flavour: str) -> None:
+    """Left out, it is 16 tokens at vLLM, SGLang and OpenAI."""
+    assert body(flavour, ask("Once"))["max_tokens"] == 1024
+    assert body(flavour, ask("Once", max_new_tokens=7))["max_tokens"] == 7
+
+
+def test_what_nobody_chose_is_left_out_where_it_is_not_taken() -> None:
+    question = Ask(Prompt(CHAT), {"seed": 5, "typical_p": 0.5}, chosen=frozenset({"seed"}))
+    composed = compose(FLAVOURS["vllm"], question, "m")
+    assert composed.body["seed"] == 5
+    assert "typical_p" not in composed.body
+    assert composed.notices == []
+
+
+@pytest.mark.parametrize(
+    ("flavour", "sent", "beginning"),
+    [
+        ("llama.cpp", {}, "Once"),
+        ("llama-swap", {}, "Once"),
+        ("litellm", {}, "Once"),
+        ("vllm", {"continue_final_message": True, "add_generation_prompt": False}, ""),
+        # It refuses fields that it does not know, and begins an answer of its own.
+        ("transformers", {}, ""),
+        ("plain", {}, ""),
+    ],
+)
+def test_answer_goes_on_with_a_last_message_of_the_assistants(
+    flavour: str, sent: dict[str, Any], beginning: str
+) -> None:
+    gone_on = compose(FLAVOURS[flavour], ask((*CHAT, Message("assistant", "Once"))), "m")
+    plain = compose(FLAVOURS[flavour], ask(), "m")
+    more = {name: gone_on.body[name] for name in gone_on.body.keys() - plain.body.keys()}
+    assert (more, gone_on.beginning, plain.beginning) == (sent, beginning, "")
 
 
 def test_extra_goes_along() -> None:

@@ -184,6 +184,16 @@ def test_counts_that_are_absent_stay_unknown() -> None:
     assert finish.details == {"load_ms": 0.0}
 
 
+def test_stop_without_anything_is_a_failure() -> None:
+    nothing = b'{"message":{"role":"assistant","content":""},"done":true,"done_reason":"stop"}\n'
+    failed = read([nothing]).end
+    assert isinstance(failed, EngineError)
+    assert "without a word" in failed.message
+    # The end token alone is counted.
+    assert read([nothing.replace(b"}\n", b',"eval_count":1}\n')]).finish.completion_tokens == 1
+    assert read([chat(thinking="Hm."), nothing]).finish.reason == "stop"
+
+
 def test_unknown_reason_is_kept() -> None:
     finish = read([b'{"done":true,"done_reason":"moon"}\n']).finish
     assert (finish.reason, finish.details["finish_reason"]) == ("stop", "moon")
@@ -197,7 +207,7 @@ def test_loading_and_unloading() -> None:
 
 def test_answer_of_the_cloud_says_whose() -> None:
     end = b'{"done":true,"done_reason":"stop","remote_model":"glm:cloud","remote_host":"h"}\n'
-    assert read([end]).finish.answered_by == "glm:cloud"
+    assert read([chat("Hi"), end]).finish.answered_by == "glm:cloud"
 
 
 # --- tokens -------------------------------------------------------------------------------------

@@ -187,7 +187,6 @@ def test_a_refused_parameter_is_named(body: object, parameters: tuple[str, ...])
     found = told(400, body)
     assert isinstance(found, RefusedParameter)
     assert found.parameters == parameters
-    assert found.parameter == parameters[0]
     assert found.use_instead == ""
     assert found.code == "invalid_parameters"
 
@@ -203,10 +202,10 @@ def test_the_parameter_that_is_wanted_instead_is_named() -> None:
         ),
     )
     assert isinstance(found, RefusedParameter)
-    assert (found.parameter, found.use_instead) == ("max_tokens", "max_completion_tokens")
+    assert (found.parameters, found.use_instead) == (("max_tokens",), "max_completion_tokens")
     found = told(400, error("`max_tokens` must be absent: use `max_completion_tokens` instead"))
     assert isinstance(found, RefusedParameter)
-    assert (found.parameter, found.use_instead) == ("max_tokens", "max_completion_tokens")
+    assert (found.parameters, found.use_instead) == (("max_tokens",), "max_completion_tokens")
 
 
 @pytest.mark.parametrize("name", ["messages", "model", "prompt"])
@@ -241,9 +240,9 @@ def test_a_server_that_loads_says_so() -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_names_the_setting(status: int) -> None:
-    found = failure(status, {}, b'{"error":"Unauthorized"}', key_setting="[upstream x] api_key")
+    found = failure(status, {}, b'{"error":"Unauthorized"}')
     assert type(found) is EngineError
-    assert "`[upstream x] api_key`" in found.message
+    assert "`api_key`" in found.message
     assert "Unauthorized" in found.message
     assert found.hint is not None
 
@@ -285,6 +284,23 @@ def test_the_rest_is_an_error_in_the_servers_words(status: int, body: object) ->
 def test_a_server_that_lost_what_is_behind_it_is_lost(message: str) -> None:
     assert type(failure_in_stream(error(message, code=500))) is EngineLost
     assert type(told(500, error(message, code="500"))) is EngineLost
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Server error: transport error", EngineLost),
+        ("Server error: error trying to connect: Connection refused", EngineLost),
+        ("Server error: ", EngineError),
+    ],
+)
+def test_tgi_calls_every_failure_in_a_stream_a_refused_request(
+    words: str, kind: type[EngineError]
+) -> None:
+    """Status 422 stands in each, also where nothing is wrong with the question."""
+    message = f"Request failed during generation: {words}"
+    item = {"error": {"message": message, "http_status_code": 422}}
+    assert type(failure_in_stream(item)) is kind
 
 
 # --- limits ---------------------------------------------------------------------------------------

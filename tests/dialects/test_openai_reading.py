@@ -513,6 +513,27 @@ def test_what_is_held_back_stands_before_later_thinking() -> None:
     assert heard.text == "the EN<think>\nHm.\n</think>\n\nD"
 
 
+# --- an answer that goes on with what is there ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [
+        pytest.param([says("Once upon"), says(" a time")], " a time", id="by itself"),
+        pytest.param([says("Once upon a"), says(" time")], " a time", id="with the next word"),
+        pytest.param([says(" a"), says(" time")], " a time", id="not repeated"),
+        # What the model writes again, token by token, is its answer.
+        pytest.param([says("Once"), says(" upon"), says(" a")], "Once upon a", id="in pieces"),
+        pytest.param([says("Once upon"), says("Once upon")], "Once upon", id="twice"),
+    ],
+)
+def test_a_beginning_that_is_repeated_in_one_piece_is_left_out(
+    items: Sequence[object], text: str
+) -> None:
+    data = sent(HELLO[0], *items, STOP) + DONE
+    assert heard_always(data, beginning="Once upon").text == text
+
+
 # --- the common chunk -----------------------------------------------------------------------------
 
 _TEXTS = st.one_of(
@@ -559,3 +580,23 @@ def test_a_text_that_stands_elsewhere_in_its_chunk_too_is_not_taken_for_that() -
 def test_common_chunks_come_one_token_a_read() -> None:
     heard = hear(*by_events(sent(*HELLO, *(says("x") for _ in range(20)), STOP)))
     assert heard.tokens[2:] == [TokenInfo(-1, "x", None, False)] * 20
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("stop", [(), ("wy",)], ids=["whole", "cut"])
+def test_several_chunks_of_one_read_are_the_same_tokens(count: int, stop: Sequence[str]) -> None:
+    """Whatever stands among the common ones: a text to be decoded, thinking, an end."""
+    words = [says(word) for word in ("a", "b", "c", "d", '"\n', "東", "e", "f", "w", "y", "z")]
+    events = by_events(sent(HELLO[0], *words, chunk({"reasoning": "hm"}), *words, STOP) + DONE)
+    reads = [b"".join(events[at : at + count]) for at in range(0, len(events), count)]
+    one_by_one = hear(*events, stop=stop)
+    assert hear(*reads, stop=stop).outcome == one_by_one.outcome
+    assert one_by_one.text.startswith('abcd"\n東ef')
+    assert ("w" in one_by_one.text) == (not stop)
+
+
+def test_several_common_chunks_of_one_read_are_handed_on_at_once() -> None:
+    words = [says(word) for word in "abcdefg"]
+    heard = hear(sent(HELLO[0]), sent(words[0]), sent(*words[1:4]), sent(*words[4:]), sent(STOP))
+    assert heard.text == "abcdefg"
+    assert heard.handed_on == [1, 3, 3]

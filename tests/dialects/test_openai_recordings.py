@@ -271,6 +271,21 @@ def test_llama_tells_how_much_of_the_prompt_it_has_read() -> None:
     assert last is None
 
 
+@pytest.mark.parametrize(
+    ("server", "case"),
+    [
+        ("llama.cpp", "llama: chat prefill continue stream"),
+        ("litellm proxy", "chat prefill continue"),
+    ],
+)
+def test_what_an_answer_goes_on_with_is_no_part_of_it(server: str, case: str) -> None:
+    """It comes as one piece with the first token behind it."""
+    data = recorded(server, case)
+    assert hear(data).text.startswith("1, 2, 3, 4")
+    for reads in ([data], by_events(data), list(by_bytes(data))):
+        assert hear(*reads, beginning="1, 2, 3,").text.startswith(" 4")
+
+
 def test_loading_a_model_is_neither_thinking_nor_answer() -> None:
     heard = hear(recorded("llama-swap", "cold: chat stream (the server is started)"))
     assert heard.text == "Hello there, welcome to my"
@@ -307,6 +322,26 @@ def test_tgi_ends_tool_calls_without_a_reason() -> None:
     json.loads(call["function"]["arguments"])
     assert heard.text == ""
     assert isinstance(hear(data).error, EngineError)
+
+
+def test_tgi_tells_probabilities_without_ids() -> None:
+    """Its `/v1` leaves out the bytes and the ids that its own API has."""
+    heard = hear(recorded("tgi", "chat stream logprobs"))
+    assert [token.text for token in heard.tokens][-3:] == [" I", "'m", " here"]
+    assert {token.id for token in heard.tokens} == {-1}
+    last = heard.tokens[-1]
+    assert last.logprob == pytest.approx(-0.7485614)
+    assert last.top is not None
+    assert [other.text for other in last.top] == [" here", " your", " a"]
+
+
+def test_tgi_says_no_reason_yet_by_an_empty_one() -> None:
+    data = recorded("tgi", "completions stream")
+    assert b'"finish_reason":""' in data
+    heard = hear(data, is_chat=False)
+    assert heard.end.reason == "length"
+    cut = data[: data.rindex(b"data: {")]
+    assert isinstance(hear(cut, is_chat=False).error, EngineLost)
 
 
 def test_tgi_refuses_inside_the_stream() -> None:

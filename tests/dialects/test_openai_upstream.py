@@ -1,6 +1,7 @@
 """One server in OpenAI's form: asked as its flavour wants it, and asked again where that helps."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.fakes.openai_options import Canned, FakeOptions, like
 from tests.support.answers import CHAT, Answer, answered, ask
 
 RECORDINGS = Path(__file__).parents[1] / "recordings/openai_flavours.jsonl"
+STREAMS = RECORDINGS.with_name("openai") / "streams.jsonl"
 RECORDED = {
     (exchange["server"], exchange["case"]): exchange
     for exchange in map(json.loads, RECORDINGS.read_text().splitlines())
@@ -42,6 +44,19 @@ async def speaking(
         yield upstream
     finally:
         await upstream.close()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+
+def streamed(server: str, case: str) -> bytes:
+    """Return the body of a recorded stream."""
+    (body,) = (
+        line["body"]
+        for line in map(json.loads, STREAMS.read_text().splitlines())
+        if (line["server"], line["case"]) == (server, case)
+    )
+    return str(body).encode()
 
 
 async def replayed(server: str, case: str, question: Ask, flavour: str) -> Answer:
@@ -121,6 +136,19 @@ async def test_model_that_is_not_there() -> None:
             await upstream.describe("other")
 
 
+async def test_model_that_answers_whatever_is_asked_for_is_told_by_its_own_name() -> None:
+    """llama.cpp takes any name, and answers with the model that it has."""
+    async with serve(like("llama.cpp")) as fake, speaking(fake, "llama.cpp") as upstream:
+        info = await upstream.describe("other")
+        assert (info.model_id, info.max_total_tokens) == ("fake-model", 2048)
+    # With several, it is a name like any other.
+    async with (
+        serve(like("llama.cpp", models=("a", "b"))) as fake,
+        speaking(fake, "llama.cpp") as upstream,
+    ):
+        assert (await upstream.describe("other")).model_id == "other"
+
+
 @pytest.mark.parametrize(
     ("flavour", "told"),
     [
@@ -143,6 +171,8 @@ async def test_what_a_server_tells_of_itself(flavour: str, told: tuple[Any, ...]
             info.has_chat_template,
         )
         assert (info.dialect, info.flavour) == ("openai", flavour)
+        # These compute on when nobody listens any more.
+        assert info.can_cancel == (flavour not in ("transformers", "litellm"))
         assert info.engine == FLAVOURS[flavour].title
         assert not info.unset_is_greedy
         assert await upstream.is_healthy(timeout_seconds=5)
@@ -286,7 +316,7 @@ async def test_refused_parameter_is_kept() -> None:
             assert "Unsupported parameter" in refusal.value.message
         assert len(fake.state.requests) == 1
         # Another model is another matter.
-        other = Ask(Prompt(CHAT), {"top_k": 5}, model="b")
+        other = Ask(Prompt(CHAT), {"top_k": 5}, model="b", chosen=frozenset({"top_k"}))
         with pytest.raises(InvalidParameters):
             await answered(upstream, other)
         assert len(fake.state.requests) == 2
@@ -331,6 +361,44 @@ async def test_what_only_we_sent_goes_without_a_word() -> None:
         assert "top_logprobs" not in fake.state.requests[-1]
         await answered(upstream, question)
         assert len(fake.state.requests) == asked + 1
+
+
+async def test_what_nobody_chose_goes_without_a_word() -> None:
+    """The default length and the seed of a kept answer are ours, and no reason to refuse one."""
+    parameters = {"max_new_tokens": 1024, "seed": 5, "temperature": 0.5}
+    refuses = ("seed", "max_tokens", "max_completion_tokens")
+    async with serve(FakeOptions(refuses=refuses)) as fake, speaking(fake) as upstream:
+        question = Ask(Prompt(CHAT), parameters, chosen=frozenset({"temperature"}))
+        for _ in range(2):
+            assert (await answered(upstream, question)).codes == []
+        assert len(fake.state.requests) == 5
+        sent = fake.state.requests[-1]
+        assert sent.keys() & {*refuses, "temperature"} == {"temperature"}
+        # Chosen, each is refused by name: that one was dropped says nothing of a choice.
+        with pytest.raises(InvalidParameters, match="`seed` is refused by the model server"):
+            await answered(upstream, ask(seed=5))
+        # And what is known to be refused is dropped as well where it is ours.
+        assert (await answered(upstream, question)).codes == []
+
+
+async def test_our_length_has_another_name_without_a_word() -> None:
+    async with serve(FakeOptions(refuses=("max_tokens",))) as fake, speaking(fake) as upstream:
+        for _ in range(2):
+            question = Ask(Prompt(CHAT), {"max_new_tokens": 2})
+            assert (await answered(upstream, question)).codes == []
+            assert fake.state.requests[-1]["max_completion_tokens"] == 2
+        assert len(fake.state.requests) == 3
+
+
+async def test_a_length_that_a_text_needs_is_not_dropped() -> None:
+    """Without one, vLLM and others end the answer to a text after 16 tokens, and say `length`."""
+    words = "max_tokens=1024 cannot be greater than max_model_len=512. (parameter=max_tokens)"
+    error = {"error": {"message": words, "type": "BadRequestError", "param": "max_tokens"}}
+    route = {"POST /v1/completions": Canned(error, 400)}
+    async with serve(FakeOptions(routes=route)) as fake, speaking(fake, model="m") as upstream:
+        with pytest.raises(InvalidParameters, match="cannot be greater than max_model_len"):
+            await answered(upstream, Ask(Prompt("Once"), {"max_new_tokens": 1024}))
+        assert fake.state.routes["POST /v1/completions"] == 1
 
 
 async def test_end_of_asking_again() -> None:
@@ -384,6 +452,51 @@ async def test_cut_prompt_is_noticed() -> None:
         assert notice.message == "the server read only 2,050 of about 6,000 tokens"
     async with serve(FakeOptions(prompt_tokens=6030)) as fake, speaking(fake) as upstream:
         assert (await answered(upstream, ask((Message("user", "word " * 6000),)))).codes == []
+
+
+@pytest.mark.parametrize("flavour", ["plain", "litellm", "lmstudio", "llama-swap", "sglang"])
+async def test_prompt_that_a_server_cut_is_noticed_with_every_flavour(flavour: str) -> None:
+    """Ollama's `/v1` answers as if nothing had been, and says that it read 2,050 tokens."""
+    whole = streamed("ollama", "chat stream usage")
+    body = re.sub(rb'"prompt_tokens":\d+', b'"prompt_tokens":2050', whole)
+    assert body != whole
+    replay = {"POST /v1/chat/completions": [HEAD, body]}
+    async with (
+        serve(FakeOptions(replay=replay)) as fake,
+        speaking(fake, flavour, model="m") as upstream,
+    ):
+        answer = await answered(upstream, ask((Message("user", "word " * 6000),)))
+        assert answer.codes == ["prompt_truncated"]
+
+
+async def test_text_behind_a_stop_text_that_the_server_keeps_is_cut() -> None:
+    """transformers leaves the stop text in, and the rest of its token behind it."""
+    body = streamed("transformers serve", "chat stream stop logprobs")
+    replay = {"POST /v1/chat/completions": [HEAD, body]}
+    for flavour, end in (("plain", "Rayleigh scattering"), ("transformers", "Rayleigh ")):
+        async with (
+            serve(FakeOptions(replay=replay)) as fake,
+            speaking(fake, flavour, model="m") as upstream,
+        ):
+            answer = await answered(upstream, ask(stop=["scatter"]))
+            assert answer.text.endswith(end)
+            assert answer.finish is not None
+            assert answer.finish.reason == "stop"
+
+
+@pytest.mark.parametrize("flavour", ["plain", "litellm", "openai", "vllm"])
+async def test_limit_told_inside_a_stream_is_one(flavour: str) -> None:
+    """A router has sent its 200 before the server behind it refuses."""
+    error = {"message": "Rate limit reached, try again in 7s", "code": 429}
+    event = b"data: " + json.dumps({"error": error}).encode() + b"\n\ndata: [DONE]\n\n"
+    replay = {"POST /v1/chat/completions": [HEAD, event]}
+    async with (
+        serve(FakeOptions(replay=replay)) as fake,
+        speaking(fake, flavour, model="m") as upstream,
+    ):
+        with pytest.raises(EngineLimited, match="Rate limit reached") as limit:
+            await answered(upstream, ask())
+        assert (limit.value.retry_after_seconds, limit.value.is_final) == (7, False)
 
 
 async def test_leaving_ends_the_answer() -> None:

@@ -132,7 +132,7 @@ def event(text: str, *, ends: str = "") -> bytes:
 def read(*chunks: bytes, together: bool = False) -> tuple[str, Finish | None, bool]:
     """Return what was shown, how it ended, and whether the connection was left before the end."""
     shown: list[TokenInfo] = []
-    reader = CutAnswerReader(shown.extend, Meter(), ROLE_STOPS)
+    reader = CutAnswerReader(shown.extend, Meter(), roles=ROLE_STOPS)
     reads = [b"".join(chunks)] if together else list(chunks)
     was_all = any(reader.feed(chunk) for chunk in reads)
     try:

@@ -1,5 +1,7 @@
 """TGI's stream where it is not as it should be: an end cut short, an error that is no event."""
 
+import json
+
 import pytest
 
 from server.core.errors import EngineError, EngineLost, SidestreamError
@@ -65,3 +67,64 @@ def test_what_came_in_place_of_an_event_is_told(error: bytes) -> None:
     assert text == "Hi"
     assert isinstance(end, EngineError)
     assert end.message == "the model server reports: boom"
+
+
+# --- as real TGI sent it -----------------------------------------------------------------------
+
+
+def event(text: str, generated: str | None = None, reason: str = "length") -> bytes:
+    details = {"finish_reason": reason, "generated_tokens": 7, "seed": None, "input_length": 37}
+    item = {
+        "index": 1,
+        "token": {"id": 118, "text": text, "logprob": -2.3, "special": False},
+        "generated_text": generated,
+        "details": None if generated is None else details,
+    }
+    return b"data:" + json.dumps(item).encode() + b"\n\n"
+
+
+def test_what_was_streamed_is_not_replaced_by_the_last_events_text() -> None:
+    """That text is empty where the answer ends in the middle of a character."""
+    parts = ["", "", "👨", "", "", "👩"]
+    assert hear(*map(event, parts), event("", "")) == ("👨👩", Finish("length", 37, 7))
+
+
+def test_a_continuation_that_does_not_fit_is_an_end_of_its_own_length() -> None:
+    """Asked for more than fits, TGI ends after 1,024 tokens: the count is its own, not ours."""
+    last = event("b", "ab").replace(b'"generated_tokens": 7', b'"generated_tokens": 1024')
+    assert hear(event("a"), last) == ("ab", Finish("length", 37, 1024))
+
+
+def failed(words: str) -> bytes:
+    error = {"error": f"Request failed during generation: {words}", "error_type": "generation"}
+    return b"data:" + json.dumps(error).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "is_lost"),
+    [
+        ("Server error: transport error", True),
+        ("Server error: error trying to connect: Connection refused (os error 111)", True),
+        # Of two prompts in one batch, which leaves the server as it is.
+        ("Server error: The `past_key_values` should be either a `Cache` object or `None`.", False),
+        ("Server error: CUDA out of memory", False),
+    ],
+)
+def test_a_killed_shard_is_a_lost_server_and_other_failures_are_not(
+    words: str, is_lost: bool
+) -> None:
+    """Killed in mid-answer, and asked again before the launcher has noticed."""
+    for before, text in (((TOKEN,), "Hi"), ((), "")):
+        heard, end = hear(*before, failed(words))
+        assert heard == text
+        assert isinstance(end, EngineError)
+        assert isinstance(end, EngineLost) == is_lost
+        assert words in end.message
+
+
+def test_a_failure_without_words_ends_in_no_colon() -> None:
+    """As for a grammar that is no regular expression."""
+    _, end = hear(failed("Server error: "))
+    assert isinstance(end, EngineError)
+    said = "the model server reports: Request failed during generation: Server error"
+    assert end.message == said

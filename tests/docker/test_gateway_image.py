@@ -69,7 +69,14 @@ def build() -> None:
 def running(port: int) -> Iterator[None]:
     """Run the image as the compose file does, as far as that concerns it."""
     limits = ("--init", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL")
-    environment = ("--env", f"SIDESTREAM_SERVER__PORT={port}", "--health-interval", "1s")
+    environment = (
+        "--env",
+        f"SIDESTREAM_SERVER__PORT={port}",
+        "--env",
+        "SIDESTREAM_DISCOVERY__ENABLED=no",
+        "--health-interval",
+        "1s",
+    )
     run(
         "docker", "run", "--detach", "--network", "host", "--name", NAME, *limits, *environment, TAG
     )

@@ -93,6 +93,12 @@ async def test_node(running: Running, tmp_path: Path) -> None:
     assert letters == sorted((WORDS * 2 + ends).replace(" ", "")), "both are whole, mixed"
 
 
+async def test_openais(running: Running) -> None:
+    said = await run(sys.executable, "-c", snippet("CLIENTS.md", "OpenAI's", "python", running))
+    assert said.startswith(f"smollm2-135m smollm2-135m-brief\n{WORDS}\n ")
+    assert said.endswith(" tokens\n")
+
+
 async def test_terminal(running: Running) -> None:
     command = snippet("CLIENTS.md", "Terminal", "sh", running).split()
     line = snippet("CLIENTS.md", "Terminal", "json", running)

@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "DOCKER.md"
 
 def test_every_cause_is_named() -> None:
     codes = {cause.code for cause in known_causes.CAUSES}
-    codes |= {known_causes.KILLED.code, known_causes.STOPPED.code}
+    codes |= {known_causes.OUT_OF_MEMORY.code, known_causes.STOPPED.code}
     codes |= {row[0] for row in errors._REFUSALS}
     for module in (causes, containers, errors, runner):
         source = Path(str(module.__file__)).read_text()

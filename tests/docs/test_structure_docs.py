@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from server.app import build_app
+from server.dialects.openai.flavours import FLAVOURS
 from server.settings import Settings
 from server.settings.document import ROOT
 from tests.docs.structure_map import render_map, split_page
@@ -26,6 +27,13 @@ def test_every_route_is_in_the_reference() -> None:
 
 def test_the_map_says_of_every_module_what_the_module_says() -> None:
     assert split_page()[1] == render_map(), "run: python -m tests.docs.structure_map"
+
+
+def test_every_flavour_is_listed_with_where_its_facts_come_from() -> None:
+    text = (ROOT / "docs" / "DIALECTS.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*) \| .+ \|$", text, re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert FLAVOURS.keys() <= listed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,8 +1,13 @@
 """The catalogue: what there is, what is started for it, and what a preset has of its base."""
 
+from typing import Any
+
 import pytest
 
 from server.core.errors import UnknownModel
+from server.dialects.base import ServedModel
+from server.models.catalog import Catalog, build_catalog
+from server.settings import ModelSettings, Settings, UpstreamSettings
 from tests.support.specs import catalog
 
 
@@ -51,3 +56,56 @@ def test_a_model_that_is_not_there() -> None:
     for find in (catalog().get, catalog().root_of):
         with pytest.raises(UnknownModel, match="there is no model 'x"):
             find("x" * 1000)
+
+
+# --- by the server's own name ---------------------------------------------------------------------
+
+
+def with_lists(models: dict[str, Any], **lists: list[ServedModel]) -> Catalog:
+    """Return a catalogue of models with those settings and of servers with those lists."""
+    return build_catalog(
+        Settings(
+            models={model_id: ModelSettings(**words) for model_id, words in models.items()},
+            upstreams={
+                name: UpstreamSettings(url=f"http://{name}", models=("*",)) for name in lists
+            },
+        ),
+        lists,
+    )
+
+
+OLLAMA = [ServedModel("qwen3:8b", aliases=("qwen3",)), ServedModel("phi4")]
+
+
+def test_a_model_goes_by_its_servers_name_where_no_other_does() -> None:
+    gpu = {"runner": "remote", "url": "http://g", "model_id": "Qwen/Qwen3-8B"}
+    models = with_lists({"big": gpu, "brief": {"base": "big"}}, ollama=OLLAMA)
+    assert models.named("qwen3:8b").id == models.named("qwen3").id == "ollama/qwen3:8b"
+    assert models.named("ollama/qwen3:8b").id == "ollama/qwen3:8b"
+    # A preset is not what the server calls so.
+    assert models.named("Qwen/Qwen3-8B").id == "big"
+    assert models.named("brief").id == "brief"
+
+
+def test_an_id_comes_before_any_servers_name() -> None:
+    models = with_lists({"phi4": {"weights": "x"}}, ollama=OLLAMA)
+    assert models.named("phi4").runner == "process"
+
+
+def test_a_name_of_several_models_is_refused_and_they_are_named() -> None:
+    models = with_lists({}, ollama=OLLAMA, lmstudio=[ServedModel("phi4")])
+    with pytest.raises(UnknownModel, match="several models are called 'phi4'") as refused:
+        models.named("phi4")
+    assert refused.value.details == {"models": ["ollama/phi4", "lmstudio/phi4"]}
+    assert refused.value.hint == "ask for ollama/phi4 or lmstudio/phi4"
+    # Who may not see the one means the other, and is not told of it.
+    assert models.named("phi4", sees=lambda model_id: "ollama" in model_id).id == "ollama/phi4"
+    with pytest.raises(UnknownModel, match="there is no model 'phi4'"):
+        models.named("phi4", sees=lambda model_id: False)
+
+
+def test_neither_a_whole_server_nor_no_name_is_a_model() -> None:
+    models = with_lists({"r": {"runner": "remote", "url": "http://r"}}, ollama=[])
+    for name in ("*", "", "nobody"):
+        with pytest.raises(UnknownModel, match="there is no model"):
+            models.named(name)

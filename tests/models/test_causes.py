@@ -55,8 +55,9 @@ def error(message: str) -> str:
         ("no_network", "MaxRetryError: Max retries exceeded with url: /api/models/x"),
         ("no_network", "Failed to resolve 'huggingface.co' ([Errno -3] Temporary failure in name"),
         ("missing_shm", "Download process was signaled to shutdown with signal 7:"),  # 446
-        ("out_of_memory", "Download process was signaled to shutdown with signal 9:"),
-        ("out_of_memory", "Shard process was signaled to shutdown with signal 9 rank=0"),
+        # Whose signal it was, the kernel's for want of memory or anybody's, is not told.
+        ("killed", "Download process was signaled to shutdown with signal 9:"),
+        ("killed", "Shard process was signaled to shutdown with signal 9 rank=0"),
         ("nccl", "torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:1970"),
         (
             "gpu_out_of_memory_at_warm_up",
@@ -104,6 +105,117 @@ def test_a_cause_is_recognised_in_a_whole_log_of_either_form(
     options = FakeOptions(json_output=json_output)
     log = [line if isinstance(line, str) else _render(options, line) for line in death_lines(death)]
     assert cause_of(ended(*"\n".join(log).split("\n"))) == cause
+
+
+# What the launcher warns of at every start without a GPU.
+NO_GPU = Line(
+    "Cannot determine GPU compute capability: RuntimeError: Found no NVIDIA driver on your system. "
+    "Please check that you have an NVIDIA GPU and installed a driver",
+    level="WARN",
+)
+# Tracebacks, plain and with rich's box; the code in them is invented, and so are its words.
+PLAIN = """Error when initializing model
+Traceback (most recent call last):
+  File "/usr/src/server/models/__init__.py", line 1816, in get_model
+    raise OSError("No space left on device")  # CUDA out of memory
+> File "/usr/src/server/models/__init__.py", line 1797, in get_model
+    raise ValueError(f"No CUDA GPUs are available: {kind}")
+{0}"""
+BOXED = """{1}
+2026-11-29 13:33:15.140 | INFO     | text_generation_server.utils.import_utils - Detected system cpu
+╭───────────────────── Traceback (most recent call last) ──────────────────────╮
+│ /usr/src/server/models/__init__.py:1797 in get_model                         │
+│                                                                              │
+│   1796 │   │   # no space left on device, CUDA out of memory                 │
+│ ❱ 1797 │   raise ValueError("No CUDA GPUs are available")                     │
+╰──────────────────────────────────────────────────────────────────────────────╯
+{0}"""
+MISSING = """RepositoryNotFoundError: 401 Client Error.
+
+Repository Not Found for url:
+https://hub.example/api/models/acme/missing.
+Please make sure you specified the correct `repo_id` and `repo_type`.
+If you are trying to access a private or gated repo, make sure you are
+authenticated. For more details, see
+https://hub.example/docs/authentication"""
+DOWNLOAD = BOXED.replace("{1}", "Download encountered an error: ")
+SHARD = BOXED.replace("{1}", "Shard complete standard error output:\n")
+
+
+@pytest.mark.parametrize("json_output", [False, True])
+@pytest.mark.parametrize(
+    ("errors", "last", "cause", "said"),
+    [
+        (
+            [PLAIN.replace("{0}", "ValueError: Unsupported model type novamind")],
+            "Error: ShardCannotStart",
+            "unsupported_model",
+            "ValueError: Unsupported model type novamind",
+        ),
+        (
+            # The shard's own output is cut off before its last line.
+            [
+                PLAIN.replace("{0}", "ValueError: Unsupported model type novamind"),
+                SHARD.replace("{0}", "").rstrip(),
+                "Shard 0 failed to start",
+            ],
+            "Error: ShardCannotStart",
+            "unsupported_model",
+            "ValueError: Unsupported model type novamind",
+        ),
+        (
+            [DOWNLOAD.replace("{0}", MISSING)],
+            "Error: DownloadError",
+            "model_not_found",
+            "RepositoryNotFoundError: 401 Client Error.",
+        ),
+        (
+            [DOWNLOAD.replace("{0}", "GatedRepoError: 403 Client Error.")],
+            "Error: DownloadError",
+            "gated_model",
+            "GatedRepoError: 403 Client Error.",
+        ),
+        (
+            [],
+            'Error: ArgumentValidation("`max_input_tokens`(4096) must be < `max_total_tokens`")',
+            "bad_argument",
+            'Error: ArgumentValidation("`max_input_tokens`(4096) must be < `max_total_tokens`")',
+        ),
+        (
+            ["Failed to bind to 127.0.0.1:3000: Address already in use (os error 98)"],
+            "Error: WebserverFailed",
+            "port_taken",
+            "Failed to bind to 127.0.0.1:3000: Address already in use (os error 98)",
+        ),
+        (
+            [
+                "Server error: transport error",
+                "Server error: error trying to connect: Connection refused (os error 111)",
+                "Shard process was signaled to shutdown with signal 9",
+            ],
+            "Error: ShardFailed",
+            "killed",
+            "Shard process was signaled to shutdown with signal 9",
+        ),
+        (
+            [PLAIN.replace("{0}", "safetensors_rust.SafetensorError: header too large")],
+            "Error: ShardCannotStart",
+            "unknown",
+            "safetensors_rust.SafetensorError: header too large",
+        ),
+    ],
+)
+def test_neither_warnings_nor_quoted_code_are_the_cause(
+    errors: list[str], last: str, cause: str, said: str, json_output: bool
+) -> None:
+    """Regression: without a GPU every failure was for want of one."""
+    options = FakeOptions(json_output=json_output)
+    lines = [NO_GPU, *(Line(message, level="ERROR") for message in errors)]
+    log = [part for line in lines for part in _render(options, line).split("\n")]
+    seen = ended(*log, last)
+    assert cause_of(seen) == cause
+    failure = explain_exit(seen)
+    assert failure.message.endswith(said)
 
 
 def test_the_more_telling_of_two_causes_counts_wherever_it_stands() -> None:

@@ -37,6 +37,13 @@ async def test_each_model_is_asked_for_once() -> None:
     assert server.asked == ["a", "b"]
 
 
+async def test_those_who_ask_at_once_ask_once() -> None:
+    server, known = Server(), Infos()
+    found = await asyncio.gather(*(known.ask(server.upstream, "a") for _ in range(5)))
+    assert server.asked == ["a"]
+    assert len(set(map(id, found))) == 1
+
+
 async def test_what_was_said_stays_to_be_seen_until_it_is_asked_for_again() -> None:
     server, known = Server(), Infos()
     first = await known.ask(server.upstream, "a")

@@ -216,6 +216,8 @@ async def test_a_server_that_is_not_there(connect: Connect, unused_tcp_port: int
             "`inputs` tokens + `max_new_tokens` must be <= 60",
         ),
         ({"truncate": 100}, None, ""),
+        # TGI itself takes it, and ends after one token.
+        ({"stop": ["x", ""]}, InvalidParameters, "`stop` has an empty text"),
     ],
 )
 async def test_a_refusal_is_told_in_tgis_words(

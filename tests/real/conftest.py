@@ -1,5 +1,6 @@
 """Servers that run for the whole session, one of each kind and worker."""
 
+from tests.chat.conftest import office
 from tests.support.real_fixtures import (
     any_process,
     llama_process,
@@ -17,6 +18,7 @@ __all__ = [
     "any_process",
     "llama_process",
     "llama_swap_process",
+    "office",
     "ollama_process",
     "real_llama",
     "real_llama_swap",

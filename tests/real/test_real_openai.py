@@ -141,6 +141,22 @@ async def test_words_of_the_server_reach_the_user(real_llama: RealServer) -> Non
             await answered(upstream, question)
 
 
+@pytest.mark.parametrize("any_process", LLAMAS, indirect=True)
+async def test_answer_goes_on_with_a_message_and_does_not_repeat_it(
+    real_server: RealServer,
+) -> None:
+    """One of the two versions sends the message again, before the first word."""
+    messages = (Message("user", "Count to ten."), Message("assistant", "1, 2, 3,"))
+    async with connected(real_server.url) as upstream:
+        for wants in (False, True):
+            question = Ask(
+                Prompt(messages), {"temperature": 0, "max_new_tokens": 4}, wants_tokens=wants
+            )
+            answer = await answered(upstream, question)
+            assert answer.text == " 4, "
+            assert len(answer.tokens) == 4
+
+
 async def test_progress_of_the_prompt_comes_before_the_answer(
     real_llama: RealServer,
 ) -> None:

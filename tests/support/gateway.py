@@ -77,7 +77,7 @@ async def gateway(
     """Run a gateway with `[server]` of ours and the rest of the settings given.
 
     `instance` is one that no other test uses unless it is named. `program` may be
-    `tests.support.fake_engines`.
+    `tests.support.fake_engines`. Servers are looked for only by settings with `[discovery]`.
     """
     directory.mkdir(exist_ok=True)
     file = directory / "settings.ini"
@@ -90,7 +90,7 @@ async def gateway(
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
             stderr=output,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env=_environment(settings),
         )
     running: Gateway | None = None
     try:
@@ -108,3 +108,11 @@ async def gateway(
         elif process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def _environment(settings: str) -> dict[str, str]:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if "[discovery]" in settings:
+        # What stands there goes before what the file says.
+        environment.pop("SIDESTREAM_DISCOVERY__ENABLED", None)
+    return environment

@@ -61,6 +61,8 @@ class RawServer:
     requests: list[Request] = field(default_factory=list)
     open: set[asyncio.StreamWriter] = field(default_factory=set)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    stop_listening: Callable[[], None] = lambda: None
+    """Close the port; connections that are open stay."""
 
     def url(self, host: str = "127.0.0.1", scheme: str = "http") -> str:
         return f"{scheme}://{host}:{self.port}"
@@ -105,6 +107,7 @@ async def serving(
 
     listener = await asyncio.start_server(serve, host, 0, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
+    server.stop_listening = listener.close
     try:
         yield server
     finally:

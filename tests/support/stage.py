@@ -20,7 +20,9 @@ from server.dialects.http.client import Timeouts
 from server.models.attempt import Limits
 from server.models.bell import Bell
 from server.models.catalog import ModelSpec
-from server.models.fleet import Fleet, Lease
+from server.models.fleet import Fleet
+from server.models.found import Found
+from server.models.lease import Lease
 from server.models.logbook import LogBook
 from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
 from server.models.runners.remote import RemoteRunner
@@ -228,6 +230,7 @@ async def stage(
     capacity: Capacity | None = None,
     models: dict[str, dict[str, Any]] | None = None,
     upstreams: dict[str, dict[str, Any]] | None = None,
+    found: Found | None = None,
     **limits: Any,
 ) -> AsyncIterator[Stage]:
     """Put a fleet on stage, with one model `a` unless told otherwise.
@@ -245,6 +248,7 @@ async def stage(
         dict.fromkeys(("process", "docker", "remote"), replace(LIMITS, **limits)),
         instance="test",
         capacity=capacity or Capacity(),
+        found=found,
     )
     try:
         yield Stage(fleet, runner)

@@ -56,8 +56,6 @@ async def test_a_model_with_a_slash_is_started_and_stopped(gateway: Gateway) -> 
         ("POST", "/models/a/start", 404, "unknown_model"),
         ("GET", "/models/m/generate", 405, "method_not_allowed"),
         ("GET", f"/models/{HUB}/v1/completions", 405, "method_not_allowed"),
-        ("GET", "/models/m/", 404, "not_found"),
-        ("GET", "/models//m", 404, "not_found"),
         ("GET", "/models/meta-llama", 404, "unknown_model"),
     ],
 )
@@ -68,6 +66,52 @@ async def test_what_is_no_models_address_is_refused(
     error: Any = reply.json
     found = error.get("code") or error["error"]["code"]
     assert (reply.status, found) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "says"),
+    [
+        ("GET", "/v1/models/", None, "list"),
+        ("GET", "//v1/models", None, "list"),
+        ("GET", "/models//m", None, "m"),
+        ("GET", "/models/m/?x=1", None, "m"),
+        ("HEAD", "/models/", None, ""),
+        ("GET", f"/v1//models//{HUB}/", None, HUB),
+        ("GET", "//health", None, "ok"),
+        ("POST", "/v1//chat/completions", {"model": 1}, "model"),
+        ("POST", "//v1/chat/completions", {"model": 1}, "model"),
+        ("POST", "/v1/chat/completions/", {"model": 1}, "model"),
+        ("POST", "/v1/completions//", {"model": 1}, "model"),
+        ("POST", f"/models/{HUB}//v1//chat/completions", {"messages": 1}, "messages"),
+        ("POST", f"/models/{HUB}/", {"inputs": 1}, "inputs"),
+        ("POST", f"/models/{HUB}//generate/", {"inputs": 1}, "inputs"),
+        ("POST", "/v1//nothing", {}, "nothing has this address"),
+        ("POST", "//v1/nothing", {}, "nothing has this address"),
+        ("PUT", "/v1//completions", {}, "PUT"),
+    ],
+)
+async def test_slashes_too_many_are_overlooked(
+    gateway: Gateway, method: str, path: str, body: Any, says: str
+) -> None:
+    reply = await gateway.ask(method, path, body)
+    assert says in reply.text
+    if "nothing" in path:
+        assert (reply.status, reply.json["error"]["code"]) == (404, "not_found")
+    elif method == "PUT":
+        assert (reply.status, reply.headers["Allow"]) == (405, "POST")
+    else:
+        assert reply.status == (400 if body else 200)
+    if "v1" in path and reply.status >= 400:
+        assert reply.json["error"]["type"] == "invalid_request_error"
+
+
+async def test_an_encoded_slash_is_none_too_many(gateway: Gateway) -> None:
+    for path in ("/models/m%2F", "/models/%2Fm", "/models/meta-llama%2F%2FLlama-3.1-8B"):
+        reply = await gateway.get(path)
+        assert (reply.status, reply.json["error"]["code"]) in (
+            (404, "unknown_model"),
+            (404, "not_found"),
+        )
 
 
 def test_each_route_keeps_the_address_that_stands_in_the_description() -> None:

@@ -127,6 +127,44 @@ async def test_a_stop_sequence_ends_the_answer(client: openai.AsyncOpenAI) -> No
     assert ended.text == free.partition(stop)[0]
 
 
+async def test_the_work_ends_at_a_stop_sequence_that_ends_inside_a_token(
+    client: openai.AsyncOpenAI, running: Gateway
+) -> None:
+    # "Human: " ends with the space that begins the next word's token.
+    turns = ["Hello", "Hi there", "Tell me a word", "Lamp", "Tell me another"]
+    roles = ["Human: ", "AI: "] * 3
+    prompt = "\n".join([*map(str.__add__, roles, turns), "AI:"])
+    asked = {"model": MODEL, "prompt": prompt, "temperature": 0, "max_tokens": 200}
+    answer = await client.completions.create(stop=["Human: "], **asked)
+    assert answer.choices[0].finish_reason == "stop"
+    assert "Human" not in answer.choices[0].text
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens < 60
+    async with ClientSession() as http:
+        body = {"inputs": prompt, "parameters": {"stop": ["Human: "], "max_new_tokens": 200}}
+        url = f"http://{running.address}/models/{MODEL}/generate"
+        async with http.post(url, json=body) as reply:
+            told = await reply.json()
+    assert told["generated_text"] == answer.choices[0].text + "Human: "
+    assert told["details"]["finish_reason"] == "stop_sequence"
+
+
+async def test_what_clients_send_for_off_is_taken_as_off(client: openai.AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(
+        model=MODEL,
+        messages=[*QUESTION, {"role": "assistant", "content": None}, *QUESTION],
+        logprobs=False,
+        top_logprobs=0,
+        top_p=0,
+        stop="",
+        presence_penalty=0,
+        extra_body={"min_p": 0, "max_completion_tokens": -1, "sidestream": {"lenient": True}},
+        **GREEDY,
+    )
+    assert answer.choices[0].message.content
+    assert answer.choices[0].logprobs is None
+
+
 async def test_a_seed_repeats_what_chance_has_chosen(client: openai.AsyncOpenAI) -> None:
     async def text(seed: int) -> str:
         answer = await client.completions.create(
@@ -226,8 +264,9 @@ async def test_tgis_own_client_takes_a_models_address_for_tgi(tgi_address: str) 
     assert chat.choices[0].message.content
 
 
-async def test_hugging_faces_client_takes_it_for_tgi_too(tgi_address: str) -> None:
-    async with AsyncInferenceClient(tgi_address) as hub:
+@pytest.mark.parametrize("end", ["", "/"])
+async def test_hugging_faces_client_takes_it_for_tgi_too(tgi_address: str, end: str) -> None:
+    async with AsyncInferenceClient(tgi_address + end) as hub:
         whole = await hub.text_generation("The sea is", max_new_tokens=9, temperature=0.01)
         stream = await hub.text_generation(
             "The sea is", max_new_tokens=9, temperature=0.01, stream=True

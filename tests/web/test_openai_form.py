@@ -159,12 +159,21 @@ async def test_a_completion_may_begin_with_its_prompt(before_fake: StartWithFake
         ("chat", {"model": "none"}, 404, "model_not_found", "model"),
         ("chat", {"n": 2}, 400, "invalid_parameters", "n"),
         ("chat", {"tools": [{"type": "function"}]}, 400, "invalid_parameters", "tools"),
-        ("chat", {"top_logprobs": 6}, 400, "invalid_command", "top_logprobs"),
+        ("chat", {"top_logprobs": 6}, 400, "invalid_parameters", "top_logprobs"),
+        ("chat", {"top_logprobs": 21}, 400, "invalid_command", "top_logprobs"),
+        ("", {"logprobs": 6}, 400, "invalid_parameters", "logprobs"),
+        ("", {"min_p": 0.1}, 400, "invalid_parameters", "min_p"),
         ("chat", {"presence_penalty": 1}, 400, "invalid_parameters", "presence_penalty"),
         ("chat", {"logit_bias": {"50256": -100}}, 400, "invalid_parameters", "logit_bias"),
         ("chat", {"temperature": 3}, 400, "invalid_command", "temperature"),
-        ("chat", {"stop": list("abcde")}, 400, "invalid_command", "stop"),
-        ("chat", {"stop": ""}, 400, "invalid_command", "stop"),
+        ("chat", {"stop": list("abcde")}, 400, "invalid_parameters", "stop"),
+        ("chat", {"stop": ["a"] * 65}, 400, "invalid_command", "stop"),
+        ("chat", {"logit_bias": {"a": 1}}, 400, "invalid_command", "logit_bias"),
+        ("chat", {"max_tokens": -2}, 400, "invalid_command", "max_tokens"),
+        ("chat", {"max_completion_tokens": 0}, 400, "invalid_command", "max_completion_tokens"),
+        ("chat", {"top_p": -0.1}, 400, "invalid_command", "top_p"),
+        ("chat", {"messages": [{"role": "user"}]}, 400, "invalid_command", "content"),
+        ("chat", {"messages": [{"role": "cat"}]}, 400, "invalid_command", "messages"),
         ("chat", {"messages": "Hello"}, 400, "invalid_command", "messages"),
         ("chat", {"messages": []}, 400, "invalid_command", "messages"),
         (
@@ -187,6 +196,7 @@ async def test_a_completion_may_begin_with_its_prompt(before_fake: StartWithFake
         ("", {"suffix": "."}, 400, "invalid_parameters", "suffix"),
         ("", {"echo": True, "logprobs": 1}, 400, "invalid_parameters", "echo"),
         ("", {"max_tokens": 0}, 400, "invalid_command", "max_tokens"),
+        ("", {"sidestream": {"extra": {"x": 1}}}, 400, "invalid_parameters", None),
     ],
 )
 async def test_what_cannot_be_done_is_refused_in_openais_form(
@@ -195,7 +205,7 @@ async def test_what_cannot_be_done_is_refused_in_openais_form(
     change: dict[str, Any],
     status: int,
     code: str,
-    param: str,
+    param: str | None,
 ) -> None:
     gateway, _ = await before_fake()
     address, body = BOTH[0] if path == "chat" else BOTH[1]

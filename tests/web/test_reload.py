@@ -158,11 +158,11 @@ async def test_servers_come_and_go_whoever_wrote_them_down(
         assert await reload(place) == (0, "added upstream found\n")
         write(place, text + box + 'models = a*\nheaders = {"X-Key": "hunter2"}\n')
         assert await reload(place) == (0, "changed upstream box (headers, models)\n")
-        write(place, text + "[discovery]\nports = 1, 2\nenabled = no\n")
+        write(place, text + "[discovery]\nports = 1, 2\ninterval = 60\n")
         assert remove_upstream(place / "settings.ini", "found")
         assert await reload(place) == (
             0,
-            "[discovery] enabled = no\n[discovery] ports = 1, 2\n"
+            "[discovery] ports = 1, 2\n[discovery] interval = 60\n"
             "removed upstream box\nremoved upstream found\n",
         )
         assert await reload(place) == (0, "Nothing is new.\n")

@@ -1,4 +1,4 @@
-"""Whether this process runs in a container, where 127.0.0.1 is the container alone."""
+"""Whether this process runs in a container, where 127.0.0.1 may be the container alone."""
 
 from pathlib import Path
 from typing import Final
@@ -7,8 +7,9 @@ from typing import Final
 _MARKS: Final = (".dockerenv", "run/.containerenv")
 
 HINT: Final = (
-    "127.0.0.1 is the container itself here: for a server on the machine around it write "
-    "`host.docker.internal` into `url`, and have that server listen on more than 127.0.0.1"
+    "in a container with a network of its own 127.0.0.1 is the container itself: for a server on "
+    "the machine around it write `host.docker.internal` into `url`, and have that server listen on "
+    "more than 127.0.0.1"
 )
 
 

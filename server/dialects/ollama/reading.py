@@ -5,7 +5,8 @@ Rules:
 1. Bytes may be cut anywhere, so only whole lines are decoded. A last line without its newline
    counts if it is whole JSON.
 2. Only `done: true` is an end. An `error`, as a line or as the whole body, ends the answer too;
-   a body that ends without either has broken off.
+   a body that ends without either has broken off. A `stop` without a word, a tool call or a count
+   is no answer.
 3. What came before an error is handed on before the error is raised.
 4. The text is `content` or `response`, whatever stands beside it: probabilities are shown with
    their tokens only where those tokens spell the text, which they do not while Ollama holds text
@@ -41,6 +42,7 @@ class AnswerReader:
 
     __slots__ = (
         "_end",
+        "_has_words",
         "_is_thinking",
         "_last_tokens",
         "_meter",
@@ -55,6 +57,7 @@ class AnswerReader:
         self._meter = meter
         self._model = model
         self._partial = bytearray()
+        self._has_words = False
         self._is_thinking = False
         self._tool_calls: list[Any] = []
         self._last_tokens: list[TokenInfo] = []
@@ -74,6 +77,7 @@ class AnswerReader:
             return self._feed_any(chunk)
         text = None if line is None or self._is_thinking else _plain_text(line)
         if text is not None:
+            self._has_words = True
             self._meter.heard += 1
             self._on_tokens([TokenInfo(NO_TOKEN_ID, text, None, False)])
             return False
@@ -167,6 +171,7 @@ class AnswerReader:
             self._tool_calls += calls or ()
         for part, is_thinking in ((thought, True), (text, False)):
             if part:
+                self._has_words = True
                 self._mark(tokens, is_thinking=is_thinking)
                 tokens += _tokens(part, item.logprobs)
 
@@ -176,8 +181,11 @@ class AnswerReader:
         if mark:
             tokens.append(TokenInfo(NO_TOKEN_ID, mark, None, False))
 
-    def _finish(self, item: Line) -> Finish:
+    def _finish(self, item: Line) -> Finish | EngineError:
         reason = item.done_reason or ""
+        has_come = self._has_words or self._tool_calls or item.eval_count or item.prompt_eval_count
+        if reason == "stop" and not has_come:
+            return EngineError("the model server ended its answer without a word")
         is_ours = reason in _FINISH_REASONS
         details: dict[str, Any] = {} if is_ours or not reason else {"finish_reason": reason}
         for name, field in _DURATIONS.items():

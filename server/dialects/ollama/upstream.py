@@ -71,7 +71,7 @@ class OllamaUpstream:
 
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
         self._endpoint = endpoint
-        self._client = HTTPClient(endpoint, timeouts)
+        self._http = HTTPClient(endpoint, timeouts)
         self._is_well = partial(self.is_healthy, timeout_seconds=timeouts.connect)
         self._meter = Meter()
         # Where the settings name no model, the only one there is.
@@ -97,7 +97,7 @@ class OllamaUpstream:
         """Tell whether `/api/version` answers 200 in time."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                reply = await self._client.get("/api/version", timeout_seconds=timeout_seconds)
+                reply = await self._http.get("/api/version", timeout_seconds=timeout_seconds)
         except (EngineError, TimeoutError):
             return False
         return reply.status == 200
@@ -155,7 +155,7 @@ class OllamaUpstream:
         is_remote = model in self._remote or names_cloud(model)
         async with (
             self._watch.telling(model, on_wait, is_loadable=not is_remote) as answered,
-            self._client.request("POST", path, body, is_well=self._is_well) as stream,
+            self._http.request("POST", path, body, is_well=self._is_well) as stream,
         ):
             answered()
             if stream.status != 200:
@@ -170,7 +170,7 @@ class OllamaUpstream:
     async def close(self) -> None:
         """Close the connections that are kept for the next request."""
         self._watch.close()
-        await self._client.close()
+        await self._http.close()
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ class OllamaUpstream:
 
     async def _command(self, path: str, body: dict[str, Any]) -> None:
         """Ask for something that is no answer, and is done when the reply is there."""
-        reply = await self._client.post(path, body, is_well=self._is_well)
+        reply = await self._http.post(path, body, is_well=self._is_well)
         if reply.status != 200:
             raise failure(reply.status, reply.headers, reply.body, model=body["model"])
         reader = AnswerReader(lambda _: None, Meter(), model=body["model"])
@@ -209,16 +209,16 @@ class OllamaUpstream:
             return None
 
     async def _look_for_loaded(self) -> list[LoadedModel]:
-        reply = await self._client.get("/api/ps", timeout_seconds=LOOK_SECONDS)
+        reply = await self._http.get("/api/ps", timeout_seconds=LOOK_SECONDS)
         return self._read(reply.status, reply.headers, reply.body, "/api/ps", Loaded).models
 
     async def _ask(
         self, method: str, path: str, kind: type[T], body: object = None, *, model: str = ""
     ) -> T:
         if method == "GET":
-            reply = await self._client.get(path, max_bytes=_MAX_ANSWER_BYTES)
+            reply = await self._http.get(path, max_bytes=_MAX_ANSWER_BYTES)
         else:
-            reply = await self._client.post(path, body, max_bytes=_MAX_ANSWER_BYTES)
+            reply = await self._http.post(path, body, max_bytes=_MAX_ANSWER_BYTES)
         return self._read(reply.status, reply.headers, reply.body, path, kind, model=model)
 
     def _read(

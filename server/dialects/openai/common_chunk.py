@@ -10,6 +10,8 @@ Rules:
    between them. A chunk with the same bytes around characters that JSON writes as they are is
    then known without decoding it. A server whose chunks differ in more, each time, soon is not
    tried this way any more.
+3. On a busy machine a read brings several chunks. If all are common ones they are read one by one,
+   so that what falls behind does not take the long way on top of that.
 """
 
 import re
@@ -17,10 +19,13 @@ from typing import Final, Literal
 
 import msgspec
 
+from server.core.protocol import TokenInfo
 from server.core.sse import lone_data
+from server.dialects.base import NO_TOKEN_ID
 
 # Characters that stand for themselves inside a JSON string.
 _PLAIN: Final = re.compile(rb'[^"\\\x00-\x1f]+').fullmatch
+_END_OF_EVENT: Final = b"\n\n"
 _PROBE: Final = "\u00abprobe\u00bb"
 # A text of more bytes than this is decoded the careful way.
 _MAX_BYTES: Final = 64 * 1024
@@ -108,10 +113,29 @@ class CommonChunks:
         self._has_hit = False
         self._strikes = 0
 
+    def tokens(self, chunk: bytes) -> list[TokenInfo] | None:
+        """Return the tokens of the common chunks that a read is, None if it has anything else.
+
+        Only for a read that begins an event. What is None here is for the general way.
+        """
+        text = self.text(chunk)
+        if text is not None:
+            return [TokenInfo(NO_TOKEN_ID, text, None, False)] if text else []
+        if not chunk.endswith(_END_OF_EVENT) or chunk.count(_END_OF_EVENT) == 1:
+            return None
+        tokens: list[TokenInfo] = []
+        for event in chunk.split(_END_OF_EVENT)[:-1]:
+            text = self.text(event + _END_OF_EVENT)
+            if text is None:
+                return None
+            if text:
+                tokens.append(TokenInfo(NO_TOKEN_ID, text, None, False))
+        return tokens
+
     def text(self, chunk: bytes) -> str | None:
         """Return the text of the one common chunk that a read is, None if it is anything else.
 
-        Only for a read that begins an event. What is None here is for the general way.
+        Only for a read that begins an event.
         """
         if (
             chunk.startswith(self._head)

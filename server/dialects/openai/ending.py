@@ -6,6 +6,7 @@ Rules:
    the last that is not all zeros counts.
 2. A reason that the protocol has no word for is a `stop`, and is kept in `details`.
 3. A `stop` without a word, a tool call or usage is no answer.
+4. Where no thinking came, the tokens that it took are counted and were never seen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,16 @@ _SAID: Final = frozenset({"stop", "length"})
 class Ending:
     """Gather what a stream tells of its end."""
 
-    __slots__ = ("_cost", "_engine", "_tool_calls", "_usage", "answered_by", "details", "reason")
+    __slots__ = (
+        "_cost",
+        "_engine",
+        "_tool_calls",
+        "_usage",
+        "answered_by",
+        "details",
+        "has_thinking",
+        "reason",
+    )
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
@@ -37,6 +47,7 @@ class Ending:
         self._cost: Cost | None = None
         self._tool_calls: dict[int, dict[str, Any]] = {}
         self.reason = ""
+        self.has_thinking = False
         self.answered_by = ""
         self.details: dict[str, Any] = {}
 
@@ -67,6 +78,8 @@ class Ending:
                 self._take_call(call, n)
         if choice.stopped_by is not None:
             self.details["stop_reason"] = choice.stopped_by
+        if choice.reasoning:
+            self.has_thinking = True
         if choice.reason:
             self.reason = choice.reason
 
@@ -102,16 +115,18 @@ class Ending:
 
     def finish_as(self, reason: FinishReason) -> Finish:
         """Return the end for a reason of ours."""
+        usage = self._usage_details()
         return Finish(
             reason,
             _count(self._usage, "prompt_tokens"),
             _count(self._usage, "completion_tokens"),
-            details={**self.details, **self._usage_details(), **self._tool_details()},
+            details={**self.details, **usage, **self._tool_details()},
             answered_by=self.answered_by,
             cost=self._cost,
+            unseen_tokens=0 if self.has_thinking else usage.get("reasoning_tokens", 0),
         )
 
-    def _usage_details(self) -> dict[str, Any]:
+    def _usage_details(self) -> dict[str, int]:
         found = {}
         for place, name in (
             ("prompt_tokens_details", "cached_tokens"),

@@ -64,14 +64,19 @@ _LOADING: Final = re.compile(
     re.IGNORECASE,
 )
 _NO_MODEL: Final = re.compile(r"invalid model name|model_not_found|server is pinned", re.IGNORECASE)
-_LOST: Final = re.compile(r"EngineCore|EngineDead|APIConnectionError|Connection (?:error|refused)")
+_LOST: Final = re.compile(
+    r"EngineCore|EngineDead|APIConnectionError|Connection (?:error|refused)"
+    r"|Server error: transport error|error trying to connect"
+)
+# TGI's streams tell the status of a refused request with every error.
+_BROKE: Final = re.compile(r"^Request failed during generation")
 
 
 class RefusedParameter(InvalidParameters):
     """The server refuses a parameter that it names, or one of its values.
 
-    `parameter` and, where it names several, `parameters` are the server's own names; `use_instead`
-    is the name it wants in its place, empty if it says none.
+    `parameters` are the server's own names; `use_instead` is the name it wants in place of one,
+    empty if it says none.
     """
 
     def __init__(
@@ -85,7 +90,6 @@ class RefusedParameter(InvalidParameters):
     ) -> None:
         super().__init__(message, hint=hint, details=details)
         self.parameters = parameters
-        self.parameter = parameters[0]
         self.use_instead = use_instead
 
 
@@ -103,25 +107,21 @@ def failure(
     body: bytes,
     *,
     engine: str = "the model server",
-    key_setting: str = "api_key",
 ) -> SidestreamError:
     """Return what an answer with a status of 400 or more means; `headers` in lower case.
 
-    `engine` is what the server is called in the words, `key_setting` where its key is set.
+    `engine` is what the server is called in the words.
     """
-    return _translate(told(body), status, headers, engine, key_setting)
+    return _translate(told(body), status, headers, engine)
 
 
-def failure_in_stream(
-    body: object, *, engine: str = "the model server", key_setting: str = "api_key"
-) -> SidestreamError:
+def failure_in_stream(body: object, *, engine: str = "the model server") -> SidestreamError:
     """Return what an error inside an answer that began as 200 means: text, or JSON decoded."""
-    error = told(body)
-    return _translate(error, 0, {}, engine, key_setting)
+    return _translate(told(body), 0, {}, engine)
 
 
 def _translate(
-    error: Told, status: int, headers: Mapping[str, str], engine: str, key_setting: str
+    error: Told, status: int, headers: Mapping[str, str], engine: str
 ) -> SidestreamError:
     kind = f"{error.kind} {error.code}"
     status = status or error.status or _status_of(kind)
@@ -133,8 +133,8 @@ def _translate(
     if status in (401, 403) or "no_db_connection" in kind:
         verb = "does not allow this with" if status == 403 else "refuses"
         return EngineError(
-            f"{engine} {verb} the key in `{key_setting}`: {words}",
-            hint=f"Set a key that the server takes as `{key_setting}`.",
+            f"{engine} {verb} the key in `api_key`: {words}",
+            hint="Set a key that the server takes as `api_key`.",
         )
     if status == 402:
         return EngineError(
@@ -149,7 +149,7 @@ def _translate(
         return EngineLoading(f"{engine} is not ready: {words}", retry_after_seconds=wait)
     if _is_busy(error, status, headers):
         return EngineOverloaded(f"{engine} has no place for another request just now: {words}")
-    if status in (400, 422):
+    if status in (400, 422) and not _BROKE.search(error.message):
         return _refused(error, words)
     if _LOST.search(error.message):
         return EngineLost(f"{engine} reports: {words}")

@@ -20,6 +20,8 @@ from server.dialects.openai.reading import Reading
 
 MODELS: Final = "/models"
 """The list of models; the only route behind the API's own path."""
+NO_ROUTE: Final = frozenset({404, 405, 501})
+"""What a server answers to a route that it does not have."""
 VALUE: Final = "<value>"
 """Stands in a form for what is filled in."""
 MODEL: Final = "{model}"
@@ -127,6 +129,10 @@ class Flavour:
     """Whether the text at which an answer ends stays in it: then we cut it off."""
     always: Form = field(default_factory=dict)
     """What is sent with every question because it changes only what is told."""
+    to_continue: Form = field(default_factory=dict)
+    """What has to be sent so that a last message of the assistant's is gone on with."""
+    may_repeat: bool = False
+    """Whether an answer that goes on with a message may begin with that message."""
     stream_options: Form = field(default_factory=lambda: {"include_usage": True})
     logprobs: Logprobs = NO_LOGPROBS
     is_provider: bool = False
@@ -154,6 +160,8 @@ class Flavour:
     holds_one_model: bool = False
     refuses_unlisted: bool = False
     """Whether a model that is not in its list cannot be asked."""
+    ignores_name: bool = False
+    """Whether its only model answers, whichever is asked for."""
 
 
 def find(value: object, place: str) -> object | None:

@@ -2,11 +2,12 @@
 
 Rules:
 
-1. What only we sent, so as to be told more, is dropped without a word and not sent to that server
-   again.
+1. What nobody chose, our own wishes to be told more among them, is dropped without a word, and is
+   not sent again for that model.
 2. The length of an answer has two names. The other one is tried once, and remembered.
 3. A name that the server does not know is refused from then on before anything is sent; a value
    that it does not like only where it comes again. A lenient question is asked without either.
+4. A text is never asked about without a length: many servers would end the answer after 16 tokens.
 """
 
 import re
@@ -45,21 +46,24 @@ class Learnt:
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._dropped: set[str] = set()
+        self._dropped: dict[str, set[str]] = {}
         self._renamed: dict[str, dict[str, str]] = {}
         self._refused: dict[str, dict[str, _Refusal]] = {}
 
     def apply(self, model: str, question: Question, *, is_lenient: bool) -> None:
         """Change a question by what is known; raises `InvalidParameters` for what was refused."""
-        for name in self._dropped & _ours(question):
-            del question.body[name]
         for old, new in self._renamed.get(model, {}).items():
             if old in question.body:
                 self._rename(question, old, new)
+        for name in self._dropped.get(model, set()) & _ours(question):
+            del question.body[name]
         for name, refusal in self._refused.get(model, {}).items():
             is_same = refusal.is_of_name or question.body.get(name) == refusal.value
             if name in question.body and is_same:
-                self._leave_out(question, name, refusal.words, is_lenient=is_lenient)
+                if name in _ours(question):
+                    self._drop(model, question, name)
+                else:
+                    self._leave_out(question, name, refusal.words, is_lenient=is_lenient)
 
     def take(
         self, model: str, question: Question, refused: RefusedParameter, *, is_lenient: bool
@@ -93,18 +97,24 @@ class Learnt:
             renamed[name] = other
             self._rename(question, name, other)
         elif name in _ours(question):
-            for own in _beside(question, name) & _ours(question):
-                self._dropped.add(own)
-                del question.body[own]
+            self._drop(model, question, name)
         else:
             words = f"{_in_our_words(question, name, self._title)}: {message}"
             refusal = _Refusal(words, question.body[name], is_of_name)
             self._refused.setdefault(model, {})[name] = refusal
             self._leave_out(question, name, words, is_lenient=is_lenient)
 
+    def _drop(self, model: str, question: Question, name: str) -> None:
+        for own in _beside(question, name) & _ours(question):
+            self._dropped.setdefault(model, set()).add(own)
+            del question.body[own]
+
     def _rename(self, question: Question, old: str, new: str) -> None:
+        is_ours = old in _ours(question)
         question.body[new] = question.body.pop(old)
         question.names[new] = question.names.pop(old, "")
+        if is_ours:
+            return
         question.notices.append(
             Notice(
                 "parameter_renamed",
@@ -124,10 +134,11 @@ class Learnt:
 
 
 def _ours(question: Question) -> set[str]:
-    """Return the names in the body that only we wanted there."""
+    """Return the names in the body that only we wanted there, and that it can do without."""
+    needed = _NEEDED | (_LENGTHS.keys() if "prompt" in question.body else set())
     return {
         name
-        for name in question.body.keys() - _NEEDED
+        for name in question.body.keys() - needed
         if not (of := question.names.get(name)) or of in question.unasked
     }
 

@@ -6,7 +6,8 @@ Rules:
    other and is sent, because these servers have defaults of their own. A provider gets only what
    somebody chose.
 2. A parameter that the server does not take is refused, unless it says "off", which changes
-   nothing there. A lenient question is asked without it, with a notice.
+   nothing there. A lenient question is asked without it, with a notice; what nobody chose is left
+   out without one.
 3. What goes through from outside (`extra`) never replaces a name that is written here.
 """
 
@@ -17,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from server.core.errors import InvalidParameters
-from server.core.parameters import is_off
+from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, is_off
 from server.core.protocol import Message, Notice
 from server.dialects.base import Ask
 from server.dialects.openai.flavour import Flavour, Form, fill
@@ -61,14 +62,16 @@ _EVERYWHERE: Final = frozenset({"max_new_tokens"}) | _NOT_SENT - {"top_n_tokens"
 class Question:
     """A request's body, and what its names stand for in the protocol: empty for our own.
 
-    `unasked` are parameters that nobody named: they are there so that we are told more. `cut` are
-    the texts at which we end the answer ourselves.
+    `unasked` are parameters that nobody chose: they are ours, and may go without a word. `cut` are
+    the texts at which we end the answer ourselves. `beginning` is what the answer goes on with, and
+    may repeat.
     """
 
     body: dict[str, Any]
     names: dict[str, str] = field(default_factory=dict)
     unasked: set[str] = field(default_factory=set)
     cut: tuple[str, ...] = ()
+    beginning: str = ""
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -84,13 +87,6 @@ def problems(
         if problem:
             found[name] = problem
     return found
-
-
-def unsupported(
-    flavour: Flavour, parameters: Mapping[str, Any], *, is_chat: bool = True
-) -> list[str]:
-    """Return the names of the parameters that a server is known not to take."""
-    return list(problems(flavour, parameters, is_chat=is_chat))
 
 
 def taken(flavour: Flavour) -> frozenset[str] | None:
@@ -113,15 +109,20 @@ def compose(flavour: Flavour, ask: Ask, model: str) -> Question:
     is_chat = not isinstance(content, str)
     parameters = _of_interest(flavour, ask, is_chat=is_chat)
     question = Question({"model": model} if model else {})
+    question.unasked = parameters.keys() - _chosen(ask)
     for name, words in problems(flavour, parameters, is_chat=is_chat).items():
-        if not ask.is_lenient:
-            raise InvalidParameters(words)
-        question.notices.append(left_out(name, words))
+        if name not in question.unasked:
+            if not ask.is_lenient:
+                raise InvalidParameters(words)
+            question.notices.append(left_out(name, words))
         del parameters[name]
     if isinstance(content, str):
         question.body["prompt"] = content
     else:
         question.body["messages"] = [_message(message) for message in content]
+        if content[-1].role == "assistant":
+            question.body |= fill(flavour.to_continue, None)
+            question.beginning = content[-1].content if flavour.may_repeat else ""
     question.body["stream"] = True
     if flavour.stream_options:
         question.body["stream_options"] = fill(flavour.stream_options, None)
@@ -141,13 +142,20 @@ def left_out(name: str, words: str) -> Notice:
 
 def _of_interest(flavour: Flavour, ask: Ask, *, is_chat: bool) -> dict[str, Any]:
     parameters = dict(ask.parameters)
+    if not is_chat:
+        # Many servers end an answer to a text after 16 tokens where no length is given.
+        parameters.setdefault("max_new_tokens", DEFAULT_MAX_NEW_TOKENS)
     if flavour.is_provider:
-        # An answer to a text ends after 16 tokens where no length is given.
         chosen = ask.chosen if is_chat else ask.chosen | {"max_new_tokens"}
         parameters = {name: value for name, value in parameters.items() if name in chosen}
     if parameters.get("do_sample") is False:
         parameters["temperature"] = 0
     return parameters
+
+
+def _chosen(ask: Ask) -> frozenset[str]:
+    # Not to sample is a temperature.
+    return ask.chosen | {"temperature"} if "do_sample" in ask.chosen else ask.chosen
 
 
 def _problem(flavour: Flavour, name: str, value: Any, *, is_chat: bool) -> str:
@@ -191,6 +199,8 @@ def _write_stop(question: Question, flavour: Flavour, stop: Sequence[str]) -> No
     stop = list(dict.fromkeys(stop))
     if not stop:
         return
+    if "" in stop:
+        raise InvalidParameters("`stop` has an empty text, at which an answer would end at once")
     sent = stop if flavour.max_stop is None else stop[: flavour.max_stop]
     if "stop" in flavour.takes:
         _put(question, "stop", dict.fromkeys(flavour.takes["stop"], sent))

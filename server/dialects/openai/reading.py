@@ -20,7 +20,7 @@ from typing import Any
 from server.core.errors import EngineError, EngineLost, SidestreamError
 from server.core.protocol import TokenInfo
 from server.core.sse import ServerSentEvent, SSEParser, StreamError, lone_data
-from server.dialects.base import NO_TOKEN_ID, Finish, OnTokens, OnWait
+from server.dialects.base import Finish, OnTokens, OnWait
 from server.dialects.meter import Meter
 from server.dialects.openai.choices import Choice, first_choices, read_choice
 from server.dialects.openai.common_chunk import CommonChunks
@@ -52,10 +52,12 @@ class AnswerReader:
     """Read the chunks of one answer and hand its tokens on as they come.
 
     `stop` has texts at which we end the answer ourselves, for servers that do not or that hold
-    text back for it.
+    text back for it. `beginning` is what the answer goes on with: some servers repeat it, in one
+    piece, before the first word.
     """
 
     __slots__ = (
+        "_beginning",
         "_common",
         "_cuts",
         "_ending",
@@ -84,6 +86,7 @@ class AnswerReader:
         *,
         is_chat: bool,
         stop: Sequence[str] = (),
+        beginning: str = "",
         engine: str = "the model server",
     ) -> None:
         self._parser = SSEParser()
@@ -94,6 +97,7 @@ class AnswerReader:
         self._common = CommonChunks(is_chat=is_chat)
         self._stop = StopCutter(stop)
         self._cuts = any(stop)
+        self._beginning = beginning
         self._thinking = Thinking()
         self._waiting = Waiting(on_wait, takes_loading=reading.loading_as_reasoning)
         self._ending = Ending(engine)
@@ -106,31 +110,25 @@ class AnswerReader:
         # Whether the next read may be one common chunk and nothing else.
         self._is_plain = False
 
-    @property
-    def has_ended(self) -> bool:
-        """Tell whether the answer is whole, so that a broken connection does it no harm."""
-        return bool(self._ending.reason or self._stop.stopped_at)
-
     def feed(self, chunk: bytes) -> bool:
         """Hand on what `chunk` completes, and tell whether that was all: once per token.
 
         What came with the end, or before an error in the same read, is left to `finish`.
         """
-        text = self._common.text(chunk) if self._is_plain else None
-        if text is None:
+        tokens = self._common.tokens(chunk) if self._is_plain else None
+        if tokens is None:
             return self._feed_any(chunk)
-        if not text:
+        if not tokens:
             return False
         self._has_words = True
-        token = TokenInfo(NO_TOKEN_ID, text, None, False)
         if self._cuts:
-            self._tokens = self._stop.feed([token])
+            self._tokens = self._stop.feed(tokens)
             if self._stop.stopped_at is not None:
                 return True
             self._hand_on()
             return False
         self._meter.heard += 1
-        self._on_tokens([token])
+        self._on_tokens(tokens)
         return False
 
     def finish(self, broken: SidestreamError | None = None) -> Finish:
@@ -190,6 +188,7 @@ class AnswerReader:
             self._parser.is_between_events
             and self._waiting.is_over
             and not (self._has_infos or self._thinking.is_open or self._ending.reason)
+            and not self._beginning
         )
         if self._is_over:
             return True
@@ -266,15 +265,18 @@ class AnswerReader:
         if self._waiting.takes(choice, chunk):
             return
         if thought := self._waiting.end(chunk):
+            self._ending.has_thinking = True
             self._tokens += self._thinking.think(read_tokens(thought, None, None))
         self._take_words(choice)
         if not is_bad:
             self._ending.take_choice(choice)
 
     def _take_words(self, choice: Choice) -> None:
-        logprobs, ids = choice.logprobs, choice.token_ids
+        text, logprobs, ids = choice.text, choice.logprobs, choice.token_ids
+        if text and self._beginning:
+            text, self._beginning = text.removeprefix(self._beginning), ""
         self._has_infos = self._has_infos or logprobs is not None or ids is not None
-        if choice.reasoning and choice.text:
+        if choice.reasoning and text:
             # Which of the probabilities belong to which of the two is not told.
             logprobs = ids = None
         if choice.reasoning:
@@ -283,9 +285,9 @@ class AnswerReader:
             self._tokens += self._thinking.think(tokens)
             logprobs = ids = None
         is_end = choice.reason == "stop" and not isinstance(choice.stopped_by, str)
-        tokens = read_tokens(choice.text, logprobs, ids, is_end=is_end)
+        tokens = read_tokens(text, logprobs, ids, is_end=is_end)
         if tokens:
-            if choice.text:
+            if text:
                 self._tokens += self._thinking.close()
             self._tokens += self._stop.feed(tokens)
         self._has_words = self._has_words or bool(tokens or choice.reasoning)

@@ -31,8 +31,9 @@ from server.dialects.http.client import HTTPClient, Reply
 from server.dialects.http.timeouts import Timeouts
 from server.dialects.meter import Meter
 from server.dialects.only_model import listed, only_model
+from server.dialects.openai.counting import Counting
 from server.dialects.openai.errors import RefusedParameter, failure
-from server.dialects.openai.flavour import MODEL, MODELS, Call, Count, Flavour, fill, find
+from server.dialects.openai.flavour import MODEL, MODELS, NO_ROUTE, Call, Flavour, fill
 from server.dialects.openai.info import at_its_place, engine_info, of_model, routes
 from server.dialects.openai.learnt import MAX_ASKS, Learnt
 from server.dialects.openai.listing import Entry, entries, read_list, served
@@ -44,11 +45,7 @@ from server.dialects.truncation import truncation
 # 2,000 models with all that a router tells of each.
 _MAX_LIST_BYTES: Final = 32 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 64 * 1024
-# The tokens of a prompt, some ten bytes each, for a context of a million.
-_MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 _LOOK_SECONDS: Final = 5.0
-# What a server answers to a route that it does not have.
-_NO_ROUTE: Final = frozenset({404, 405, 501})
 
 
 class OpenAIUpstream:
@@ -63,10 +60,7 @@ class OpenAIUpstream:
         # Where the settings name no model, the only one there is.
         self._model = "" if endpoint.model == ANY_MODEL else endpoint.model
         self._of_model: dict[str, Flavour] = {}
-        self._ways_to_count: dict[bool, tuple[Count, ...]] = {
-            True: flavour.counts_chat,
-            False: flavour.counts_text,
-        }
+        self._counting = Counting(self._http, flavour)
 
     @property
     def heard(self) -> int:
@@ -92,6 +86,9 @@ class OpenAIUpstream:
             return await self._describe("", {})
         model = model or self._model or self._only_of(found)
         entry: Entry = next((entry for entry in found if self._is_named(entry, model)), {})
+        if not entry and len(found) == 1 and self._flavour.ignores_name:
+            (entry,) = found
+            return await self._describe(served(self._flavour, entry).name, entry)
         if not entry and found and self._flavour.refuses_unlisted:
             names = listed(served(self._flavour, entry).name for entry in found)
             raise EngineError(
@@ -154,17 +151,9 @@ class OpenAIUpstream:
         if prompt.tokens is not None:
             return prompt.tokens
         content = prompt.content
-        is_chat = not isinstance(content, str)
-        value: object = content
-        if not isinstance(content, str):
-            value = [{"role": message.role, "content": message.content} for message in content]
-        while ways := self._ways_to_count[is_chat]:
-            told = await self._tell(ways[0], value, model or await self._only_model())
-            if told is not None:
-                return len(told) if isinstance(told, list) else told
-            # Not in this version of the server: it is not asked again.
-            self._ways_to_count[is_chat] = ways[1:]
-        return None
+        if not self._counting.has_way(content):
+            return None
+        return await self._counting.count(content, model or await self._only_model())
 
     async def generate(self, ask: Ask, on_tokens: OnTokens, on_wait: OnWait) -> Finish:
         """Stream the answer, asking again without what the server turns out not to take."""
@@ -198,6 +187,7 @@ class OpenAIUpstream:
             self._flavour.reading,
             is_chat=is_chat,
             stop=question.cut,
+            beginning=question.beginning,
             engine=self._flavour.title,
         )
         broken: EngineError | None = None
@@ -227,7 +217,7 @@ class OpenAIUpstream:
             if found is not None:
                 return found
         reply = await self._http.get(self._path(MODELS), max_bytes=_MAX_LIST_BYTES)
-        if reply.status in _NO_ROUTE and self._model:
+        if reply.status in NO_ROUTE and self._model:
             return []
         return read_list(
             reply.status,
@@ -249,25 +239,6 @@ class OpenAIUpstream:
     def _is_named(self, entry: Entry, model: str) -> bool:
         known = served(self._flavour, entry)
         return model == known.name or model in known.aliases
-
-    async def _tell(self, way: Count, value: object, model: str) -> int | list[object] | None:
-        if way.render is not None:
-            rendered = await self._post(way.render, value, model)
-            if not isinstance(rendered, str):
-                return None
-            value = rendered
-        told = await self._post(way, value, model)
-        return told if isinstance(told, (int, list)) and not isinstance(told, bool) else None
-
-    async def _post(self, way: Count, value: object, model: str) -> object | None:
-        reply = await self._http.post(
-            way.route, fill(way.body, value, model), max_bytes=_MAX_ANSWER_BYTES
-        )
-        if reply.status in _NO_ROUTE:
-            return None
-        if reply.status != 200:
-            raise self._failure(reply)
-        return find(_decoded(reply.body), way.at)
 
     async def _call(self, call: Call, model: str) -> None:
         path = call.route.replace(MODEL, quote(model, safe="/"))

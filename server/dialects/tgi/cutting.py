@@ -1,26 +1,44 @@
-"""End an answer at a stop text that the server is not asked to stop at, or shows when it does.
+"""End an answer at a stop text where TGI does not: inside a token, or where it was not asked to.
 
-TGI ends at a stop text and includes it; it takes few of them, so that there may be no room for
-ours. Here the text is cut either way, and where the server goes on, the connection is closed.
+Rules:
+
+1. A stop text that was asked for stays in the answer, as TGI has it. TGI ends only where a token
+   ends with one; where the text ends inside a token, that token is cut behind it.
+2. Ours, at which the next role would begin, is cut off. TGI takes few of them, so that there may be
+   no room for ours.
+3. Where the server goes on, the connection is closed, which ends its work.
 """
 
 from collections.abc import Sequence
+
+import msgspec
 
 from server.core.errors import SidestreamError
 from server.core.protocol import TokenInfo
 from server.dialects.base import Finish, OnTokens
 from server.dialects.meter import Meter
-from server.dialects.stopping import StopCutter
+from server.dialects.stopping import StopCutter, StopSearch
 from server.dialects.tgi.wire import AnswerReader
 
 
 class CutAnswerReader:
-    """Read one answer as `AnswerReader` does, and end it at the first of `stop`."""
+    """Read one answer as `AnswerReader` does, and end it at the first of `roles` or behind `asked`.
 
-    def __init__(self, on_tokens: OnTokens, meter: Meter, stop: Sequence[str]) -> None:
+    `asked` are the stop texts that somebody asked for, `roles` those that are ours.
+    """
+
+    def __init__(
+        self,
+        on_tokens: OnTokens,
+        meter: Meter,
+        *,
+        roles: Sequence[str] = (),
+        asked: Sequence[str] = (),
+    ) -> None:
         self._reader = AnswerReader(self._hear, meter)
         self._on_tokens = on_tokens
-        self._cutter = StopCutter(stop)
+        self._roles = StopCutter(roles)
+        self._asked = _KeptStop(asked)
         self._heard = 0
         self._last_tokens: list[TokenInfo] = []
 
@@ -37,19 +55,18 @@ class CutAnswerReader:
         except SidestreamError:
             if self._is_over():
                 return self._stopped(None)
-            self._hand_on(self._cutter.finish())
+            self._hand_on(self._asked.feed(self._roles.finish()))
             raise
-        if self._is_over():
-            return self._stopped(finish)
-        self._hand_on(self._cutter.finish())
-        return finish
+        if not self._is_over():
+            self._hand_on(self._asked.feed(self._roles.finish()))
+        return self._stopped(finish) if self._is_over() else finish
 
     def _is_over(self) -> bool:
-        return self._cutter.stopped_at is not None
+        return self._asked.is_reached or self._roles.stopped_at is not None
 
     def _hear(self, tokens: list[TokenInfo]) -> None:
         self._heard += len(tokens)
-        ready = self._cutter.feed(tokens)
+        ready = self._asked.feed(self._roles.feed(tokens))
         if self._is_over():
             # Kept for the step in which the end is told.
             self._last_tokens += ready
@@ -60,8 +77,51 @@ class CutAnswerReader:
         self._hand_on(self._last_tokens)
         if finish is None:
             return Finish("stop", None, self._heard)
+        if self._roles.stopped_at is None and not self._asked.has_cut:
+            # The server's own end, which may be another: a length is reached first.
+            return finish
         return Finish("stop", finish.prompt_tokens, finish.completion_tokens)
 
     def _hand_on(self, tokens: list[TokenInfo]) -> None:
         if tokens:
             self._on_tokens(tokens)
+
+
+class _KeptStop:
+    """Cut tokens behind the first of several stop texts; nothing is held back.
+
+    TGI looks for `text$`, which also matches before a line feed at the end, so that one stays.
+    """
+
+    __slots__ = ("_searches", "has_cut", "is_reached")
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self._searches = [StopSearch(text) for text in dict.fromkeys(stop) if text]
+        self.is_reached = False
+        self.has_cut = False
+        """Whether something came behind the stop text."""
+
+    def feed(self, tokens: list[TokenInfo]) -> list[TokenInfo]:
+        """Return the tokens up to the stop text; none, once it has been reached."""
+        if self.is_reached:
+            self.has_cut = self.has_cut or bool(tokens)
+            return []
+        if self._searches:
+            for place, token in enumerate(tokens):
+                end = None if token.special else self._look(token.text)
+                if end is not None:
+                    return self._cut(tokens, place, end)
+        return tokens
+
+    def _look(self, text: str) -> int | None:
+        ends = [search.feed(text) for search in self._searches]
+        return min((end for end in ends if end is not None), default=None)
+
+    def _cut(self, tokens: list[TokenInfo], place: int, end: int) -> list[TokenInfo]:
+        self.is_reached = True
+        kept, text = tokens[: place + 1], tokens[place].text
+        self.has_cut = len(kept) < len(tokens)
+        if text[end:] not in ("", "\n"):
+            self.has_cut = True
+            kept[place] = msgspec.structs.replace(kept[place], text=text[:end])
+        return kept

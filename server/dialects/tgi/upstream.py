@@ -9,13 +9,12 @@ What bites, and what is done about it:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
-from server.core.errors import EngineError, SidestreamError
+from server.core.errors import EngineError, InvalidParameters, SidestreamError
 from server.core.parameters import FIELDS, TGI_LACKS, normalise
 from server.core.protocol import Message
 from server.dialects.base import (
@@ -72,7 +71,7 @@ class TGI:
         try:
             async with (
                 asyncio.timeout(timeout_seconds),
-                self._request("GET", "/health") as stream,
+                self._http.request("GET", "/health") as stream,
             ):
                 return stream.status == 200
         except (EngineError, TimeoutError):
@@ -113,7 +112,7 @@ class TGI:
 
     async def metrics(self, *, max_bytes: int) -> str:
         """Ask `/metrics`."""
-        async with self._request("GET", "/metrics") as stream:
+        async with self._http.request("GET", "/metrics") as stream:
             await _raise_for_status(stream)
             text = await stream.read_bytes(max_bytes=max_bytes + 1)
         if len(text) > max_bytes:
@@ -138,16 +137,20 @@ class TGI:
 
         Raises `InvalidParameters` for what TGI does not take.
         """
-        stop = ask.prompt.stop
-        reader: AnswerReader | CutAnswerReader = AnswerReader(on_tokens, self._meter)
-        if stop:
-            reader = CutAnswerReader(on_tokens, self._meter, stop)
+        roles = ask.prompt.stop
         parameters = {**normalise(ask.parameters), "details": True}
-        if stop:
-            asked = parameters.get("stop") or []
-            parameters["stop"] = stops_for_server(asked, stop, at_most=self._max_stop_texts)
+        asked: Sequence[str] = parameters.get("stop", ())
+        if "" in asked:
+            raise InvalidParameters(
+                "`stop` has an empty text, at which an answer would end at once"
+            )
+        reader: AnswerReader | CutAnswerReader = AnswerReader(on_tokens, self._meter)
+        if roles or asked:
+            reader = CutAnswerReader(on_tokens, self._meter, roles=roles, asked=asked)
+        if roles:
+            parameters["stop"] = stops_for_server(asked, roles, at_most=self._max_stop_texts)
         body = {"inputs": ask.prompt.content, "parameters": parameters}
-        async with self._request("POST", "/generate_stream", body) as stream:
+        async with self._http.request("POST", "/generate_stream", body) as stream:
             await _raise_for_status(stream)
             await stream.read(reader.feed)
         return reader.finish()
@@ -157,15 +160,8 @@ class TGI:
         await self._http.close()
         await self._prompting.close()
 
-    @asynccontextmanager
-    async def _request(
-        self, method: str, path: str, body: object = None
-    ) -> AsyncIterator[HTTPStream]:
-        async with self._http.request(method, path, body) as stream:
-            yield stream
-
     async def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
-        async with self._request(method, path, body) as stream:
+        async with self._http.request(method, path, body) as stream:
             await _raise_for_status(stream)
             try:
                 answer = await stream.read_bytes(max_bytes=_MAX_ANSWER_BYTES)

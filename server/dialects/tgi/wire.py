@@ -23,6 +23,8 @@ FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "eos_token": "stop",
     "stop_sequence": "stop",
 }
+# What the router says of the process that computes, which is gone then. Its own process follows.
+_SHARD_GONE: Final = ("transport error", "error trying to connect", "Connection refused")
 # What TGI's validation says of a prompt that does not fit, beside what it says of parameters.
 _LENGTH_MESSAGES: Final = ("`inputs` tokens + `max_new_tokens`", "`inputs` must have less than")
 
@@ -240,4 +242,7 @@ def translate(message: str, error_type: str) -> SidestreamError:
         if any(part in text for part in _LENGTH_MESSAGES):
             return PromptTooLong(text)
         return InvalidParameters(text)
-    return EngineError(f"the model server reports: {message}")
+    words = f"the model server reports: {message.rstrip(': ')}"
+    if error_type == "generation" and any(part in message for part in _SHARD_GONE):
+        return EngineLost(words)
+    return EngineError(words)

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from server import __version__
 from server.web.entry.gate import CALLER, GATE, TICKET_SECONDS
-from server.web.http import conversations, models
+from server.web.http import conversations, models, servers
 from server.web.http.bodies import json_response
 from server.web.http.openai import operations as openai
 from server.web.http.openapi import DESCRIPTION
@@ -68,6 +68,7 @@ _GROUP: Final = "The service"
 
 OPERATIONS: Final = (
     *models.OPERATIONS,
+    *servers.OPERATIONS,
     *tgi.OPERATIONS,
     *openai.OPERATIONS,
     *conversations.OPERATIONS,

@@ -1,6 +1,7 @@
 """The models: what they are, how they stand, starting and stopping them, their logs."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -37,7 +38,7 @@ class NotOurs(InvalidCommand):
 async def models(request: web.Request) -> web.StreamResponse:
     """Answer `GET /models`."""
     sees = request[CALLER].principal.sees
-    return json_response([model for model in request.app[FLEET].snapshots() if sees(model.id)])
+    return json_response([model for model in request.app[FLEET].shown() if sees(model.id)])
 
 
 async def model(request: web.Request) -> web.StreamResponse:
@@ -49,12 +50,18 @@ async def start(request: web.Request) -> web.StreamResponse:
     """Answer `POST /models/{id}/start`."""
     fleet, model_id = request.app[FLEET], request.match_info["id"]
     seconds = _WAIT.read(request)
+    was_known = fleet.info(model_id).can_load
     fleet.start(model_id)
     if seconds:
         # Leaving early leaves the start to itself; that it failed is to be seen of the model.
         with suppress(TimeoutError, SidestreamError):
-            async with asyncio.timeout(seconds), fleet.lease(model_id):
-                pass
+            async with asyncio.timeout(seconds):
+                async with fleet.lease(model_id):
+                    pass
+                if fleet.info(model_id).can_load:
+                    if not was_known:  # it was not up yet
+                        fleet.start(model_id)
+                    await _until(fleet, model_id, lambda m: m.state == "ready" or _has_failed(m))
     return json_response(fleet.snapshot(model_id), status=202)
 
 
@@ -86,10 +93,25 @@ async def logs(request: web.Request) -> web.StreamResponse:
 
 
 async def _until_gone(fleet: Fleet, model_id: str) -> None:
+    def is_gone(model: Model) -> bool:
+        if model.state == "ready" and model.server is not None and not model.server.name:
+            # It is out of memory, and its server, which has no more to tell of it, is still there.
+            return True
+        return model.state == "stopped" or _has_failed(model)
+
+    await _until(fleet, model_id, is_gone)
+
+
+def _has_failed(model: Model) -> bool:
+    is_under_way = model.state in ("loading", "stopping")
+    return model.state == "failed" or (model.error is not None and not is_under_way)
+
+
+async def _until(fleet: Fleet, model_id: str, is_so: Callable[[Model], bool]) -> None:
     changed = asyncio.Event()
-    unsubscribe = fleet.subscribe(lambda _: changed.set())
+    unsubscribe = fleet.subscribe(lambda _: changed.set(), lambda _: changed.set())
     try:
-        while fleet.snapshot(model_id).state not in ("stopped", "failed"):
+        while not is_so(fleet.snapshot(model_id)):
             changed.clear()
             await changed.wait()
     finally:
@@ -128,7 +150,8 @@ OPERATIONS: Final = (
         "/models/{id}/start",
         start,
         _GROUP,
-        "Have a model started. One that runs is left alone.",
+        "Have a model started, or loaded where it is on a server of somebody else that takes such "
+        "requests. One that runs is left alone.",
         _CHANGED,
         query=(_WAIT,),
         errors=(400, 404),
@@ -139,7 +162,8 @@ OPERATIONS: Final = (
         "/models/{id}/stop",
         stop,
         _GROUP,
-        "Have a model stopped, once its answers under way have ended.",
+        "Have a model stopped, once its answers under way have ended, or taken out of memory where "
+        "it is on a server of somebody else that takes such requests.",
         _CHANGED,
         query=(_WAIT,),
         errors=(400, 404, 409),

@@ -36,6 +36,8 @@ _IN_PATHS: Final = {
     "/models/{id}": "The model's id.",
     "/conversations/{id}": "The conversation's id.",
     "/turns/{turn}": "The turn's id.",
+    "/answers/{answer}": "The answer's id.",
+    "/servers/{name}": "The server's name: `server.name` of its models.",
 }
 
 

@@ -21,7 +21,7 @@ TEXT = "text/plain"
 EVENTS = "text/event-stream"
 
 _MODEL: Final = "/models/{id}"
-_ID: Final = "[^/](?:.*[^/])?"
+_ID: Final = r"[^/\n]+(?:/[^/\n]+)*"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def routes(operations: Iterable[Operation]) -> list[web.RouteDef]:
     """Return the routes of all operations.
 
     A model's id may have slashes, as they are or encoded. What ends like the address of a model's
-    operation is that one's, so that an id that ends so has to be encoded.
+    operation is that one's, so that an id that ends so has to be encoded. Addresses with slashes
+    too many are not these routes': `addresses` sees to them.
     """
     several = list(operations)
     behind = sorted(

@@ -43,6 +43,7 @@ the same limits. `GET /openapi.json` says this page to programs.
 - An error before the first token has a status of its own. Later ones are the last event of the
   stream.
 - Statuses 429 and 503 come with `Retry-After`.
+- Slashes too many in an address (`//v1/models`, `/v1//completions`, `/models/`) are overlooked.
 - Fields of a body that are not known are ignored; generation parameters that are not known are
   refused.
 - Where there are keys, `Authorization: Bearer KEY` has one; without it the answer is 401. What is
@@ -76,9 +77,22 @@ answer = client.chat.completions.create(
 print(answer.choices[0].message.content)
 ```
 
-What OpenAI's form asks and a model here cannot do (tools, pictures, several answers at once,
-`presence_penalty`, `logit_bias`) is refused, not passed over. What a request leaves open is as the
-model's settings say.
+What OpenAI's form asks and no model here can do (tools, pictures, several answers at once) is
+refused, not passed over. What only some servers can do (`min_p`, `presence_penalty`, `logit_bias`,
+more than 5 `top_logprobs`, more than 4 `stop`) is passed on, and refused by its name where the
+model's server is known not to take it. What a request leaves open is as the model's settings say;
+`max_tokens` -1, `top_p` 0 and an empty `stop` leave it open, or turn it off.
+
+A field `sidestream` has what neither form knows. In a request, `{"lenient": true}` has parameters
+left out that the model's server refuses, and `extra` is an object that goes to the server as it is,
+where the model's settings allow its names. In a whole answer, and in the last event of a stream, it
+has `notices` (what is to be remarked, such as a parameter that was left out, or a prompt that was
+cut), `cost` in US dollars, and `answered_by` (who answered behind a router). It is there only if
+there is any of these.
+
+In TGI's form, and over the WebSocket, the text at which an answer stops is the answer's last part
+with TGI and with the gateway's own engine, and left out by other servers; in OpenAI's form it is
+always left out. With all of them the work ends there too, also where the text ends inside a token.
 
 The engine that the gateway starts for its models, `python -m server.engine`, is a program of its
 own that speaks TGI's form too; `python -m server.engine --help` lists its options.

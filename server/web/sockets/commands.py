@@ -46,8 +46,8 @@ logger = logging.getLogger(__name__)
 async def answer(connection: Connection, frame: str | bytes) -> Event:
     """Carry out the command in `frame` and return its one answer.
 
-    Only a `generate` whose answers are kept waits for anything. Raises `BadFrame` when the frame
-    is no command at all.
+    Only `use`, and a `generate` whose answers are kept, wait for anything. Raises `BadFrame` when
+    the frame is no command at all.
     """
     command_id: int | None = None
     kind = "invalid"
@@ -63,6 +63,8 @@ async def answer(connection: Connection, frame: str | bytes) -> Event:
         connection.check_command(kind)
         if isinstance(command, Generate) and command.record is not None:
             done: Any = await generate_kept(connection, command, command.record)
+        elif isinstance(command, Use):
+            done = await _use(connection, command)
         else:
             done = HANDLERS[type(command)](connection, command)
         connection.tally.count_command(kind, "ok")
@@ -110,8 +112,8 @@ def _stop(connection: Connection, command: Stop) -> Changed:
     return Changed(connection.fleet.stop(command.model))
 
 
-def _use(connection: Connection, command: Use) -> Nothing:
-    connection.fleet.use(command.server)
+async def _use(connection: Connection, command: Use) -> Nothing:
+    await connection.servers.use(command.server)
     return Nothing()
 
 
@@ -136,7 +138,6 @@ HANDLERS: Final[dict[type[Command], Callable[[Connection, Any], msgspec.Struct]]
     Cancel: _cancel,
     Start: _start,
     Stop: _stop,
-    Use: _use,
     Logs: _logs,
     Unsubscribe: _unsubscribe,
     Ping: _ping,

@@ -14,6 +14,7 @@ from server.core.errors import InvalidCommand, RateLimited, SessionLimit
 from server.core.outbox import Outbox
 from server.core.protocol import Generate, Keeping, KeepingChanged, LogRecord, Model
 from server.core.rate import TokenBucket
+from server.models.added_servers import AddedServers
 from server.models.fleet import Fleet
 from server.models.logbook import LogBook
 from server.web.observation.tally import Tally
@@ -36,6 +37,7 @@ class Connection:
     def __init__(
         self,
         fleet: Fleet,
+        servers: AddedServers,
         sessions: SessionStore,
         caller: Caller,
         quota: Quota,
@@ -47,6 +49,7 @@ class Connection:
         archive: Archive | None = None,
     ) -> None:
         self.fleet = fleet
+        self.servers = servers
         self.tally = tally
         self.archive = archive
         self._rate = TokenBucket(rate=command_rate, burst=2 * command_rate)
@@ -86,7 +89,7 @@ class Connection:
 
     def models(self) -> list[Model]:
         """Return the models that are there for the caller."""
-        return [model for model in self.fleet.snapshots() if self._caller.principal.sees(model.id)]
+        return [model for model in self.fleet.shown() if self._caller.principal.sees(model.id)]
 
     def generate(self, command: Generate, keep: Keeper | None = None) -> list[str]:
         """Have questions answered in the session; raises what `Session.generate` does."""

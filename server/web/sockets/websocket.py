@@ -17,7 +17,7 @@ from server.core.errors import ServerFull, ShuttingDown
 from server.core.protocol import BadFrame
 from server.web.entry.gate import CALLER, GATE
 from server.web.entry.visits import VISIT
-from server.web.keys import ARCHIVE, DESK, FLEET, SESSIONS, SETTINGS, SOCKETS, TALLY
+from server.web.keys import ARCHIVE, DESK, FLEET, SERVERS, SESSIONS, SETTINGS, SOCKETS, TALLY
 from server.web.sockets.commands import answer
 from server.web.sockets.connection import Connection
 from server.web.sockets.frames import FrameWriter
@@ -46,6 +46,7 @@ async def websocket(request: web.Request) -> Socket:
     writer = FrameWriter(socket, sockets.pulse, timeout_seconds=settings.reader_timeout)
     connection = Connection(
         request.app[FLEET],
+        request.app[SERVERS],
         request.app[SESSIONS],
         request[CALLER],
         request.app[GATE].quota,

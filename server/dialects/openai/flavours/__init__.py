@@ -10,6 +10,7 @@ from typing import Final
 from server.dialects.openai.flavour import Flavour
 from server.dialects.openai.flavours.engines import (
     LLAMA_CPP,
+    LMDEPLOY,
     SGLANG,
     TGI_OPENAI,
     TRANSFORMERS,
@@ -32,6 +33,7 @@ FLAVOURS: Final[Mapping[str, Flavour]] = {
         LM_STUDIO,
         VLLM,
         SGLANG,
+        LMDEPLOY,
         LLAMA_CPP,
         TGI_OPENAI,
         TRANSFORMERS,

@@ -34,6 +34,8 @@ LLAMA_CPP: Final = Flavour(
     seeds=2**32 - 1,
     # The head comes at once, and not with the first token.
     always={"return_progress": True},
+    # Before b11549; what it repeats comes as one piece, maybe with the first token behind it.
+    may_repeat=True,
     logprobs=Logprobs(least=1),
     counts_chat=(
         Count("/v1/chat/completions/input_tokens", {"messages": VALUE}, "input_tokens"),
@@ -63,6 +65,7 @@ LLAMA_CPP: Final = Flavour(
         "vision": (At("modalities.vision", "/props"),),
     },
     defaults=(At("default_generation_settings.params", "/props"),),
+    ignores_name=True,
 )
 
 VLLM: Final = Flavour(
@@ -81,6 +84,8 @@ VLLM: Final = Flavour(
     with_parameter={"stop": {"include_stop_str_in_output": True}},
     keeps_stop=True,
     max_stop=4,
+    # Without these it begins an answer of its own.
+    to_continue={"continue_final_message": True, "add_generation_prompt": False},
     ranges={"temperature": (0, 2)},
     grammars={"json": JSON_SCHEMA, "regex": {"structured_outputs": {"regex": VALUE}}},
     logprobs=Logprobs(ids={"return_token_ids": True}),
@@ -113,6 +118,33 @@ SGLANG: Final = Flavour(
         "version": (At("version", "/server_info"), At("version", "/get_server_info")),
         "max_concurrent_requests": (At("max_running_requests", "/server_info"),),
     },
+)
+
+LMDEPLOY: Final = Flavour(
+    name="lmdeploy",
+    title="LMDeploy",
+    recognised_by=((Sign(at="data.0.owned_by", like=r"^lmdeploy$"),),),
+    # It knows the two other penalties, and does nothing about them.
+    takes=names(
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "seed",
+        "stop",
+        "logit_bias",
+        "repetition_penalty",
+    ),
+    ranges={"temperature": (0, 2)},
+    grammars={
+        "json": JSON_SCHEMA,
+        "regex": {"response_format": {"type": "regex_schema", "regex_schema": VALUE}},
+    },
+    # Refused unless it was started for them, and then not spelt as the text is.
+    logprobs=NO_LOGPROBS,
+    health="/health",
+    metrics="/metrics",
+    refuses_unlisted=True,
 )
 
 TGI_OPENAI: Final = Flavour(

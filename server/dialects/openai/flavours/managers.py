@@ -51,6 +51,7 @@ LLAMA_SWAP: Final = Flavour(
     is_certain=False,
     with_parameter=LLAMA_CPP.with_parameter,
     seeds=LLAMA_CPP.seeds,
+    may_repeat=True,
     logprobs=Logprobs(least=1),
     health="/health",
     facts={
@@ -74,6 +75,7 @@ DOCKER: Final = Flavour(
     takes=LLAMA_SWAP.takes,
     is_certain=False,
     seeds=LLAMA_CPP.seeds,
+    may_repeat=True,
     logprobs=Logprobs(least=1),
 )
 

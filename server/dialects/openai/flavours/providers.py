@@ -19,6 +19,8 @@ LITELLM: Final = Flavour(
     ),
     takes=names(*COMMON, "top_k", "min_p", "repetition_penalty", "logit_bias"),
     is_certain=False,
+    # As the server behind it does.
+    may_repeat=True,
     logprobs=Logprobs(text=None),
     is_provider=True,
     can_cancel=False,

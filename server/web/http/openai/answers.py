@@ -5,18 +5,33 @@ from typing import Final, Literal
 import msgspec
 
 from server import __version__
+from server.web.http.beyond import Remarks
 
 FINGERPRINT: Final = f"sidestream-{__version__}"
 
-OpenAIFinish = Literal["stop", "length"]
+OpenAIFinish = Literal["stop", "length", "content_filter"]
+
+
+class PromptDetails(msgspec.Struct, frozen=True):
+    """What is known of the tokens in: how many the model server had read before."""
+
+    cached_tokens: int
+
+
+class CompletionDetails(msgspec.Struct, frozen=True):
+    """What is known of the tokens out: how many the model thought before it answered."""
+
+    reasoning_tokens: int
 
 
 class OpenAIUsage(msgspec.Struct, frozen=True):
-    """Tokens in and out, as the model server counted them."""
+    """Tokens in and out, as the model server counted them; 0 in where it did not say."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptDetails | msgspec.UnsetType = msgspec.UNSET
+    completion_tokens_details: CompletionDetails | msgspec.UnsetType = msgspec.UNSET
 
 
 class TopLogprob(msgspec.Struct, frozen=True):
@@ -79,6 +94,7 @@ class ChatCompletion(msgspec.Struct, frozen=True):
     usage: OpenAIUsage
     object: Literal["chat.completion"] = "chat.completion"
     system_fingerprint: str = FINGERPRINT
+    sidestream: Remarks = msgspec.UNSET
 
 
 class ChatDelta(msgspec.Struct, frozen=True):
@@ -98,7 +114,10 @@ class ChatChunkChoice(msgspec.Struct, frozen=True):
 
 
 class ChatChunk(msgspec.Struct, frozen=True):
-    """An event of a chat's stream; `usage` is there if asked for, and only in the last not null."""
+    """An event of a chat's stream; `usage` is there if asked for, and only in the last not null.
+
+    Remarks, if there are any, are in the last.
+    """
 
     id: str
     created: int
@@ -107,6 +126,7 @@ class ChatChunk(msgspec.Struct, frozen=True):
     usage: OpenAIUsage | msgspec.UnsetType | None = msgspec.UNSET
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     system_fingerprint: str = FINGERPRINT
+    sidestream: Remarks = msgspec.UNSET
 
 
 class CompletionChoice(msgspec.Struct, frozen=True):
@@ -128,6 +148,7 @@ class Completion(msgspec.Struct, frozen=True):
     usage: OpenAIUsage | msgspec.UnsetType | None = msgspec.UNSET
     object: Literal["text_completion"] = "text_completion"
     system_fingerprint: str = FINGERPRINT
+    sidestream: Remarks = msgspec.UNSET
 
 
 class OpenAIModel(msgspec.Struct, frozen=True):

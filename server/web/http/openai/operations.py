@@ -1,19 +1,23 @@
 """Answers in OpenAI's form, for clients that know only that.
 
-At `/v1` a field names the model. At `/models/{id}/v1` the address does, and the field may
-say what it likes: clients that take an address for a model send a name of their own.
+At `/v1` a field names the model, by its id or by its own server's name of it. At
+`/models/{id}/v1` the address does, and the field may say what it likes: clients that take an
+address for a model send a name of their own.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from server.chat.request import Request
+from server.core.protocol import Message
 from server.web.entry.gate import CALLER
 from server.web.failures import OpenAIFailure
 from server.web.http.answering import asking, read_whole, stream_answer
+from server.web.http.beyond import NO_WISHES
 from server.web.http.bodies import json_response, read_body
 from server.web.http.openai.answers import (
     ChatChunk,
@@ -23,10 +27,13 @@ from server.web.http.openai.answers import (
     OpenAIModels,
 )
 from server.web.http.openai.questions import (
+    CHAT_NAMES,
+    COMPLETION_NAMES,
     chat_parameters,
     completion_parameters,
     conversation,
-    stops_of,
+    in_openais_words,
+    tells_logprobs,
 )
 from server.web.http.openai.types import (
     ChatOptions,
@@ -52,19 +59,19 @@ async def models(request: web.Request) -> web.StreamResponse:
 
 async def model(request: web.Request) -> web.StreamResponse:
     """Answer `GET /v1/models/{id}`."""
-    return json_response(OpenAIModel(request.app[FLEET].spec(request.match_info["id"]).id))
+    return json_response(OpenAIModel(_named(request, request.match_info["id"])))
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
     """Answer `POST /v1/chat/completions`."""
     body = await read_body(request, ChatRequest)
-    return await _chat(request, body.model, body)
+    return await _chat(request, _named(request, body.model), body)
 
 
 async def completions(request: web.Request) -> web.StreamResponse:
     """Answer `POST /v1/completions`."""
     body = await read_body(request, CompletionRequest)
-    return await _complete(request, body.model, body)
+    return await _complete(request, _named(request, body.model), body)
 
 
 async def model_chat(request: web.Request) -> web.StreamResponse:
@@ -78,41 +85,56 @@ async def model_completions(request: web.Request) -> web.StreamResponse:
     return await _complete(request, request.match_info["id"], body)
 
 
+def _named(request: web.Request, name: str) -> str:
+    """Return the id of the model that is called so; raises `UnknownModel`."""
+    return request.app[FLEET].named(name, sees=request[CALLER].principal.sees).id
+
+
 async def _chat(request: web.Request, model_id: str, body: ChatOptions) -> web.StreamResponse:
-    question = request.app[DESK].prepare(
-        model_id,
-        conversation(body.messages),
-        parameters=[chat_parameters(body)],
-        principal=request[CALLER].principal,
-    )
-    has_logprobs = bool(body.logprobs) or body.top_logprobs is not None
-    wanted = _wanted("chatcmpl-", model_id, body, has_logprobs=has_logprobs)
-    return await _answer(request, question, body, Chat(), wanted)
+    with in_openais_words(CHAT_NAMES):
+        content = conversation(body.messages)
+        question = _question(request, model_id, content, body, chat_parameters(body))
+        wanted = _wanted("chatcmpl-", question, body, has_logprobs=tells_logprobs(body))
+        return await _answer(request, question, body, Chat(), wanted)
 
 
 async def _complete(
     request: web.Request, model_id: str, body: CompletionOptions
 ) -> web.StreamResponse:
     prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
-    question = request.app[DESK].prepare(
+    with in_openais_words(COMPLETION_NAMES):
+        question = _question(request, model_id, prompt, body, completion_parameters(body))
+        has_logprobs = body.logprobs is not None
+        echo = prompt if body.echo else ""
+        wanted = _wanted("cmpl-", question, body, has_logprobs=has_logprobs, echo=echo)
+        return await _answer(request, question, body, Text(), wanted)
+
+
+def _question(
+    request: web.Request,
+    model_id: str,
+    content: Sequence[Message] | str,
+    body: Options,
+    parameters: dict[str, Any],
+) -> Request:
+    wishes = body.sidestream or NO_WISHES
+    return request.app[DESK].prepare(
         model_id,
-        prompt,
-        parameters=[completion_parameters(body)],
+        content,
+        parameters=[parameters],
+        extra=wishes.extra,
+        is_lenient=wishes.lenient,
         principal=request[CALLER].principal,
     )
-    has_logprobs = body.logprobs is not None
-    echo = prompt if body.echo else ""
-    wanted = _wanted("cmpl-", model_id, body, has_logprobs=has_logprobs, echo=echo)
-    return await _answer(request, question, body, Text(), wanted)
 
 
 def _wanted(
-    prefix: str, model_id: str, body: Options, *, has_logprobs: bool, echo: str = ""
+    prefix: str, question: Request, body: Options, *, has_logprobs: bool, echo: str = ""
 ) -> Wanted:
     return Wanted(
         prefix + secrets.token_urlsafe(16),
-        model_id,
-        stops_of(body),
+        question.model.id,
+        question.parameters.get("stop", ()),
         has_logprobs,
         has_usage=body.stream_options is not None and body.stream_options.include_usage,
         echo=echo,

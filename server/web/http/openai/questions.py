@@ -1,58 +1,84 @@
 """Turn what OpenAI's clients ask into what our models take, or say why it cannot be.
 
-Both APIs' parameters are named differently; where TGI has none, the request is refused.
-What the request leaves open is as the model's settings say, not OpenAI's default.
+Both APIs' parameters are named differently; what no model server here has is refused.
+What the request leaves open is as the model's settings say, not OpenAI's default. Clients that
+cannot leave a field out say that it is off by a value that means nothing: `max_tokens` -1, `top_p`
+0, an empty `stop`.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Literal
 
-from server.core.errors import InvalidParameters
+from server.core.errors import InvalidCommand, InvalidParameters
 from server.core.protocol import Message
 from server.web.http.openai.types import (
+    AssistantMessage,
     ChatMessage,
     ChatOptions,
     CompletionOptions,
+    DeveloperMessage,
     JSONFormat,
     JSONSchemaFormat,
     Options,
+    SystemMessage,
 )
 
-# The wire's fields that mean the same to TGI, by the same name.
+# Fields that mean the same here, by the same name.
 _SAME: Final = (
     "temperature",
-    "top_p",
     "top_k",
+    "min_p",
     "repetition_penalty",
     "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
 )
+_COMMON_NAMES: Final = {"max_new_tokens": "max_tokens", "grammar": "response_format"}
+CHAT_NAMES: Final = {**_COMMON_NAMES, "top_n_tokens": "top_logprobs"}
+"""What our parameters are called in a chat, where their names differ."""
+COMPLETION_NAMES: Final = {**_COMMON_NAMES, "top_n_tokens": "logprobs"}
+"""What our parameters are called in a completion, where their names differ."""
 _ANY_OBJECT: Final[dict[str, Any]] = {"type": "object", "properties": {}}
 
 
-def stops_of(options: Options) -> list[str]:
-    """Return the stop sequences."""
-    if options.stop is None:
-        return []
-    return [options.stop] if isinstance(options.stop, str) else options.stop
+def tells_logprobs(options: ChatOptions) -> bool:
+    """Tell whether a chat's answer is to say how likely its tokens were."""
+    return bool(options.top_logprobs) if options.logprobs is None else options.logprobs
+
+
+@contextmanager
+def in_openais_words(names: Mapping[str, str]) -> Iterator[None]:
+    """Have parameters that are refused while the context lasts called by OpenAI's names."""
+    try:
+        yield
+    except InvalidParameters as error:
+        message, details = error.message, error.details
+        for ours, theirs in names.items():
+            message = message.replace(f"`{ours}`", f"`{theirs}`")
+        if details is not None and details.get("parameter") in names:
+            details = {**details, "parameter": names[details["parameter"]]}
+        raise InvalidParameters(message, hint=error.hint, details=details) from error
 
 
 def chat_parameters(options: ChatOptions) -> dict[str, Any]:
-    """Return a chat's parameters by TGI's names; raises `InvalidParameters`."""
+    """Return a chat's parameters by our names; raises `InvalidCommand`."""
     if options.tools or options.functions:
         raise InvalidParameters("`tools` are not supported: the models here answer with text")
-    length = options.max_completion_tokens
+    length = _length("max_completion_tokens", options.max_completion_tokens)
+    older_length = _length("max_tokens", options.max_tokens)
     return _given(
         {
             **_common(options),
-            "max_new_tokens": options.max_tokens if length is None else length,
-            "top_n_tokens": options.top_logprobs,
+            "max_new_tokens": older_length if length is None else length,
+            "top_n_tokens": options.top_logprobs if tells_logprobs(options) else None,
             "grammar": _grammar(options.response_format),
         }
     )
 
 
 def completion_parameters(options: CompletionOptions) -> dict[str, Any]:
-    """Return a completion's parameters by TGI's names; raises `InvalidParameters`."""
+    """Return a completion's parameters by our names; raises `InvalidCommand`."""
     if options.suffix:
         raise InvalidParameters("`suffix` is not supported: text is only written to its end")
     if options.best_of not in (None, 1):
@@ -62,7 +88,7 @@ def completion_parameters(options: CompletionOptions) -> dict[str, Any]:
     return _given(
         {
             **_common(options),
-            "max_new_tokens": options.max_tokens,
+            "max_new_tokens": _length("max_tokens", options.max_tokens),
             "top_n_tokens": options.logprobs,
         }
     )
@@ -70,33 +96,37 @@ def completion_parameters(options: CompletionOptions) -> dict[str, Any]:
 
 def conversation(messages: Sequence[ChatMessage]) -> list[Message]:
     """Return the messages as our models take them."""
-    return [
-        Message("system" if message.role == "developer" else message.role, _text(message))
-        for message in messages
-    ]
+    return [Message(_role(message), _text(message)) for message in messages]
+
+
+def _role(message: ChatMessage) -> Literal["system", "user", "assistant"]:
+    if isinstance(message, SystemMessage | DeveloperMessage):
+        return "system"
+    return "assistant" if isinstance(message, AssistantMessage) else "user"
 
 
 def _text(message: ChatMessage) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    return "".join(part.text for part in message.content)
+    content = message.content
+    return content if isinstance(content, str) else "".join(part.text for part in content or ())
+
+
+def _length(name: str, count: int | None) -> int | None:
+    if count == 0:
+        raise InvalidCommand(f"`{name}` has to be at least 1, or -1 for no length of your own")
+    return None if count == -1 else count
 
 
 def _common(options: Options) -> dict[str, Any]:
     if options.n not in (None, 1):
         raise InvalidParameters("`n` other than 1 is not supported: ask again for another answer")
-    if options.presence_penalty:
-        raise InvalidParameters(
-            "`presence_penalty` is not supported", hint="`frequency_penalty` is"
-        )
-    if options.logit_bias:
-        raise InvalidParameters("`logit_bias` is not supported")
     seed = options.seed
+    stops = [options.stop] if isinstance(options.stop, str) else options.stop or []
     return {
         **{name: getattr(options, name) for name in _SAME},
-        # OpenAI's seeds have a sign, TGI's have not.
+        "top_p": 1 if options.top_p == 0 else options.top_p,
+        # OpenAI's seeds have a sign, ours have not.
         "seed": None if seed is None else seed % 2**64,
-        "stop": stops_of(options) or None,
+        "stop": [stop for stop in stops if stop] or None,
     }
 
 

@@ -1,12 +1,16 @@
 """What is asked in OpenAI's form: the structs are the definition, and what they lack is ignored.
 
-What OpenAI's API has and a model server here has not is named, so that it is refused rather
-than passed over: an answer without it would not be what was asked for.
+What OpenAI's API has and no model server here has is named, so that it is refused rather than
+passed over: an answer without it would not be what was asked for. What some servers have is passed
+on, and refused where the model's is known not to have it.
 """
 
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+
+from server.core.parameter_rules import WIDEST
+from server.web.http.beyond import Wishes
 
 About = msgspec.Meta
 
@@ -29,11 +33,34 @@ class TextPart(msgspec.Struct, frozen=True):
     text: str
 
 
-class ChatMessage(msgspec.Struct, frozen=True):
-    """One turn of a conversation; `developer` is `system` by its newer name."""
+Content = str | list[TextPart]
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+
+class SystemMessage(msgspec.Struct, frozen=True, tag_field="role", tag="system"):
+    """What holds for the whole conversation."""
+
+    content: Content
+
+
+class DeveloperMessage(msgspec.Struct, frozen=True, tag_field="role", tag="developer"):
+    """What holds for the whole conversation, by its newer name."""
+
+    content: Content
+
+
+class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
+    """A turn of the user's."""
+
+    content: Content
+
+
+class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assistant"):
+    """A turn of the model's; without content it is empty, as it is beside calls of tools."""
+
+    content: Content | None = None
+
+
+ChatMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage
 
 
 class JSONSchema(msgspec.Struct, frozen=True):
@@ -67,34 +94,44 @@ class StreamOptions(msgspec.Struct, frozen=True):
     ] = False
 
 
-Stop = Annotated[str, About(min_length=1)]
-Count = Annotated[int, About(ge=1, le=2**32 - 1)]
+Count = Annotated[int, About(ge=-1, le=2**32 - 1, extra_json_schema={"not": {"const": 0}})]
+TokenId = Annotated[str, About(pattern=r"^[0-9]+(?!\n)$")]
+Penalty = Annotated[float, About(ge=-2, le=2)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What both kinds of request may say; null is as good as not there."""
 
-    max_tokens: Annotated[Count | None, About(description="Longest answer, in tokens.")] = None
+    max_tokens: Annotated[
+        Count | None, About(description="Longest answer, in tokens; -1 sets no length.")
+    ] = None
     temperature: Annotated[
         Annotated[float, About(ge=0, le=2)] | None,
         About(description="0 takes the most likely token each time."),
     ] = None
-    top_p: Annotated[float, About(gt=0, le=1)] | None = None
+    top_p: Annotated[
+        Annotated[float, About(ge=0, le=1)] | None, About(description="0 and 1 mean off.")
+    ] = None
     top_k: Annotated[
         Annotated[int, About(ge=0, le=2**31 - 1)] | None,
         About(description="Not OpenAI's: how many tokens are drawn from; 0 sets no limit."),
+    ] = None
+    min_p: Annotated[
+        Annotated[float, About(ge=0, le=1)] | None,
+        About(description="Not OpenAI's: the least probability, as a part of the likeliest's."),
     ] = None
     repetition_penalty: Annotated[
         Annotated[float, About(gt=0)] | None,
         About(description="Not OpenAI's: TGI's penalty for tokens that were there before."),
     ] = None
-    frequency_penalty: Annotated[float, About(ge=-2, le=2)] | None = None
-    presence_penalty: Annotated[
-        float | None, About(description="Refused unless 0.", extra_json_schema={"enum": [0, None]})
-    ] = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
     stop: Annotated[
-        Stop | Annotated[list[Stop], About(max_length=4)] | None,
-        About(description="Text at which the answer ends; it is not part of the answer."),
+        str | Annotated[list[str], About(max_length=WIDEST.max_stop_sequences)] | None,
+        About(
+            description="Text at which the answer ends; it is not part of the answer. An empty one "
+            "ends nothing."
+        ),
     ] = None
     seed: Annotated[int, About(ge=-(2**63), le=2**63 - 1)] | None = None
     stream: Annotated[bool | None, About(description="Whether to answer with events.")] = None
@@ -103,9 +140,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         int | None, About(description="Refused unless 1.", extra_json_schema={"enum": [1, None]})
     ] = None
     logit_bias: Annotated[
-        dict[str, Any] | None,
-        About(description="Refused unless empty.", extra_json_schema={"maxProperties": 0}),
+        dict[TokenId, Annotated[float, About(ge=-100, le=100)]] | None,
+        About(description="What is added for tokens, by their ids."),
     ] = None
+    sidestream: Wishes = None
 
 
 class ChatOptions(Options, frozen=True, kw_only=True):
@@ -119,8 +157,8 @@ class ChatOptions(Options, frozen=True, kw_only=True):
         bool | None, About(description="Whether to tell how likely each token was.")
     ] = None
     top_logprobs: Annotated[
-        Annotated[int, About(ge=0, le=5)] | None,
-        About(description="How many other tokens to tell for each."),
+        Annotated[int, About(ge=0, le=WIDEST.max_top_n_tokens)] | None,
+        About(description="How many other tokens to tell for each; none if `logprobs` is false."),
     ] = None
     response_format: Annotated[
         TextFormat | JSONFormat | JSONSchemaFormat | None,
@@ -148,7 +186,7 @@ class CompletionOptions(Options, frozen=True, kw_only=True):
         bool | None, About(description="Whether the answer begins with the prompt.")
     ] = None
     logprobs: Annotated[
-        Annotated[int, About(ge=0, le=5)] | None,
+        Annotated[int, About(ge=0, le=WIDEST.max_top_n_tokens)] | None,
         About(description="Tell how likely each token was, and so many others; not with `echo`."),
     ] = None
     best_of: Annotated[
@@ -159,7 +197,10 @@ class CompletionOptions(Options, frozen=True, kw_only=True):
     ] = None
 
 
-_MODEL = About(description="Id of a model, as `GET /v1/models` lists them.")
+_MODEL = About(
+    description="Id of a model, as `GET /v1/models` lists them, or its own server's name of it "
+    "where no other model is called so."
+)
 
 
 class ChatRequest(ChatOptions, frozen=True, kw_only=True):

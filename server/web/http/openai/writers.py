@@ -15,8 +15,10 @@ from msgspec import UNSET
 from server.chat.reading import Part
 from server.core.errors import SidestreamError
 from server.core.protocol import Alternative, End, TokenInfo
+from server.dialects.base import NO_TOKEN_ID
 from server.web.failures import openai_failure
 from server.web.http import sse
+from server.web.http.beyond import Remarks, remarks_of
 from server.web.http.openai.answers import (
     AnswerMessage,
     ChatChoice,
@@ -27,9 +29,11 @@ from server.web.http.openai.answers import (
     ChatLogprobs,
     Completion,
     CompletionChoice,
+    CompletionDetails,
     CompletionLogprobs,
     OpenAIFinish,
     OpenAIUsage,
+    PromptDetails,
     TokenLogprob,
     TopLogprob,
 )
@@ -63,6 +67,15 @@ class Piece:
     offset: int = 0
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How an answer ended, what it cost, and what is to be remarked about it."""
+
+    reason: OpenAIFinish
+    usage: OpenAIUsage
+    remarks: Remarks
+
+
 class Shape(Protocol):
     """How one kind of answer is written."""
 
@@ -75,12 +88,12 @@ class Shape(Protocol):
     def closing(self, reason: OpenAIFinish) -> Any:
         """Return the choice that tells the end."""
 
-    def chunk(self, wanted: Wanted, choices: list[Any], usage: Usage) -> msgspec.Struct:
+    def chunk(
+        self, wanted: Wanted, choices: list[Any], usage: Usage, remarks: Remarks = UNSET
+    ) -> msgspec.Struct:
         """Return a stream's event."""
 
-    def whole(
-        self, wanted: Wanted, piece: Piece, reason: OpenAIFinish, usage: OpenAIUsage
-    ) -> msgspec.Struct:
+    def whole(self, wanted: Wanted, piece: Piece, ending: Ending) -> msgspec.Struct:
         """Return a whole answer."""
 
 
@@ -99,16 +112,25 @@ class Chat:
         """Return the choice that tells the end."""
         return ChatChunkChoice(ChatDelta(), finish_reason=reason)
 
-    def chunk(self, wanted: Wanted, choices: list[Any], usage: Usage) -> msgspec.Struct:
-        """Return a stream's event."""
-        return ChatChunk(wanted.id, wanted.created, wanted.model, choices, usage)
-
-    def whole(
-        self, wanted: Wanted, piece: Piece, reason: OpenAIFinish, usage: OpenAIUsage
+    def chunk(
+        self, wanted: Wanted, choices: list[Any], usage: Usage, remarks: Remarks = UNSET
     ) -> msgspec.Struct:
+        """Return a stream's event."""
+        return ChatChunk(
+            wanted.id, wanted.created, wanted.model, choices, usage, sidestream=remarks
+        )
+
+    def whole(self, wanted: Wanted, piece: Piece, ending: Ending) -> msgspec.Struct:
         """Return a whole answer."""
-        choice = ChatChoice(AnswerMessage(piece.text), _chat_logprobs(piece), reason)
-        return ChatCompletion(wanted.id, wanted.created, wanted.model, [choice], usage)
+        choice = ChatChoice(AnswerMessage(piece.text), _chat_logprobs(piece), ending.reason)
+        return ChatCompletion(
+            wanted.id,
+            wanted.created,
+            wanted.model,
+            [choice],
+            ending.usage,
+            sidestream=ending.remarks,
+        )
 
 
 class Text:
@@ -126,16 +148,19 @@ class Text:
         """Return the choice that tells the end."""
         return CompletionChoice("", finish_reason=reason)
 
-    def chunk(self, wanted: Wanted, choices: list[Any], usage: Usage) -> msgspec.Struct:
-        """Return a stream's event."""
-        return Completion(wanted.id, wanted.created, wanted.model, choices, usage)
-
-    def whole(
-        self, wanted: Wanted, piece: Piece, reason: OpenAIFinish, usage: OpenAIUsage
+    def chunk(
+        self, wanted: Wanted, choices: list[Any], usage: Usage, remarks: Remarks = UNSET
     ) -> msgspec.Struct:
+        """Return a stream's event."""
+        return Completion(
+            wanted.id, wanted.created, wanted.model, choices, usage, sidestream=remarks
+        )
+
+    def whole(self, wanted: Wanted, piece: Piece, ending: Ending) -> msgspec.Struct:
         """Return a whole answer."""
-        choice = CompletionChoice(wanted.echo + piece.text, _text_logprobs(piece), reason)
-        return Completion(wanted.id, wanted.created, wanted.model, [choice], usage)
+        text = wanted.echo + piece.text
+        choice = CompletionChoice(text, _text_logprobs(piece), ending.reason)
+        return self.chunk(wanted, [choice], ending.usage, ending.remarks)
 
 
 class OpenAIWriter:
@@ -158,15 +183,22 @@ class OpenAIWriter:
             choices += self._shape.opening(self._wanted)
         if piece.text or piece.tokens:
             choices.append(self._shape.news(piece))
-        end = b""
-        if part.end is not None:
-            choices.append(self._shape.closing(_reason(part.end, self._shown)))
-            if self._wanted.has_usage:
-                end = sse.event(self._shape.chunk(self._wanted, [], _usage(part.end)))
-            end += sse.DONE
         usage = None if self._wanted.has_usage else UNSET
         chunks = [self._shape.chunk(self._wanted, [choice], usage) for choice in choices]
-        return b"".join([*map(sse.event, chunks), end])
+        if part.end is None:
+            return b"".join(map(sse.event, chunks))
+        chunks += self._closing(_ending(part.end, self._shown))
+        return b"".join([*map(sse.event, chunks), sse.DONE])
+
+    def _closing(self, ending: Ending) -> list[msgspec.Struct]:
+        """Return the last chunks, the very last one with what is to be remarked."""
+        wanted, choices = self._wanted, [self._shape.closing(ending.reason)]
+        if not wanted.has_usage:
+            return [self._shape.chunk(wanted, choices, UNSET, ending.remarks)]
+        return [
+            self._shape.chunk(wanted, choices, None),
+            self._shape.chunk(wanted, [], ending.usage, ending.remarks),
+        ]
 
     def fail(self, error: SidestreamError) -> bytes:
         """Return the event for an answer that breaks off."""
@@ -179,23 +211,45 @@ def whole_answer(
     """Write an answer that has ended."""
     shown = ShownText(wanted.stops)
     piece = _piece(shown, Part(text, tokens, end), wanted)
-    return shape.whole(wanted, piece, _reason(end, shown), _usage(end))
+    return shape.whole(wanted, piece, _ending(end, shown))
 
 
 def _piece(shown: ShownText, part: Part, wanted: Wanted) -> Piece:
     text, tokens = shown.feed(part)
-    return Piece(text, tokens, shown.token_offset) if wanted.has_logprobs else Piece(text)
+    # Of text that the server tells no tokens of, no probability is made up.
+    if wanted.has_logprobs and (not tokens or any(map(_is_told, tokens))):
+        return Piece(text, tokens, shown.token_offset)
+    return Piece(text)
+
+
+def _is_told(token: TokenInfo) -> bool:
+    return token.id != NO_TOKEN_ID or token.logprob is not None
+
+
+def _ending(end: End, shown: ShownText) -> Ending:
+    return Ending(_reason(end, shown), _usage(end), remarks_of(end))
 
 
 def _reason(end: End, shown: ShownText) -> OpenAIFinish:
-    is_cut = end.finish_reason == "length" and not shown.was_stopped
-    return "length" if is_cut else "stop"
+    if shown.was_stopped:
+        return "stop"
+    if end.finish_reason == "length":
+        return "length"
+    return "content_filter" if end.details.get("finish_reason") == "content_filter" else "stop"
 
 
 def _usage(end: End) -> OpenAIUsage:
     prompt = end.usage.prompt_tokens or 0
     answer = end.usage.completion_tokens
-    return OpenAIUsage(prompt, answer, prompt + answer)
+    cached = end.details.get("cached_tokens")
+    thought = end.details.get("reasoning_tokens")
+    return OpenAIUsage(
+        prompt,
+        answer,
+        prompt + answer,
+        UNSET if cached is None else PromptDetails(cached),
+        UNSET if thought is None else CompletionDetails(thought),
+    )
 
 
 def _chat_logprobs(piece: Piece) -> ChatLogprobs | None:
@@ -239,4 +293,4 @@ def _text_logprobs(piece: Piece) -> CompletionLogprobs | None:
 
 
 def _logprob(token: TokenInfo | Alternative) -> float:
-    return _NO_LOGPROB if token.logprob is None else token.logprob
+    return _NO_LOGPROB if token.logprob is None else max(token.logprob, _NO_LOGPROB)

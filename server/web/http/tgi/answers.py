@@ -15,6 +15,7 @@ from server.core.generation import Generation
 from server.core.protocol import Alternative, End, TokenInfo
 from server.web.failures import tgi_failure
 from server.web.http import sse
+from server.web.http.beyond import remarks_of
 from server.web.http.tgi.types import (
     Details,
     GenerateAnswer,
@@ -30,8 +31,9 @@ def whole_answer(
 ) -> GenerateAnswer:
     """Write an answer that has ended."""
     whole = _prefix(question) + text
+    remarks = remarks_of(end)
     if not _wants_details(question):
-        return GenerateAnswer(whole)
+        return GenerateAnswer(whole, sidestream=remarks)
     details = Details(
         *_ending(question, text, tokens, end),
         prefill=[],
@@ -42,7 +44,7 @@ def whole_answer(
             else msgspec.UNSET
         ),
     )
-    return GenerateAnswer(whole, details)
+    return GenerateAnswer(whole, details, remarks)
 
 
 class TGIWriter:
@@ -83,7 +85,9 @@ class TGIWriter:
         if _wants_details(self._question):
             details = StreamDetails(*_ending(self._question, text, [token], end))
         whole = _prefix(self._question) + text
-        return sse.event(StreamEvent(self._sent, _token(token), whole, details, top))
+        return sse.event(
+            StreamEvent(self._sent, _token(token), whole, details, top, remarks_of(end))
+        )
 
 
 def _wants_details(question: Request) -> bool:
@@ -104,10 +108,18 @@ def _ending(
     reason: TGIFinish = "eos_token"
     if end.finish_reason == "length":
         reason = "length"
-    elif any(map(text.endswith, stops)) and not (tokens and tokens[-1].special):
+    elif _is_stopped(text, stops, end) and not (tokens and tokens[-1].special):
         reason = "stop_sequence"
     usage = end.usage
     return reason, usage.completion_tokens, question.parameters.get("seed"), usage.prompt_tokens
+
+
+def _is_stopped(text: str, stops: Sequence[str], end: End) -> bool:
+    """Tell whether a stop sequence ended the answer: TGI leaves it in, others tell of it."""
+    # A line feed may follow it in its token.
+    shown = text.removesuffix("\n")
+    stopped_at = end.details.get("stop", end.details.get("stop_reason"))
+    return stopped_at in stops or any(text.endswith(s) or shown.endswith(s) for s in stops)
 
 
 def _token(token: TokenInfo | Alternative) -> Token:

@@ -18,6 +18,7 @@ from server.core.parameter_rules import ParameterLimits
 from server.web.entry.gate import CALLER
 from server.web.failures import TGIFailure
 from server.web.http.answering import asking, read_whole, stream_answer
+from server.web.http.beyond import NO_WISHES
 from server.web.http.bodies import json_response, read_body, whole_numbers
 from server.web.http.operations import EVENTS, JSON, Operation, Reply
 from server.web.http.tgi.answers import TGIWriter, whole_answer
@@ -118,8 +119,14 @@ def _question(request: web.Request, model: str, body: Prompted) -> Request:
     parameters = whole_numbers(body.parameters or {})
     if parameters.get("best_of") not in (None, 1):
         raise InvalidParameters("`best_of` other than 1 is not supported: ask again instead")
+    wishes = body.sidestream or NO_WISHES
     return request.app[DESK].prepare(
-        model, body.content, parameters=[parameters], principal=request[CALLER].principal
+        model,
+        body.content,
+        parameters=[parameters],
+        extra=wishes.extra,
+        is_lenient=wishes.lenient,
+        principal=request[CALLER].principal,
     )
 
 

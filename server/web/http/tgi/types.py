@@ -10,6 +10,7 @@ import msgspec
 
 from server.core.errors import InvalidCommand
 from server.core.protocol import Message
+from server.web.http.beyond import Remarks, Wishes
 
 About = msgspec.Meta
 
@@ -59,6 +60,7 @@ class Prompted(msgspec.Struct, frozen=True, kw_only=True):
         | msgspec.UnsetType
     ) = msgspec.UNSET
     parameters: Parameters | None = None
+    sidestream: Wishes = None
 
     @property
     def content(self) -> str | list[Message]:
@@ -84,7 +86,10 @@ class CompatibleRequest(Prompted, frozen=True, kw_only=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """One token; special ones, such as the end of the text, are not part of the answer's text."""
+    """One token; special ones, such as the end of the text, are not part of the answer's text.
+
+    Where the model's server tells no tokens, one is a piece of text whose `id` is -1.
+    """
 
     id: int
     text: str
@@ -121,16 +126,18 @@ class GenerateAnswer(msgspec.Struct, frozen=True):
 
     generated_text: str
     details: Details | msgspec.UnsetType = msgspec.UNSET
+    sidestream: Remarks = msgspec.UNSET
 
 
 class StreamEvent(msgspec.Struct, frozen=True):
-    """One token of an answer; the last one brings the whole text and the details."""
+    """One token of an answer; the last one brings the whole text, the details, and remarks."""
 
     index: int
     token: Token
     generated_text: str | None
     details: StreamDetails | None
     top_tokens: list[Token] | msgspec.UnsetType = msgspec.UNSET
+    sidestream: Remarks = msgspec.UNSET
 
 
 class Info(msgspec.Struct, frozen=True):
