@@ -60,7 +60,7 @@ async def test_one_model_and_many_models_give_the_servers_own_answers(
 ) -> None:
     settings = as_model(real_server) + upstream(real_server, "models = *")
     async with over(settings, tmp_path) as o:
-        await o.state("m", "ready")
+        await o.answers("m")
         many = await only_id(o, real_server)
         for content in (CHAT, TEXT):
             texts = {}
@@ -123,7 +123,7 @@ async def test_probabilities_come_as_far_as_the_server_gives_them(
     real_server: RealServer, tmp_path: Path
 ) -> None:
     async with over(as_model(real_server), tmp_path) as o:
-        model = await o.state("m", "ready")
+        model = await o.answers("m")
         (generation,) = await o.client.ask(
             "m", parameters={**SHORT, "top_n_tokens": 3}, details=True, **TEXT
         )
@@ -149,7 +149,7 @@ async def test_a_cancelled_answer_frees_its_place_in_the_server(
     real_server: RealServer, tmp_path: Path
 ) -> None:
     async with over(as_model(real_server), tmp_path) as o:
-        await o.state("m", "ready")
+        await o.answers("m")
         (generation,) = await o.client.ask("m", parameters=LONG)
         await o.client.delta(generation, 3)
         await o.client.say(type="cancel", generations=[generation])
@@ -166,7 +166,7 @@ async def test_a_cut_socket_resumes_in_mid_answer_with_the_exact_text(
 ) -> None:
     parameters = {"temperature": 0, "max_new_tokens": 40}
     async with over(as_model(real_server), tmp_path) as o:
-        await o.state("m", "ready")
+        await o.answers("m")
         whole, end = await o.answer("m", CHAT, parameters=parameters)
         port = int(o.gateway.address.rpartition(":")[2])
         async with cutting(port) as cutter:
