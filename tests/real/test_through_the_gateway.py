@@ -40,9 +40,9 @@ enabled = no
 """
 # Each differs from its neighbours, so that answers mixed up would show.
 KINDS: list[dict[str, Any]] = [
-    {"max_new_tokens": 6},
-    {"max_new_tokens": 12, "stop": [" the"]},
-    {"max_new_tokens": 9, "temperature": 0.7, "seed": 7},
+    {"max_new_tokens": 4},
+    {"max_new_tokens": 8, "stop": [" the"]},
+    {"max_new_tokens": 6, "temperature": 0.7, "seed": 7},
 ]
 
 
