@@ -21,7 +21,7 @@ import aiohttp
 from playwright.async_api import Browser, async_playwright
 
 from benchmarks.page.visit import visiting
-from benchmarks.relay.processes import machine, memory_bytes
+from benchmarks.relay.processes import cpu_seconds, machine, memory_bytes
 from benchmarks.relay.relays import Relay, gateway_with
 from server.doctor.checks import find_chromium
 from tests.browser.conftest import CHROMIUM_FLAGS
@@ -106,15 +106,16 @@ async def newcomer(case: Case) -> None:
     """Measure what somebody waits for who comes anew, and `GET /models`."""
     async with aiohttp.ClientSession() as http:
         async with http.ws_connect(f"{case.url}/ws", max_msg_size=0) as ws:
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), cpu_seconds(case.relay.pids)
             await ws.send_str('{"id": 1, "type": "hello"}')
             text = await ws.receive_str()
             hello_ms = (time.perf_counter() - began) * 1000
+            cpu = cpu_seconds(case.relay.pids) - cpu
         began = time.perf_counter()
         async with http.get(f"{case.url}/models") as response:
             body = await response.read()
         models_ms = (time.perf_counter() - began) * 1000
-    case.note(hello_ms=hello_ms, hello_kb=len(text) / 1000)
+    case.note(hello_ms=hello_ms, hello_cpu_ms=cpu * 1000, hello_kb=len(text) / 1000)
     case.note(models_ms=models_ms, models_kb=len(body) / 1000)
 
 
