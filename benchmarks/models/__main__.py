@@ -47,7 +47,6 @@ flavour = plain
 models = *
 """
 _ABSENT: Final = "\n[upstream dead{number}]\nurl = http://127.0.0.1:{port}/v1\nmodels = *\n"
-_QUIET: Final = "\n[discovery]\nenabled = no\n"
 
 
 class Case:
@@ -80,7 +79,7 @@ async def case(name: str, count: int, *, is_listed: bool) -> AsyncIterator[Case]
         sections = [_SERVER.format(url=fake.api)] if is_listed else []
         if not is_listed:
             sections = [_ONE.format(number=n, url=fake.api) for n in range(count)]
-        async with gateway_with(_QUIET + "".join(sections)) as relay:
+        async with gateway_with("".join(sections)) as relay:
             found = Case(name, count, fake, relay)
             async with asyncio.timeout(CEILING_SECONDS):
                 await _all_there(found)
@@ -168,7 +167,7 @@ async def start_ms(sections: str) -> float:
     """Return how long a gateway takes from its process's start to its answer to `hello`."""
     began = time.perf_counter()
     async with (
-        gateway_with(_QUIET + sections, log_level="error") as relay,
+        gateway_with(sections, log_level="error") as relay,
         aiohttp.ClientSession() as http,
         http.ws_connect(f"http://127.0.0.1:{relay.port}/ws", max_msg_size=0) as ws,
     ):
