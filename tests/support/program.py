@@ -1,6 +1,6 @@
 """A program to be run by a runner: light, since many tests start it, and told what to do.
 
-`python -S program.py WHAT [--fd N] [--lifeline-fd N]` does one of these:
+`python -S program.py WHAT [--fd N | --port N] [--lifeline-fd N]` does one of these:
 
     serve       say "ready", answer every connection, end on SIGTERM with code 0
     stubborn    the same, but SIGTERM does nothing
@@ -44,8 +44,11 @@ def main() -> int:
     if what == "chatter":
         for number in range(5000):
             print(number)
-    listener = socket.socket(fileno=options["--fd"])
-    listener.listen()
+    if "--fd" in options:
+        listener = socket.socket(fileno=options["--fd"])
+        listener.listen()
+    else:
+        listener = socket.create_server(("127.0.0.1", options["--port"]))
     print("ready", flush=True)
     while True:
         connection, _ = listener.accept()
