@@ -35,9 +35,10 @@ def spec(weights: str, model_id: str = "a") -> ModelSpec:
     return catalog(**{model_id: {"weights": weights}}).get(model_id)
 
 
-def command_spec(what: str, **settings: Any) -> ModelSpec:
+def command_spec(what: str, *more: str, **settings: Any) -> ModelSpec:
     """Return a model whose command is `tests/support/program.py` told to do that."""
     words = [sys.executable, "-S", "-E", str(Path(program.__file__)), what, "--port", "{port}"]
+    words += more
     if what == "missing":
         words = ["/nonexistent/engine", "{port}"]
     model = {"runner": "command", "command": shlex.join(words), **settings}
