@@ -84,7 +84,7 @@ def model_problems(
         yield from container_problems(model, docker)
     elif model.runner in ASKED_RUNNERS:
         if model.runner == "command":
-            yield from command_problems(model.command, model.url)
+            yield from command_problems(model.command, model.url, model.env)
         if model.url or model.runner == "remote":
             url = with_port(model.url, SOME_PORT) if model.runner == "command" else model.url
             yield from _address_problems(model, url)

@@ -3,7 +3,7 @@
 Rules:
 
 1. No shell runs a command: it is split into words as a shell splits them, and nothing in them is
-   looked up but `{port}` and a `~/` at a word's beginning. What only a shell understands is
+   replaced but `{port}` and a `~/` at a word's beginning. What only a shell understands is
    refused in words, rather than handed to a program that makes something else of it.
 2. A placeholder is a name in single braces. Other braces stay as they are: JSON and templates have
    them too.
@@ -11,7 +11,7 @@ Rules:
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +52,7 @@ def with_port(text: str, port: int) -> str:
     return text.replace(PORT, str(port))
 
 
-def command_problems(command: str, url: str) -> Iterator[Problem]:
+def command_problems(command: str, url: str, env: Mapping[str, str]) -> Iterator[Problem]:
     """Give what a command cannot be; `url` is where its server answers, empty for `{port}`."""
     try:
         words = command_words(command)
@@ -69,12 +69,13 @@ def command_problems(command: str, url: str) -> Iterator[Problem]:
         for name in _PLACEHOLDER.findall(text):
             if name != "port":
                 yield key, f"unknown placeholder {{{name}}}; expected {PORT}"
-    is_told = any(PORT in word for word in words)
+    # Some are told by their environment alone, as Ollama is.
+    is_told = any(PORT in word for word in (*words, *env.values()))
     if not is_told and not url:
         yield (
             "command",
-            f"the program is not told where to listen: write {PORT} where its port belongs, or say "
-            "in `url` where it answers",
+            f"the program is not told where to listen: write {PORT} where its port belongs, here or "
+            "in `env`, or say in `url` where it answers",
         )
     if is_told and url and PORT not in url:
         yield "url", f"the command is given a port, so that {PORT} belongs into its address too"

@@ -26,8 +26,8 @@ class _RunSettings:
     command: str = option(
         "",
         "Program that serves the model, with its arguments: started, watched and stopped by us. No "
-        "shell runs it. `{port}` becomes a port of `ports` in [engines], on loopback; otherwise "
-        "`url` says where the program answers, which may have `{port}` too.",
+        "shell runs it. `{port}`, here or in `env`, becomes a port of `ports` in [engines], on "
+        "loopback; otherwise `url` says where the program answers, which may have `{port}` too.",
         only_for=("command",),
     )
     env: Variables = option(

@@ -155,8 +155,10 @@ async def test_it_gets_our_environment_its_own_variables_and_none_of_our_secrets
     }
     runner = CommandRunner(free_ports(1), environment=ours)
     try:
-        model = command_spec("tell", env={"HOME": "/own", "EMPTY": "", "UMLAUT": "ü"})
-        await runner.start(A, model, silent)
+        model = command_spec(
+            "tell", env={"HOME": "/own", "EMPTY": "", "UMLAUT": "ü", "AT": "h:{port}"}
+        )
+        endpoint = await runner.start(A, model, silent)
         environment, _ = await told(runner)
         environment.pop("LC_CTYPE", None)  # Python's own doing.
         assert environment == {
@@ -164,6 +166,7 @@ async def test_it_gets_our_environment_its_own_variables_and_none_of_our_secrets
             "HOME": "/own",
             "EMPTY": "",
             "UMLAUT": "ü",
+            "AT": f"h:{port_of(endpoint.url)}",
             "GOMP_SPINCOUNT": "1000",
         }
     finally:

@@ -206,7 +206,7 @@ class CommandRunner:
         environment = {
             "GOMP_SPINCOUNT": _GOMP_SPINCOUNT,
             **{k: v for k, v in self._environment.items() if not k.startswith(_OURS_ALONE)},
-            **spec.settings.env,
+            **{k: with_port(v, claim.port) for k, v in spec.settings.env.items()},
         }
         order = json.dumps({"command": words, "environment": environment})
         program = Program(endpoint, claim, spec.settings)
