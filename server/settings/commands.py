@@ -74,8 +74,8 @@ def command_problems(command: str, url: str, env: Mapping[str, str]) -> Iterator
     if not is_told and not url:
         yield (
             "command",
-            f"the program is not told where to listen: write {PORT} where its port belongs, here or "
-            "in `env`, or say in `url` where it answers",
+            f"the program is not told where to listen: write {PORT} where its port belongs, here "
+            "or in `env`, or say in `url` where it answers",
         )
     if is_told and url and PORT not in url:
         yield "url", f"the command is given a port, so that {PORT} belongs into its address too"

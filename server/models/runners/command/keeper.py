@@ -52,9 +52,11 @@ def main() -> int:
         signal.signal(number, lambda *_: None)
     if _IS_LINUX:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    pid = _start(_read_line())
-    if not pid:
+    # Held to the end: a Popen that is let go buries its process, and the exit code with it.
+    started = _start(_read_line())
+    if started is None:
         return 1
+    pid = started.pid
     was_asked = False
     while True:
         ready, _, _ = select.select([0, wakened], [], [])
@@ -77,10 +79,10 @@ def main() -> int:
     return 0
 
 
-def _start(order: str) -> int:
-    """Start the program and return its process id; 0 where it cannot be executed."""
+def _start(order: str) -> "subprocess.Popen[bytes] | None":
+    """Start the program; return None where it cannot be executed."""
     if not order:
-        return 0
+        return None
     wanted = json.loads(order)
     libc = ctypes.CDLL(None) if _IS_LINUX else None
 
@@ -89,7 +91,7 @@ def _start(order: str) -> int:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     try:
-        pid = subprocess.Popen(
+        started = subprocess.Popen(
             wanted["command"],
             env=wanted["environment"],
             stdin=subprocess.DEVNULL,
@@ -97,12 +99,12 @@ def _start(order: str) -> int:
             stderr=2,
             start_new_session=True,
             preexec_fn=before,  # noqa: PLW1509  there is one thread here
-        ).pid
+        )
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         _say(error=getattr(error, "strerror", None) or str(error))
-        return 0
-    _say(pid=pid)
-    return pid
+        return None
+    _say(pid=started.pid)
+    return started
 
 
 def _read_line() -> str:
@@ -152,9 +154,10 @@ def _kill_all(program: int) -> int | None:
     code = None
     beyond_us: set[int] = set()
     while True:
+        living = _living(program) - beyond_us
+        # Behind the look: what it found dead is buried now.
         reaped = _reap(program)
         code = code if reaped is None else reaped
-        living = _living(program) - beyond_us
         if not living:
             return code
         for pid in living:
