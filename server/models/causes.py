@@ -23,6 +23,7 @@ from server.models.known_causes import (
     KILLED,
     OUT_OF_MEMORY,
     STOPPED,
+    WENT_AWAY,
     Cause,
 )
 from server.models.log_lines import LogEntry, read_line
@@ -102,7 +103,7 @@ def _find(observation: Observation, entries: Sequence[LogEntry]) -> tuple[Cause 
     if observation.ended_by == signal.SIGTERM:
         return STOPPED, ""
     if code == 0:
-        return ENDED, ""
+        return (WENT_AWAY if observation.left_behind else ENDED), ""
     text = "\n".join(entry.message for entry in entries)
     for cause, pattern in _PATTERNS:
         found = [_line_at(text, match.start()) for match in pattern.finditer(text)]

@@ -47,6 +47,12 @@ ENDED = Cause(
     "the model server ended without an error, as when somebody else stops it",
     "start it again; if it ends by itself, see its log and whether it is a model server",
 )
+WENT_AWAY: Final = Cause(
+    "went_into_the_background",
+    "the command ended while something that it had started went on; that was killed",
+    "have the server stay in the foreground: without `&`, nohup or an option that makes it a "
+    "daemon, and in a script with `exec` before its command",
+)
 
 CAUSES: Final = (
     Cause(

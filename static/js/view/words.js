@@ -30,7 +30,7 @@ const ENDS = {
 };
 
 /** @type {Record<string, string>} */
-const PLACES = { process: 'on this machine', docker: 'in a container', remote: 'on another server' };
+const PLACES = { process: 'on this machine', command: 'as a program', docker: 'in a container', remote: 'on another server' };
 
 /** Say how a model stands; of one that was found only what its server tells. @param {Model} model */
 export function modelState({ server, state }) {
