@@ -234,10 +234,14 @@ def taken(upstream: UpstreamSettings, models: Sequence[ServedModel] | None) -> l
         return [ServedModel(name) for name in upstream.models if not _PATTERN.search(name)]
     names: dict[str, ServedModel] = {}
     for model in models:
-        is_wanted = any(fnmatchcase(model.name, pattern) for pattern in upstream.models)
-        if model.kind == "text" and is_wanted:
+        if model.kind == "text" and _is_named_by(upstream.models, model):
             names.setdefault(model.name, model)
     return list(names.values())
+
+
+def _is_named_by(patterns: Sequence[str], model: ServedModel) -> bool:
+    names = (model.name, *model.aliases)
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def _own_spec(model_id: str, model: ModelSettings) -> ModelSpec:

@@ -106,6 +106,12 @@ def test_servers_with_the_same_names_have_models_of_their_own() -> None:
 # --- what is taken ----------------------------------------------------------------------------
 
 
+def test_a_model_is_taken_by_any_of_its_names() -> None:
+    listed = [ServedModel("smollm2:latest", aliases=("smollm2",)), ServedModel("smollm2:360m")]
+    upstream = UpstreamSettings(url="http://h:1", models=("smollm2",))
+    assert taken(upstream, listed) == listed[:1]
+
+
 def test_patterns_and_kinds_decide_and_nothing_is_there_twice() -> None:
     listed = [
         ServedModel("qwen3:8b"),

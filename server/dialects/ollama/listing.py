@@ -48,8 +48,10 @@ def served_model(listed: ListedModel, loaded: list[LoadedModel] | None) -> Serve
     there = None if loaded is None else find_loaded(loaded, listed.name)
     is_local = not listed.remote_host
     details = listed.details or Details()
+    name, _, tag = listed.name.rpartition(":")
     return ServedModel(
         listed.name,
+        aliases=(name,) if name and tag == _DEFAULT_TAG else (),
         kind=_kind(listed.capabilities),
         context_tokens=(there.context_length if there is not None else None) or None,
         model_context_tokens=details.context_length,
