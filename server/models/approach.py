@@ -132,14 +132,15 @@ class Approach:
 
     def in_vain(self, url: str) -> ModelFailed:
         """Return the error for a server that was not well in time."""
-        why = self._why_not
-        # That nobody listens there is said already.
-        reason = "" if why is None or isinstance(why, EngineLost) else f": {why.message}"
-        hint = None if why is None else why.hint
-        return ModelFailed(
-            f"no model server answers at {url}{reason}",
-            hint=hint or "start it, or mend `url` in the model's section",
-        )
+        if self.words:
+            said = f"what answers at {url} cannot be used: {self.words}"
+            mend = "see what its own log says"
+        else:
+            is_slow = isinstance(self._why_not, EngineTimeout)
+            said = f"no model server answers at {url}" + (" in time" if is_slow else "")
+            mend = "see whether it runs" if is_slow else "start it"
+        hint = None if self._why_not is None else self._why_not.hint
+        return ModelFailed(said, hint=hint or f"{mend}, or mend `url` in the model's section")
 
     async def close(self) -> None:
         """Let go of the connections to the server."""

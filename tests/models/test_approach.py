@@ -4,7 +4,13 @@ from typing import cast
 
 import pytest
 
-from server.core.errors import EngineError, EngineLost, EngineOverloaded, SidestreamError
+from server.core.errors import (
+    EngineError,
+    EngineLost,
+    EngineOverloaded,
+    EngineTimeout,
+    SidestreamError,
+)
 from server.dialects.base import Endpoint, EngineInfo, ServedModel, Upstream
 from server.models.approach import Approach
 
@@ -44,43 +50,48 @@ class Server:
         self.is_closed = True
 
 
+def to_somebody_elses(server: Server) -> Approach:
+    return Approach(server.connect, asks_why=True, gives_up=True, is_patient=False)
+
+
 async def test_a_server_that_is_well_is_given_and_closed_at_the_end() -> None:
     server = Server()
     server.is_well = True
-    approach = Approach(server.connect, asks_why=True)
-    assert await approach.well(ENDPOINT) is not None
+    approach = to_somebody_elses(server)
+    assert await approach.ready(ENDPOINT) is not None
     assert server.lists_asked == 0
     await approach.close()
     assert server.is_closed
-    await Approach(server.connect, asks_why=True).close()
+    await to_somebody_elses(server).close()
 
 
 async def test_one_that_says_that_it_is_not_ready_is_to_be_waited_for() -> None:
     server = Server()
-    approach = Approach(server.connect, asks_why=True)
+    approach = to_somebody_elses(server)
     server.no_connection = EngineOverloaded("asleep")
-    assert await approach.well(ENDPOINT) is None
+    assert await approach.ready(ENDPOINT) is None
     assert approach.is_to_be_waited_for == "asleep"
     server.no_connection, server.no_list = None, EngineOverloaded("waking up")
-    assert await approach.well(ENDPOINT) is None
+    assert await approach.ready(ENDPOINT) is None
     assert approach.is_to_be_waited_for == "waking up"
-    server.is_well = True
-    assert await approach.well(ENDPOINT) is not None
+    server.is_well, server.no_list = True, None
+    assert await approach.ready(ENDPOINT) is not None
 
 
 @pytest.mark.parametrize(
     ("problem", "message"),
     [
         (EngineLost("refused"), "no model server answers at URL"),
-        (EngineError("404", hint="look"), "no model server answers at URL: 404"),
-        (None, "no model server answers at URL: it answers, and says that it is not well"),
+        (EngineTimeout("silence"), "no model server answers at URL in time"),
+        (EngineError("404", hint="look"), "what answers at URL cannot be used: 404"),
+        (None, "what answers at URL cannot be used: it answers, and says that it is not well"),
     ],
 )
 async def test_why_it_never_is_well_is_told(problem: SidestreamError | None, message: str) -> None:
     server = Server()
     server.no_list = problem
-    approach = Approach(server.connect, asks_why=True)
-    assert await approach.well(ENDPOINT) is None
+    approach = to_somebody_elses(server)
+    assert await approach.ready(ENDPOINT) is None
     assert not approach.is_to_be_waited_for
     failed = approach.in_vain("URL")
     assert failed.message == message
@@ -92,21 +103,21 @@ async def test_who_is_no_model_server_is_not_waited_for() -> None:
     server = Server()
     server.no_connection = EngineError("a web page")
     with pytest.raises(EngineError, match="a web page"):
-        await Approach(server.connect, asks_why=True).well(ENDPOINT)
+        await to_somebody_elses(server).ready(ENDPOINT)
 
 
 async def test_servers_of_ours_are_only_looked_at() -> None:
     server = Server()
-    approach = Approach(server.connect, asks_why=False)
-    assert await approach.well(ENDPOINT) is None
+    approach = Approach(server.connect, asks_why=False, gives_up=False, is_patient=False)
+    assert await approach.ready(ENDPOINT) is None
     assert server.lists_asked == 0
 
 
 async def test_what_it_says_of_a_model_may_be_nothing() -> None:
     server = Server()
-    approach = Approach(server.connect, asks_why=True)
+    approach = to_somebody_elses(server)
     assert await approach.described("m") is None
-    await approach.well(ENDPOINT)
+    await approach.ready(ENDPOINT)
     assert await approach.described("m") == EngineInfo("m")
     server.no_list = EngineError("not now")
     assert await approach.described("m") is None

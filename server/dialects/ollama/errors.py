@@ -161,7 +161,7 @@ def _refused(said: _Said, status: int) -> EngineError:
 def _not_found(words: str, model: str) -> EngineError:
     if "page not found" in words or not model:
         return EngineError(
-            f"what answers there does not speak Ollama's API: {words}",
+            f"it does not speak Ollama's API: {words}",
             hint="mend `url`, which is Ollama's without a path, such as http://127.0.0.1:11434, or "
             "leave `dialect` out",
         )

@@ -168,7 +168,7 @@ class TGI:
             if error.upstream_status not in _NO_ROUTE:
                 raise
             raise EngineError(
-                "what answers there does not speak TGI's API",
+                "it does not speak TGI's API",
                 hint="mend `url`, or leave `dialect` out",
             ) from None
 
