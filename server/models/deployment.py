@@ -14,8 +14,8 @@ Rules:
 3. A stop lets answers under way end first, for a while. Whoever asks meanwhile gets the
    next attempt.
 4. A server that crashed after it was ready is started again, at once and then ever later,
-   until it is given up. One that did not come up waits for the next request. One that
-   somebody else runs is watched for ever.
+   until it is given up. One that did not come up waits for the next request, and so does one
+   that somebody else had its engine stop. One that somebody else runs is watched for ever.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from server.dialects.base import EngineInfo, Upstream
 from server.models.approach import Connect
 from server.models.attempt import Attempt, Limits
 from server.models.catalog import ModelSpec
+from server.models.causes import StoppedBySomebody
 from server.models.demand import Demand
 from server.models.ending import Ending
 from server.models.logbook import LogBook
@@ -211,9 +212,9 @@ class Deployment:
             self._now.has_server = False
         self._surroundings.leave(self.spec)
         demand.finish()
-        if failure is None:
+        if failure is None or isinstance(failure, StoppedBySomebody):
             self.restarts.forget()
-            self._publish("stopped")
+            self._publish("stopped", error=None if failure is None else shown(failure))
             return None
         if self.status.error != shown(failure):
             # A remote server that stays away is looked at for ever, and complained of once.
