@@ -91,6 +91,45 @@ def test_a_cause_is_recognised_by_what_is_said(cause: str, line: str) -> None:
     assert line.removeprefix('Error: ArgumentValidation("').rstrip('")')[:60] in failure.message
 
 
+# What the embedded engine says: `server/engine/weights*.py`, `gguf.py`, `llama.py`.
+@pytest.mark.parametrize(
+    ("cause", "line"),
+    [
+        ("gated_model", "org/repo on the hub is gated: accept its terms there and set HF_TOKEN"),
+        ("revision_not_found", "org/repo on the hub has no revision 'x'"),
+        ("weights_not_found", "org/repo on the hub has no file 'model.gguf'"),
+        (
+            "model_not_found",
+            "org/repo on the hub does not exist, or is private and HF_TOKEN does not open it",
+        ),
+        ("bad_token", "the hub does not accept the token (HTTP 401) for org/repo"),
+        (
+            "not_cached",
+            "model.gguf of org/repo is not in the cache, and HF_HUB_OFFLINE forbids fetching it",
+        ),
+        ("no_network", "the hub cannot be reached for model.gguf of org/repo: it is away"),
+        ("no_package_index", "the package index cannot be reached for llm-x: it is away"),
+        ("weights_missing", "the weights /models/x.gguf does not exist"),
+        ("wrong_sum", "/models/x.gguf has SHA-256 0a1b, and 2c3d was asked for"),
+        ("broken_weights", "/models/x.gguf is not a GGUF file"),
+        ("broken_weights", "/models/x.gguf is damaged or cut short (4 bytes)"),
+        ("broken_weights", "llama.cpp cannot load /models/x.gguf: data is not within the file bo"),
+        ("unsupported_model", "llama.cpp cannot load /x.gguf: unknown model architecture: 'x'"),
+        ("disk_full", "cannot write /models/x: No space left on device (0 MB free)"),
+        ("cache_not_writable", "cannot write /models/x: Permission denied (9 MB free)"),
+        ("port_taken", "Failed to bind to 127.0.0.1:3000: Address already in use"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["llama.cpp", "TGI"])
+def test_what_the_embedded_engine_says_is_its_cause(cause: str, line: str, engine: str) -> None:
+    """It also runs in containers, where it passes for TGI."""
+    said = line.replace(" bo", " bounds")
+    log = (f"2026-01-01T00:00:00Z ERROR sidestream_engine: {said}", "Error: DownloadError")
+    failure = explain_exit(ended(*log), engine)
+    assert (failure.details or {})["cause"] == cause
+    assert failure.message.endswith(said)
+
+
 @pytest.mark.parametrize("json_output", [False, True])
 @pytest.mark.parametrize(
     ("death", "cause"),

@@ -7,14 +7,15 @@ them, and then the other engines': a command or an image may start any of them.
 from collections.abc import Iterator
 from typing import Final
 
-from server.models.known_causes import hub, llama_cpp, machine, tgi, vllm
+from server.models.known_causes import embedded, hub, llama_cpp, machine, tgi, vllm
 from server.models.known_causes.cause import Cause
 
 # By the name of an engine as models have it, in lower case.
 OF_ENGINE: Final[dict[str, tuple[Cause, ...]]] = {
     "tgi": tgi.CAUSES,
     "vllm": vllm.CAUSES,
-    "llama.cpp": llama_cpp.CAUSES,
+    # The embedded engine goes by the name of what is in it.
+    "llama.cpp": (*embedded.CAUSES, *llama_cpp.CAUSES),
 }
 OF_ALL: Final = (*hub.CAUSES, *machine.CAUSES)
 
