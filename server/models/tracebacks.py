@@ -33,6 +33,8 @@ _SOUNDS_RAISED: Final = re.compile(
 # The line of pydantic's report that says what is wrong, and the field it is about.
 _INVALID: Final = re.compile(r"\s+(?:Value error, |Assertion failed, )?(?P<what>.+?) \[type=\w+")
 _INVALID_HEADING: Final = re.compile(r"\d+ validation errors? for ")
+# Lines of a message that are looked at for its beginning.
+_LONGEST_MESSAGE: Final = 20
 _THROWN: Final = re.compile(r"terminate called after throwing an instance of '(?P<type>[^']+)'")
 _WHAT: Final = re.compile(r"\s*what\(\):\s*")
 _THREAD_PANICKED: Final = re.compile(
@@ -103,6 +105,8 @@ class _Reader:
         elif _HEADING.match(line) or _FRAME.match(line):
             self._begin_frames(is_boxed=False, is_sure=True)
         elif _LINK.match(line):
+            if self._reading is None:
+                self._take_back()
             self.end()
             self._is_linked = True
         elif panicked := _THREAD_PANICKED.match(line):
@@ -128,6 +132,17 @@ class _Reader:
         else:
             self.chains.append([raised])
         self._is_linked = False
+
+    def _take_back(self) -> None:
+        """Take the last lines for an exception: one that was never raised has no traceback."""
+        for number in range(len(self.rest) - 1, max(len(self.rest) - _LONGEST_MESSAGE, 0) - 1, -1):
+            named = _NAMED.match(self.rest[number])
+            if named and named["message"] and named["type"].rpartition(".")[2][:1].isupper():
+                self._begin(named["type"], named["message"], is_wrapped=False)
+                for line in self.rest[number + 1 :]:
+                    self.feed(line)
+                del self.rest[number:]
+                return
 
     def _begin_frames(self, *, is_boxed: bool, is_sure: bool) -> None:
         self.end()

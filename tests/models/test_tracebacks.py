@@ -55,6 +55,19 @@ Trouble: it is so"""
     assert [[raised.type for raised in chain] for chain in chains] == [["KeyError", "Trouble"]]
 
 
+def test_what_was_never_raised_and_led_to_another_is_of_the_chain() -> None:
+    text = """hub.errors.OfflineModeIsEnabled: it is
+so
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "a.py", line 3, in <module>
+hub.errors.LocalEntryNotFoundError: not here"""
+    chains, rest = read_exceptions(["Note: it begins", *text.split("\n")])
+    assert [[raised.message for raised in chain] for chain in chains] == [["it is so", "not here"]]
+    assert [line for line in rest if line] == ["Note: it begins"]
+
+
 def test_a_table_is_no_traceback() -> None:
     assert not lines_of("╭──────╮\n│ GPUs │\n╰──────╯\nready\n+-----+\n| a   |\n+-----+\nfine")
 

@@ -15,6 +15,14 @@ STARTS = Path(__file__).resolve().parents[1] / "recordings" / "starts"
 
 # The cause, and what is said of it.
 CAUSES = {
+    "hub-badtoken": ("bad_token", "HfHubHTTPError: Client error '401 Unauthorized'"),
+    "hub-entry": ("weights_not_found", "RemoteEntryNotFoundError: 404 Client Error."),
+    "hub-gated": ("gated_model", "GatedRepoError: 403 Client Error."),
+    "hub-none": ("model_not_found", "RepositoryNotFoundError: 401 Client Error."),
+    "hub-offline": ("not_cached", "OfflineModeIsEnabled: Cannot reach"),
+    "hub-offline-snapshot": ("not_cached", "OfflineModeIsEnabled: Cannot reach"),
+    "hub-refused": ("no_network", "ConnectError: [Errno 111] Connection refused"),
+    "hub-rev": ("revision_not_found", "RevisionNotFoundError: 404 Client Error."),
     "llama.cpp-arch": ("unsupported_model", "unknown model architecture: 'novam'"),
     "llama.cpp-badarg": ("bad_argument", "--no-such-option"),
     "llama.cpp-badtpl": ("bad_template", "Unexpected token type"),
@@ -35,6 +43,7 @@ CAUSES = {
     "tgi-missing": ("model_not_found", "RepositoryNotFoundError: 401 Client Error."),
     "tgi-nonetwork": ("no_network", "Max retries exceeded with url: /api/models/acme/smol-135m"),
     "tgi-porttaken": ("port_taken", "Failed to bind to 127.0.0.1:3000: Address already in use"),
+    "tgi-prefill": ("bad_argument", "`max_batch_prefill_tokens` must be >= `max_input_tokens`"),
     "tgi-quantize": ("bad_argument", "invalid value 'nope' for '--quantize <QUANTIZE>'"),
     "tgi-shard-killed": ("killed", "(signal 9), most likely for memory"),
     "tgi-shard-killed-loading": ("killed", "(signal 9), most likely for memory"),

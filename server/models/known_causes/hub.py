@@ -50,7 +50,7 @@ CAUSES: Final = (
         "take another revision, or another model: TGI wants *.safetensors; offline, the model may "
         "not be in the cache: fetch it once with a network",
         r"no \.?(safetensors|bin|pt|gguf) weights found|no local weights found"
-        r"|cannot find any model weights|(^|\.)EntryNotFoundError"
+        r"|cannot find any model weights|(^|\.)(Remote)?EntryNotFoundError"
         r"|does not appear to have (a file named|files named) (pytorch_model|model)",
     ),
     Cause(
