@@ -36,6 +36,7 @@ from server.models.discovery import Discovery
 from server.models.fleet import Fleet
 from server.models.found import Found
 from server.models.listing import ServerLists
+from server.models.runners.command.runner import CommandRunner
 from server.models.runners.docker.runner import DockerRunner
 from server.models.runners.process import CommandFor, ProcessRunner
 from server.models.runners.remote import RemoteRunner
@@ -177,6 +178,7 @@ def _build_fleet(
     held_ports: set[int],
 ) -> Fleet:
     engines = settings.engines
+    hub_cache = str(settings.docker.hf_cache.expanduser() / "hub")
     timeouts = Timeouts(engines.connect_timeout, engines.read_timeout, engines.first_token_timeout)
     common = Limits(
         download=engines.download_timeout,
@@ -190,17 +192,19 @@ def _build_fleet(
         source.catalog(),
         {
             "process": ProcessRunner(command_for, ports=engines.ports, held_ports=held_ports),
+            "command": CommandRunner(engines.ports, held_ports, hub_cache),
             "docker": DockerRunner(
                 settings.docker,
                 instance=settings.server.instance,
                 ports=engines.ports,
                 held_ports=held_ports,
             ),
-            "remote": RemoteRunner(str(settings.docker.hf_cache.expanduser() / "hub")),
+            "remote": RemoteRunner(hub_cache),
         },
         Connector(timeouts).connect,
         {
             "process": common,
+            "command": common,
             "docker": replace(
                 common,
                 download=settings.docker.download_timeout,

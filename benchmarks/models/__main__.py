@@ -21,7 +21,7 @@ import aiohttp
 from playwright.async_api import Browser, async_playwright
 
 from benchmarks.page.visit import visiting
-from benchmarks.relay.processes import machine, memory_bytes
+from benchmarks.relay.processes import cpu_seconds, machine, memory_bytes
 from benchmarks.relay.relays import Relay, gateway_with
 from server.doctor.checks import find_chromium
 from tests.browser.conftest import CHROMIUM_FLAGS
@@ -47,7 +47,6 @@ flavour = plain
 models = *
 """
 _ABSENT: Final = "\n[upstream dead{number}]\nurl = http://127.0.0.1:{port}/v1\nmodels = *\n"
-_QUIET: Final = "\n[discovery]\nenabled = no\n"
 
 
 class Case:
@@ -80,7 +79,7 @@ async def case(name: str, count: int, *, is_listed: bool) -> AsyncIterator[Case]
         sections = [_SERVER.format(url=fake.api)] if is_listed else []
         if not is_listed:
             sections = [_ONE.format(number=n, url=fake.api) for n in range(count)]
-        async with gateway_with(_QUIET + "".join(sections)) as relay:
+        async with gateway_with("".join(sections)) as relay:
             found = Case(name, count, fake, relay)
             async with asyncio.timeout(CEILING_SECONDS):
                 await _all_there(found)
@@ -106,15 +105,16 @@ async def newcomer(case: Case) -> None:
     """Measure what somebody waits for who comes anew, and `GET /models`."""
     async with aiohttp.ClientSession() as http:
         async with http.ws_connect(f"{case.url}/ws", max_msg_size=0) as ws:
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), cpu_seconds(case.relay.pids)
             await ws.send_str('{"id": 1, "type": "hello"}')
             text = await ws.receive_str()
             hello_ms = (time.perf_counter() - began) * 1000
+            cpu = cpu_seconds(case.relay.pids) - cpu
         began = time.perf_counter()
         async with http.get(f"{case.url}/models") as response:
             body = await response.read()
         models_ms = (time.perf_counter() - began) * 1000
-    case.note(hello_ms=hello_ms, hello_kb=len(text) / 1000)
+    case.note(hello_ms=hello_ms, hello_cpu_ms=cpu * 1000, hello_kb=len(text) / 1000)
     case.note(models_ms=models_ms, models_kb=len(body) / 1000)
 
 
@@ -167,7 +167,7 @@ async def start_ms(sections: str) -> float:
     """Return how long a gateway takes from its process's start to its answer to `hello`."""
     began = time.perf_counter()
     async with (
-        gateway_with(_QUIET + sections, log_level="error") as relay,
+        gateway_with(sections, log_level="error") as relay,
         aiohttp.ClientSession() as http,
         http.ws_connect(f"http://127.0.0.1:{relay.port}/ws", max_msg_size=0) as ws,
     ):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from server.core.errors import InvalidCommand, InvalidParameters
 from server.core.parameters import checked, is_off, is_sampled, merge, normalise
-from server.core.protocol import Message, Notice
+from server.core.protocol import Message
 from server.dialects.base import Ask, EngineInfo, Prompt
 from server.models.catalog import ModelSpec
 
@@ -15,8 +15,6 @@ from server.models.catalog import ModelSpec
 MAX_SEED: Final = 2**53
 # What is seen to before a model server is asked, whatever it takes itself.
 _OURS: Final = frozenset({"details", "return_full_text", "best_of", "do_sample", "max_new_tokens"})
-# What changes only what is told beside an answer: without it the answer is the same.
-_TOLD_BESIDE: Final = frozenset({"top_n_tokens"})
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Request:
         """Raise `InvalidParameters` for what the model's server is known not to take."""
         if info.takes is None or self.is_lenient:
             return
-        for name in sorted(self.chosen - info.takes - _OURS - _TOLD_BESIDE):
+        for name in sorted(self.chosen - info.takes - _OURS):
             if name in self.parameters and not is_off(name, self.parameters[name]):
                 raise InvalidParameters(
                     f"`{name}` is not taken by {info.engine}, which serves {self.model.name}",
@@ -67,7 +65,7 @@ class Request:
         A length nobody asked for is shortened to what the context has left. At least one token
         stays, so that a prompt that is too long is refused as that.
         """
-        parameters, notices = self._within(info)
+        parameters = dict(self.parameters)
         total = info.max_total_tokens
         length = parameters.get("max_new_tokens")
         is_ours = length is not None and not self.has_chosen_length
@@ -76,7 +74,7 @@ class Request:
             room = max(total - prompt_tokens, 1)
             parameters["max_new_tokens"] = min(length, room)
         return Ask(
-            replace(prompt, notices=(*prompt.notices, *notices)),
+            prompt,
             parameters,
             self.model.served_as,
             self.chosen,
@@ -84,22 +82,6 @@ class Request:
             wants_tokens=wants_tokens,
             is_lenient=self.is_lenient,
         )
-
-    def _within(self, info: EngineInfo) -> tuple[dict[str, Any], list[Notice]]:
-        """Return the parameters without what is only told beside an answer, and is not here."""
-        lacks = frozenset() if info.takes is None else _TOLD_BESIDE - info.takes
-        left_out = [name for name in self.parameters if name in lacks]
-        notices = [
-            Notice(
-                "parameter_left_out",
-                f"`{name}` is not taken by {info.engine}; it was left out",
-                {"parameter": name},
-            )
-            for name in left_out
-            if not is_off(name, self.parameters[name])
-        ]
-        kept = {name: value for name, value in self.parameters.items() if name not in left_out}
-        return kept, notices
 
 
 def build_request(

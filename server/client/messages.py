@@ -196,6 +196,7 @@ class Timings(_Message):
     ttft_ms: float | None = None
     total_ms: float = 0.0
     tokens_per_second: float | None = None
+    load_ms: float | None = None
 
 
 @dataclass(frozen=True)

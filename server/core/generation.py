@@ -56,6 +56,8 @@ class Generation:
         "_created_ms",
         "_first_delta_ms",
         "_last_delta_ms",
+        "_load_ms",
+        "_loads_since_ms",
         "_running_ms",
         "_tokens",
         "_watchers",
@@ -99,6 +101,8 @@ class Generation:
         self._created_ms = now_ms
         self._running_ms: float | None = None
         self._first_delta_ms: float | None = None
+        self._loads_since_ms: float | None = None
+        self._load_ms: float | None = None
         self._last_delta_ms = now_ms
 
     @property
@@ -148,6 +152,7 @@ class Generation:
             return
         if state != self.state:
             self._running_ms = now_ms if state == "running" else None
+        self._count_load(notice, now_ms)
         self.state = state
         self.position = position
         self.notice = notice
@@ -199,6 +204,7 @@ class Generation:
         self.deltas.seal()
         self.state = "ended"
         self.position = None
+        self._count_load(None, now_ms)
         self.notice = None
         self.revision += 1
         usage = Usage(
@@ -252,6 +258,13 @@ class Generation:
         if state not in TRANSITIONS[self.state]:
             raise ValueError(f"{self.id}: cannot go from {self.state} to {state}")
 
+    def _count_load(self, notice: Notice | None, now_ms: float) -> None:
+        """Count the time in which the model server loads the model, as far as it says so."""
+        if self._loads_since_ms is not None:
+            self._load_ms = (self._load_ms or 0.0) + now_ms - self._loads_since_ms
+        is_loading = notice is not None and notice.code == "server_loads"
+        self._loads_since_ms = now_ms if is_loading else None
+
     def _timings(self, now_ms: float, seen_tokens: int) -> Timings:
         first = self._first_delta_ms
         decode_ms = self._last_delta_ms - first if first is not None else 0.0
@@ -264,6 +277,7 @@ class Generation:
             ttft_ms=_since(self._created_ms, first),
             total_ms=round(now_ms - self._created_ms, 3),
             tokens_per_second=round(rate, 3) if rate is not None and rate > 0 else None,
+            load_ms=None if self._load_ms is None else round(self._load_ms, 3),
         )
 
 

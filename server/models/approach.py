@@ -34,13 +34,26 @@ _PROBE_TIMEOUT_SECONDS: Final = 5.0
 _LOSSES_UNTIL_GIVEN_UP: Final = 3
 
 
-class Approach:
-    """Look at one server until it is well; `asks_why` also asks one that is not for the reason."""
+# Servers that list or answer something before they have loaded do so for less than this.
+_PATIENCE_SECONDS: Final = 30.0
 
-    def __init__(self, connect: Connect, *, asks_why: bool) -> None:
+
+class Approach:
+    """Look at one server until it is well.
+
+    `asks_why` also asks one that is not for the reason; `gives_up` where nobody listens;
+    `is_patient` looks again at one that gives an answer which is of no use.
+    """
+
+    def __init__(
+        self, connect: Connect, *, asks_why: bool, gives_up: bool, is_patient: bool
+    ) -> None:
         self._connect = connect
         self._asks_why = asks_why
+        self._gives_up = gives_up
+        self._is_patient = is_patient
         self._why_not: SidestreamError | None = None
+        self._useless_since: float | None = None
         self._losses = 0
         self.upstream: Upstream | None = None
 
@@ -50,15 +63,31 @@ class Approach:
         return self._why_not.message if isinstance(self._why_not, EngineOverloaded) else ""
 
     @property
+    def words(self) -> str:
+        """Return what a server that answers says of itself, or nothing."""
+        is_silent = isinstance(self._why_not, EngineLost | EngineTimeout)
+        return "" if self._why_not is None or is_silent else self._why_not.message
+
+    @property
     def is_given_up(self) -> bool:
         """Tell whether nobody listens there whom we could not have started."""
-        return self._asks_why and self._losses >= _LOSSES_UNTIL_GIVEN_UP
+        return self._gives_up and self._losses >= _LOSSES_UNTIL_GIVEN_UP
 
-    async def well(self, endpoint: Endpoint) -> Upstream | None:
-        """Return how to speak to the server if it is well, None if it is not.
+    async def ready(self, endpoint: Endpoint) -> tuple[Upstream, EngineInfo] | None:
+        """Return how to speak to the server and what it says of its model; None if it is not well.
 
         Raises `EngineError` for an answer that no model server gives.
         """
+        upstream = await self._well(endpoint)
+        if upstream is None:
+            return None
+        try:
+            return upstream, await upstream.describe(endpoint.model)
+        except SidestreamError as error:
+            self._bear(error)
+            return None
+
+    async def _well(self, endpoint: Endpoint) -> Upstream | None:
         try:
             if self.upstream is None:
                 self.upstream = await self._connect(endpoint)
@@ -71,13 +100,23 @@ class Approach:
         except (EngineLost, EngineTimeout, EngineOverloaded) as error:
             self._why_not = error
             self._losses = self._losses + 1 if isinstance(error, EngineLost) else 0
+            self._useless_since = None
         except TimeoutError:
             self._why_not = EngineTimeout("the server does not answer in time")
         except SidestreamError as error:
             if self.upstream is None:
-                raise
+                self._bear(error)
             self._why_not = error
         return None
+
+    def _bear(self, error: SidestreamError) -> None:
+        """Take note of an answer that is of no use; raises it where there is no patience left."""
+        now = asyncio.get_running_loop().time()
+        if self._useless_since is None:
+            self._useless_since = now
+        if not self._is_patient or now - self._useless_since > _PATIENCE_SECONDS:
+            raise error
+        self._why_not = error
 
     async def described(self, model: str) -> EngineInfo | None:
         """Return what the server says of a model now, None if it does not say it in time."""

@@ -68,12 +68,19 @@ class Attempt:
         self._spec = spec
         self._replica = replica
         self._runner = runner
-        self._approach = Approach(connect, asks_why=not runner.is_managed)
+        is_any_program = spec.runner == "command"
+        self._approach = Approach(
+            connect,
+            asks_why=is_any_program or not runner.is_managed,
+            gives_up=not runner.is_managed,
+            is_patient=is_any_program,
+        )
         self._limits = limits
         self._log = log
         self._pace = pace
         self._show = show
-        self._progress = StartProgress()
+        self._progress = StartProgress(tells_lines=is_any_program)
+        self._told = ""
         self._phase = ""
         self._began = 0.0
         self._deadline: asyncio.Timeout | None = None
@@ -103,11 +110,10 @@ class Attempt:
                 self.has_server = True
                 self._following.append(asyncio.create_task(self._follow_log()))
                 tellers.append(asyncio.create_task(self._follow_progress()))
-                upstream = await self._until_healthy(endpoint)
-                info = await upstream.describe(endpoint.model)
+                upstream, info = await self._until_ready(endpoint)
                 seen = await self._runner.inspect(self._replica)
         except TimeoutError:
-            raise self._too_late() from None
+            raise await self._too_late() from None
         except ModelFailed:
             raise
         except SidestreamError as error:
@@ -214,40 +220,53 @@ class Attempt:
                 self._deadline.reschedule(_now() + seconds)
         self._show(state, self._pace.estimate(progress, _now()))
 
-    async def _until_healthy(self, endpoint: Endpoint) -> Upstream:
+    async def _until_ready(self, endpoint: Endpoint) -> tuple[Upstream, EngineInfo]:
         exited = asyncio.create_task(self._runner.wait(self._replica))
         pause = _FIRST_PROBE_SECONDS
         try:
-            while (upstream := await self._approach.well(endpoint)) is None:
+            while (ready := await self._approach.ready(endpoint)) is None:
                 if words := self._approach.is_to_be_waited_for:
                     self._wait_longer(words)
+                elif self._runner.is_managed and (words := self._approach.words):
+                    self._tell(words)
                 await asyncio.wait([exited], timeout=pause)
                 if exited.done():
                     raise explain_exit(exited.result(), self._spec.engine)
                 if self._approach.is_given_up:
                     raise TimeoutError
                 pause = min(pause * 1.2, _LAST_PROBE_SECONDS)
-            return upstream
+            return ready
         finally:
             exited.cancel()
             await asyncio.wait([exited])
 
     def _wait_longer(self, words: str) -> None:
         """Wait for a server that says that it is not ready: it is there, and so has more time."""
-        self.report(Progress("loading", None, words))
+        self._tell(words)
         if self._deadline is not None and not self._deadline.expired():
             last = self._began + self._limits.download
             self._deadline.reschedule(min(_now() + self._limits.start, last))
 
-    def _too_late(self) -> ModelFailed:
+    def _tell(self, words: str) -> None:
+        """Show what a server says of itself; where its log is shown, too, each word once."""
+        if words != self._told or not self._runner.is_managed:
+            self._told = words
+            self.report(Progress("loading", None, words))
+
+    async def _too_late(self) -> ModelFailed:
         if not self._runner.is_managed:
             return self._approach.in_vain(self._spec.settings.url)
         phase = f" ({self._phase})" if self._phase else ""
         is_download = self._phase and STATE_OF_PHASE[self._phase] == "pulling"
         key = "download_timeout" if is_download else "start_timeout"
         section = "docker" if self._spec.runner == "docker" else "engines"
+        seen = await self._runner.inspect(self._replica)
+        reason = self._approach.words
+        if seen.ports_elsewhere and seen.endpoint:
+            ports = ", ".join(map(str, sorted(seen.ports_elsewhere)))
+            reason = f"it listens on port {ports}, and nobody answers at {seen.endpoint.url}"
         return ModelFailed(
-            f"the model server was not ready in time{phase}",
+            f"the model server was not ready in time{phase}{reason and f': {reason}'}",
             hint=f"see what its log says, or raise `{key}` in [{section}]",
             details={"log": last_words(line.text for line in self._log.tail(_TOLD_LINES))},
         )

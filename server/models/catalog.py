@@ -17,10 +17,16 @@ from urllib.parse import quote
 from server.core.errors import UnknownModel
 from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, merge
 from server.dialects.base import ANY_MODEL, ServedModel
-from server.settings import ModelSettings, RemoteSettings, Settings, UpstreamSettings
+from server.settings import (
+    ASKED_RUNNERS,
+    ModelSettings,
+    RemoteSettings,
+    Settings,
+    UpstreamSettings,
+)
 
-# Of a server of somebody else it is known once the server was asked.
-ENGINE_NAMES = {"process": "llama.cpp", "docker": "TGI", "remote": ""}
+# Of a server that may be any it is known once it was asked.
+ENGINE_NAMES = {"process": "llama.cpp", "docker": "TGI", "command": "", "remote": ""}
 
 # What a model's id may have beside letters and digits; others are percent-encoded.
 _ID_CHARS: Final = "._-:@+/"
@@ -276,8 +282,8 @@ def _own_spec(model_id: str, model: ModelSettings) -> ModelSpec:
         parameters=merge({"max_new_tokens": DEFAULT_MAX_NEW_TOKENS}, model.parameters),
         max_concurrent=_max_concurrent(model),
         chosen=frozenset(model.parameters),
-        dialect=model.dialect if model.runner == "remote" else "tgi",
-        served_as=model.model_id if model.runner == "remote" else "",
+        dialect=model.dialect if model.runner in ASKED_RUNNERS else "tgi",
+        served_as=model.model_id if model.runner in ASKED_RUNNERS else "",
         extra_allowed=frozenset(model.extra_allowed),
     )
 

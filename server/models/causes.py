@@ -98,7 +98,7 @@ def _find(observation: Observation, engine: str) -> _Finding:
     if signal.SIGKILL in observation.sent_signals and observation.ended_by == signal.SIGKILL:
         return _Finding(ends.KILLED_BY_SOMEBODY)
     if observation.exit_code == 0:
-        return _Finding(ends.ENDED)
+        return _Finding(ends.WENT_AWAY if observation.left_behind else ends.ENDED)
     lines = _last((line.text for line in observation.tail), _MAX_READ_CHARS)
     evidence = gather(read_entries(lines))
     if _was_stopped(evidence):

@@ -13,9 +13,9 @@ Rules:
    stop during one cancels it; its end, whichever it is, releases everybody who waits.
 3. A stop lets answers under way end first, for a while. Whoever asks meanwhile gets the
    next attempt.
-4. A server that crashed after it was ready is started again, at once and then ever later,
-   until it is given up. One that did not come up waits for the next request, and so does one
-   that somebody else had its engine stop. One that somebody else runs is watched for ever.
+4. A server that crashed after it was ready is started again, at once and then ever later, until
+   it is given up. One that did not come up, or that somebody else had its engine stop, waits
+   for the next request. One that somebody else runs is watched for ever.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from server.models.catalog import ModelSpec
 from server.models.causes import StoppedBySomebody
 from server.models.demand import Demand
 from server.models.ending import Ending
+from server.models.infos import Infos
 from server.models.logbook import LogBook
 from server.models.loss import until_explained
 from server.models.pace import Pace
@@ -71,8 +72,8 @@ class Deployment:
         self.restarts = Restarts(limit=limits.restarts)
         self._now: Attempt | None = None
         self._ready: Ready | None = None
-        self._ready_at = 0.0
         self._failure: SidestreamError | None = None
+        self._serving: asyncio.Task[SidestreamError] | None = None
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")
 
     # --- for everybody ----------------------------------------------------------------------
@@ -83,9 +84,9 @@ class Deployment:
         return None if self._ready is None else self._ready.upstream
 
     @property
-    def infos(self) -> dict[str, EngineInfo]:
+    def infos(self) -> Infos:
         """Return what was said of each model that a server with many was asked about."""
-        return {} if self._ready is None else self._ready.infos
+        return Infos() if self._ready is None else self._ready.infos
 
     async def until_well(self) -> Upstream:
         """Return how to speak to the server once it is up where it is now; starts nothing."""
@@ -166,7 +167,8 @@ class Deployment:
     async def end(self) -> None:
         """End the control task, and nothing else."""
         self._control.cancel()
-        await asyncio.wait([self._control])
+        # Cancelled while it waits for the attempt's end, it leaves that to go on.
+        await asyncio.wait([task for task in (self._control, self._serving) if task is not None])
 
     def doubt(self, error: SidestreamError | None) -> None:
         """Show why a server that does not run could not be started now; None for no reason."""
@@ -193,7 +195,7 @@ class Deployment:
         stops = demand.stops_asked
         demand.begin()
         self._ready_at = 0.0
-        serving = asyncio.create_task(self._serve(), name=f"serving {self.spec.id}")
+        self._serving = serving = asyncio.create_task(self._serve(), name=f"serving {self.spec.id}")
         serving.add_done_callback(lambda _: demand.ring())
         try:
             await demand.until(lambda: serving.done() or demand.stops_asked > stops)
@@ -205,8 +207,7 @@ class Deployment:
             await asyncio.wait([serving])
             self._ready = None
         was_up_seconds = time.monotonic() - self._ready_at if self._ready_at else 0.0
-        failure = None if serving.cancelled() else serving.result()
-        self._failure = failure
+        self._failure = failure = None if serving.cancelled() else serving.result()
         if self._now is not None and self._now.has_server:
             await self._ending.until_gone(lambda e: self._publish("stopping", error=shown(e)))
             self._now.has_server = False

@@ -29,6 +29,7 @@ from server.dialects.http.container import is_in_container
 from server.dialects.http.timeouts import Timeouts
 from server.models.found import Found, FoundServer
 from server.settings import Address, Settings, resolve_address
+from server.settings.commands import PORT
 
 logger = logging.getLogger(__name__)
 
@@ -265,7 +266,10 @@ class Discovery:
 
 def places_in_use(settings: Settings) -> frozenset[tuple[str, int]]:
     """Return where the servers are that the settings name, each as `place_of` has it."""
-    urls = [model.url for model in settings.models.values() if model.runner == "remote"]
+    models = settings.models.values()
+    urls = [model.url for model in models if model.runner == "remote"]
+    # One that is told its port answers at another one each time.
+    urls += [one.url for one in models if one.runner == "command" and PORT not in one.url]
     urls += [upstream.url for upstream in settings.upstreams.values()]
     return frozenset(place_of(resolve_address(url).url) for url in urls if url)
 

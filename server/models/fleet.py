@@ -144,7 +144,7 @@ class Fleet:
         changed = [spec for spec in catalog if known.get(spec.id) != spec]
         for spec in changed:
             if spec.served is not None:
-                self._deployments[spec.root].infos.pop(spec.served_as, None)
+                self._deployments[spec.root].infos.outdate(spec.served_as)
         if list(known) == [spec.id for spec in catalog]:
             self._announcer.tell_several([spec.id for spec in changed], self.shown)
         else:

@@ -3,7 +3,8 @@
 Rules:
 
 1. A phase never goes back, and inside a phase the fraction never does.
-2. A line that is not understood changes nothing.
+2. A line that is not understood changes nothing. Of a program that may be any, the last one is
+   shown once a second at most: people see more in it than we do.
 3. A phase that goes on without a word says so, with its age.
 """
 
@@ -48,12 +49,19 @@ _SHARDS = re.compile(rf"Sharding model on {_N} processes")
 # TGI itself writes a line every 10 s while it loads.
 _QUIET_SECONDS: Final = 10.0
 _SAY_EVERY_SECONDS: Final = 5.0
+# What fits into a row of the page; the whole line is in the log.
+_MAX_TOLD_CHARS: Final = 160
 
 
 class StartProgress:
-    """Follow one start by its log lines, and by the clock where there are none."""
+    """Follow one start by its log lines, and by the clock where there are none.
 
-    def __init__(self) -> None:
+    `tells_lines` shows lines that are not understood, too.
+    """
+
+    def __init__(self, *, tells_lines: bool = False) -> None:
+        self._tells_lines = tells_lines
+        self._line = ""
         self._phase = -1
         self._fraction: float | None = None
         self._shards = 1
@@ -77,6 +85,8 @@ class StartProgress:
         for beginning, phase in _SIGNS:
             if entry.message.startswith(beginning):
                 return self.advance(Progress(phase, None, entry.message))
+        if self._tells_lines and entry.message:
+            self._line = _shown(entry.message)
         return None
 
     def advance(self, progress: Progress) -> Progress | None:
@@ -101,6 +111,9 @@ class StartProgress:
             self._phase_since = now_seconds
         if self._has_news:
             self._has_news, self._quiet_since = False, now_seconds
+        if self._line:
+            line, self._line, self._quiet_since = self._line, "", now_seconds
+            return Progress(PHASES[self._phase], self._fraction, line)
         if now_seconds - self._quiet_since < _QUIET_SECONDS:
             return None
         self._quiet_since += _SAY_EVERY_SECONDS
@@ -122,3 +135,10 @@ class StartProgress:
             fraction = min(self._shards_ready / self._shards, 1.0)
             return Progress("loading", fraction, f"{self._shards_ready} of {self._shards} loaded")
         return None
+
+
+def _shown(message: str) -> str:
+    """Return a line's beginning as one that can be shown."""
+    text = " ".join(message[: 4 * _MAX_TOLD_CHARS].split())
+    text = "".join(char if char.isprintable() else "\ufffd" for char in text)
+    return text if len(text) <= _MAX_TOLD_CHARS else f"{text[: _MAX_TOLD_CHARS - 1]}…"

@@ -1,16 +1,12 @@
 """A server that is up: how to speak to it, and what it says of itself and of its models."""
 
-import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
 
-from server.core.errors import EngineLost, EngineTimeout, ModelFailed, SidestreamError
+from server.core.errors import EngineLost, ModelFailed, SidestreamError
 from server.dialects.base import ANY_MODEL, EngineInfo, Upstream
 from server.models.catalog import ModelSpec
-
-_DESCRIBE_SECONDS: Final = 30.0
+from server.models.infos import Infos
 
 
 @dataclass(frozen=True)
@@ -22,11 +18,8 @@ class Ready:
     spec: ModelSpec
     was_outdated: bool
     """Whether it ran already when it was found, with other settings than those of then."""
-    infos: dict[str, EngineInfo] = field(default_factory=dict)
+    infos: Infos = field(default_factory=Infos)
     """What a server with many models says of each that was asked."""
-    _asking: defaultdict[str, asyncio.Lock] = field(
-        default_factory=lambda: defaultdict(asyncio.Lock), repr=False, compare=False
-    )
 
     async def describe(
         self,
@@ -42,17 +35,10 @@ class Ready:
             return self.info
         if model == ANY_MODEL:
             raise ModelFailed(f"no model of {self.spec.name} is known that could be asked")
-        async with self._asking[model]:
-            if model not in self.infos:
-                try:
-                    async with asyncio.timeout(_DESCRIBE_SECONDS):
-                        self.infos[model] = await self.upstream.describe(model)
-                except TimeoutError:
-                    problem = f"{self.spec.name} does not describe {model} in time"
-                    raise EngineTimeout(problem) from None
-                except EngineLost as lost:
-                    raise await cause_of_loss(self.upstream) or lost from None
-            return self.infos[model]
+        try:
+            return await self.infos.ask(self.upstream, model)
+        except EngineLost as lost:
+            raise await cause_of_loss(self.upstream) or lost from None
 
     def is_outdated_by(self, spec: ModelSpec) -> bool:
         """Tell whether it would now be run otherwise."""

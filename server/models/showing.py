@@ -73,7 +73,8 @@ def shown_model(
         waiting=use.waiting,
         limits={
             "max_input_tokens": info.max_input_tokens,
-            "max_total_tokens": info.max_total_tokens or served.context_tokens,
+            # A list that was read is newer than what was asked.
+            "max_total_tokens": served.context_tokens or info.max_total_tokens,
             "max_concurrent": info.max_concurrent_requests,
             "model_context": info.model_context_tokens or served.model_context_tokens,
         },

@@ -11,14 +11,19 @@ from typing import Any, Final
 from server.core.errors import InvalidParameters
 from server.core.parameters import checked, normalise
 from server.settings.addresses import is_this_machine, resolve_address
+from server.settings.commands import SOME_PORT, command_problems, with_port
 from server.settings.containers import container_problems
 from server.settings.extra import why_not_allowed
 from server.settings.models import ModelSettings
 from server.settings.remote import RemoteSettings
 from server.settings.tables import DockerSettings
 from server.settings.upstreams import UpstreamSettings
+from server.settings.values import in_words
 
 Problem = tuple[str, str]
+
+ASKED_RUNNERS: Final = frozenset({"command", "remote"})
+"""Runners of servers that are asked what they are, which no engine of ours is."""
 
 # What a preset may say; everything else is its base's.
 _PRESET_KEYS: Final = frozenset({"name", "description", "base", "system", "parameters"})
@@ -41,7 +46,7 @@ def misplaced_keys(values: Mapping[str, Any]) -> Iterator[Problem]:
     for declared in dataclasses.fields(ModelSettings):
         only_for = declared.metadata["only_for"]
         if declared.name in values and only_for and runner not in only_for:
-            runners = " and ".join(only_for)
+            runners = in_words(only_for)
             yield declared.name, f"means nothing for runner = {runner}, only for {runners}"
 
 
@@ -77,8 +82,12 @@ def model_problems(
         )
     elif model.runner == "docker":
         yield from container_problems(model, docker)
-    elif model.runner == "remote":
-        yield from _address_problems(model)
+    elif model.runner in ASKED_RUNNERS:
+        if model.runner == "command":
+            yield from command_problems(model.command, model.url, model.env)
+        if model.url or model.runner == "remote":
+            url = with_port(model.url, SOME_PORT) if model.runner == "command" else model.url
+            yield from _address_problems(model, url)
         if len(model.model_id) > _MAX_MODEL_ID or not model.model_id.isprintable():
             yield (
                 "model_id",
@@ -86,12 +95,12 @@ def model_problems(
                 f"found {model.model_id[:80]!r}",
             )
     runner = models[model.base].runner if model.base in models else model.runner
-    yield from _asking_problems(model, is_remote=runner == "remote")
+    yield from _asking_problems(model, is_remote=runner in ASKED_RUNNERS)
 
 
 def upstream_problems(upstream: UpstreamSettings) -> Iterator[Problem]:
     """Give what a server with many models cannot be."""
-    problems = list(_address_problems(upstream))
+    problems = list(_address_problems(upstream, upstream.url))
     yield from problems
     if not problems and not upstream.models:
         yield (
@@ -113,9 +122,9 @@ def with_defaults(upstream: UpstreamSettings) -> UpstreamSettings:
     )
 
 
-def _address_problems(server: RemoteSettings) -> Iterator[Problem]:
+def _address_problems(server: RemoteSettings, url: str) -> Iterator[Problem]:
     try:
-        address = resolve_address(server.url)
+        address = resolve_address(url)
     except ValueError as error:
         yield "url", str(error)
         return

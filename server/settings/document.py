@@ -16,7 +16,7 @@ from server.settings.loading import environment_name
 from server.settings.models import ModelSettings
 from server.settings.names import RULES
 from server.settings.tables import NAMED_SECTIONS, SECTIONS
-from server.settings.values import describe_type, format_value
+from server.settings.values import describe_type, format_value, in_words
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODELS_MARK = "# --- The models "
@@ -126,7 +126,7 @@ def _section(title: str, example: str, table: type, about: str = "") -> Iterator
 def _help(declared: dataclasses.Field[Any], table: type) -> str:
     rules = declared.metadata
     # Only models have a runner; what another section takes is for all of its kind.
-    runners = " and ".join(f"`{runner}`" for runner in rules["only_for"])
+    runners = in_words(tuple(f"`{runner}`" for runner in rules["only_for"]))
     is_limited = bool(runners) and table is ModelSettings
     return f"Only for {runners}. {rules['help']}" if is_limited else rules["help"]
 

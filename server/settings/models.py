@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from server.settings.remote import RemoteSettings
-from server.settings.values import Size, option
+from server.settings.values import Size, Variables, option
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,24 @@ class _RunSettings:
     )
     runner: str = option(
         "process",
-        "How it runs: `process` (the embedded engine), `docker` (TGI in a container) or `remote` "
-        "(a server somebody else runs).",
-        choices=("process", "docker", "remote"),
+        "How it runs: `process` (the embedded engine), `command` (any program that serves), "
+        "`docker` (TGI in a container) or `remote` (a server somebody else runs).",
+        choices=("process", "command", "docker", "remote"),
+    )
+    command: str = option(
+        "",
+        "Program that serves the model, with its arguments: started, watched and stopped by us. No "
+        "shell runs it. `{port}`, here or in `env`, becomes a port of `ports` in [engines], on "
+        "loopback; otherwise `url` says where the program answers, which may have `{port}` too.",
+        only_for=("command",),
+    )
+    env: Variables = option(
+        Variables(),
+        "Environment variables for the program beside the gateway's own, such as "
+        "`CUDA_VISIBLE_DEVICES=0`; several with blanks between them, or as a JSON object. Values "
+        "may be `env:NAME` or `file:PATH`, as for `api_key`.",
+        secret=True,
+        only_for=("command",),
     )
     weights: str = option(
         "",
@@ -42,9 +57,9 @@ class _RunSettings:
     threads: int = option(0, "CPU threads; 0 takes all cores.", low=0, only_for=("process",))
     model_id: str = option(
         "",
-        "For `docker` the model on the hub, `OWNER/NAME`. For `remote` the server's own name of "
-        "the model; empty takes the only one it has.",
-        only_for=("docker", "remote"),
+        "For `docker` the model on the hub, `OWNER/NAME`. For `command` and `remote` the server's "
+        "own name of the model; empty takes the only one it has.",
+        only_for=("command", "docker", "remote"),
     )
     revision: str = option(
         "",
@@ -121,7 +136,7 @@ class _RunSettings:
         "",
         "File with the template (Jinja2) by which conversations become text, for a TGI server "
         "whose model brings none.",
-        only_for=("docker", "remote"),
+        only_for=("command", "docker", "remote"),
     )
     memory: Size = option(
         Size(0),

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from server.settings.commands import variable_problem
 from server.settings.secrets import WRITTEN, Secret, file_at, is_reference, resolve_secret
+from server.settings.values import Variables
 
 Problem = tuple[str, str]
 
@@ -63,6 +65,18 @@ def look_up(
             yield "headers", f"{name!r}: {error}"
     if headers:
         values["headers"] = headers
+    variables: dict[str, str] = {}
+    for name, value in values.get("env", {}).items():
+        try:
+            if problem := variable_problem(name, value):
+                raise ValueError(problem)
+            # Unlike a key, a variable that is written out may be empty, or have any characters.
+            is_elsewhere = is_reference(value)
+            variables[name] = secret("env", value) if is_elsewhere else Secret(value)
+        except ValueError as error:
+            yield "env", f"{name[:80]!r}: {error}"
+    if variables:
+        values["env"] = Variables(variables)
     for key, check in (("ca_file", _check_certificates), ("chat_template", _check_template)):
         if values.get(key):
             try:

@@ -1,7 +1,8 @@
-"""The keys that say how a server is asked that is already there: one table for two sections.
+"""The keys that say how a server is asked that is no engine of ours: one table for two sections.
 
-A `[model ID]` with `runner = remote` names one model of such a server, an `[upstream NAME]` takes
-all that match. Both have the keys below, with the same meaning.
+A `[model ID]` with `runner = remote` names one model of such a server, one with `runner = command`
+the server that it starts, and an `[upstream NAME]` takes all models that match. All have the keys
+below, with the same meaning.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from server.settings.values import option
 DIALECTS: Final = ("auto", "tgi", "openai", "ollama")
 
 _REMOTE: Final = ("remote",)
+_ASKED: Final = ("command", "remote")
 
 
 @dataclass(frozen=True)
@@ -22,59 +24,59 @@ class RemoteSettings:
         "",
         "Address of the model server, such as `http://gpu-box:8000/v1`. With or without `/v1`, and "
         "as any address of its API: what is meant is found out.",
-        only_for=_REMOTE,
+        only_for=_ASKED,
     )
     dialect: str = option(
         "auto",
         "API that the server is asked by: `tgi`, `openai` (vLLM, llama.cpp, LM Studio, providers "
         "and most others) or `ollama`. `auto` asks the server.",
         choices=DIALECTS,
-        only_for=_REMOTE,
+        only_for=_ASKED,
     )
     flavour: str = option(
         "",
         "Which server of OpenAI's form it is, such as `vllm` or `llama.cpp`. Empty asks the "
         "server.",
         pattern=r"[a-z0-9.-]*",
-        only_for=_REMOTE,
+        only_for=_ASKED,
     )
     api_key: str = option(
         "",
         "Key that the server asks for: `env:NAME` for an environment variable, `file:PATH` for a "
         "file that holds nothing else (from this file's folder on), or the key itself.",
         secret=True,
-        only_for=_REMOTE,
+        only_for=_ASKED,
     )
     headers: dict[str, str] = option(
         {},
         "Header fields for every request to the server, as a JSON object. Values may be `env:NAME` "
         "or `file:PATH`, as for `api_key`.",
         secret=True,
-        only_for=_REMOTE,
+        only_for=_ASKED,
     )
     ca_file: str = option(
         "",
         "File (PEM) with the certificates that vouch for an `https` server, in place of the "
         "system's.",
-        only_for=_REMOTE,
+        only_for=_ASKED,
     )
     num_ctx: int = option(
         0,
         "Context in tokens that Ollama loads a model with; a change reloads it. 0 leaves it to "
         "Ollama.",
         low=0,
-        only_for=_REMOTE,
+        only_for=_ASKED,
     )
     holds_one_model: bool = option(
         False,
         "Whether the server unloads one model to answer with another, where it does not tell.",
-        only_for=_REMOTE,
+        only_for=_ASKED,
     )
     extra_allowed: tuple[str, ...] = option(
         (),
         "Names that an answer's `extra` may have, which go to the server as they are. Never those "
         "that the gateway writes itself, such as `model` or `max_tokens`.",
-        only_for=("docker", "remote"),
+        only_for=("command", "docker", "remote"),
     )
     price_in: float | None = option(
         None,

@@ -29,6 +29,11 @@ class Secret(str):
         secret.origin = origin
         return secret
 
+    @property
+    def is_from_elsewhere(self) -> bool:
+        """Tell whether it was taken from a file or a variable that the settings name."""
+        return is_reference(self.origin)
+
     def __repr__(self) -> str:
         """Return where it was taken from."""
         return f"<secret: {self.origin}>"

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from server.settings.commands import parse_variables
+
 _BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -28,6 +30,10 @@ class Numbers(tuple[int, ...]):
     """A list of numbers, written with commas; a plain pair of them is a range."""
 
     __slots__ = ()
+
+
+class Variables(dict[str, str]):
+    """Environment variables, written as `NAME=VALUE` pairs or as a JSON object."""
 
 
 class SettingsError(Exception):
@@ -66,7 +72,7 @@ def option(
     }
     if isinstance(default, dict):
         return dataclasses.field(
-            default_factory=lambda: dict(default), metadata=metadata, repr=not secret
+            default_factory=lambda: type(default)(default), metadata=metadata, repr=not secret
         )
     return dataclasses.field(default=default, metadata=metadata, repr=not secret)
 
@@ -97,6 +103,8 @@ def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
         if not text:
             raise ValueError("expected a path, found nothing")
         value = Path(text)
+    elif isinstance(default, Variables) and not text.startswith("{"):
+        value = Variables(parse_variables(text))
     elif isinstance(default, dict):
         value = _json_object(text, is_secret=rules["secret"])
     elif _is_range(default):
@@ -115,6 +123,11 @@ def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
         found = "" if rules["secret"] else f", found {text!r}"
         raise ValueError(f"expected to match {rules['pattern']}{found}")
     return value
+
+
+def in_words(names: tuple[str, ...]) -> str:
+    """Return names as a list for people: `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def format_value(value: Any) -> str:
@@ -149,6 +162,7 @@ def describe_type(default: Any) -> str:
         int: "whole number",
         float: "number",
         dict: "JSON object",
+        Variables: "NAME=VALUE pairs or JSON object",
         type(None): "number or nothing",
     }
     return names.get(type(default), "text")

@@ -23,6 +23,7 @@ class Desk:
         self.settings.write_text(
             f"[server]\nstate_dir = {folder}/state\n"
             "[model m]\nrunner = remote\nurl = http://127.0.0.1:9\n"
+            "[upstream box]\nurl = http://127.0.0.1:9\n"
         )
         self.file = folder / "state" / "default.keys.json"
 
@@ -82,6 +83,9 @@ async def test_no_two_keys_are_alike(desk: Desk) -> None:
         (("add", "x" * 65), "is no name for a key"),
         (("add", "new", "--models", "m,typo"), "--models: typo is not in the settings"),
         (("add", "new", "--models", ","), "--models: nothing is not in the settings"),
+        (("add", "new", "--models", "x*"), "--models: x* is not in the settings"),
+        (("add", "new", "--models", "bax/m"), "which have m, box/*"),
+        (("add", "new", "--models", "box/"), "--models: box/ is not in the settings"),
         (("add", "new", "--expires", "soon"), "--expires: expected a time such as 30d"),
         (("add", "new", "--expires", "2020-01-01"), "--expires: 2020-01-01 is past already"),
         (("add", "new", "--expires", "999999w"), "--expires: expected a time"),
@@ -184,3 +188,11 @@ def test_a_writer_that_died_leaves_the_old_keys(desk: Desk) -> None:
 def test_times_and_dates_are_understood(text: str, seconds: float) -> None:
     """A date is meant up to its end, in UTC."""
     assert parse_expiry(text, 0.0) == seconds
+
+
+async def test_a_key_may_be_for_models_of_a_server_by_name_or_pattern(desk: Desk) -> None:
+    for number, models in enumerate(("box/qwen3:8b", "box/*", "b*/llama*", "m*", "*", "m,box/a")):
+        code, _, err = await desk.key("add", f"k{number}", "--models", models)
+        assert code == 0, err
+    _, listed, _ = await desk.key("list")
+    assert "k2: user, b*/llama*, made " in listed

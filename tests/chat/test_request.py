@@ -40,10 +40,9 @@ def test_what_the_server_is_known_not_to_take_is_refused_by_name() -> None:
         request(min_p=0),
         request(min_p=0.1, is_lenient=True),
         request(top_p=0.5, max_new_tokens=5, seed=1),
-        request(top_n_tokens=3),
         request(do_sample=True),
     ],
-    ids=["off", "lenient", "taken", "told beside the answer", "ours"],
+    ids=["off", "lenient", "taken", "ours"],
 )
 def test_what_does_no_harm_is_not_refused(asked: Request) -> None:
     asked.check_taken(PLAIN)
@@ -51,13 +50,6 @@ def test_what_does_no_harm_is_not_refused(asked: Request) -> None:
 
 def test_nothing_is_refused_of_a_server_that_is_not_known() -> None:
     request(min_p=0.1).check_taken(EngineInfo())
-
-
-def test_probabilities_that_a_server_does_not_tell_are_left_out_and_that_is_said() -> None:
-    ask = request(top_n_tokens=3).ask(PLAIN, Prompt("Hi"), wants_tokens=True)
-    assert "top_n_tokens" not in ask.parameters
-    (notice,) = ask.prompt.notices
-    assert (notice.code, notice.details) == ("parameter_left_out", {"parameter": "top_n_tokens"})
 
 
 def test_off_is_kept_for_a_server_whose_defaults_are_its_own() -> None:

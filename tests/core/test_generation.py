@@ -143,6 +143,30 @@ def test_an_engine_that_does_not_count_leaves_the_deltas_to_be_counted() -> None
     assert generation.end_event.usage.prompt_tokens is None
 
 
+def test_the_time_in_which_the_server_loads_the_model_is_told_apart() -> None:
+    loads = Notice("server_loads", "the server loads the model")
+    generation = Generation("g1", "a", now_ms=0)
+    generation.move_to("running", now_ms=10, notice=loads)
+    generation.move_to("running", now_ms=40, notice=Notice("server_loads", "nearly there"))
+    generation.move_to("running", now_ms=100, notice=Notice("prompt_progress", "reads"))
+    generation.move_to("queued", now_ms=120)
+    generation.move_to("running", now_ms=150, notice=loads)
+    generation.move_to("running", now_ms=160)
+    generation.append(["a"], [], now_ms=200)
+    generation.end("stop", now_ms=250)
+    assert generation.end_event is not None
+    assert generation.end_event.timings.load_ms == 100
+    assert generation.end_event.timings.ttft_ms == 200
+
+
+def test_an_answer_that_ends_while_the_model_loads_says_how_long_it_did() -> None:
+    generation = Generation("g1", "a", now_ms=0)
+    generation.move_to("running", now_ms=10, notice=Notice("server_loads", "loads"))
+    generation.end("cancelled", now_ms=70)
+    assert generation.end_event is not None
+    assert generation.end_event.timings.load_ms == 60
+
+
 @pytest.mark.parametrize("texts", [[], ["a"], ["a", "b"]])
 def test_a_rate_that_cannot_be_known_is_not_made_up(texts: list[str]) -> None:
     """All at once, or one token only: there is no time between tokens to measure."""

@@ -232,6 +232,10 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         "[model a]\nrunner = remote\nurl = http://:80\n", "[model a] url", "http://HOST:PORT",
     ),
     "base unknown": ("[model a]\nbase = b\n", "[model a] base", "'b' is not another model"),
+    "base on a server with many models": (
+        "[upstream u]\nurl = http://127.0.0.1:1\n[model a]\nbase = u/org/m\n", "[model a] base",
+        "'u/org/m' is a model of [upstream u], and a base has a section of its own",
+    ),
     "base of itself": ("[model a]\nbase = a\n", "[model a] base", "'a' is not another model"),
     "preset of a preset": (
         f"{A}[model b]\nbase = a\n[model c]\nbase = b\n", "[model c] base",
@@ -243,7 +247,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     ),
     "a key of another runner": (
         f"{A}model_id = openai-community/gpt2\n", "[model a] model_id",
-        "means nothing for runner = process, only for docker",
+        "means nothing for runner = process, only for command, docker and remote",
     ),
     "a key of another runner, whose value is the default": (
         "[model a]\nrunner = remote\nurl = http://a:1\nslots = 4\n", "[model a] slots",

@@ -117,6 +117,8 @@ def test_what_cannot_be_used_is_not_written(
     ("text", "said"),
     [
         ("[model m]\nrunner = remote\nurl = x\n", "only [upstream NAME]"),
+        ("[model m]\nrunner = command\ncommand = sh {port}\n", "only [upstream NAME]"),
+        ("[upstream u]\nurl = localhost\ncommand = sh {port}\n", "command: unknown key"),
         ("[server]\nport = 1\n", "unknown section"),
         ("[upstream u]\nurl = localhost\napi_key = env:HOME\n", "for settings.ini only"),
         ("[upstream u]\nurl = localhost\napi_key = file:/etc/passwd\n", "for settings.ini only"),

@@ -289,7 +289,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "a look each moment": ("[discovery]\ninterval = 0\n", "[discovery] interval", "at least 5"),
     "a key for a model of our own": (
         "[model r]\nweights = a.gguf\napi_key = hunter2\n", f"{R} api_key",
-        "means nothing for runner = process, only for remote",
+        "means nothing for runner = process, only for command and remote",
     ),
 }  # fmt: skip
 

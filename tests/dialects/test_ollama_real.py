@@ -31,7 +31,7 @@ from tests.support.recording_proxy import recording_proxy
 
 __test__ = has("ollama")
 
-STREAMS = 200
+STREAMS = 40
 SLOTS = 4
 GREEDY = {"temperature": 0, "max_new_tokens": 8}
 SHORT = {"temperature": 0, "max_new_tokens": 5}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.models.runners.docker.demultiplexer import MAX_LINE_BYTES, Demultiplexer
-from server.models.runners.docker.redaction import HIDDEN, Redactor
+from server.models.runners.redaction import HIDDEN, Redactor
 
 STAMP = "2026-11-22T10:02:02.767599079Z"
 SECRET = "hf_ThisIsNoRealToken0123"

@@ -1,7 +1,11 @@
 """Servers that somebody else runs: found, used, never started, never stopped."""
 
 import asyncio
+from pathlib import Path
 
+import pytest
+
+from server.core.errors import ModelFailed
 from server.models.runners.base import Condition, Replica
 from server.models.runners.remote import RemoteRunner
 from tests.support.specs import catalog
@@ -45,3 +49,39 @@ async def test_its_log_is_the_other_sides() -> None:
     runner = RemoteRunner()
     await runner.start(A, SPEC, lambda _: None)
     assert [line async for line in runner.logs(A, tail=10, follow=True)] == []
+
+
+async def test_a_template_from_the_settings_goes_along_as_text(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jinja"
+    said = {"runner": "remote", "url": "http://h:1", "chat_template": str(file)}
+    spec = catalog(a=said).get("a")
+    for words in ("{{ messages }} ü", "other"):
+        file.write_text(words)
+        assert (await RemoteRunner().start(A, spec, lambda _: None)).chat_template == words
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\xfd"])
+async def test_a_template_that_cannot_be_read_any_more_is_told(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "mine.jinja"
+    if content is not None:
+        file.write_bytes(content)
+    said = {"runner": "remote", "url": "http://h:1", "chat_template": str(file)}
+    runner = RemoteRunner()
+    with pytest.raises(ModelFailed, match=r"mine\.jinja cannot be read") as caught:
+        await runner.start(A, catalog(a=said).get("a"), lambda _: None)
+    assert "`chat_template`" in (caught.value.hint or "")
+    assert await runner.list() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [("http://127.0.0.1:1", True), ("http://[::1]:1", True), ("http://gpu-box:1", False)],
+)
+async def test_the_hubs_folder_goes_along_to_servers_of_this_machine(
+    url: str, is_here: bool
+) -> None:
+    spec = catalog(a={"runner": "remote", "url": url}).get("a")
+    endpoint = await RemoteRunner("/hub").start(A, spec, lambda _: None)
+    assert endpoint.hub_cache == ("/hub" if is_here else "")

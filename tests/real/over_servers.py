@@ -82,6 +82,12 @@ class Over:
         """Return the model as soon as it is in that state."""
         return await self.sees(model_id, lambda model: bool(model["state"] == state))
 
+    async def answers(self, model_id: str) -> Model:
+        """Return the model as soon as its server answers, whether it has loaded it or not."""
+        return await self.sees(
+            model_id, lambda model: model["state"] in ("ready", "stopped") and bool(model["engine"])
+        )
+
     async def answer(
         self, model_id: str, content: dict[str, Any], **options: Any
     ) -> tuple[str, dict[str, Any]]:

@@ -60,7 +60,7 @@ async def test_one_model_and_many_models_give_the_servers_own_answers(
 ) -> None:
     settings = as_model(real_server) + upstream(real_server, "models = *")
     async with over(settings, tmp_path) as o:
-        await o.state("m", "ready")
+        await o.answers("m")
         many = await only_id(o, real_server)
         for content in (CHAT, TEXT):
             texts = {}
@@ -115,6 +115,7 @@ async def test_what_clients_see_of_it_is_so(real_server: RealServer, tmp_path: P
             model = await o.sees(many, lambda model: model["limits"]["max_total_tokens"] == 2048)
             assert model["limits"]["model_context"] == 8192
             assert model["details"]["quantization"] == "Q4_1"
+            assert model["capabilities"]["completion"]
 
 
 @every_server
@@ -122,7 +123,7 @@ async def test_probabilities_come_as_far_as_the_server_gives_them(
     real_server: RealServer, tmp_path: Path
 ) -> None:
     async with over(as_model(real_server), tmp_path) as o:
-        model = await o.state("m", "ready")
+        model = await o.answers("m")
         (generation,) = await o.client.ask(
             "m", parameters={**SHORT, "top_n_tokens": 3}, details=True, **TEXT
         )
@@ -148,7 +149,7 @@ async def test_a_cancelled_answer_frees_its_place_in_the_server(
     real_server: RealServer, tmp_path: Path
 ) -> None:
     async with over(as_model(real_server), tmp_path) as o:
-        await o.state("m", "ready")
+        await o.answers("m")
         (generation,) = await o.client.ask("m", parameters=LONG)
         await o.client.delta(generation, 3)
         await o.client.say(type="cancel", generations=[generation])
@@ -165,7 +166,7 @@ async def test_a_cut_socket_resumes_in_mid_answer_with_the_exact_text(
 ) -> None:
     parameters = {"temperature": 0, "max_new_tokens": 40}
     async with over(as_model(real_server), tmp_path) as o:
-        await o.state("m", "ready")
+        await o.answers("m")
         whole, end = await o.answer("m", CHAT, parameters=parameters)
         port = int(o.gateway.address.rpartition(":")[2])
         async with cutting(port) as cutter:
@@ -248,6 +249,25 @@ async def test_patterns_take_some_of_the_models(real_server: RealServer, tmp_pat
         _, end = await o.answer("[upstream none]", CHAT)
         assert end["finish_reason"] == "failed"
         assert end["error"]["code"] == "model_failed"
+
+
+@pytest.mark.parametrize("any_process", available(*SEVERAL) or ["llama.cpp"], indirect=True)
+async def test_a_model_that_is_not_said_or_not_there_is_told_with_those_that_are(
+    real_server: RealServer, tmp_path: Path
+) -> None:
+    if real_server.name == "llama.cpp":
+        return
+    settings = remote(real_server, "model_id = no-such-model", name="wrong")
+    settings += remote(real_server, name="unsaid")
+    async with over(settings, tmp_path) as o:
+        wrong = await o.state("wrong", "failed")
+        assert "no-such-model" in wrong["error"]["message"]
+        _, end = await o.answer("wrong", CHAT)
+        assert end["finish_reason"] == "failed"
+        if real_server.name == "llama-swap":
+            unsaid = await o.state("unsaid", "failed")
+            assert "one" in unsaid["error"]["message"]
+            assert "`model_id`" in unsaid["error"]["hint"]
 
 
 async def test_a_key_that_is_missing_is_named_by_its_setting(tmp_path: Path) -> None:

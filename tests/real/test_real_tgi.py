@@ -96,6 +96,19 @@ async def test_answers_of_every_kind_of_letter_are_whole(real_tgi: RealServer) -
         assert_same(heard, sent_for(proxy, "[[say"))
 
 
+@pytest.mark.parametrize("stop", ["hre", "wo th", "e f"])
+async def test_an_answer_ends_at_a_stop_text_that_ends_inside_a_token(
+    real_tgi: RealServer, stop: str
+) -> None:
+    text = "one two three four five six seven eight nine ten"
+    async with tgi_at(real_tgi.url) as upstream:
+        parameters = {"max_new_tokens": 100, "stop": [stop]}
+        heard = await ask(upstream, f"[[say {text}]]", parameters)
+    assert heard.text == text.partition(stop)[0] + stop
+    assert heard.finish is not None, heard.error
+    assert heard.finish.reason == "stop"
+
+
 @pytest.mark.parametrize("chat", CHATS, ids=len)
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.7, "seed": 5}], ids=["greedy", "seed"])
 async def test_chats_are_those_of_v1(

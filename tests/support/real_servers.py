@@ -305,7 +305,7 @@ def tgi(
         "SHARD_WARMUP": str(warmup),
         "SHARD_DOWNLOAD": str(download),
         "SHARD_FAIL": fail,
-        "PATH": f"{_python_with_shard_modules()}:{os.environ.get('PATH', os.defpath)}",
+        "PATH": f"{python_with_shard_modules()}:{os.environ.get('PATH', os.defpath)}",
         **(environment or {}),
     }
 
@@ -463,7 +463,7 @@ def _llama_server(slots: int, context: int, model: str, threads: int) -> list[st
 
 
 @cache
-def _python_with_shard_modules() -> Path:
+def python_with_shard_modules() -> Path:
     """Return the folder of a `python3` that has what the stand-in shard imports."""
     if all(_is_importable(module) for module in _SHARD_MODULES):
         return Path(sys.executable).parent

@@ -1,9 +1,13 @@
 """Models for tests: settings, and what is made of them."""
 
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 from server.models.catalog import Catalog, ModelSpec, build_catalog
 from server.settings import ModelSettings, Settings, UpstreamSettings
+from tests.support import program
 
 
 def catalog(
@@ -29,3 +33,13 @@ def catalog(
 def spec(weights: str, model_id: str = "a") -> ModelSpec:
     """Return a model of our own with those weights."""
     return catalog(**{model_id: {"weights": weights}}).get(model_id)
+
+
+def command_spec(what: str, *more: str, **settings: Any) -> ModelSpec:
+    """Return a model whose command is `tests/support/program.py` told to do that."""
+    words = [sys.executable, "-S", "-E", str(Path(program.__file__)), what, "--port", "{port}"]
+    words += more
+    if what == "missing":
+        words = ["/nonexistent/engine", "{port}"]
+    model = {"runner": "command", "command": shlex.join(words), **settings}
+    return catalog(a=model).get("a")

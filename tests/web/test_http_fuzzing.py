@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from server.core.parameter_rules import WIDEST, ParameterLimits
+from server.core.parameter_rules import ParameterLimits, is_number
 from server.core.parameters import TGI_LACKS
 from server.settings import Settings
 from server.web.http.api import OPERATIONS
@@ -80,7 +80,7 @@ def _keep_to_what_tgi_takes(body: Any) -> None:
             for name in TGI_LACKS:
                 fields.pop(name, None)
     for name in ("logprobs", "top_logprobs"):
-        if type(body.get(name)) is int and body[name] <= WIDEST.max_top_n_tokens:
+        if is_number(body.get(name)):
             body[name] = min(body[name], limits.max_top_n_tokens)
     if isinstance(stop := body.get("stop"), list):
         del stop[limits.max_stop_sequences :]

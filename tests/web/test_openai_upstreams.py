@@ -17,7 +17,7 @@ from tests.web.gateway import Gateway, remote, running, server_settings
 MESSAGES = [{"role": "user", "content": "Hello"}]
 CHAT = {"model": "m", "messages": MESSAGES}
 TEXT = {"model": "m", "prompt": "Hello"}
-BOTH = [("/v1/chat/completions", CHAT), ("/v1/completions", TEXT)]
+BOTH: list[tuple[str, dict[str, Any]]] = [("/v1/chat/completions", CHAT), ("/v1/completions", TEXT)]
 STREAM = {"stream": True}
 COUNTED = {**STREAM, "stream_options": {"include_usage": True}}
 
@@ -200,10 +200,10 @@ async def test_logprobs_are_null_where_none_are_wanted_or_none_are_told(before: 
         assert "top_logprobs" not in fake.state.requests[-1]
     silent, _ = await before(like("transformers"), flavour="transformers")
     for path, body in BOTH:
-        wish: dict[str, Any] = {"logprobs": True if path == BOTH[0][0] else 0}
-        reply = await silent.post(path, {**body, **wish})
+        asked = {**body, "logprobs": True if path == BOTH[0][0] else 0}
+        reply = await silent.post(path, asked)
         assert reply.json["choices"][0]["logprobs"] is None
-        chunks = (await silent.post(path, {**body, **wish, **STREAM})).events[:-1]
+        chunks = (await silent.post(path, {**asked, **STREAM})).events[:-1]
         assert all(chunk["choices"][0]["logprobs"] is None for chunk in chunks)
 
 

@@ -185,13 +185,17 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     estimated: bool = False
 
 
-class Timings(msgspec.Struct, frozen=True):
-    """Milliseconds from the command's arrival on the server's clock; null where it never came."""
+class Timings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Milliseconds from the command's arrival on the server's clock; null where it never came.
+
+    `load_ms` is how long the model server was seen to load the model, which `ttft_ms` includes.
+    """
 
     queued_ms: float | None
     ttft_ms: float | None
     total_ms: float
     tokens_per_second: float | None
+    load_ms: float | None = None
 
 
 class LogRecord(msgspec.Struct, frozen=True):

@@ -32,6 +32,12 @@ ENDED: Final = Cause(
     "the model server ended without an error, as when somebody else stops it",
     "start it again; if it ends by itself, see its log and whether it is a model server",
 )
+WENT_AWAY: Final = Cause(
+    "went_into_the_background",
+    "the command ended while something that it had started went on; that was killed",
+    "have the server stay in the foreground: without `&`, nohup or an option that makes it a "
+    "daemon, and in a script with `exec` before its command",
+)
 CRASHED_WHILE_SERVING: Final = Cause(
     "crashed_while_serving",
     "the model server crashed while it served",
@@ -49,6 +55,7 @@ ALL: Final = (
     KILLED_BY_SOMEBODY,
     STOPPED,
     ENDED,
+    WENT_AWAY,
     CRASHED_WHILE_SERVING,
     MISSING_SHM,
 )

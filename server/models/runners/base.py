@@ -68,6 +68,8 @@ class Observation:
     """Report what is there: for EXITED its code (negative: the signal) and its last lines.
 
     `sent_signals` are those that somebody had the engine send to it, as far as that is known.
+    `left_behind` is how many processes went on when a program had ended, which were killed;
+    `ports_elsewhere` is where a running one listens as long as it does not at its endpoint.
     `is_outdated` tells that a running server was started with other settings than today's,
     `image` the digest of what a container was made of.
     """
@@ -81,6 +83,8 @@ class Observation:
     is_outdated: bool = False
     tail: tuple[LogLine, ...] = ()
     image: str = ""
+    left_behind: int = 0
+    ports_elsewhere: frozenset[int] = frozenset()
 
     @property
     def ended_by(self) -> int | None:

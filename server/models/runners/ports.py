@@ -5,7 +5,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from server.core.errors import ModelFailed
+
 _LOOPBACK: Final = "127.0.0.1"
+
+
+class Claim:
+    """A port that is ours though nobody listens on it yet, until `release`."""
+
+    def __init__(self, port: int, held: set[int], sign: socket.socket | None = None) -> None:
+        self.port = port
+        self._held = held
+        self._sign = sign
+        held.add(port)
+
+    def release(self) -> None:
+        """Give the port back; may be called again."""
+        self._held.discard(self.port)
+        if self._sign is not None:
+            self._sign.close()
 
 
 class PortRange:
@@ -26,6 +44,37 @@ class PortRange:
             yield
         finally:
             self._held.discard(port)
+
+    def claim(self) -> Claim:
+        """Take the first free port for a server that binds it itself, sooner or later.
+
+        Another gateway on this machine would take it, too, for as long as nobody has bound it. So
+        we bind the UDP port of the same number, which tells that one to pass it over: nothing else
+        uses it, it ends with us, and whoever binds the TCP port is not in its way.
+
+        Raises `ModelFailed` when none is free.
+        """
+        for port in self.candidates(is_local=True):
+            sign = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                sign.bind((_LOOPBACK, port))
+            except OSError:
+                sign.close()
+                continue
+            return Claim(port, self._held, sign)
+        raise ModelFailed(
+            f"no free port between {self.first} and {self.last}",
+            hint="stop a model, or widen `ports` in [engines]",
+        )
+
+    def take(self, port: int) -> Claim:
+        """Hold a port that a server's address names; raises `ModelFailed` if somebody has it."""
+        if port in self._held or not is_free(port, lingering=True):
+            raise ModelFailed(
+                f"port {port}, at which the command is to answer, is taken already",
+                hint="stop what listens there, or take it into use as a server of somebody else's",
+            )
+        return Claim(port, self._held)
 
     def candidates(self, *, is_local: bool) -> Iterator[int]:
         """Give ports that look free, those first on which not even closed connections linger.

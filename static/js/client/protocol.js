@@ -98,6 +98,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {number | null} ttft_ms
  * @property {number | null} total_ms
  * @property {number | null} tokens_per_second
+ * @property {number} [load_ms] while the server was seen to load the model; `ttft_ms` includes it
  */
 
 /** @typedef {{id: number, text: string, logprob: number | null, special?: boolean}} Alternative */

@@ -30,7 +30,7 @@ const ENDS = {
 };
 
 /** @type {Record<string, string>} */
-const PLACES = { process: 'on this machine', docker: 'in a container', remote: 'on another server' };
+const PLACES = { process: 'on this machine', command: 'as a program', docker: 'in a container', remote: 'on another server' };
 
 /** @param {Model} model */
 export function modelState({ server, state }) {
@@ -80,7 +80,9 @@ export function activity({ state, position, finishReason, seq }) {
 export function ending({ finishReason, isCached, timings }) {
   if (!finishReason) return '';
   const end = isCached ? 'Kept from before, given' : ENDS[finishReason] ?? finishReason;
-  return timings?.total_ms == null ? end : `${end} after ${duration(timings.total_ms)}`;
+  if (timings?.total_ms == null) return end;
+  const load = timings.load_ms == null ? '' : `, ${duration(timings.load_ms)} of it to load the model`;
+  return `${end} after ${duration(timings.total_ms)}${load}`;
 }
 
 /** @param {Figures} figures */

@@ -26,7 +26,7 @@ from server.models.runners.docker.errors import (
     DockerUnreachable,
 )
 from server.models.runners.docker.events import Events
-from server.models.runners.docker.redaction import Redactor
+from server.models.runners.redaction import Redactor
 
 _ALL: Final = "all"
 # Between a log that ended too early and the next look at it.

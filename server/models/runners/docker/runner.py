@@ -16,7 +16,6 @@ import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -95,9 +94,7 @@ class DockerRunner:
         Raises `ModelFailed` with the cause. Cancelled at any moment, the pull included,
         nothing is left.
         """
-        hub_cache = str(self._hub_cache()) if self._engine.is_local else ""
         template = await read_template(spec.settings.chat_template)
-        told = partial(replace, chat_template=template, hub_cache=hub_cache)
         self._settings_today[replica] = settings_hash(spec, self._settings)
         self._events.listen()
         async with self._starting[replica]:
@@ -105,13 +102,13 @@ class DockerRunner:
             container = await self._containers.find(replica)
             if container is not None:
                 if container.is_running:
-                    return told(_adopted(container))
+                    return replace(self._adopted(container), chat_template=template)
                 await self._containers.remove(container.id)
             await self._images.ensure(image_of(spec, self._settings), report)
             report(Progress("starting", None, "starting the container"))
             port = await self._run(replica, spec)
         logger.info("%s runs as %s on port %d", spec.id, container_name(replica), port)
-        return told(Endpoint(_url(port)))
+        return self._endpoint(port, template)
 
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
         """End the container and remove it.
@@ -236,6 +233,19 @@ class DockerRunner:
             return None
         return (self._environment.get("HF_ENDPOINT") or HUB).rstrip("/")
 
+    def _adopted(self, container: Container) -> Endpoint:
+        if container.port is None:
+            raise ModelFailed(
+                f"the container of {container.replica.model} publishes no port of ours",
+                hint="stop the model and start it again",
+                details={"cause": "engine_refused"},
+            )
+        return self._endpoint(container.port)
+
+    def _endpoint(self, port: int, chat_template: str = "") -> Endpoint:
+        hub_cache = str(self._hub_cache()) if self._engine.is_local else ""
+        return Endpoint(_url(port), chat_template=chat_template, hub_cache=hub_cache)
+
     def _hub_cache(self) -> Path:
         return self._settings.hf_cache.expanduser().absolute() / _HF_HUB
 
@@ -247,7 +257,7 @@ class DockerRunner:
             return Observation(
                 container.replica,
                 Condition.RUNNING,
-                _endpoint(container),
+                None if container.port is None else self._endpoint(container.port),
                 is_outdated=container.settings != today,
                 image=container.image,
             )
@@ -260,21 +270,6 @@ class DockerRunner:
             sent_signals=frozenset(self._events.sent_signals.get(container.id, ())),
             tail=tuple(await self._logs.last(container.id, TAIL_LINES)),
         )
-
-
-def _endpoint(container: Container) -> Endpoint | None:
-    return None if container.port is None else Endpoint(_url(container.port))
-
-
-def _adopted(container: Container) -> Endpoint:
-    endpoint = _endpoint(container)
-    if endpoint is None:
-        raise ModelFailed(
-            f"the container of {container.replica.model} publishes no port of ours",
-            hint="stop the model and start it again",
-            details={"cause": "engine_refused"},
-        )
-    return endpoint
 
 
 def _url(port: int) -> str:
