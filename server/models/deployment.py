@@ -11,8 +11,7 @@ Rules:
    came of it; nobody reads the state in order to decide.
 2. A bring-up is an attempt with a number. Concurrent starts wait for the same attempt; a
    stop during one cancels it; its end, whichever it is, releases everybody who waits.
-3. A stop lets answers under way end first, for a while. Whoever asks meanwhile gets the
-   next attempt.
+3. A stop lets answers under way end first, for a while. Who asks meanwhile gets the next attempt.
 4. A server that crashed after it was ready is started again, at once and then ever later, until
    it is given up. One that did not come up, or that somebody else had its engine stop, waits
    for the next request. One that somebody else runs is watched for ever.
