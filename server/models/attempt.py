@@ -143,7 +143,7 @@ class Attempt:
                     # What came before the doubt is no sign of life any more.
                     heard = upstream.heard
                 if exited.done():
-                    return explain_exit(exited.result())
+                    return explain_exit(exited.result(), self._spec.engine)
                 is_healthy = await upstream.is_healthy(timeout_seconds=_PROBE_TIMEOUT_SECONDS)
                 if is_healthy or upstream.heard > heard:
                     misses = 0
@@ -231,7 +231,7 @@ class Attempt:
                     self._tell(words)
                 await asyncio.wait([exited], timeout=pause)
                 if exited.done():
-                    raise explain_exit(exited.result())
+                    raise explain_exit(exited.result(), self._spec.engine)
                 if self._approach.is_given_up:
                     raise TimeoutError
                 pause = min(pause * 1.2, _LAST_PROBE_SECONDS)

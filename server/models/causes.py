@@ -1,55 +1,61 @@
 """Why a model server ended: read from how it exited and from its last words.
 
-Rules:
+Rules, the first that knows something counts:
 
-1. What the engine knows (out of memory) goes before the exit code of a signal, that before
-   what the log says, and the log before other exit codes: TGI exits with 1 whatever happened.
-2. Warnings tell no cause: TGI warns of a missing GPU at every start without one. Nor do the lines
-   of code that tracebacks quote, which hold the words of other errors.
-3. Each cause has a code to act on, in `details["cause"]`, and a hint at what to do. The
-   last lines come along.
+1. What the engine knows: that memory ran out, that somebody had it stop the server.
+2. The server's word that it was asked to stop, if nothing had gone wrong before.
+3. The signal that ended it, or of which it tells that it ended a part of it.
+4. The last exception of the phase that failed; then the last error of that phase, which is
+   called no more than likely; then the last line.
+
+A cause that is recognised has words, a code to act on in `details["cause"]`, and a hint at what
+to do. Where none is, the exception's own line is shown. The last lines come along.
 """
 
-import re
 import signal
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from server.core.errors import ModelFailed
-from server.models.known_causes import (
-    BAD_ARGUMENT,
-    CAUSES,
-    ENDED,
-    KILLED,
-    OUT_OF_MEMORY,
-    STOPPED,
-    WENT_AWAY,
-    Cause,
-)
-from server.models.log_lines import LogEntry, read_line
-from server.models.runners.base import Condition, LogLine, Observation
+from server.models.evidence import Evidence, Kind, gather, signal_told
+from server.models.known_causes import causes_of, ends
+from server.models.known_causes.cause import Cause
+from server.models.log_entries import read_entries
+from server.models.runners.base import Condition, Observation
 
 # Of a launcher that cannot read its arguments.
 _USAGE_ERROR: Final = 2
 # Longer than what people read; the whole is in the details.
 _MAX_QUOTED_CHARS: Final = 300
-# Of the lines that come along. In JSON it is at most twelve times as much, and common WebSocket
-# clients refuse a megabyte.
+# Of the lines that come along: a traceback, and what led to it. In JSON it is at most twelve times
+# as much, and common WebSocket clients refuse a megabyte.
 _MAX_TOLD_CHARS: Final = 32_000
+_MAX_TOLD_LINES: Final = 100
+# Reading takes a moment of everybody's: a tenth of a second for so much of the worst that there is.
+_MAX_READ_CHARS: Final = 1_000_000
 
-_HARMLESS: Final = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING"})
-# The frame of a traceback, and the code in it, which is indented; rich's have a box around them.
-_QUOTED: Final = re.compile(r"[\u2500-\u257f]|[ >]\s+\S")
-_EXCEPTION: Final = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Interrupt): .*")
-
-_PATTERNS: Final = [
-    (cause, re.compile(cause.pattern, re.IGNORECASE | re.MULTILINE)) for cause in CAUSES
-]
+# How sure an error's words are the cause.
+_LIKELY: Final = "most likely because of its last error: "
+_WRAPPED: Final = "and its log says no more than: "
+_WORDS: Final = "the last it wrote is: "
 
 
-def explain_exit(observation: Observation) -> ModelFailed:
-    """Say why a model server is not running, with its last lines as details."""
-    details: dict[str, Any] = {"log": last_words(line.text for line in observation.tail)}
+class StoppedBySomebody(ModelFailed):
+    """Somebody else had the engine stop the server, which is a wish: it stays stopped."""
+
+
+@dataclass(frozen=True)
+class _Finding:
+    cause: Cause | None
+    said: str = ""
+    how_sure: str = ""
+
+
+def explain_exit(observation: Observation, engine: str = "") -> ModelFailed:
+    """Say why a model server of that engine is not running, with its last lines as details."""
+    told = observation.tail[-_MAX_TOLD_LINES:]
+    details: dict[str, Any] = {"log": last_words(line.text for line in told)}
     if observation.condition is not Condition.EXITED:
         details["cause"] = "gone"
         return ModelFailed(
@@ -57,20 +63,25 @@ def explain_exit(observation: Observation) -> ModelFailed:
             hint="start it again",
             details=details,
         )
-    cause, said = _find(observation, _telling_entries(observation.tail))
+    found = _find(observation, engine)
+    cause = found.cause
     details |= {"cause": cause.code if cause else "unknown", "exit_code": observation.exit_code}
     message = cause.message if cause else f"the model server {_ending(observation)}"
-    return ModelFailed(
-        f"{message}: {said}" if said else message,
-        hint=cause.hint if cause else None,
-        details=details,
-    )
+    if found.how_sure:
+        message = f"{message}, {found.how_sure}{found.said}"
+    elif found.said:
+        message = f"{message}: {found.said}"
+    kind = StoppedBySomebody if observation.was_told_to_stop else ModelFailed
+    return kind(message, hint=cause.hint if cause else None, details=details)
 
 
 def last_words(lines: Iterable[str]) -> list[str]:
     """Return the last lines, as many as an error may carry; of one that is too long, its end."""
+    return _last(lines, _MAX_TOLD_CHARS)
+
+
+def _last(lines: Iterable[str], room: int) -> list[str]:
     told: list[str] = []
-    room = _MAX_TOLD_CHARS
     for line in reversed(list(lines)):
         told.insert(0, line[-room:])
         room -= len(line)
@@ -79,37 +90,104 @@ def last_words(lines: Iterable[str]) -> list[str]:
     return told
 
 
-def _telling_entries(lines: Iterable[LogLine]) -> list[LogEntry]:
-    """Return what was said of errors, without what tracebacks quote."""
-    telling = []
-    for line in lines:
-        entry = read_line(line.text)
-        # Lines of an error in several come as they are, without a head.
-        is_bare = not entry.level
-        if entry.level in _HARMLESS or (is_bare and _QUOTED.match(line.text)):
-            continue
-        said = [part for part in entry.message.split("\n") if not _QUOTED.match(part)]
-        telling.append(LogEntry(entry.level, "\n".join(said)))
-    return telling
-
-
-def _find(observation: Observation, entries: Sequence[LogEntry]) -> tuple[Cause | None, str]:
-    """Return the cause and what was said of it, each if there is one."""
-    code = observation.exit_code
+def _find(observation: Observation, engine: str) -> _Finding:
     if observation.was_out_of_memory:
-        return OUT_OF_MEMORY, ""
+        return _Finding(ends.OUT_OF_MEMORY)
+    if observation.was_told_to_stop or observation.ended_by == signal.SIGTERM:
+        return _Finding(ends.STOPPED)
+    if signal.SIGKILL in observation.sent_signals and observation.ended_by == signal.SIGKILL:
+        return _Finding(ends.KILLED_BY_SOMEBODY)
+    if observation.exit_code == 0:
+        return _Finding(ends.WENT_AWAY if observation.left_behind else ends.ENDED)
+    lines = _last((line.text for line in observation.tail), _MAX_READ_CHARS)
+    evidence = gather(read_entries(lines))
+    if _was_stopped(evidence):
+        return _Finding(ends.STOPPED)
     if observation.ended_by == signal.SIGKILL:
-        return KILLED, ""
-    if observation.ended_by == signal.SIGTERM:
-        return STOPPED, ""
-    if code == 0:
-        return (WENT_AWAY if observation.left_behind else ENDED), ""
-    text = "\n".join(entry.message for entry in entries)
-    for cause, pattern in _PATTERNS:
-        found = [_line_at(text, match.start()) for match in pattern.finditer(text)]
-        if found:
-            return cause, _shortened(_last_exception(found) or found[0])
-    return BAD_ARGUMENT if code == _USAGE_ERROR else None, _shortened(_telling_line(entries))
+        return _Finding(ends.KILLED)
+    return _by_evidence(evidence, observation.exit_code, engine)
+
+
+def _was_stopped(evidence: Sequence[Evidence]) -> bool:
+    """Tell whether the server says that it was asked to stop, and nothing had gone wrong before.
+
+    TGI's router is also told to stop when a shard is lost, which the log tells only later.
+    """
+    for one in evidence:
+        if one.kind is Kind.STOP:
+            return not any(
+                later.kind is Kind.SIGNAL or (later.is_wrapper and later.kind is Kind.RAISED)
+                for later in evidence
+            )
+        if one.kind in {Kind.RAISED, Kind.SIGNAL, Kind.USAGE}:
+            return False
+    return False
+
+
+def _by_evidence(evidence: Sequence[Evidence], exit_code: int | None, engine: str) -> _Finding:
+    telling = [one for one in evidence if not one.is_wrapper]
+    usage = [one for one in telling if one.kind is Kind.USAGE]
+    if usage or exit_code == _USAGE_ERROR:
+        words = usage or [one for one in telling if one.kind in {Kind.RAISED, Kind.ERROR}]
+        return _Finding(ends.BAD_ARGUMENT, _shortened(words[-1].line if words else ""))
+    for one in telling:
+        if one.kind is Kind.SIGNAL:
+            return _by_signal(one)
+        if one.kind is Kind.RAISED:
+            break
+    raised = [one for one in telling if one.kind is Kind.RAISED]
+    if raised:
+        return _by_exception(raised[-1], telling, engine)
+    errors = [one for one in telling if one.kind is Kind.ERROR]
+    if errors:
+        found = _recognised(errors[-1], engine)
+        return found or _Finding(None, _shortened(errors[-1].line), _LIKELY)
+    wrappers = [one for one in evidence if one.is_wrapper]
+    if wrappers:
+        return _Finding(None, _shortened(wrappers[-1].line), _WRAPPED)
+    lines = [one for one in telling if one.kind is Kind.LINE]
+    if lines:
+        found = _recognised(lines[-1], engine)
+        return found or _Finding(None, _shortened(lines[-1].line), _WORDS)
+    return _Finding(None)
+
+
+def _by_signal(told: Evidence) -> _Finding:
+    number = signal_told(told)
+    if number == signal.SIGBUS:
+        return _Finding(ends.MISSING_SHM, _shortened(told.line))
+    if number == signal.SIGKILL:
+        return _Finding(ends.KILLED, _shortened(told.line))
+    return _Finding(None, _shortened(told.line))
+
+
+def _by_exception(last: Evidence, telling: Sequence[Evidence], engine: str) -> _Finding:
+    for one in (*last.led_to_by, last):
+        if found := _recognised(one, engine):
+            return _with_plainer_words(found, last, telling, engine)
+    if last.phase == "serving":
+        return _Finding(ends.CRASHED_WHILE_SERVING, _shortened(last.line))
+    return _Finding(None, _shortened(last.line))
+
+
+def _with_plainer_words(
+    found: _Finding, last: Evidence, telling: Sequence[Evidence], engine: str
+) -> _Finding:
+    """Take the words of an error that says the same where a Rust program printed a structure."""
+    if not last.text.startswith("Error: "):
+        return found
+    for one in reversed(telling):
+        if one.kind is Kind.ERROR and (again := _recognised(one, engine)):
+            return again if again.cause is found.cause else found
+    return found
+
+
+def _recognised(one: Evidence, engine: str) -> _Finding | None:
+    for cause in () if one.is_unsure else causes_of(engine):
+        if seen := cause.find(one.text, one.phase):
+            said = cause.said.format(**seen.groupdict()) if cause.said else one.line
+            return _Finding(cause, _shortened(said))
+    return None
 
 
 def _ending(observation: Observation) -> str:
@@ -121,30 +199,6 @@ def _ending(observation: Observation) -> str:
         except ValueError:
             pass
     return f"ended with exit code {observation.exit_code}"
-
-
-def _telling_line(entries: Sequence[LogEntry]) -> str:
-    """Return the last error in the log; the launcher's bare `Error: Variant` tells least."""
-    lines = [line for entry in entries for line in entry.message.split("\n")]
-    if exception := _last_exception(lines):
-        return exception
-    for entry in reversed(entries):
-        if entry.level == "ERROR" and entry.message:
-            return entry.message.rstrip().rsplit("\n", 1)[-1]
-    for entry in reversed(entries):
-        if entry.message.startswith("Error: "):
-            return entry.message.removeprefix("Error: ")
-    return ""
-
-
-def _last_exception(lines: Sequence[str]) -> str:
-    """Return the line that says what it was, of errors that led to one another the last."""
-    return next(filter(_EXCEPTION.fullmatch, reversed(lines)), "")
-
-
-def _line_at(text: str, place: int) -> str:
-    start = text.rfind("\n", 0, place) + 1
-    return text[start:].split("\n", 1)[0]
 
 
 def _shortened(text: str) -> str:

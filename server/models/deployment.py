@@ -11,11 +11,10 @@ Rules:
    came of it; nobody reads the state in order to decide.
 2. A bring-up is an attempt with a number. Concurrent starts wait for the same attempt; a
    stop during one cancels it; its end, whichever it is, releases everybody who waits.
-3. A stop lets answers under way end first, for a while. Whoever asks meanwhile gets the
-   next attempt.
-4. A server that crashed after it was ready is started again, at once and then ever later,
-   until it is given up. One that did not come up waits for the next request. One that
-   somebody else runs is watched for ever.
+3. A stop lets answers under way end first, for a while. Who asks meanwhile gets the next attempt.
+4. A server that crashed after it was ready is started again, at once and then ever later, until
+   it is given up. One that did not come up, or that somebody else had its engine stop, waits
+   for the next request. One that somebody else runs is watched for ever.
 """
 
 import asyncio
@@ -30,6 +29,7 @@ from server.dialects.base import EngineInfo, Upstream
 from server.models.approach import Connect
 from server.models.attempt import Attempt, Limits
 from server.models.catalog import ModelSpec
+from server.models.causes import StoppedBySomebody
 from server.models.demand import Demand
 from server.models.ending import Ending
 from server.models.infos import Infos
@@ -212,9 +212,9 @@ class Deployment:
             self._now.has_server = False
         self._surroundings.leave(self.spec)
         demand.finish()
-        if failure is None:
+        if failure is None or isinstance(failure, StoppedBySomebody):
             self.restarts.forget()
-            self._publish("stopped")
+            self._publish("stopped", error=None if failure is None else shown(failure))
             return None
         if self.status.error != shown(failure):
             # A remote server that stays away is looked at for ever, and complained of once.

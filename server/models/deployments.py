@@ -6,7 +6,7 @@ from it is drained first, as for any stop, and one that comes back meanwhile has
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from server.models.approach import Connect
 from server.models.attempt import Limits
 from server.models.catalog import Catalog, ModelSpec
 from server.models.deployment import Deployment
-from server.models.runners.base import Condition, Replica, Runner
+from server.models.runners.base import Condition, Observation, Replica, Runner
 from server.models.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Deployments:
         """Take over the servers of an earlier run of this gateway, and start what is preloaded.
 
         `admit` is told of each that runs. An engine that cannot be asked is asked again until it
-        answers; meanwhile its models say why they cannot be started.
+        answers; meanwhile the models that are to be preloaded say why they are not.
         """
         async with asyncio.TaskGroup() as tasks:
             for name, runner in self._runners.items():
@@ -135,23 +135,10 @@ class Deployments:
 
     async def _adopt_from(self, name: str, runner: Runner, admit: Callable[[str], None]) -> None:
         served = [d for d in self._all.values() if d.spec.runner == name]
-        told = ""
-        while served:
-            try:
-                observations = await runner.list()
-                break
-            except SidestreamError as error:
-                # An engine may be away for ever.
-                if error.message != told:
-                    logger.warning("%s: %s", name, error)
-                told = error.message
-                for deployment in served:
-                    deployment.doubt(error)
-                await asyncio.sleep(_ENGINE_RETRY_SECONDS)
-        else:
+        if not served:
             return
-        for deployment in served:
-            deployment.doubt(None)
+        preloaded = [d for d in served if d.spec.settings.preload]
+        observations = await self._listed(name, runner, preloaded)
         for seen in observations:
             found = self._all.get(seen.replica.model)
             if found is None:
@@ -165,6 +152,27 @@ class Deployments:
                     self._addresses[found.spec.id] = seen.endpoint.url
                 admit(found.spec.id)
                 found.want()
-        for deployment in served:
-            if deployment.spec.settings.preload:
-                deployment.want()
+        for deployment in preloaded:
+            deployment.want()
+
+    async def _listed(
+        self, name: str, runner: Runner, wanted: Sequence[Deployment]
+    ) -> list[Observation]:
+        """Return the servers that an engine has once it answers; `wanted` say why they wait."""
+        trouble = ""
+        while True:
+            try:
+                observations = await runner.list()
+            except SidestreamError as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    logger.warning("%s: %s", name, trouble)
+                    for deployment in wanted:
+                        deployment.doubt(error)
+                await asyncio.sleep(_ENGINE_RETRY_SECONDS)
+                continue
+            if trouble:
+                logger.info("%s: the engine answers now", name)
+                for deployment in wanted:
+                    deployment.doubt(None)
+            return observations

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from server.core.errors import ModelFailed
-from server.models.causes import explain_exit
+from server.models.causes import StoppedBySomebody, explain_exit
 from server.models.runners.base import Condition
 from server.models.runners.docker.runner import DockerRunner
 from server.settings.values import Size
@@ -44,7 +44,35 @@ async def test_a_stop_by_somebody_else_is_called_that(engine: Engine, runner: Do
     await runner.start(A, model("fake/tgi"), silent)
     await says(runner, A, "Connected")
     await asyncio.to_thread(engine.act, NAME_A, "stop?t=20")
-    assert (await cause(runner))[0] == "stopped_by_somebody"
+    seen = await ends(runner, A)
+    assert seen.was_told_to_stop
+    failure = explain_exit(seen)
+    assert isinstance(failure, StoppedBySomebody)
+    assert failure.message == "the model server was stopped by somebody else"
+
+
+async def test_a_stop_that_takes_force_is_a_stop(engine: Engine, runner: DockerRunner) -> None:
+    """`docker stop` kills what does not end in time."""
+    await runner.start(A, model("program/stubborn"), silent)
+    await says(runner, A, "ready")
+    await asyncio.to_thread(engine.act, NAME_A, "stop?t=1")
+    seen = await ends(runner, A)
+    assert (seen.exit_code, seen.was_told_to_stop) == (137, True)
+
+
+async def test_a_restart_by_somebody_else_is_no_stop(engine: Engine, runner: DockerRunner) -> None:
+    await runner.start(A, model("fake/tgi"), silent)
+    await says(runner, A, "Connected")
+    waiting = asyncio.create_task(runner.wait(A))
+    await asyncio.to_thread(engine.act, NAME_A, "restart?t=20")
+    async with asyncio.timeout(CEILING_SECONDS):
+        seen = await waiting
+    assert not seen.was_told_to_stop
+
+
+async def test_an_end_that_nobody_asked_for_is_no_stop(runner: DockerRunner) -> None:
+    await runner.start(A, model("program/exit"), silent)
+    assert not (await ends(runner, A)).was_told_to_stop
 
 
 async def test_a_removal_by_somebody_else_is_seen(engine: Engine, runner: DockerRunner) -> None:

@@ -228,6 +228,25 @@ async def test_a_container_that_is_taken_away_ends_its_answers_with_the_cause_an
     assert engine.containers() == {}
 
 
+async def test_a_container_that_somebody_stops_stays_stopped_until_it_is_asked_for(
+    run: Run, engine: Engine
+) -> None:
+    """Regression: it ran again within a second."""
+    async with run() as server, dialogue(server.address) as client:
+        (answer,) = await client.ask("one", parameters={"max_new_tokens": 3})
+        await client.end(answer)
+        before = len(client.events)
+        engine.act(ONE, "stop?t=20")
+        model = await client.model("one", "stopped", skip=before)
+        assert model["error"]["message"] == "the model server was stopped by somebody else"
+        assert engine.containers() == {}
+        (again,) = await client.ask("one", parameters={"max_new_tokens": 3})
+        assert (await client.end(again))["finish_reason"] == "length"
+        told = [event["model"] for event in client.events[before:] if event["type"] == "model"]
+        assert "failed" not in [model["state"] for model in told if model["id"] == "one"]
+        await _stop_all(client)
+
+
 async def test_a_server_that_runs_out_of_memory_while_it_writes_is_said_to_have(
     run: Run, engine: Engine
 ) -> None:

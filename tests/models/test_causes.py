@@ -5,7 +5,7 @@ import json
 import pytest
 
 from server.models.causes import explain_exit
-from server.models.known_causes import CAUSES
+from server.models.known_causes import OF_ALL, OF_ENGINE, ends
 from server.models.runners.base import Condition, LogLine, Observation, Replica
 from tests.fakes.tgi_log import Line, _render, death_lines
 from tests.fakes.tgi_options import FakeOptions
@@ -74,6 +74,9 @@ def error(message: str) -> str:
         ),  # 1960
         ("no_gpu", "RuntimeError: No CUDA GPUs are available"),
         ("unsupported_model", "ValueError: Unsupported model type foo"),
+        ("quantization_unavailable", "NotImplementedError: quantization is not available on CPU"),
+        ("broken_weights", "safetensors_rust.SafetensorError: Error while deserializing header"),
+        ("memory_refused", "MemoryError"),
         ("port_taken", "Failed to bind to 0.0.0.0:80: Address already in use (os error 98)"),
         ("port_taken", "failed to build prometheus recorder: FailedToCreateHTTPListener"),  # 3062
         ("bad_argument", 'Error: ArgumentValidation("`max_input_tokens` must be < `max_total_t")'),
@@ -85,7 +88,46 @@ def test_a_cause_is_recognised_by_what_is_said(cause: str, line: str) -> None:
     assert cause_of(said) == cause
     failure = explain_exit(said)
     assert failure.hint
-    assert line[:60] in failure.message
+    assert line.removeprefix('Error: ArgumentValidation("').rstrip('")')[:60] in failure.message
+
+
+# What the embedded engine says: `server/engine/weights*.py`, `gguf.py`, `llama.py`.
+@pytest.mark.parametrize(
+    ("cause", "line"),
+    [
+        ("gated_model", "org/repo on the hub is gated: accept its terms there and set HF_TOKEN"),
+        ("revision_not_found", "org/repo on the hub has no revision 'x'"),
+        ("weights_not_found", "org/repo on the hub has no file 'model.gguf'"),
+        (
+            "model_not_found",
+            "org/repo on the hub does not exist, or is private and HF_TOKEN does not open it",
+        ),
+        ("bad_token", "the hub does not accept the token (HTTP 401) for org/repo"),
+        (
+            "not_cached",
+            "model.gguf of org/repo is not in the cache, and HF_HUB_OFFLINE forbids fetching it",
+        ),
+        ("no_network", "the hub cannot be reached for model.gguf of org/repo: it is away"),
+        ("no_package_index", "the package index cannot be reached for llm-x: it is away"),
+        ("weights_missing", "the weights /models/x.gguf does not exist"),
+        ("wrong_sum", "/models/x.gguf has SHA-256 0a1b, and 2c3d was asked for"),
+        ("broken_weights", "/models/x.gguf is not a GGUF file"),
+        ("broken_weights", "/models/x.gguf is damaged or cut short (4 bytes)"),
+        ("broken_weights", "llama.cpp cannot load /models/x.gguf: data is not within the file bo"),
+        ("unsupported_model", "llama.cpp cannot load /x.gguf: unknown model architecture: 'x'"),
+        ("disk_full", "cannot write /models/x: No space left on device (0 MB free)"),
+        ("cache_not_writable", "cannot write /models/x: Permission denied (9 MB free)"),
+        ("port_taken", "Failed to bind to 127.0.0.1:3000: Address already in use"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["llama.cpp", "TGI"])
+def test_what_the_embedded_engine_says_is_its_cause(cause: str, line: str, engine: str) -> None:
+    """It also runs in containers, where it passes for TGI."""
+    said = line.replace(" bo", " bounds")
+    log = (f"2026-01-01T00:00:00Z ERROR sidestream_engine: {said}", "Error: DownloadError")
+    failure = explain_exit(ended(*log), engine)
+    assert (failure.details or {})["cause"] == cause
+    assert failure.message.endswith(said)
 
 
 @pytest.mark.parametrize("json_output", [False, True])
@@ -179,7 +221,7 @@ SHARD = BOXED.replace("{1}", "Shard complete standard error output:\n")
             [],
             'Error: ArgumentValidation("`max_input_tokens`(4096) must be < `max_total_tokens`")',
             "bad_argument",
-            'Error: ArgumentValidation("`max_input_tokens`(4096) must be < `max_total_tokens`")',
+            ": `max_input_tokens`(4096) must be < `max_total_tokens`",
         ),
         (
             ["Failed to bind to 127.0.0.1:3000: Address already in use (os error 98)"],
@@ -200,7 +242,7 @@ SHARD = BOXED.replace("{1}", "Shard complete standard error output:\n")
         (
             [PLAIN.replace("{0}", "safetensors_rust.SafetensorError: header too large")],
             "Error: ShardCannotStart",
-            "unknown",
+            "broken_weights",
             "safetensors_rust.SafetensorError: header too large",
         ),
     ],
@@ -292,6 +334,9 @@ def test_an_endless_line_is_quoted_in_part() -> None:
     assert len(failure.message) < 500
 
 
-def test_every_cause_has_a_code_of_its_own_and_says_what_to_do() -> None:
-    assert len({cause.code for cause in CAUSES}) == len(CAUSES)
-    assert all(cause.message and cause.hint for cause in CAUSES)
+def test_every_cause_is_looked_for_and_says_what_to_do() -> None:
+    for cause in (*OF_ALL, *(cause for causes in OF_ENGINE.values() for cause in causes)):
+        assert cause.pattern
+        assert cause.message
+        assert cause.hint
+    assert all(cause.message and cause.hint for cause in ends.ALL)

@@ -213,7 +213,10 @@ async def test_a_server_that_dies_while_loading_says_why_and_is_tried_again() ->
         await s.runner.loading.reached()
         s.runner.crash("a", 7, "2024-01-01T00:00:00Z ERROR x: the weights are broken")
         failure = await user
-        assert "exit code 7: the weights are broken" in failure.message
+        assert (
+            "exit code 7, most likely because of its last error: the weights are broken"
+            in failure.message
+        )
         assert failure.details is not None
         assert failure.details["exit_code"] == 7
         assert s.states() == ["stopped", "starting", "failed"]

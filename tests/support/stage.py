@@ -5,6 +5,7 @@ some time takes a `Gate` here, so that a test sets the order of events itself.
 """
 
 import asyncio
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -50,6 +51,7 @@ class Server:
     options: FakeOptions
     log: LogBook = field(default_factory=LogBook)
     exit_code: int | None = None
+    sent_signals: frozenset[int] = frozenset()
     is_muted: bool = False
     fake: Fake | None = None
     bell: Bell = field(default_factory=Bell)
@@ -83,6 +85,11 @@ class StageRunner:
             server.log.add(LogLine(time.time(), "stdout", text))
         server.exit_code = code
         server.bell.ring()
+
+    def stop_by_hand(self, model: str, code: int) -> None:
+        """Have somebody tell the engine to stop the server, as `docker stop` does."""
+        self.server(model).sent_signals = frozenset({signal.SIGTERM})
+        self.crash(model, code)
 
     def mute(self, model: str) -> None:
         """Have the server live on without answering anybody."""
@@ -150,7 +157,13 @@ class StageRunner:
         if server.exit_code is None:
             return Observation(replica, Condition.RUNNING, server.endpoint)
         tail = tuple(server.log.tail(20))
-        return Observation(replica, Condition.EXITED, exit_code=server.exit_code, tail=tail)
+        return Observation(
+            replica,
+            Condition.EXITED,
+            exit_code=server.exit_code,
+            sent_signals=server.sent_signals,
+            tail=tail,
+        )
 
     async def wait(self, replica: Replica) -> Observation:
         server = self.servers.get(replica)

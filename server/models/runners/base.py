@@ -14,6 +14,7 @@ nothing behind. A runner whose engine does not answer says UNKNOWN, never MISSIN
 we must not forget a living server because we cannot see it just now.
 """
 
+import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +23,10 @@ from typing import ClassVar, Final, Protocol
 from server.core.protocol import Progress
 from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
+
+# What an exited server's observation carries along: vLLM's wrappers stand a hundred lines below
+# what they wrap, and rich's boxes have three hundred.
+TAIL_LINES: Final = 500
 
 Report = Callable[[Progress], None]
 
@@ -52,6 +57,8 @@ class Condition(Enum):
     UNKNOWN = "unknown"
 
 
+# Signals that ask a server to end. One that kills it may be a crash that somebody tries out.
+_ASKING: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 # Exit codes above it are of processes that a signal ended, as shells and containers report them.
 _SIGNAL_BASE: Final = 128
 
@@ -60,6 +67,7 @@ _SIGNAL_BASE: Final = 128
 class Observation:
     """Report what is there: for EXITED its code (negative: the signal) and its last lines.
 
+    `sent_signals` are those that somebody had the engine send to it, as far as that is known.
     `left_behind` is how many processes went on when a program had ended, which were killed;
     `ports_elsewhere` is where a running one listens as long as it does not at its endpoint.
     `is_outdated` tells that a running server was started with other settings than today's,
@@ -71,6 +79,7 @@ class Observation:
     endpoint: Endpoint | None = None
     exit_code: int | None = None
     was_out_of_memory: bool = False
+    sent_signals: frozenset[int] = frozenset()
     is_outdated: bool = False
     tail: tuple[LogLine, ...] = ()
     image: str = ""
@@ -83,6 +92,11 @@ class Observation:
         if self.exit_code is None or 0 <= self.exit_code <= _SIGNAL_BASE:
             return None
         return -self.exit_code if self.exit_code < 0 else self.exit_code - _SIGNAL_BASE
+
+    @property
+    def was_told_to_stop(self) -> bool:
+        """Tell whether somebody had the engine ask it to stop, which is a wish and no crash."""
+        return self.condition is Condition.EXITED and not self.sent_signals.isdisjoint(_ASKING)
 
 
 class Runner(Protocol):

@@ -27,12 +27,17 @@ from server.core.protocol import Progress
 from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
 from server.models.logbook import LogBook
-from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
+from server.models.runners.base import (
+    TAIL_LINES,
+    Condition,
+    LogLine,
+    Observation,
+    Replica,
+    Report,
+)
 
 logger = logging.getLogger(__name__)
 
-# What an exited server's observation carries along.
-TAIL_LINES = 20
 MAX_LINE_BYTES = 64 * 1024
 # What a child wrote before its end is in the pipe already; a process that left the group may
 # hold the pipe open for ever.

@@ -27,7 +27,14 @@ from server.core.errors import ModelFailed
 from server.core.protocol import Progress
 from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
-from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
+from server.models.runners.base import (
+    TAIL_LINES,
+    Condition,
+    LogLine,
+    Observation,
+    Replica,
+    Report,
+)
 from server.models.runners.command.listening import listening_ports
 from server.models.runners.command.program import Program
 from server.models.runners.conversing import read_template
@@ -42,8 +49,6 @@ from server.settings import (
 
 logger = logging.getLogger(__name__)
 
-# What an exited server's observation carries along.
-TAIL_LINES: Final = 20
 _KEEPER: Final = Path(__file__).with_name("keeper.py")
 _LOOK_SECONDS: Final = 3.0
 # Threads of OpenMP that wait spin for 100 ms otherwise: on a machine with several model servers

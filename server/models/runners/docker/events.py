@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import random
+import re
 from typing import Final
 
 from server.core.errors import ModelFailed
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LAST_PAUSE_SECONDS: Final = 5.0
 _QUIET_SECONDS: Final = 15.0
+_NOTED: Final = re.compile(rb'"(?:oom|kill|destroy)"')
 
 
 class Events:
@@ -40,6 +42,8 @@ class Events:
         self.is_connected = False
         self.out_of_memory: set[str] = set()
         """Ids of containers whose memory ran out; the engine may note that late, or not at all."""
+        self.sent_signals: dict[str, set[int]] = {}
+        """By a container's id the signals that somebody had the engine send to it."""
 
     def listen(self) -> None:
         """Begin to listen, if that is not done already."""
@@ -101,11 +105,20 @@ class Events:
                 self._happened()
 
     def _note(self, line: bytes) -> None:
-        if b'"oom"' not in line:
+        if not _NOTED.search(line):
             return
         event = json.loads(line)
-        if event.get("Action") == "oom":
-            self.out_of_memory.add(event["Actor"]["ID"])
+        container, action = event["Actor"]["ID"], event.get("Action")
+        if action == "oom":
+            self.out_of_memory.add(container)
+        elif action == "kill":
+            # `docker stop` is one, too. Podman does not say which signal it was.
+            number = event["Actor"].get("Attributes", {}).get("signal", "")
+            if number.isdecimal():
+                self.sent_signals.setdefault(container, set()).add(int(number))
+        elif action == "destroy":
+            self.out_of_memory.discard(container)
+            self.sent_signals.pop(container, None)
 
     def _happened(self) -> None:
         self.count += 1

@@ -13,7 +13,6 @@ Rules:
 import asyncio
 import logging
 import os
-import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -24,7 +23,14 @@ from server.core.errors import ModelFailed
 from server.core.protocol import Progress
 from server.dialects.base import Endpoint
 from server.models.catalog import ModelSpec
-from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
+from server.models.runners.base import (
+    TAIL_LINES,
+    Condition,
+    LogLine,
+    Observation,
+    Replica,
+    Report,
+)
 from server.models.runners.conversing import read_template
 from server.models.runners.docker.client import Engine
 from server.models.runners.docker.configuration import (
@@ -39,6 +45,7 @@ from server.models.runners.docker.errors import DockerUnreachable, PortTaken
 from server.models.runners.docker.events import Events
 from server.models.runners.docker.folders import owner_of_folder
 from server.models.runners.docker.images import Images
+from server.models.runners.docker.late_word import with_late_word
 from server.models.runners.docker.logs import Logs
 from server.models.runners.ports import PortRange
 from server.models.weights_watch import HUB, watch_weights
@@ -46,11 +53,7 @@ from server.settings import DockerSettings
 
 logger = logging.getLogger(__name__)
 
-# What an exited server's observation carries along: a traceback, and what led to it.
-TAIL_LINES: Final = 100
 _HF_HUB: Final = "hub"
-# The engine hears of both at the same moment, by two ways; one that is busy passes them on apart.
-_LATE_WORD_SECONDS: Final = 1.0
 
 
 class DockerRunner:
@@ -133,7 +136,7 @@ class DockerRunner:
             count = self._events.count
             seen = await self.inspect(replica)
             if seen.condition is Condition.EXITED:
-                return await self._with_late_word(seen, count)
+                return await with_late_word(seen, count, self.inspect, self._events)
             if seen.condition is Condition.MISSING:
                 return seen
             await self._events.after(count)
@@ -248,21 +251,6 @@ class DockerRunner:
 
     # --- seeing -----------------------------------------------------------------------------
 
-    async def _with_late_word(self, seen: Observation, count: int) -> Observation:
-        """Look again at one that was killed: that memory ran out may be told after the end."""
-        try:
-            async with asyncio.timeout(_LATE_WORD_SECONDS):
-                while seen.ended_by == signal.SIGKILL and not seen.was_out_of_memory:
-                    await self._events.after(count)
-                    count = self._events.count
-                    again = await self.inspect(seen.replica)
-                    if again.condition is not Condition.EXITED:
-                        break
-                    seen = again
-        except TimeoutError:
-            logger.debug("%s was killed, and not for want of memory", seen.replica.model)
-        return seen
-
     async def _observe(self, container: Container) -> Observation:
         today = self._settings_today.get(container.replica, container.settings)
         if container.is_running:
@@ -279,6 +267,7 @@ class DockerRunner:
             exit_code=container.exit_code,
             was_out_of_memory=container.was_out_of_memory
             or container.id in self._events.out_of_memory,
+            sent_signals=frozenset(self._events.sent_signals.get(container.id, ())),
             tail=tuple(await self._logs.last(container.id, TAIL_LINES)),
         )
 

@@ -1,0 +1,57 @@
+"""An engine that cannot be asked: told once for each reason, and only where somebody is waiting."""
+
+import asyncio
+import logging
+
+import pytest
+
+from server.core.errors import ModelFailed
+from server.models import deployments
+from server.models.runners.base import Observation
+from tests.support.stage import CEILING_SECONDS, StageRunner, stage
+
+MODELS = {
+    "asked": {"runner": "docker", "model_id": "x", "preload": True},
+    "idle": {"runner": "docker", "model_id": "x"},
+}
+
+
+class AwayRunner(StageRunner):
+    """A runner whose engine does not answer as often as there are reasons, saying them."""
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__()
+        self.reasons = list(reasons)
+        self.errors_seen: list[tuple[str | None, str | None]] = []
+
+    async def list(self) -> list[Observation]:
+        if self.reasons:
+            raise ModelFailed(self.reasons.pop(0))
+        return await super().list()
+
+
+async def test_it_is_told_once_for_each_reason_and_shown_for_what_is_preloaded(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: it was logged every 15 seconds, and stood at models that nobody asked for."""
+    monkeypatch.setattr(deployments, "_ENGINE_RETRY_SECONDS", 0.01)
+    caplog.set_level(logging.INFO, logger=deployments.__name__)
+    runner = AwayRunner("no socket", "no socket", "no socket", "nobody listens", "no socket")
+    async with stage(runner, models=MODELS) as s, asyncio.timeout(CEILING_SECONDS):
+        await s.fleet.adopt()
+        await s.state("ready", "asked")
+        errors = {
+            model: {
+                change.error.message for change in s.changes if change.id == model and change.error
+            }
+            for model in MODELS
+        }
+        assert s.fleet.snapshot("idle").state == "stopped"
+    assert errors == {"asked": {"no socket", "nobody listens"}, "idle": set()}
+    told = [record.getMessage() for record in caplog.records if record.name == deployments.__name__]
+    assert told == [
+        "docker: no socket",
+        "docker: nobody listens",
+        "docker: no socket",
+        "docker: the engine answers now",
+    ]
