@@ -84,6 +84,8 @@ class EngineInfo:
     """Whether ids and probabilities come without being asked for."""
     can_cancel: bool = True
     """Whether the server stops computing when its connection is closed."""
+    is_billed: bool = False
+    """Whether somebody has to pay for each answer."""
     can_load: bool = False
     """Whether `Upstream.load` and `unload` mean something."""
     holds_one_model: bool = False

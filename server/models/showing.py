@@ -84,6 +84,7 @@ def shown_model(
             "cancel": info.can_cancel,
             "logprobs": info.has_logprobs,
             "load": info.can_load,
+            "cost": info.is_billed or _has_prices(spec),
             **served.capabilities,
         },
         parameters=dict(spec.parameters),
@@ -112,6 +113,10 @@ def _state(
         # The server answers, and loads the model when it is asked.
         return "stopped"
     return status.state
+
+
+def _has_prices(spec: ModelSpec) -> bool:
+    return spec.settings.price_in is not None or spec.settings.price_out is not None
 
 
 def _is_loaded(spec: ModelSpec, info: EngineInfo) -> bool | None:

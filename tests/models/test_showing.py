@@ -97,6 +97,23 @@ def test_a_server_as_a_whole_says_what_is_the_matter_there() -> None:
     assert shown(spec, Status("starting")).state == "starting"
 
 
+@pytest.mark.parametrize(
+    ("prices", "is_billed", "costs"),
+    [
+        ({}, False, False),
+        ({}, True, True),
+        ({"price_in": 0.5}, False, True),
+        ({"price_out": 0.0}, False, True),
+    ],
+)
+def test_it_says_whether_its_answers_cost_something(
+    prices: dict[str, float], is_billed: bool, costs: bool
+) -> None:
+    model = ModelSettings(runner="remote", url="h:1", **prices)
+    spec = build_catalog(Settings(models={"m": model})).get("m")
+    assert shown(spec, info=EngineInfo(is_billed=is_billed)).capabilities["cost"] is costs
+
+
 def test_limits_and_abilities_are_the_models_before_they_are_the_servers() -> None:
     served = ServedModel(
         "m",

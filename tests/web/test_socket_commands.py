@@ -129,7 +129,7 @@ async def test_a_model_object_has_every_field(client: Dialogue) -> None:
         "waiting", "limits", "capabilities", "parameters",
     }  # fmt: skip
     assert (model["name"], model["runner"], model["state"]) == ("SmolLM2", "remote", "ready")
-    assert set(model["capabilities"]) == {"chat", "cancel", "logprobs", "load"}
+    assert set(model["capabilities"]) == {"chat", "cancel", "logprobs", "load", "cost"}
 
 
 async def test_a_model_that_cannot_start_says_why_in_its_column_and_in_its_row(

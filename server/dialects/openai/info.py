@@ -84,6 +84,7 @@ def engine_info(
         defaults=_defaults(flavour, entry, answers),
         has_logprobs=flavour.logprobs.chat is not None or flavour.logprobs.text is not None,
         can_cancel=flavour.can_cancel,
+        is_billed=flavour.is_provider,
         can_load=flavour.load is not None,
         holds_one_model=flavour.holds_one_model or "holds_one_model" in flags,
         is_loaded=is_loaded(flavour, facts),

@@ -69,7 +69,7 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {number} running
  * @property {number} waiting
  * @property {Record<string, unknown>} limits
- * @property {{chat: boolean, cancel: boolean, logprobs: boolean, load?: boolean}} capabilities
+ * @property {{chat: boolean, cancel: boolean, logprobs: boolean, load?: boolean, cost?: boolean}} capabilities
  * @property {Parameters} parameters
  * @property {boolean} [outdated] Runs with settings that have changed since it was started.
  * @property {Parameters} [defaults] The server's own, for what nobody sets.

@@ -194,6 +194,7 @@ export class AnswerView extends PageElement {
     const { isOwn, isSecret, model: find } = this.#around;
     const before = this.#answeredBefore();
     const isOther = answeredBy && before && before !== answeredBy;
+    const isCostUnknown = !cost && finishReason && !this.answer.isCached && find(model)?.capabilities?.cost;
     const told = isSecret() ? [] : [
       details.finish_reason && details.finish_reason !== finishReason ? `the server calls it “${details.finish_reason}”` : '',
       finishReason === 'cancelled' && find(model)?.capabilities?.cancel === false ? 'the server computes on' : '',
@@ -206,7 +207,7 @@ export class AnswerView extends PageElement {
     this.#footnote.replaceChildren(
       h('span', {}, ending(this.answer)),
       ...line('earlier', figuresLine({ ...figures, isEstimated: figures.isEstimated && find(model)?.server !== null })),
-      ...line('cost', cost && !isSecret() ? costWords(cost) : ''),
+      ...line('cost', isSecret() ? '' : cost ? costWords(cost) : isCostUnknown ? 'cost –' : ''),
       ...line('is-changed', isOther && !isSecret() ? `answered by ${answeredBy}, before by ${before}` : ''),
       ...line('asked-with', ...told),
     );
