@@ -56,7 +56,11 @@ class Request:
                 raise InvalidParameters(
                     f"`{name}` is not taken by {info.engine}, which serves {self.model.name}",
                     hint='leave it out, or ask with `"lenient": true`',
-                    details={"parameter": name, "server": info.engine},
+                    details={
+                        "parameter": name,
+                        "server": info.engine,
+                        "model": self.model.id,
+                    },
                 )
 
     def ask(self, info: EngineInfo, prompt: Prompt, *, wants_tokens: bool) -> Ask:
@@ -107,6 +111,7 @@ def build_request(
             raise InvalidParameters(
                 f"{name[:80]!r} may not be passed on to {spec.name}",
                 hint="`extra_allowed` in the model's section lists what may",
+                details={"parameter": name[:80], "model": spec.id},
             )
     if not isinstance(content, str):
         content = _with_system(content, spec.system if system is None else system)

@@ -31,7 +31,7 @@ def test_what_the_server_is_known_not_to_take_is_refused_by_name() -> None:
     with pytest.raises(InvalidParameters) as caught:
         request(min_p=0.1).check_taken(PLAIN)
     assert caught.value.message == "`min_p` is not taken by Plain, which serves a"
-    assert caught.value.details == {"parameter": "min_p", "server": "Plain"}
+    assert caught.value.details == {"parameter": "min_p", "server": "Plain", "model": "a"}
 
 
 @pytest.mark.parametrize(
