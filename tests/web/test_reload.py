@@ -222,8 +222,8 @@ def test_it_ends_with_its_terminal_unless_that_was_to_be_ignored(
     file.write_text(f"[server]\nport = 0\nstate_dir = {place}\n\n{settings()}")
     pid, terminal = pty.fork()
     if pid == 0:
-        if is_ignored:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # Whoever runs the tests may have it ignored, and that is inherited.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
         os.dup2(os.open(place / "server.log", os.O_CREAT | os.O_WRONLY), 2)
         os.chdir(ROOT)
         command = [sys.executable, "-m", PROGRAM, "--settings", str(file)]
