@@ -92,8 +92,11 @@ class Attempt:
 
     async def close(self) -> None:
         """Stop following the log, and let go of the connections to the server."""
-        await _end(self._following)
-        await self._approach.close()
+        try:
+            await _end(self._following)
+        finally:
+            # Also where the lifecycle ends while this goes on.
+            await self._approach.close()
 
     async def bring_up(self) -> Ready:
         """Return when the server is well; its log is followed from its start until `close`.

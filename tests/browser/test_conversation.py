@@ -155,6 +155,7 @@ def test_what_was_asked_last_is_the_first_in_the_list(page: Page, gateway: Gatew
     page.get_by_role("tab", name="Chats").click()
     expect(chats.get_by_role("listitem").first).to_contain_text("A newer one.")
     chats.get_by_role("button", name="An older one.", exact=True).click()
+    expect(column(page, "Small").locator(".prompt")).to_have_text("An older one.")
     ask(page, "Once more.")
     expect(chats.get_by_role("listitem").first).to_contain_text("An older one.")
 

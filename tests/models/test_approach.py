@@ -1,5 +1,6 @@
 """The way to a server that nobody starts here: what it says until it is well, or why it is not."""
 
+import asyncio
 from typing import cast
 
 import pytest
@@ -13,6 +14,12 @@ from server.core.errors import (
 )
 from server.dialects.base import Endpoint, EngineInfo, ServedModel, Upstream
 from server.models.approach import Approach
+from server.models.attempt import Attempt
+from server.models.logbook import LogBook
+from server.models.pace import Pace
+from server.models.runners.base import Replica
+from tests.support.specs import spec
+from tests.support.stage import CEILING_SECONDS, LIMITS, StageRunner
 
 ENDPOINT = Endpoint("http://h:1")
 
@@ -121,3 +128,39 @@ async def test_what_it_says_of_a_model_may_be_nothing() -> None:
     assert await approach.described("m") == EngineInfo("m")
     server.no_list = EngineError("not now")
     assert await approach.described("m") is None
+
+
+async def test_the_connections_of_an_attempt_go_even_if_its_end_is_cancelled() -> None:
+    """Regression: a gateway that stopped while an attempt ended left its connections open."""
+    server, show = Server(), lambda state, progress: None
+    attempt = Attempt(
+        spec("x"),
+        Replica("test", "a"),
+        StageRunner(),
+        server.connect,
+        LIMITS,
+        LogBook(),
+        Pace(),
+        show,
+    )
+    attempt._approach.upstream = cast(Upstream, server)
+    is_ending, may_end = asyncio.Event(), asyncio.Event()
+
+    async def follow_a_log() -> None:
+        try:
+            await may_end.wait()
+        finally:
+            is_ending.set()
+            await may_end.wait()
+
+    following = asyncio.create_task(follow_a_log())
+    attempt._following.append(following)
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(attempt.close())
+    async with asyncio.timeout(CEILING_SECONDS):
+        await is_ending.wait()
+        closing.cancel()
+        await asyncio.wait([closing])
+    assert server.is_closed
+    may_end.set()
+    await asyncio.wait([following])

@@ -158,8 +158,10 @@ class TGI:
 
     async def close(self) -> None:
         """Close the connections kept for the next request, and the process that renders prompts."""
-        await self._http.close()
-        await self._prompting.close()
+        try:
+            await self._http.close()
+        finally:
+            await self._prompting.close()
 
     async def _info(self) -> Info:
         try:
