@@ -142,7 +142,7 @@ class Relay:
             )
             generation.prompt_tokens = prompt.tokens
             ask = request.ask(lease.info, prompt, wants_tokens=generation.keeps_tokens)
-            answering.notices += ask.prompt.notices
+            answering.notices += prompt.notices
             generation.max_new_tokens = ask.parameters.get("max_new_tokens")
             key = self._cache.key(request.model.root, lease.info, ask)
             kept = None if key is None or request.is_fresh else self._cache.get(key)

@@ -9,11 +9,11 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Any, Final
 
 from server.core.errors import InvalidParameters
+from server.core.extra import why_not_allowed
 from server.core.parameters import checked, normalise
 from server.settings.addresses import is_this_machine, resolve_address
 from server.settings.commands import SOME_PORT, command_problems, with_port
 from server.settings.containers import container_problems
-from server.settings.extra import why_not_allowed
 from server.settings.models import ModelSettings
 from server.settings.remote import RemoteSettings
 from server.settings.tables import DockerSettings

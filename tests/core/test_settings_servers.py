@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from server.core.extra import RESERVED
 from server.settings import ModelSettings, SettingsError, UpstreamSettings, load
-from server.settings.extra import RESERVED
 from server.settings.secrets import Secret
 from server.settings.values import Numbers, format_value
 

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from server.core.errors import InvalidParameters
+from server.core.extra import RESERVED
 from server.core.protocol import Message
 from server.dialects.base import Ask, EngineInfo, Prompt
 from server.dialects.openai.flavour import Flavour
 from server.dialects.openai.flavours import FLAVOURS
 from server.dialects.openai.info import at_its_place
-from server.dialects.openai.parameters import RESERVED, compose, problems, taken
+from server.dialects.openai.parameters import compose, problems, taken
 
 CHAT = (Message("system", "Be brief."), Message("user", "Hi"))
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}}
@@ -354,7 +355,7 @@ def test_extra_goes_along() -> None:
     assert extra.items() <= question.body.items()
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED | {"temperature", "return_progress"}))
+@pytest.mark.parametrize("name", sorted({*RESERVED} | {"temperature", "return_progress"}))
 def test_extra_never_replaces_what_is_written(name: str) -> None:
     question = Ask(Prompt(CHAT), {"temperature": 0.5}, extra={name: 1})
     with pytest.raises(InvalidParameters, match=f"`{name}` cannot be set as extra"):

@@ -18,32 +18,11 @@ from typing import Any, Final
 import msgspec
 
 from server.core.errors import InvalidParameters
+from server.core.extra import why_reserved
 from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, is_off
 from server.core.protocol import Message, Notice
 from server.dialects.base import Ask
 from server.dialects.openai.flavour import Flavour, Form, fill
-
-RESERVED: Final = frozenset(
-    {
-        "api_base",
-        "api_key",
-        "base_url",
-        "input",
-        "keep_alive",
-        "max_completion_tokens",
-        "max_tokens",
-        "messages",
-        "model",
-        "n",
-        "n_predict",
-        "prompt",
-        "stop",
-        "stream",
-        "stream_options",
-        "timeout",
-    }
-)
-"""Names that the gateway writes, or that would lead a request elsewhere: never taken as extra."""
 
 # What changes nothing, besides the values that the core knows as such.
 _NOTHING: Final[Mapping[str, Any]] = {
@@ -233,7 +212,7 @@ def _ask_for_probabilities(
 
 def _add_extra(question: Question, extra: Form) -> None:
     for name, value in extra.items():
-        if name in RESERVED or name in question.body:
+        if why_reserved(name) or name in question.body:
             raise InvalidParameters(f"`{name}` cannot be set as extra: it is written already")
         question.body[name] = value
         question.names[name] = name

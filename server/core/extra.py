@@ -1,4 +1,4 @@
-"""Names that `extra_allowed` cannot have: what the gateway writes itself, or must not let in.
+"""Names that nobody passes on as `extra`: what the gateway writes itself, or must not let in.
 
 What a name in `extra` says goes to the server as it is. Were it one of these, it would overrule
 what was checked, or send the request, and the server's key with it, to somewhere else.
@@ -26,7 +26,15 @@ RESERVED: Final[dict[str, str]] = {
         _ITS_OWN,
     ),
     **dict.fromkeys(
-        ("stream", "stream_options", "logprobs", "top_logprobs", "n_probs", "response_format"),
+        (
+            "stream",
+            "stream_options",
+            "timeout",
+            "logprobs",
+            "top_logprobs",
+            "n_probs",
+            "response_format",
+        ),
         _ITS_OWN,
     ),
     **dict.fromkeys(("raw", "template", "options", "shift", "format", "echo"), _ITS_OWN),
