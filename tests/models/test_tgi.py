@@ -479,3 +479,13 @@ async def test_a_server_that_cannot_count_is_used_without_counts(
 ) -> None:
     assert (await connect(odd.url).prompt(PROMPT, needs_count=True)).tokens is None
     assert (await connect(odd.url).prompt(CHAT, needs_count=True)).tokens is None
+
+
+async def test_what_is_passed_on_goes_to_the_server_as_it_is(
+    fake_tgi: StartFake, connect: Connect
+) -> None:
+    fake = await fake_tgi()
+    ask = Ask(Prompt(PROMPT), PARAMETERS, extra={"priority": 3, "inputs": "another"})
+    await connect(fake.url).generate(ask, lambda tokens: None, unexpected)
+    sent = fake.state.requests[-1]
+    assert (sent["priority"], sent["inputs"]) == (3, PROMPT)

@@ -150,7 +150,7 @@ class TGI:
             reader = CutAnswerReader(on_tokens, self._meter, roles=roles, asked=asked)
         if roles:
             parameters["stop"] = stops_for_server(asked, roles, at_most=self._max_stop_texts)
-        body = {"inputs": ask.prompt.content, "parameters": parameters}
+        body = {**ask.extra, "inputs": ask.prompt.content, "parameters": parameters}
         async with self._http.request("POST", "/generate_stream", body) as stream:
             await _raise_for_status(stream)
             await stream.read(reader.feed)
