@@ -1,7 +1,7 @@
 """Make, list and remove keys: `python3 run.py key add|list|remove`.
 
-The key itself goes to standard output and nowhere else, the rest to standard error, so that
-`KEY=$(python3 run.py key add NAME)` has it.
+A new key goes to standard output and messages to standard error, so that
+`KEY=$(python3 run.py key add NAME)` contains the key alone.
 """
 
 import argparse
@@ -15,25 +15,28 @@ from pathlib import Path
 
 import msgspec
 
+from server.access.exposure import is_exposed, is_open_without_keys, key_file_of
 from server.access.key import Key, digest_of, make_secret, parse_expiry
 from server.access.key_file import KeyFile, Keys, KeysUnusable
-from server.settings import DEFAULT_SETTINGS, Settings, SettingsError, load
+from server.settings.files import DEFAULT_SETTINGS
+from server.settings.loading import load
+from server.settings.tables import Settings
+from server.settings.values import SettingsError
 
 
 class Refused(Exception):
-    """What was asked for cannot be done; the message says why."""
+    """The command cannot be carried out; the message says why."""
 
 
 def main(words: list[str]) -> int:
-    """Do what the words say; returns 1 if it cannot be done."""
+    """Carry out the command line; return the exit code."""
     options = _parser().parse_args(words)
     try:
         # A path given to run.py is relative to where that was called.
         settings = load(
             Path(os.environ.get("CALLED_FROM", ""), options.settings), os.environ, looks_up=False
         )
-        file = KeyFile(settings.server.state_dir.expanduser(), settings.server.instance)
-        options.do(options, file, settings)
+        options.do(options, key_file_of(settings), settings)
     except SettingsError as error:
         print("The settings cannot be used:", *error.problems, sep="\n  ", file=sys.stderr)
         return 2
@@ -80,11 +83,11 @@ def add(options: argparse.Namespace, file: KeyFile, settings: Settings) -> None:
 
 
 def _check_models(models: Sequence[str], settings: Settings) -> None:
-    """Raise `Refused` for what no model of the settings, and none of their servers, can be called.
+    """Raise `Refused` for names that match no model and no upstream of the settings.
 
-    Which models a server has is not known here.
+    Which models an upstream has is not known here.
     """
-    unknown = [name for name in models if not _may_be_there(name, settings)]
+    unknown = [name for name in models if not _may_exist(name, settings)]
     if unknown or not models:
         servers = [f"{name}/*" for name in settings.upstreams]
         raise Refused(
@@ -93,7 +96,7 @@ def _check_models(models: Sequence[str], settings: Settings) -> None:
         )
 
 
-def _may_be_there(name: str, settings: Settings) -> bool:
+def _may_exist(name: str, settings: Settings) -> bool:
     server, slash, model = name.partition("/")
     if slash and model and any(fnmatchcase(known, server) for known in settings.upstreams):
         return True
@@ -104,7 +107,7 @@ def _may_be_there(name: str, settings: Settings) -> bool:
 
 
 def show(options: argparse.Namespace, file: KeyFile, settings: Settings) -> None:
-    """List the keys, which nobody can read any more."""
+    """List the keys; the secrets themselves are not stored."""
     keys, now = file.read(), time.time()
     for key in keys:
         print(_describe(key) + ("" if key.is_valid(now) else " (expired)"))
@@ -113,9 +116,11 @@ def show(options: argparse.Namespace, file: KeyFile, settings: Settings) -> None
 
 
 def remove(options: argparse.Namespace, file: KeyFile, settings: Settings) -> None:
-    """Revoke a key; a server that runs ends what goes on with it within a second."""
+    """Revoke a key; a running server ends its requests and sockets within a second."""
+    left: Keys = ()
 
     def without(keys: Keys) -> Keys:
+        nonlocal left
         left = tuple(key for key in keys if key.name != options.name)
         if len(left) == len(keys):
             names = ", ".join(key.name for key in keys) or "none"
@@ -124,6 +129,16 @@ def remove(options: argparse.Namespace, file: KeyFile, settings: Settings) -> No
 
     file.change(without)
     print(f"The key {options.name!r} is revoked.", file=sys.stderr)
+    if not left:
+        print(f"It was the last one. {_without_keys(settings)}", file=sys.stderr)
+
+
+def _without_keys(settings: Settings) -> str:
+    """Describe who gets in without keys."""
+    if not is_open_without_keys(settings):
+        return "From now on nobody gets in, and the server does not start without a key."
+    whom = "who reaches the server" if is_exposed(settings) else "on this machine"
+    return f"From now on everybody {whom} gets in without a key, as an operator."
 
 
 def _describe(key: Key) -> str:
@@ -149,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("user", "operator"),
         default="user",
         help="a user (as without this) lists models and generates; an operator also starts and "
-        "stops models and reads logs and metrics",
+        "stops models, adds and removes them, and reads logs and metrics",
     )
     making.add_argument(
         "--models",

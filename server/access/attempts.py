@@ -1,7 +1,7 @@
-"""How often one address may try what turns out wrong.
+"""How many wrong keys, tickets or cookies one address may send.
 
-Five at once, then one in ten seconds: nobody who mistypes meets this, and a log stays readable.
-Keys cannot be guessed anyway; this is against the noise, and for a cookie's or a ticket's sake.
+Five at once, then one every ten seconds: enough for somebody who mistypes. Keys are too long to be
+guessed anyway; the limit keeps the log readable and protects tickets and cookies.
 """
 
 import ipaddress
@@ -9,13 +9,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from server.core.ip import parse_ip
 from server.core.rate import TokenBucket
 
 _AT_ONCE: Final = 5
 _SECONDS_EACH: Final = 10.0
 # Some 300 bytes each.
 _MOST_ADDRESSES: Final = 10_000
-# What one customer of an IPv6 network has at the least.
+# The smallest network that one IPv6 customer has.
 _IPV6_BITS: Final = 64
 
 
@@ -30,7 +31,7 @@ class Attempts:
         return len(self._buckets)
 
     def seconds_to_wait(self, address: str) -> float:
-        """Return how long this address has to wait before it may fail again; 0 if not at all."""
+        """Return how many seconds this address has to wait before its next attempt."""
         bucket = self._buckets.get(neighbourhood(address))
         if bucket is None:
             return 0.0
@@ -38,7 +39,7 @@ class Attempts:
         return bucket.seconds_until()
 
     def fail(self, address: str) -> None:
-        """Take note of an attempt that has failed."""
+        """Count a failed attempt."""
         name = neighbourhood(address)
         bucket = self._buckets.get(name)
         if bucket is None:
@@ -51,13 +52,8 @@ class Attempts:
 
 
 def neighbourhood(address: str) -> str:
-    """Return what counts as one address: of IPv6 a whole network, which one client has."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
+    """Return what counts as one address: for IPv6 the network that one client has."""
+    parsed = parse_ip(address)
+    if parsed is None or parsed.version == 4:
+        return str(parsed or address)
     return str(ipaddress.ip_network((parsed, _IPV6_BITS), strict=False))

@@ -1,10 +1,10 @@
 """Who can reach the server, and whether it may start like that."""
 
-import ipaddress
 from typing import Final
 
 from server.access.key_file import KeyFile
-from server.settings import Settings
+from server.core.ip import parse_ip
+from server.settings.tables import Settings
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
 
@@ -15,25 +15,23 @@ def key_file_of(settings: Settings) -> KeyFile:
 
 
 def is_exposed(settings: Settings) -> bool:
-    """Tell whether others than this machine can reach the server, be it through a proxy."""
+    """Tell whether other machines can reach the server, directly or through a proxy."""
     if settings.access.trusted_proxies:
         return True
     host = settings.server.host.lower()
     if host in LOOPBACK_NAMES:
         return False
-    try:
-        return not ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return True
+    address = parse_ip(host)
+    return address is None or not address.is_loopback
 
 
 def is_open_without_keys(settings: Settings) -> bool:
-    """Tell whether everybody is let in while there are no keys."""
+    """Tell whether everybody gets in while there are no keys."""
     return settings.access.insecure or not is_exposed(settings)
 
 
 def refusal_to_start(settings: Settings) -> str | None:
-    """Return why the server may not start like this, with the mend.
+    """Return why the server may not start with these settings, and what to do.
 
     Raises `KeysUnusable` when the keys cannot be read.
     """

@@ -1,8 +1,8 @@
-"""A key: what it is made of, what is kept of it, and what it allows.
+"""A key: how it is made, what is stored of it, and what it allows.
 
-Of a key only its SHA-256 is kept. Slow hashes are for what people choose and others can guess;
-a key is 256 bits of chance, which nobody finds by trying, however fast a try is. A fast hash
-costs a request nothing, and an attacker cannot keep the server busy with wrong keys.
+Only the SHA-256 of a key is stored. Slow hashes protect passwords, which can be guessed; a key has
+256 random bits, which nobody finds by trying. With a fast hash a check costs next to nothing, and
+wrong keys cannot keep the server busy.
 """
 
 import hashlib
@@ -13,9 +13,10 @@ from typing import Annotated, Final
 
 import msgspec
 
-from server.access.principal import Principal, Role
+from server.access.principal import Principal
+from server.core.protocol import Role
 
-# So that a key is known for one wherever it turns up: in a log, in a repository.
+# So that a key is recognised as one in a log or a repository.
 _PREFIX: Final = "sidestream_"
 _RANDOM_BYTES: Final = 32
 
@@ -26,7 +27,7 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is kept of a key; times are seconds since the epoch."""
+    """A stored key; times are seconds since the epoch."""
 
     name: _Name
     digest: _Digest
@@ -37,7 +38,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def id(self) -> str:
-        """Return what tells this key from every other, also from a later one of its name."""
+        """Return the id of this key; a later key of the same name has another one."""
         return self.digest[:16]
 
     @property
@@ -52,19 +53,19 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def make_secret() -> str:
-    """Return a new key, which nobody will be shown again."""
+    """Return the secret of a new key, which is shown once."""
     return _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 def digest_of(secret: str) -> str:
-    """Return what is kept of a key."""
+    """Return the digest of a secret, as it is stored."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def parse_expiry(text: str, now: float) -> float:
-    """Return when a key expires that is to live for `30d` or up to and including `2027-01-31`.
+    """Return the time of expiry for a lifetime (`30d`) or a last day (`2027-01-31`).
 
-    A date ends at midnight UTC. Raises `ValueError` for anything else, and for what is past.
+    The last day ends at midnight UTC. Raises `ValueError` for anything else, and for the past.
     """
     lifetime = re.fullmatch(r"(\d{1,6})([mhdw])", text)
     try:

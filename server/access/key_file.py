@@ -1,36 +1,33 @@
-"""The file in which an instance's keys are kept.
+"""The file that stores an instance's keys.
 
 Rules:
 
-1. It is written whole, to a file beside it that then takes its place: whoever reads finds the
-   old keys or the new ones. Writers wait for each other by a lock on the folder.
-2. Only its owner may read it. One that others may write, or that is another's, is refused: they
-   could make keys. Root may change the keys of a server that runs as somebody else: the file
-   stays its owner's, who is the folder's.
-3. A file that cannot be understood is never written over, and nothing of it counts.
+1. A change writes a new file and renames it over the old one, so that readers see the old keys or
+   the new ones. A lock on the folder makes writers wait for each other.
+2. Only its owner may read the file. One that others may write, or that another user owns, is
+   refused: they could add keys. If root changes it, the owner of the folder stays its owner.
+3. A file that cannot be parsed is never overwritten, and none of its keys are valid.
 """
 
-import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from server.access.key import Key
+from server.core.files import alone_in, write_whole
 
-_MODE: Final = 0o600
-# Ten thousand keys; more is no file of ours.
+# Enough for some ten thousand keys.
 _MAX_BYTES: Final = 8 << 20
 
 Keys = tuple[Key, ...]
 
 
 class KeysUnusable(Exception):
-    """The file of the keys cannot be used; the message says why and what to do."""
+    """The key file cannot be used; the message says why and what to do."""
 
 
 class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +42,7 @@ class KeyFile:
         self.path = directory / f"{instance}.keys.json"
 
     def signature(self) -> tuple[int, ...] | None:
-        """Return what changes when the file does, None if there is no file."""
+        """Return a value that changes with the file, None if there is no file."""
         try:
             found = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -53,7 +50,7 @@ class KeyFile:
         return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode)
 
     def read(self) -> Keys:
-        """Return the keys, none if there is no file; raises `KeysUnusable`."""
+        """Return the keys, an empty tuple if there is no file; raises `KeysUnusable`."""
         try:
             with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())
@@ -85,46 +82,18 @@ class KeyFile:
         return content.keys
 
     def change(self, edit: Callable[[Keys], Keys]) -> None:
-        """Write what `edit` makes of the keys; raises `KeysUnusable`, and what `edit` does."""
+        """Replace the keys by what `edit` returns; raises `KeysUnusable` and what `edit` raises."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone_in(self.path.parent) as folder:
+            with alone_in(self.path.parent):
                 keys = edit(self.read())
                 text = msgspec.json.format(msgspec.json.encode(_Content(1, keys)), indent=2)
-                self._write(text + b"\n")
-                os.fsync(folder)
+                write_whole(self.path, text + b"\n", is_the_folders=True)
         except OSError as error:
             raise KeysUnusable(f"{self.path}: cannot be written: {error.strerror}") from None
-
-    def _write(self, text: bytes) -> None:
-        new = self.path.with_suffix(".new")
-        # One that was left behind by a writer that was killed, perhaps with another mode.
-        new.unlink(missing_ok=True)
-        with open(new, "xb", opener=_private) as file:
-            file.write(text)
-            file.flush()
-            if os.geteuid() == 0:
-                folder = self.path.parent.stat()
-                os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
-            os.fsync(file.fileno())
-        new.replace(self.path)
 
 
 def _check_unique(keys: Keys) -> None:
     for what in ("name", "digest"):
         if len({getattr(key, what) for key in keys}) < len(keys):
             raise ValueError(f"two keys have one {what}")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, _MODE)
-
-
-@contextmanager
-def _alone_in(directory: Path) -> Iterator[int]:
-    folder = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield folder
-    finally:
-        os.close(folder)

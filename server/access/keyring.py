@@ -1,14 +1,13 @@
-"""The keys that count now, in a server that runs.
+"""The keys that are valid now, in a running server.
 
 Rules:
 
-1. The file is looked at every `LOOK_SECONDS` and read when it has changed. As a file's time is
-   coarse, one that changed just before it was read is read again at the next look, so that no
-   change is missed.
-2. A file that becomes unusable changes nothing but is reported: the keys known before count.
-3. A key that has expired is none. Looking one up never depends on when the last look was.
-4. Without any key, everybody is an operator where the server is for this machine only, or the
-   settings insist; elsewhere nobody gets in.
+1. The file is polled every `POLL_SECONDS` and read when it has changed. File times are coarse, so
+   a file that changed just before it was read is read again at the next poll.
+2. A file that becomes unusable is reported, and the keys that were known before stay valid.
+3. An expired key is invalid at once, without waiting for a poll.
+4. Without any key, everybody is an operator if only this machine reaches the server or the
+   settings say `insecure = yes`; otherwise nobody gets in.
 """
 
 import asyncio
@@ -24,16 +23,16 @@ from server.access.principal import LOCAL, Principal
 
 logger = logging.getLogger(__name__)
 
-# A look is one system call, some 2 µs. Half of what people take for "at once".
-LOOK_SECONDS: Final = 0.25
-# File systems tell times by at least this much (FAT: 2 s).
+# A poll is one system call of some 2 µs.
+POLL_SECONDS: Final = 0.25
+# The resolution of file times on the coarsest file system (FAT).
 _COARSEST_TIME_SECONDS: Final = 2.0
-# No file's: one that could not be read is tried again.
+# The signature of no file, so that an unreadable file is tried again.
 _UNREAD: Final = (0,)
 
 
 class Keyring:
-    """Know who holds which key."""
+    """Find the holders of keys."""
 
     def __init__(self, file: KeyFile, *, is_open_without_keys: bool) -> None:
         self._file = file
@@ -45,12 +44,12 @@ class Keyring:
 
     @property
     def has_keys(self) -> bool:
-        """Tell whether there is any key, be it an expired one."""
+        """Tell whether there is any key, expired ones included."""
         return bool(self._keys)
 
     @property
     def is_open(self) -> bool:
-        """Tell whether everybody is let in."""
+        """Tell whether everybody gets in without a key."""
         return not self._keys and self._is_open_without_keys
 
     def find(self, secret: str) -> Principal | None:
@@ -58,7 +57,7 @@ class Keyring:
         digest = digest_of(secret)
         found = None
         for key in self._keys:
-            # To the end, so that the time tells nothing of where in the list a key stands.
+            # All keys are compared, so that the duration does not depend on the position.
             if hmac.compare_digest(key.digest, digest):
                 found = key
         return found.principal if found is not None and found.is_valid(time.time()) else None
@@ -71,18 +70,18 @@ class Keyring:
         found = [key for key in self._keys if key.id == key_id and key.is_valid(now)]
         return found[0].principal if found else None
 
-    async def follow(self, on_look: Callable[[], None]) -> None:
-        """Keep up with the file until cancelled; `on_look` is called after each look at it."""
+    async def follow(self, on_poll: Callable[[], None]) -> None:
+        """Poll the file until cancelled; call `on_poll` after each poll."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            self.look()
-            on_look()
+            await asyncio.sleep(POLL_SECONDS)
+            self.poll()
+            on_poll()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Read the file if it may have changed."""
         try:
             signature = self._file.signature()
-            if signature == self._signature and self._was_settled():
+            if signature == self._signature and self._was_stable():
                 return
             self._signature, self._read_at = signature, time.time()
             keys = self._file.read()
@@ -98,8 +97,8 @@ class Keyring:
             logger.info("the keys have changed; those that count now: %s", names)
         self._keys = keys
 
-    def _was_settled(self) -> bool:
-        """Tell whether the file was, when it was read, older than file systems are inexact."""
+    def _was_stable(self) -> bool:
+        """Tell whether the file was old enough when it was read that its time had been distinct."""
         if self._signature is None:
             return True
         changed_at = max(self._signature[1:3]) / 1e9

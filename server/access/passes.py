@@ -1,7 +1,7 @@
-"""Short-lived stand-ins for a key: tickets for a socket, and sign-ins of the page.
+"""Short-lived passes in place of a key: tickets for a socket, and sign-ins of the page.
 
-A pass is random, and only its SHA-256 is kept. It knows its key by the key's id, so that it is
-worth nothing as soon as the key is not.
+A pass is random, and only its SHA-256 is stored, with the id of its key: when the key becomes
+invalid, so does the pass.
 """
 
 import secrets
@@ -21,7 +21,7 @@ class _Pass:
 
 
 class Passes:
-    """Give out passes and take them back; beyond `most`, the oldest is worth nothing any more."""
+    """Issue and check passes; beyond `most`, the oldest becomes invalid."""
 
     def __init__(self, *, lifetime_seconds: float, most: int, clock: Callable[[], float]) -> None:
         self._lifetime_seconds = lifetime_seconds
@@ -35,7 +35,7 @@ class Passes:
     def issue(self, key_id: str) -> str:
         """Return a new pass for the holder of a key."""
         now = self._clock()
-        # They have one lifetime, so that those who end first stand first.
+        # All have the same lifetime, so that the first in the dict expires first.
         while self._passes:
             oldest = next(iter(self._passes))
             if len(self._passes) < self._most and self._passes[oldest].ends_at > now:
@@ -46,12 +46,12 @@ class Passes:
         return token
 
     def key_id(self, token: str) -> str | None:
-        """Return whose pass this is, None if it is worth nothing."""
+        """Return the id of the key that a pass stands for, None if it is invalid."""
         found = self._passes.get(digest_of(token))
         return found.key_id if found is not None and self._clock() < found.ends_at else None
 
     def take(self, token: str) -> str | None:
-        """Return whose pass this was, which from now on is worth nothing."""
+        """Return what `key_id` does, and make the pass invalid."""
         key_id = self.key_id(token)
         self._passes.pop(digest_of(token), None)
         return key_id

@@ -1,12 +1,12 @@
-"""How much one key, and one address, may ask: requests, and tokens that are generated, a minute.
+"""Limits for one key and for one address: requests and generated tokens per minute.
 
 Rules:
 
-1. Both count where callers can be told apart or are strangers: where there are keys, or others
-   reach the server. On a machine of one's own there is nothing to share out.
-2. What a minute allows may be had at once, and comes back evenly.
-3. How long an answer will be, nobody knows before; it is let through while anything is left, and
-   then counts in full. What is being written counts already.
+1. The limits apply if there are keys or other machines reach the server, and not to a private
+   server on one's own machine.
+2. They are token buckets: a minute's worth may be used at once, and refills evenly.
+3. The length of an answer is not known in advance: it may start while anything is left, and then
+   counts in full. Answers that are still being generated count with the tokens they have.
 """
 
 import math
@@ -19,15 +19,15 @@ from server.access.principal import LOCAL, Caller
 from server.core.errors import RateLimited
 from server.core.generation import Generation
 from server.core.rate import TokenBucket
-from server.settings import AccessSettings
+from server.settings.access import AccessSettings
 
-# Some 400 bytes each. Who is forgotten begins anew, so it takes that many addresses to gain a
-# minute's worth.
+# Some 400 bytes each. A dropped bucket starts full again, so an attacker needs as many addresses
+# to gain a minute's worth.
 _MOST_PAYERS: Final = 20_000
 
 
 class Quota:
-    """Count what callers ask, and refuse what is too much."""
+    """Count what callers use, and refuse what exceeds the limits."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Quota:
             self._requests[kind].charge(payer, 1, now)
 
     def check_tokens(self, caller: Caller) -> None:
-        """Raise `RateLimited` if nothing is left for another answer."""
+        """Raise `RateLimited` if no tokens are left for another answer."""
         if not self._applies():
             return
         now = self._clock()
@@ -66,7 +66,7 @@ class Quota:
             self._tokens[kind].check(payer, kind, now)
 
     def begin(self, caller: Caller, generation: Generation) -> Callable[[], None]:
-        """Count what an answer's tokens are from now on; returns what to call when it has ended."""
+        """Count an answer's tokens from now on; the returned function is called at its end."""
         payers = list(_payers(caller)) if self._applies() else []
         for kind, payer in payers:
             self._tokens[kind].watch(payer, generation)
@@ -79,7 +79,7 @@ class Quota:
 
 
 class _Account:
-    """What everybody of one kind has left of one thing; a limit of 0 is none."""
+    """The buckets of one limit, by key or by address; 0 means no limit."""
 
     def __init__(self, what: str, per_minute: float) -> None:
         self._what = what

@@ -7,14 +7,12 @@ before the Docker engine's socket has to let through.
 import argparse
 import json
 import sys
-import threading
-import time
 from dataclasses import asdict
 
 from server.doctor.checks import CHECKS
 from server.doctor.containers import clean, policy_text
 from server.doctor.docker import DockerUnavailable
-from server.doctor.findings import Check, Finding, Wanted
+from server.doctor.findings import Check, Finding, Wanted, side_by_side
 from server.doctor.reading import read_settings
 
 CEILING_SECONDS = 3.5
@@ -68,19 +66,7 @@ def examine(checks: tuple[Check, ...], wanted: Wanted, ceiling_seconds: float) -
 
     A check without an answer after `ceiling_seconds` in all is reported as such and left behind.
     """
-    findings: dict[Check, Finding] = {}
-
-    def examine_one(check: Check) -> None:
-        findings[check] = check(wanted)
-
-    threads = {
-        check: threading.Thread(target=examine_one, args=[check], daemon=True) for check in checks
-    }
-    for thread in threads.values():
-        thread.start()
-    deadline = time.monotonic() + ceiling_seconds
-    for thread in threads.values():
-        thread.join(max(0.0, deadline - time.monotonic()))
+    findings = side_by_side(lambda check: check(wanted), checks, ceiling_seconds)
     return [findings.get(check) or _unanswered(check) for check in checks]
 
 

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import run
+from server.doctor.commands import check_commands
 from server.doctor.containers import check_containers, check_leftovers
 from server.doctor.docker import DockerUnavailable, ask_docker
 from server.doctor.findings import Check, Finding, Level, Wanted
@@ -179,6 +180,7 @@ CHECKS: tuple[Check, ...] = (
     check_docker,
     check_containers,
     check_leftovers,
+    check_commands,
     check_keys,
     check_servers,
     check_hub,

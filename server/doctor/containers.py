@@ -1,19 +1,22 @@
 """What models in containers need of the engine, what they left there, and what they may ask.
 
-An engine that is not there is `check_docker`'s finding; these say nothing of it again.
+A missing engine is reported by `check_docker`, and not again here.
 """
 
-import hashlib
 import json
-import re
 from typing import Any, Final
 from urllib.parse import quote
 
+from server.core.docker_engine import (
+    LABEL_INSTANCE,
+    LABEL_MODEL,
+    container_name,
+    gives_gpus,
+    is_rootless,
+)
 from server.doctor.docker import DockerUnavailable, ask_docker
 from server.doctor.findings import Finding, Wanted
 
-LABEL_INSTANCE: Final = "sidestream.instance"
-LABEL_MODEL: Final = "sidestream.model"
 # The first with device requests, which is how containers get GPUs.
 LEAST_API: Final = (1, 40)
 
@@ -39,14 +42,6 @@ POLICY: Final = (
 )
 
 
-def is_allowed(method: str, path: str) -> bool:
-    """Tell whether the policy allows a request; `path` comes without the API's version."""
-    return any(
-        method == allowed and re.fullmatch(pattern, path.partition("?")[0])
-        for allowed, pattern, _ in POLICY
-    )
-
-
 def policy_text() -> str:
     """Return the least that a proxy before the engine's socket has to let through."""
     lines = [
@@ -54,7 +49,7 @@ def policy_text() -> str:
         "# path. A proxy before the engine's socket need let nothing else through. Whoever may",
         "# create containers at will owns the machine: a proxy that reads bodies should refuse",
         "# those that ask for Privileged, CapAdd other than DAC_OVERRIDE, host namespaces, or",
-        "# mounts other than the Hugging Face cache's `hub`.",
+        "# mounts other than the Hugging Face cache's `hub` and Ollama's models.",
     ]
     for method, pattern, why in POLICY:
         lines.append(f"{method:<6} ^(/v1\\.[0-9]+)?{pattern}$".ljust(78) + f"  # {why}")
@@ -72,12 +67,9 @@ def check_containers(wanted: Wanted) -> Finding:
         api = ask_docker("/version", wanted.docker_host)["ApiVersion"]
     except DockerUnavailable:
         return Finding("containers", "warn", "cannot be told without a Docker engine")
-    options = info.get("SecurityOptions") or []
-    is_rootless = any("rootless" in option for option in options)
-    has_gpus = "nvidia" in (info.get("Runtimes") or {}) or bool(info.get("DiscoveredDevices"))
     seen = [
-        "rootless engine" if is_rootless else "engine of root",
-        "gives GPUs" if has_gpus else "gives no GPUs: models use the CPU",
+        "rootless engine" if is_rootless(info) else "engine of root",
+        "gives GPUs" if gives_gpus(info) else "gives no GPUs: models use the CPU",
     ]
     mends = []
     if tuple(map(int, api.split("."))) < LEAST_API:
@@ -89,7 +81,9 @@ def check_containers(wanted: Wanted) -> Finding:
         mends.append("Have the kernel count memory: cgroup_enable=memory on its command line.")
     missing = sorted(image for image in wanted.images if not _has_image(image, wanted))
     if missing:
-        seen.append(f"the first start fetches {', '.join(missing)} (TGI: 12 GB)")
+        seen.append(
+            f"the first start fetches {', '.join(missing)} (those for GPUs: 12 GB and more)"
+        )
     return Finding("containers", "warn" if mends else "ok", "; ".join(seen), " ".join(mends))
 
 
@@ -131,16 +125,6 @@ def leftovers(wanted: Wanted) -> list[str]:
         and model not in wanted.container_models
         and name == container_name(wanted.instance, model)
     ]
-
-
-def container_name(instance: str, model: str) -> str:
-    """Return the name that the gateway gives a model's container; a test compares the two."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]", ".", model)
-    if plain == model:
-        return f"sidestream-{instance}-{plain}"
-    # No instance has a `_`, so that this is no other id's plain name.
-    digest = hashlib.sha256(model.encode()).hexdigest()[:12]
-    return f"sidestream-{instance}_{plain}-{digest}"
 
 
 def clean(wanted: Wanted) -> list[str]:

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import socket
-import ssl
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from server.core.docker_engine import client_context, default_host, ssh_command
 
 PATIENCE_SECONDS = 2.0
 
@@ -38,7 +39,7 @@ def ask_docker(
     `host` is what the settings say; empty takes DOCKER_HOST, else this machine's engine.
     """
     patience_seconds = patience_seconds or PATIENCE_SECONDS
-    docker_host = host or os.environ.get("DOCKER_HOST") or _default_host()
+    docker_host = host or default_host(os.environ)
     try:
         if docker_host.startswith("ssh://"):
             with _tunnel(docker_host) as socket_file:
@@ -70,15 +71,10 @@ def _ask(docker_host: str, method: str, path: str, patience_seconds: float) -> A
 @contextmanager
 def _tunnel(docker_host: str) -> Iterator[str]:
     """Have an engine on another machine at a socket file here, by the user's own ssh."""
-    where = urlsplit(docker_host)
-    remote = where.path if len(where.path) > 1 else "/var/run/docker.sock"
     with tempfile.TemporaryDirectory(prefix="sidestream-doctor-") as folder:
         local = Path(folder, "docker.sock")
-        command = ["ssh", "-N", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
-        command += ["-L", f"{local}:{remote}", "-p", str(where.port or 22)]
-        name = f"{where.username}@{where.hostname}" if where.username else str(where.hostname)
         with subprocess.Popen(
-            [*command, "--", name],
+            ssh_command(docker_host, local),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -95,14 +91,6 @@ def _tunnel(docker_host: str) -> Iterator[str]:
                 yield str(local)
             finally:
                 ssh.terminate()
-
-
-def _default_host() -> str:
-    """Return where Docker, rootless Docker or Docker Desktop listens, the first that is there."""
-    usual = Path("/var/run/docker.sock")
-    rootless = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere", "docker.sock")
-    candidates = (usual, rootless, Path.home() / ".docker/run/docker.sock")
-    return f"unix://{next((path for path in candidates if path.exists()), usual)}"
 
 
 class _Connection(http.client.HTTPConnection):
@@ -123,7 +111,5 @@ class _Connection(http.client.HTTPConnection):
             return
         super().connect()
         if os.environ.get("DOCKER_TLS_VERIFY") or self._where.scheme == "https":
-            folder = Path(os.environ.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
-            context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
-            context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+            context = client_context(os.environ)
             self.sock = context.wrap_socket(self.sock, server_hostname=self.host)

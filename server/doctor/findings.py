@@ -1,9 +1,11 @@
 """What a check is: what it is told, and what it returns."""
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -20,7 +22,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class KnownServer:
-    """A model server of somebody else's that the settings name, and in which section.
+    """A remote model server that the settings name, and in which section.
 
     `headers` are sent with each request, the key included. `readable_files` are those with its key
     that others on this machine may read; `key_is_written` tells that settings.ini has it in full.
@@ -39,11 +41,20 @@ class KnownServer:
 
 
 @dataclass(frozen=True)
+class KnownCommand:
+    """A model that a program serves: its first word, and where it is looked for, None for PATH."""
+
+    model: str
+    program: str
+    path: str | None = None
+
+
+@dataclass(frozen=True)
 class Wanted:
     """The part of the settings that the checks ask about, with its defaults.
 
     `container_models` are those that run in containers, None where the settings cannot be read.
-    `unseen` has what the settings refer to and what is not there for whoever runs the doctor.
+    `unseen` has what the settings refer to and the user of the doctor cannot see.
     """
 
     host: str = "127.0.0.1"
@@ -56,8 +67,31 @@ class Wanted:
     container_models: frozenset[str] | None = None
     images: frozenset[str] = frozenset()
     servers: tuple[KnownServer, ...] = ()
+    commands: tuple[KnownCommand, ...] = ()
     unseen: tuple[str, ...] = ()
     problems: tuple[str, ...] | None = None
 
 
 Check = Callable[[Wanted], Finding]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def side_by_side(work: Callable[[K], V], items: Iterable[K], ceiling_seconds: float) -> dict[K, V]:
+    """Do the same to all items at once, each on a thread; return what came of it in time.
+
+    Threads that are not done after `ceiling_seconds` in all are left behind.
+    """
+    found: dict[K, V] = {}
+
+    def do(item: K) -> None:
+        found[item] = work(item)
+
+    threads = [threading.Thread(target=do, args=[item], daemon=True) for item in items]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + ceiling_seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return dict(found)

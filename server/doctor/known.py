@@ -1,7 +1,6 @@
-"""Which model servers of somebody else's the settings name, and how they are asked.
+"""Which remote model servers the settings name and how they are asked, and which commands.
 
-Of the doctor's files this is the only one that needs the settings' own types: it is imported once
-they can be.
+It needs the types of the settings, so it is imported only once they can be.
 """
 
 import stat
@@ -9,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from server.doctor.findings import KnownServer
-from server.settings import Address, RemoteSettings, Settings, is_this_machine, resolve_address
+from server.doctor.findings import KnownCommand, KnownServer
+from server.settings.addresses import Address, is_this_machine, resolve_address
+from server.settings.commands import command_words
+from server.settings.remote import RemoteSettings
 from server.settings.secrets import WRITTEN, Secret, is_reference
+from server.settings.tables import Settings
 
 # Where Docker and Kubernetes show secrets, to everybody in the container.
 _SHOWN_TO_ALL: Final = ("/run/secrets/", "/var/run/secrets/")
@@ -26,6 +28,15 @@ def known_servers(settings: Settings) -> tuple[KnownServer, ...]:
     ]
     named += [(f"[upstream {name}]", one) for name, one in settings.upstreams.items()]
     return tuple(_known(place, one) for place, one in named)
+
+
+def known_commands(settings: Settings) -> tuple[KnownCommand, ...]:
+    """Return the programs of the models with `runner = command`."""
+    return tuple(
+        KnownCommand(name, command_words(one.command)[0], one.env.get("PATH"))
+        for name, one in settings.models.items()
+        if one.runner == "command" and not one.base
+    )
 
 
 def _known(place: str, said: RemoteSettings) -> KnownServer:

@@ -1,10 +1,10 @@
-"""Find out whether a TCP port can be listened on, and who has it if not."""
+"""Find out whether a TCP port can be listened on, and if not, which process has it."""
 
 import errno
 import socket
 from pathlib import Path
 
-_LISTEN = "0A"
+from server.core.listening import listening_sockets
 
 
 def why_not_free(host: str, port: int) -> str:
@@ -25,7 +25,7 @@ def why_not_free(host: str, port: int) -> str:
 
 def find_owner(port: int) -> str:
     """Return the command line and process id of who listens on `port`, where Linux tells."""
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    sockets = {name for name, its_port in listening_sockets().items() if its_port == port}
     for descriptor in Path("/proc").glob("[0-9]*/fd/*") if sockets else ():
         try:
             if str(descriptor.readlink()) in sockets:
@@ -33,15 +33,5 @@ def find_owner(port: int) -> str:
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
                 return f"{command} (process {process.name})"
         except OSError:
-            continue  # It ended, or is somebody else's.
+            continue  # It ended, or is another user's.
     return "another program"
-
-
-def _listening_inodes(port: int) -> set[str]:
-    inodes = set()
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        lines = table.read_text().splitlines()[1:] if table.exists() else []
-        for columns in map(str.split, lines):
-            if columns[3] == _LISTEN and int(columns[1].rpartition(":")[2], 16) == port:
-                inodes.add(columns[9])
-    return inodes

@@ -1,4 +1,4 @@
-"""What the settings say of what the doctor looks at, as far as they can be read already."""
+"""Read what the doctor needs of the settings, as far as they can be read already."""
 
 import os
 
@@ -9,8 +9,10 @@ from server.doctor.findings import Wanted
 def read_settings() -> Wanted:
     """Return what the settings say; `problems` is None where they cannot be read yet."""
     try:
-        from server.doctor.known import known_servers
-        from server.settings import SettingsError, load
+        from server.doctor.known import known_commands, known_servers
+        from server.settings.containers import image_of
+        from server.settings.loading import load
+        from server.settings.values import SettingsError
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("server"):
             raise
@@ -40,8 +42,9 @@ def read_settings() -> Wanted:
         instance=settings.server.instance,
         docker_host=settings.docker.host,
         container_models=frozenset(containers),
-        images=frozenset(model.image or settings.docker.image for model in containers.values()),
+        images=frozenset(image_of(model, settings.docker) for model in containers.values()),
         servers=known_servers(settings),
+        commands=known_commands(settings),
         unseen=unseen,
         problems=(),
     )

@@ -1,4 +1,4 @@
-"""Ask each model server of somebody else's who it is, and look at how its key is kept.
+"""Ask each remote model server what it is, and look at how its key is stored.
 
 Rules:
 
@@ -13,16 +13,14 @@ import json
 import re
 import socket
 import ssl
-import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from server.doctor.findings import Finding, KnownServer, Wanted
+from server.core.container import is_in_container
+from server.doctor.findings import Finding, KnownServer, Wanted, side_by_side
 
 PATIENCE_SECONDS: Final = 2.5
 # For the words of one that was just given up; less than a check may take in all.
@@ -38,7 +36,6 @@ _OWNERS: Final = {
     "llama-swap": "llama-swap",
     "organization_owner": "LM Studio",
 }
-_IN_A_CONTAINER: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 @dataclass(frozen=True)
@@ -71,19 +68,9 @@ def check_servers(wanted: Wanted) -> Finding:
     """Ask each server that the settings name for its models."""
     if not wanted.servers:
         return Finding("servers", "ok", "the settings name none of somebody else's")
-    found: dict[str, _Seen] = {}
-
-    def ask(server: KnownServer) -> None:
-        found[server.place] = _look(server)
-
-    threads = [threading.Thread(target=ask, args=[one], daemon=True) for one in wanted.servers]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + PATIENCE_SECONDS + _GRACE_SECONDS
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    found = side_by_side(_look, wanted.servers, PATIENCE_SECONDS + _GRACE_SECONDS)
     silent = _Seen(f"no answer within {PATIENCE_SECONDS:g} s", "Look whether it runs.")
-    seen = {server: found.get(server.place, silent) for server in wanted.servers}
+    seen = {server: found.get(server, silent) for server in wanted.servers}
     words = [
         f"{server.place} {server.url}{server.api}: {one.words}" for server, one in seen.items()
     ]
@@ -200,7 +187,7 @@ def _unreachable(server: KnownServer, reason: object) -> _Seen:
 
 def _mend_for_refused(server: KnownServer) -> str:
     is_loopback = server.is_here and ".internal" not in server.url
-    if is_loopback and any(sign.exists() for sign in _IN_A_CONTAINER):
+    if is_loopback and is_in_container():
         return (
             "In a container this address is the container itself: write `host.docker.internal`, "
             "and have the server listen beyond 127.0.0.1."

@@ -1,1 +1,1 @@
-"""The embedded model server: a program of its own that speaks TGI's HTTP API over llama.cpp."""
+"""The embedded engine: fetches and checks weights, then runs llama.cpp's own server on them."""

@@ -1,31 +1,9 @@
-"""The engine's log: one line per fact on stdout, in the forms of TGI's launcher.
+"""The engine's log: one JSON object a line on standard output, which the gateway reads.
 
-Whoever starts the engine reads its state from these lines, so the messages are TGI's
-own where TGI has one. In the order of a start:
+    {"timestamp", "level", "fields": {"message", "progress"?}, "target": "sidestream_engine"}
 
-    Starting check and download process for MODEL
-    Files are already present on the host. Skipping download.      (nothing to fetch)
-    Download file: FILE
-    Downloading FILE: 42 % (39.1 of 93.8 MB), 12 s left            (at most 4 a second)
-    Downloaded PATH in 0:00:12.
-    Successfully downloaded weights for MODEL
-    Starting shard
-    Shard ready in 0.6s
-    Starting Webserver
-    Warming up model
-    Connected                                                      (the port listens now)
-
-Rules:
-
-1. Text form: `2025-04-16T17:58:47.007168Z  INFO sidestream_engine: MESSAGE`. JSON form
-   (`--json-output`): one object a line, `{"timestamp", "level", "fields": {"message"},
-   "target": "sidestream_engine"}`; a download line's `fields` also holds `progress`:
-   `{"phase": "downloading", "done_bytes", "total_bytes": int | null,
-   "eta_seconds": float | null}`.
-2. A failed start ends with the cause, as an ERROR line, and then, plain in both forms,
-   `Error: VARIANT`, where VARIANT is DownloadError, ShardCannotStart, WebserverFailed or
-   ArgumentValidation("...").
-3. Prompts, answers and keys are never logged.
+`progress` has the phase (`downloading`, `loading`, `serving`) and, for a download,
+`done_bytes`, `total_bytes` and `eta_seconds`. Prompts, answers and keys are never logged.
 """
 
 import logging
@@ -36,73 +14,50 @@ from typing import Any, TextIO
 
 import msgspec
 
+from server.weights.reporting import DownloadProgress
+
 TARGET = "sidestream_engine"
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far a download is; a null total or time left means that it is not known."""
-
-    done_bytes: int
-    total_bytes: int | None
-    eta_seconds: float | None
-    phase: str = "downloading"
-
-    def describe(self, name: str) -> str:
-        """Return the line a reader sees: share, megabytes and seconds left."""
-        if self.total_bytes is None:
-            return f"Downloading {name}: {_megabytes(self.done_bytes)} MB"
-        percent = 100 * self.done_bytes // max(self.total_bytes, 1)
-        line = (
-            f"Downloading {name}: {percent} % "
-            f"({_megabytes(self.done_bytes)} of {_megabytes(self.total_bytes)} MB)"
-        )
-        return line if self.eta_seconds is None else f"{line}, {self.eta_seconds:.0f} s left"
 
 
 class EngineLog:
     """Write the engine's lines; safe to call from any thread."""
 
-    def __init__(self, *, json_output: bool, out: TextIO | None = None) -> None:
-        self._json_output = json_output
+    def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self._lock = threading.Lock()
 
-    def fact(self, message: str, **fields: Any) -> None:
-        """Write one line; `fields` appear in the JSON form only."""
-        self._write("INFO", message, fields)
+    def write(self, message: str, progress: DownloadProgress | None = None) -> None:
+        """Write one line, with the progress that it tells of."""
+        self._write("INFO", message, {} if progress is None else {"progress": progress})
 
-    def cause(self, message: str) -> None:
-        """Write the cause of a failure, in one line."""
-        self._write("ERROR", " ".join(message.split()), {})
+    def phase(self, name: str, message: str) -> None:
+        """Write that a phase of the start begins."""
+        self._write("INFO", message, {"progress": {"phase": name}})
 
-    def failed(self, variant: str) -> None:
-        """Write the last line of a failed start, as TGI's launcher does."""
-        self._emit(f"Error: {variant}")
+    def error(self, message: str) -> None:
+        """Write the cause of a failure, in one line.
+
+        llama.cpp may be in the middle of a line of its own, from a thread: this one begins anew.
+        """
+        self._write("ERROR", " ".join(message.split()), {}, before="\n")
 
     def forward(self, level: str, message: str) -> None:
-        """Write what a library has to say, on as many lines as it takes."""
+        """Write what a library has to say."""
         self._write(level, message, {})
 
     def capture_standard_logging(self) -> None:
         """Send what libraries log from WARNING on through this log."""
         logging.basicConfig(level=logging.WARNING, handlers=[_Forwarder(self)], force=True)
 
-    def _write(self, level: str, message: str, fields: dict[str, Any]) -> None:
-        timestamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        if not self._json_output:
-            self._emit(f"{timestamp} {level:>5} {TARGET}: {message}")
-            return
+    def _write(self, level: str, message: str, fields: dict[str, Any], *, before: str = "") -> None:
         line = {
-            "timestamp": timestamp,
+            "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "level": level,
             "fields": {"message": message, **fields},
             "target": TARGET,
         }
-        self._emit(msgspec.json.encode(line).decode())
-
-    def _emit(self, line: str) -> None:
         with self._lock:
-            self._out.write(line + "\n")
+            self._out.write(before + msgspec.json.encode(line).decode() + "\n")
             self._out.flush()
 
 
@@ -116,7 +71,3 @@ class _Forwarder(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = "ERROR" if record.levelno >= logging.ERROR else "WARN"
         self._log.forward(level, self.format(record))
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f}"

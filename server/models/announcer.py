@@ -1,9 +1,9 @@
-"""Who is told of a model's changes, and when.
+"""Notify subscribers of changes of models.
 
-A change of state is told at once. How many answers run and wait changes several times with every
-answer, and telling a thousand sockets each time would cost more than the answers themselves:
-the more are to be told, the longer a change of these numbers may wait, joined with those that
-follow. The first one after a quiet time is told at once.
+A change of state is announced at once. The numbers of running and waiting answers change several
+times with every answer, and notifying a thousand sockets each time would cost more than the
+answers themselves. So changes of these numbers are coalesced: the more subscribers, the longer the
+pause between two announcements. The first change after a quiet time is announced at once.
 """
 
 import asyncio
@@ -15,30 +15,30 @@ from server.core.protocol import Model
 Subscriber = Callable[[Model], None]
 ListSubscriber = Callable[[list[Model]], None]
 
-# To tell one subscriber takes some 25 µs until it has left as a frame: half a percent of the time.
+# Notifying one subscriber takes some 25 µs until the frame is sent: half a percent of the time.
 PAUSE_PER_SUBSCRIBER_SECONDS: Final = 0.005
 
-# From here on one event with all models is less to write, and to read, than one for each.
+# From this number on one event with all models is shorter than one for each.
 _FEW: Final = 20
 
 
 class Announcer:
-    """Tell subscribers what models look like now."""
+    """Give subscribers the present views of models."""
 
     def __init__(self, snapshot: Callable[[str], Model]) -> None:
         self._snapshot = snapshot
         self._subscribers: dict[object, Subscriber] = {}
         self._list_subscribers: dict[object, ListSubscriber] = {}
-        # Models whose numbers are to be told; a dict, since it keeps its order.
+        # Models to announce after the pause; a dict, since it keeps its order.
         self._due: dict[str, None] = {}
         self._pause: asyncio.TimerHandle | None = None
 
     def subscribe(
         self, subscriber: Subscriber, list_subscriber: ListSubscriber | None = None
     ) -> Callable[[], None]:
-        """Have `subscriber` told of every change; returns the way to end that.
+        """Call `subscriber` with every changed model; return a function that unsubscribes.
 
-        `list_subscriber` is told all models, in place of that, when some have come or gone.
+        `list_subscriber` gets all models instead when some were added or removed.
         """
         key = object()
         self._subscribers[key] = subscriber
@@ -52,7 +52,7 @@ class Announcer:
         return unsubscribe
 
     def tell(self, model_id: str) -> None:
-        """Tell everybody at once."""
+        """Announce one model at once."""
         self._due.pop(model_id, None)
         if self._subscribers:
             model = self._snapshot(model_id)
@@ -60,7 +60,7 @@ class Announcer:
                 subscriber(model)
 
     def tell_several(self, model_ids: list[str], everything: Callable[[], list[Model]]) -> None:
-        """Tell everybody of several models at once: one by one, or all that there are."""
+        """Announce several models at once: one by one if they are few, else all that there are."""
         if len(model_ids) >= _FEW:
             self.tell_all(everything())
             return
@@ -68,19 +68,19 @@ class Announcer:
             self.tell(model_id)
 
     def tell_all(self, models: list[Model]) -> None:
-        """Tell all models at once, since some have come or gone."""
+        """Announce all models at once, because some were added or removed."""
         self._due.clear()
         for subscriber in self._list_subscribers.values():
             subscriber(models)
 
     def tell_soon(self, model_id: str) -> None:
-        """Tell everybody when it is time."""
+        """Announce one model at once or after the pause."""
         self._due[model_id] = None
         if self._pause is None:
             self._tell_due()
 
     def close(self) -> None:
-        """Tell nobody anything more."""
+        """Announce nothing more."""
         self._subscribers.clear()
         self._list_subscribers.clear()
         if self._pause is not None:

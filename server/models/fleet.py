@@ -1,4 +1,4 @@
-"""All model servers: who may use which, what is to be seen of them, who gives way to whom."""
+"""All model servers: leases to use them, views of their models, room for those that start."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,59 +10,63 @@ from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
 from server.dialects.base import EngineInfo, Upstream
 from server.models.announcer import Announcer, ListSubscriber, Subscriber
-from server.models.approach import Connect
-from server.models.attempt import Limits
-from server.models.catalog import Catalog, ModelSpec
-from server.models.deployment import Deployment
-from server.models.deployments import Deployments
-from server.models.engine_figures import EngineFigures
-from server.models.found import Found
-from server.models.idleness import Idleness
-from server.models.lease import Lease
-from server.models.loads import Loads
+from server.models.capacity.gpus import TakesOfGpus, no_gpus
+from server.models.capacity.room import Room
+from server.models.capacity.usage import IdleTimers, Usage
+from server.models.catalogue.catalog import Catalog, ModelSpec
+from server.models.catalogue.found_servers import FoundServers
+from server.models.lifecycle.deployment import Deployment
+from server.models.lifecycle.deployments import Deployments
+from server.models.lifecycle.limits import LimitsOf
+from server.models.lifecycle.loads import Loads
+from server.models.lifecycle.readiness_probe import Connect
+from server.models.lifecycle.ready_server import Lease
 from server.models.logbook import LogBook
-from server.models.room import Room
+from server.models.metrics import EngineMetrics
 from server.models.runners.base import Report, Runner
-from server.models.showing import Facts, ServerFacts, Use
-from server.models.shown import Shown
-from server.models.usage import Usage
+from server.models.views import FactsOf, ModelViews, ServerFacts, UseCounts, ViewParts
 
 
 class Fleet:
-    """Hold one deployment per model server and tell subscribers of every change."""
+    """Hold one deployment per model server and notify subscribers of every change."""
 
     def __init__(
         self,
         catalog: Catalog,
         runners: Mapping[str, Runner],
         connect: Connect,
-        limits: Mapping[str, Limits],
+        limits: LimitsOf,
         *,
         instance: str,
         capacity: Capacity,
-        facts: Facts = lambda name: ServerFacts(),
+        facts: FactsOf = lambda name: ServerFacts(),
         on_server_change: Callable[[str], None] = lambda name: None,
-        found: Found | None = None,
+        found: FoundServers | None = None,
+        takes_of_gpus: TakesOfGpus = no_gpus,
     ) -> None:
-        """Hold the models of `catalog`.
+        """Hold the models of `catalog`; those in `found` are only shown, after the others.
 
-        `facts` tells what is known of an `[upstream]` beside its status; `on_server_change` is
-        called with its name when what it says of its models may have changed. Models in `found` are
-        shown after the others, and nothing else can be done with them.
+        `facts` returns what is known of an `[upstream]` beside its status; `on_server_change` is
+        called with its name when its list of models may have changed.
         """
         self._catalog = catalog
         self._facts = facts
         self._on_server_change = on_server_change
-        self._found = found or Found()
+        self._found = found or FoundServers()
         self._found.subscribe(self._tell_all)
-        self._shown = Shown()
+        self._views = ModelViews()
         self._loads = Loads(self._on_load)
         self._runners = runners
         self._announcer = Announcer(self.snapshot)
-        self._engine_figures = EngineFigures(self._upstreams)
-        self._idleness = Idleness()
+        self._engine_metrics = EngineMetrics(self._upstreams)
+        self._idle_timers = IdleTimers()
         self._usage = Usage(self._on_use)
-        self._room = Room(capacity, self._occupant, lambda root: self._deployments[root].unwant())
+        self._room = Room(
+            capacity,
+            self._occupant,
+            self._request_stop,
+            takes_of_gpus,
+        )
         self._deployments = Deployments(runners, connect, limits, self, instance=instance)
         self._deployments.apply(catalog)
 
@@ -70,7 +74,7 @@ class Fleet:
 
     @asynccontextmanager
     async def lease(self, model_id: str) -> AsyncIterator[Lease]:
-        """Start the model's server if need be and hold it while the context lasts.
+        """Start the model's server if need be and hold a lease of it while the context lasts.
 
         Raises `UnknownModel`, and `ModelFailed` when the server cannot be had.
         """
@@ -80,7 +84,7 @@ class Fleet:
             info = await ready.describe(spec.served_as, deployment.cause_of_loss)
         with self._usage.run(spec):
             pause = partial(self._usage.pause, spec)
-            yield Lease(ready.upstream, info, pause, deployment)
+            yield Lease(ready.upstream, info, pause, deployment.cause_of_loss)
 
     def is_ready(self, model_id: str) -> bool:
         """Tell whether the model's server is up; raises `UnknownModel`."""
@@ -89,13 +93,14 @@ class Fleet:
     def start(self, model_id: str) -> Model:
         """Have the model's server started, or have it load the model; progress follows as changes.
 
-        Loading is asked for where the server is somebody else's and takes such requests.
+        A remote server is asked to load the model, if it takes such requests.
         """
         spec, deployment = self.spec(model_id), self._deployment(model_id)
         info = _info(deployment, spec)
         if deployment.upstream is not None and not deployment.is_managed and info.can_load:
-            self._loads.load(model_id, deployment.upstream, spec.served_as or info.model_id)
-        deployment.want()
+            name = spec.served_as or info.model_id
+            self._loads.request(model_id, "loading", deployment.upstream, name)
+        deployment.request_start()
         return self.snapshot(model_id)
 
     def stop(self, model_id: str) -> Model:
@@ -106,19 +111,20 @@ class Fleet:
         spec, deployment = self.spec(model_id), self._deployment(model_id)
         info = _info(deployment, spec)
         if deployment.is_managed:
-            deployment.unwant()
+            deployment.request_stop()
         elif deployment.upstream is not None and info.can_load:
-            self._loads.unload(model_id, deployment.upstream, spec.served_as or info.model_id)
+            name = spec.served_as or info.model_id
+            self._loads.request(model_id, "stopping", deployment.upstream, name)
         else:
             raise InvalidCommand(f"{model_id} is run by somebody else and cannot be stopped here")
         return self.snapshot(model_id)
 
-    async def until_well(self, root_id: str) -> Upstream:
+    async def wait_until_ready(self, root_id: str) -> Upstream:
         """Return how to speak to a server as soon as it is up; starts nothing."""
-        return await self._deployments[root_id].until_well()
+        return await self._deployments[root_id].wait_until_ready()
 
     def tell_of(self, root_id: str) -> None:
-        """Tell subscribers of a server's models: something else is known of them now."""
+        """Tell subscribers of all models of a server, because something about it has changed."""
         served = self._catalog.served_by(root_id)
         self._announcer.tell_several([one.id for one in served], self.shown)
 
@@ -127,19 +133,19 @@ class Fleet:
         return self._deployment(model_id).log
 
     def close_logs(self) -> None:
-        """Have those who follow a log come to its end."""
+        """End the logs, so that their readers end."""
         for deployment in self._deployments:
             deployment.log.close()
 
     def change(self, catalog: Catalog) -> None:
-        """Go by another catalogue from now on.
+        """Replace the catalogue.
 
-        Servers of models that are gone are drained and stopped; those whose settings have changed
-        run on until they are next stopped. A model keeps its kind of runner.
+        Servers of models that are gone are drained and stopped; servers whose settings have
+        changed run on until they are next stopped. A model keeps its kind of runner.
         """
         known = {spec.id: spec for spec in self._catalog}
         self._catalog = catalog
-        self._shown.forget_others(catalog)
+        self._views.forget_others(catalog)
         self._deployments.apply(catalog)
         changed = [spec for spec in catalog if known.get(spec.id) != spec]
         for spec in changed:
@@ -151,32 +157,32 @@ class Fleet:
             self._tell_all()
         for spec in catalog.roots():
             if spec.id not in known and spec.settings.preload:
-                self._deployments[spec.id].want()
+                self._deployments[spec.id].request_start()
 
     async def adopt(self) -> None:
         """Take over the servers of an earlier run; see `Deployments.adopt`."""
         await self._deployments.adopt(self._room.admit)
 
     async def close(self, *, keeps_servers: bool) -> None:
-        """End every lifecycle and let go of the runners; servers that can go on may be kept."""
-        self._idleness.close()
+        """End every lifecycle and close the runners; servers that can go on may be kept running."""
+        self._idle_timers.close()
         await self._loads.close()
-        await self._engine_figures.close()
+        await self._engine_metrics.close()
         await self._deployments.close(keeps_servers=keeps_servers)
         await asyncio.gather(*(runner.close() for runner in self._runners.values()))
         self._announcer.close()
 
     def servers(self) -> list[Deployment]:
-        """Return the model servers, in the order of the catalogue, to be looked at."""
+        """Return the deployments, in the order of the catalogue."""
         return list(self._deployments)
 
     def own_ports(self) -> frozenset[int]:
         """Return the ports of the servers that we run."""
         return self._deployments.own_ports()
 
-    async def engine_figures(self) -> dict[str, str | None]:
-        """Return what each server that is up counts itself; see `EngineFigures.ask`."""
-        return await self._engine_figures.ask()
+    async def engine_metrics(self) -> dict[str, str | None]:
+        """Return the metrics of each server that is up; see `EngineMetrics.ask`."""
+        return await self._engine_metrics.ask()
 
     def _upstreams(self) -> dict[str, Upstream]:
         ready = ((d.spec.id, d.upstream) for d in self._deployments)
@@ -190,22 +196,23 @@ class Fleet:
             return model
         spec, deployment = self.spec(model_id), self._deployment(model_id)
         facts = self._facts(spec.server) if spec.server else ServerFacts()
-        return self._shown.model(
+        parts = ViewParts(
             spec,
             deployment.status,
             _info(deployment, spec),
-            Use(self._usage.running(model_id), self._usage.waiting(model_id)),
+            UseCounts(self._usage.running(model_id), self._usage.waiting(model_id)),
             facts,
             self._loads.state(model_id),
             self._loads.error(model_id),
         )
+        return self._views.view(parts)
 
     def snapshots(self) -> list[Model]:
         """Return all models that can be asked, in the order of the catalogue."""
         return [self.snapshot(spec.id) for spec in self._catalog]
 
     def shown(self) -> list[Model]:
-        """Return all models that are to be seen: behind the others those that were found."""
+        """Return all models that clients see, found ones last."""
         found = [model for model in self._found.models() if model.id not in self._catalog]
         return [*self.snapshots(), *found]
 
@@ -229,7 +236,7 @@ class Fleet:
         """Have changes told; see `Announcer.subscribe`."""
         return self._announcer.subscribe(subscriber, list_subscriber)
 
-    # --- what deployments ask of their surroundings -----------------------------------------
+    # --- what deployments need (`DeploymentHost`) -------------------------------------------
 
     async def enter(self, spec: ModelSpec, report: Report) -> None:
         """Return when there is room for the model's server."""
@@ -248,11 +255,14 @@ class Fleet:
         deployment = self._deployments.get(spec.id)
         if deployment is not None and deployment.status.state == "ready":
             self._usage.touch(spec.id)
-            self._watch_idleness(deployment)
+            self._watch_idle_time(deployment)
             self._on_server_change(spec.server)
         self.tell_of(spec.id)
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _request_stop(self, root_id: str) -> None:
+        self._deployments[root_id].request_stop()
 
     def _deployment(self, model_id: str) -> Deployment:
         return self._deployments[self.spec(model_id).root]
@@ -263,35 +273,35 @@ class Fleet:
     def _on_use(self, spec: ModelSpec) -> None:
         deployment = self._deployments.get(spec.root)
         if deployment is not None:
-            deployment.look_again()
-            self._watch_idleness(deployment)
-        self._room.look_again()
+            deployment.use_changed()
+            self._watch_idle_time(deployment)
+        self._room.use_changed()
         if spec.id in self._catalog:
             self._announcer.tell_soon(spec.id)
         if deployment is not None and _info(deployment, spec).is_loaded is False:
-            self._look_soon(spec)
+            self._check_soon(spec)
 
     def _on_load(self, model_id: str) -> None:
         if model_id in self._catalog:
             self._announcer.tell(model_id)
-            self._look_soon(self._catalog.get(model_id))
+            self._check_soon(self._catalog.get(model_id))
 
-    def _look_soon(self, spec: ModelSpec) -> None:
-        """Have it seen soon whether the model is in memory at a server of somebody else's."""
+    def _check_soon(self, spec: ModelSpec) -> None:
+        """Have a remote server asked soon whether the model is in memory."""
         if spec.server:
             self._on_server_change(spec.server)
         else:
-            self._deployments[spec.root].look_soon()
+            self._deployments[spec.root].check_soon()
 
     def _occupant(self, root_id: str) -> Occupant:
-        settings = self._deployments[root_id].spec.settings
-        return Occupant(root_id, settings.memory, self._usage.idle_since(root_id), settings.pinned)
+        spec, idle_since = self._deployments[root_id].spec, self._usage.idle_since(root_id)
+        return Occupant(root_id, spec.settings.memory, idle_since, spec.settings.pinned)
 
-    def _watch_idleness(self, deployment: Deployment) -> None:
+    def _watch_idle_time(self, deployment: Deployment) -> None:
         is_idle = self._usage.idle_since(deployment.spec.id) is not None
-        self._idleness.watch(deployment, is_idle=is_idle)
+        self._idle_timers.watch(deployment, is_idle=is_idle)
 
 
 def _info(deployment: Deployment, spec: ModelSpec) -> EngineInfo:
-    """Return what a server has said of itself with a model, as far as it was asked."""
+    """Return what a server has said of itself with a model; empty before it was asked."""
     return deployment.infos.get(spec.served_as) or deployment.status.info or EngineInfo()

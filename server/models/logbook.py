@@ -1,24 +1,33 @@
 """The last lines of a model server's log, for any number of readers.
 
-A reader keeps its own place. One that is slow misses the lines that are gone when it comes
-back; it holds up nobody, and nothing grows.
+Each reader has its own position. A slow reader misses lines that were dropped in the meantime; it
+delays nobody, and memory stays bounded.
 """
 
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Final
 
-from server.models.bell import Bell
-from server.models.runners.base import LogLine
+from server.models.state_changed import StateChanged
 
 # A start of TGI with its arguments, a traceback and what led to it, twice over.
 MAX_LINES: Final = 2000
-# Of lines as people write them there are never so many; of endless ones there may be.
+# Lines of ordinary length never add up to this; endless ones may.
 MAX_CHARS: Final = 2_000_000
 
 
+@dataclass(frozen=True)
+class LogLine:
+    """One line a model server wrote; `time` is in seconds since the epoch."""
+
+    time: float
+    stream: str
+    text: str
+
+
 class LogBook:
-    """Keep lines, oldest forgotten first; tell readers of new ones."""
+    """Hold the last lines, and notify readers of new ones."""
 
     def __init__(self, *, max_lines: int = MAX_LINES, max_chars: int = MAX_CHARS) -> None:
         self._lines: deque[LogLine] = deque()
@@ -27,7 +36,7 @@ class LogBook:
         self._chars = 0
         self._count = 0
         self._is_closed = False
-        self._bell = Bell()
+        self._changed = StateChanged()
 
     def add(self, line: LogLine) -> None:
         """Append a line."""
@@ -36,12 +45,12 @@ class LogBook:
         self._chars += len(line.text)
         while len(self._lines) > self._max_lines or self._chars > self._max_chars:
             self._chars -= len(self._lines.popleft().text)
-        self._bell.ring()
+        self._changed.notify_all()
 
     def close(self) -> None:
         """Say that no line will follow."""
         self._is_closed = True
-        self._bell.ring()
+        self._changed.notify_all()
 
     def tail(self, count: int) -> list[LogLine]:
         """Return the last `count` lines, fewer if there are fewer."""
@@ -62,4 +71,4 @@ class LogBook:
                 await self._changed_from(seen)
 
     async def _changed_from(self, count: int) -> None:
-        await self._bell.until(lambda: self._is_closed or self._count != count)
+        await self._changed.wait_for(lambda: self._is_closed or self._count != count)

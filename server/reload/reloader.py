@@ -3,11 +3,11 @@
 Rules:
 
 1. Settings that cannot be used change nothing; each problem is told.
-2. Models come, go and change; servers go on until those whom they answer are done. A model
+2. Models come, go and change; servers go on until their answers are done. A model
    keeps its kind of runner as long as there is a server of it. So do servers that somebody else
    runs, and where they are looked for.
 3. What takes a restart keeps its old value, and is named each time until that has happened.
-4. Whoever asked may wait at a pipe beside the lock file, and is told there what came of it.
+4. The program that asks for a reload may wait for its report at a pipe beside the lock file.
 """
 
 import dataclasses
@@ -22,11 +22,12 @@ from typing import Any, Final
 import msgspec
 
 from server.logs import configure
-from server.models.catalog_source import CatalogSource
-from server.models.discovery import Discovery
+from server.models.catalogue.discovery import Discovery
+from server.models.catalogue.source import CatalogSource
 from server.models.fleet import Fleet
-from server.settings import SECTIONS, ModelSettings, Settings, SettingsError
-from server.settings.values import format_value
+from server.settings.models import ModelSettings
+from server.settings.tables import SECTIONS, Settings
+from server.settings.values import SettingsError, format_value
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class Reloader:
     def _models(
         self, wanted: Mapping[str, ModelSettings], reloaded: Reloaded
     ) -> dict[str, ModelSettings]:
-        """Return the models as wanted, but for those whose kind of runner may not change now."""
+        """Return the models as wanted; one that runs keeps its runner."""
         models = dict(wanted)
         for server in self._fleet.servers():
             model = models.get(server.spec.id)
@@ -120,18 +121,18 @@ class Reloader:
 
 
 def report_pipe(state_dir: Path, instance: str) -> Path:
-    """Return where whoever asks for a reload may wait for its report."""
+    """Return the pipe at which the report of a reload may be waited for."""
     return state_dir.expanduser() / f"{instance}.reload"
 
 
 def report(reloaded: Reloaded, pipe: Path) -> None:
-    """Tell who waits at the pipe, if somebody does."""
+    """Write the report to the pipe, if a reader is there."""
     try:
         descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "wb", buffering=0) as output:
             output.write(msgspec.json.encode(reloaded))
     except OSError as error:
-        # Nobody asked that way, or who did is gone.
+        # There is no reader, or it is gone.
         if error.errno not in {errno.ENOENT, errno.ENXIO, errno.EPIPE}:
             logger.warning("%s: %s", pipe, error.strerror)
 

@@ -1,4 +1,4 @@
-"""Settings of who may come in, and of how much one caller may ask."""
+"""Settings of access: keys, origins, encryption, and limits for one caller."""
 
 import ipaddress
 import re
@@ -91,7 +91,7 @@ def networks_of(access: AccessSettings) -> tuple[Network, ...]:
 
 
 def access_problems(access: AccessSettings) -> Iterator[tuple[str, str]]:
-    """Give each key whose value cannot be meant, and why."""
+    """Give each key with a value that makes no sense, and why."""
     try:
         networks_of(access)
     except ValueError as error:

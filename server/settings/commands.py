@@ -1,4 +1,4 @@
-"""The command of a model with `runner = command`: its words, its variables, what they cannot be.
+"""The command of a model with `runner = command`: its words and variables, and their limits.
 
 Rules:
 

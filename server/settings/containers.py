@@ -1,8 +1,9 @@
-"""What a model may ask of Docker: checked when the settings are read, and again nowhere.
+"""Check what a model asks of Docker, once: when the settings are read.
 
 Rules:
 
-1. Only images that match `allowed_images`, only launcher arguments on the list below.
+1. Only images that match `allowed_images`, or without it those of the model's engine, and only
+   arguments on the engine's list.
 2. No value has a blank or a shell character: TGI's entry point passes its arguments on
    through the shell, unquoted.
 3. There is no key for privileges, networks, devices, volumes or ports, so that none can
@@ -10,11 +11,14 @@ Rules:
 """
 
 import re
-import shlex
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Final
 
+from server.engines.arguments import gpu_share, split_arguments
+from server.engines.engine import Engine
+from server.engines.known import DEFAULT, ENGINES
+from server.settings.commands import Problem
 from server.settings.models import ModelSettings
 from server.settings.tables import DockerSettings
 
@@ -23,52 +27,39 @@ _IMAGE: Final = re.compile(
     r"[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
-_MODEL_ID: Final = r"([A-Za-z0-9][A-Za-z0-9._:/=-]*)?"
-_VALUE: Final = re.compile(r"[A-Za-z0-9._,:/=@+-]+")
-
-# TGI 3.3's launcher options that have no key of their own and endanger nothing: none that
-# names a host, a port, a folder, a key or a place to send data to.
-ARGUMENTS_WITH_VALUE: Final = frozenset(
-    {
-        "--cuda-graphs",
-        "--cuda-memory-fraction",
-        "--kv-cache-dtype",
-        "--lora-adapters",
-        "--max-batch-size",
-        "--max-batch-total-tokens",
-        "--max-best-of",
-        "--max-client-batch-size",
-        "--max-concurrent-requests",
-        "--max-stop-sequences",
-        "--max-top-n-tokens",
-        "--max-waiting-tokens",
-        "--rope-factor",
-        "--rope-scaling",
-        "--speculate",
-        "--validation-workers",
-        "--waiting-served-ratio",
-    }
-)
-ARGUMENTS_WITHOUT_VALUE: Final = frozenset(
-    {"--disable-custom-kernels", "--disable-grammar-support", "--enable-prefill-logprobs"}
-)
+_FILE: Final = re.compile(r"[./~].*|.*\.gguf", re.IGNORECASE)
 # Flavours whose GPUs are device files, of which a container gets all or none.
 DEVICE_FILE_FLAVOURS: Final = ("-rocm", "-intel-xpu")
 
 
-def container_problems(model: ModelSettings, docker: DockerSettings) -> Iterator[tuple[str, str]]:
+def engine_of(model: ModelSettings) -> Engine:
+    """Return the engine of a model that runs in a container."""
+    return ENGINES[model.engine or DEFAULT]
+
+
+def image_of(model: ModelSettings, docker: DockerSettings) -> str:
+    """Return the image that a model runs in."""
+    engine = engine_of(model)
+    return model.image or (docker.image if engine.name == DEFAULT else engine.image)
+
+
+def container_problems(model: ModelSettings, docker: DockerSettings) -> Iterator[Problem]:
     """Give each key of a `docker` model that cannot be granted, and why."""
-    image = model.image or docker.image
-    if not model.model_id:
-        yield "model_id", "missing; expected the model on the hub, OWNER/NAME"
-    elif not re.fullmatch(_MODEL_ID, model.model_id):
-        yield "model_id", f"expected to match {_MODEL_ID}, found {model.model_id!r}"
+    engine, image = engine_of(model), image_of(model, docker)
+    yield from _model_problems(model, engine)
     if not _IMAGE.fullmatch(image):
         yield "image", f"{image!r} is not the name of an image"
-    elif not any(fnmatchcase(image, pattern) for pattern in docker.allowed_images):
-        yield "image", f"{image} matches none of `allowed_images` in [docker]"
+    elif problem := _image_problem(image, docker, engine):
+        yield "image", problem
     yield from _gpu_problems(model, image)
-    if model.dtype and model.quantize and not model.quantize.startswith("bitsandbytes"):
+    if model.quantize and model.quantize not in engine.quantizations:
+        known = ", ".join(sorted(engine.quantizations))
+        yield (
+            "quantize",
+            f"{engine.title} does not know {model.quantize}; expected one of {known}",
+        )
+    is_tgi = engine.name == DEFAULT
+    if is_tgi and model.dtype and model.quantize and not model.quantize.startswith("bitsandbytes"):
         yield "dtype", f"cannot be set together with `quantize = {model.quantize}`"
     if 0 < model.max_total_tokens <= model.max_input_tokens:
         yield (
@@ -76,33 +67,39 @@ def container_problems(model: ModelSettings, docker: DockerSettings) -> Iterator
             f"expected more than max_input_tokens ({model.max_input_tokens}), "
             f"found {model.max_total_tokens}",
         )
+    yield from _variable_problems(model, engine)
     try:
-        split_arguments(model.arguments)
+        words = split_arguments(model.arguments, engine)
+        share = gpu_share(engine, words)
     except ValueError as error:
         yield "arguments", str(error)
+        return
+    if share is not None and model.gpu_memory:
+        yield "gpu_memory", f"cannot be set together with {engine.gpu_argument} in `arguments`"
 
 
-def split_arguments(text: str) -> list[str]:
-    """Return the launcher arguments in `text`; raises `ValueError` for one not on the list."""
-    words = shlex.split(text)
-    arguments: list[str] = []
-    while words:
-        name, has_value, value = words.pop(0).partition("=")
-        if name in ARGUMENTS_WITHOUT_VALUE and not has_value:
-            arguments.append(name)
-            continue
-        if name not in ARGUMENTS_WITH_VALUE:
-            known = ", ".join(sorted(ARGUMENTS_WITH_VALUE | ARGUMENTS_WITHOUT_VALUE))
-            raise ValueError(f"{name} is not allowed here; expected one of {known}")
-        if not has_value:
-            value = words.pop(0) if words else ""
-        if not _VALUE.fullmatch(value) or value.startswith("-"):
-            raise ValueError(f"{name}: expected a value without blanks, found {value!r}")
-        arguments += [name, value]
-    return arguments
+def _model_problems(model: ModelSettings, engine: Engine) -> Iterator[Problem]:
+    if not model.model_id:
+        yield "model_id", f"missing; expected {engine.model_form}"
+    elif not re.fullmatch(engine.model_id, model.model_id):
+        found = f"found {model.model_id!r}"
+        if _FILE.fullmatch(model.model_id):
+            found += "; files of the engine's machine are not in the container"
+        yield "model_id", f"expected to match {engine.model_id} ({engine.model_form}), {found}"
 
 
-def _gpu_problems(model: ModelSettings, image: str) -> Iterator[tuple[str, str]]:
+def _image_problem(image: str, docker: DockerSettings, engine: Engine) -> str:
+    """Return why an image may not be run, nothing if it may."""
+    patterns, own = docker.allowed_images or engine.images, ", ".join(engine.images)
+    if any(fnmatchcase(image, pattern) for pattern in patterns):
+        return ""
+    problem = f"{image} matches none of `allowed_images` in [docker]"
+    if docker.allowed_images:
+        return f"{problem}; left empty, it allows {engine.title}'s own: {own}"
+    return f"{problem}, which are {engine.title}'s own where nobody says: {own}"
+
+
+def _gpu_problems(model: ModelSettings, image: str) -> Iterator[Problem]:
     if image.endswith(DEVICE_FILE_FLAVOURS) and model.gpus not in {"auto", "all", "none"}:
         yield "gpus", f"expected auto, all or none for this image, found {model.gpus!r}"
         return
@@ -115,3 +112,12 @@ def _gpu_problems(model: ModelSettings, image: str) -> Iterator[tuple[str, str]]
         offered = 1
     if offered < model.num_shard:
         yield "num_shard", f"{model.num_shard} parts need as many GPUs; `gpus` gives {offered}"
+
+
+def _variable_problems(model: ModelSettings, engine: Engine) -> Iterator[Problem]:
+    ours = {*engine.environment, *engine.variables.values()}
+    for name in model.env:
+        if name in ours:
+            yield "env", f"{name} is set by Sidestream"
+        elif re.fullmatch(engine.refused_variables, name):
+            yield "env", f"{name} is not allowed here: it stands for an argument of {engine.title}"

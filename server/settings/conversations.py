@@ -23,7 +23,7 @@ class ConversationSettings:
     max_conversation_size: Size = option(
         Size(16 << 20),
         "Characters that one conversation may have, what was asked included: it is sent whole to "
-        "whoever opens it.",
+        "a page that opens it.",
         low=1024,
     )
     max_size: Size = option(
@@ -37,5 +37,7 @@ class ConversationSettings:
         low=0,
     )
     deleted_ttl: float = option(
-        604_800.0, "Seconds for which a conversation that was deleted can be restored.", low=0
+        604_800.0,
+        "Seconds for which a conversation or a vote that was deleted can be restored.",
+        low=0,
     )

@@ -58,8 +58,10 @@ Sidestream reads `settings.ini` (or the file named with `--settings`), then the 
 overrides it. Anything unknown, doubled, of the wrong type or impossible is refused at start, with
 its place and what was expected there. Durations are in seconds.
 
-Servers that are taken into use in the page stand in `servers.ini` beside that file, which the page
-writes; where both have a section of one name, that of `settings.ini` holds.
+Servers and models that are added in the page or by `run.py model add` stand in `servers.ini` beside
+that file, which they write; where both have a section of one name, that of `settings.ini` holds. A
+model there has only keys of the embedded engine. Its weights are of the hub, or where it was added
+on the command line a file.
 
 This page is made from the table the program checks with: `python -m server.settings` writes it.
 """

@@ -1,7 +1,7 @@
 """The two files that settings are read from, as sections of plain text.
 
 `settings.ini` is what people write. `servers.ini` beside it is what the page writes when an
-operator takes a server into use; the first wins where both have a section.
+operator adds a server or a model; the first wins where both have a section.
 """
 
 import configparser
@@ -10,13 +10,14 @@ from typing import Final
 
 from server.settings.values import SettingsError
 
+DEFAULT_SETTINGS: Final = Path(__file__).resolve().parents[2] / "settings.ini"
 ADDED_FILE: Final = "servers.ini"
 
 Sections = dict[str, dict[str, str]]
 
 
 def added_file(path: Path) -> Path:
-    """Return where the page writes servers down, beside the settings file at `path`."""
+    """Return where the page writes what is added, beside the settings file at `path`."""
     return path.with_name(ADDED_FILE)
 
 

@@ -40,9 +40,9 @@ ENVIRONMENT_PREFIX = "SIDESTREAM_"
 def load(path: Path, environment: Mapping[str, str], *, looks_up: bool = True) -> Settings:
     """Read `path`, the file beside it that the page writes, and the environment.
 
-    Without `looks_up`, values such as `env:NAME` stay as they are: the gateway may have another
-    environment and other rights than who reads its settings beside it. Raises `SettingsError` with
-    every problem found, each with its place.
+    Without `looks_up`, values such as `env:NAME` stay as they are: another program that reads the
+    settings may have another environment and other rights than the gateway. Raises
+    `SettingsError` with every problem found, each with its place.
     """
     return _Loading(path, environment, looks_up=looks_up).settings()
 
@@ -97,7 +97,7 @@ class _Loading:
         return Settings(**sections, models=named["model"], upstreams=upstreams)
 
     def _without_known(self, added: Sections) -> Sections:
-        """Return what was added but for what `settings.ini` says itself."""
+        """Return the added sections that `settings.ini` does not have itself."""
         known = {_folded(section) for section in self._written}
         return {section: keys for section, keys in added.items() if _folded(section) not in known}
 

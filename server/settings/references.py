@@ -1,20 +1,25 @@
 """Values that stand for something outside of the settings: keys, header fields, files.
 
 They are looked up when the settings are read, so that what is missing is told at start, with its
-key, and not when somebody asks a model.
+key, and not when a model is asked.
 """
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from server.settings.commands import variable_problem
-from server.settings.secrets import WRITTEN, Secret, file_at, is_reference, resolve_secret
+from server.settings.commands import Problem, variable_problem
+from server.settings.secrets import (
+    WRITTEN,
+    Secret,
+    file_at,
+    is_reference,
+    read_file,
+    resolve_secret,
+)
 from server.settings.values import Variables
-
-Problem = tuple[str, str]
 
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MAX_HEADERS: Final = 32
@@ -56,6 +61,22 @@ def look_up(
             values["api_key"] = secret("api_key", values["api_key"])
     except ValueError as error:
         yield "api_key", str(error)
+    yield from _look_up_headers(values, secret)
+    yield from _look_up_variables(values, secret)
+    for key, check in (("ca_file", _check_certificates), ("chat_template", _check_template)):
+        if values.get(key):
+            try:
+                path = file_at(values[key], folder)
+                if environment is not None:
+                    check(path)
+                values[key] = str(path)
+            except ValueError as error:
+                yield key, str(error)
+
+
+def _look_up_headers(
+    values: dict[str, Any], secret: Callable[[str, str], Secret]
+) -> Iterator[Problem]:
     headers: dict[str, str] = {}
     for name, value in values.get("headers", {}).items():
         try:
@@ -65,6 +86,11 @@ def look_up(
             yield "headers", f"{name!r}: {error}"
     if headers:
         values["headers"] = headers
+
+
+def _look_up_variables(
+    values: dict[str, Any], secret: Callable[[str, str], Secret]
+) -> Iterator[Problem]:
     variables: dict[str, str] = {}
     for name, value in values.get("env", {}).items():
         try:
@@ -77,15 +103,6 @@ def look_up(
             yield "env", f"{name[:80]!r}: {error}"
     if variables:
         values["env"] = Variables(variables)
-    for key, check in (("ca_file", _check_certificates), ("chat_template", _check_template)):
-        if values.get(key):
-            try:
-                path = file_at(values[key], folder)
-                if environment is not None:
-                    check(path)
-                values[key] = str(path)
-            except ValueError as error:
-                yield key, str(error)
 
 
 def _check_field(name: str, value: Any, others: Mapping[str, str], *, has_key: bool) -> None:
@@ -120,15 +137,7 @@ def _check_template(path: Path) -> None:
 
 
 def _content(path: Path, max_bytes: int) -> bytes:
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no file")
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    content = read_file(path, max_bytes)
     if not content.strip():
         raise ValueError(f"{path} is empty")
-    if len(content) > max_bytes:
-        raise ValueError(f"{path} has more than {max_bytes} bytes")
     return content

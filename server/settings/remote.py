@@ -1,4 +1,4 @@
-"""The keys that say how a server is asked that is no engine of ours: one table for two sections.
+"""The keys that say how a server that we do not start is asked: one table for two sections.
 
 A `[model ID]` with `runner = remote` names one model of such a server, one with `runner = command`
 the server that it starts, and an `[upstream NAME]` takes all models that match. All have the keys
@@ -8,12 +8,11 @@ below, with the same meaning.
 from dataclasses import dataclass
 from typing import Any, Final
 
+from server.dialects.registry import DIALECTS
+from server.settings.runners import ASKED_RUNNERS
 from server.settings.values import option
 
-DIALECTS: Final = ("auto", "tgi", "openai", "ollama")
-
 _REMOTE: Final = ("remote",)
-_ASKED: Final = ("command", "remote")
 
 
 @dataclass(frozen=True)
@@ -24,53 +23,60 @@ class RemoteSettings:
         "",
         "Address of the model server, such as `http://gpu-box:8000/v1`. With or without `/v1`, and "
         "as any address of its API: what is meant is found out.",
-        only_for=_ASKED,
+        only_for=ASKED_RUNNERS,
     )
     dialect: str = option(
         "auto",
         "API that the server is asked by: `tgi`, `openai` (vLLM, llama.cpp, LM Studio, providers "
         "and most others) or `ollama`. `auto` asks the server.",
-        choices=DIALECTS,
-        only_for=_ASKED,
+        choices=("auto", *DIALECTS),
+        only_for=ASKED_RUNNERS,
     )
     flavour: str = option(
         "",
         "Which server of OpenAI's form it is, such as `vllm` or `llama.cpp`. Empty asks the "
         "server.",
         pattern=r"[a-z0-9.-]*",
-        only_for=_ASKED,
+        only_for=ASKED_RUNNERS,
     )
     api_key: str = option(
         "",
         "Key that the server asks for: `env:NAME` for an environment variable, `file:PATH` for a "
         "file that holds nothing else (from this file's folder on), or the key itself.",
         secret=True,
-        only_for=_ASKED,
+        only_for=ASKED_RUNNERS,
     )
     headers: dict[str, str] = option(
         {},
         "Header fields for every request to the server, as a JSON object. Values may be `env:NAME` "
         "or `file:PATH`, as for `api_key`.",
         secret=True,
-        only_for=_ASKED,
+        only_for=ASKED_RUNNERS,
     )
     ca_file: str = option(
         "",
         "File (PEM) with the certificates that vouch for an `https` server, in place of the "
         "system's.",
-        only_for=_ASKED,
+        only_for=ASKED_RUNNERS,
     )
     num_ctx: int = option(
         0,
         "Context in tokens that Ollama loads a model with; a change reloads it. 0 leaves it to "
         "Ollama.",
         low=0,
-        only_for=_ASKED,
+        only_for=ASKED_RUNNERS,
     )
     holds_one_model: bool = option(
         False,
         "Whether the server unloads one model to answer with another, where it does not tell.",
-        only_for=_ASKED,
+        only_for=ASKED_RUNNERS,
+    )
+    vision: str = option(
+        "auto",
+        "Whether the model takes pictures: `yes`, `no`, or `auto` to go by what its server says. "
+        "Where a server does not say, it is asked with them, and its refusal told; TGI refuses "
+        "nothing, so that there `auto` means `no` unless the model's hub page says that it sees.",
+        choices=("auto", "yes", "no"),
     )
     extra_allowed: tuple[str, ...] = option(
         (),
@@ -93,11 +99,14 @@ class RemoteSettings:
         "Answers that the server writes at once, others wait; 0 takes what it says itself.",
         low=0,
     )
-    system: str = option("", "System prompt put before every conversation.")
+    system: str = option(
+        "",
+        "System prompt put before every conversation. Everybody who may use the model can read it.",
+    )
     parameters: dict[str, Any] = option(
         {},
         "Default generation parameters, as a JSON object with TGI's names. `max_new_tokens` is "
-        "1024 where nobody says.",
+        "by default what the context leaves; see `default_length` in [answers].",
     )
 
     @property

@@ -58,14 +58,18 @@ def resolve_secret(
         return _checked(environment[place].strip(), text, f"the environment variable {place!r}")
     if kind == "file" and is_reference(text):
         path = file_at(place, folder)
-        return _checked(_content(path), f"file:{path}", str(path))
+        content = read_file(path, _MAX_BYTES, ", which is no key")
+        try:
+            return _checked(content.decode("utf-8-sig").strip(), f"file:{path}", str(path))
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not text") from None
     return _checked(text, origin, "it")
 
 
 def file_at(text: str, folder: Path) -> Path:
     """Return the file that a setting names; a relative path begins at `folder`.
 
-    Raises `ValueError` for the home folder of nobody.
+    Raises `ValueError` for a home folder of an unknown user.
     """
     try:
         return Path(folder, Path(text.strip()).expanduser()).absolute()
@@ -83,17 +87,16 @@ def _checked(text: str, origin: str, place: str) -> Secret:
     return Secret(text, origin)
 
 
-def _content(path: Path) -> str:
+def read_file(path: Path, max_bytes: int, too_large: str = "") -> bytes:
+    """Return what a file holds; raises `ValueError` for one that cannot be read or is larger."""
     try:
         # Reading a pipe or a device could take for ever.
         if not stat.S_ISREG(path.stat().st_mode):
             raise ValueError(f"{path} is no file")
         with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ValueError(f"{path} has more than {_MAX_BYTES} bytes, which is no key")
-        return content.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not text") from None
+            content = file.read(max_bytes + 1)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > max_bytes:
+        raise ValueError(f"{path} has more than {max_bytes} bytes{too_large}")
+    return content

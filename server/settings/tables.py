@@ -7,12 +7,18 @@ generated from them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+from server.engines.tgi import TGI
 from server.settings.access import AccessSettings
+from server.settings.attachments import AttachmentSettings
 from server.settings.conversations import ConversationSettings
 from server.settings.models import ModelSettings
 from server.settings.upstreams import DiscoverySettings, UpstreamSettings
 from server.settings.values import Size, option
+
+DEFAULT_LENGTH: Final = 8_192
+"""Long enough for a model that thinks before it answers; an answer that never ends stops there."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,8 @@ class ServerSettings:
 
     host: str = option(
         "127.0.0.1",
-        "Address to listen on. Only this machine reaches 127.0.0.1.",
+        "Address to listen on. Only this machine reaches 127.0.0.1; `0.0.0.0` is all of IPv4, `::` "
+        "all of IPv4 and IPv6.",
         pattern=r"\S+",
     )
     port: int = option(8000, "TCP port to listen on; 0 takes any free one.", low=0, high=65535)
@@ -121,8 +128,14 @@ class AnswerSettings:
     )
     generation_timeout: float = option(
         1_800.0,
-        "Seconds that writing one answer may take in all: 4,096 tokens at less than three a second "
-        "fit. An answer that goes on for ever holds a model server's slot.",
+        "Seconds that writing one answer may take in all: 8,192 tokens at five a second fit. An "
+        "answer that goes on for ever holds a model server's slot.",
+        low=1,
+    )
+    default_length: int = option(
+        DEFAULT_LENGTH,
+        "Tokens of an answer at most where neither the request nor the model's `parameters` say "
+        "`max_new_tokens`; fewer where the model's context leaves fewer.",
         low=1,
     )
     max_prompt_chars: int = option(
@@ -220,15 +233,13 @@ class DockerSettings:
         pattern=r"((unix|tcp|https?|ssh)://\S+)?",
     )
     image: str = option(
-        "ghcr.io/huggingface/text-generation-inference:3.3.7",
-        "Image of the models that name none.",
+        TGI.image,
+        "Image of TGI's models that name none; other engines have their own.",
     )
     allowed_images: tuple[str, ...] = option(
-        (
-            "ghcr.io/huggingface/text-generation-inference:*",
-            "ghcr.io/huggingface/text-generation-inference@*",
-        ),
-        "The only images that are run, as patterns with `*`, separated by commas.",
+        (),
+        "The only images that are run, as patterns with `*`, separated by commas. Empty allows "
+        "each engine's own, in all versions.",
     )
     hf_cache: Path = option(
         Path("~/.cache/huggingface"),
@@ -240,18 +251,25 @@ class DockerSettings:
         "Token for gated models. Empty takes `HF_TOKEN` from the environment.",
         secret=True,
     )
+    ollama_models: Path = option(
+        Path("~/.ollama/models"),
+        "Ollama's models on the engine's machine, shared with all of its containers.",
+    )
     download_timeout: float = option(
         7200.0,
         "Seconds that fetching the image, and then the weights, may each take.",
         low=1,
     )
-    start_timeout: float = option(
-        900.0, "Seconds that starting, loading and warming up may each take.", low=1
+    start_timeout: float | None = option(
+        None,
+        "Seconds that starting, loading and warming up may each take. Empty takes the engine's "
+        "own: 1800 for vLLM and SGLang, which compile, 900 for others.",
+        low=1,
     )
-    stop_grace: float = option(
-        100.0,
-        "Seconds a container gets to end by itself before it is killed. TGI lets answers end "
-        "for up to 90 s.",
+    stop_grace: float | None = option(
+        None,
+        "Seconds a container gets to end by itself before it is killed. Empty takes the engine's "
+        "own: 100 for TGI, which lets answers end for up to 90 s, 10 for others.",
         low=0,
     )
     log_max_size: Size = option(
@@ -268,6 +286,7 @@ class Settings:
     sessions: SessionSettings = field(default_factory=SessionSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
     conversations: ConversationSettings = field(default_factory=ConversationSettings)
+    attachments: AttachmentSettings = field(default_factory=AttachmentSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
@@ -281,6 +300,7 @@ SECTIONS: Mapping[str, type] = {
     "sessions": SessionSettings,
     "answers": AnswerSettings,
     "conversations": ConversationSettings,
+    "attachments": AttachmentSettings,
     "engines": EngineSettings,
     "docker": DockerSettings,
     "discovery": DiscoverySettings,

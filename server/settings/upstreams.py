@@ -1,4 +1,4 @@
-"""The keys of a server with many models, each of which becomes one; and of looking for servers."""
+"""The keys of a server with many models, and of finding servers on this machine."""
 
 from dataclasses import dataclass
 from typing import Final

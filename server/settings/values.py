@@ -4,8 +4,10 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -24,6 +26,13 @@ class Size(int):
                 return f"{amount}{unit}"
             amount //= 1024
         return f"{amount}T"
+
+
+def human_size(size_bytes: int) -> str:
+    """Return a size as people read it: in MB, from a thousand of them on in GB."""
+    if size_bytes >= 1_000_000_000:
+        return f"{size_bytes / 1_000_000_000:.1f} GB"
+    return f"{size_bytes / 1_000_000:.0f} MB"
 
 
 class Numbers(tuple[int, ...]):
@@ -85,40 +94,12 @@ def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
     text = text.strip()
     text.encode()  # An environment variable may hold bytes that are no text.
     rules = declared.metadata
-    default = rules["default"]
-    value: Any
-    if isinstance(default, bool):
-        if text.lower() not in _BOOLEANS:
-            raise ValueError(f"expected yes or no, found {text!r}")
-        return _BOOLEANS[text.lower()]
-    if isinstance(default, Size):
-        value = _size(text)
-    elif isinstance(default, int):
-        value = _number(int, "a whole number", text)
-    elif default is None:
-        value = _number(float, "a number", text) if text else None
-    elif isinstance(default, float):
-        value = _number(float, "a number", text)
-    elif isinstance(default, Path):
-        if not text:
-            raise ValueError("expected a path, found nothing")
-        value = Path(text)
-    elif isinstance(default, Variables) and not text.startswith("{"):
-        value = Variables(parse_variables(text))
-    elif isinstance(default, dict):
-        value = _json_object(text, is_secret=rules["secret"])
-    elif _is_range(default):
-        value = _range(text)
-    elif isinstance(default, Numbers):
-        value = Numbers(_number(int, "whole numbers", part) for part in _parts(text))
-    elif isinstance(default, tuple):
-        value = _parts(text)
-    else:
-        value = text
+    value = _parse_as(rules["default"], text, is_secret=rules["secret"])
     for number in value if isinstance(value, tuple) else () if value is None else (value,):
         _check_bounds(number, rules["low"], rules["high"])
     if rules["choices"] and value not in rules["choices"]:
-        raise ValueError(f"expected one of {', '.join(rules['choices'])}, found {text!r}")
+        choices = ", ".join(filter(None, rules["choices"]))
+        raise ValueError(f"expected one of {choices}, found {text!r}")
     if rules["pattern"] and not re.fullmatch(rules["pattern"], text):
         found = "" if rules["secret"] else f", found {text!r}"
         raise ValueError(f"expected to match {rules['pattern']}{found}")
@@ -168,6 +149,18 @@ def describe_type(default: Any) -> str:
     return names.get(type(default), "text")
 
 
+def _parse_as(default: Any, text: str, *, is_secret: bool) -> Any:
+    """Read text as a value of the default's type; raises `ValueError`."""
+    if isinstance(default, Variables) and not text.startswith("{"):
+        return Variables(parse_variables(text))
+    if isinstance(default, dict):
+        return _json_object(text, is_secret=is_secret)
+    if _is_range(default):
+        return _range(text)
+    parsers = (parse for kind, parse in _PARSERS if isinstance(default, kind))
+    return next(parsers, str)(text)
+
+
 def _is_range(value: Any) -> bool:
     is_pair = isinstance(value, tuple) and not isinstance(value, Numbers) and len(value) == 2
     return is_pair and all(isinstance(number, int) for number in value)
@@ -211,6 +204,39 @@ def _range(text: str) -> tuple[int, int]:
     if match is None or int(match[1]) > int(match[2]):
         raise ValueError(f"expected a range such as 8080-8089, found {text!r}")
     return int(match[1]), int(match[2])
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in _BOOLEANS:
+        raise ValueError(f"expected yes or no, found {text!r}")
+    return _BOOLEANS[text.lower()]
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("expected a path, found nothing")
+    return Path(text)
+
+
+def _numbers(text: str) -> Numbers:
+    return Numbers(_number(int, "whole numbers", part) for part in _parts(text))
+
+
+def _optional_number(text: str) -> float | None:
+    return _number(float, "a number", text) if text else None
+
+
+# By a default's type; the first that fits counts, as a `bool` is an `int`, too.
+_PARSERS: Final[tuple[tuple[type, Callable[[str], Any]], ...]] = (
+    (bool, _boolean),
+    (Size, _size),
+    (int, partial(_number, int, "a whole number")),
+    (float, partial(_number, float, "a number")),
+    (type(None), _optional_number),
+    (Path, _path),
+    (Numbers, _numbers),
+    (tuple, _parts),
+)
 
 
 def _check_bounds(number: Any, low: float | None, high: float | None) -> None:

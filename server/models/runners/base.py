@@ -1,6 +1,6 @@
-"""The seam between a model's lifecycle and the place where its server runs.
+"""The interface between a model's lifecycle and the place where its server runs.
 
-A runner holds no lifecycle state: it is told, it acts, it reports what it sees.
+A runner holds no lifecycle state: it acts when it is called, and reports what it sees.
 
     verb      absent              running             exited
     start     starts it           same endpoint       starts it anew
@@ -10,8 +10,8 @@ A runner holds no lifecycle state: it is told, it acts, it reports what it sees.
     logs      ends at once        history, then live  history
 
 Every verb may be called at any time and may be cancelled; a cancelled `start` leaves
-nothing behind. A runner whose engine does not answer says UNKNOWN, never MISSING:
-we must not forget a living server because we cannot see it just now.
+nothing behind. A runner whose engine does not answer reports UNKNOWN, never MISSING:
+a living server must not be forgotten because it cannot be seen just now.
 """
 
 import signal
@@ -22,10 +22,11 @@ from typing import ClassVar, Final, Protocol
 
 from server.core.protocol import Progress
 from server.dialects.base import Endpoint
-from server.models.catalog import ModelSpec
+from server.models.catalogue.catalog import ModelSpec
+from server.models.logbook import LogLine
 
-# What an exited server's observation carries along: vLLM's wrappers stand a hundred lines below
-# what they wrap, and rich's boxes have three hundred.
+# The lines that come with an exited server's observation: vLLM logs its wrapping errors a hundred
+# lines below the cause, and rich's boxes have three hundred lines.
 TAIL_LINES: Final = 500
 
 Report = Callable[[Progress], None]
@@ -39,15 +40,6 @@ class Replica:
     model: str
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """One line a model server wrote; `time` is in seconds since the epoch."""
-
-    time: float
-    stream: str
-    text: str
-
-
 class Condition(Enum):
     """What a runner sees of a replica."""
 
@@ -57,7 +49,7 @@ class Condition(Enum):
     UNKNOWN = "unknown"
 
 
-# Signals that ask a server to end. One that kills it may be a crash that somebody tries out.
+# Signals that ask a server to end. SIGKILL is not among them: it may be a simulated crash.
 _ASKING: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 # Exit codes above it are of processes that a signal ended, as shells and containers report them.
 _SIGNAL_BASE: Final = 128
@@ -67,11 +59,11 @@ _SIGNAL_BASE: Final = 128
 class Observation:
     """Report what is there: for EXITED its code (negative: the signal) and its last lines.
 
-    `sent_signals` are those that somebody had the engine send to it, as far as that is known.
-    `left_behind` is how many processes went on when a program had ended, which were killed;
-    `ports_elsewhere` is where a running one listens as long as it does not at its endpoint.
-    `is_outdated` tells that a running server was started with other settings than today's,
-    `image` the digest of what a container was made of.
+    `sent_signals` are those that the engine was asked to send to it, as far as that is known.
+    `left_behind` is how many processes went on after a program had ended, and were killed;
+    `ports_elsewhere` are the ports of a running one that does not listen at its endpoint.
+    `is_outdated` is whether a running server was started with other settings than the present
+    ones, `image` the digest of a container's image.
     """
 
     replica: Replica
@@ -95,7 +87,7 @@ class Observation:
 
     @property
     def was_told_to_stop(self) -> bool:
-        """Tell whether somebody had the engine ask it to stop, which is a wish and no crash."""
+        """Tell whether the engine was asked to stop it: that is a request and not a crash."""
         return self.condition is Condition.EXITED and not self.sent_signals.isdisjoint(_ASKING)
 
 
@@ -137,10 +129,10 @@ class Runner(Protocol):
         """Give the last `tail` lines, then, if `follow`, each new one until the server ends."""
 
     def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
-        """Give what is seen of a start beside its log, such as bytes that arrive.
+        """Give progress of a start that is not in its log, such as bytes that arrive.
 
-        It may go on for ever: whoever asked stops when the server is ready.
+        It may go on for ever: the caller stops iterating when the server is ready.
         """
 
     async def close(self) -> None:
-        """Let go of everything the runner holds."""
+        """Release everything that the runner holds."""

@@ -1,4 +1,4 @@
-"""Which ports of the range for model servers are free: shared by the runners that take them."""
+"""The ports of the range for model servers, shared by the runners that take them."""
 
 import socket
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _LOOPBACK: Final = "127.0.0.1"
 
 
 class Claim:
-    """A port that is ours though nobody listens on it yet, until `release`."""
+    """A port that is reserved until `release`, although nothing listens on it yet."""
 
     def __init__(self, port: int, held: set[int], sign: socket.socket | None = None) -> None:
         self.port = port
@@ -27,7 +27,7 @@ class Claim:
 
 
 class PortRange:
-    """The range, and the ports in it that are ours already though nobody listens on them yet.
+    """The range, and the ports in it that are reserved although nothing listens on them yet.
 
     `held` is shared by all runners that take ports from the same range.
     """
@@ -38,7 +38,7 @@ class PortRange:
 
     @contextmanager
     def hold(self, port: int) -> Iterator[None]:
-        """Keep other starts of this gateway away from `port` while the block runs."""
+        """Reserve `port` against other starts of this gateway while the context lasts."""
         self._held.add(port)
         try:
             yield
@@ -48,9 +48,9 @@ class PortRange:
     def claim(self) -> Claim:
         """Take the first free port for a server that binds it itself, sooner or later.
 
-        Another gateway on this machine would take it, too, for as long as nobody has bound it. So
-        we bind the UDP port of the same number, which tells that one to pass it over: nothing else
-        uses it, it ends with us, and whoever binds the TCP port is not in its way.
+        Until the server has bound it, another gateway on this machine would take it, too. So the
+        UDP port of the same number is bound, which tells other gateways to skip it: nothing else
+        uses it, it ends with this process, and it does not conflict with the TCP port.
 
         Raises `ModelFailed` when none is free.
         """
@@ -68,7 +68,7 @@ class PortRange:
         )
 
     def take(self, port: int) -> Claim:
-        """Hold a port that a server's address names; raises `ModelFailed` if somebody has it."""
+        """Reserve the port of a server's address; raises `ModelFailed` if it is taken."""
         if port in self._held or not is_free(port, lingering=True):
             raise ModelFailed(
                 f"port {port}, at which the command is to answer, is taken already",
@@ -77,10 +77,10 @@ class PortRange:
         return Claim(port, self._held)
 
     def candidates(self, *, is_local: bool) -> Iterator[int]:
-        """Give ports that look free, those first on which not even closed connections linger.
+        """Give ports that look free, first those without lingering closed connections.
 
-        On another machine only its engine can tell what is free. The caller tries, and asks
-        for the next.
+        On another machine only its engine can tell which ports are free, so none are checked. The
+        caller tries one, and takes the next if that fails.
         """
         ports = range(self.first, self.last + 1)
         tried: set[int] = set()
@@ -94,7 +94,7 @@ class PortRange:
 
 
 def is_free(port: int, *, lingering: bool = False) -> bool:
-    """Tell whether nobody on this machine has the port.
+    """Tell whether the port is free on this machine.
 
     `lingering` accepts closed connections on it, as a server that sets SO_REUSEADDR does.
     """

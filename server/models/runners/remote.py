@@ -1,7 +1,6 @@
-"""Use a model server that somebody else runs: nothing is started, nothing is stopped.
+"""Use a model server that is run elsewhere: nothing is started, nothing is stopped.
 
-Whether it answers is the lifecycle's question, put to its health route; the runner only
-knows where it is.
+The lifecycle checks whether it answers; the runner only knows its address.
 """
 
 import asyncio
@@ -10,14 +9,15 @@ from typing import ClassVar
 
 from server.core.protocol import Progress
 from server.dialects.base import Endpoint
-from server.models.catalog import ModelSpec
-from server.models.runners.base import Condition, LogLine, Observation, Replica, Report
-from server.models.runners.conversing import read_template
-from server.settings import is_this_machine, resolve_address
+from server.models.catalogue.catalog import ModelSpec
+from server.models.logbook import LogLine
+from server.models.runners.base import Condition, Observation, Replica, Report
+from server.models.runners.endpoints import described_endpoint
+from server.settings.addresses import resolve_address
 
 
 class RemoteRunner:
-    """Point at servers by the address in their settings."""
+    """Return the addresses in the settings of remote servers."""
 
     is_managed: ClassVar[bool] = False
     outlives_us: ClassVar[bool] = True
@@ -29,21 +29,8 @@ class RemoteRunner:
 
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
         """Return the address from the settings; raises `ModelFailed` for a template's file."""
-        said = spec.settings
-        address = resolve_address(said.url)
-        endpoint = Endpoint(
-            address.url,
-            address.api,
-            api_key=said.api_key,
-            dialect=said.dialect,
-            flavour=said.flavour,
-            model=said.model_id,
-            headers=tuple(said.headers.items()),
-            ca_file=said.ca_file,
-            chat_template=await read_template(said.chat_template),
-            hub_cache=self._hub_cache if is_this_machine(address.url) else "",
-            flags=said.flags,
-        )
+        address = resolve_address(spec.settings.url)
+        endpoint = await described_endpoint(address, spec.settings, hub_cache=self._hub_cache)
         self._endpoints[replica] = endpoint
         return endpoint
 

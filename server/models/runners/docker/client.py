@@ -5,20 +5,19 @@ Rules:
 1. Nothing is connected, and aiodocker is not even imported, before the first call.
 2. Each call has a connection of its own: one kept alive may lead to an engine that was
    restarted, and a POST that fails on it cannot safely be sent again.
-3. What streams is read here from the response itself and closed whatever happens. aiodocker
-   leaves its streams to the garbage collector, and closing is what ends a pull.
+3. Streams are read from the response itself and always closed. aiodocker leaves its streams to
+   the garbage collector, and a pull ends only when its stream is closed.
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from server.core.docker_engine import client_context, default_host
 from server.models.runners.docker.errors import DockerUnreachable, calling, refusal
 from server.models.runners.docker.tunnel import Tunnel
 
@@ -29,29 +28,23 @@ if TYPE_CHECKING:
 CALL_SECONDS: Final = 60.0
 _PING_SECONDS: Final = 10.0
 _READ_BYTES: Final = 64 * 1024
-_DEFAULT_SOCKET: Final = "/var/run/docker.sock"
 _SCHEMES: Final = frozenset({"unix", "tcp", "http", "https", "ssh"})
 
 
-class Engine:
+class DockerEngine:
     """Hold the connection to one engine; every method raises the errors of `errors`."""
 
     def __init__(
         self, host: str, environment: Mapping[str, str], *, ports: tuple[int, int]
     ) -> None:
-        self._host = host or _default_host(environment)
+        self._host = host or default_host(environment)
         self._environment = environment
         self._ports = ports
         self._tunnel: Tunnel | None = None
         self._docker: Docker | None = None
         self._opening = asyncio.Lock()
         self.was_reached = False
-        """Whether it ever answered: one that did will come back."""
-
-    @property
-    def host(self) -> str:
-        """Return where the engine is, as `DOCKER_HOST` would say it."""
-        return self._host
+        """Whether it ever answered; an engine that did is waited for."""
 
     @property
     def is_local(self) -> bool:
@@ -59,7 +52,7 @@ class Engine:
         return self._host.startswith("unix://")
 
     def can_reach(self, port: int) -> bool:
-        """Tell whether a port that is published on the engine's loopback leads there from here."""
+        """Tell whether a port on the engine's loopback can be reached from this machine."""
         return self._tunnel is None or port in self._tunnel.ports
 
     async def docker(self) -> "Docker":
@@ -71,7 +64,7 @@ class Engine:
             return self._docker
 
     async def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Check that the engine answers."""
         async with calling("answer", within_seconds=_PING_SECONDS):
             docker = await self.docker()
             async with docker.session.get(f"{docker.docker_host}/_ping") as response:
@@ -81,7 +74,7 @@ class Engine:
         self.was_reached = True
 
     async def info(self) -> Mapping[str, Any]:
-        """Return what the engine says of itself and of its machine."""
+        """Return the engine's description of itself and of its machine."""
         async with calling("describe itself", within_seconds=CALL_SECONDS):
             return await (await self.docker()).system.info()
 
@@ -89,7 +82,7 @@ class Engine:
     async def stream(
         self, what: str, method: str, path: str, parameters: Mapping[str, str]
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Make a request whose answer goes on for as long as it likes; give its bytes."""
+        """Make a request whose answer is a stream without a time limit; give its bytes."""
         async with calling(what, within_seconds=None):
             docker = await self.docker()
             if docker.api_version == "auto":
@@ -108,7 +101,7 @@ class Engine:
                 response.close()
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         async with self._opening:
             await self._drop()
 
@@ -134,21 +127,12 @@ class Engine:
             connector = aiohttp.UnixConnector(place, limit=0, force_close=True)
             url = "unix://localhost"
         else:
-            context = _tls(self._environment) if scheme in {"tcp", "https"} else None
+            is_encrypted = scheme in {"tcp", "https"} and self._environment.get("DOCKER_TLS_VERIFY")
+            context = client_context(self._environment) if is_encrypted else None
             connector = aiohttp.TCPConnector(ssl=context or True, limit=0, force_close=True)
             url = f"{'https' if context or scheme == 'https' else 'http'}://{place}"
         session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout())
         return Docker(url=url, connector=connector, session=session)
-
-
-def _default_host(environment: Mapping[str, str]) -> str:
-    """Return DOCKER_HOST, or the first of the usual places where there is a socket."""
-    if environment.get("DOCKER_HOST"):
-        return environment["DOCKER_HOST"]
-    rootless = Path(environment.get("XDG_RUNTIME_DIR") or "/nowhere", "docker.sock")
-    desktop = Path.home() / ".docker" / "run" / "docker.sock"
-    usual = Path(_DEFAULT_SOCKET)
-    return f"unix://{next((p for p in (usual, rootless, desktop) if p.exists()), usual)}"
 
 
 def _address(host: str) -> tuple[str, str]:
@@ -166,16 +150,6 @@ def _address(host: str) -> tuple[str, str]:
             "tcp://HOST:PORT, https://HOST:PORT or ssh://[USER@]HOST",
         )
     return scheme, place
-
-
-def _tls(environment: Mapping[str, str]) -> ssl.SSLContext | None:
-    """Return the context for DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as the CLI reads them."""
-    folder = Path(environment.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
-    if not environment.get("DOCKER_TLS_VERIFY"):
-        return None
-    context = ssl.create_default_context(cafile=folder / "ca.pem")
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return context
 
 
 async def _message(response: aiohttp.ClientResponse) -> str:

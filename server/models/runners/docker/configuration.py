@@ -2,42 +2,39 @@
 
 Rules:
 
-1. The container gets nothing it does not need: no privileges, no capability (but one, see
-   `_capabilities`), no new privileges, no host namespace, no restart of its own, limits on
-   memory, processes and log, and one port, published on loopback.
-2. What is the user's choice comes from checked settings; nothing else can be asked for.
-3. The label `sidestream.settings` is a hash of everything that came from the settings, and
-   of nothing else: not the port, not the token, not the machine. A container whose label
-   differs from today's was started with other settings.
+1. A container of any engine gets only what it needs: no privileges, no capability (except one, see
+   `_capabilities`), no new privileges, no host namespace, no restart policy, limits on memory,
+   processes and log, one folder, and one port, published on loopback.
+2. What a user can choose comes from checked settings; nothing else can be chosen.
+3. The label `sidestream.settings` is a hash of everything that comes from the settings, and
+   of nothing else: not the port, not the token, not the machine. A container with another label
+   was started with other settings.
 """
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from server.models.catalog import ModelSpec
+from server.core.docker_engine import LABEL_INSTANCE, LABEL_MODEL
+from server.engines.arguments import gpu_share, split_arguments
+from server.engines.engine import CONTAINER_PORT, Engine
+from server.engines.known import DEFAULT
+from server.models.catalogue.catalog import ModelSpec
 from server.models.runners.base import Replica
-from server.settings import DockerSettings, ModelSettings
-from server.settings.containers import DEVICE_FILE_FLAVOURS, split_arguments
+from server.settings.containers import DEVICE_FILE_FLAVOURS, engine_of, image_of
+from server.settings.models import ModelSettings
+from server.settings.tables import DockerSettings
 
-LABEL_INSTANCE: Final = "sidestream.instance"
-LABEL_MODEL: Final = "sidestream.model"
+# A container without this label has the default engine.
+LABEL_ENGINE: Final = "sidestream.engine"
 LABEL_SETTINGS: Final = "sidestream.settings"
 
-# Above 1023, so that no engine needs a capability to bind it.
-CONTAINER_PORT: Final = 8080
 _PORT_KEY: Final = f"{CONTAINER_PORT}/tcp"
-# Where all flavours are told to look for the hub's cache. Left alone they differ: most look
-# into /data/hub (HF_HOME), the Intel CPU flavour and old versions into /data.
-_HF_HOME: Final = "/data"
-_HUB_CACHE: Final = "/data/hub"
-# Of the gateway's environment, what a container needs to find the hub the same way.
-PASSED_ENVIRONMENT: Final = (
-    "HF_HUB_OFFLINE",
-    "HF_ENDPOINT",
+# The variables of the gateway that a container needs to reach the hub by the same proxy.
+_PROXIES: Final = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -45,39 +42,28 @@ PASSED_ENVIRONMENT: Final = (
     "https_proxy",
     "no_proxy",
 )
+# Inside the container, where only the published port leads to it.
+_ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104
 _MEMORY_SHARE: Final = 0.9
-# The kernel is to take a model server before anything that the user works with.
+# Short of memory, the kernel kills a model server before the user's own programs.
 _OOM_SCORE: Final = 500
 _NANO: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Host:
-    """What is to be known of the engine's machine."""
+    """What the configuration depends on of the engine's machine."""
 
     memory_bytes: int = 0
     has_gpus: bool = False
     is_cache_foreign: bool = False
-    """Whether the cache belongs to another user than the container's root is outside."""
+    """Whether the cache belongs to another user than root is outside the container."""
 
 
-def container_name(replica: Replica) -> str:
-    """Return the name that makes two containers of one replica impossible.
-
-    Signs of an id that no container's name can have become `.`, and the id's hash tells such ids
-    apart.
-    """
-    plain = re.sub(r"[^A-Za-z0-9_.-]", ".", replica.model)
-    if plain == replica.model:
-        return f"sidestream-{replica.instance}-{plain}"
-    # No instance has a `_`, so that this is no other id's plain name.
-    digest = hashlib.sha256(replica.model.encode()).hexdigest()[:12]
-    return f"sidestream-{replica.instance}_{plain}-{digest}"
-
-
-def image_of(spec: ModelSpec, docker: DockerSettings) -> str:
-    """Return the image that the model runs in."""
-    return spec.settings.image or docker.image
+def shared_folder(engine: Engine, docker: DockerSettings) -> Path:
+    """Return the folder of the engine's machine that its containers share."""
+    folder: Path = getattr(docker, engine.cache.setting)
+    return folder.expanduser().absolute() / engine.cache.folder
 
 
 def configuration(
@@ -87,23 +73,29 @@ def configuration(
     host: Host,
     *,
     port: int,
-    hub_cache: str,
+    folder: str,
     token: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return what the engine's API takes to create the model's container.
 
-    `port` is the one on the engine's machine, `hub_cache` the folder there.
+    `port` and `folder` are those on the engine's machine.
     """
-    body = _from_settings(spec, docker, host, hub_cache)
-    passed = {name: (environment or {}).get(name, "") for name in PASSED_ENVIRONMENT}
-    passed["HF_TOKEN"] = token
-    body["Env"] += [f"{name}={value}" for name, value in passed.items() if value]
+    body = _from_settings(spec, docker, host, folder)
+    engine, ours = engine_of(spec.settings), environment or {}
+    passed = {theirs: ours.get(name, "") for name, theirs in engine.passed.items()}
+    passed |= {name: ours.get(name, "") for name in _PROXIES}
+    if engine.hub_key:
+        passed[engine.hub_key] = token
+    own = spec.settings.env.keys()
+    body["Env"] += [f"{k}={v}" for k, v in passed.items() if v and k not in own]
     body["Labels"] = {
         LABEL_INSTANCE: replica.instance,
         LABEL_MODEL: replica.model,
         LABEL_SETTINGS: settings_hash(spec, docker),
     }
+    if engine.name != DEFAULT:
+        body["Labels"][LABEL_ENGINE] = engine.name
     body["HostConfig"]["PortBindings"] = {
         _PORT_KEY: [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
     }
@@ -111,8 +103,9 @@ def configuration(
 
 
 def settings_hash(spec: ModelSpec, docker: DockerSettings) -> str:
-    """Return a short name for everything in a container that comes from the settings."""
-    body = _from_settings(spec, docker, Host(), str(docker.hf_cache))
+    """Return a hash of everything in a container that comes from the settings."""
+    folder: Path = getattr(docker, engine_of(spec.settings).cache.setting)
+    body = _from_settings(spec, docker, Host(), str(folder))
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -125,21 +118,22 @@ def published_port(inspected: Mapping[str, Any]) -> int | None:
 
 
 def _from_settings(
-    spec: ModelSpec, docker: DockerSettings, host: Host, hub_cache: str
+    spec: ModelSpec, docker: DockerSettings, host: Host, folder: str
 ) -> dict[str, Any]:
     model = spec.settings
-    image = image_of(spec, docker)
+    engine, image = engine_of(model), image_of(model, docker)
+    grace = engine.stop_grace_seconds if docker.stop_grace is None else docker.stop_grace
     uses_gpus = model.gpus != "none" and (model.gpus != "auto" or host.has_gpus)
     memory_bytes = int(model.memory) or int(host.memory_bytes * _MEMORY_SHARE)
     return {
         "Image": image,
-        "Cmd": _command(model, image, uses_gpus=uses_gpus),
-        "Env": [f"HF_HOME={_HF_HOME}", f"HUGGINGFACE_HUB_CACHE={_HUB_CACHE}"],
+        "Cmd": _command(model, engine, image, uses_gpus=uses_gpus),
+        "Env": [f"{name}={value}" for name, value in _variables(model, engine).items()],
         "ExposedPorts": {_PORT_KEY: {}},
-        # We ask ourselves, and a look at /health may cost the server a generation.
+        # The gateway checks the health; a request for /health may cost the server a generation.
         "Healthcheck": {"Test": ["NONE"]},
         "StopSignal": "SIGTERM",
-        "StopTimeout": max(1, round(docker.stop_grace)),
+        "StopTimeout": max(1, round(model.stop_grace or grace)),
         "HostConfig": {
             "Privileged": False,
             "CapDrop": ["ALL"],
@@ -151,14 +145,19 @@ def _from_settings(
             "RestartPolicy": {"Name": "no"},
             "AutoRemove": False,
             "Mounts": [
-                {"Type": "bind", "Source": hub_cache, "Target": _HUB_CACHE, "ReadOnly": False}
+                {
+                    "Type": "bind",
+                    "Source": folder,
+                    "Target": engine.cache.target,
+                    "ReadOnly": False,
+                }
             ],
             "Memory": memory_bytes,
-            # No swap on top: a model that swaps serves nobody, and slows everything down.
+            # No swap: a model that swaps is of no use, and slows down the machine.
             "MemorySwap": memory_bytes,
             "NanoCpus": round(model.cpus * _NANO),
             "PidsLimit": model.pids_limit,
-            "ShmSize": int(model.shm_size),
+            "ShmSize": int(model.shm_size) or engine.shm_bytes,
             "OomScoreAdj": _OOM_SCORE,
             "LogConfig": {
                 "Type": "json-file",
@@ -169,35 +168,45 @@ def _from_settings(
     }
 
 
-def _command(model: ModelSettings, image: str, *, uses_gpus: bool) -> list[str]:
-    options = {
-        "--model-id": model.model_id,
-        "--revision": model.revision,
-        # TGI's own default is the number of visible GPUs, counted differently by version.
-        "--num-shard": model.num_shard,
-        "--port": CONTAINER_PORT,
-        "--quantize": model.quantize,
-        "--dtype": model.dtype,
-        "--max-input-tokens": model.max_input_tokens,
-        "--max-total-tokens": model.max_total_tokens,
-        "--max-batch-prefill-tokens": model.max_batch_prefill_tokens,
-    }
-    given = [str(word) for option in options.items() if option[1] for word in option]
-    given += ["--json-output", "--usage-stats", "off"]
-    if model.trust_remote_code:
-        given.append("--trust-remote-code")
-    own = split_arguments(model.arguments)
+def _command(model: ModelSettings, engine: Engine, image: str, *, uses_gpus: bool) -> list[str]:
+    own = split_arguments(model.arguments, engine)
+    values = _values(model, engine)
+    if engine.says_gpu_share and uses_gpus and gpu_share(engine, own) is None:
+        values["gpu_memory"] = model.gpu_memory or engine.gpu_share
+    given = list(engine.lead)
+    for key, name in engine.options:
+        if values[key]:
+            given += filter(None, (name, f"{values[key]}"))
+    for key, words in engine.unless_set.items():
+        given += () if values[key] else words
+    given += engine.always
+    given += [name for key, name in engine.flags.items() if values[key]]
     if not uses_gpus:
-        given += [word for option in _cpu_options(image) if option[0] not in own for word in option]
+        given += [word for option in _cpu_options(engine, image, own) for word in option]
     return given + own
 
 
-def _cpu_options(image: str) -> list[tuple[str, ...]]:
-    """Return what TGI needs to be told where there is no GPU."""
-    if image.endswith("-intel-cpu"):
-        return [("--cuda-graphs", "0")]
-    # On a CPU the CUDA flavour fails on two prompts in one batch, for Llama's kin.
-    return [("--disable-custom-kernels",), ("--max-batch-size", "1")]
+def _values(model: ModelSettings, engine: Engine) -> dict[str, Any]:
+    """Return the values of all keys that an engine knows."""
+    values: dict[str, Any] = {key: getattr(model, key, "") for key in engine.keys}
+    for key, other in engine.multiplied.items():
+        values[key] *= values[other]
+    return values | {"host": _ALL_ADDRESSES, "port": CONTAINER_PORT}
+
+
+def _variables(model: ModelSettings, engine: Engine) -> dict[str, str]:
+    """Return the environment that comes from the settings."""
+    values = _values(model, engine)
+    told = {name: str(values[key]) for key, name in engine.variables.items() if values[key]}
+    return {**engine.environment, **told, **model.env}
+
+
+def _cpu_options(engine: Engine, image: str, own: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the options that an engine needs without a GPU, except those that are set."""
+    for flavour, options in engine.without_gpu.items():
+        if image.endswith(flavour):
+            return [option for option in options if option[0] not in own]
+    return []
 
 
 def _gpus(model: ModelSettings, image: str) -> dict[str, Any]:
@@ -222,8 +231,8 @@ def _gpus(model: ModelSettings, image: str) -> dict[str, Any]:
 def _capabilities(host: Host) -> list[str]:
     """Return the capabilities that the container keeps.
 
-    TGI runs as root and needs none, with one exception. Root without capabilities is bound
-    by file rights like anybody: it can neither read nor fill a cache that belongs to another
-    user. DAC_OVERRIDE lets it, and reaches no further than the files that are mounted.
+    TGI runs as root and needs none, with one exception. Root without capabilities is bound by
+    file permissions like any user: it can neither read nor fill another user's cache.
+    DAC_OVERRIDE permits that, and only for the files that are mounted.
     """
     return ["DAC_OVERRIDE"] if host.is_cache_foreign else []

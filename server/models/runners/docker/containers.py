@@ -1,9 +1,9 @@
 """The engine's containers: found by name and label, created, started, stopped, removed.
 
-A name is taken by one container at a time, so that the engine itself keeps a second one of
-the same replica from coming into being. Labels say whose a container is; one that is not
-ours is neither used nor touched. One that bears our labels under another name is not ours: an
-image that somebody made of a container of ours (`docker commit`) hands them on.
+Only one container at a time can have a name, so the engine itself prevents a second one of the
+same replica. Labels tell which gateway a container belongs to; a container without them is neither
+used nor touched. Neither is one with these labels under another name: an image that was made of a
+container (`docker commit`) passes its labels on.
 """
 
 import asyncio
@@ -13,13 +13,14 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from server.core.docker_engine import LABEL_INSTANCE, LABEL_MODEL, container_name
+from server.engines.engine import Engine as ModelEngine
+from server.engines.known import DEFAULT, ENGINES
 from server.models.runners.base import Replica
-from server.models.runners.docker.client import CALL_SECONDS, Engine
+from server.models.runners.docker.client import CALL_SECONDS, DockerEngine
 from server.models.runners.docker.configuration import (
-    LABEL_INSTANCE,
-    LABEL_MODEL,
+    LABEL_ENGINE,
     LABEL_SETTINGS,
-    container_name,
     published_port,
 )
 from server.models.runners.docker.errors import (
@@ -30,7 +31,7 @@ from server.models.runners.docker.errors import (
     calling,
 )
 
-# How long a removal may take that somebody else has begun.
+# How long a removal by somebody else may take.
 _REMOVAL_LOOKS: Final = 100
 _REMOVAL_LOOK_SECONDS: Final = 0.2
 _RUNNING: Final = frozenset({"running", "paused", "restarting"})
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Container:
-    """What the engine says of a container of ours."""
+    """What the engine says of one of the gateway's containers."""
 
     id: str
     replica: Replica
@@ -52,11 +53,12 @@ class Container:
     was_out_of_memory: bool
     settings: str
     image: str
-    """Its image's name, and the digest by which the engine knows it."""
+    """The name of its image, and the image's digest."""
+    engine: ModelEngine
 
     @property
     def is_running(self) -> bool:
-        """Tell whether its process lives, be it paused."""
+        """Tell whether its process lives, even if it is paused."""
         return self.status in _RUNNING
 
     @property
@@ -68,12 +70,12 @@ class Container:
 class Containers:
     """Act on containers; every method raises the errors of `errors`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DockerEngine) -> None:
         self._engine = engine
 
     async def find(self, replica: Replica) -> Container | None:
         """Return the replica's container; raises `DockerRefused` if its name is not ours."""
-        name = container_name(replica)
+        name = name_of(replica)
         try:
             async with calling("show a container", within_seconds=CALL_SECONDS):
                 docker = await self._engine.docker()
@@ -105,7 +107,7 @@ class Containers:
             except DockerRefused as refused:
                 if refused.docker_status != NOT_FOUND:
                     raise
-                continue  # It went away meanwhile.
+                continue  # It was removed meanwhile.
             if container is not None and container.has_run:
                 found.append(container)
         return found
@@ -141,7 +143,7 @@ class Containers:
                 )
             await self.remove(container.id)
         except asyncio.CancelledError:
-            await self._surely(self.discard(replica), container_name(replica))
+            await self._surely(self.discard(replica), name_of(replica))
             raise
 
     async def discard(self, replica: Replica) -> None:
@@ -160,7 +162,7 @@ class Containers:
             await self._until_gone(name_or_id)
 
     async def _surely(self, removal: Coroutine[Any, Any, None], name: str) -> None:
-        """See a removal through, however often we are cancelled."""
+        """Let a removal finish, however often this is cancelled."""
         error = await _end_of(asyncio.ensure_future(removal))
         if error is not None:
             logger.warning("%s may still run: %s", name, error)
@@ -185,7 +187,7 @@ class Containers:
         await docker.containers.container(name_or_id).delete(force=True, v=True)
 
     async def _until_gone(self, name_or_id: str) -> None:
-        """Wait for a removal that somebody else has begun."""
+        """Wait for a removal that was begun by somebody else."""
         for _ in range(_REMOVAL_LOOKS):
             try:
                 async with calling("show a container", within_seconds=CALL_SECONDS):
@@ -204,13 +206,18 @@ class Containers:
         )
 
 
+def name_of(replica: Replica) -> str:
+    """Return the name of a replica's container."""
+    return container_name(replica.instance, replica.model)
+
+
 def _read(shown: dict[str, Any]) -> Container | None:
-    """Read an inspected container; None if it bears no labels of ours, or not their name."""
+    """Read an inspected container; None if its labels or its name are not the gateway's."""
     labels = shown["Config"].get("Labels") or {}
     if LABEL_INSTANCE not in labels or LABEL_MODEL not in labels:
         return None
     replica = Replica(labels[LABEL_INSTANCE], labels[LABEL_MODEL])
-    if shown["Name"].lstrip("/") != container_name(replica):
+    if shown["Name"].lstrip("/") != name_of(replica):
         return None
     state = shown["State"]
     return Container(
@@ -222,6 +229,7 @@ def _read(shown: dict[str, Any]) -> Container | None:
         was_out_of_memory=bool(state.get("OOMKilled")),
         settings=labels.get(LABEL_SETTINGS, ""),
         image=f"{shown['Config']['Image']} {shown['Image']}",
+        engine=ENGINES.get(labels.get(LABEL_ENGINE, ""), ENGINES[DEFAULT]),
     )
 
 
@@ -235,7 +243,7 @@ async def _absent_is_success(call: Coroutine[Any, Any, None], *, within_seconds:
 
 
 async def _end_of(task: "asyncio.Future[T]") -> BaseException | None:
-    """Wait until `task` has ended, however often we are cancelled; return its error."""
+    """Wait until `task` has ended, however often this is cancelled; return its error."""
     while not task.done():
         try:
             await asyncio.wait([task])

@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 
 _HEADER: Final = struct.Struct(">BxxxL")
 _STREAMS: Final = {0: "stdout", 1: "stdout", 2: "stderr"}
-# A model server that writes without line feeds must not fill our memory.
+# A model server that writes without line feeds must not fill the memory.
 MAX_LINE_BYTES: Final = 64 * 1024
 
 
 class StampedLine(NamedTuple):
-    """A line with the engine's time stamp, both as it wrote it and in seconds."""
+    """A line with the engine's time stamp, as it was written and in seconds."""
 
     stamp: str
     time: float
@@ -34,7 +34,7 @@ class Demultiplexer:
         self._stamp = ""
 
     def feed(self, data: bytes) -> list[StampedLine]:
-        """Take what has arrived; return the lines that are complete with it."""
+        """Take bytes that have arrived; return the lines that they complete."""
         self._buffer += data
         lines = []
         while len(self._buffer) >= _HEADER.size:
@@ -67,7 +67,7 @@ class Demultiplexer:
         return lines
 
     def _line(self, stream: str) -> StampedLine:
-        """Take a line off what has begun; one that is too long is cut, and goes on as the next."""
+        """Take a line from the buffer; one that is too long continues as the next line."""
         begun = self._begun[stream]
         text = bytes(begun[:MAX_LINE_BYTES]).decode(errors="replace").rstrip("\r\n")
         del begun[:MAX_LINE_BYTES]

@@ -72,8 +72,8 @@ _REFUSALS: Final = tuple(
             "disk_full",
             r"no space left on device|disk quota exceeded|not enough space",
             "the disk of the Docker engine is full",
-            "make room: `docker system df` shows what takes it; TGI's image needs about 25 GB "
-            "while it is unpacked",
+            "make room: `docker system df` shows what takes it; an image for GPUs needs about 25 "
+            "GB while it is unpacked",
         ),
         (
             "registry_refused",
@@ -102,13 +102,14 @@ _REFUSALS: Final = tuple(
             r"exec: .*(no such file|not found|permission denied)|exec format error"
             r"|executable file not found|no command specified",
             "the image's program cannot be executed",
-            "take an image of TGI for this kind of machine",
+            "take an image of the engine for this kind of machine",
         ),
         (
             "cache_missing",
             r"bind source path does not exist|mount source .* not exist|mounts denied",
-            "the Hugging Face cache cannot be mounted",
-            "make the folder on the engine's machine, or correct `hf_cache` in [docker]",
+            "the folder for weights cannot be mounted",
+            "make the folder on the engine's machine, or correct `hf_cache` (for Ollama "
+            "`ollama_models`) in [docker]",
         ),
     )
 )

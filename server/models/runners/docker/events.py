@@ -1,11 +1,13 @@
-"""What happens to our containers, told by the engine as it happens.
+"""Follow the engine's events of the gateway's containers.
 
 Rules:
 
-1. The stream runs in a task of our own and is opened again whenever it ends, with back-off.
-2. An event only wakes; whoever waits looks for himself. So none can be missed: each new
-   stream wakes too, since anything may have happened before it.
-3. A stream that has been quiet is probed, for an engine that hangs sends nothing either.
+1. The stream is read in a task of its own and opened again whenever it ends, with back-off.
+2. An event only notifies; each waiter inspects its container itself. So no event can be missed: a
+   new stream notifies too, since anything may have happened before it.
+3. What is known of a container is dropped when it starts anew or is removed; a removal that was
+   missed is found by a list at the next stream.
+4. A stream that has been quiet is probed, because an engine that hangs sends nothing either.
 """
 
 import asyncio
@@ -15,44 +17,45 @@ import random
 import re
 from typing import Final
 
+from server.core.docker_engine import LABEL_INSTANCE
 from server.core.errors import ModelFailed
-from server.models.bell import Bell
-from server.models.runners.docker.client import Engine
-from server.models.runners.docker.configuration import LABEL_INSTANCE
+from server.models.runners.docker.client import CALL_SECONDS, DockerEngine
+from server.models.runners.docker.errors import calling
+from server.models.state_changed import StateChanged
 
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LAST_PAUSE_SECONDS: Final = 5.0
 _QUIET_SECONDS: Final = 15.0
-_NOTED: Final = re.compile(rb'"(?:oom|kill|destroy)"')
+_NOTED: Final = re.compile(rb'"(?:oom|kill|start|destroy)"')
 
 
 class Events:
-    """Ring a bell for every event of one instance's containers."""
+    """Notify waiters of every event of one instance's containers."""
 
-    def __init__(self, engine: Engine, instance: str) -> None:
+    def __init__(self, engine: DockerEngine, instance: str) -> None:
         self._engine = engine
         self._filters = json.dumps(
             {"type": ["container"], "label": [f"{LABEL_INSTANCE}={instance}"]}
         )
         self._task: asyncio.Task[None] | None = None
-        self.bell = Bell()
+        self.changed = StateChanged()
         self.count = 0
         self.is_connected = False
         self.out_of_memory: set[str] = set()
-        """Ids of containers whose memory ran out; the engine may note that late, or not at all."""
+        """Ids of containers whose memory ran out; the engine may report that late or never."""
         self.sent_signals: dict[str, set[int]] = {}
-        """By a container's id the signals that somebody had the engine send to it."""
+        """The signals that the engine was asked to send, by the container's id."""
 
     def listen(self) -> None:
-        """Begin to listen, if that is not done already."""
+        """Begin to listen; may be called again."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="docker events")
 
     async def after(self, count: int) -> None:
         """Return once more than `count` things have happened."""
-        await self.bell.until(lambda: self.count > count)
+        await self.changed.wait_for(lambda: self.count > count)
 
     async def close(self) -> None:
         """Stop listening."""
@@ -69,7 +72,7 @@ class Events:
             except ModelFailed as error:
                 reason = error.message
             except Exception as error:
-                # Whoever waits for a container's end depends on this task.
+                # All waits for the end of a container depend on this task.
                 logger.exception("the events of the Docker engine cannot be followed")
                 reason = str(error)
             if self.is_connected:
@@ -77,7 +80,7 @@ class Events:
                 pause = _FIRST_PAUSE_SECONDS
             self.is_connected = False
             self._happened()
-            # Jitter: several gateways are not to fall upon an engine that comes back.
+            # Jitter: several gateways must not connect at once to an engine that comes back.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _LAST_PAUSE_SECONDS)
 
@@ -86,6 +89,7 @@ class Events:
             "tell its events", "GET", "events", {"filters": self._filters}
         ) as chunks:
             await self._engine.ping()
+            await self._forget_removed()
             self.is_connected = True
             self._happened()
             rest = b""
@@ -116,10 +120,24 @@ class Events:
             number = event["Actor"].get("Attributes", {}).get("signal", "")
             if number.isdecimal():
                 self.sent_signals.setdefault(container, set()).add(int(number))
-        elif action == "destroy":
-            self.out_of_memory.discard(container)
-            self.sent_signals.pop(container, None)
+        elif action in {"start", "destroy"}:
+            self._forget(container)
+
+    async def _forget_removed(self) -> None:
+        """Drop what is known of containers that were removed while no stream was open."""
+        known = self.out_of_memory | self.sent_signals.keys()
+        if not known:
+            return
+        async with calling("list containers", within_seconds=CALL_SECONDS):
+            docker = await self._engine.docker()
+            there = {one.id for one in await docker.containers.list(all=True)}
+        for container in known - there:
+            self._forget(container)
+
+    def _forget(self, container: str) -> None:
+        self.out_of_memory.discard(container)
+        self.sent_signals.pop(container, None)
 
     def _happened(self) -> None:
         self.count += 1
-        self.bell.ring()
+        self.changed.notify_all()

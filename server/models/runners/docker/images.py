@@ -1,4 +1,4 @@
-"""Have a model's image on the engine's machine, fetching it if need be."""
+"""Make sure that a model's image is on the engine's machine; pull it if it is not."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from server.core.protocol import Progress
 from server.models.runners.base import Report
-from server.models.runners.docker.client import CALL_SECONDS, Engine
+from server.models.runners.docker.client import CALL_SECONDS, DockerEngine
 from server.models.runners.docker.errors import NOT_FOUND, DockerRefused, calling, refusal
 from server.models.runners.docker.pull import PullProgress
 
@@ -18,7 +18,7 @@ _MAX_MESSAGE_BYTES: Final = 1 << 20
 class Images:
     """Look for images, and pull them."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DockerEngine) -> None:
         self._engine = engine
 
     async def ensure(self, image: str, report: Report) -> None:

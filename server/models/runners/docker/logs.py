@@ -1,22 +1,23 @@
-"""A container's log: history first, then live, whatever happens to the connection.
+"""Read a container's log: history first, then live, across broken connections.
 
 Rules:
 
-1. Nothing is kept here but the line under way; a slow reader slows down only its own
-   connection to the engine.
-2. A connection that breaks while the container runs is made again from the last line's time
-   stamp on. Of lines with that stamp those are skipped that were given already.
-3. Secrets are hidden before a line leaves this file.
+1. Only the current line is buffered; a slow reader slows down only its own connection to the
+   engine.
+2. A connection that breaks while the container runs is opened again from the time stamp of the last
+   line. Lines with that stamp that were read already are skipped.
+3. Secrets are hidden before a line is given to the reader.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
 
-from server.models.runners.base import LogLine, Replica
-from server.models.runners.docker.client import Engine
+from server.models.logbook import LogLine
+from server.models.runners.base import Replica
+from server.models.runners.docker.client import DockerEngine
 from server.models.runners.docker.containers import Containers
 from server.models.runners.docker.demultiplexer import Demultiplexer, StampedLine
 from server.models.runners.docker.errors import (
@@ -29,7 +30,7 @@ from server.models.runners.docker.events import Events
 from server.models.runners.redaction import Redactor
 
 _ALL: Final = "all"
-# Between a log that ended too early and the next look at it.
+# Between a log that ended too early and the next attempt to read it.
 _PAUSE_SECONDS: Final = 0.2
 
 
@@ -37,7 +38,7 @@ class Logs:
     """Read the logs of containers."""
 
     def __init__(
-        self, engine: Engine, containers: Containers, events: Events, secrets: Sequence[str]
+        self, engine: DockerEngine, containers: Containers, events: Events, secrets: Collection[str]
     ) -> None:
         self._engine = engine
         self._containers = containers

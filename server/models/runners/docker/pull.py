@@ -1,11 +1,11 @@
-"""How far an image pull has come, from the messages the engine sends for each layer.
+"""The progress of an image pull, from the messages that the engine sends for each layer.
 
 Rules:
 
 1. A layer is handled twice, downloaded and unpacked, and counts by its bytes both times.
 2. The engine fetches three layers at a time and tells a layer's size only when it begins.
    Until then a layer counts as the mean of those that are known, and the text says "about".
-3. A layer that is there already counts nowhere. No clock: the time is passed in.
+3. A layer that is there already does not count. No clock: the time is passed in.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from server.core.protocol import Progress
-from server.models.sizes import readable
+from server.settings.values import human_size
 
 # The engine sends some ten messages a second for each layer.
 _SAY_EVERY_SECONDS: Final = 0.2
@@ -24,12 +24,28 @@ _MIN_RATE_SECONDS: Final = 2.0
 _DOWNLOADED: Final = frozenset({"Verifying Checksum", "Download complete", "Extracting"})
 
 
+class RemainingTime:
+    """Estimate how long the rest of a download takes at the recent rate."""
+
+    def __init__(self) -> None:
+        self._history: deque[tuple[float, int]] = deque()
+
+    def seconds(self, done: int, total: int, now_seconds: float) -> float | None:
+        """Return the seconds, None while the rate is not known."""
+        history = self._history
+        history.append((now_seconds, done))
+        while history[0][0] < now_seconds - _RATE_WINDOW_SECONDS:
+            history.popleft()
+        seconds = now_seconds - history[0][0]
+        rate = (done - history[0][1]) / seconds if seconds >= _MIN_RATE_SECONDS else 0.0
+        return round((total - done) / rate, 1) if rate > 0 else None
+
+
 @dataclass
 class _Layer:
     total_bytes: int | None = None
     downloaded_bytes: int = 0
     unpacked_bytes: int = 0
-    is_unpacked: bool = False
     retry: str = ""
 
 
@@ -40,10 +56,10 @@ class PullProgress:
         self._image = image
         self._layers: dict[str, _Layer] = {}
         self._said_at: float | None = None
-        self._history: deque[tuple[float, int]] = deque()
+        self._remaining = RemainingTime()
 
     def feed(self, message: dict[str, Any], now_seconds: float) -> Progress | None:
-        """Take a message; return progress if it is time to tell some."""
+        """Take a message; return progress if it is time to report some."""
         self._read(message)
         if not self._layers:
             return None
@@ -75,7 +91,6 @@ class PullProgress:
             if status == "Extracting" and current is not None and counts_bytes:
                 layer.unpacked_bytes = int(current)
         elif status == "Pull complete":
-            layer.is_unpacked = True
             layer.total_bytes = layer.total_bytes or layer.downloaded_bytes
             layer.downloaded_bytes = layer.unpacked_bytes = layer.total_bytes
 
@@ -94,15 +109,6 @@ class PullProgress:
         if downloaded >= total:
             return Progress("pulling", fraction, f"unpacking {self._image}")
         about = "" if len(known) == len(self._layers) else "about "
-        text = f"{readable(downloaded)} of {about}{readable(total)}"
-        return Progress("pulling", fraction, text, self._eta(downloaded, total, now_seconds))
-
-    def _eta(self, downloaded: int, total: int, now_seconds: float) -> float | None:
-        """Return the seconds the rest of the download takes at the pace of late."""
-        history = self._history
-        history.append((now_seconds, downloaded))
-        while history[0][0] < now_seconds - _RATE_WINDOW_SECONDS:
-            history.popleft()
-        seconds = now_seconds - history[0][0]
-        rate = (downloaded - history[0][1]) / seconds if seconds >= _MIN_RATE_SECONDS else 0.0
-        return round((total - downloaded) / rate, 1) if rate > 0 else None
+        text = f"{human_size(downloaded)} of {about}{human_size(total)}"
+        eta_seconds = self._remaining.seconds(downloaded, total, now_seconds)
+        return Progress("pulling", fraction, text, eta_seconds)

@@ -2,12 +2,12 @@
 
 Rules:
 
-1. The engine is the database: a container is found by its name and known by its labels.
-   What is kept here (which settings are today's) can be lost without harm.
-2. `start` on a container of ours that runs is the same container: that is how one is taken
-   over after a restart of the gateway, with today's settings or others.
-3. An engine that does not answer makes nothing MISSING. One that has answered before is
-   waited for; one that never has is reported at once.
+1. The engine is the database: a container is found by its name and its labels. What the runner
+   itself remembers (the present settings) can be lost without harm.
+2. `start` returns a container that runs already, whatever settings it was started with: that is
+   how containers are adopted after a restart of the gateway.
+3. An engine that does not answer makes nothing MISSING. If it has answered before, it is waited
+   for; if it never has, that is an error at once.
 """
 
 import asyncio
@@ -15,45 +15,41 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar
 
+from server.core.docker_engine import gives_gpus
 from server.core.errors import ModelFailed
 from server.core.protocol import Progress
 from server.dialects.base import Endpoint
-from server.models.catalog import ModelSpec
-from server.models.runners.base import (
-    TAIL_LINES,
-    Condition,
-    LogLine,
-    Observation,
-    Replica,
-    Report,
-)
-from server.models.runners.conversing import read_template
-from server.models.runners.docker.client import Engine
+from server.engines.engine import Cache, Engine
+from server.models.catalogue.catalog import ModelSpec
+from server.models.logbook import LogLine
+from server.models.runners.base import TAIL_LINES, Condition, Observation, Replica, Report
+from server.models.runners.docker.client import DockerEngine
 from server.models.runners.docker.configuration import (
-    Host,
     configuration,
-    container_name,
-    image_of,
     settings_hash,
+    shared_folder,
 )
-from server.models.runners.docker.containers import Container, Containers
+from server.models.runners.docker.containers import Container, Containers, name_of
 from server.models.runners.docker.errors import DockerUnreachable, PortTaken
 from server.models.runners.docker.events import Events
-from server.models.runners.docker.folders import owner_of_folder
 from server.models.runners.docker.images import Images
-from server.models.runners.docker.late_word import with_late_word
+from server.models.runners.docker.late_reports import with_late_reports
 from server.models.runners.docker.logs import Logs
+from server.models.runners.docker.machine import hub_of, look_at_host
+from server.models.runners.docker.ollama_fetching import fetch_model
+from server.models.runners.docker.weights_watch import watch_weights
+from server.models.runners.endpoints import read_template
 from server.models.runners.ports import PortRange
-from server.models.weights_watch import HUB, watch_weights
-from server.settings import DockerSettings
+from server.models.runners.redaction import secrets_of
+from server.settings.containers import engine_of, image_of
+from server.settings.tables import DockerSettings
 
 logger = logging.getLogger(__name__)
-
-_HF_HUB: Final = "hub"
 
 
 class DockerRunner:
@@ -71,19 +67,19 @@ class DockerRunner:
         held_ports: set[int] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`held_ports` are those of runners that share the range; ours are added to them."""
+        """`held_ports` is shared by all runners that take ports from the same range."""
         self._settings = settings
         self._instance = instance
         self._environment = os.environ if environment is None else environment
         self._token = settings.hf_token or self._environment.get("HF_TOKEN", "")
         self._ports = PortRange(ports, held_ports if held_ports is not None else set())
-        self._engine = Engine(settings.host, self._environment, ports=ports)
+        self._engine = DockerEngine(settings.host, self._environment, ports=ports)
         self._containers = Containers(self._engine)
         self._events = Events(self._engine, instance)
         self._images = Images(self._engine)
-        secrets = [self._token] if self._token else []
-        self._logs = Logs(self._engine, self._containers, self._events, secrets)
-        self._settings_today: dict[Replica, str] = {}
+        self._secrets = {self._token}
+        self._logs = Logs(self._engine, self._containers, self._events, self._secrets)
+        self._specs: dict[Replica, ModelSpec] = {}
         self._starting: defaultdict[Replica, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     # --- the seam ---------------------------------------------------------------------------
@@ -95,20 +91,25 @@ class DockerRunner:
         nothing is left.
         """
         template = await read_template(spec.settings.chat_template)
-        self._settings_today[replica] = settings_hash(spec, self._settings)
+        self._specs[replica] = spec
+        self._secrets.update(secrets_of(spec.settings))
         self._events.listen()
         async with self._starting[replica]:
             await self._until_reachable(report)
             container = await self._containers.find(replica)
             if container is not None:
                 if container.is_running:
-                    return replace(self._adopted(container), chat_template=template)
+                    endpoint = self._adopted(container)
+                    await self._have_fetched(replica, container.engine, endpoint, report)
+                    return replace(endpoint, chat_template=template)
                 await self._containers.remove(container.id)
-            await self._images.ensure(image_of(spec, self._settings), report)
+            await self._images.ensure(image_of(spec.settings, self._settings), report)
             report(Progress("starting", None, "starting the container"))
-            port = await self._run(replica, spec)
-        logger.info("%s runs as %s on port %d", spec.id, container_name(replica), port)
-        return self._endpoint(port, template)
+            port, engine = await self._run(replica, spec), engine_of(spec.settings)
+            logger.info("%s runs as %s on port %d", spec.id, name_of(replica), port)
+            endpoint = self._endpoint(replica, engine, port)
+            await self._have_fetched(replica, engine, endpoint, report)
+        return replace(endpoint, chat_template=template)
 
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
         """End the container and remove it.
@@ -124,7 +125,7 @@ class DockerRunner:
         except ModelFailed as error:
             logger.debug("the state of %s is not known: %s", replica.model, error)
             return Observation(replica, Condition.UNKNOWN)
-        # One that was created and never started is no server: what an aborted start left.
+        # A container that was created and never started is left from an aborted start.
         if container is None or not container.has_run:
             return Observation(replica, Condition.MISSING)
         return await self._observe(container)
@@ -136,7 +137,7 @@ class DockerRunner:
             count = self._events.count
             seen = await self.inspect(replica)
             if seen.condition is Condition.EXITED:
-                return await with_late_word(seen, count, self.inspect, self._events)
+                return await with_late_reports(seen, count, self.inspect, self._events)
             if seen.condition is Condition.MISSING:
                 return seen
             await self._events.after(count)
@@ -154,16 +155,20 @@ class DockerRunner:
 
     def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
         """Give the bytes of the weights as they arrive in the cache, for as long as asked."""
+        engine, folder = engine_of(spec.settings), None
+        if self._engine.is_local and engine.cache == Cache():
+            folder = shared_folder(engine, self._settings)
         return watch_weights(
-            self._hub_cache() if self._engine.is_local else None,
-            spec.settings.model_id,
+            folder,
+            spec.settings.model_id.partition(":")[0],
             spec.settings.revision,
             token=self._token,
-            hub=self._hub(),
+            hub=hub_of(self._environment) if engine.weights else None,
+            weights=engine.weights,
         )
 
     async def close(self) -> None:
-        """Let go of the engine; the containers go on."""
+        """Close the connections to the engine; the containers go on."""
         await self._events.close()
         await self._engine.close()
 
@@ -183,8 +188,8 @@ class DockerRunner:
 
     async def _run(self, replica: Replica, spec: ModelSpec) -> int:
         """Create and start the container on the first port that works; return the port."""
-        host = await self._host()
-        hub_cache = self._hub_cache()
+        folder = shared_folder(engine_of(spec.settings), self._settings)
+        host = await look_at_host(self._engine, folder)
         for port in self._ports.candidates(is_local=self._engine.is_local):
             if not self._engine.can_reach(port):
                 continue
@@ -194,13 +199,13 @@ class DockerRunner:
                 self._settings,
                 host,
                 port=port,
-                hub_cache=str(hub_cache),
+                folder=str(folder),
                 token=self._token,
                 environment=self._environment,
             )
             try:
                 with self._ports.hold(port):
-                    await self._containers.run(container_name(replica), body)
+                    await self._containers.run(name_of(replica), body)
             except PortTaken as taken:
                 logger.info("port %d cannot be used: %s", port, taken)
                 continue
@@ -211,27 +216,31 @@ class DockerRunner:
             details={"cause": "port_taken"},
         )
 
-    async def _host(self) -> Host:
-        info = await self._engine.info()
-        runtimes = set(info.get("Runtimes") or {})
-        # A device that the container device interface knows, as of engine 28.
-        discovered = info.get("DiscoveredDevices") or []
-        is_rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
-        owner = 0
-        if self._engine.is_local:
-            owner = await asyncio.to_thread(owner_of_folder, self._hub_cache())
-        return Host(
-            memory_bytes=int(info.get("MemTotal") or 0),
-            has_gpus="nvidia" in runtimes or bool(discovered),
-            # The root of a rootless engine's containers is the user himself outside.
-            is_cache_foreign=owner != 0 and not is_rootless,
-        )
+    async def _have_fetched(
+        self, replica: Replica, engine: Engine, endpoint: Endpoint, report: Report
+    ) -> None:
+        """Have a server fetch its model if it does so only on request; if that fails, remove it."""
+        if not engine.fetches_when_told:
+            return
 
-    def _hub(self) -> str | None:
-        """Return the hub's address; None where it is not to be asked."""
-        if self._environment.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
-            return None
-        return (self._environment.get("HF_ENDPOINT") or HUB).rstrip("/")
+        async def is_running() -> bool:
+            return (await self.inspect(replica)).condition is not Condition.EXITED
+
+        try:
+            await fetch_model(endpoint.url, endpoint.model, report, is_running)
+        except BaseException:
+            with suppress(DockerUnreachable):
+                await self._containers.stop(replica, grace_seconds=0)
+            raise
+
+    async def has_gpus(self) -> bool:
+        """Tell whether the engine can give containers GPUs; not where it does not answer."""
+        try:
+            return gives_gpus(await self._engine.info())
+        except ModelFailed as error:
+            # A start reports why the engine does not answer.
+            logger.debug("whether there are GPUs is not known: %s", error)
+            return False
 
     def _adopted(self, container: Container) -> Endpoint:
         if container.port is None:
@@ -240,24 +249,32 @@ class DockerRunner:
                 hint="stop the model and start it again",
                 details={"cause": "engine_refused"},
             )
-        return self._endpoint(container.port)
+        return self._endpoint(container.replica, container.engine, container.port)
 
-    def _endpoint(self, port: int, chat_template: str = "") -> Endpoint:
-        hub_cache = str(self._hub_cache()) if self._engine.is_local else ""
-        return Endpoint(_url(port), chat_template=chat_template, hub_cache=hub_cache)
+    def _endpoint(self, replica: Replica, engine: Engine, port: int) -> Endpoint:
+        """Return where a container answers, and how its engine is spoken to."""
+        is_named = engine.serves_by_name and replica in self._specs
+        return Endpoint(
+            _url(port),
+            dialect=engine.dialect,
+            flavour=engine.flavour,
+            model=self._specs[replica].served_as if is_named else "",
+            hub_cache=str(self._hub_cache()) if self._engine.is_local else "",
+        )
 
     def _hub_cache(self) -> Path:
-        return self._settings.hf_cache.expanduser().absolute() / _HF_HUB
+        return self._settings.hf_cache.expanduser().absolute() / Cache().folder
 
     # --- seeing -----------------------------------------------------------------------------
 
     async def _observe(self, container: Container) -> Observation:
-        today = self._settings_today.get(container.replica, container.settings)
+        spec = self._specs.get(container.replica)
+        today = settings_hash(spec, self._settings) if spec else container.settings
         if container.is_running:
             return Observation(
                 container.replica,
                 Condition.RUNNING,
-                None if container.port is None else self._endpoint(container.port),
+                None if container.port is None else self._adopted(container),
                 is_outdated=container.settings != today,
                 image=container.image,
             )

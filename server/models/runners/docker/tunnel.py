@@ -12,11 +12,10 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+from server.core.docker_engine import ssh_command
 from server.models.runners.ports import is_free
 
-_REMOTE_SOCKET: Final = "/var/run/docker.sock"
 _OPEN_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.05
 
@@ -77,17 +76,10 @@ class Tunnel:
 
 
 def _command(host: str, socket: Path, ports: frozenset[int]) -> list[str]:
-    where = urlsplit(host)
-    name = f"{where.username}@{where.hostname}" if where.username else str(where.hostname)
-    command = ["ssh", "-N", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
-    command += ["-o", "ServerAliveInterval=15", "-o", "ConnectTimeout=15"]
-    if where.port:
-        command += ["-p", str(where.port)]
-    remote = where.path if len(where.path) > 1 else _REMOTE_SOCKET
-    command += ["-L", f"{socket}:{remote}"]
+    options = ["-o", "ServerAliveInterval=15", "-o", "ConnectTimeout=15"]
     for port in sorted(ports):
-        command += ["-L", f"127.0.0.1:{port}:127.0.0.1:{port}"]
-    return [*command, "--", name]
+        options += ["-L", f"127.0.0.1:{port}:127.0.0.1:{port}"]
+    return ssh_command(host, socket, *options)
 
 
 async def _last_words(process: asyncio.subprocess.Process) -> str:

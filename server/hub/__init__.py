@@ -1,0 +1,1 @@
+"""What a model hub has, and whether it fits this machine: asked before anything is fetched."""

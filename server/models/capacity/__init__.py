@@ -1,0 +1,1 @@
+"""Who may run: room on the machine and on its GPUs, use, and idleness."""

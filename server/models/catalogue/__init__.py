@@ -1,0 +1,1 @@
+"""Which models there are: by the settings, by servers' lists, and as operators add them."""

@@ -1,0 +1,1 @@
+"""A model server's lifecycle: its states, start, watch, restarts and end."""

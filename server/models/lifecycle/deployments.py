@@ -1,0 +1,179 @@
+"""The deployments of all model servers: made, changed and ended as the catalogue says.
+
+A new catalogue interrupts no answer: the server of a model that is gone is drained first, as for
+any stop, and a model that comes back meanwhile keeps its deployment.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final
+from urllib.parse import urlsplit
+
+from server.core.errors import SidestreamError
+from server.dialects.base import Endpoint, Upstream
+from server.models.catalogue.catalog import Catalog, ModelSpec
+from server.models.lifecycle.deployment import Deployment, DeploymentHost
+from server.models.lifecycle.limits import LimitsOf
+from server.models.lifecycle.readiness_probe import Connect
+from server.models.runners.base import Condition, Observation, Replica, Runner
+
+logger = logging.getLogger(__name__)
+
+# An engine that is started later is noticed within this time.
+_ENGINE_RETRY_SECONDS: Final = 15.0
+
+
+class Deployments:
+    """Hold one deployment per model server, also of those that are about to be removed."""
+
+    def __init__(
+        self,
+        runners: Mapping[str, Runner],
+        connect: Connect,
+        limits: LimitsOf,
+        host: DeploymentHost,
+        *,
+        instance: str,
+    ) -> None:
+        self._runners = runners
+        self._connect = connect
+        self._addresses: dict[str, str] = {}
+        self._limits = limits
+        self._host = host
+        self._instance = instance
+        self._all: dict[str, Deployment] = {}
+        self._retiring: dict[str, asyncio.Task[None]] = {}
+
+    def __iter__(self) -> Iterator[Deployment]:
+        return iter(list(self._all.values()))
+
+    def __getitem__(self, root_id: str) -> Deployment:
+        return self._all[root_id]
+
+    def get(self, root_id: str) -> Deployment | None:
+        """Return the deployment of that id, None if it is gone."""
+        return self._all.get(root_id)
+
+    def own_ports(self) -> frozenset[int]:
+        """Return the ports of the servers that we run."""
+        running = (
+            d.spec.id
+            for d in self._all.values()
+            if d.is_managed and d.status.state not in ("stopped", "failed")
+        )
+        urls = (self._addresses.get(root_id, "") for root_id in running)
+        return frozenset(port for url in urls if (port := urlsplit(url).port) is not None)
+
+    def apply(self, catalog: Catalog) -> None:
+        """Make, change and retire deployments until they fit the catalogue.
+
+        The caller makes sure that a server keeps its kind of runner.
+        """
+        roots = {spec.id: spec for spec in catalog.roots()}
+        for root_id, deployment in self._all.items():
+            if root_id not in roots and root_id not in self._retiring:
+                task = asyncio.create_task(self._retire(deployment), name=f"retiring {root_id}")
+                self._retiring[root_id] = task
+        stayed = [spec for root_id, spec in roots.items() if root_id in self._all]
+        # New ones first, because notifications of a change show them too.
+        self._all |= {
+            root_id: self._make(spec) for root_id, spec in roots.items() if root_id not in self._all
+        }
+        for spec in stayed:
+            known = self._all[spec.id]
+            if known.spec != spec:
+                known.change(spec)
+            if spec.id in self._retiring:
+                self._retiring.pop(spec.id).cancel()
+                if not known.is_managed:
+                    # A remote server is always watched.
+                    known.request_start()
+        self._all = {root_id: self._all[root_id] for root_id in {**roots, **self._all}}
+
+    async def adopt(self, admit: Callable[[ModelSpec], None]) -> None:
+        """Take over the servers of an earlier run of this gateway, and start preloaded models.
+
+        `admit` is called with each server that runs. An engine that does not answer is asked
+        again until it does; meanwhile the preloaded models show that error.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for name, runner in self._runners.items():
+                tasks.create_task(self._adopt_from(name, runner, admit))
+
+    async def close(self, *, keeps_servers: bool) -> None:
+        """End every lifecycle; servers that can go on may be kept."""
+        for task in self._retiring.values():
+            task.cancel()
+        await asyncio.gather(
+            *(deployment.close(keeps_server=keeps_servers) for deployment in self._all.values())
+        )
+
+    def _make(self, spec: ModelSpec) -> Deployment:
+        return Deployment(
+            spec,
+            Replica(self._instance, spec.id),
+            self._runners[spec.runner],
+            partial(self._connect_to, spec.id),
+            self._limits,
+            self._host,
+        )
+
+    async def _connect_to(self, root_id: str, endpoint: Endpoint) -> Upstream:
+        self._addresses[root_id] = endpoint.url
+        return await self._connect(endpoint)
+
+    async def _retire(self, deployment: Deployment) -> None:
+        await deployment.remove()
+        # A model that comes back from here on gets a new deployment, whose server stays untouched.
+        del self._all[deployment.spec.id], self._retiring[deployment.spec.id]
+        self._addresses.pop(deployment.spec.id, None)
+        deployment.log.close()
+        await deployment.end()
+
+    async def _adopt_from(
+        self, name: str, runner: Runner, admit: Callable[[ModelSpec], None]
+    ) -> None:
+        served = [d for d in self._all.values() if d.spec.runner == name]
+        if not served:
+            return
+        preloaded = [d for d in served if d.spec.settings.preload]
+        observations = await self._listed(name, runner, preloaded)
+        for seen in observations:
+            found = self._all.get(seen.replica.model)
+            if found is None:
+                logger.warning(
+                    "a server of model %r runs, which is not in the settings; "
+                    "`run.py doctor --clean` removes it",
+                    seen.replica.model,
+                )
+            elif seen.condition in {Condition.RUNNING, Condition.UNKNOWN} and found.is_managed:
+                if seen.endpoint is not None:
+                    self._addresses[found.spec.id] = seen.endpoint.url
+                admit(found.spec)
+                found.request_start()
+        for deployment in preloaded:
+            deployment.request_start()
+
+    async def _listed(
+        self, name: str, runner: Runner, wanted: Sequence[Deployment]
+    ) -> list[Observation]:
+        """Return the servers that an engine has once it answers; `wanted` show why they wait."""
+        trouble = ""
+        while True:
+            try:
+                observations = await runner.list()
+            except SidestreamError as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    logger.warning("%s: %s", name, trouble)
+                    for deployment in wanted:
+                        deployment.show_problem(error)
+                await asyncio.sleep(_ENGINE_RETRY_SECONDS)
+                continue
+            if trouble:
+                logger.info("%s: the engine answers now", name)
+                for deployment in wanted:
+                    deployment.show_problem(None)
+            return observations

@@ -1,0 +1,103 @@
+"""A server that is ready: how to speak to it, what it says of itself and its models, its lease."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Final
+
+from server.core.errors import EngineLost, EngineTimeout, ModelFailed, SidestreamError
+from server.dialects.base import ANY_MODEL, EngineInfo, Upstream
+from server.models.catalogue.catalog import ModelSpec
+
+_DESCRIBE_SECONDS: Final = 30.0
+
+CauseOfLoss = Callable[[Upstream], Awaitable[SidestreamError | None]]
+"""Tell why the server behind an upstream went away; None if it did not."""
+
+
+class ModelInfos:
+    """What a server with many models says of each, by the server's own names.
+
+    A model is asked about when it is used, and again after it changed; until then the last answer
+    stays visible.
+    """
+
+    def __init__(self) -> None:
+        self._infos: dict[str, EngineInfo] = {}
+        self._outdated: set[str] = set()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def get(self, model: str) -> EngineInfo | None:
+        """Return the last answer about a model, None if there is none."""
+        return self._infos.get(model)
+
+    def outdate(self, model: str) -> None:
+        """Have the server asked about a model again when it is next used."""
+        self._outdated.add(model)
+
+    async def ask(self, upstream: Upstream, model: str) -> EngineInfo:
+        """Return what the server says of a model; concurrent callers share one request.
+
+        Raises `EngineError`.
+        """
+        async with self._locks[model]:
+            if model not in self._infos or model in self._outdated:
+                self._infos[model] = await _described(upstream, model)
+                self._outdated.discard(model)
+            return self._infos[model]
+
+
+@dataclass(frozen=True)
+class ReadyServer:
+    """How to speak to a server, and what it has said."""
+
+    upstream: Upstream
+    info: EngineInfo
+    spec: ModelSpec
+    was_outdated: bool
+    """Whether it was found running with other settings than those in force at that time."""
+    infos: ModelInfos = field(default_factory=ModelInfos)
+
+    async def describe(self, model: str, cause_of_loss: CauseOfLoss) -> EngineInfo:
+        """Return what the server says of one of its models; concurrent callers share one request.
+
+        Raises `EngineError`, `ModelFailed` for the server as a whole, or what `cause_of_loss` says
+        of a server whose connection broke.
+        """
+        if self.spec.settings.model_id != ANY_MODEL:
+            return self.info
+        if model == ANY_MODEL:
+            raise ModelFailed(f"no model of {self.spec.name} is known that could be asked")
+        try:
+            return await self.infos.ask(self.upstream, model)
+        except EngineLost as lost:
+            raise await cause_of_loss(self.upstream) or lost from None
+
+    def is_outdated_by(self, spec: ModelSpec) -> bool:
+        """Tell whether the server would be started with other settings now."""
+        return self.was_outdated or self.spec.server_settings != spec.server_settings
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to use a model server that is ready, for as long as the lease is held."""
+
+    upstream: Upstream
+    info: EngineInfo
+    waits: Callable[[], AbstractContextManager[None]]
+    """Count the holder as waiting instead of answering while the context lasts."""
+    _cause_of_loss: CauseOfLoss
+
+    async def cause_of_loss(self) -> SidestreamError | None:
+        """Return why the server went away, if it did."""
+        return await self._cause_of_loss(self.upstream)
+
+
+async def _described(upstream: Upstream, model: str) -> EngineInfo:
+    try:
+        async with asyncio.timeout(_DESCRIBE_SECONDS):
+            return await upstream.describe(model)
+    except TimeoutError:
+        raise EngineTimeout(f"the model server does not describe {model} in time") from None

@@ -1,0 +1,52 @@
+"""When a model server that crashed is started again by itself, and when it is given up."""
+
+from typing import Final
+
+from server.core.placement import pause_before_restart
+from server.core.protocol import ModelError
+
+# A crash after this time begins a new count.
+_STABLE_SECONDS: Final = 60.0
+
+
+class Restarts:
+    """Count the crashes in a row of one server."""
+
+    def __init__(self, *, limit: int) -> None:
+        self._limit = limit
+        self._crashes = 0
+        self.crashes_seen = 0
+        self.restarts_made = 0
+
+    def forget(self) -> None:
+        """Reset the count: the server was stopped on request."""
+        self._crashes = 0
+
+    def after_failure(
+        self, error: ModelError, *, was_up_seconds: float, is_automatic: bool
+    ) -> tuple[ModelError, float | None]:
+        """Return the error to show, and the seconds until the next start.
+
+        They are None for a server that was not ready yet, unless the start was automatic.
+        """
+        if not was_up_seconds and not is_automatic:
+            return error, None
+        pause = self.after_crash(was_up_seconds=was_up_seconds)
+        return (self.given_up(error) if pause is None else error), pause
+
+    def after_crash(self, *, was_up_seconds: float) -> float | None:
+        """Return the seconds until the next start; None when the server is given up."""
+        if was_up_seconds > _STABLE_SECONDS:
+            self._crashes = 0
+        self._crashes += 1
+        self.crashes_seen += 1
+        if self._crashes <= self._limit:
+            self.restarts_made += 1
+            return pause_before_restart(self._crashes)
+        self._crashes = 0
+        return None
+
+    def given_up(self, error: ModelError) -> ModelError:
+        """Return the error with the number of restarts."""
+        times = f"given up after {self._limit} restarts"
+        return ModelError(error.code, f"{error.message} ({times})", error.hint)

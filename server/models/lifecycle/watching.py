@@ -1,0 +1,130 @@
+"""Watch over a model server that is ready: health checks, its exit, and why a connection broke.
+
+Rules:
+
+1. One missed health check may be a busy machine; several in a row end the watch. Tokens that
+   arrive count as a sign of life: a server that is being stopped finishes its answers and fails
+   its health check meanwhile.
+2. After a broken connection one failed check is enough, and earlier tokens do not count.
+3. A broken connection and the exit behind it are seen by two tasks. The answer's task waits until
+   the watch knows that the server is gone, or the server proves to be healthy.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from server.core.errors import ModelFailed
+from server.dialects.base import EngineInfo, Upstream
+from server.models.catalogue.catalog import ModelSpec
+from server.models.diagnosis.causes import explain_exit
+from server.models.lifecycle.desired_state import DesiredState
+from server.models.lifecycle.readiness_probe import PROBE_TIMEOUT_SECONDS, ReadinessProbe
+from server.models.lifecycle.ready_server import ReadyServer
+from server.models.runners.base import Observation, Replica, Runner
+
+_MISSES_UNTIL_FAILED: Final = 3
+_CAUSE_SECONDS: Final = 10.0
+_SECOND_CHECK_SECONDS: Final = 0.5
+
+
+class Watch:
+    """Watch one server from the moment when it is ready."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        replica: Replica,
+        runner: Runner,
+        probe: ReadinessProbe,
+        interval_seconds: float,
+    ) -> None:
+        self._spec = spec
+        self._replica = replica
+        self._runner = runner
+        self._probe = probe
+        self._interval_seconds = interval_seconds
+        self._connection_broke = asyncio.Event()
+        self._model_changed = asyncio.Event()
+
+    def check_now(self) -> None:
+        """Check at once: a connection broke, and one failed check is enough."""
+        self._connection_broke.set()
+
+    def check_soon(self) -> None:
+        """Check soon: the server may have loaded or unloaded its model."""
+        self._model_changed.set()
+
+    async def run(self, ready: ReadyServer, on_info: Callable[[EngineInfo], None]) -> ModelFailed:
+        """Return why the server is no longer of use, once it is not.
+
+        `on_info` gets what a server says that loads and unloads its model by itself.
+        """
+        upstream = ready.upstream
+        exited = asyncio.create_task(self._runner.wait(self._replica))
+        misses = heard = 0
+        try:
+            while misses < _MISSES_UNTIL_FAILED:
+                is_suspected = await self._pause(exited)
+                if is_suspected:
+                    heard = upstream.meter.heard
+                if exited.done():
+                    return explain_exit(exited.result(), self._spec.program or self._spec.engine)
+                is_healthy = await upstream.is_healthy(timeout_seconds=PROBE_TIMEOUT_SECONDS)
+                if is_healthy or upstream.meter.heard > heard:
+                    misses = 0
+                else:
+                    misses += _MISSES_UNTIL_FAILED if is_suspected else 1
+                heard = upstream.meter.heard
+                if is_healthy and ready.info.is_loaded is not None:
+                    info = await self._probe.described(ready.spec.served_as)
+                    if info is not None:
+                        on_info(replace(info, image=ready.info.image))
+        finally:
+            exited.cancel()
+            await asyncio.wait([exited])
+        return ModelFailed("the model server does not answer its health check any more")
+
+    async def _pause(self, exited: "asyncio.Task[Observation]") -> bool:
+        """Return when the next check is due; tell whether a connection broke."""
+        broke = asyncio.create_task(self._connection_broke.wait())
+        changed = asyncio.create_task(self._model_changed.wait())
+        try:
+            await asyncio.wait(
+                [exited, broke, changed],
+                timeout=self._interval_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            return broke.done()
+        finally:
+            broke.cancel()
+            changed.cancel()
+            self._connection_broke.clear()
+            self._model_changed.clear()
+
+
+async def wait_for_cause(
+    upstream: Upstream, is_gone: Callable[[], bool], desired: DesiredState, *, is_managed: bool
+) -> None:
+    """Return once the server is known to be gone or proves to be healthy, or after a timeout.
+
+    The exit of a managed server is seen with its cause, and so is waited for before the server is
+    checked; a remote one is checked first.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CAUSE_SECONDS):
+            while not is_gone():
+                if is_managed:
+                    await _wait_briefly(is_gone, desired)
+                if is_gone() or await upstream.is_healthy(timeout_seconds=PROBE_TIMEOUT_SECONDS):
+                    return
+                if not is_managed:
+                    await _wait_briefly(is_gone, desired)
+
+
+async def _wait_briefly(is_gone: Callable[[], bool], desired: DesiredState) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SECOND_CHECK_SECONDS):
+            await desired.wait_for(is_gone)

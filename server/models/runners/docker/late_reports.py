@@ -1,0 +1,55 @@
+"""Wait a moment for what the engine reports after a container's end: its cause, or a restart.
+
+Rules:
+
+1. The engine learns at the same moment, by two ways, that memory ran out and that the container has
+   ended; a busy engine reports them apart. The same is true of the signals that it sent.
+2. A restart of a container is a stop and a start, and so no request to stop the model.
+3. An engine that shuts down stops its containers, which is no request to stop the model either.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
+
+from server.models.runners.base import Condition, Observation, Replica
+from server.models.runners.docker.events import Events
+
+logger = logging.getLogger(__name__)
+
+_LATE_REPORT_SECONDS: Final = 1.0
+_NO_SIGNALS: Final[frozenset[int]] = frozenset()
+
+
+async def with_late_reports(
+    seen: Observation,
+    count: int,
+    inspect: Callable[[Replica], Awaitable[Observation]],
+    events: Events,
+) -> Observation:
+    """Inspect an ended container again while its cause may still arrive, for a second at most."""
+    is_running_again = False
+    try:
+        async with asyncio.timeout(_LATE_REPORT_SECONDS):
+            while _may_get_reports(seen):
+                await events.after(count)
+                count = events.count
+                again = await inspect(seen.replica)
+                if again.condition is not Condition.EXITED:
+                    is_running_again = again.condition is Condition.RUNNING
+                    break
+                seen = again
+    except TimeoutError:
+        logger.debug("no more is said of the end of %s", seen.replica.model)
+    if is_running_again or not events.is_connected:
+        return replace(seen, sent_signals=_NO_SIGNALS)
+    return seen
+
+
+def _may_get_reports(seen: Observation) -> bool:
+    if seen.ended_by == signal.SIGKILL:
+        return not seen.was_out_of_memory
+    return seen.was_told_to_stop or seen.exit_code == 0 or seen.ended_by == signal.SIGTERM

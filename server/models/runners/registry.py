@@ -1,0 +1,121 @@
+"""The registry of runners: how each is made, and how long its servers may take by default.
+
+`server/settings/runners.py` and `checks.py` have what settings know of each; a test compares them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from server.models.catalogue.catalog import ModelSpec
+from server.models.lifecycle.limits import LifecycleLimits, LimitsOf
+from server.models.runners.base import Runner
+from server.models.runners.docker.runner import DockerRunner
+from server.models.runners.programs.command import CommandLauncher
+from server.models.runners.programs.launch import Launcher
+from server.models.runners.programs.runner import ProgramRunner
+from server.models.runners.remote import RemoteRunner
+from server.settings.containers import engine_of
+from server.settings.models import ModelSettings
+from server.settings.tables import Settings
+
+
+@dataclass(frozen=True)
+class RunnerContext:
+    """What runners are made with.
+
+    `embedded` starts the embedded engine; `held_ports` is shared by all runners that take ports
+    from the same range.
+    """
+
+    settings: Settings
+    embedded: Launcher
+    held_ports: set[int]
+
+    @property
+    def hub_cache(self) -> str:
+        """Return the hub's folder on this machine."""
+        return str(self.settings.docker.hf_cache.expanduser() / "hub")
+
+
+@dataclass(frozen=True)
+class RunnerEntry:
+    """How a runner is made, and the limits of its models where they have none of their own."""
+
+    make: Callable[[RunnerContext], Runner]
+    limits: Callable[[LifecycleLimits, Settings, ModelSettings], LifecycleLimits] = (
+        lambda common, settings, model: common
+    )
+
+
+def _programs(launcher: Launcher, context: RunnerContext) -> Runner:
+    ports = context.settings.engines.ports
+    return ProgramRunner(launcher, ports=ports, held_ports=context.held_ports)
+
+
+def _docker(context: RunnerContext) -> Runner:
+    settings = context.settings
+    return DockerRunner(
+        settings.docker,
+        instance=settings.server.instance,
+        ports=settings.engines.ports,
+        held_ports=context.held_ports,
+    )
+
+
+def _docker_limits(
+    common: LifecycleLimits, settings: Settings, model: ModelSettings
+) -> LifecycleLimits:
+    docker, engine = settings.docker, engine_of(model)
+    start, grace = docker.start_timeout, docker.stop_grace
+    return replace(
+        common,
+        download=docker.download_timeout,
+        start=engine.start_seconds if start is None else start,
+        stop_grace=engine.stop_grace_seconds if grace is None else grace,
+    )
+
+
+def _remote_limits(
+    common: LifecycleLimits, settings: Settings, model: ModelSettings
+) -> LifecycleLimits:
+    # A remote server is not started: it answers soon or not at all.
+    return replace(common, start=settings.engines.connect_timeout)
+
+
+REGISTRY: Final = {
+    "process": RunnerEntry(lambda context: _programs(context.embedded, context)),
+    "command": RunnerEntry(lambda context: _programs(CommandLauncher(context.hub_cache), context)),
+    "docker": RunnerEntry(_docker, _docker_limits),
+    "remote": RunnerEntry(lambda context: RemoteRunner(context.hub_cache), _remote_limits),
+}
+
+
+def make_runners(context: RunnerContext) -> dict[str, Runner]:
+    """Make one runner of each kind; none does anything before it is used."""
+    return {name: entry.make(context) for name, entry in REGISTRY.items()}
+
+
+def limits_of(settings: Settings) -> LimitsOf:
+    """Return a model's limits: its own, else its section's, else its engine's, else all models'."""
+    engines = settings.engines
+    common = LifecycleLimits(
+        download=engines.download_timeout,
+        start=engines.start_timeout,
+        drain=engines.drain_timeout,
+        stop_grace=engines.stop_grace,
+        health_interval=engines.health_interval,
+        restarts=engines.restart_limit,
+    )
+
+    def limits(spec: ModelSpec) -> LifecycleLimits:
+        model = spec.settings
+        of_runner = REGISTRY[spec.runner].limits(common, settings, model)
+        return replace(
+            of_runner,
+            download=model.download_timeout or of_runner.download,
+            start=model.start_timeout or of_runner.start,
+            stop_grace=model.stop_grace or of_runner.stop_grace,
+        )
+
+    return limits

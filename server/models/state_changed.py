@@ -1,0 +1,47 @@
+"""Wait until a predicate is true: `asyncio.Condition` for code that is not a coroutine.
+
+A condition variable of asyncio notifies only from a coroutine that holds its lock. Here state
+changes within one step of the event loop, so that no lock is needed.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+
+class StateChanged:
+    """Notify all waiters that state has changed; each checks its own predicate.
+
+    Waiters are resumed in the order in which they began to wait, however often they were notified.
+    """
+
+    def __init__(self) -> None:
+        # Keyed by waiter, in the order in which they began to wait.
+        self._waiters: dict[object, asyncio.Future[None]] = {}
+
+    def notify_all(self) -> None:
+        """Have every waiter check its predicate."""
+        for waiter in self._waiters.values():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_for(self, predicate: Callable[[], bool]) -> None:
+        """Return when `predicate()` is true after a notification, or at once if it is true now."""
+        key = object()
+        try:
+            while not predicate():
+                await self._notified(key)
+        finally:
+            self._waiters.pop(key, None)
+
+    async def wait(self) -> None:
+        """Return at the next notification."""
+        key = object()
+        try:
+            await self._notified(key)
+        finally:
+            self._waiters.pop(key, None)
+
+    async def _notified(self, key: object) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[key] = waiter
+        await waiter

@@ -1,0 +1,1 @@
+"""Model weights: found, fetched from a package index or a hub, and checked before they are used."""
