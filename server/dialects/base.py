@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from server.core.protocol import Cost, FinishReason, Message, Notice, TokenInfo
+from server.dialects.pictures import FetchPicture, no_pictures
 
 ANY_MODEL: Final = "*"
 """In place of a model's name: the server as a whole, for a server with many models."""
@@ -51,7 +52,13 @@ class Endpoint:
     hub_cache: str = ""
     """The Hugging Face cache on this machine that the server reads, empty where there is none."""
     flags: frozenset[str] = frozenset()
-    """What settings say of the server that it does not tell itself, such as `holds_one_model`."""
+    """What settings say of the server that it does not tell itself, such as `holds_one_model`.
+
+    With `unset_is_greedy` parameters that nobody sets have no effect, whatever the server says;
+    with `shows_stop` the stop text that ends an answer is its last part.
+    """
+    likely: str = ""
+    """The flavour that it is taken for where it is asked who it is and does not say."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +87,14 @@ class EngineInfo:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     unset_is_greedy: bool = False
     has_logprobs: bool = True
+    cuts_for_length: bool = False
+    """Whether the server cuts a prompt to make room for the length that is asked for."""
     always_tells_tokens: bool = False
     """Whether ids and probabilities come without being asked for."""
     can_cancel: bool = True
     """Whether the server stops computing when its connection is closed."""
+    ends_thinking: bool = False
+    """Whether the server itself ends the thinking at a budget that it is told."""
     is_billed: bool = False
     """Whether somebody has to pay for each answer."""
     can_load: bool = False
@@ -92,6 +103,10 @@ class EngineInfo:
     """Whether the server unloads one model to answer with another."""
     is_loaded: bool | None = None
     """Whether the model is in memory; None where the server does not tell."""
+    can_see: bool | None = None
+    """Whether the model takes pictures; None where the server does not tell."""
+    details: Mapping[str, str] = field(default_factory=dict)
+    """What people tell models apart by, such as `quantization` and `parameters`."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +134,19 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is asked, as its server takes it, and its length where that is known."""
+    """What a model is asked, as its server takes it, and its length where that is known.
+
+    Messages have text, or parts that are text or pictures, which `Ask.fetch_picture` returns. Of a
+    prompt with pictures the length is not known before it is asked.
+    """
 
     content: Sequence[Message] | str
     tokens: int | None = None
     notices: tuple[Notice, ...] = ()
     stop: tuple[str, ...] = ()
     """Texts at which the answer has to end besides those that were asked for."""
+    pictures: tuple[str, ...] = ()
+    """The pictures that a rendered text names, each as often as it does."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +154,8 @@ class Ask:
     """One question to one model: the prompt, and what the answer shall be like.
 
     `parameters` have the protocol's names and no nulls; `chosen` names those that settings or a
-    person set, while the others are ours. `extra` goes to the server as it is.
+    person set, while the others are ours. Those that are `optional` are left out without a word
+    where the server does not take them. `extra` goes to the server as it is.
     """
 
     prompt: Prompt
@@ -141,10 +163,12 @@ class Ask:
     model: str = ""
     chosen: frozenset[str] = frozenset()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
     wants_tokens: bool = False
     """Whether ids, probabilities and alternatives are of use to anybody."""
     is_lenient: bool = False
     """Whether what the server refuses may be left out, with a notice."""
+    fetch_picture: FetchPicture = field(default=no_pictures, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -177,12 +201,19 @@ OnTokens = Callable[[list[TokenInfo]], None]
 OnWait = Callable[[Notice | None], None]
 
 
+class Meter:
+    """Count how often words of an answer have come from one server: tells slow from stuck."""
+
+    __slots__ = ("heard",)
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+
 class Upstream(Protocol):
     """Speak one dialect to one running model server."""
 
-    @property
-    def heard(self) -> int:
-        """Return how often words of an answer have come; only ever more."""
+    meter: Meter
 
     async def is_healthy(self, *, timeout_seconds: float) -> bool:
         """Tell whether the server answers and says that it is well; raises nothing.

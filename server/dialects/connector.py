@@ -1,19 +1,17 @@
-"""Connect to a model server: find out how it is spoken to, and give what speaks so."""
+"""Connect to a model server: detect its dialect and flavour, and return an upstream for it."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from server.core.errors import EngineError
 from server.dialects.base import ANY_MODEL, Endpoint, Upstream
-from server.dialects.detection import OLLAMA, ROUTES, Seen, is_sidestream, recognise
+from server.dialects.detection import ROUTES, Seen, is_sidestream, recognise
 from server.dialects.http.client import HTTPClient, Reply
 from server.dialects.http.timeouts import Timeouts
-from server.dialects.ollama.upstream import OllamaUpstream
 from server.dialects.openai.flavour import MODELS, NO_ROUTE, Flavour
-from server.dialects.openai.flavours import FLAVOURS, PLAIN, TGI_OPENAI
+from server.dialects.openai.flavours import FLAVOURS, PLAIN
 from server.dialects.openai.listing import read_list
-from server.dialects.openai.upstream import OpenAIUpstream
-from server.dialects.tgi.upstream import TGI
+from server.dialects.registry import DIALECTS
 
 _LOOK_SECONDS: Final = 5.0
 _MAX_LIST_BYTES: Final = 32 * 1024 * 1024
@@ -23,9 +21,9 @@ _KEY: Final = frozenset({401, 403})
 
 @dataclass(frozen=True)
 class Recognised:
-    """Who answers somewhere: a flavour's name, `ollama`, or nothing for an unknown server.
+    """The server at an address: the name of a flavour or dialect, empty for an unknown server.
 
-    `is_sidestream` tells that it is a gateway like this one, or a model server of one.
+    `is_sidestream` is whether it is a gateway like this one, or a model server of one.
     """
 
     name: str
@@ -34,14 +32,14 @@ class Recognised:
     @property
     def title(self) -> str:
         """Return the server's name for people."""
-        return "Ollama" if self.name == OLLAMA else FLAVOURS.get(self.name, PLAIN).title
+        known = FLAVOURS.get(self.name) or DIALECTS.get(self.name) or PLAIN
+        return known.title
 
     @property
     def dialect(self) -> str:
         """Return the dialect that serves it best."""
-        if self.name == TGI_OPENAI.name:
-            return "tgi"
-        return OLLAMA if self.name == OLLAMA else "openai"
+        names = (name for name, one in DIALECTS.items() if self.name in (name, one.serves))
+        return next(names, "openai")
 
     @property
     def flavour(self) -> str:
@@ -50,7 +48,7 @@ class Recognised:
 
 
 class Connector:
-    """Give the upstream for an endpoint, asking the server who it is where nobody says."""
+    """Give the upstream for an endpoint, asking a server what it is if the settings do not say."""
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
@@ -59,23 +57,20 @@ class Connector:
         """Return what speaks to a server; the caller closes it.
 
         Raises `EngineLost` or `EngineTimeout` while nobody answers, `EngineOverloaded` while the
-        server is not ready, and `EngineError` in words for who is no model server or wants a key.
+        server is not ready, and `EngineError` for a server that is no model server or wants a key.
         """
-        if endpoint.dialect == "tgi":
-            return TGI(endpoint, self._timeouts)
-        if endpoint.dialect == OLLAMA:
-            return OllamaUpstream(endpoint, self._timeouts)
+        if endpoint.dialect not in {"auto", "openai"}:
+            return DIALECTS[endpoint.dialect].make(endpoint, PLAIN, self._timeouts)
         if endpoint.flavour:
-            return OpenAIUpstream(endpoint, flavour_named(endpoint.flavour), self._timeouts)
+            flavour = flavour_named(endpoint.flavour)
+            return DIALECTS["openai"].make(endpoint, flavour, self._timeouts)
         return self.speaking(endpoint, await self.recognise(endpoint))
 
     def speaking(self, endpoint: Endpoint, who: Recognised) -> Upstream:
         """Return what speaks to a server that was recognised; the caller closes it."""
-        if endpoint.dialect == "auto" and who.dialect == OLLAMA:
-            return OllamaUpstream(endpoint, self._timeouts)
-        if endpoint.dialect == "auto" and who.dialect == "tgi":
-            return TGI(endpoint, self._timeouts)
-        return OpenAIUpstream(endpoint, FLAVOURS.get(who.name, PLAIN), self._timeouts)
+        dialect = who.dialect if endpoint.dialect == "auto" else endpoint.dialect
+        flavour = FLAVOURS.get(who.name or endpoint.likely, PLAIN)
+        return DIALECTS[dialect].make(endpoint, flavour, self._timeouts)
 
     async def recognise(self, endpoint: Endpoint) -> Recognised:
         """Ask a server who it is, by what costs it nothing; raises what `connect` does."""
@@ -112,8 +107,7 @@ async def _look(http: HTTPClient, endpoint: Endpoint) -> Recognised:
                 route, max_bytes=_MAX_LOOK_BYTES, timeout_seconds=_LOOK_SECONDS
             )
         except EngineError:
-            # Whatever a route leads to that this server may not even have.
-            continue
+            continue  # This server may not have the route.
         name = recognise(seen)
     is_named = endpoint.model not in ("", ANY_MODEL)
     if not name and not (reply.status in NO_ROUTE and is_named):
@@ -124,4 +118,4 @@ async def _look(http: HTTPClient, endpoint: Endpoint) -> Recognised:
 def _check(reply: Reply, endpoint: Endpoint) -> None:
     """Raise what an answer means that is no list of models."""
     address = endpoint.url + endpoint.api + MODELS
-    read_list(reply.status, reply.headers, reply.body, engine=PLAIN.title, address=address)
+    read_list(reply, engine=PLAIN.title, address=address)

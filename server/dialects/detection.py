@@ -1,14 +1,15 @@
-"""Find out who answers at an address, by what may be asked for nothing: pure functions.
+"""Detect a server's dialect and flavour by requests that cost nothing: pure functions.
 
-Strategy: what the servers said is held against the signs that stand in the flavours, in their
-order. The list of models is asked first, for most say there who they are; the other routes follow
-one by one, until somebody is recognised.
+Strategy: a server's answers are compared with the signs of the flavours, in their order, and of the
+dialects. The list of models is asked first, where most servers say what they are; the other routes
+follow one by one, until a server is recognised.
 
 Rules:
 
-1. No route of a look costs the server anything. `/health` is not among them: with some servers it
-   has a model write.
-2. Who imitates others is looked for before them: llama-swap and KoboldCpp answer as Ollama does.
+1. No route that is asked costs the server anything. `/health` is not among them: with some servers
+   it has a model write.
+2. A server that imitates others is looked for before them, as llama-swap and KoboldCpp are before
+   Ollama.
 """
 
 import re
@@ -23,23 +24,18 @@ from server.dialects.http.client import Reply
 from server.dialects.openai.flavour import MODELS, Sign, find
 from server.dialects.openai.flavours import FLAVOURS
 from server.dialects.openai.listing import GATEWAY, RELAYED
-from server.dialects.openai.tolerant_json import decode
+from server.dialects.openai.tolerant_json import decode_or_none
+from server.dialects.registry import DIALECTS
 
-OLLAMA: Final = "ollama"
-
-_OLLAMA: Final = (
-    (Sign("/api/version", at="version"), Sign("/", like=r"^Ollama is running")),
-    (Sign("/api/version", at="version"), Sign("/api/tags", at="models.0.digest")),
-)
 # The gateway's list, and what its own model servers say of themselves.
 _SIDESTREAM: Final = (
     Sign(at="data.0.owned_by", like=rf"^({GATEWAY}|{RELAYED})$"),
     Sign("/info", at="router", like=r"^sidestream-engine$"),
 )
-# Ollama has a dialect of its own, and comes after all that imitate it.
+# Servers with a dialect of their own, such as Ollama, come after all that imitate them.
 SIGNS: Final[Mapping[str, tuple[tuple[Sign, ...], ...]]] = {
     **{name: flavour.recognised_by for name, flavour in FLAVOURS.items()},
-    OLLAMA: _OLLAMA,
+    **{name: one.recognised_by for name, one in DIALECTS.items() if one.recognised_by},
 }
 ROUTES: Final = tuple(
     dict.fromkeys(
@@ -62,7 +58,7 @@ class Seen:
 
 
 def recognise(seen: Seen) -> str:
-    """Return the flavour's name, or `OLLAMA`, or nothing where nobody is recognised."""
+    """Return the name of the flavour or dialect, nothing where no server is recognised."""
     return next(
         (
             name
@@ -95,10 +91,7 @@ def _text(sign: Sign, seen: Seen) -> str | None:
         return None
     if not sign.at:
         return reply.body.decode(errors="replace")
-    try:
-        value = find(decode(reply.body), sign.at)
-    except ValueError:
-        return None
+    value = find(decode_or_none(reply.body), sign.at)
     if value is None or isinstance(value, str):
         return value
     return msgspec.json.encode(value).decode()

@@ -1,4 +1,4 @@
-"""Which model is meant where the settings name none: the only one that the server has."""
+"""Which model is meant if the settings name none: the server's only one."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""Cut an answer at a stop text, where the model server does not do it as it should.
+"""Cut an answer at a stop text where the model server does not.
 
 Rules:
 
@@ -19,11 +19,15 @@ from server.core.protocol import TokenInfo
 
 
 class StopCutter:
-    """Cut one answer's tokens at the first of several stop texts; empty texts stop nothing."""
+    """Cut one answer's tokens at the first of several stop texts; empty texts stop nothing.
 
-    __slots__ = ("_first_characters", "_held", "_searches", "_width", "stopped_at")
+    The stop text goes with what is cut off, unless it is shown (`shows_stop`).
+    """
 
-    def __init__(self, stop: Iterable[str]) -> None:
+    __slots__ = ("_first_characters", "_held", "_searches", "_shows_stop", "_width", "stopped_at")
+
+    def __init__(self, stop: Iterable[str], *, shows_stop: bool = False) -> None:
+        self._shows_stop = shows_stop
         self._searches: Final = [StopSearch(text) for text in _reachable(stop)]
         self._first_characters: Final = frozenset(search.text[0] for search in self._searches)
         self._held: list[TokenInfo] = []
@@ -49,7 +53,8 @@ class StopCutter:
         ]
         if found:
             end, _, self.stopped_at = min(found)
-            return self._cut(self._width + end - len(self.stopped_at))
+            end_of_answer = end if self._shows_stop else end - len(self.stopped_at)
+            return self._cut(self._width + end_of_answer)
         self._width += len(text)
         return self._release(self._width - max(search.matched for search in self._searches))
 

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Final
 
+from server.core.content import text_of
 from server.core.protocol import Message, Notice
 
 _LEAST_TOKENS: Final = 256
@@ -46,7 +47,9 @@ def truncation(
         is_cut = counted >= _LEAST_TOKENS and tokens_read < counted * _COUNTED_SLACK
         return _notice(tokens_read, counted, f"{counted:,}") if is_cut else None
     text = (
-        content if isinstance(content, str) else "\n".join(message.content for message in content)
+        content
+        if isinstance(content, str)
+        else "\n".join(text_of(message.content) for message in content)
     )
     data = text.encode(errors="replace")
     if tokens_read >= len(data) / _BYTES_A_WORD_TOKEN:

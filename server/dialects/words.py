@@ -1,4 +1,4 @@
-"""What a server or a proxy said went wrong, as words for people.
+"""Extract the message for people from an error of a server or a proxy.
 
 Rules:
 
@@ -56,3 +56,8 @@ def _page_words(page: str) -> str:
     if title is not None and (words := html.unescape(_TAG.sub(" ", title[1])).strip()):
         return words
     return html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", page)))
+
+
+def text_or_empty(value: object) -> str:
+    """Return a value that is a text, and an empty text for any other."""
+    return value if isinstance(value, str) else ""

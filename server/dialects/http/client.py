@@ -1,12 +1,12 @@
-"""The client of one model server: requests over connections that are kept.
+"""The client of one model server: requests over connections that are reused.
 
 Rules:
 
-1. Whoever leaves a request before its answer was read to its end closes the connection, at
-   whatever moment: that is how the server learns that nobody wants the rest.
-2. A connection that was kept and is closed before any byte of an answer was no answer: servers
-   close what is idle, at a moment that may be ours. That is asked once more on a fresh one;
-   nothing else is asked twice.
+1. A caller that leaves a request before its answer has been read to its end closes the
+   connection: that is how the server learns that nobody wants the rest.
+2. Servers close idle connections, perhaps just as one is used again. A request on a reused
+   connection that is closed before the first byte of an answer is sent once more, on a new
+   connection; no other request is sent twice.
 3. The key and the headers of the settings go to the one server that the settings name. A redirect
    is told and never followed.
 4. No error and no `repr` has a key, a header's value, or what an address says of a user.
@@ -16,24 +16,24 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
+from server.core.container import is_in_container
 from server.core.errors import EngineError, EngineLost, EngineTimeout
 from server.core.trace import TRACEPARENT_HEADER, current
 from server.dialects.base import Endpoint
 from server.dialects.http.connecting import Way, connect, proxy_headers, proxy_refusal
-from server.dialects.http.container import is_in_container
 from server.dialects.http.head import check_headers, write_head
 from server.dialects.http.origin import Origin, quoted, read_origin
 from server.dialects.http.pool import Pool
 from server.dialects.http.proxies import proxy_for
 from server.dialects.http.silence import Clock, LoopClock, within
-from server.dialects.http.stream import HTTPStream
+from server.dialects.http.stream import HTTPStream, Reply
 from server.dialects.http.timeouts import IsWell, Timeouts
 from server.dialects.http.tls import context_of, system_context
 from server.dialects.words import withhold
@@ -46,15 +46,6 @@ MAX_REPLY_BYTES: Final = 32 * 1024 * 1024
 _REDIRECTS: Final = frozenset({300, 301, 302, 303, 305, 307, 308})
 _MAX_SHOWN_ADDRESS: Final = 300
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A whole answer; names of headers are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class HTTPClient:
@@ -102,6 +93,8 @@ class HTTPClient:
         way = self._find_way()
         data = self._write(way, method, path, body, headers)
         stream = await self._ask(way, method, data, is_well)
+        # A prompt with pictures has megabytes, and an answer may take minutes.
+        del data, body
         try:
             self._check(way, stream, path)
             yield stream
@@ -162,12 +155,12 @@ class HTTPClient:
         is_well: IsWell | None,
     ) -> Reply:
         async with self.request(method, path, body, headers=headers, is_well=is_well) as stream:
-            answer = await stream.read_bytes(max_bytes=max_bytes + 1)
-            if len(answer) > max_bytes and stream.status < 400:
+            reply = await stream.read_reply(max_bytes=max_bytes + 1)
+            if len(reply.body) > max_bytes and reply.status < 400:
                 raise EngineError(
                     f"the model server answered {path} with more than {max_bytes} bytes"
                 )
-            return Reply(stream.status, stream.headers, answer[:max_bytes])
+            return replace(reply, body=reply.body[:max_bytes])
 
     async def _ask(self, way: Way, method: str, data: bytes, is_well: IsWell | None) -> HTTPStream:
         """Send a request, and return its answer when the head is there."""

@@ -20,8 +20,8 @@ from http import HTTPStatus
 from itertools import zip_longest
 from typing import Any, Final, cast
 
+from server.core.container import HINT
 from server.core.errors import EngineError, EngineLost
-from server.dialects.http.container import HINT
 from server.dialects.http.head import write_head
 from server.dialects.http.origin import Origin, is_loopback
 from server.dialects.http.silence import Clock, within

@@ -1,11 +1,11 @@
 """Where a server answers: scheme, host and port, as an address in the settings names them."""
 
 import base64
-import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from server.core.errors import EngineError
+from server.core.ip import parse_ip
 
 _PORTS = {"http": 80, "https": 443}
 # All that may stand in a path and a query (RFC 3986, 3.3 and 3.4), and what is quoted already.
@@ -85,9 +85,5 @@ def is_loopback(host: str) -> bool:
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
-    try:
-        address = ipaddress.ip_address(name.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
+    address = parse_ip(name)
+    return address is not None and address.is_loopback

@@ -1,11 +1,11 @@
-"""What silence leads to: a look at the server's health, and at last the request's end.
+"""What follows silence: a look at the server's health, and at last the end of the request.
 
 Rules:
 
-1. Where nobody can look, the first silence of `Timeouts.read` seconds ends the request.
-2. Otherwise each such silence leads to a look. A server that is well goes on being waited for,
-   `Timeouts.first_token` seconds of silence in all; one that is not is gone.
-3. Whatever is heard starts the count again, also while a look is under way: its outcome is then
+1. Without a health check, the first silence of `Timeouts.read` seconds ends the request.
+2. Otherwise each such silence leads to a look. A healthy server is waited for up to
+   `Timeouts.first_token` seconds of silence in all; an unhealthy one counts as gone.
+3. Any byte received starts the count again, also while a look is under way: its outcome is then
    of no interest.
 4. One look at a time, in a task that ends with the request.
 """
@@ -23,19 +23,6 @@ class Patience:
 
     `hear` tells whether there was something since it was last asked. Begins at once.
     """
-
-    __slots__ = (
-        "_clock",
-        "_fail",
-        "_hear",
-        "_hearings",
-        "_is_well",
-        "_look",
-        "_seconds",
-        "_silence",
-        "_silent_seconds",
-        "_timeouts",
-    )
 
     def __init__(
         self,

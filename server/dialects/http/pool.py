@@ -1,9 +1,9 @@
-"""Connections that wait for another request.
+"""Idle connections that wait for another request.
 
 Rules:
 
-1. Only a connection on which nothing is open any more comes in, and none comes out that the server
-   has closed or said anything on. The one that was used last comes out first: the others go.
+1. Only a connection without an unfinished answer is put in. One that the server has closed, or
+   sent bytes on, is not taken out. The one used last is taken first, so that the others expire.
 2. A body whose reader has all it wants, while the body's end is still on its way, is given a
    moment to end. Anything else in it closes the connection: that is how the server learns that
    nobody wants the rest.

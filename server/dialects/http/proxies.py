@@ -1,4 +1,4 @@
-"""Which proxy leads to a server, by the variables that every program of the system follows.
+"""Which proxy a server is reached through, by the usual environment variables.
 
 Rules, those of curl where programs differ:
 

@@ -8,8 +8,8 @@ Rules:
 
 1. Silence is counted in looks, some to each time limit. A look that comes late by as much as the
    next one counts for nothing: the loop did not run, and has not yet read what there is.
-2. Whether something was heard is asked at each look, so that it costs the one who hears no more
-   than an assignment. How long it was silent is therefore known to one look.
+2. Received bytes only set a flag, which each look reads, so that they cost no more than an
+   assignment. The length of a silence is therefore exact to one look.
 """
 
 import asyncio
@@ -54,16 +54,6 @@ class Silence:
 
     `hear` tells whether there was something since it was last asked.
     """
-
-    __slots__ = (
-        "_clock",
-        "_due",
-        "_hear",
-        "_look_seconds",
-        "_on_too_long",
-        "_silent_looks",
-        "_timer",
-    )
 
     def __init__(
         self,

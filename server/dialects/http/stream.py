@@ -14,10 +14,11 @@ Rules:
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, cast
 
+from server.core.errors import EngineLost
 from server.core.http_body import Body, FramingError, SizedBody, body_for, lone_chunk
-from server.dialects.http.failures import BadAnswer, broken
 from server.dialects.http.head import Head, HeadReader
 from server.dialects.http.patience import Patience
 from server.dialects.http.silence import Clock, Timer
@@ -32,29 +33,21 @@ _MAX_EARLY_BYTES: Final = 1024 * 1024
 _BODYLESS: Final = frozenset({204, 304})
 
 
+class BadAnswer(EngineLost):
+    """The other side does not speak HTTP as we know it."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class HTTPStream(asyncio.Protocol):
     """Read one answer; made by `HTTPClient.request`."""
-
-    __slots__ = (
-        "_body",
-        "_clock",
-        "_early",
-        "_failure",
-        "_has_answered",
-        "_head",
-        "_is_between_chunks",
-        "_is_bodyless",
-        "_is_enough",
-        "_on_data",
-        "_on_rest",
-        "_patience",
-        "_reader",
-        "_rest_timer",
-        "_waiter",
-        "_was_heard",
-        "transport",
-        "was_refused",
-    )
 
     def __init__(self, clock: Clock, *, is_bodyless: bool = False) -> None:
         # Whether the other side closed the connection before any byte came.
@@ -77,7 +70,7 @@ class HTTPStream(asyncio.Protocol):
         self._on_rest: Callable[[], None] | None = None
         self._rest_timer: Timer | None = None
 
-    # --- for the one who asks ---------------------------------------------------------------
+    # --- for the caller ---------------------------------------------------------------------
 
     @property
     def status(self) -> int:
@@ -117,6 +110,11 @@ class HTTPStream(asyncio.Protocol):
 
         await self.read(on_data)
         return bytes(body[:max_bytes])
+
+    async def read_reply(self, *, max_bytes: int) -> Reply:
+        """Return status, headers and the body up to `max_bytes`; raises as `read` does."""
+        body = await self.read_bytes(max_bytes=max_bytes)
+        return Reply(self.status, self.headers, body)
 
     # --- for the client ---------------------------------------------------------------------
 
@@ -206,7 +204,7 @@ class HTTPStream(asyncio.Protocol):
                     return
             self._take(data)
         except FramingError as error:
-            self._fail(broken(error, BadAnswer))
+            self._fail(_broken(error, BadAnswer))
         except Exception as error:  # noqa: BLE001
             # The reader's own, raised again where it reads.
             self._fail(error)
@@ -222,7 +220,7 @@ class HTTPStream(asyncio.Protocol):
                 self._end()
                 return
         self.was_refused = not self._has_answered
-        self._fail(broken(exc or "it was closed in the middle of an answer"))
+        self._fail(_broken(exc or "it was closed in the middle of an answer"))
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -291,6 +289,11 @@ class HTTPStream(asyncio.Protocol):
             if self._rest_timer is not None:
                 self._rest_timer.cancel()
             on_rest()
+
+
+def _broken(error: object, kind: type[EngineLost] = EngineLost) -> EngineLost:
+    """Return the error for a connection that broke."""
+    return kind(f"the connection to the model server broke: {error}")
 
 
 def _is_content(data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""How long a model server may take, and how it is asked whether it is well."""
+"""How long a model server may take, and how its health is checked."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What Ollama's errors mean in the protocol's words.
+"""Translate Ollama's errors into the protocol's.
 
 Strategy: Ollama says what is wrong in one text, `{"error": TEXT}`, and hands on what its engine
 (`llama-server`) says as JSON within that text. The engine's words are taken out, and the kind of
@@ -22,7 +22,9 @@ from server.core.errors import (
     PromptTooLong,
     SidestreamError,
 )
-from server.dialects.words import as_words
+from server.dialects.http.client import Reply
+from server.dialects.pictures import vision_refusal
+from server.dialects.words import as_words, text_or_empty
 
 _TOO_LONG: Final = (
     "exceeds the available context size",
@@ -31,7 +33,7 @@ _TOO_LONG: Final = (
     "prompt is too long",
 )
 _WRONG_PARAMETER: Final = re.compile(
-    r'option "\w+" must be|invalid format:|does not support (tools|thinking|insert|vision)'
+    r'option "\w+" must be|invalid format:|does not support (tools|thinking|insert)'
     r"|failed to parse grammar|JSON schema conversion failed|top_logprobs must be"
 )
 # The model's own engine, a process of its own, is gone; Ollama is there and starts it again.
@@ -51,21 +53,20 @@ class _Said(msgspec.Struct):
     signin_url: str = ""
 
 
-def failure(
-    status: int, headers: Mapping[str, str], body: bytes, *, model: str = ""
-) -> SidestreamError:
+def failure(reply: Reply, *, model: str = "") -> SidestreamError:
     """Return the error that an answer with another status than 200 stands for."""
     try:
-        value = msgspec.json.decode(body)
+        value = msgspec.json.decode(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = body.decode(errors="replace")
-    return _translate(_read(value, f"HTTP {status}"), status, headers, model)
+        value = reply.body.decode(errors="replace")
+    said = _read(value, f"HTTP {reply.status}")
+    return vision_refusal(said.message) or _translate(said, reply.status, reply.headers, model)
 
 
 def failure_in_answer(error: Any, *, model: str = "") -> SidestreamError:
     """Return the error that an `error` within an answer of status 200 stands for."""
     said = _read({"error": error}, "no reason given")
-    return _translate(said, said.status or 500, {}, model)
+    return vision_refusal(said.message) or _translate(said, said.status or 500, {}, model)
 
 
 def _read(value: Any, otherwise: str) -> _Said:
@@ -84,11 +85,11 @@ def _read(value: Any, otherwise: str) -> _Said:
         if not isinstance(value, dict):
             said.message = "" if value is None else as_words(str(value))
             break
-        said.kind = _text(value.get("type")) or said.kind
+        said.kind = text_or_empty(value.get("type")) or said.kind
         said.status = _number(value.get("code")) or said.status
         said.prompt_tokens = _number(value.get("n_prompt_tokens")) or said.prompt_tokens
         said.context_tokens = _number(value.get("n_ctx")) or said.context_tokens
-        said.signin_url = _text(value.get("signin_url")) or said.signin_url
+        said.signin_url = text_or_empty(value.get("signin_url")) or said.signin_url
         value = value.get("error", value.get("message"))
     said.message = said.message or otherwise
     return said
@@ -169,10 +170,6 @@ def _not_found(words: str, model: str) -> EngineError:
         f"the model server does not have the model: {words}",
         hint=f"fetch it there with `ollama pull {model}`",
     )
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _number(value: Any) -> int | None:

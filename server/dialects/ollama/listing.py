@@ -56,7 +56,7 @@ def served_model(listed: ListedModel, loaded: list[LoadedModel] | None) -> Serve
         context_tokens=(there.context_length if there is not None else None) or None,
         model_context_tokens=details.context_length,
         is_loaded=None if loaded is None or not is_local else there is not None,
-        capabilities=dict.fromkeys(listed.capabilities or (), True),
+        capabilities=_capabilities(listed.capabilities),
         details=_details(details, listed.remote_host),
     )
 
@@ -75,7 +75,8 @@ def engine_info(
         defaults=_defaults(shown.parameters or ""),
         can_load=is_local,
         is_loaded=None if loaded is None or not is_local else there is not None,
-        **about_server(version),
+        can_see=_can_see(shown.capabilities),
+        **about_server(version) | {"takes": TAKES - lacks(shown) | {"reasoning"}},
     )
 
 
@@ -90,10 +91,29 @@ def about_server(version: str) -> dict[str, Any]:
     }
 
 
+def lacks(shown: Shown) -> frozenset[str]:
+    """Return the parameters that a model does not take, as far as its abilities are told."""
+    abilities = {"thinking": ("reasoning",), "tools": ("tools", "tool_choice")}
+    return frozenset(
+        name
+        for ability, names in abilities.items()
+        if shown.capabilities and ability not in shown.capabilities
+        for name in names
+    )
+
+
 def own_stop(shown: Shown) -> tuple[str, ...]:
     """Return the texts at which the model's answers end anyway."""
     values = _options(shown.parameters or "")
     return tuple(_unquoted(value) for name, value in values if name == "stop")
+
+
+def _can_see(capabilities: list[str] | None) -> bool | None:
+    return "vision" in capabilities if capabilities else None
+
+
+def _capabilities(told: list[str] | None) -> dict[str, bool]:
+    return {"vision": False} | dict.fromkeys(told, True) if told else {}
 
 
 def _full_name(name: str) -> str:

@@ -1,15 +1,15 @@
-"""Whether an answer that does not come is one whose model is being loaded.
+"""Whether an answer is late because its model is being loaded.
 
 Ollama loads a model when it is asked for, and says nothing meanwhile: not even the head of an
 answer comes. `/api/ps` lists what is in memory.
 
 Rules:
 
-1. Most answers begin at once, and for those nobody looks.
-2. All who wait look together, once a second at most, and no longer than there is hope.
+1. Most answers begin at once, and cause no look.
+2. All waiting answers share one look, at most once a second and `_MAX_LOOKS` times.
 3. While a model is being loaded, `/api/ps` itself waits for that. No answer within a second means
    loading as much as an answer without the model.
-4. A look that fails in any other way says nothing; what is wrong, the answer itself tells.
+4. A look that fails in any other way is ignored: the answer itself reports the error.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A question as Ollama takes it: the body of a request, and what had to be left out of it.
+"""The body of a request as Ollama takes it, and what had to be left out of it.
 
 Rules:
 
@@ -12,6 +12,7 @@ Rules:
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,7 @@ import msgspec
 from server.core.errors import InvalidParameters
 from server.core.protocol import Notice
 from server.dialects.base import Ask
+from server.dialects.messages import in_ollamas_form
 
 _OPTIONS: Final = {
     "temperature": "temperature",
@@ -33,10 +35,12 @@ _OPTIONS: Final = {
     "max_new_tokens": "num_predict",
     "stop": "stop",
 }
-TAKES: Final = frozenset(_OPTIONS) | {"do_sample", "grammar", "top_n_tokens"}
+TAKES: Final = frozenset(_OPTIONS) | {
+    *("do_sample", "grammar", "reasoning", "tool_choice", "tools", "top_n_tokens"),
+}
 # What the gateway itself sees to.
 _OURS: Final = frozenset({"details", "return_full_text"})
-# They are read when a model is loaded: another value unloads it, whoever is using it.
+# Ollama reads them when it loads a model: another value unloads it, even while it is in use.
 _LOADING_OPTIONS: Final = frozenset(
     {
         "num_ctx",
@@ -67,12 +71,16 @@ def loading_body(model: str, num_ctx: int | None) -> dict[str, Any]:
     return body if num_ctx is None else {**body, "options": {"num_ctx": num_ctx}}
 
 
-def request_body(ask: Ask, model: str, num_ctx: int | None) -> tuple[dict[str, Any], list[Notice]]:
+def request_body(
+    ask: Ask, model: str, num_ctx: int | None, *, lacks: frozenset[str] = frozenset()
+) -> tuple[dict[str, Any], list[Notice]]:
     """Return the body of a request, and what there is to say about it.
 
+    `lacks` are parameters that the model does not take: Ollama says so itself, by their names.
     Raises `InvalidParameters` for what Ollama does not take, unless the question is lenient.
     """
     notices: list[Notice] = []
+    ask = _without(ask, lacks, notices)
     extra = dict(ask.extra)
     body: dict[str, Any] = {**loading_body(model, num_ctx), "stream": True, "truncate": False}
     if isinstance(ask.prompt.content, str):
@@ -80,7 +88,9 @@ def request_body(ask: Ask, model: str, num_ctx: int | None) -> tuple[dict[str, A
         # What a model thinks would be taken out of a text that is to go on as it is.
         extra.setdefault("think", False)
     else:
-        body["messages"] = ask.prompt.content
+        # Pictures are put in when the body is sent.
+        body["messages"] = in_ollamas_form(ask.prompt.content)
+        body |= {**_think(ask), **_tools(ask, notices)}
     options = {**body.pop("options", {}), **_options(ask)}
     for name, value in ask.parameters.items():
         is_off = value in (None, False, "", {}, []) or (name == "best_of" and value == 1)
@@ -104,6 +114,22 @@ def request_body(ask: Ask, model: str, num_ctx: int | None) -> tuple[dict[str, A
     written = sorted(body.keys() & extra.keys())
     notices += [_left_out(name, "it is part of every request") for name in written]
     return {**extra, **body, "options": {**extra_options, **options}}, notices
+
+
+def _without(ask: Ask, lacks: frozenset[str], notices: list[Notice]) -> Ask:
+    """Leave out what a question may go without and its model does not take.
+
+    Not to think, it takes.
+    """
+    found = {
+        name
+        for name in lacks & ask.parameters.keys()
+        if (ask.is_lenient or name in ask.optional) and ask.parameters[name] != "off"
+    }
+    told = sorted(found - ask.optional)
+    notices += [_left_out(name, "the model does not take it") for name in told]
+    kept = {name: value for name, value in ask.parameters.items() if name not in found}
+    return replace(ask, parameters=kept)
 
 
 def with_own_stop(body: dict[str, Any], own_stop: Sequence[str]) -> dict[str, Any]:
@@ -139,6 +165,26 @@ def _options(ask: Ask) -> dict[str, Any]:
     return {**options, "stop": texts} if texts else options
 
 
+def _think(ask: Ask) -> dict[str, Any]:
+    """Return how much the model is to think; a model that knows no efforts takes each for yes.
+
+    Ollama has no budgets: the gateway counts them itself.
+    """
+    effort = ask.parameters.get("reasoning")
+    if effort is None:
+        return {}
+    return {"think": False if effort == "off" else True if isinstance(effort, int) else effort}
+
+
+def _tools(ask: Ask, notices: list[Notice]) -> dict[str, Any]:
+    """Return the tools, among which only the model chooses."""
+    choice = ask.parameters.get("tool_choice", "auto")
+    if choice not in ("auto", "none"):
+        _leave_out(ask, "tool_choice", "with Ollama only the model chooses", notices)
+    tools = ask.parameters.get("tools")
+    return {"tools": tools} if tools and choice != "none" else {}
+
+
 def _format(ask: Ask, notices: list[Notice]) -> dict[str, Any]:
     """Return `format` for a grammar: a JSON schema, or any JSON."""
     grammar = ask.parameters.get("grammar")
@@ -165,7 +211,7 @@ def _format(ask: Ask, notices: list[Notice]) -> dict[str, Any]:
 def _take_options(
     ask: Ask, extra: dict[str, Any], written: set[str], notices: list[Notice]
 ) -> dict[str, Any]:
-    """Take `options` out of what goes along as it is, and return what of them may be sent."""
+    """Remove `options` from `extra`, and return those that may be sent."""
     options = extra.pop("options", {})
     if not isinstance(options, Mapping):
         raise InvalidParameters("`options` must be an object, as Ollama takes it")

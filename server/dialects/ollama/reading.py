@@ -10,18 +10,18 @@ Rules:
 3. What came before an error is handed on before the error is raised.
 4. The text is `content` or `response`, whatever stands beside it: probabilities are shown with
    their tokens only where those tokens spell the text, which they do not while Ollama holds text
-   back. Tool calls are no text.
+   back. Tool calls are pieces of their own kind, and stand in the end's details, too.
 """
 
 from typing import Any, Final
 
 from server.core.errors import EngineError, EngineLost, SidestreamError
 from server.core.protocol import Alternative, FinishReason, TokenInfo
-from server.dialects.base import NO_TOKEN_ID, Finish, OnTokens
-from server.dialects.meter import Meter
+from server.dialects.base import NO_TOKEN_ID, Finish, Meter, OnTokens
 from server.dialects.ollama.errors import failure_in_answer
 from server.dialects.ollama.wire import Line, OtherToken, WeighedToken, read_line
-from server.dialects.thinking import mark_before
+from server.dialects.thinking import Thinking
+from server.dialects.tool_calls import ToolCalls
 
 # A token is some hundred bytes; a line of this length holds a tool call with a file in it.
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
@@ -41,14 +41,15 @@ class AnswerReader:
     """Read the lines of one answer and hand its tokens on as they come."""
 
     __slots__ = (
+        "_calls",
         "_end",
         "_has_words",
-        "_is_thinking",
         "_last_tokens",
         "_meter",
         "_model",
         "_on_tokens",
         "_partial",
+        "_thinking",
         "_tool_calls",
     )
 
@@ -58,7 +59,8 @@ class AnswerReader:
         self._model = model
         self._partial = bytearray()
         self._has_words = False
-        self._is_thinking = False
+        self._thinking = Thinking()
+        self._calls = ToolCalls()
         self._tool_calls: list[Any] = []
         self._last_tokens: list[TokenInfo] = []
         self._end: Finish | SidestreamError | None = None
@@ -75,7 +77,8 @@ class AnswerReader:
             line = read_line(chunk)
         except ValueError:
             return self._feed_any(chunk)
-        text = None if line is None or self._is_thinking else _plain_text(line)
+        is_marked = self._thinking.is_open or self._calls.is_open
+        text = None if line is None or is_marked else _plain_text(line)
         if text is not None:
             self._has_words = True
             self._meter.heard += 1
@@ -160,26 +163,27 @@ class AnswerReader:
             return
         self._add_text(item, tokens)
         if item.done:
-            self._mark(tokens, is_thinking=False)
+            tokens += [*self._thinking.close(), *self._calls.close()]
             self._end = self._finish(item)
 
     def _add_text(self, item: Line, tokens: list[TokenInfo]) -> None:
         piece = item.message
         thought = (piece.thinking if piece is not None else None) or item.thinking
         text = (piece.content if piece is not None else None) or item.response
-        for calls in (piece.tool_calls if piece is not None else None, item.tool_calls):
-            self._tool_calls += calls or ()
-        for part, is_thinking in ((thought, True), (text, False)):
-            if part:
-                self._has_words = True
-                self._mark(tokens, is_thinking=is_thinking)
-                tokens += _tokens(part, item.logprobs)
-
-    def _mark(self, tokens: list[TokenInfo], *, is_thinking: bool) -> None:
-        mark = mark_before(is_thinking=is_thinking, was_thinking=self._is_thinking)
-        self._is_thinking = is_thinking
-        if mark:
-            tokens.append(TokenInfo(NO_TOKEN_ID, mark, None, False))
+        calls = [
+            *((piece.tool_calls if piece is not None else None) or ()),
+            *(item.tool_calls or ()),
+        ]
+        self._tool_calls += calls
+        self._has_words = self._has_words or bool(thought or text)
+        if thought:
+            tokens += self._calls.close()
+            tokens += self._thinking.think(_tokens(thought, item.logprobs))
+        if text:
+            tokens += [*self._thinking.close(), *self._calls.close()]
+            tokens += _tokens(text, item.logprobs)
+        if calls and (pieces := self._calls.take_whole(calls)):
+            tokens += [*self._thinking.close(), *pieces]
 
     def _finish(self, item: Line) -> Finish | EngineError:
         reason = item.done_reason or ""

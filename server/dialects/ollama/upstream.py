@@ -30,17 +30,18 @@ from server.dialects.base import (
     Endpoint,
     EngineInfo,
     Finish,
+    Meter,
     OnTokens,
     OnWait,
     Prompt,
     ServedModel,
 )
-from server.dialects.http.client import HTTPClient, Timeouts
-from server.dialects.meter import Meter
+from server.dialects.http.client import HTTPClient, Reply, Timeouts
 from server.dialects.ollama.errors import failure
 from server.dialects.ollama.listing import (
     about_server,
     engine_info,
+    lacks,
     names_cloud,
     own_stop,
     served_model,
@@ -55,6 +56,7 @@ from server.dialects.ollama.parameters import (
 from server.dialects.ollama.reading import AnswerReader
 from server.dialects.ollama.wire import Loaded, LoadedModel, Shown, Tags, Version
 from server.dialects.only_model import only_model
+from server.dialects.pictures import as_ollama, insert_pictures
 from server.dialects.truncation import truncation
 
 T = TypeVar("T")
@@ -73,12 +75,14 @@ class OllamaUpstream:
         self._endpoint = endpoint
         self._http = HTTPClient(endpoint, timeouts)
         self._is_well = partial(self.is_healthy, timeout_seconds=timeouts.connect)
-        self._meter = Meter()
+        self.meter = Meter()
         # Where the settings name no model, the only one there is.
         self._model = "" if endpoint.model == ANY_MODEL else endpoint.model
         self._watch = LoadWatch(self._look_for_loaded)
         self._own_stop: dict[str, tuple[str, ...]] = {}
         self._remote: set[str] = set()
+        # What models do not take, as far as they were described.
+        self._lacks: dict[str, frozenset[str]] = {}
         self._num_ctx = next(
             (
                 int(flag.removeprefix(_CONTEXT_FLAG))
@@ -87,11 +91,6 @@ class OllamaUpstream:
             ),
             None,
         )
-
-    @property
-    def heard(self) -> int:
-        """Return how often words of an answer have come."""
-        return self._meter.heard
 
     async def is_healthy(self, *, timeout_seconds: float) -> bool:
         """Tell whether `/api/version` answers 200 in time."""
@@ -147,20 +146,26 @@ class OllamaUpstream:
         Raises `InvalidParameters` for what Ollama does not take, before anything is sent.
         """
         model = ask.model or await self._only()
-        body, notices = request_body(ask, model, self._num_ctx)
+        body, notices = request_body(
+            ask, model, self._num_ctx, lacks=self._lacks.get(model, frozenset())
+        )
         if asks_to_stop(body):
             body = with_own_stop(body, await self._stop_of(model))
         path = "/api/generate" if "raw" in body else "/api/chat"
-        reader = AnswerReader(on_tokens, self._meter, model=model)
+        reader = AnswerReader(on_tokens, self.meter, model=model)
         is_remote = model in self._remote or names_cloud(model)
         async with (
             self._watch.telling(model, on_wait, is_loadable=not is_remote) as answered,
-            self._http.request("POST", path, body, is_well=self._is_well) as stream,
+            self._http.request(
+                "POST",
+                path,
+                await insert_pictures(body, ask.fetch_picture, as_ollama),
+                is_well=self._is_well,
+            ) as stream,
         ):
             answered()
             if stream.status != 200:
-                words = await stream.read_bytes(max_bytes=_MAX_ERROR_BYTES)
-                raise failure(stream.status, stream.headers, words, model=model)
+                raise failure(await stream.read_reply(max_bytes=_MAX_ERROR_BYTES), model=model)
             await stream.read(reader.feed)
         finish = reader.finish()
         # A server that does not know `truncate` cuts a prompt without a word.
@@ -184,7 +189,7 @@ class OllamaUpstream:
         """Ask for something that is no answer, and is done when the reply is there."""
         reply = await self._http.post(path, body, is_well=self._is_well)
         if reply.status != 200:
-            raise failure(reply.status, reply.headers, reply.body, model=body["model"])
+            raise failure(reply, model=body["model"])
         reader = AnswerReader(lambda _: None, Meter(), model=body["model"])
         reader.feed(reply.body)
         reader.finish()
@@ -192,6 +197,7 @@ class OllamaUpstream:
     async def _show(self, model: str) -> Shown:
         shown = await self._ask("POST", "/api/show", Shown, {"model": model}, model=model)
         self._own_stop[model] = own_stop(shown)
+        self._lacks[model] = lacks(shown)
         if shown.remote_host:
             self._remote.add(model)
         return shown
@@ -210,7 +216,7 @@ class OllamaUpstream:
 
     async def _look_for_loaded(self) -> list[LoadedModel]:
         reply = await self._http.get("/api/ps", timeout_seconds=LOOK_SECONDS)
-        return self._read(reply.status, reply.headers, reply.body, "/api/ps", Loaded).models
+        return _read(reply, "/api/ps", Loaded).models
 
     async def _ask(
         self, method: str, path: str, kind: type[T], body: object = None, *, model: str = ""
@@ -219,24 +225,16 @@ class OllamaUpstream:
             reply = await self._http.get(path, max_bytes=_MAX_ANSWER_BYTES)
         else:
             reply = await self._http.post(path, body, max_bytes=_MAX_ANSWER_BYTES)
-        return self._read(reply.status, reply.headers, reply.body, path, kind, model=model)
+        return _read(reply, path, kind, model=model)
 
-    def _read(
-        self,
-        status: int,
-        headers: Any,
-        body: bytes,
-        path: str,
-        kind: type[T],
-        *,
-        model: str = "",
-    ) -> T:
-        if status != 200:
-            raise failure(status, headers, body, model=model)
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise EngineError(
-                f"the model server answered {path} in an unknown form: {error}",
-                hint="set the address of an Ollama server",
-            ) from None
+
+def _read(reply: Reply, path: str, kind: type[T], *, model: str = "") -> T:
+    if reply.status != 200:
+        raise failure(reply, model=model)
+    try:
+        return msgspec.json.decode(reply.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise EngineError(
+            f"the model server answered {path} in an unknown form: {error}",
+            hint="set the address of an Ollama server",
+        ) from None

@@ -1,4 +1,4 @@
-"""The common chunk of an answer: one piece of text, and nothing else that would have to be read.
+"""A fast path for the common chunk of an answer: one piece of text and nothing else to read.
 
 Rules:
 
@@ -73,6 +73,7 @@ class _ChatChunk(msgspec.Struct, gc=False):
     choices: tuple[_ChatChoice]
     error: None = None
     usage: None = None
+    timings: None = None
     prompt_progress: None = None
     x_groq: None = None
 
@@ -81,6 +82,7 @@ class _TextChunk(msgspec.Struct, gc=False):
     choices: tuple[_TextChoice]
     error: None = None
     usage: None = None
+    timings: None = None
     prompt_progress: None = None
     x_groq: None = None
 

@@ -1,12 +1,13 @@
-"""How an answer ended, as it comes together: its reason, its usage, and what else its server tells.
+"""How an answer ended, gathered from its chunks: reason, usage, and what else the server tells.
 
 Rules:
 
 1. Usage comes in an event of its own, beside the last text, with every event, as zeros, or never:
-   the last that is not all zeros counts.
+   the last that is not all zeros counts. Of an answer that we end ourselves it never comes; there
+   llama.cpp's `timings` tell as much.
 2. A reason that the protocol has no word for is a `stop`, and is kept in `details`.
 3. A `stop` without a word, a tool call or usage is no answer.
-4. Where no thinking came, the tokens that it took are counted and were never seen.
+4. A server may count tokens of thinking that it never sent; they are counted all the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,28 +34,31 @@ class Ending:
     __slots__ = (
         "_cost",
         "_engine",
-        "_tool_calls",
+        "_timings",
         "_usage",
         "answered_by",
         "details",
         "has_thinking",
         "reason",
+        "tool_calls",
     )
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
         self._usage: Mapping[str, Any] = {}
+        self._timings: Mapping[str, Any] = {}
         self._cost: Cost | None = None
-        self._tool_calls: dict[int, dict[str, Any]] = {}
+        self.tool_calls: Sequence[Mapping[str, Any]] = ()
+        """The calls of tools, whole, in OpenAI's form."""
         self.reason = ""
         self.has_thinking = False
         self.answered_by = ""
         self.details: dict[str, Any] = {}
 
     @property
-    def has_tool_calls(self) -> bool:
-        """Tell whether the model called a tool."""
-        return bool(self._tool_calls)
+    def completion_tokens(self) -> int | None:
+        """Return how many tokens the answer has, as far as the server has told."""
+        return _count(self._usage, "completion_tokens")
 
     def take_chunk(self, chunk: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
         """Take what a chunk tells of the whole answer."""
@@ -68,37 +72,20 @@ class Ending:
                 cost = usage.get("cost")
                 if isinstance(cost, int | float):
                     self._cost = Cost(float(cost))
+        timings = chunk.get("timings")
+        if isinstance(timings, dict):
+            self._timings = timings
         if isinstance(provider := chunk.get("provider"), str):
             self.answered_by = provider
 
     def take_choice(self, choice: Choice) -> None:
-        """Take what stands in a choice, but for its words."""
-        for n, call in enumerate(choice.tool_calls):
-            if isinstance(call, dict):
-                self._take_call(call, n)
+        """Take all of a choice except its text."""
         if choice.stopped_by is not None:
             self.details["stop_reason"] = choice.stopped_by
         if choice.reasoning:
             self.has_thinking = True
         if choice.reason:
             self.reason = choice.reason
-
-    def _take_call(self, call: Mapping[str, Any], place: int) -> None:
-        index = call.get("index")
-        whole = self._tool_calls.setdefault(
-            index if isinstance(index, int) else place,
-            {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
-        )
-        function = call.get("function")
-        function = function if isinstance(function, dict) else {}
-        whole["id"] = whole["id"] or str(call.get("id") or "")
-        told = whole["function"]
-        told["name"] = told["name"] or str(function.get("name") or "")
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            told["arguments"] += arguments
-        elif arguments is not None:
-            told["arguments"] = arguments
 
     def finish(self, *, has_words: bool) -> Finish:
         """Return the end of an answer that has a reason; raises `EngineError` if that is a bad one.
@@ -107,11 +94,17 @@ class Ending:
         """
         if self.reason in _FAILED:
             raise EngineError(f"{self._engine} gave the answer up: {self.reason}")
-        if self.reason == "stop" and not (has_words or self._tool_calls or self._usage):
+        if self.reason == "stop" and not (has_words or self.tool_calls or self._usage):
             raise EngineError(f"{self._engine} ended its answer without a word")
         if self.reason not in _SAID:
             self.details["finish_reason"] = self.reason
         return self.finish_as(_REASONS.get(self.reason, "stop"))
+
+    def cut_at(self, stop: str) -> Finish:
+        """Return the end of an answer that we cut at a stop text."""
+        self.details["stop"] = stop
+        self._usage = self._usage or _usage_of(self._timings)
+        return self.finish_as("stop")
 
     def finish_as(self, reason: FinishReason) -> Finish:
         """Return the end for a reason of ours."""
@@ -120,7 +113,7 @@ class Ending:
             reason,
             _count(self._usage, "prompt_tokens"),
             _count(self._usage, "completion_tokens"),
-            details={**self.details, **usage, **self._tool_details()},
+            details={**self.details, **usage, **self._called()},
             answered_by=self.answered_by,
             cost=self._cost,
             unseen_tokens=0 if self.has_thinking else usage.get("reasoning_tokens", 0),
@@ -138,11 +131,23 @@ class Ending:
                 found[name] = count
         return found
 
-    def _tool_details(self) -> dict[str, Sequence[Any]]:
-        calls = [self._tool_calls[index] for index in sorted(self._tool_calls)]
-        return {"tool_calls": calls} if calls else {}
+    def _called(self) -> dict[str, Any]:
+        return {"tool_calls": self.tool_calls} if self.tool_calls else {}
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int | None:
     value = usage.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _usage_of(timings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return as usage what llama.cpp tells of its work so far; nothing before the first token."""
+    read, kept = _count(timings, "prompt_n"), _count(timings, "cache_n")
+    written = _count(timings, "predicted_n")
+    if not written or read is None or kept is None:
+        return {}
+    return {
+        "prompt_tokens": read + kept,
+        "completion_tokens": written,
+        "prompt_tokens_details": {"cached_tokens": kept},
+    }

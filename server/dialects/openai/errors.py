@@ -1,4 +1,4 @@
-"""What a server's error means in ours: the one place where errors in OpenAI's form are translated.
+"""Translate a server's errors in OpenAI's form into ours; this is the only place that does it.
 
 Rules, the first that fits:
 
@@ -7,8 +7,9 @@ Rules, the first that fits:
 2. A request that is refused for a while and one that is refused for good have the same status at
    some providers; their words tell them apart.
 3. A prompt that is too long is known by its code or its words, whatever the status.
-4. A refused parameter is named, so that whoever may leave it out can.
-5. The server's words reach the user, without what was sent and without keys.
+4. A refused parameter is named, so that a lenient request can be sent again without it.
+5. What a chat template says to a conversation is about the conversation, and no fault of a server.
+6. The server's words reach the user, without what was sent and without keys.
 """
 
 import re
@@ -20,13 +21,16 @@ from server.core.errors import (
     EngineLimited,
     EngineLost,
     EngineOverloaded,
+    InvalidCommand,
     InvalidParameters,
     PromptTooLong,
     SidestreamError,
 )
+from server.dialects.http.client import Reply
 from server.dialects.openai.limits import retry_after_seconds
 from server.dialects.openai.refused import named_instead, refused_names
 from server.dialects.openai.told import Told, told
+from server.dialects.pictures import vision_refusal
 
 # What a `type` or a `code` in words stands for, where no status is told.
 _STATUS_OF_KIND: Final = (
@@ -46,9 +50,12 @@ _TOO_LONG: Final = re.compile(
     r"|too many (?:input |prompt )?tokens|`inputs` (?:tokens \+|must have less than)",
     re.IGNORECASE,
 )
-_HAS_TOKENS: Final = re.compile(r"\((\d+) tokens\) exceeds|(?:Given: |resulted in )(\d+)")
+_HAS_TOKENS: Final = re.compile(
+    r"\((\d+) tokens\) exceeds|(?:Given: |resulted in |request has )(\d+)"
+    r"|(\d+) (?:tokens )?(?:in|from) (?:the|your) (?:prompt|messages|input)"
+)
 _HAS_CONTEXT: Final = re.compile(
-    r"context size \((\d+) tokens|context length is (\d+)|must be <= (\d+)"
+    r"context size \((\d+) tokens|context length (?:is|of) (\d+)|must be <= (\d+)"
 )
 _FOR_LONG: Final = re.compile(
     r"per[- ](?:day|month|week)|daily|monthly|weekly|\b[RT]PD\b|insufficient_quota|billing"
@@ -63,6 +70,8 @@ _LOADING: Final = re.compile(
     r"^(?!.*(?:fail|error|could not|cannot|unable)).*(?:loading|is (?:still )?starting|warming up)",
     re.IGNORECASE,
 )
+# What a template itself says to a conversation, behind where it stands in the template.
+_TEMPLATE: Final = re.compile(r"Jinja Exception: (.+)")
 _NO_MODEL: Final = re.compile(r"invalid model name|model_not_found|server is pinned", re.IGNORECASE)
 _LOST: Final = re.compile(
     r"EngineCore|EngineDead|APIConnectionError|Connection (?:error|refused)"
@@ -79,45 +88,29 @@ class RefusedParameter(InvalidParameters):
     empty if it says none.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        parameters: tuple[str, ...],
-        use_instead: str = "",
-        hint: str | None = None,
-        details: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint, details=details)
+    def __init__(self, message: str, parameters: tuple[str, ...], use_instead: str = "") -> None:
+        super().__init__(message)
         self.parameters = parameters
         self.use_instead = use_instead
 
 
 class EngineLoading(EngineOverloaded):
-    """The server is there and still loads its model; `retry_after_seconds` is None if not told."""
-
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
+    """The server is there and still loads its model."""
 
 
-def failure(
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    engine: str = "the model server",
-) -> SidestreamError:
-    """Return what an answer with a status of 400 or more means; `headers` in lower case.
+def failure(reply: Reply, *, engine: str = "the model server") -> SidestreamError:
+    """Return what an answer with a status of 400 or more means.
 
     `engine` is what the server is called in the words.
     """
-    return _translate(told(body), status, headers, engine)
+    error = told(reply.body)
+    return vision_refusal(error.message) or _translate(error, reply.status, reply.headers, engine)
 
 
 def failure_in_stream(body: object, *, engine: str = "the model server") -> SidestreamError:
     """Return what an error inside an answer that began as 200 means: text, or JSON decoded."""
-    return _translate(told(body), 0, {}, engine)
+    error = told(body)
+    return vision_refusal(error.message) or _translate(error, 0, {}, engine)
 
 
 def _translate(
@@ -145,10 +138,15 @@ def _translate(
     if status == 404 or _NO_MODEL.search(everything):
         return EngineError(f"{engine} reports: {words}")
     if status in (503, 529) and _LOADING.search(error.message):
-        wait = retry_after_seconds(headers, words)
-        return EngineLoading(f"{engine} is not ready: {words}", retry_after_seconds=wait)
+        loading = EngineLoading(f"{engine} is not ready: {words}")
+        loading.retry_after_seconds = retry_after_seconds(headers, words)
+        return loading
     if _is_busy(error, status, headers):
         return EngineOverloaded(f"{engine} has no place for another request just now: {words}")
+    if (refusal := _TEMPLATE.search(error.message)) is not None:
+        return InvalidCommand(
+            f"the model's chat template does not take this conversation: {refusal[1]}"
+        )
     if status in (400, 422) and not _BROKE.search(error.message):
         return _refused(error, words)
     if _LOST.search(error.message):

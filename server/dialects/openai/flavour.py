@@ -24,6 +24,8 @@ NO_ROUTE: Final = frozenset({404, 405, 501})
 """What a server answers to a route that it does not have."""
 VALUE: Final = "<value>"
 """Stands in a form for what is filled in."""
+GBNF: Final = "<gbnf>"
+"""Stands in a form for a grammar in llama.cpp's own language."""
 MODEL: Final = "{model}"
 """Stands in a route or a form for the model's name."""
 
@@ -90,6 +92,28 @@ class Logprobs:
     ids: Form = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Reasoning:
+    """How a server is told how much to think: forms, None where it cannot be told that.
+
+    `effort` takes `low`, `medium` or `high`, `budget` a number of tokens, at which the server ends
+    the thinking. With a server that keeps no budget, `on` has the model think, and we count.
+    """
+
+    off: Form | None = None
+    effort: Form | None = None
+    budget: Form | None = None
+    on: Form | None = None
+
+    def form(self, value: object) -> Form | None:
+        """Return what is sent for a value of the parameter, None where nothing can say it."""
+        if value == "off":
+            return self.off
+        if isinstance(value, int):
+            return self.on if self.budget is None else self.budget
+        return self.effort
+
+
 NO_LOGPROBS: Final = Logprobs(None, None)
 
 JSON_SCHEMA: Final[Form] = {
@@ -119,14 +143,28 @@ class Flavour:
     with_parameter: Mapping[str, Form] = field(default_factory=dict)
     """What has to be sent beside a parameter so that it means what the protocol says."""
     grammars: Mapping[str, Form] = field(default_factory=lambda: {"json": JSON_SCHEMA})
+    text_grammars: Mapping[str, Form] | None = None
+    """The same for a text, where that differs from a chat."""
+    has_gbnf: bool = False
+    """Whether grammars are those of llama.cpp: what they cannot say is refused, not passed over."""
     off: Mapping[str, Any] = field(default_factory=dict)
     """Where "off" has another value than the protocol's."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    unset_is_greedy: bool = False
+    """Whether what nobody sets has no effect, as with TGI: the server's defaults are never used."""
+    samplers: Form = field(default_factory=dict)
+    """What has only TGI's steps of sampling applied, in TGI's order; for `unset_is_greedy`."""
     seeds: int = 2**63
     """How many seeds there are, from 0; a larger one is folded into them."""
     max_stop: int | None = None
     keeps_stop: bool = False
     """Whether the text at which an answer ends stays in it: then we cut it off."""
+    shows_stop: bool = False
+    """Whether the text at which an answer ends is its last part, as with TGI: then we end it."""
+    merges_at_stop: bool = False
+    """Whether tokens are merged where a stop text may come; where they are told we end there."""
+    takes_token_ids: bool = False
+    """Whether a prompt may be its tokens' ids: then it is cut here, where `truncate` says so."""
     always: Form = field(default_factory=dict)
     """What is sent with every question because it changes only what is told."""
     to_continue: Form = field(default_factory=dict)
@@ -135,8 +173,12 @@ class Flavour:
     """Whether an answer that goes on with a message may begin with that message."""
     stream_options: Form = field(default_factory=lambda: {"include_usage": True})
     logprobs: Logprobs = NO_LOGPROBS
+    reasoning: Reasoning = field(default_factory=Reasoning)
     is_provider: bool = False
     """Whether answers are billed, and only what somebody chose is sent."""
+
+    cuts_for_length: bool = False
+    """Whether a prompt is cut in silence to make room for the length that is asked for."""
 
     # --- answers ---
     reading: Reading = field(default_factory=Reading)

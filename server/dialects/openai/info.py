@@ -7,9 +7,18 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from server.dialects.base import EngineInfo
-from server.dialects.openai.flavour import NO_LOGPROBS, Flavour, find
+from server.dialects.openai.flavour import NO_LOGPROBS, Flavour, Reasoning, find
 from server.dialects.openai.flavours import PLAIN
-from server.dialects.openai.listing import Entry, facts_of, is_loaded, number, read
+from server.dialects.openai.flavours.names import BY_EFFORT, TOOLS
+from server.dialects.openai.listing import (
+    Entry,
+    can_see,
+    details,
+    facts_of,
+    is_loaded,
+    number,
+    read,
+)
 from server.dialects.openai.parameters import taken
 
 # Their defaults say nothing: a random seed, no text to end at, no end.
@@ -18,11 +27,23 @@ _NO_DEFAULT: Final = frozenset({"seed", "stop", "max_new_tokens"})
 _OWN_NAMES: Final = (".local", ".internal", ".lan", ".home", ".home.arpa", ".localhost")
 
 
-def at_its_place(flavour: Flavour, url: str) -> Flavour:
-    """Return a flavour as it is to be used there: who is not known, far away, is a provider."""
+def at_its_place(flavour: Flavour, url: str, flags: frozenset[str] = frozenset()) -> Flavour:
+    """Return a flavour as it is used at an address: an unknown server far away is a provider.
+
+    `flags` are the endpoint's; `unset_is_greedy` among them has parameters that nobody sets have no
+    effect, and the most likely token is taken where nothing asks for sampling; `shows_stop` has the
+    text at which an answer ends be its last part.
+    """
+    if "shows_stop" in flags:
+        flavour = replace(flavour, shows_stop=True)
+    if "unset_is_greedy" in flags:
+        flavour = replace(flavour, unset_is_greedy=True, defaults=())
     parts = urlsplit(url)
     is_far = parts.scheme == "https" and not _is_own(parts.hostname or "")
-    return replace(flavour, is_provider=True) if is_far and flavour is PLAIN else flavour
+    if is_far and flavour is PLAIN:
+        # Providers refuse what they do not know, and few of them take words for a model's template.
+        return replace(flavour, is_provider=True, reasoning=BY_EFFORT)
+    return flavour
 
 
 def _is_own(host: str) -> bool:
@@ -32,9 +53,14 @@ def _is_own(host: str) -> bool:
         return "." not in host or host.lower().endswith(_OWN_NAMES)
 
 
-def of_model(flavour: Flavour, entry: Entry) -> Flavour:
-    """Return a flavour that takes no more than the model, where its entry tells that."""
-    told = facts_of(flavour, entry).get("takes")
+def of_model(flavour: Flavour, entry: Entry, answers: Mapping[str, object]) -> Flavour:
+    """Return a flavour that takes no more than the model, where that is told."""
+    facts = facts_of(flavour, entry, answers)
+    if facts.get("tools") is False:
+        # llama.cpp passes over tools where the model's template has no use for them.
+        takes = {name: theirs for name, theirs in flavour.takes.items() if name not in TOOLS}
+        flavour = replace(flavour, takes=takes)
+    told = facts.get("takes")
     if not isinstance(told, list):
         return flavour
     takes = {
@@ -47,6 +73,7 @@ def of_model(flavour: Flavour, entry: Entry) -> Flavour:
         takes=takes,
         is_certain=True,
         grammars=grammars,
+        reasoning=flavour.reasoning if "reasoning" in told else Reasoning(),
         logprobs=flavour.logprobs if has_logprobs else NO_LOGPROBS,
     )
 
@@ -82,12 +109,17 @@ def engine_info(
         model_context_tokens=number(facts.get("model_context_tokens")),
         takes=taken(flavour),
         defaults=_defaults(flavour, entry, answers),
+        unset_is_greedy=flavour.unset_is_greedy,
         has_logprobs=flavour.logprobs.chat is not None or flavour.logprobs.text is not None,
+        cuts_for_length=flavour.cuts_for_length,
         can_cancel=flavour.can_cancel,
+        ends_thinking=flavour.reasoning.budget is not None,
         is_billed=flavour.is_provider,
         can_load=flavour.load is not None,
         holds_one_model=flavour.holds_one_model or "holds_one_model" in flags,
         is_loaded=is_loaded(flavour, facts),
+        can_see=can_see(entry, facts),
+        details=details(facts),
     )
 
 

@@ -1,9 +1,9 @@
-"""What a server refused once is known the next time, by model; and what to do when it refuses.
+"""Remember by model what a server has refused, and what to do when it refuses.
 
 Rules:
 
-1. What nobody chose, our own wishes to be told more among them, is dropped without a word, and is
-   not sent again for that model.
+1. A refused parameter that nobody chose, such as one that only asks for more details, is dropped
+   without a notice, and is not sent again for that model.
 2. The length of an answer has two names. The other one is tried once, and remembered.
 3. A name that the server does not know is refused from then on before anything is sent; a value
    that it does not like only where it comes again. A lenient question is asked without either.

@@ -1,4 +1,4 @@
-"""How long a server that refuses for a while wants to be left alone: its headers, then its words.
+"""How long a server that refuses wants to be left alone: by its headers, then by its words.
 
 `Retry-After` is seconds or a date; a date counts from the answer's own `Date`, because the server's
 clock need not be ours. Of the limits in `x-ratelimit-reset-*` those count that are used up.

@@ -3,8 +3,8 @@
 Rules:
 
 1. A list is `{"data": [...]}` or the array alone; entries without an `id` are left out.
-2. What a model is for is taken from what the entry says, and only then from well-known names. Who
-   is not known to do something else writes text.
+2. A model's purpose is taken from its entry, or else from well-known names. A model of unknown
+   purpose is taken to write text.
 """
 
 import re
@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from server.core.errors import EngineError, EngineOverloaded
 from server.dialects.base import ServedModel
+from server.dialects.http.client import Reply
 from server.dialects.openai.errors import failure
 from server.dialects.openai.flavour import At, Flavour, find
-from server.dialects.openai.tolerant_json import decode
+from server.dialects.openai.tolerant_json import decode_or_none
+from server.dialects.words import text_or_empty
 
 Entry = Mapping[str, Any]
 
@@ -48,28 +50,27 @@ _KINDS_NAMED: Final = (
     ),
 )
 _TEXT_TOLD: Final = re.compile(r"llm|vlm|chat|completion|text.generation|generate")
+# Abilities that mean eyes, in lists of such.
+_SEES: Final = frozenset({"vision", "image", "multimodal"})
 # Fields in which some server or other says what a model is for.
 _FIELDS_OF_KIND: Final = ("kind", "type", "task", "model_type", "mode")
 
 
-def read_list(
-    status: int, headers: Mapping[str, str], body: bytes, *, engine: str, address: str
-) -> list[Entry]:
+def read_list(reply: Reply, *, engine: str, address: str) -> list[Entry]:
     """Return the entries of a list of models.
 
     Raises `EngineOverloaded` where the server is not ready, and `EngineError` in words for every
     answer that is no list.
     """
-    if status == 503:
-        told = failure(status, headers, body, engine=f"{engine} at {address}")
-        if isinstance(told, EngineOverloaded):
-            raise told
-        raise EngineOverloaded(f"{told.message}: it is asked again until it is ready")
-    if status >= 400:
-        raise failure(status, headers, body, engine=f"{engine} at {address}")
-    found = entries(body)
+    if reply.status >= 400:
+        error = failure(reply, engine=f"{engine} at {address}")
+        if reply.status != 503 or isinstance(error, EngineOverloaded):
+            raise error
+        raise EngineOverloaded(f"{error.message}: it is asked again until it is ready")
+    found = entries(reply.body)
     if found is None:
-        is_page = "html" in headers.get("content-type", "") or body.lstrip()[:1] == b"<"
+        kind = reply.headers.get("content-type", "")
+        is_page = "html" in kind or reply.body.lstrip()[:1] == b"<"
         what = "with a web page" if is_page else "with something else"
         raise EngineError(
             f"{address} answers {what}, not with a list of models: no model server is there",
@@ -80,10 +81,7 @@ def read_list(
 
 def entries(body: bytes) -> list[Entry] | None:
     """Return a list's entries, None if it is none."""
-    try:
-        value = decode(body)
-    except ValueError:
-        return None
+    value = decode_or_none(body)
     if isinstance(value, dict):
         is_empty = value.get("object") == "list" and value.get("data", 0) is None
         value = [] if is_empty else value.get("data")
@@ -119,29 +117,47 @@ def served(flavour: Flavour, entry: Entry) -> ServedModel:
     return ServedModel(
         name=name,
         aliases=tuple(alias for alias in _texts(aliases) if alias != name),
-        title=_text(facts.get("title")),
+        title=text_or_empty(facts.get("title")),
         kind=_kind(name, entry, facts),
         context_tokens=number(facts.get("max_total_tokens")),
         model_context_tokens=number(facts.get("model_context_tokens")),
         is_loaded=is_loaded(flavour, facts),
         is_relayed=entry.get("owned_by") == GATEWAY,
         capabilities=_capabilities(entry, facts),
-        details={
-            name: text
-            for name, text in (
-                ("quantization", _text(facts.get("quantization"))),
-                ("parameters", _size(facts.get("parameters"))),
-                ("architecture", _text(facts.get("architecture"))),
-            )
-            if text
-        },
+        details=details(facts),
     )
+
+
+def details(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return what people tell models apart by, as far as it is told."""
+    found = {
+        "quantization": text_or_empty(facts.get("quantization")),
+        "parameters": _size(facts.get("parameters")),
+        "architecture": text_or_empty(facts.get("architecture")),
+    }
+    return {name: text for name, text in found.items() if text}
 
 
 def is_loaded(flavour: Flavour, facts: Mapping[str, Any]) -> bool | None:
     """Tell whether a model is in memory, None where that is not told."""
     state = facts.get("is_loaded")
     return None if state is None else re.search(flavour.loaded, str(state)) is not None
+
+
+def can_see(entry: Entry, facts: Mapping[str, Any]) -> bool | None:
+    """Tell whether a model takes pictures, None where that is not told."""
+    told = entry.get("capabilities")
+    words = told.get("vision") if isinstance(told, dict) else None
+    for value in (facts.get("vision"), words, find(entry, "model_info.supports_vision")):
+        if isinstance(value, bool):
+            return value
+    inputs = _texts(facts.get("input") or find(entry, "architecture.input_modalities"))
+    if inputs:
+        return "image" in inputs
+    if _SEES & set(_texts(told)) or entry.get("type") == "vlm":
+        return True
+    # LM Studio tells each of its models apart like this.
+    return False if facts.get("kind") == "llm" else None
 
 
 def number(value: object) -> int | None:
@@ -152,7 +168,7 @@ def number(value: object) -> int | None:
 
 
 def _name(entry: Entry) -> str:
-    return _text(entry.get("id"))
+    return text_or_empty(entry.get("id"))
 
 
 def _kind(name: str, entry: Entry, facts: Mapping[str, Any]) -> str:
@@ -162,7 +178,7 @@ def _kind(name: str, entry: Entry, facts: Mapping[str, Any]) -> str:
     if outputs and "text" not in outputs:
         return _first_kind(_KINDS_TOLD, outputs) or "text"
     abilities = _texts(entry.get("capabilities"))
-    told = [_text(entry.get(field)) for field in _FIELDS_OF_KIND] + abilities
+    told = [text_or_empty(entry.get(field)) for field in _FIELDS_OF_KIND] + abilities
     told = [word.lower() for word in told if word]
     if any(_TEXT_TOLD.search(word) for word in told):
         return "text"
@@ -182,9 +198,9 @@ def _capabilities(entry: Entry, facts: Mapping[str, Any]) -> dict[str, bool]:
         if isinstance(told, dict)
         else dict.fromkeys(_texts(told), True)
     )
-    inputs = _texts(facts.get("input") or find(entry, "architecture.input_modalities"))
-    if inputs or entry.get("type") == "vlm":
-        found["vision"] = "image" in inputs or entry.get("type") == "vlm"
+    sees = can_see(entry, facts)
+    if sees is not None:
+        found["vision"] = sees
     if takes := _texts(facts.get("takes")):
         found |= {"tools": "tools" in takes, "thinking": "reasoning" in takes}
     return found
@@ -194,7 +210,7 @@ def _size(value: object) -> str:
     """Write a number of parameters as people do: `135M`, `8.03B`."""
     count = number(value)
     if count is None:
-        return _text(value)
+        return text_or_empty(value)
     for unit, letter in ((10**9, "B"), (10**6, "M")):
         if count >= unit:
             return f"{count / unit:.3g}{letter}"
@@ -203,7 +219,3 @@ def _size(value: object) -> str:
 
 def _texts(value: object) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

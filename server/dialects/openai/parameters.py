@@ -1,4 +1,4 @@
-"""Turn a question in the protocol's words into a request's body in a server's own: pure functions.
+"""Turn a request in the protocol's words into a body in a server's own: pure functions.
 
 Rules:
 
@@ -15,23 +15,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
-
+from server.core.content import text_of
 from server.core.errors import InvalidParameters
 from server.core.extra import why_reserved
-from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, is_off
-from server.core.protocol import Message, Notice
+from server.core.parameters import is_off
+from server.core.protocol import Notice
 from server.dialects.base import Ask
-from server.dialects.openai.flavour import Flavour, Form, fill
+from server.dialects.messages import in_openais_form
+from server.dialects.openai.flavour import Flavour, Form, Reasoning, fill
+from server.dialects.openai.grammars import grammar_form
+from server.dialects.openai.greedy import completed
 
-# What changes nothing, besides the values that the core knows as such.
-_NOTHING: Final[Mapping[str, Any]] = {
-    "adapter_id": "",
-    "best_of": 1,
-    "decoder_input_details": False,
-    "stop": [],
-    "watermark": False,
-}
 # Read elsewhere, or seen to above the dialect.
 _NOT_SENT: Final = frozenset({"details", "do_sample", "return_full_text", "top_n_tokens"})
 _EVERYWHERE: Final = frozenset({"max_new_tokens"}) | _NOT_SENT - {"top_n_tokens"}
@@ -60,7 +54,7 @@ def problems(
     """Return the parameters that a server is known not to take, each with the reason in words."""
     found = {}
     for name, value in parameters.items():
-        if name in _EVERYWHERE or is_off(name, value) or value == _NOTHING.get(name):
+        if name in _EVERYWHERE or is_off(name, value):
             continue
         problem = _problem(flavour, name, value, is_chat=is_chat)
         if problem:
@@ -74,6 +68,8 @@ def taken(flavour: Flavour) -> frozenset[str] | None:
         return None
     optional = {
         "grammar": bool(flavour.grammars),
+        "truncate": flavour.takes_token_ids,
+        "reasoning": flavour.reasoning != Reasoning(),
         "top_n_tokens": flavour.logprobs.chat is not None or flavour.logprobs.text is not None,
     }
     return _EVERYWHERE | flavour.takes.keys() | {name for name, is_on in optional.items() if is_on}
@@ -88,7 +84,7 @@ def compose(flavour: Flavour, ask: Ask, model: str) -> Question:
     is_chat = not isinstance(content, str)
     parameters = _of_interest(flavour, ask, is_chat=is_chat)
     question = Question({"model": model} if model else {})
-    question.unasked = parameters.keys() - _chosen(ask)
+    question.unasked = parameters.keys() - (_chosen(ask) - ask.optional)
     for name, words in problems(flavour, parameters, is_chat=is_chat).items():
         if name not in question.unasked:
             if not ask.is_lenient:
@@ -98,18 +94,23 @@ def compose(flavour: Flavour, ask: Ask, model: str) -> Question:
     if isinstance(content, str):
         question.body["prompt"] = content
     else:
-        question.body["messages"] = [_message(message) for message in content]
-        if content[-1].role == "assistant":
+        question.body["messages"] = in_openais_form(content)
+        if content[-1].role == "assistant" and not content[-1].tool_calls:
             question.body |= fill(flavour.to_continue, None)
-            question.beginning = content[-1].content if flavour.may_repeat else ""
+            question.beginning = text_of(content[-1].content) if flavour.may_repeat else ""
     question.body["stream"] = True
     if flavour.stream_options:
         question.body["stream_options"] = fill(flavour.stream_options, None)
     question.body |= fill(flavour.always, None)
-    for name, value in parameters.items():
-        _write(question, flavour, name, value, is_chat=is_chat)
-    _write_stop(question, flavour, (*parameters.get("stop", ()), *ask.prompt.stop))
+    if flavour.unset_is_greedy:
+        question.body |= fill(flavour.samplers, None)
+        parameters = completed(flavour, parameters)
+        question.unasked |= parameters.keys() - ask.parameters.keys()
+    # A grammar has the last word about thinking.
+    for name in sorted(parameters, key="reasoning".__ne__):
+        _write(question, flavour, name, parameters[name], is_chat=is_chat)
     _ask_for_probabilities(question, flavour, ask, parameters, is_chat=is_chat)
+    _write_stop(question, flavour, (*parameters.get("stop", ()), *ask.prompt.stop))
     _add_extra(question, ask.extra)
     return question
 
@@ -121,10 +122,8 @@ def left_out(name: str, words: str) -> Notice:
 
 def _of_interest(flavour: Flavour, ask: Ask, *, is_chat: bool) -> dict[str, Any]:
     parameters = dict(ask.parameters)
-    if not is_chat:
-        # Many servers end an answer to a text after 16 tokens where no length is given.
-        parameters.setdefault("max_new_tokens", DEFAULT_MAX_NEW_TOKENS)
     if flavour.is_provider:
+        # Many servers end an answer to a text after 16 tokens where no length is given.
         chosen = ask.chosen if is_chat else ask.chosen | {"max_new_tokens"}
         parameters = {name: value for name, value in parameters.items() if name in chosen}
     if parameters.get("do_sample") is False:
@@ -139,9 +138,11 @@ def _chosen(ask: Ask) -> frozenset[str]:
 
 def _problem(flavour: Flavour, name: str, value: Any, *, is_chat: bool) -> str:
     if name == "grammar":
-        kind = _kind(value)
-        has_form = kind in flavour.grammars
-        return "" if has_form else f"`grammar` of type {kind} is not taken by {flavour.title}"
+        try:
+            grammar_form(flavour, value, is_chat=is_chat)
+        except InvalidParameters as refusal:
+            return refusal.message
+        return ""
     if name == "top_n_tokens":
         form = flavour.logprobs.chat if is_chat else flavour.logprobs.text
         if form is not None and value > flavour.logprobs.most:
@@ -150,6 +151,10 @@ def _problem(flavour: Flavour, name: str, value: Any, *, is_chat: bool) -> str:
                 f"not {value}"
             )
         return "" if form is not None else f"`top_n_tokens` is not taken by {flavour.title}"
+    if name == "reasoning":
+        return _reasoning_problem(flavour, value)
+    if name == "truncate" and flavour.takes_token_ids:
+        return ""
     if name not in flavour.takes:
         return f"`{name}` is not taken by {flavour.title}"
     low, high = flavour.ranges.get(name, (value, value))
@@ -158,13 +163,25 @@ def _problem(flavour: Flavour, name: str, value: Any, *, is_chat: bool) -> str:
     return ""
 
 
+def _reasoning_problem(flavour: Flavour, value: Any) -> str:
+    how = flavour.reasoning
+    if how.form(value) is not None:
+        return ""
+    if how == Reasoning():
+        return f"`reasoning` is not taken by {flavour.title}"
+    words = "off" if value == "off" else "a number of tokens" if isinstance(value, int) else value
+    return f"`reasoning` is not taken as {words} by {flavour.title}"
+
+
 def _write(question: Question, flavour: Flavour, name: str, value: Any, *, is_chat: bool) -> None:
     if name in _NOT_SENT or name == "stop":
         return
     if name == "max_new_tokens":
         _put(question, name, {flavour.length if is_chat else "max_tokens": value})
     elif name == "grammar":
-        _put(question, name, fill(flavour.grammars[_kind(value)], _grammar_value(value)))
+        _put(question, name, grammar_form(flavour, value, is_chat=is_chat))
+    elif name == "reasoning":
+        _put(question, name, fill(flavour.reasoning.form(value), value))
     elif name in flavour.takes:
         if name == "seed":
             value %= flavour.seeds
@@ -181,7 +198,12 @@ def _write_stop(question: Question, flavour: Flavour, stop: Sequence[str]) -> No
     if "" in stop:
         raise InvalidParameters("`stop` has an empty text, at which an answer would end at once")
     sent = stop if flavour.max_stop is None else stop[: flavour.max_stop]
-    if "stop" in flavour.takes:
+    are_tokens_told = "top_n_tokens" in question.names.values()
+    if flavour.shows_stop:
+        sent = []
+        # A server that is cut off tells the number of tokens only if it was asked for it.
+        question.body |= flavour.logprobs.ids
+    elif "stop" in flavour.takes and not (flavour.merges_at_stop and are_tokens_told):
         _put(question, "stop", dict.fromkeys(flavour.takes["stop"], sent))
         _put(question, "stop", fill(flavour.with_parameter.get("stop", {}), sent))
     else:
@@ -212,36 +234,29 @@ def _ask_for_probabilities(
 
 def _add_extra(question: Question, extra: Form) -> None:
     for name, value in extra.items():
-        if why_reserved(name) or name in question.body:
+        if why_reserved(name) or not _is_more(question.body, name, value):
             raise InvalidParameters(f"`{name}` cannot be set as extra: it is written already")
-        question.body[name] = value
+        _add(question.body, name, value)
         question.names[name] = name
 
 
 def _put(question: Question, name: str, form: Form) -> None:
-    question.body |= form
+    for key, value in form.items():
+        _add(question.body, key, value)
     question.names |= dict.fromkeys(form, name)
 
 
-def _message(message: Message) -> dict[str, Any]:
-    return {"role": message.role, "content": message.content}
+def _add(body: dict[str, Any], name: str, value: Any) -> None:
+    """Write a value; what two say in one place, such as to a model's template, is said together."""
+    written = body.get(name)
+    if isinstance(written, dict) and isinstance(value, Mapping):
+        value = {**written, **value}
+    body[name] = value
 
 
-def _kind(grammar: Any) -> str:
-    kind = grammar.get("type", "") if isinstance(grammar, Mapping) else grammar.type
-    return "regex" if kind == "regex" else "json"
-
-
-def _grammar_value(grammar: Any) -> Any:
-    """Return the regular expression, or the schema out of whatever it is wrapped in."""
-    is_mapping = isinstance(grammar, Mapping)
-    value = grammar.get("value") if is_mapping else grammar.value
-    if _kind(grammar) == "regex":
-        return value
-    if isinstance(value, str):
-        try:
-            value = msgspec.json.decode(value)
-        except msgspec.DecodeError as error:
-            raise InvalidParameters(f"`grammar` holds no JSON schema: {error}") from None
-    wrapped = isinstance(value, Mapping) and "schema" in value and "type" not in value
-    return value["schema"] if wrapped else value
+def _is_more(body: Mapping[str, Any], name: str, value: Any) -> bool:
+    """Tell whether a value takes the place of nothing that is written."""
+    written = body.get(name)
+    if isinstance(written, Mapping) and isinstance(value, Mapping):
+        return written.keys().isdisjoint(value)
+    return name not in body

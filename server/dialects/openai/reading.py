@@ -8,7 +8,7 @@ Rules:
    after one, usage is waited for, but nothing can spoil the answer any more.
 3. The text of a chunk is taken before its finish reason.
 4. What is no object is skipped, and so are answers other than the first.
-5. Tool calls are no text: they stand in the end's details.
+5. Tool calls are pieces of their own kind (`tool_calls.py`), and stand in the end's details, too.
 6. The common chunk, which brings one piece of text, is decoded once into just what is needed of
    it. Whatever else a chunk has makes it one for the general way; so is the first of an answer.
 """
@@ -20,18 +20,19 @@ from typing import Any
 from server.core.errors import EngineError, EngineLost, SidestreamError
 from server.core.protocol import TokenInfo
 from server.core.sse import ServerSentEvent, SSEParser, StreamError, lone_data
-from server.dialects.base import Finish, OnTokens, OnWait
-from server.dialects.meter import Meter
+from server.dialects.base import Finish, Meter, OnTokens, OnWait
 from server.dialects.openai.choices import Choice, first_choices, read_choice
 from server.dialects.openai.common_chunk import CommonChunks
 from server.dialects.openai.ending import Ending
 from server.dialects.openai.errors import failure_in_stream
-from server.dialects.openai.thinking import Thinking
 from server.dialects.openai.tokens import read_tokens
 from server.dialects.openai.told import is_error
 from server.dialects.openai.tolerant_json import decode, decode_object
+from server.dialects.openai.unseen import Unseen
 from server.dialects.openai.waiting import Waiting
 from server.dialects.stopping import StopCutter
+from server.dialects.thinking import Thinking
+from server.dialects.tool_calls import ToolCalls
 from server.dialects.words import as_words
 
 
@@ -51,13 +52,13 @@ class Reading:
 class AnswerReader:
     """Read the chunks of one answer and hand its tokens on as they come.
 
-    `stop` has texts at which we end the answer ourselves, for servers that do not or that hold
-    text back for it. `beginning` is what the answer goes on with: some servers repeat it, in one
-    piece, before the first word.
+    `stop` has texts at which we end the answer ourselves; `shows_stop` leaves them in. `beginning`
+    is what the answer goes on with, which some servers repeat. `most_tokens` is its longest length.
     """
 
     __slots__ = (
         "_beginning",
+        "_calls",
         "_common",
         "_cuts",
         "_ending",
@@ -74,6 +75,7 @@ class AnswerReader:
         "_stop",
         "_thinking",
         "_tokens",
+        "_unseen",
         "_waiting",
     )
 
@@ -86,7 +88,9 @@ class AnswerReader:
         *,
         is_chat: bool,
         stop: Sequence[str] = (),
+        shows_stop: bool = False,
         beginning: str = "",
+        most_tokens: int | None = None,
         engine: str = "the model server",
     ) -> None:
         self._parser = SSEParser()
@@ -95,12 +99,14 @@ class AnswerReader:
         self._reading = reading
         self._engine = engine
         self._common = CommonChunks(is_chat=is_chat)
-        self._stop = StopCutter(stop)
+        self._stop = StopCutter(stop, shows_stop=shows_stop)
         self._cuts = any(stop)
         self._beginning = beginning
         self._thinking = Thinking()
+        self._calls = ToolCalls()
         self._waiting = Waiting(on_wait, takes_loading=reading.loading_as_reasoning)
         self._ending = Ending(engine)
+        self._unseen = Unseen(most_tokens)
         self._failure: SidestreamError | None = None
         self._tokens: list[TokenInfo] = []
         self._has_words = False
@@ -139,13 +145,16 @@ class AnswerReader:
         """
         if not self._is_over:
             self._read_rest()
-        self._tokens += self._stop.finish()
-        self._tokens += self._thinking.close()
+        self._tokens += [*self._stop.finish(), *self._thinking.close(), *self._calls.close()]
+        self._ending.tool_calls = self._calls.told()
+        if self._stop.stopped_at is None and self._ending.reason:
+            self._tokens += self._unseen.rest(
+                self._ending.completion_tokens, is_ended_by_model=self._ending.reason == "stop"
+            )
         self._waiting.end()
         self._hand_on()
         if self._stop.stopped_at is not None:
-            self._ending.details["stop"] = self._stop.stopped_at
-            return self._ending.finish_as("stop")
+            return self._ending.cut_at(self._stop.stopped_at)
         if self._ending.reason:
             return self._ending.finish(has_words=self._has_words)
         if self._failure is not None:
@@ -154,7 +163,7 @@ class AnswerReader:
             raise broken
         if not self._is_done:
             raise EngineLost(f"{self._engine} broke off in the middle of its answer")
-        has_come = self._has_words or self._ending.has_tool_calls
+        has_come = self._has_words or self._ending.tool_calls
         if self._reading.done_alone_is_end and has_come:
             return self._ending.finish_as("stop")
         raise EngineError(f"{self._engine} ended its answer without saying why")
@@ -169,13 +178,12 @@ class AnswerReader:
         broken = None
         data = lone_data(chunk) if self._parser.is_between_events else None
         try:
-            events: Sequence[ServerSentEvent]
             if data is not None and data.isascii():
-                events = (ServerSentEvent(data.decode()),)
+                events = [ServerSentEvent(data.decode())]
             else:
                 events = self._parser.feed(chunk)
         except StreamError as error:
-            events = error.events
+            events = list(error.events)
             broken = EngineError(f"{self._engine} sent an unreadable answer: {error}")
         for event in events:
             self._read_event(event)
@@ -187,12 +195,15 @@ class AnswerReader:
         self._is_plain = (
             self._parser.is_between_events
             and self._waiting.is_over
-            and not (self._has_infos or self._thinking.is_open or self._ending.reason)
+            and not (self._has_infos or self._thinking.is_open or self._calls.is_open)
+            and not self._ending.reason
             and not self._beginning
         )
         if self._is_over:
             return True
-        self._hand_on()
+        # The token that ends an answer comes with its end, which follows at once.
+        if not (self._tokens and (self._tokens[-1].special or self._unseen.is_all)):
+            self._hand_on()
         return False
 
     def _hand_on(self) -> None:
@@ -267,11 +278,13 @@ class AnswerReader:
         if thought := self._waiting.end(chunk):
             self._ending.has_thinking = True
             self._tokens += self._thinking.think(read_tokens(thought, None, None))
-        self._take_words(choice)
+        self._take_words(choice, self._unseen.before(chunk, choice.logprobs))
+        if choice.tool_calls and (calls := self._calls.take(choice.tool_calls)):
+            self._tokens += [*self._stop.finish(), *self._thinking.close(), *calls]
         if not is_bad:
             self._ending.take_choice(choice)
 
-    def _take_words(self, choice: Choice) -> None:
+    def _take_words(self, choice: Choice, unseen: int | None) -> None:
         text, logprobs, ids = choice.text, choice.logprobs, choice.token_ids
         if text and self._beginning:
             text, self._beginning = text.removeprefix(self._beginning), ""
@@ -280,14 +293,14 @@ class AnswerReader:
             # Which of the probabilities belong to which of the two is not told.
             logprobs = ids = None
         if choice.reasoning:
-            self._tokens += self._stop.finish()
-            tokens = read_tokens(choice.reasoning, logprobs, ids)
+            self._tokens += [*self._stop.finish(), *self._calls.close()]
+            tokens = read_tokens(choice.reasoning, logprobs, ids, unseen=unseen)
             self._tokens += self._thinking.think(tokens)
             logprobs = ids = None
         is_end = choice.reason == "stop" and not isinstance(choice.stopped_by, str)
-        tokens = read_tokens(text, logprobs, ids, is_end=is_end)
+        tokens = read_tokens(text, logprobs, ids, is_end=is_end, unseen=unseen)
         if tokens:
             if text:
-                self._tokens += self._thinking.close()
+                self._tokens += [*self._thinking.close(), *self._calls.close()]
             self._tokens += self._stop.feed(tokens)
         self._has_words = self._has_words or bool(tokens or choice.reasoning)

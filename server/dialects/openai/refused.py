@@ -1,4 +1,4 @@
-"""Which parameters a server refuses, out of the words in which it does."""
+"""Which parameters a server refuses, read from its error message."""
 
 import re
 from typing import Final

@@ -6,9 +6,11 @@ Rules:
    texts join to it; otherwise the text is one token without an id. With stop texts, vLLM holds
    back characters of the text and not the entries beside it.
 2. An entry that llama.cpp made of several tokens has the id and probability of the last of them.
-   Where an alternative shows the same id with another text, the entry is such a one, and becomes a
-   token without either.
-3. A token without text of its own in the answer, beside the end, is a special one.
+   Where it is told how many those are, the others come before it without text, see `unseen`. Where
+   it is not, and an alternative shows the same id with another text, the entry becomes a token
+   without either.
+3. A token without text of its own in the answer, beside the end, is a special one; so is one that
+   has an id and no bytes.
 4. What is no number, as NaN, is an unknown probability.
 """
 
@@ -18,6 +20,8 @@ from typing import Any, NamedTuple
 
 from server.core.protocol import Alternative, TokenInfo
 from server.dialects.base import NO_TOKEN_ID
+from server.dialects.openai.unseen import unseen_tokens
+from server.dialects.words import text_or_empty
 
 
 class _Entry(NamedTuple):
@@ -25,6 +29,7 @@ class _Entry(NamedTuple):
     text: str
     logprob: float | None
     top: list[Alternative] | None
+    is_special: bool = False
 
 
 def plain(text: str) -> TokenInfo:
@@ -33,14 +38,23 @@ def plain(text: str) -> TokenInfo:
 
 
 def read_tokens(
-    text: str, logprobs: object, token_ids: object, *, is_end: bool = False
+    text: str,
+    logprobs: object,
+    token_ids: object,
+    *,
+    is_end: bool = False,
+    unseen: int | None = None,
 ) -> list[TokenInfo]:
-    """Return the tokens that have this text; `is_end` where the model itself ended the answer."""
+    """Return the tokens that have this text; `is_end` where the model itself ended the answer.
+
+    `unseen` is how many tokens without text of their own came before the last, where that is known.
+    """
     ids = [item for item in _list(token_ids) if isinstance(item, int)]
     entries = _entries(logprobs) if isinstance(logprobs, dict) else []
     if entries:
         if "".join(entry.text for entry in entries) == text:
-            return _tokens(entries, ids)
+            tokens = _tokens(entries, ids, is_known=unseen is not None)
+            return [*unseen_tokens(unseen or 0), *tokens]
         if not text and is_end and len(entries) == 1:
             entry = entries[0]
             return [TokenInfo(_id(entry, ids), entry.text, entry.logprob, True, entry.top)]
@@ -49,13 +63,15 @@ def read_tokens(
     return [plain(text)] if text else []
 
 
-def _tokens(entries: Sequence[_Entry], ids: Sequence[int]) -> list[TokenInfo]:
+def _tokens(entries: Sequence[_Entry], ids: Sequence[int], *, is_known: bool) -> list[TokenInfo]:
     if len(ids) != len(entries):
         ids = []
     return [
         plain(entry.text)
-        if _is_merged(entry)
-        else TokenInfo(_id(entry, ids[n : n + 1]), entry.text, entry.logprob, False, entry.top)
+        if not is_known and _is_merged(entry)
+        else TokenInfo(
+            _id(entry, ids[n : n + 1]), entry.text, entry.logprob, entry.is_special, entry.top
+        )
         for n, entry in enumerate(entries)
     ]
 
@@ -77,7 +93,7 @@ def _entries(logprobs: Mapping[str, Any]) -> list[_Entry]:
     return [
         _Entry(
             NO_TOKEN_ID,
-            _text(text),
+            text_or_empty(text),
             _number(values[n]) if n < len(values) else None,
             _keyed_alternatives(tops[n]) if n < len(tops) else None,
         )
@@ -87,13 +103,16 @@ def _entries(logprobs: Mapping[str, Any]) -> list[_Entry]:
 
 def _entry(item: Mapping[str, Any]) -> _Entry:
     top = [
-        Alternative(_number_of(other), _text(other.get("token")), _number(other.get("logprob")))
+        Alternative(
+            _number_of(other), text_or_empty(other.get("token")), _number(other.get("logprob"))
+        )
         for other in _list(item.get("top_logprobs"))
         if isinstance(other, dict)
     ]
-    return _Entry(
-        _number_of(item), _text(item.get("token")), _number(item.get("logprob")), top or None
-    )
+    token_id, text = _number_of(item), text_or_empty(item.get("token"))
+    # What has an id and not a byte is shown to nobody.
+    is_special = token_id != NO_TOKEN_ID and not text and item.get("bytes") == []
+    return _Entry(token_id, text, _number(item.get("logprob")), top or None, is_special)
 
 
 def _keyed_alternatives(top: object) -> list[Alternative] | None:
@@ -110,10 +129,6 @@ def _number_of(item: Mapping[str, Any]) -> int:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _list(value: object) -> list[Any]:

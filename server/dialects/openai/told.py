@@ -1,4 +1,4 @@
-"""What a server's error says, out of any of the bodies it may come in.
+"""The message of a server's error, from any of the bodies that it may come in.
 
 Bodies: `{"error": {message, type, code, param}}`, with `code` a number, text or null, and facts of
 its own beside them; `{"error": "…"}`; the same flat, as `{"object": "error", …}`; `{"detail": …}`
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from server.dialects.openai.tolerant_json import decode
-from server.dialects.words import as_words
+from server.dialects.openai.tolerant_json import decode_or_none
+from server.dialects.words import as_words, text_or_empty
 
 # Where a server tells a status of its own, inside an answer that began as 200.
 _STATUS_FIELDS: Final = ("code", "http_status_code", "status_code", "status")
@@ -68,17 +68,13 @@ def is_error(item: Mapping[str, Any]) -> bool:
         return False
     return bool(item.get("detail")) or (
         isinstance(item.get("message"), str)
-        and ("code" in item or "error" in _text(item.get("type")).lower())
+        and ("code" in item or "error" in text_or_empty(item.get("type")).lower())
     )
 
 
 def _told_in_text(text: str, depth: int) -> Told:
     if depth < _MAX_DEPTH and text.lstrip()[:1] in ("{", "["):
-        try:
-            value = decode(text)
-        except ValueError:
-            value = None
-        found = told(value, depth + 1)
+        found = told(decode_or_none(text), depth + 1)
         if found.message:
             return found
     places = [(place, first or second) for place, first, second in _PLACE.findall(text)]
@@ -98,9 +94,10 @@ def _told_in_object(error: Mapping[str, Any], depth: int) -> Told:
     places = _places([param]) if isinstance(param, str) else ()
     headers = metadata.get("headers")
     return Told(
-        inner.message or as_words(_text(error.get("type")) or _text(error.get("code"))),
-        _text(error.get("type")) or inner.kind,
-        _text(error.get("code")) or inner.code,
+        inner.message
+        or as_words(text_or_empty(error.get("type")) or text_or_empty(error.get("code"))),
+        text_or_empty(error.get("type")) or inner.kind,
+        text_or_empty(error.get("code")) or inner.code,
         _status(error) or inner.status,
         places or inner.places,
         {**inner.facts, **{key: error[key] for key in error if isinstance(error[key], int)}},
@@ -118,9 +115,9 @@ def _told_in_detail(detail: object) -> Told:
         if isinstance(fault, dict):
             loc = fault.get("loc")
             parts = loc if isinstance(loc, list) else []
-            places.append((".".join(map(str, parts)), _text(fault.get("msg"))))
+            places.append((".".join(map(str, parts)), text_or_empty(fault.get("msg"))))
         else:
-            places.append(("", _text(fault)))
+            places.append(("", text_or_empty(fault)))
     return _with_places(places)
 
 
@@ -146,7 +143,3 @@ def _status(error: Mapping[str, Any]) -> int:
         if isinstance(number, int) and 400 <= number < 600:
             return number
     return 0
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -28,10 +28,15 @@ def decode(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def decode_object(text: str | bytes) -> dict[str, Any] | None:
-    """Return the object that a text is, None if it is anything else."""
+def decode_or_none(text: str | bytes) -> Any:
+    """Return what a text means, None where it is no JSON."""
     try:
-        value = decode(text)
+        return decode(text)
     except ValueError:
         return None
+
+
+def decode_object(text: str | bytes) -> dict[str, Any] | None:
+    """Return the object that a text is, None if it is anything else."""
+    value = decode_or_none(text)
     return value if isinstance(value, dict) else None

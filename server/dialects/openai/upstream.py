@@ -9,12 +9,13 @@ What bites, and what is done about it:
 5. A server may cut a prompt in silence: what it says it read is compared with what it was sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from server.core.errors import EngineError, EngineLost, SidestreamError
+from server.core.content import pictures_in
+from server.core.errors import EngineError, EngineLost, InvalidParameters, SidestreamError
 from server.core.protocol import Message
 from server.dialects.base import (
     ANY_MODEL,
@@ -22,6 +23,7 @@ from server.dialects.base import (
     Endpoint,
     EngineInfo,
     Finish,
+    Meter,
     OnTokens,
     OnWait,
     Prompt,
@@ -29,7 +31,6 @@ from server.dialects.base import (
 )
 from server.dialects.http.client import HTTPClient, Reply
 from server.dialects.http.timeouts import Timeouts
-from server.dialects.meter import Meter
 from server.dialects.only_model import listed, only_model
 from server.dialects.openai.counting import Counting
 from server.dialects.openai.errors import RefusedParameter, failure
@@ -39,11 +40,13 @@ from server.dialects.openai.learnt import MAX_ASKS, Learnt
 from server.dialects.openai.listing import Entry, entries, read_list, served
 from server.dialects.openai.parameters import Question, compose
 from server.dialects.openai.reading import AnswerReader
-from server.dialects.openai.tolerant_json import decode
+from server.dialects.openai.tolerant_json import decode_or_none
+from server.dialects.pictures import FetchPicture, as_openai, insert_pictures
 from server.dialects.truncation import truncation
 
 # 2,000 models with all that a router tells of each.
 _MAX_LIST_BYTES: Final = 32 * 1024 * 1024
+_BAD_GATEWAY: Final = 502
 _MAX_ERROR_BYTES: Final = 64 * 1024
 _LOOK_SECONDS: Final = 5.0
 
@@ -53,19 +56,14 @@ class OpenAIUpstream:
 
     def __init__(self, endpoint: Endpoint, flavour: Flavour, timeouts: Timeouts) -> None:
         self._endpoint = endpoint
-        self._flavour = at_its_place(flavour, endpoint.url)
+        self._flavour = at_its_place(flavour, endpoint.url, endpoint.flags)
         self._http = HTTPClient(endpoint, timeouts)
-        self._meter = Meter()
+        self.meter = Meter()
         self._learnt = Learnt(flavour.title)
         # Where the settings name no model, the only one there is.
         self._model = "" if endpoint.model == ANY_MODEL else endpoint.model
         self._of_model: dict[str, Flavour] = {}
         self._counting = Counting(self._http, flavour)
-
-    @property
-    def heard(self) -> int:
-        """Return how often words of an answer have come."""
-        return self._meter.heard
 
     async def is_healthy(self, *, timeout_seconds: float) -> bool:
         """Tell whether the server answers its free look, or lists models where it has none."""
@@ -107,8 +105,8 @@ class OpenAIUpstream:
             except EngineError:
                 continue  # A proxy may lead it elsewhere; what stands there is not known then.
             if reply.status == 200:
-                answers[route] = _decoded(reply.body)
-        flavour = self._of_model[model] = of_model(self._flavour, entry)
+                answers[route] = decode_or_none(reply.body)
+        flavour = self._of_model[model] = of_model(self._flavour, entry, answers)
         return engine_info(flavour, model, entry, answers, self._endpoint.flags)
 
     async def models(self) -> list[ServedModel]:
@@ -151,17 +149,36 @@ class OpenAIUpstream:
         if prompt.tokens is not None:
             return prompt.tokens
         content = prompt.content
-        if not self._counting.has_way(content):
+        # What a picture takes is known to its model alone.
+        if pictures_in(content) or not self._counting.has_way(content):
             return None
         return await self._counting.count(content, model or await self._only_model())
 
     async def generate(self, ask: Ask, on_tokens: OnTokens, on_wait: OnWait) -> Finish:
         """Stream the answer, asking again without what the server turns out not to take."""
         model = ask.model or await self._only_model()
-        question = compose(self._of_model.get(model, self._flavour), ask, model)
+        flavour = self._of_model.get(model, self._flavour)
+        ids = None
+        if "truncate" in ask.parameters and flavour.takes_token_ids:
+            if pictures_in(ask.prompt.content):
+                raise InvalidParameters("`truncate` is not for prompts with pictures")
+            if ask.parameters.get("tools"):
+                raise InvalidParameters("`truncate` is not for prompts with tools")
+            ids = await self._counting.last_tokens(
+                ask.prompt.content, model, ask.parameters["truncate"]
+            )
+        if ids is not None:
+            # What the model's template makes of a chat is cut too, and then is a text.
+            ask = replace(ask, prompt=replace(ask.prompt, content="", tokens=len(ids)))
+        question = compose(flavour, ask, model)
+        if ids is not None:
+            question.body["prompt"] = ids
         self._learnt.apply(model, question, is_lenient=ask.is_lenient)
         asked = 1
-        while isinstance(answer := await self._ask(question, on_tokens, on_wait), RefusedParameter):
+        while isinstance(
+            answer := await self._ask(question, ask.fetch_picture, on_tokens, on_wait),
+            RefusedParameter,
+        ):
             if asked == MAX_ASKS:
                 raise answer
             self._learnt.take(model, question, answer, is_lenient=ask.is_lenient)
@@ -175,37 +192,53 @@ class OpenAIUpstream:
         await self._http.close()
 
     async def _ask(
-        self, question: Question, on_tokens: OnTokens, on_wait: OnWait
+        self, question: Question, fetch: FetchPicture, on_tokens: OnTokens, on_wait: OnWait
     ) -> Finish | RefusedParameter:
-        """Return the end of the answer, or a refusal that came in its place."""
+        """Return the end of the answer, or a refusal that came in its place.
+
+        A proxy whose connection to the server was closed as it was used again says 502 and no
+        word, llama-swap to one of a hundred questions; it is asked once more.
+        """
         is_chat = "messages" in question.body
         path = self._endpoint.api + ("/chat/completions" if is_chat else "/completions")
         reader = AnswerReader(
             on_tokens,
             on_wait,
-            self._meter,
+            self.meter,
             self._flavour.reading,
             is_chat=is_chat,
             stop=question.cut,
+            shows_stop=self._flavour.shows_stop,
             beginning=question.beginning,
+            most_tokens=question.body.get("max_tokens"),
             engine=self._flavour.title,
         )
         broken: EngineError | None = None
-        try:
-            async with self._http.request(
-                "POST", path, question.body, is_well=self._is_well
-            ) as stream:
-                if stream.status != 200:
-                    body = await stream.read_bytes(max_bytes=_MAX_ERROR_BYTES)
-                    return self._refused(stream.status, stream.headers, body)
-                await stream.read(reader.feed)
-        except EngineError as error:
-            # What has come of the answer is handed on before that is raised.
-            broken = error
+        may_repeat = True
+        while True:
+            try:
+                async with self._http.request(
+                    "POST",
+                    path,
+                    await insert_pictures(question.body, fetch, as_openai),
+                    is_well=self._is_well,
+                ) as stream:
+                    if stream.status == 200:
+                        await stream.read(reader.feed)
+                        break
+                    reply = await stream.read_reply(max_bytes=_MAX_ERROR_BYTES)
+                    is_wordless = reply.status == _BAD_GATEWAY and not reply.body.strip()
+                    if not (may_repeat and is_wordless):
+                        return self._refused(reply)
+                    may_repeat = False
+            except EngineError as error:
+                # What has come of the answer is handed on before that is raised.
+                broken = error
+                break
         return reader.finish(broken)
 
-    def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> RefusedParameter:
-        error = failure(status, headers, body, engine=self._flavour.title)
+    def _refused(self, reply: Reply) -> RefusedParameter:
+        error = self._failure(reply)
         if isinstance(error, RefusedParameter):
             return error
         raise error
@@ -219,13 +252,8 @@ class OpenAIUpstream:
         reply = await self._http.get(self._path(MODELS), max_bytes=_MAX_LIST_BYTES)
         if reply.status in NO_ROUTE and self._model:
             return []
-        return read_list(
-            reply.status,
-            reply.headers,
-            reply.body,
-            engine=self._flavour.title,
-            address=self._endpoint.url + self._path(MODELS),
-        )
+        address = self._endpoint.url + self._path(MODELS)
+        return read_list(reply, engine=self._flavour.title, address=address)
 
     async def _only_model(self) -> str:
         if not self._model:
@@ -244,9 +272,9 @@ class OpenAIUpstream:
         path = call.route.replace(MODEL, quote(model, safe="/"))
         body = None if call.body is None else fill(call.body, None, model)
         async with self._http.request(call.method, path, body, is_well=self._is_well) as stream:
-            told = await stream.read_bytes(max_bytes=_MAX_ERROR_BYTES)
-        if stream.status >= 400:
-            raise failure(stream.status, stream.headers, told, engine=self._flavour.title)
+            reply = await stream.read_reply(max_bytes=_MAX_ERROR_BYTES)
+        if reply.status >= 400:
+            raise self._failure(reply)
 
     async def _look(self, route: str, timeout_seconds: float) -> Reply:
         return await self._http.get(
@@ -260,12 +288,4 @@ class OpenAIUpstream:
         return self._endpoint.api + MODELS if route == MODELS else route
 
     def _failure(self, reply: Reply) -> SidestreamError:
-        return failure(reply.status, reply.headers, reply.body, engine=self._flavour.title)
-
-
-def _decoded(body: bytes) -> object | None:
-    try:
-        value: object = decode(body)
-    except ValueError:
-        return None
-    return value
+        return failure(reply, engine=self._flavour.title)

@@ -1,4 +1,4 @@
-"""Why no word of an answer comes yet, as servers tell it inside the stream.
+"""Why no token of an answer has come yet, as servers tell it inside the stream.
 
 llama.cpp tells how much of the prompt it has read. llama-swap tells that it loads a model, as if
 that were the model's thinking, in chunks without the `id`, `object` and `model` of real ones: their

@@ -1,1 +1,1 @@
-"""The dialect of Hugging Face's Text Generation Inference, which the embedded engine shares."""
+"""The dialect of Hugging Face's Text Generation Inference."""

@@ -15,8 +15,7 @@ import msgspec
 
 from server.core.errors import SidestreamError
 from server.core.protocol import TokenInfo
-from server.dialects.base import Finish, OnTokens
-from server.dialects.meter import Meter
+from server.dialects.base import Finish, Meter, OnTokens
 from server.dialects.stopping import StopCutter, StopSearch
 from server.dialects.tgi.wire import AnswerReader
 

@@ -18,17 +18,21 @@ adds is found out once for each server.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+from server.core.content import pictures_in
 from server.core.errors import InvalidCommand
 from server.core.protocol import Message, Notice
 from server.dialects.base import Endpoint, Prompt
+from server.dialects.messages import in_openais_form
+from server.dialects.tgi.pictures import check_names, with_names
 from server.dialects.tgi.refusals import Refused
 from server.dialects.tgi.template_files import find_template, find_tokens
 from server.dialects.tgi.templates import Renderer, Template, TemplateBroken, TemplateRefused
 from server.dialects.tgi.transcripts import ROLE_STOPS, joined_system, transcript
-from server.dialects.tgi.wire import ChatTokens, Info, Token
+from server.dialects.tgi.wire import ChatTokens, Info, ServerToken
 
 T = TypeVar("T")
 
@@ -43,9 +47,8 @@ _SET_TEMPLATE: Final = "give the model a chat template with `chat_template` in i
 class Ask(Protocol):
     """Ask the server; raises `Refused` for what it does not take, and other `EngineError`s."""
 
-    async def __call__(
-        self, method: str, path: str, kind: type[T], body: object = None
-    ) -> T: ...  # pragma: no cover
+    async def __call__(self, method: str, path: str, kind: type[T], body: object = None) -> T:
+        """Return the answer."""
 
 
 class _SpecialTokens(NamedTuple):
@@ -75,6 +78,16 @@ class Prompting:
         """
         if isinstance(content, str):
             return Prompt(content, await self.count(content) if needs_count else None)
+        pictures = tuple(pictures_in(content))
+        prompt = await self._joined(with_names(content), needs_count=needs_count and not pictures)
+        if not pictures:
+            return prompt
+        check_names(str(prompt.content), pictures)
+        # The names in their place were counted, if anything.
+        return replace(prompt, tokens=None, pictures=pictures)
+
+    async def _joined(self, content: Sequence[Message], *, needs_count: bool) -> Prompt:
+        """Render messages of text, with the system's joined to the user's where that helps."""
         try:
             return await self._render(content, needs_count=needs_count)
         except TemplateRefused as refused:
@@ -159,7 +172,9 @@ class Prompting:
     async def _rendered_there(
         self, messages: Sequence[Message], notices: tuple[Notice, ...]
     ) -> Prompt:
-        rendered = await self._ask("POST", "/chat_tokenize", ChatTokens, {"messages": messages})
+        rendered = await self._ask(
+            "POST", "/chat_tokenize", ChatTokens, {"messages": in_openais_form(messages)}
+        )
         if self._special is None:
             self._special = await self._find_special_tokens(rendered)
         text = rendered.templated_text.removeprefix(self._special.doubled)
@@ -192,8 +207,8 @@ class Prompting:
             self._renderer = Renderer(template) if template else None
         return self._renderer
 
-    async def _tokenize(self, text: str) -> list[Token]:
-        return await self._ask("POST", "/tokenize", list[Token], {"inputs": text})
+    async def _tokenize(self, text: str) -> list[ServerToken]:
+        return await self._ask("POST", "/tokenize", list[ServerToken], {"inputs": text})
 
     async def _find_special_tokens(self, rendered: ChatTokens) -> _SpecialTokens:
         """Find out what `/generate_stream` adds to a prompt that the server rendered.

@@ -4,8 +4,8 @@ TGI reads templates from three JSON files and never `chat_template.jinja`, where
 since 2025. The cache's layout is `models--OWNER--NAME/{refs/REVISION,snapshots/COMMIT/FILE}`, each
 file a link into `blobs` beside them.
 
-A model's name and revision come from a server, and links from whoever filled the cache: names that
-are none are refused, and only files that stand within the model's own folder are read.
+A model's name and revision come from a server, and links from the programs that filled the cache:
+invalid names are refused, and only files within the model's own folder are read.
 """
 
 import re

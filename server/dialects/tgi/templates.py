@@ -17,8 +17,10 @@ from typing import Final, cast
 
 import msgspec
 
+from server.core.content import text_of
 from server.core.errors import EngineError
 from server.core.protocol import Message
+from server.dialects.messages import with_objects
 from server.dialects.tgi import render_worker
 from server.dialects.tgi.render_worker import FRAME
 
@@ -68,7 +70,7 @@ class Renderer:
         """
         variables = {
             **self._template.tokens,
-            "messages": messages,
+            "messages": with_objects(messages),
             "tools": None,
             "documents": None,
             "add_generation_prompt": True,
@@ -163,9 +165,6 @@ async def _start() -> asyncio.subprocess.Process:
 def _continued(prompt: str, messages: Sequence[Message]) -> str:
     """Let the model go on with a last message of its own, as TGI does."""
     last = messages[-1] if messages else None
-    if last is None or last.role != "assistant" or not last.content:
-        return prompt
-    start = prompt.rfind(last.content)
-    if start < 0:
-        return prompt
-    return prompt[: start + len(last.content)].rstrip()
+    text = text_of(last.content) if last is not None and last.role == "assistant" else ""
+    start = prompt.rfind(text) if text else -1
+    return prompt if start < 0 else prompt[: start + len(text)].rstrip()

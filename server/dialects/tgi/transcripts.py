@@ -1,4 +1,4 @@
-"""What is asked where a chat template is missing, or takes no system message.
+"""The prompt that is sent if a chat template is missing or takes no system message.
 
 A model that was taught no template gets a plain transcript, and was taught no end either: it goes
 on with the next role's part. So the answer ends where a line begins with a role's name. A blank
@@ -10,7 +10,9 @@ from typing import Final
 
 import msgspec
 
+from server.core.content import text_of
 from server.core.protocol import Message
+from server.dialects.messages import as_text
 
 _NAMES: Final = {"user": "User", "assistant": "Assistant"}
 ROLE_STOPS: Final = tuple(f"{lines}{name}:" for lines in ("\n\n", "\n") for name in _NAMES.values())
@@ -20,7 +22,9 @@ ROLE_STOPS: Final = tuple(f"{lines}{name}:" for lines in ("\n\n", "\n") for name
 def transcript(messages: Sequence[Message]) -> str:
     """Write a conversation as plain text, for a model that was never taught a template."""
     turns = [
-        f"{_NAMES[message.role]}: {message.content}" if message.role in _NAMES else message.content
+        f"{_NAMES[message.role]}: {as_text(message)}"
+        if message.role in _NAMES
+        else text_of(message.content)
         for message in messages
     ]
     return "\n\n".join([*turns, "Assistant:"])
@@ -36,16 +40,18 @@ def joined_system(messages: Sequence[Message]) -> list[Message] | None:
     last_user = -1
     for message in messages:
         if message.role == "system":
-            waiting.append(message.content)
+            waiting.append(text_of(message.content))
             continue
         if message.role == "user":
             last_user = len(joined)
-            message = _with_text(message, [*waiting, message.content])  # noqa: PLW2901
+            message = _with_text(message, [*waiting, text_of(message.content)])  # noqa: PLW2901
             waiting = []
         joined.append(message)
     if last_user < 0 or len(joined) == len(messages):
         return None
-    joined[last_user] = _with_text(joined[last_user], [joined[last_user].content, *waiting])
+    joined[last_user] = _with_text(
+        joined[last_user], [text_of(joined[last_user].content), *waiting]
+    )
     return joined
 
 

@@ -1,4 +1,4 @@
-"""Speak Hugging Face TGI's HTTP API, which the embedded engine shares.
+"""Speak Hugging Face TGI's HTTP API.
 
 What bites, and what is done about it:
 
@@ -9,27 +9,30 @@ What bites, and what is done about it:
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from server.core.errors import EngineError, InvalidParameters, SidestreamError
-from server.core.parameters import FIELDS, TGI_LACKS, normalise
-from server.core.protocol import Message
+from server.core.parameters import FIELDS, without_neutral
+from server.core.protocol import Message, Notice
 from server.dialects.base import (
     Ask,
     Endpoint,
     EngineInfo,
     Finish,
+    Meter,
     OnTokens,
     OnWait,
     Prompt,
     ServedModel,
 )
 from server.dialects.http.client import HTTPClient, HTTPStream, Timeouts
-from server.dialects.meter import Meter
 from server.dialects.tgi.cutting import CutAnswerReader
+from server.dialects.tgi.parameters import TGI_LACKS, normalise
+from server.dialects.tgi.pictures import with_pictures
 from server.dialects.tgi.prompting import Prompting
 from server.dialects.tgi.refusals import Refused
 from server.dialects.tgi.transcripts import stops_for_server
@@ -60,12 +63,7 @@ class TGI:
         self._http = HTTPClient(endpoint, timeouts)
         self._prompting = Prompting(endpoint, self._ask)
         self._max_stop_texts = _MAX_STOP_TEXTS
-        self._meter = Meter()
-
-    @property
-    def heard(self) -> int:
-        """Return how often words of an answer have come."""
-        return self._meter.heard
+        self.meter = Meter()
 
     async def is_healthy(self, *, timeout_seconds: float) -> bool:
         """Tell whether `/health` answers 200 in time."""
@@ -97,6 +95,8 @@ class TGI:
             takes=_TAKES,
             unset_is_greedy=True,
             always_tells_tokens=True,
+            # It would take a picture for a very long text.
+            can_see="image" in (info.model_pipeline_tag or ""),
         )
 
     async def models(self) -> list[ServedModel]:
@@ -131,6 +131,8 @@ class TGI:
 
     async def count(self, prompt: Prompt, *, model: str = "") -> int | None:
         """Count a prompt, so that a length nobody asked for can be fitted to the context."""
+        if prompt.pictures:
+            return None
         return await self._prompting.count(str(prompt.content))
 
     async def generate(self, ask: Ask, on_tokens: OnTokens, on_wait: OnWait) -> Finish:
@@ -139,22 +141,32 @@ class TGI:
         Raises `InvalidParameters` for what TGI does not take.
         """
         roles = ask.prompt.stop
-        parameters = {**normalise(ask.parameters), "details": True}
+        taken, notices = _without_lacking(ask)
+        parameters = {**normalise(taken), "details": True}
         asked: Sequence[str] = parameters.get("stop", ())
         if "" in asked:
             raise InvalidParameters(
                 "`stop` has an empty text, at which an answer would end at once"
             )
-        reader: AnswerReader | CutAnswerReader = AnswerReader(on_tokens, self._meter)
+        reader: AnswerReader | CutAnswerReader = AnswerReader(on_tokens, self.meter)
         if roles or asked:
-            reader = CutAnswerReader(on_tokens, self._meter, roles=roles, asked=asked)
+            reader = CutAnswerReader(on_tokens, self.meter, roles=roles, asked=asked)
         if roles:
             parameters["stop"] = stops_for_server(asked, roles, at_most=self._max_stop_texts)
-        body = {**ask.extra, "inputs": ask.prompt.content, "parameters": parameters}
-        async with self._http.request("POST", "/generate_stream", body) as stream:
+        prompt = ask.prompt
+        async with self._http.request(
+            "POST",
+            "/generate_stream",
+            {
+                **ask.extra,
+                "inputs": await with_pictures(prompt, ask.fetch_picture),
+                "parameters": parameters,
+            },
+        ) as stream:
             await _raise_for_status(stream)
             await stream.read(reader.feed)
-        return reader.finish()
+        finish = reader.finish()
+        return replace(finish, notices=(*finish.notices, *notices))
 
     async def close(self) -> None:
         """Close the connections kept for the next request, and the process that renders prompts."""
@@ -184,6 +196,21 @@ class TGI:
                 raise EngineError(
                     f"the model server answered {path} in an unknown form: {error}"
                 ) from None
+
+
+def _without_lacking(ask: Ask) -> tuple[Mapping[str, Any], list[Notice]]:
+    """Return a question's parameters without what it may go without, and notices of that."""
+    lacks = TGI_LACKS if ask.is_lenient else TGI_LACKS & ask.optional
+    taken = {name: value for name, value in ask.parameters.items() if name not in lacks}
+    lacking = without_neutral(ask.parameters).keys() & lacks - ask.optional
+    return taken, [
+        Notice(
+            "parameter_left_out",
+            f"`{name}` is not taken by TGI; it was left out",
+            {"parameter": name},
+        )
+        for name in sorted(lacking)
+    ]
 
 
 async def _raise_for_status(stream: HTTPStream) -> None:

@@ -14,8 +14,7 @@ from server.core.errors import (
 )
 from server.core.protocol import Alternative, FinishReason, TokenInfo
 from server.core.sse import ServerSentEvent, SSEParser, StreamError, lone_data
-from server.dialects.base import Finish, OnTokens
-from server.dialects.meter import Meter
+from server.dialects.base import Finish, Meter, OnTokens
 from server.dialects.words import as_words
 
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
@@ -29,7 +28,7 @@ _SHARD_GONE: Final = ("transport error", "error trying to connect", "Connection 
 _LENGTH_MESSAGES: Final = ("`inputs` tokens + `max_new_tokens`", "`inputs` must have less than")
 
 
-class Token(msgspec.Struct):
+class ServerToken(msgspec.Struct):
     """A token, as streams and tokenizers show it; the latter with its place in the text."""
 
     id: int
@@ -51,8 +50,8 @@ class Details(msgspec.Struct):
 class StreamEvent(msgspec.Struct):
     """One event of `/generate_stream`: a token, the end, or an error."""
 
-    token: Token | None = None
-    top_tokens: list[Token] | None = None
+    token: ServerToken | None = None
+    top_tokens: list[ServerToken] | None = None
     generated_text: str | None = None
     details: Details | None = None
     error: str | None = None
@@ -81,13 +80,14 @@ class Info(msgspec.Struct):
     max_concurrent_requests: int | None = None
     max_stop_sequences: int | None = None
     model_sha: str | None = None
+    model_pipeline_tag: str | None = None
 
 
 class ChatTokens(msgspec.Struct):
     """What `/chat_tokenize` says."""
 
     templated_text: str
-    tokenize_response: list[Token] = []
+    tokenize_response: list[ServerToken] = []
 
 
 class ErrorBody(msgspec.Struct):
@@ -222,7 +222,7 @@ def _error_of(words: str) -> str:
         return words
 
 
-def _alternative(token: Token) -> Alternative:
+def _alternative(token: ServerToken) -> Alternative:
     return Alternative(token.id, token.text, token.logprob, token.special)
 
 

@@ -1,7 +1,7 @@
 """The servers that are known, each one value; see `flavour` for what the fields mean.
 
-The order is that in which they are looked for: who imitates others comes before them. What is
-said of a server was seen on one that ran, or stands in its own documentation.
+Servers are recognised in this order: one that imitates others comes before them. The facts about a
+server were observed on a running one, or are from its documentation.
 """
 
 from collections.abc import Mapping

@@ -3,6 +3,7 @@
 from typing import Final
 
 from server.dialects.openai.flavour import (
+    GBNF,
     JSON_SCHEMA,
     MODEL,
     NO_LOGPROBS,
@@ -13,7 +14,14 @@ from server.dialects.openai.flavour import (
     Logprobs,
     Sign,
 )
-from server.dialects.openai.flavours.names import COMMON, names
+from server.dialects.openai.flavours.names import (
+    BY_LLAMA_CPP,
+    BY_TEMPLATE,
+    COMMON,
+    NO_THINKING,
+    TOOLS,
+    names,
+)
 from server.dialects.openai.reading import Reading
 
 LLAMA_CPP: Final = Flavour(
@@ -30,13 +38,29 @@ LLAMA_CPP: Final = Flavour(
     # The penalty is over all that was written, not over the last 64 tokens; -1, which once meant
     # all, is refused by newer versions, and memory is taken for as many.
     with_parameter={"repetition_penalty": {"repeat_last_n": 131_072}},
+    # With a text, `response_format` does nothing, and `json_schema` differs between builds. With a
+    # chat, the server fits the schema into what the model's template has around an answer.
+    # A grammar of ours binds the model from its first token on, so that it cannot think before; the
+    # end of a budget, which no grammar foresees, would break the answer off.
+    grammars={
+        "json": JSON_SCHEMA,
+        "regex": {"grammar": GBNF, **NO_THINKING, "reasoning_budget_tokens": -1},
+    },
+    text_grammars={"json": {"grammar": GBNF}, "regex": {"grammar": GBNF}},
+    has_gbnf=True,
+    samplers={
+        "samplers": ("penalties", "temperature", "top_k", "top_p", "typ_p", "min_p"),
+    },
     # The last number of 32 bits asks for a random seed.
     seeds=2**32 - 1,
     # The head comes at once, and not with the first token.
     always={"return_progress": True},
     # Before b11549; what it repeats comes as one piece, maybe with the first token behind it.
     may_repeat=True,
-    logprobs=Logprobs(least=1),
+    logprobs=Logprobs(least=1, ids={"timings_per_token": True}),
+    reasoning=BY_LLAMA_CPP,
+    merges_at_stop=True,
+    takes_token_ids=True,
     counts_chat=(
         Count("/v1/chat/completions/input_tokens", {"messages": VALUE}, "input_tokens"),
         Count(
@@ -63,6 +87,7 @@ LLAMA_CPP: Final = Flavour(
         "quantization": (At("meta.ftype"),),
         "parameters": (At("meta.n_params"),),
         "vision": (At("modalities.vision", "/props"),),
+        "tools": (At("chat_template_caps.supports_tools", "/props"),),
     },
     defaults=(At("default_generation_settings.params", "/props"),),
     ignores_name=True,
@@ -89,6 +114,7 @@ VLLM: Final = Flavour(
     ranges={"temperature": (0, 2)},
     grammars={"json": JSON_SCHEMA, "regex": {"structured_outputs": {"regex": VALUE}}},
     logprobs=Logprobs(ids={"return_token_ids": True}),
+    reasoning=BY_TEMPLATE,
     counts_chat=(Count("/tokenize", {"model": MODEL, "messages": VALUE}, "count"),),
     counts_text=(Count("/tokenize", {"model": MODEL, "prompt": VALUE}, "count"),),
     health="/health",
@@ -108,6 +134,7 @@ SGLANG: Final = Flavour(
     off={"top_k": -1},
     grammars={"json": JSON_SCHEMA, "regex": {"regex": VALUE}},
     logprobs=Logprobs(ids={"return_token_ids": True}),
+    reasoning=BY_TEMPLATE,
     counts_chat=(Count("/tokenize", {"model": MODEL, "messages": VALUE}, "count"),),
     counts_text=(Count("/tokenize", {"model": MODEL, "prompt": VALUE}, "count"),),
     # `/health` has the model write a token.
@@ -134,8 +161,10 @@ LMDEPLOY: Final = Flavour(
         "stop",
         "logit_bias",
         "repetition_penalty",
+        *TOOLS,
     ),
     ranges={"temperature": (0, 2)},
+    reasoning=BY_TEMPLATE,
     grammars={
         "json": JSON_SCHEMA,
         "regex": {"response_format": {"type": "regex_schema", "regex_schema": VALUE}},
@@ -154,7 +183,7 @@ TGI_OPENAI: Final = Flavour(
         (Sign("/info", at="router", like=r"^text-generation-router"),),
         (Sign("/info", at="max_total_tokens"), Sign("/info", at="model_id")),
     ),
-    takes=names("temperature", "top_p", "frequency_penalty", "seed", "stop"),
+    takes=names("temperature", "top_p", "frequency_penalty", "seed", "stop", *TOOLS),
     seeds=2**64,
     max_stop=4,
     keeps_stop=True,
@@ -187,7 +216,7 @@ TRANSFORMERS: Final = Flavour(
         ),
         (Sign(at="data.0.owned_by", like=r"^local$"), Sign(at="data.0.status.value")),
     ),
-    takes=names("temperature", "top_p", "frequency_penalty", "seed", "stop"),
+    takes=names("temperature", "top_p", "frequency_penalty", "seed", "stop", *TOOLS),
     keeps_stop=True,
     grammars={},
     logprobs=NO_LOGPROBS,

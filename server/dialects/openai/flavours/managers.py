@@ -1,9 +1,12 @@
-"""Programs that keep many models and run them with an engine of their choice."""
+"""Programs that manage many models and run them with an engine of their choice."""
 
+from dataclasses import replace
 from typing import Final
 
 from server.dialects.openai.flavour import (
+    JSON_SCHEMA,
     MODEL,
+    VALUE,
     At,
     Call,
     Flavour,
@@ -11,7 +14,14 @@ from server.dialects.openai.flavour import (
     Sign,
 )
 from server.dialects.openai.flavours.engines import LLAMA_CPP
-from server.dialects.openai.flavours.names import COMMON, names
+from server.dialects.openai.flavours.names import (
+    BY_EFFORT,
+    BY_EITHER,
+    BY_LLAMA_CPP,
+    COMMON,
+    TOOLS,
+    names,
+)
 
 LM_STUDIO: Final = Flavour(
     name="lmstudio",
@@ -21,6 +31,7 @@ LM_STUDIO: Final = Flavour(
         (Sign("/lmstudio-greeting", at="lmstudio"),),
     ),
     takes=names(*COMMON, "top_k", "logit_bias", repetition_penalty="repeat_penalty"),
+    reasoning=replace(BY_EFFORT, on={}),
     models="/api/v0/models",
     facts={
         "kind": (At("type"),),
@@ -39,7 +50,7 @@ LLAMA_SWAP: Final = Flavour(
     name="llama-swap",
     title="llama-swap",
     recognised_by=((Sign(at="data.0.owned_by", like=r"^llama-swap$"),),),
-    # Who answers behind it is not told; names that a server does not know are ignored there.
+    # It does not tell which server answers behind it; servers ignore names that they do not know.
     takes=names(
         *COMMON,
         "top_k",
@@ -50,9 +61,13 @@ LLAMA_SWAP: Final = Flavour(
     ),
     is_certain=False,
     with_parameter=LLAMA_CPP.with_parameter,
+    # With a text, llama.cpp reads the second of these and vLLM the first.
+    text_grammars={"json": {**JSON_SCHEMA, "json_schema": VALUE}},
     seeds=LLAMA_CPP.seeds,
     may_repeat=True,
+    merges_at_stop=True,
     logprobs=Logprobs(least=1),
+    reasoning=BY_LLAMA_CPP,
     health="/health",
     facts={
         "is_loaded": (At("status.value"),),
@@ -74,9 +89,12 @@ DOCKER: Final = Flavour(
     recognised_by=((Sign(at="data.0.owned_by", like=r"^docker$"),),),
     takes=LLAMA_SWAP.takes,
     is_certain=False,
+    text_grammars=LLAMA_SWAP.text_grammars,
     seeds=LLAMA_CPP.seeds,
     may_repeat=True,
+    merges_at_stop=True,
     logprobs=Logprobs(least=1),
+    reasoning=BY_LLAMA_CPP,
 )
 
 KOBOLDCPP: Final = Flavour(
@@ -96,9 +114,12 @@ KOBOLDCPP: Final = Flavour(
         "min_p",
         "logit_bias",
         "repetition_penalty",
+        *TOOLS,
         typical_p="typical",
     ),
     is_certain=False,
+    reasoning=BY_EITHER,
+    cuts_for_length=True,
     facts={
         "version": (At("version", "/api/extra/version"),),
         "max_total_tokens": (At("value", "/api/extra/true_max_context_length"),),

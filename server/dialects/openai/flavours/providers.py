@@ -1,14 +1,17 @@
-"""Who answers with models of others, for money perhaps; and who is not known at all."""
+"""Services that answer with models of others, and the flavour of servers that are not known."""
 
+from dataclasses import replace
 from typing import Final
 
 from server.dialects.openai.flavour import (
+    VALUE,
     At,
     Flavour,
     Logprobs,
+    Reasoning,
     Sign,
 )
-from server.dialects.openai.flavours.names import COMMON, names
+from server.dialects.openai.flavours.names import BY_EFFORT, BY_EITHER, COMMON, names
 
 LITELLM: Final = Flavour(
     name="litellm",
@@ -22,6 +25,7 @@ LITELLM: Final = Flavour(
     # As the server behind it does.
     may_repeat=True,
     logprobs=Logprobs(text=None),
+    reasoning=replace(BY_EFFORT, budget={"thinking": {"type": "enabled", "budget_tokens": VALUE}}),
     is_provider=True,
     can_cancel=False,
     # `/health` asks every server behind it for an answer.
@@ -39,6 +43,11 @@ OPENROUTER: Final = Flavour(
     max_stop=4,
     ranges={"temperature": (0, 2)},
     logprobs=Logprobs(),
+    reasoning=Reasoning(
+        off={"reasoning": {"enabled": False}},
+        effort={"reasoning": {"effort": VALUE}},
+        budget={"reasoning": {"max_tokens": VALUE}},
+    ),
     is_provider=True,
     # The list has a megabyte.
     health="/api/v1/key",
@@ -61,6 +70,7 @@ OPENAI: Final = Flavour(
     max_stop=4,
     ranges={"temperature": (0, 2)},
     logprobs=Logprobs(),
+    reasoning=BY_EFFORT,
     is_provider=True,
 )
 
@@ -70,4 +80,5 @@ PLAIN: Final = Flavour(
     takes=names(*COMMON, "top_k", "typical_p", "min_p", "repetition_penalty", "logit_bias"),
     is_certain=False,
     logprobs=Logprobs(),
+    reasoning=BY_EITHER,
 )
