@@ -1,1 +1,1 @@
-"""What is said: sessions, and the relay from a model server into a generation's log."""
+"""Generations and sessions: admission, the relay from a model server into a log, the cache."""

@@ -1,37 +1,37 @@
-"""A queue per model server: bounded, fair between parties, with the position told, and the reason.
+"""A queue per model server: bounded, fair between parties; a waiting answer knows its position.
 
 Rules:
 
-1. A place is taken, or refused, when the answer is asked for, before anything starts.
+1. The slots of a command are reserved together, or refused together, before anything starts.
 2. Turns are given once the server is ready, when it is known how many answers it writes at
-   once; until then a place only counts towards the queue's bound.
+   once; until then a slot only counts towards the queue's bound.
 3. On a server that unloads one model to answer with another, turns are grouped by model.
-4. A server that wants to be left alone for a while is: nobody gets a turn until then. Answers
-   under way go on, and so do the queues of other servers.
-5. A place is left exactly once, however its answer ends.
+4. While a server limits our rate, its queue is on hold and gives no turns. Answers under way go on,
+   and so do the queues of other servers.
+5. A slot is released exactly once, however its answer ends.
 """
 
 import asyncio
 import math
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from server.core.errors import EngineLimited, EngineOverloaded, QueueFull
 from server.core.protocol import Notice
-from server.core.turns import Turns
-from server.models.catalog import ModelSpec
+from server.core.turns import TurnQueue
+from server.models.catalogue.catalog import ModelSpec
 
 OnPosition = Callable[[int, Notice | None], None]
-"""Called with a place's position, from 1, and why it waits if not only for those before it."""
+"""Called with a slot's position, from 1, and a reason to wait other than those before it."""
 
 _NOBODY: Final = 0
 _Seen = tuple[int, str, float]
 
 
-class Place:
-    """One answer's place in the queue of one model server."""
+class QueueSlot:
+    """One answer's slot in the queue of one model server."""
 
     def __init__(self, queue: "_Queue", party: str) -> None:
         self._queue = queue
@@ -44,7 +44,7 @@ class Place:
 
     @property
     def is_model_held(self) -> bool | None:
-        """Tell whether the server, as it was used here, holds the model; None if unknown."""
+        """Tell whether the server was last used with this slot's model; None if unknown."""
         held = self._queue.held_model
         return None if self.model is None or held is None else self.model.served_as == held
 
@@ -56,10 +56,10 @@ class Place:
         on_position: OnPosition,
         model: ModelSpec | None = None,
     ) -> None:
-        """Return when it is this place's turn; `on_position` hears of every change till then.
+        """Wait for this slot's turn; `on_position` is called with every change until then.
 
         `model` is the one that the server has to hold for the answer, None where it holds all of
-        its models. A place that had its turn waits again where it was before. Raises
+        its models. A slot that had its turn goes back to its old position. Raises
         `EngineOverloaded` when the turn does not come in time.
         """
         self.model = model
@@ -74,28 +74,28 @@ class Place:
         except TimeoutError:
             raise self._queue.too_late(timeout_seconds) from None
         finally:
-            # The place may stand in the queue a moment longer than its answer lives.
+            # The slot may stay in the queue a moment longer than its answer lives.
             self._on_position = None
 
     def hold(self, seconds: float, words: str) -> None:
-        """Have nobody of this queue get a turn for so long; `words` are the server's reason."""
+        """Give no turns in this queue for so long; `words` are the server's reason."""
         self._queue.hold(seconds, words)
 
     def note_held(self) -> None:
-        """Say that the server holds this place's model now, as its answer shows."""
+        """Record that the server holds this slot's model now: it has begun to answer."""
         if self.model is not None:
             self._queue.held_model = self.model.served_as
 
-    def leave(self) -> None:
-        """Give the place to the next; a place already left is no error."""
+    def release(self) -> None:
+        """Give the slot to the next; releasing twice is no error."""
         self._queue.remove(self)
 
     def call(self) -> None:
-        """Say that it is this place's turn."""
+        """Give this slot its turn."""
         self._called.set()
 
     def move(self, position: int) -> None:
-        """Say where in the queue this place is now, and why it waits."""
+        """Tell the waiting answer its position in the queue, and why it waits."""
         if self._on_position is None:
             return
         held, blocker = self._queue.held, self._queue.blocker_of(self)
@@ -107,39 +107,39 @@ class Place:
 
 @dataclass(frozen=True)
 class _Hold:
-    """A server wants to be left alone until a moment of the loop's clock."""
+    """A queue gives no turns until a moment of the loop's clock."""
 
     until: float
     words: str
     timer: asyncio.TimerHandle
 
     def notice(self) -> Notice:
-        """Return what those who wait are told; the seconds count from now."""
+        """Return the notice for waiting answers; its seconds count from now."""
         seconds = math.ceil(max(self.until - asyncio.get_running_loop().time(), 0.0))
         return Notice("rate_limited", self.words, {"seconds": seconds})
 
 
 class _Queue:
     def __init__(self) -> None:
-        self.turns: Turns[Place] = Turns()
+        self.turns: TurnQueue[QueueSlot] = TurnQueue()
         self.capacity: int | None = None
-        self.places: set[Place] = set()
+        self.slots: set[QueueSlot] = set()
         self.held: _Hold | None = None
         self.held_model: str | None = None
 
     def advance(self) -> None:
         if self.held is None:
-            for place in self.turns.serve(self.capacity):
-                place.call()
-        for position, place in self.turns.positions():
-            place.move(position)
+            for slot in self.turns.serve(self.capacity):
+                slot.call()
+        for position, slot in self.turns.positions():
+            slot.move(position)
 
-    def remove(self, place: Place) -> None:
-        if place in self.turns.served:
-            # Whatever came of it, the server was asked for that model last.
-            place.note_held()
-        self.places.discard(place)
-        self.turns.leave(place)
+    def remove(self, slot: QueueSlot) -> None:
+        if slot in self.turns.served:
+            # However the answer ended, it was the server's last use.
+            slot.note_held()
+        self.slots.discard(slot)
+        self.turns.leave(slot)
         self.advance()
 
     def hold(self, seconds: float, words: str) -> None:
@@ -151,12 +151,12 @@ class _Queue:
             self.held.timer.cancel()
         self.held = _Hold(until, words, loop.call_at(until, self._release))
 
-    def blocker_of(self, place: Place) -> ModelSpec | None:
-        """Return the other model that a place waits for, if it does."""
+    def blocker_of(self, slot: QueueSlot) -> ModelSpec | None:
+        """Return the other model whose answers a slot waits for, if it does."""
         served = next(iter(self.turns.served), None)
-        if served is None or served.model is None or place.model is None:
+        if served is None or served.model is None or slot.model is None:
             return None
-        return None if served.model.served_as == place.model.served_as else served.model
+        return None if served.model.served_as == slot.model.served_as else served.model
 
     def too_late(self, timeout_seconds: float) -> EngineOverloaded:
         if self.held is not None:
@@ -171,28 +171,31 @@ class _Queue:
 
 
 class Admission:
-    """Hold the queues, and refuse what they have no place for."""
+    """Hold the queues of all model servers; each has at most `max_slots`."""
 
-    def __init__(self, *, max_places: int) -> None:
-        self._max_places = max_places
+    def __init__(self, *, max_slots: int) -> None:
+        self._max_slots = max_slots
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
 
-    def check(self, wanted: dict[str, int]) -> None:
-        """Raise `QueueFull` when a model server has not that many places left."""
-        for root_id, count in wanted.items():
-            if len(self._queues[root_id].places) + count > self._max_places:
+    def reserve(self, root_ids: Sequence[str], party: str) -> list[QueueSlot]:
+        """Reserve a slot in the queue of each model server named, in that order, or none at all.
+
+        `party` is the session or HTTP caller for fairness. Raises `QueueFull`, and then nothing is
+        reserved.
+        """
+        for root_id, count in Counter(root_ids).items():
+            if len(self._queues[root_id].slots) + count > self._max_slots:
                 raise QueueFull(
-                    f"the queue of {root_id} holds {self._max_places} answers, and no more",
+                    f"the queue of {root_id} holds {self._max_slots} answers, and no more",
                     hint="try again later",
                 )
-
-    def take(self, root_id: str, party: str) -> Place:
-        """Take a place in a model server's queue; raises `QueueFull`."""
-        self.check({root_id: 1})
-        queue = self._queues[root_id]
-        place = Place(queue, party)
-        queue.places.add(place)
-        return place
+        slots = []
+        for root_id in root_ids:
+            queue = self._queues[root_id]
+            slot = QueueSlot(queue, party)
+            queue.slots.add(slot)
+            slots.append(slot)
+        return slots
 
 
 def _waits_for(model: ModelSpec | None) -> Notice | None:

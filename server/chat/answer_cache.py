@@ -1,10 +1,9 @@
-"""Answers that are determined by their question, kept to be given again.
+"""Answers that are determined by their request, cached to be given again.
 
-Only an answer without chance in it is kept: no sampling or, where an unset parameter means the
-most likely token, a seed. It is keyed by everything that determines it, the model server's own
-identity included, and given again through the same log as one that is being written. Where the
-server would not take the temperature that takes chance out, nothing is kept. Bounded by bytes and
-by age.
+Only an answer without chance is cached: not sampled or, on a server that is greedy by default, with
+a seed. The key is everything that determines the answer, the model server's identity included. A
+cached answer is written into a log like one that is being generated. If the server did not take the
+temperature that removes chance, nothing is cached. Bounded by bytes and by age.
 """
 
 import time
@@ -19,21 +18,21 @@ from server.core.parameters import is_sampled
 from server.core.protocol import Notice, TokenInfo
 from server.dialects.base import Ask, EngineInfo, Finish
 
-# What a token costs in memory beside its text: the struct, its numbers, its place in a list.
+# Memory of a token beside its text: the struct, its numbers, its entry in a list.
 _TOKEN_BYTES: Final = 200
 _ENTRY_BYTES: Final = 500
 
 
 @dataclass(frozen=True)
 class CachedAnswer:
-    """A whole answer as it came."""
+    """The tokens of a whole answer and how it finished."""
 
     tokens: list[TokenInfo]
     finish: Finish
 
 
 class AnswerCache:
-    """Keep the most recently used answers; `max_bytes` 0 keeps none."""
+    """Cache the most recently used answers; `max_bytes` 0 caches none."""
 
     def __init__(
         self,
@@ -49,15 +48,15 @@ class AnswerCache:
         self._entries: OrderedDict[bytes, tuple[float, int, CachedAnswer]] = OrderedDict()
 
     def key(self, server_id: str, info: EngineInfo, ask: Ask) -> bytes | None:
-        """Return what the answer is kept under; None when chance or settings forbid it.
+        """Return the key of an answer; None if it cannot be cached.
 
-        A seed makes an answer repeatable only on servers that are greedy unless told otherwise:
-        elsewhere it holds within one batch, on one machine, or not at all.
+        A seed makes an answer repeatable only on servers that are greedy by default: on others only
+        within one batch, on one machine, or not at all.
         """
         if not self._max_bytes:
             return None
-        is_drawn = is_sampled(ask.parameters, unset_is_greedy=info.unset_is_greedy)
-        if is_drawn and not (info.unset_is_greedy and "seed" in ask.parameters):
+        is_random = is_sampled(ask.parameters, unset_is_greedy=info.unset_is_greedy)
+        if is_random and not (info.unset_is_greedy and "seed" in ask.parameters):
             return None
         return msgspec.json.encode(
             [
@@ -71,20 +70,20 @@ class AnswerCache:
         )
 
     def get(self, key: bytes) -> CachedAnswer | None:
-        """Return the answer kept under `key`, unless it has become too old."""
+        """Return the cached answer, unless it is too old."""
         entry = self._entries.get(key)
         if entry is None:
             return None
-        kept_at, _, answer = entry
-        if self._clock() - kept_at > self._max_age_seconds:
+        cached_at, _, answer = entry
+        if self._clock() - cached_at > self._max_age_seconds:
             self._drop(key)
             return None
         self._entries.move_to_end(key)
         return answer
 
     def put(self, key: bytes, answer: CachedAnswer) -> None:
-        """Keep an answer; the least recently used ones make room."""
-        if any(map(_lets_chance_in, answer.finish.notices)):
+        """Cache an answer; the least recently used ones make room."""
+        if any(map(_adds_chance, answer.finish.notices)):
             return
         size = (
             _ENTRY_BYTES
@@ -108,6 +107,6 @@ class AnswerCache:
         self._bytes -= size
 
 
-def _lets_chance_in(notice: Notice) -> bool:
+def _adds_chance(notice: Notice) -> bool:
     about = notice.details or {}
     return notice.code == "parameter_left_out" and about.get("parameter") == "temperature"

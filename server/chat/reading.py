@@ -1,37 +1,45 @@
-"""Read an answer while it is written, by a cursor of one's own.
+"""Read a generation's log while it is written, with a cursor per reader.
 
-The log is looked at first and waited for only if it holds nothing new, so that nothing is
-lost in between. What collected while the reader was busy is one part.
+A reader looks at the log first and waits only if there is nothing new, so that no change is
+missed. All that was written while the reader was busy is one part.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from server.core.deltas import ANSWER, Label
 from server.core.generation import Generation
 from server.core.protocol import End, TokenInfo
 
-# What a slow reader gets at once stays small enough to be sent in one piece.
+# A part for a slow reader stays small enough to be sent in one piece.
 _MAX_PART_CHARS: Final = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is new of an answer: joined text, its tokens if they are kept, the end if it is there.
+    """New text of an answer, joined, its tokens if the log has them, and the end if it is reached.
 
-    `tokens` has the special tokens too, `text` does not.
+    `tokens` includes special tokens, `text` does not.
     """
 
     text: str
     tokens: Sequence[TokenInfo]
     end: End | None = None
+    label: Label = ANSWER
 
 
 async def parts(
-    generation: Generation, *, silence_seconds: float | None = None
+    generation: Generation,
+    *,
+    silence_seconds: float | None = None,
+    kinds: Collection[str] = (),
 ) -> AsyncGenerator[Part | None, None]:
-    """Yield an answer part by part until the one with its end, and None after each such silence."""
+    """Yield an answer part by part up to its end, and None after each `silence_seconds` without.
+
+    A part is of one kind; kinds that are not in `kinds` are read as answer.
+    """
     changed = asyncio.Event()
 
     def on_change(_: Generation) -> None:
@@ -49,19 +57,37 @@ async def parts(
             except TimeoutError:
                 yield None
                 continue
-            text, stop = generation.text_since(cursor, max_chars=_MAX_PART_CHARS)
-            tokens = generation.tokens_between(cursor, stop) or ()
-            end = generation.end_event if stop == generation.seq else None
-            cursor = stop
-            yield Part(text, tokens, end)
-            if end is not None:
+            part, cursor = _part_after(cursor, generation, kinds, max_chars=_MAX_PART_CHARS)
+            yield part
+            if part.end is not None:
                 return
     finally:
         generation.unwatch(on_change)
 
 
+def whole(generation: Generation, *, kinds: Collection[str] = ()) -> Iterator[Part]:
+    """Return an answer that has ended, kind by kind; the last part has the end."""
+    cursor = 0
+    max_chars = len(generation.text)
+    while True:
+        part, cursor = _part_after(cursor, generation, kinds, max_chars=max_chars)
+        yield part
+        if part.end is not None:
+            return
+
+
+def _part_after(
+    cursor: int, generation: Generation, kinds: Collection[str], *, max_chars: int
+) -> tuple[Part, int]:
+    """Return what a log has after a cursor, as far as it is of one kind, and the next cursor."""
+    text, stop, label = generation.text_since(cursor, max_chars=max_chars, kinds=kinds)
+    tokens = generation.tokens_between(cursor, stop) or ()
+    end = generation.end_event if stop == generation.seq else None
+    return Part(text, tokens, end, label), stop
+
+
 async def until_end(generation: Generation) -> End:
-    """Return an answer's end once it is there."""
+    """Wait for an answer's end and return it."""
     ended = asyncio.Event()
 
     def on_change(changed: Generation) -> None:

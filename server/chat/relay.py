@@ -4,12 +4,14 @@ Rules:
 
 1. A task per generation is the only writer of its log, and whatever happens to the task,
    the log ends exactly once: finished, cancelled, failed or interrupted.
-2. Cancelling the task closes the connection to the model server, which frees its slot, unless
-   the server is one that computes on: then the answer's end says so.
-3. When a connection breaks, or falls silent, the lifecycle is asked why before the user is told.
-4. A server that has no place is asked again, ever later, for as long as a turn in the queue may be
-   waited for. One that limits us is left alone by the whole queue until then.
-5. Nothing is asked again once a token has come.
+2. Cancelling the task closes the connection to the model server, which frees the server's slot.
+   Some servers go on computing all the same: then the answer's end says so.
+3. When a connection breaks, or is silent for too long, the error names the cause that the lifecycle
+   of the model server knows.
+4. A request that an overloaded server refused is sent again after growing pauses, for as long as
+   an answer may wait in the queue. A server that limits our rate puts the whole queue on hold.
+5. No request is sent again once a token has come.
+6. One that its server finds too long is sent again with less, where `Fitting` has less to send.
 """
 
 import asyncio
@@ -17,29 +19,37 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby
 from typing import Final
 
-from server.chat.admission import Place
+from server.chat.admission import QueueSlot
 from server.chat.answer_cache import AnswerCache, CachedAnswer
-from server.chat.costs import estimated_cost
-from server.chat.request import Request
+from server.chat.costs import cost_of
+from server.chat.fitting import Fitting
+from server.chat.reasoning import ReasoningReader, budget_spent
+from server.chat.request import GenerationRequest
+from server.core.content import pictures_in
+from server.core.deltas import ANSWER, Label
 from server.core.errors import (
+    CannotSee,
     EngineLimited,
     EngineLost,
     EngineOverloaded,
     EngineTimeout,
+    PromptTooLong,
     SidestreamError,
+    UnknownModel,
 )
 from server.core.generation import Generation
-from server.core.protocol import Cost, ErrorInfo, Notice, TokenInfo
+from server.core.protocol import ErrorInfo, FinishReason, Notice, TokenInfo
 from server.core.retries import Retries
 from server.dialects.base import Ask, Finish
 from server.models.fleet import Fleet
-from server.models.lease import Lease
+from server.models.lifecycle.ready_server import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -49,19 +59,37 @@ _COMPUTES_ON: Final = Notice(
 )
 
 
+class _BudgetSpent(Exception):
+    """The model has thought for as long as it may: the connection is closed."""
+
+
+@dataclass(frozen=True)
+class GenerationTask:
+    """A generation and the task that writes it."""
+
+    generation: Generation
+    task: asyncio.Task[None]
+
+    def cancel(self, reason: FinishReason = "cancelled") -> None:
+        """Have the generation end for `reason`; one that has ended is no error."""
+        if not self.task.done():
+            self.generation.reason_if_cancelled = reason
+            self.task.cancel()
+
+
 @dataclass
 class _Answering:
-    """One answer on its way: what is asked, where it is written, its place in the queue."""
+    """One answer on its way: the request, the log it is written into, its slot in the queue."""
 
-    request: Request
+    request: GenerationRequest
     generation: Generation
-    place: Place
+    slot: QueueSlot
     notices: list[Notice] = field(default_factory=list)
-    """What there is to say however the answer ends."""
+    """Notices for the answer's end, however it ends."""
     recorded: list[TokenInfo] | None = None
-    """The tokens so far, where the answer may be given again."""
+    """The tokens so far, where the answer may be cached."""
     computes_on: bool = False
-    """Whether the server would go on although nobody listened any more."""
+    """Whether the server would go on computing if the connection were closed now."""
 
 
 class Relay:
@@ -80,17 +108,41 @@ class Relay:
         self._queue_timeout_seconds = queue_timeout_seconds
         self._generation_timeout_seconds = generation_timeout_seconds
 
-    async def run(self, request: Request, generation: Generation, place: Place) -> None:
-        """Write the model's answer into `generation` until it has ended.
+    def start(
+        self,
+        request: GenerationRequest,
+        generation_id: str,
+        slot: QueueSlot,
+        *,
+        keeps_tokens: bool,
+        name: str,
+    ) -> GenerationTask:
+        """Start a task that writes the model's answer into a new log; `name` is the task's.
 
-        Cancelled, it ends the generation as `generation.reason_if_cancelled` says, and returns.
+        Cancelled, the task ends the log as `reason_if_cancelled` of the generation says.
         """
-        answering = _Answering(request, generation, place)
+        generation = Generation(
+            generation_id, request.model.id, now_ms=_now_ms(), keeps_tokens=keeps_tokens
+        )
+        task = asyncio.create_task(self._run(request, generation, slot), name=name)
+
+        def end_log(_: asyncio.Task[None]) -> None:
+            # A task that is cancelled before its first step never enters its own clean-up.
+            if not generation.has_ended:
+                generation.end(generation.reason_if_cancelled, now_ms=_now_ms())
+
+        task.add_done_callback(end_log)
+        return GenerationTask(generation, task)
+
+    async def _run(
+        self, request: GenerationRequest, generation: Generation, slot: QueueSlot
+    ) -> None:
+        answering = _Answering(request, generation, slot)
         finish = Finish("failed", None, None)
         error: ErrorInfo | None = None
         try:
             if not self._fleet.is_ready(request.model.id):
-                generation.move_to("starting", now_ms=now_ms())
+                generation.move_to("starting", now_ms=_now_ms())
             async with self._fleet.lease(request.model.id) as lease:
                 await self._turn(lease, answering, timeout_seconds=self._queue_timeout_seconds)
                 finish = await self._answer(lease, answering)
@@ -99,72 +151,108 @@ class Relay:
             if answering.computes_on:
                 answering.notices.append(_COMPUTES_ON)
         except SidestreamError as problem:
-            error = error_info(problem)
+            error = ErrorInfo.of(problem)
         except Exception:
             logger.exception("generation %s of %s broke", generation.id, generation.model)
-            error = error_info(SidestreamError("internal error"))
+            error = ErrorInfo.of(SidestreamError("internal error"))
         generation.end(
             finish.reason,
-            now_ms=now_ms(),
+            now_ms=_now_ms(),
             prompt_tokens=finish.prompt_tokens,
             completion_tokens=finish.completion_tokens,
             error=error,
             is_cached=finish.is_cached,
-            notices=(*answering.notices, *finish.notices),
+            notices=(*request.notices, *answering.notices, *finish.notices),
             details=finish.details,
             answered_by=finish.answered_by,
-            cost=_cost(request, generation, finish),
+            cost=cost_of(request.model, generation, finish),
             unseen_tokens=finish.unseen_tokens,
+            reasoning_tokens=finish.details.get("reasoning_tokens"),
         )
 
     async def _turn(self, lease: Lease, answering: _Answering, *, timeout_seconds: float) -> None:
         def show(position: int, notice: Notice | None) -> None:
             answering.generation.move_to(
-                "queued", now_ms=now_ms(), position=position, notice=notice
+                "queued", now_ms=_now_ms(), position=position, notice=notice
             )
 
-        model = answering.request.model
+        model, generation = answering.request.model, answering.generation
+        generation.max_concurrent = model.max_concurrent or lease.info.max_concurrent_requests
+        generation.queue_timeout = self._queue_timeout_seconds
         with lease.waits():
-            await answering.place.turn(
-                capacity=model.max_concurrent or lease.info.max_concurrent_requests,
+            await answering.slot.turn(
+                capacity=generation.max_concurrent,
                 timeout_seconds=timeout_seconds,
                 on_position=show,
                 model=model if lease.info.holds_one_model else None,
             )
 
     async def _answer(self, lease: Lease, answering: _Answering) -> Finish:
-        request, generation = answering.request, answering.generation
+        """Answer, without pictures where the model takes none and the request is lenient."""
+        request = answering.request
+        request.check_taken(lease.info)
+        sees = request.model.can_see(lease.info) is not False
         try:
-            request.check_taken(lease.info)
-            must_fit = not request.has_chosen_length
-            prompt = await lease.upstream.prompt(
-                request.content, model=request.model.served_as, needs_count=must_fit
-            )
-            generation.prompt_tokens = prompt.tokens
-            ask = request.ask(lease.info, prompt, wants_tokens=generation.keeps_tokens)
-            answering.notices += prompt.notices
-            generation.max_new_tokens = ask.parameters.get("max_new_tokens")
-            key = self._cache.key(request.model.root, lease.info, ask)
-            kept = None if key is None or request.is_fresh else self._cache.get(key)
-            if kept is not None:
-                generation.move_to("running", now_ms=now_ms())
-                _append(answering, kept.tokens)
-                return kept.finish.as_cached()
-            answering.recorded = None if key is None else []
-            async with _counting(lease, ask, generation, is_done=must_fit):
-                finish = await self._generate(lease, ask, answering)
+            return await self._ask(lease, answering, with_pictures=sees)
+        except CannotSee:
+            # The server's own word, where nobody knew.
+            has_pictures = sees and bool(pictures_in(request.content))
+            if answering.generation.seq or not (has_pictures and request.is_lenient):
+                raise
+        return await self._ask(lease, answering, with_pictures=False)
+
+    async def _ask(self, lease: Lease, answering: _Answering, *, with_pictures: bool) -> Finish:
+        request, generation = answering.request, answering.generation
+        content, notices = await request.as_asked(with_pictures=with_pictures)
+        fitting = Fitting(replace(request, content=content), lease.info)
+        try:
+            while True:
+                ask = await _fitted(lease, answering, fitting, notices)
+                try:
+                    finish = await self._answer_to(ask, lease, answering, fitting)
+                except PromptTooLong as refusal:
+                    takes_less = fitting.take_refusal(refusal)
+                    _note_lengths(generation, fitting)
+                    if generation.seq or not takes_less:
+                        raise fitting.explained(refusal) from None
+                else:
+                    fitting.take_context(self._context_tokens(request.model.id))
+                    generation.context_tokens = fitting.limits.context_tokens
+                    return fitting.ending(finish, generation)
         except EngineLost as lost:
             raise await lease.cause_of_loss() or lost from None
+
+    async def _answer_to(
+        self, ask: Ask, lease: Lease, answering: _Answering, fitting: Fitting
+    ) -> Finish:
+        """Give an answer that is cached, or have the server write one."""
+        request, generation = answering.request, answering.generation
+        key = self._cache.key(request.model.root, lease.info, ask)
+        cached = None if key is None or request.is_fresh else self._cache.get(key)
+        if cached is not None:
+            generation.move_to("running", now_ms=_now_ms())
+            _append(answering, cached.tokens)
+            return cached.finish.as_cached()
+        answering.recorded = None if key is None else []
+        async with _counting(lease, ask, generation, is_done=fitting.was_measured):
+            finish = await self._generate(lease, ask, answering)
         if key is not None and answering.recorded is not None:
             self._cache.put(key, CachedAnswer(answering.recorded, replace(finish, cost=None)))
         return finish
 
+    def _context_tokens(self, model_id: str) -> int | None:
+        """Return a model's context by what its server said last."""
+        try:
+            return self._fleet.spec(model_id).context_tokens(self._fleet.info(model_id))
+        except UnknownModel:
+            return None
+
     async def _generate(self, lease: Lease, ask: Ask, answering: _Answering) -> Finish:
-        """Stream the answer; begin anew while the server has no place and nothing has come."""
-        generation, place = answering.generation, answering.place
+        """Stream the answer; send the request again while the server is overloaded."""
+        generation, slot = answering.generation, answering.slot
         retries = Retries(now=time.monotonic(), timeout_seconds=self._queue_timeout_seconds)
         notice = _LOADS if _has_to_load(lease, answering) else None
-        generation.move_to("running", now_ms=now_ms(), notice=notice)
+        generation.move_to("running", now_ms=_now_ms(), notice=notice)
         while True:
             try:
                 async with asyncio.timeout(self._generation_timeout_seconds):
@@ -182,27 +270,50 @@ class Relay:
             now = time.monotonic()
             seconds = retries.after(refusal, now=now, chance=random.random())
             if isinstance(refusal, EngineLimited):
-                place.hold(seconds, refusal.message)
+                slot.hold(seconds, refusal.message)
                 await self._turn(lease, answering, timeout_seconds=retries.left(now))
-                generation.move_to("running", now_ms=now_ms())
+                generation.move_to("running", now_ms=_now_ms())
             else:
-                # Until the server begins to answer; how many others it has, it does not say.
+                # No position: how many others the server has, it does not say.
                 notice = Notice("server_busy", refusal.message, {"seconds": math.ceil(seconds)})
-                generation.move_to("queued", now_ms=now_ms(), notice=notice)
+                generation.move_to("queued", now_ms=_now_ms(), notice=notice)
                 await asyncio.sleep(seconds)
+
+
+async def _fitted(
+    lease: Lease, answering: _Answering, fitting: Fitting, notices: list[Notice]
+) -> Ask:
+    """Return what is sent to the server; the log is told what is known of it."""
+    generation = answering.generation
+    try:
+        prompt = await fitting.prompt(lease.upstream)
+    finally:
+        _note_lengths(generation, fitting)
+    generation.turns_left_out = fitting.turns_left_out
+    answering.notices = [*notices, *prompt.notices, *fitting.notices()]
+    ask = fitting.ask(prompt, wants_tokens=generation.keeps_tokens)
+    generation.max_new_tokens = ask.parameters.get("max_new_tokens")
+    return ask
+
+
+def _note_lengths(generation: Generation, fitting: Fitting) -> None:
+    generation.prompt_tokens = fitting.prompt_tokens
+    generation.context_tokens = fitting.limits.context_tokens
 
 
 @asynccontextmanager
 async def _counting(
     lease: Lease, ask: Ask, generation: Generation, *, is_done: bool
 ) -> AsyncIterator[None]:
-    """Count the prompt beside the answer, which need not wait for it when its length was chosen."""
+    """Count the prompt's tokens while it is answered, unless that is done; cancelled at the end."""
 
     async def count() -> None:
         try:
-            generation.prompt_tokens = await lease.upstream.count(ask.prompt, model=ask.model)
+            tokens = await lease.upstream.count(ask.prompt, model=ask.model)
+            if tokens is not None:
+                generation.count_prompt(tokens)
         except SidestreamError as error:
-            # What is wrong with the engine, the answer itself tells; its end has the count too.
+            # The answer itself fails if the engine is broken; else its end has the count too.
             logger.debug("the prompt of %s is not counted: %s", generation.id, error)
 
     if is_done or ask.prompt.tokens is not None:
@@ -212,85 +323,83 @@ async def _counting(
     try:
         yield
     finally:
-        # Not waited for: an answer's end belongs into the step of the loop that its last token has.
+        # Not awaited: an answer's end comes in the same step of the loop as its last token.
         counting.cancel()
 
 
 async def _stream(lease: Lease, ask: Ask, answering: _Answering) -> Finish:
-    generation, recorded = answering.generation, answering.recorded
-    on_tokens = partial(_append, answering)
-    if recorded is not None:
-        on_tokens = partial(_record, answering, recorded)
+    reader = ReasoningReader(ask, lease.info)
     answering.computes_on = not lease.info.can_cancel
     try:
-        return await lease.upstream.generate(ask, on_tokens, partial(_wait, generation))
+        return await lease.upstream.generate(
+            ask, partial(_arrive, answering, reader), partial(_wait, answering.generation)
+        )
+    except _BudgetSpent:
+        if answering.computes_on:
+            answering.notices.append(_COMPUTES_ON)
+        return budget_spent(ask)
     except EngineTimeout as silence:
         raise await lease.cause_of_loss() or silence from None
     except SidestreamError:
         answering.computes_on = False
         raise
+    finally:
+        _append(answering, reader.finish())
 
 
 def _has_to_load(lease: Lease, answering: _Answering) -> bool:
-    """Tell whether the server has to load the model: as it was used here, or as it says."""
-    place, served = answering.place, answering.request.model.served
-    if place.is_model_held is not None:
-        return not place.is_model_held
+    """Tell whether the server has to load the model, by its last use here or by its own word."""
+    slot, served = answering.slot, answering.request.model.served
+    if slot.is_model_held is not None:
+        return not slot.is_model_held
     if served is not None and served.is_loaded is not None:
         return not served.is_loaded
-    # Told when the server was asked about the model, which may be long ago for one with many.
-    return place.model is not None and lease.info.is_loaded is False
-
-
-def _record(answering: _Answering, recorded: list[TokenInfo], arrived: list[TokenInfo]) -> None:
-    _append(answering, arrived)
-    recorded += arrived
+    # A server with many models said so when it was last described, which may be long ago.
+    return slot.model is not None and lease.info.is_loaded is False
 
 
 def _wait(generation: Generation, notice: Notice | None) -> None:
     """Show why the server sends no token yet."""
     if not generation.seq:
-        generation.move_to("running", now_ms=now_ms(), notice=notice)
+        generation.move_to("running", now_ms=_now_ms(), notice=notice)
+
+
+def _arrive(answering: _Answering, reader: ReasoningReader, arrived: list[TokenInfo]) -> None:
+    """Write what the server sends; raises `_BudgetSpent` when the model may think no more."""
+    _append(answering, reader.feed(arrived, thoughts=answering.generation.reasoning_count))
+    if reader.is_budget_spent:
+        raise _BudgetSpent
 
 
 def _append(answering: _Answering, arrived: list[TokenInfo]) -> None:
-    """Add what is to be shown: special tokens have no text, and unless asked no place."""
+    """Append tokens to the log: special ones without text, and only where tokens are kept."""
     generation = answering.generation
-    texts: list[str] = []
-    for token in arrived:
-        text = "" if token.special else token.text
-        if text or generation.keeps_tokens:
-            texts.append(text)
-    if texts:
-        if generation.state != "running" or generation.notice is not None:
-            generation.move_to("running", now_ms=now_ms())
-            answering.place.note_held()
-        generation.append(texts, arrived, now_ms=time.monotonic() * 1000)
+    if answering.recorded is not None:
+        answering.recorded += arrived
+    for label, tokens in _runs(arrived):
+        texts: list[str] = []
+        for token in tokens:
+            text = "" if token.special else token.text
+            if text or generation.keeps_tokens:
+                texts.append(text)
+        if texts:
+            if generation.state != "running" or generation.notice is not None:
+                generation.move_to("running", now_ms=_now_ms())
+                answering.slot.note_held()
+            generation.append(texts, tokens, now_ms=_now_ms(), label=label)
 
 
-def _cost(request: Request, generation: Generation, finish: Finish) -> Cost | None:
-    """Return what an answer cost, as its server says or by the set prices; None if unknown.
-
-    Of one that was cut short it is that of what came. Where nothing came, nobody knows how far
-    the server got with the prompt.
-    """
-    was_answered = finish.reason in ("stop", "length")
-    if finish.cost is not None or finish.is_cached or not (was_answered or generation.seq):
-        return finish.cost
-    prompt, completion = finish.prompt_tokens, finish.completion_tokens
-    return estimated_cost(
-        generation.prompt_tokens if prompt is None else prompt,
-        generation.seq if completion is None else completion,
-        price_in=request.model.settings.price_in,
-        price_out=request.model.settings.price_out,
-    )
+def _runs(tokens: list[TokenInfo]) -> Iterable[tuple[Label, list[TokenInfo]]]:
+    """Divide tokens by what they are; most are all answer."""
+    for token in tokens:
+        if token.kind != "answer":
+            return ((label, list(run)) for label, run in groupby(tokens, _label))
+    return ((ANSWER, tokens),)
 
 
-def error_info(error: SidestreamError) -> ErrorInfo:
-    """Write an error as it stands in an event."""
-    return ErrorInfo(error.code, error.message, error.hint, error.details)
+def _label(token: TokenInfo) -> Label:
+    return ANSWER if token.kind == "answer" else Label(token.kind, token.mark, token.call)
 
 
-def now_ms() -> float:
-    """Return milliseconds on the monotonic clock."""
+def _now_ms() -> float:
     return time.monotonic() * 1000

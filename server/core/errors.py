@@ -6,7 +6,13 @@
     │   ├── Contradiction      invalid_command
     │   ├── UnknownServer      invalid_command
     │   ├── InvalidParameters  invalid_parameters
-    │   └── PromptTooLong      prompt_too_long
+    │   ├── PromptTooLong      prompt_too_long
+    │   ├── CannotSee          cannot_see
+    │   └── InvalidAttachment  invalid_attachment
+    │       ├── UnsupportedAttachment  unsupported_attachment
+    │       └── AttachmentTooLarge     too_large
+    ├── UnknownAttachment      unknown_attachment
+    ├── AttachmentLimit        attachment_limit
     ├── UnknownModel           unknown_model
     ├── UnknownGeneration      unknown_generation
     ├── UnknownConversation    unknown_conversation
@@ -27,10 +33,9 @@
     │   └── ServerFull         session_limit
     └── ShuttingDown           shutting_down
 
-A class carries its wire code and its HTTP status, so that whoever raises says
-what went wrong once, and the two transports only write it down. Foreign errors
-(aiohttp's, aiodocker's, the model server's own) are turned into this tree at one
-place per library, where the library is called.
+A class carries its wire code and its HTTP status, so that both transports write the same error
+without deciding anything. Errors of libraries (aiohttp, aiodocker) and of model servers are
+translated into this tree at one place per library, where the library is called.
 """
 
 from typing import Any, ClassVar
@@ -54,15 +59,6 @@ class SidestreamError(Exception):
         self.hint = hint
         self.details = details
 
-    def to_wire(self) -> dict[str, Any]:
-        """Return `{code, message}` with `hint` and `details` where there are any."""
-        wire: dict[str, Any] = {"code": self.code, "message": self.message}
-        if self.hint is not None:
-            wire["hint"] = self.hint
-        if self.details is not None:
-            wire["details"] = self.details
-        return wire
-
 
 class InvalidCommand(SidestreamError):
     """The request is not of the form the protocol asks for."""
@@ -78,7 +74,7 @@ class UnknownType(InvalidCommand):
 
 
 class Contradiction(InvalidCommand):
-    """What is said is well formed, but contradicts itself, or names what is not there."""
+    """The request is well-formed, but contradicts itself or names something that does not exist."""
 
     status = 409
 
@@ -101,6 +97,48 @@ class PromptTooLong(InvalidCommand):
 
     code = "prompt_too_long"
     status = 422
+
+
+class CannotSee(InvalidCommand):
+    """The prompt has pictures, and the model takes none."""
+
+    code = "cannot_see"
+    status = 422
+
+
+class InvalidAttachment(InvalidCommand):
+    """The bytes are empty, incomplete, or not what they begin as."""
+
+    code = "invalid_attachment"
+    status = 422
+
+
+class UnsupportedAttachment(InvalidAttachment):
+    """The bytes are neither a picture of a known form nor a text file."""
+
+    code = "unsupported_attachment"
+    status = 415
+
+
+class AttachmentTooLarge(InvalidAttachment):
+    """A picture has more pixels, or a text file more bytes, than the settings allow."""
+
+    code = "too_large"
+    status = 413
+
+
+class UnknownAttachment(SidestreamError):
+    """No attachment of that id belongs to the caller."""
+
+    code = "unknown_attachment"
+    status = 404
+
+
+class AttachmentLimit(SidestreamError):
+    """The caller has as many attachments as the settings allow."""
+
+    code = "attachment_limit"
+    status = 409
 
 
 class UnknownModel(SidestreamError):
@@ -132,14 +170,14 @@ class ConversationLimit(SidestreamError):
 
 
 class ConversationsOff(SidestreamError):
-    """The settings say that no conversations are kept."""
+    """The settings turn the storing of conversations off."""
 
     code = "conversations_off"
     status = 404
 
 
 class StorageFailed(SidestreamError):
-    """What is kept cannot be read or written just now; later it may be possible."""
+    """Stored conversations cannot be read or written for the time being."""
 
     code = "storage_failed"
     status = 503
@@ -164,9 +202,9 @@ class EngineLost(EngineError):
 
 
 class EngineOverloaded(EngineError):
-    """The model server has no place for another request just now.
+    """The model server accepts no further request for the time being.
 
-    `retry_after_seconds` is when it wants to be asked again, None where it does not say.
+    `retry_after_seconds` is its own wish when to retry, None where it has none.
     """
 
     code = "engine_overloaded"
@@ -175,9 +213,9 @@ class EngineOverloaded(EngineError):
 
 
 class EngineLimited(EngineOverloaded):
-    """The model server takes no more requests from our key for a while.
+    """The model server limits the rate of our key.
 
-    `is_final` tells that asking again soon is of no use, as when a day's share is used up.
+    `is_final` tells that retrying soon is of no use, as when a day's quota is used up.
     """
 
     code = "engine_limited"
@@ -190,12 +228,11 @@ class EngineLimited(EngineOverloaded):
         retry_after_seconds: float | None = None,
         is_final: bool = False,
         hint: str | None = None,
-        details: dict[str, Any] | None = None,
     ) -> None:
-        known = {"retry_after_seconds": retry_after_seconds} if retry_after_seconds else {}
+        details = {"retry_after_seconds": retry_after_seconds} if retry_after_seconds else {}
         if is_final:
-            known["is_final"] = True
-        super().__init__(message, hint=hint, details={**known, **(details or {})} or None)
+            details["is_final"] = True
+        super().__init__(message, hint=hint, details=details or None)
         self.retry_after_seconds = retry_after_seconds
         self.is_final = is_final
 
@@ -208,14 +245,14 @@ class EngineTimeout(EngineError):
 
 
 class QueueFull(SidestreamError):
-    """The model's queue has no place left."""
+    """The model server's queue is full."""
 
     code = "queue_full"
     status = 503
 
 
 class RateLimited(SidestreamError):
-    """The caller asks for more than its share."""
+    """The caller exceeds its rate limit or quota."""
 
     code = "rate_limited"
     status = 429
@@ -236,14 +273,14 @@ class Forbidden(SidestreamError):
 
 
 class SessionLimit(SidestreamError):
-    """The session or the server holds as much as it is allowed to."""
+    """A limit of the session, of its owner or of the server is reached."""
 
     code = "session_limit"
     status = 429
 
 
 class ServerFull(SessionLimit):
-    """The server holds as many sockets or sessions as it may; later there may be room."""
+    """The server holds as many sockets or sessions as it may for the time being."""
 
     status = 503
 

@@ -2,12 +2,12 @@
 
 Rules:
 
-1. A family (its TYPE and all its samples) stands together and is declared once, or
-   Prometheus refuses the whole. So lines are sorted by family, and who declares one first
-   says its type.
-2. What is taken over is checked line by line: one server's rubbish costs that line, not
-   everybody's figures. Comments, time stamps and what is there twice are left out.
-3. A label of the server's own that has the name of ours is kept as `exported_NAME`.
+1. A family (its TYPE and all its samples) has to be contiguous and declared once, or
+   Prometheus refuses the whole text. So lines are sorted by family, and the first declaration of a
+   family gives its type.
+2. Each line is checked: an invalid line of one server is dropped, and the rest stays. Comments,
+   time stamps and duplicates are left out.
+3. A server's own label with the name of ours is renamed to `exported_NAME`.
 """
 
 import re
@@ -34,7 +34,7 @@ _SUFFIXES: Final = {
 def merge_expositions(texts: Mapping[str, str], *, label: str, reserved: Iterable[str] = ()) -> str:
     """Return one text of all, each sample with `label` set to the name of the text it is from.
 
-    Families whose names begin with one of `reserved` are left out: those are somebody else's.
+    Families whose names begin with one of `reserved` are left out.
     """
     ours = tuple(reserved)
     types: dict[str, str] = {}

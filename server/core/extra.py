@@ -1,7 +1,7 @@
-"""Names that nobody passes on as `extra`: what the gateway writes itself, or must not let in.
+"""Names that fields of `extra` cannot have: what the gateway sets itself, and what is dangerous.
 
-What a name in `extra` says goes to the server as it is. Were it one of these, it would overrule
-what was checked, or send the request, and the server's key with it, to somewhere else.
+Fields of `extra` go to the model server unchecked. One of these would override a checked field, or
+send the request, with the server's key, to another server.
 """
 
 import re
@@ -16,8 +16,11 @@ _MANY: Final = "an answer has one text"
 _ELSEWHERE: Final = "it could send the request, and the key with it, to another server"
 _MEMORY: Final = "it decides what the server keeps in memory"
 
+# Settings may have listed these before they were parameters.
+_LATE: Final = frozenset({"reasoning", "tools", "tool_choice"})
+
 RESERVED: Final[dict[str, str]] = {
-    **dict.fromkeys(FIELDS, _PARAMETER),
+    **dict.fromkeys((name for name in FIELDS if name not in _LATE), _PARAMETER),
     **dict.fromkeys(
         ("min_p", "presence_penalty", "logit_bias", "repeat_penalty", "stop_sequences"), _PARAMETER
     ),
@@ -58,7 +61,7 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
 def why_reserved(name: str) -> str:
-    """Return why `extra` can never have this name; empty if it may."""
+    """Return why `extra` cannot have this name; empty if it can."""
     known = name.lower()
     if known.startswith(_RESERVED_BEGINNINGS):
         return _ELSEWHERE

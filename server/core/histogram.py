@@ -1,4 +1,4 @@
-"""Observations counted into buckets, as Prometheus wants them."""
+"""A histogram with Prometheus' cumulative buckets."""
 
 import math
 from bisect import bisect_left

@@ -2,29 +2,34 @@
 
 Rules:
 
-1. What has arrived of a body is given out at once, also in the middle of a chunk.
-2. The common case is short: a server that flushes each event sends it as one chunk in one
-   packet. `lone_chunk` recognises that, for a reader that knows to be between chunks.
-3. A framing that cannot be read is an error, never a guess.
-4. What follows a complete body is not looked at, and remembered: such a connection is not to be
-   used again.
+1. Bytes of a body are returned as soon as they arrive, also in the middle of a chunk.
+2. The common case has a fast path: a server that flushes each event sends it as one chunk in one
+   packet. `lone_chunk` recognises that, for a reader that is between chunks.
+3. Invalid framing is an error, never a guess.
+4. Bytes after a complete body are ignored but set `has_surplus`: such a connection must not be
+   reused.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-# A length with its extension, or a trailer; what is longer is no framing.
+# Of a chunk's length with its extension, or of a trailer.
 MAX_LINE_BYTES: Final = 8 * 1024
 # As many as the largest number of 64 bits has in decimal; in hex it is more than that.
 MAX_LENGTH_DIGITS: Final = 19
+# By itself `int` would take a sign, underscores and `0x`, which others on the way read otherwise.
+_SIZE: Final = rb"[0-9a-fA-F]{1,%d}" % MAX_LENGTH_DIGITS
+_is_size: Final = re.compile(_SIZE).fullmatch
+_size_line: Final = re.compile(rb"(%s)\r\n" % _SIZE).match
 
 
 class FramingError(ValueError):
-    """The bytes are not framed as the head said."""
+    """The bytes are not framed as the headers announced."""
 
 
 class Body(Protocol):
-    """Take a body out of its framing."""
+    """Decode a body's framing."""
 
     is_complete: bool
     # Whether the connection's end is the body's end.
@@ -35,13 +40,13 @@ class Body(Protocol):
     has_surplus: bool
 
     def feed(self, data: bytes) -> bytes:
-        """Return what `data` brings of the body; raises `FramingError`."""
+        """Return the bytes of the body in `data`; raises `FramingError`."""
 
 
 def body_for(headers: Mapping[str, str]) -> Body:
-    """Return the way to read the body that these headers (names in lower case) announce.
+    """Return the decoder for the body that these headers (names in lower case) announce.
 
-    Raises `FramingError` for a length that is none, and for an encoding other than in chunks.
+    Raises `FramingError` for an invalid length, and for a transfer encoding other than chunked.
     """
     encoding = headers.get("transfer-encoding", "").strip().lower()
     if encoding == "chunked":
@@ -51,7 +56,7 @@ def body_for(headers: Mapping[str, str]) -> Body:
     length = headers.get("content-length")
     if length is None:
         return OpenBody()
-    # A header that stands twice is joined by commas (RFC 9112, 6.3).
+    # Repeated headers are joined by commas (RFC 9112, 6.3).
     lengths = {part.strip() for part in length.split(",")}
     text = lengths.pop()
     if lengths or not (text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS):
@@ -60,18 +65,17 @@ def body_for(headers: Mapping[str, str]) -> Body:
 
 
 def lone_chunk(data: bytes) -> bytes | None:
-    """Return the content of the one chunk that `data` is, None if it is anything else.
+    """Return the content if `data` is exactly one chunk, else None: then use `Body.feed`.
 
-    What is None here is for `Body.feed`, and so is everything unless the body is between chunks.
+    Only valid while the body `is_between_chunks`.
     """
-    end = data.find(b"\r")
-    try:
-        size = int(data[:end], 16)
-    except ValueError:
+    line = _size_line(data)
+    if line is None:
         return None
-    # Its length, CR LF, its content, CR LF.
-    if size > 0 and len(data) == end + size + 4 and data[-2:] == b"\r\n" == data[end : end + 2]:
-        return data[end + 2 : -2]
+    size, start = int(line[1], 16), line.end()
+    # Its content, CR LF.
+    if size > 0 and len(data) == start + size + 2 and data[-2:] == b"\r\n":
+        return data[start:-2]
     return None
 
 
@@ -91,7 +95,7 @@ class OpenBody:
 
 
 class SizedBody:
-    """Read a body whose length is known; what follows it is not looked at."""
+    """Read a body of known length; bytes after it are ignored."""
 
     ends_with_connection = False
     is_between_chunks = False
@@ -102,7 +106,7 @@ class SizedBody:
         self.has_surplus = False
 
     def feed(self, data: bytes) -> bytes:
-        """Return what of the data is within the length."""
+        """Return the part of the data that is within the length."""
         part = data[: self._left_bytes]
         self.has_surplus = self.has_surplus or len(part) < len(data)
         self._left_bytes -= len(part)
@@ -135,7 +139,7 @@ class ChunkedBody:
         self._is_in_trailers = False
 
     def feed(self, data: bytes) -> bytes:
-        """Return what `data` brings of the body; raises `FramingError`."""
+        """Return the bytes of the body in `data`; raises `FramingError`."""
         if self.is_complete:
             self.has_surplus = self.has_surplus or bool(data)
             return b""
@@ -180,13 +184,9 @@ class ChunkedBody:
             self._is_after_chunk = False
         else:
             digits = line.partition(b";")[0].strip()
-            try:
-                # `int` alone would take a sign and underscores.
-                size = int(digits, 16) if digits.isalnum() else -1
-            except ValueError:
-                size = -1
-            if size < 0 or len(digits) > MAX_LENGTH_DIGITS:
+            if not _is_size(digits):
                 raise FramingError(f"{line[:40]!r} is not a chunk's length")
+            size = int(digits, 16)
             self._left_bytes = size
             self._is_after_chunk = size > 0
             self._is_in_trailers = size == 0

@@ -2,13 +2,13 @@
 
 Rules:
 
-1. Text of answers is never queued. A connection holds a cursor per generation, and `take` reads the
-   log from there; a slow connection therefore costs what its cursors cost.
+1. Text of answers is never queued. A connection has a cursor per generation, and `take` reads the
+   log from there, so that a slow connection takes no more memory than its cursors.
 2. Within a frame the order is: control messages, models, logs, then per generation its
-   state, its delta, its end. An answer to a command thus precedes what the command set off.
-3. `wake` is called when the outbox goes from nothing due to something due, and not
-   again before a `take` has emptied it.
-4. A frame is bounded: what does not fit stays due, each generation in turn.
+   state, its delta, its end. The answer to a command thus precedes the events it causes.
+3. `wake` is called when the outbox stops being empty, and not again before a `take` has emptied
+   it.
+4. A frame is bounded: the rest stays due, each generation in turn.
 """
 
 from collections import deque
@@ -33,7 +33,7 @@ MAX_FRAME_CHARS = 64 * 1024
 # to five alternatives of 70.
 _DETAILS_FACTOR = 100
 
-# A reader that is slower than a log misses its oldest lines, as `logs` says it may.
+# A reader that is slower than the log misses the oldest lines; the protocol allows that.
 _MAX_LOG_LINES = 2000
 
 # What JSON writes around a line's text.
@@ -53,7 +53,7 @@ class _Cursor:
         self.is_due = False
 
     def on_change(self, generation: Generation) -> None:
-        """Take note that the generation has something new: once per token."""
+        """Note that the generation has something new; called once per token."""
         if not self.is_due:
             self.is_due = True
             outbox = self.outbox
@@ -63,7 +63,7 @@ class _Cursor:
 
 
 class Outbox:
-    """Collect what is due for one connection and give it out frame by frame."""
+    """Collect the events that are due to one connection, and return them frame by frame."""
 
     __slots__ = (
         "_control",
@@ -76,10 +76,13 @@ class Outbox:
         "_wake",
         "due",
         "has_due",
+        "kinds",
     )
 
     def __init__(self, wake: Callable[[], None], *, max_frame_chars: int = MAX_FRAME_CHARS) -> None:
         self._wake = wake
+        self.kinds: frozenset[str] = frozenset()
+        """The kinds of text besides the answer that the client knows."""
         self._max_frame_chars = max_frame_chars
         self._control: list[Event] = []
         self._models: dict[str, Model] = {}
@@ -90,7 +93,7 @@ class Outbox:
         # Of the cursors alone, which add themselves.
         self.due: list[_Cursor] = []
         self.has_due = False
-        """Whether whoever writes was told that there is something to take, and has to take it."""
+        """Whether `wake` was called and the writer has not emptied the outbox since."""
 
     @property
     def is_empty(self) -> bool:
@@ -105,36 +108,36 @@ class Outbox:
         self.signal()
 
     def put_model(self, model: Model) -> None:
-        """Have a model's latest form sent; an earlier one not yet sent is forgotten."""
+        """Queue a model's latest state, in place of an earlier one that was not sent yet."""
         self._models[model.id] = model
         self.signal()
 
     def put_models(self, models: list[Model]) -> None:
-        """Have the list of all models sent, in place of whatever waits to be said of them."""
+        """Queue the list of all models, in place of all that is queued about models."""
         self._model_list = models
         self._models.clear()
         self.signal()
 
     def put_log(self, subscription: str, lines: Iterable[LogRecord]) -> None:
-        """Have lines of a log sent; of too many that wait, the oldest are forgotten."""
+        """Queue lines of a log; beyond a limit the oldest are dropped."""
         waiting = self._logs.setdefault(subscription, deque(maxlen=_MAX_LOG_LINES))
         waiting.extend(lines)
         self.signal()
 
     def end_log(self, subscription: str) -> None:
-        """Have it said, with the last lines of a log, that none follow."""
+        """Mark the queued lines of a log as its last."""
         self._ended_logs.add(subscription)
         self.put_log(subscription, ())
 
     def drop_log(self, subscription: str) -> None:
-        """Forget the lines of a log that still wait."""
+        """Drop the queued lines of a log."""
         self._logs.pop(subscription, None)
         self._ended_logs.discard(subscription)
 
-    def attach(self, generation: Generation, *, seq: int = 0) -> None:
-        """Send everything of `generation` after delta number `seq`, now and from now on.
+    def add_generation(self, generation: Generation, *, seq: int = 0) -> None:
+        """Send the deltas of `generation` after number `seq`, those that exist and those to come.
 
-        Attaching again only moves the cursor. Raises `ValueError` when `seq` is more than
+        Adding it again only moves the cursor. Raises `ValueError` when `seq` is more than
         the generation has produced.
         """
         if not 0 <= seq <= generation.seq:
@@ -170,13 +173,13 @@ class Outbox:
             cursor.is_due = cursor.seq != cursor.generation.seq
             if cursor.is_due:
                 unfinished.append(cursor)
-        # What did not fit goes on only after the others had their turn.
+        # A generation that did not fit goes on after the others had their turn.
         self.due += unfinished
         self.has_due = not self.is_empty
         return events
 
     def close(self) -> None:
-        """Leave every log; nothing is due any more."""
+        """Stop watching every generation, and drop all that is queued."""
         for cursor in self._cursors.values():
             cursor.generation.unwatch(cursor.on_change)
         self._cursors.clear()
@@ -213,16 +216,21 @@ class Outbox:
             if state is not None:
                 events.append(state)
         taken = 0
-        if cursor.seq < generation.seq:
+        while cursor.seq < generation.seq and taken < room:
             factor, tokens = 1, None
             if generation.keeps_tokens:
                 factor = _DETAILS_FACTOR
-            text, seq = generation.deltas.since(cursor.seq, max_chars=room // factor)
+            text, seq, label = generation.deltas.since(
+                cursor.seq, max_chars=(room - taken) // factor, kinds=self.kinds
+            )
             if generation.keeps_tokens:
                 tokens = generation.tokens_between(cursor.seq, seq)
-            events.append(Delta(generation.id, seq, text, tokens))
+            events.append(Delta(generation.id, seq, text, tokens, label.kind, label.call))
             cursor.seq = seq
-            taken = max(len(text), 1) * factor
+            taken += max(len(text), 1) * factor
+            if not self.kinds:
+                # What is of one kind is one delta; the rest of it waits for the next frame.
+                break
         if generation.end_event is not None and cursor.seq == generation.seq:
             events.append(generation.end_event)
             generation.unwatch(cursor.on_change)
@@ -230,7 +238,7 @@ class Outbox:
         return taken
 
     def signal(self) -> None:
-        """Take note that something is due, and wake whoever writes, unless that was done."""
+        """Call `wake`, unless that was done since the last `take` that emptied the outbox."""
         if not self.has_due:
             self.has_due = True
             self._wake()

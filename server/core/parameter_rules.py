@@ -1,4 +1,7 @@
-"""What one generation parameter may be: names, types and ranges, in TGI's words."""
+"""What each generation parameter may be: its name, type and range.
+
+Names and error messages are TGI's, completed by parameters that other servers have.
+"""
 
 import math
 from collections.abc import Mapping
@@ -7,6 +10,7 @@ from typing import Any, Final, Literal, TypeGuard
 import msgspec
 
 from server.core.errors import InvalidParameters
+from server.core.tool_rules import Tool, ToolChoice, tools_problem
 
 Parameters = Mapping[str, Any]
 """Parameters as they travel: by TGI's names, absent meaning default."""
@@ -20,7 +24,11 @@ class Grammar(msgspec.Struct, frozen=True):
 
 
 class GenerationParameters(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Hold one request's generation parameters with TGI's names and defaults."""
+    """Hold one request's generation parameters with TGI's names and defaults.
+
+    `reasoning` says how much a model is to think before it answers: an effort, or a budget in
+    tokens.
+    """
 
     best_of: int | None = None
     temperature: float | None = None
@@ -44,20 +52,20 @@ class GenerationParameters(msgspec.Struct, frozen=True, omit_defaults=True):
     min_p: float | None = None
     presence_penalty: float | None = None
     logit_bias: dict[str, float] = {}
+    reasoning: Literal["off", "low", "medium", "high"] | int | None = None
+    tools: list[Tool] = []
+    tool_choice: ToolChoice | None = None
 
 
 class ParameterLimits(msgspec.Struct, frozen=True):
-    """Bound the parameters whose limit the model server sets (defaults: TGI's launcher)."""
+    """Bound the parameters whose limit depends on the server; by default no server allows more.
 
-    max_best_of: int = 2
-    max_stop_sequences: int = 4
-    max_top_n_tokens: int = 5
-    max_input_tokens: int | None = None
+    20 alternatives are OpenAI's and vLLM's bound. A server's own number of stop sequences is known
+    to its dialect.
+    """
 
-
-# What no server that we know exceeds: 20 alternatives are OpenAI's and vLLM's bound. How many stop
-# sequences a server takes, its dialect knows.
-WIDEST: Final = ParameterLimits(max_stop_sequences=64, max_top_n_tokens=20)
+    max_stop_sequences: int = 64
+    max_top_n_tokens: int = 20
 
 
 _FLOATS = (
@@ -71,12 +79,13 @@ _UNSIGNED_BITS = {
     "top_n_tokens": 32,
     "seed": 64,
 }
+_MAX_REASONING: Final = 2**32 - 1
 
 
 def convert(parameters: Parameters) -> GenerationParameters:
     """Type the parameters; unknown names are ignored, as TGI does.
 
-    Raises `InvalidParameters` where a type is wrong.
+    Raises `InvalidParameters` where a type is wrong or an integer has too many bits.
     """
     try:
         typed = msgspec.convert(parameters, GenerationParameters)
@@ -96,18 +105,15 @@ def convert(parameters: Parameters) -> GenerationParameters:
     return typed
 
 
-def check(parameters: GenerationParameters, limits: ParameterLimits, *, streaming: bool) -> None:
-    """Check the ranges TGI checks, in TGI's words.
-
-    Raises `InvalidParameters` with the first violation.
-    """
-    problem = _first_violation(parameters, limits, streaming=streaming)
+def check(parameters: GenerationParameters, limits: ParameterLimits) -> None:
+    """Check the ranges; raises `InvalidParameters` with the first violation."""
+    problem = _first_violation(parameters, limits)
     if problem is not None:
         raise InvalidParameters(problem)
 
 
 def samples(parameters: GenerationParameters) -> bool:
-    """Tell whether TGI draws at random: asked to, or because a warper is set."""
+    """Tell whether a server that is greedy by default samples: `do_sample` or a warper is set."""
     return (
         parameters.do_sample
         or parameters.temperature not in (None, 1.0)
@@ -118,33 +124,19 @@ def samples(parameters: GenerationParameters) -> bool:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell whether a value is a number; to JSON, true and false are none."""
+    """Tell whether a value is a number in JSON, where true and false are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _first_violation(
-    p: GenerationParameters, limits: ParameterLimits, *, streaming: bool
-) -> str | None:
+def _first_violation(p: GenerationParameters, limits: ParameterLimits) -> str | None:
     rules = (
         (
-            streaming and p.best_of not in (None, 1),
+            p.best_of not in (None, 1),
             "`best_of` != 1 is not supported when streaming tokens",
         ),
         (
-            streaming and p.decoder_input_details,
+            p.decoder_input_details,
             "`decoder_input_details` == true is not supported when streaming tokens",
-        ),
-        (
-            p.best_of is not None and not 0 < p.best_of <= limits.max_best_of,
-            f"`best_of` must be > 0 and <= {limits.max_best_of}. Given: {p.best_of}",
-        ),
-        (
-            (p.best_of or 1) > 1 and not samples(p),
-            "you must use sampling when `best_of` is > 1",
-        ),
-        (
-            (p.best_of or 1) > 1 and p.seed is not None,
-            "`seed` must not be set when `best_of` > 1",
         ),
         (
             p.temperature is not None and p.temperature <= 0,
@@ -191,12 +183,11 @@ def _first_violation(
             f"`top_n_tokens` must be >= 0 and <= {limits.max_top_n_tokens}. "
             f"Given: {p.top_n_tokens}",
         ),
+        (p.truncate == 0, "`truncate` must be strictly positive. Given: 0"),
         (
-            p.truncate is not None
-            and (p.truncate == 0 or p.truncate > (limits.max_input_tokens or p.truncate)),
-            "`truncate` must be strictly positive"
-            + (f" and less than {limits.max_input_tokens}" if limits.max_input_tokens else "")
-            + f". Given: {p.truncate}",
+            isinstance(p.reasoning, int) and not 1 <= p.reasoning <= _MAX_REASONING,
+            "`reasoning` must be off, low, medium, high, or a budget of at least one token",
         ),
     )
-    return next((message for violated, message in rules if violated), None)
+    violated = next((message for violated, message in rules if violated), None)
+    return violated or tools_problem(p.tools, p.tool_choice) or None

@@ -1,15 +1,12 @@
-"""Generation parameters: their names, types and ranges, what "off" means, and how layers merge.
+"""Generation parameters: unknown names, values that mean "off", merging of layers.
 
 Rules:
 
-1. `parameter_rules.GenerationParameters` is the one definition. The names are TGI's, completed
-   by what other servers know; the gateway checks what a client sends against it, the embedded
-   engine what arrives at its door; the messages are TGI's own.
-2. A client may say "off" with the neutral value everybody knows (`temperature` 0,
-   `top_p` 1, `top_k` 0). `checked` keeps it, since to most servers an absent parameter means
-   a default of theirs. TGI refuses those values, so `normalise` leaves them out.
-3. TGI's defaults depend on whether `parameters` is there at all. The gateway always
-   sends it, so an absent field always means the default written here.
+1. `parameter_rules.GenerationParameters` is the one definition: everything that a client sends, or
+   a settings file has, is checked against it.
+2. A client may say "off" with the usual neutral value (`temperature` 0, `top_p` 1, `top_k` 0).
+   `checked` keeps it, since for most servers an absent parameter means a default of theirs.
+   TGI refuses those values: see `server.dialects.tgi.parameters`.
 """
 
 import difflib
@@ -17,7 +14,6 @@ from typing import Any, Final
 
 from server.core.errors import InvalidParameters
 from server.core.parameter_rules import (
-    WIDEST,
     GenerationParameters,
     ParameterLimits,
     Parameters,
@@ -29,8 +25,15 @@ from server.core.parameter_rules import (
 
 FIELDS = GenerationParameters.__struct_fields__
 
-# "Off" in the words of the many tools whose sliders start there.
-_NEUTRAL: Final[dict[str, float]] = {
+# The neutral values of the sliders in many tools, and of clients that send every parameter.
+_NEUTRAL: Final[dict[str, object]] = {
+    "adapter_id": "",
+    "best_of": 1,
+    "decoder_input_details": False,
+    "logit_bias": {},
+    "stop": [],
+    "tools": [],
+    "watermark": False,
     "temperature": 0,
     "top_p": 1,
     "top_k": 0,
@@ -41,8 +44,6 @@ _NEUTRAL: Final[dict[str, float]] = {
     "min_p": 0,
     "top_n_tokens": 0,
 }
-_SAMPLING = ("do_sample", "temperature", "top_k", "top_p", "typical_p")
-TGI_LACKS: Final = frozenset({"min_p", "presence_penalty", "logit_bias"})
 
 
 def merge(*layers: Parameters) -> dict[str, Any]:
@@ -53,72 +54,43 @@ def merge(*layers: Parameters) -> dict[str, Any]:
     return {name: value for name, value in merged.items() if value is not None}
 
 
-# Where neither settings nor request say: a page of text.
-DEFAULT_MAX_NEW_TOKENS = 1024
-
-
 def checked(parameters: Parameters) -> dict[str, Any]:
-    """Return what a client sent, nulls left out, for a server whose ranges are not known yet.
+    """Return a client's parameters without nulls, for a server whose ranges are not known yet.
 
     Raises `InvalidParameters` for an unknown name, a wrong type, or a value that no server takes.
     """
-    chosen = _known(parameters)
+    chosen = known(parameters)
     convert(chosen)
-    check(convert(_without_neutral(chosen)), WIDEST, streaming=True)
-    return chosen
-
-
-def normalise(parameters: Parameters) -> dict[str, Any]:
-    """Translate what a client sent into what TGI takes.
-
-    Neutral values are left out. `temperature` 0 asks for the most likely token, so the
-    other sampling parameters go with it: TGI would sample if one of them stayed. A
-    temperature above 0 asks for sampling, which TGI does at exactly 1 only when told
-    `do_sample`. `max_new_tokens` is always present: without it TGI writes on to the
-    end of the context.
-
-    Raises `InvalidParameters` for an unknown name, a wrong type, a value out of range, or a
-    parameter that TGI has not.
-    """
-    chosen = _known(parameters)
-    temperature = chosen.get("temperature")
-    is_greedy = is_number(temperature) and temperature == 0
-    if is_number(temperature) and temperature > 0:
-        chosen.setdefault("do_sample", True)
-    chosen = _without_neutral(chosen)
-    chosen.setdefault("max_new_tokens", DEFAULT_MAX_NEW_TOKENS)
-    check(convert(chosen), ParameterLimits(), streaming=True)
-    for name in chosen:
-        if name in TGI_LACKS:
-            raise InvalidParameters(f"`{name}` is not taken by TGI")
-    if is_greedy:
-        # Not before the check: what is wrong is wrong even where it would change nothing.
-        chosen = {name: value for name, value in chosen.items() if name not in _SAMPLING}
+    check(convert(without_neutral(chosen)), ParameterLimits())
     return chosen
 
 
 def is_sampled(parameters: Parameters, *, unset_is_greedy: bool) -> bool:
-    """Tell whether chance has a part in the answer.
+    """Tell whether the answer is sampled, so that it may differ each time.
 
-    `unset_is_greedy` is whether the server takes the most likely token where nothing asks for
-    anything else; elsewhere only a temperature of 0, or `do_sample` false, does.
+    `unset_is_greedy` says that the server takes the most likely token unless it is told to sample.
+    Other servers sample unless the temperature is 0 or `do_sample` is false.
     """
     temperature = parameters.get("temperature")
     if is_number(temperature) and temperature == 0:
         return False
     if unset_is_greedy:
-        return samples(convert(_without_neutral(parameters)))
+        # TGI ignores a temperature of 1 alone, but `do_sample` is added to it.
+        asks = is_number(temperature) and parameters.get("do_sample") is not False
+        return asks or samples(convert(without_neutral(parameters)))
     return parameters.get("do_sample") is not False
 
 
 def is_off(name: str, value: object) -> bool:
-    """Tell whether a parameter's value means that the parameter has no effect."""
-    if name == "logit_bias":
-        return value == {}
-    return is_number(value) and name in _NEUTRAL and value == _NEUTRAL[name]
+    """Tell whether a value means that its parameter has no effect."""
+    if name not in _NEUTRAL:
+        return False
+    neutral = _NEUTRAL[name]
+    # In Python, False == 0.
+    return isinstance(value, bool) == isinstance(neutral, bool) and value == neutral
 
 
-def _known(parameters: Parameters) -> dict[str, Any]:
+def known(parameters: Parameters) -> dict[str, Any]:
     """Return the parameters without nulls; raises `InvalidParameters` for an unknown name."""
     for name in parameters:
         if name not in FIELDS:
@@ -130,5 +102,6 @@ def _known(parameters: Parameters) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def _without_neutral(parameters: Parameters) -> dict[str, Any]:
+def without_neutral(parameters: Parameters) -> dict[str, Any]:
+    """Return the parameters without those that are off."""
     return {name: value for name, value in parameters.items() if not is_off(name, value)}

@@ -1,10 +1,10 @@
-"""Who may run, who gives way, and how long to wait after a crash: pure functions.
+"""Which model servers may run, which are evicted, the pause after a crash: pure functions.
 
 A policy sees plain facts and returns a decision; it does not act and does not log.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 # GPUStack's ladder: the first retry at once, since most crashes do not come back, then
@@ -12,10 +12,16 @@ from typing import Final
 _FIRST_PAUSE_SECONDS: Final = 10.0
 _LONGEST_PAUSE_SECONDS: Final = 300.0
 
+ALL_GPUS: Final = "*"
+"""Stands for the names of all GPUs."""
+
+# Shares are written with a few digits, and 0.1 + 0.2 is more than 0.3.
+_ROUNDING: Final = 1e-6
+
 
 @dataclass(frozen=True)
 class Capacity:
-    """How many model servers may run and what they may take together; 0 sets no limit."""
+    """How many model servers may run, and their memory together; 0 sets no limit."""
 
     max_running: int = 0
     memory_bytes: int = 0
@@ -23,29 +29,40 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Occupant:
-    """A model server that takes up room; `idle_since` is None while it is answering."""
+    """A model server that takes memory; `idle_since` is None while it is answering.
+
+    `gpus` are the shares of the GPUs' memory that it takes, by GPU name.
+    """
 
     id: str
     memory_bytes: int
     idle_since: float | None
     is_pinned: bool
+    gpus: Mapping[str, float] = field(default_factory=dict)
 
 
 def whom_to_evict(
-    occupants: Sequence[Occupant], needed_bytes: int, capacity: Capacity
+    occupants: Sequence[Occupant],
+    needed_bytes: int,
+    capacity: Capacity,
+    gpus: Mapping[str, float] | None = None,
 ) -> list[str] | None:
-    """Return who must go before another server fits: nobody, or the longest idle first.
+    """Return the servers to evict before another one fits, the longest idle first.
 
-    None means that even without all who may go there is no room: the start has to wait.
-    A busy or pinned server is never asked to go.
+    None means that evicting all that may be evicted makes no room: the start has to wait.
+    A busy or pinned server is never evicted, nor one whose eviction would not help.
     """
+    needed = gpus or {}
     staying = list(occupants)
     movable = sorted(
         (o for o in occupants if o.idle_since is not None and not o.is_pinned),
         key=lambda o: o.idle_since or 0.0,
     )
     evicted: list[str] = []
-    while not _fits(staying, needed_bytes, capacity):
+    while not _fits(staying, needed_bytes, needed, capacity):
+        if _fits(staying, needed_bytes, {}, capacity):
+            full = full_gpus(staying, needed)
+            movable = [one for one in movable if _takes_of(one, full)]
         if not movable:
             return None
         victim = movable.pop(0)
@@ -54,9 +71,26 @@ def whom_to_evict(
     return evicted
 
 
-def can_ever_fit(pinned: Sequence[Occupant], needed_bytes: int, capacity: Capacity) -> bool:
-    """Tell whether a server would fit if everybody but the pinned were gone."""
-    return _fits(pinned, needed_bytes, capacity)
+def can_ever_fit(
+    pinned: Sequence[Occupant],
+    needed_bytes: int,
+    capacity: Capacity,
+    gpus: Mapping[str, float] | None = None,
+) -> bool:
+    """Tell whether a server would fit beside the pinned ones alone."""
+    return _fits(pinned, needed_bytes, gpus or {}, capacity)
+
+
+def full_gpus(occupants: Sequence[Occupant], needed: Mapping[str, float]) -> list[str]:
+    """Return the GPUs that lack memory for a server beside the others."""
+    everybody = [*(occupant.gpus for occupant in occupants), needed]
+    names = dict.fromkeys(name for gpus in everybody for name in gpus)
+    return [
+        name
+        for name in names
+        if (name in needed or ALL_GPUS in needed)
+        and sum(gpus.get(name, gpus.get(ALL_GPUS, 0.0)) for gpus in everybody) > 1 + _ROUNDING
+    ]
 
 
 def pause_before_restart(crashes: int) -> float:
@@ -66,8 +100,20 @@ def pause_before_restart(crashes: int) -> float:
     return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(crashes - 2, 16), _LONGEST_PAUSE_SECONDS)
 
 
-def _fits(occupants: Sequence[Occupant], needed_bytes: int, capacity: Capacity) -> bool:
+def _takes_of(occupant: Occupant, names: Sequence[str]) -> bool:
+    """Tell whether a server uses one of those GPUs."""
+    return any(occupant.gpus.get(name, occupant.gpus.get(ALL_GPUS)) for name in names)
+
+
+def _fits(
+    occupants: Sequence[Occupant],
+    needed_bytes: int,
+    gpus: Mapping[str, float],
+    capacity: Capacity,
+) -> bool:
     if capacity.max_running and len(occupants) >= capacity.max_running:
+        return False
+    if full_gpus(occupants, gpus):
         return False
     taken_bytes = sum(occupant.memory_bytes for occupant in occupants)
     return not capacity.memory_bytes or taken_bytes + needed_bytes <= capacity.memory_bytes

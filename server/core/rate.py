@@ -1,4 +1,4 @@
-"""How often somebody may do something: a token bucket, told the time."""
+"""A token bucket; the time is passed in."""
 
 
 class TokenBucket:
@@ -18,7 +18,7 @@ class TokenBucket:
         return True
 
     def charge(self, amount: float, now: float) -> None:
-        """Take from the bucket what is used already, be it more than there is."""
+        """Take from the bucket what is used already, even more than it holds."""
         self.balance(now)
         self._tokens -= amount
 

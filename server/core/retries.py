@@ -1,6 +1,6 @@
-"""When a server that has no place for an answer is asked again: later each time, until a deadline.
+"""When a request that a server refused as overloaded is sent again: growing pauses, a deadline.
 
-Pure: time comes in, and chance too.
+Pure: time and chance are passed in.
 """
 
 from typing import Final
@@ -8,9 +8,9 @@ from typing import Final
 from server.core.errors import EngineLimited, EngineOverloaded
 
 FIRST_PAUSE_SECONDS: Final = 0.25
-"""A place may become free at any token; less would only keep the server busy refusing."""
+"""The server may become free at any token; shorter pauses would only cause more refusals."""
 LAST_PAUSE_SECONDS: Final = 5.0
-"""Longer ones would leave a place free for longer than many an answer takes."""
+"""Longer ones would leave the server idle for longer than many answers take."""
 
 _NOT_SOON: Final = "the server lifts this limit too late for asking again to help"
 
@@ -30,8 +30,8 @@ class Retries:
     def after(self, refusal: EngineOverloaded, *, now: float, chance: float) -> float:
         """Return the seconds to wait, at least as many as the server asks for.
 
-        `chance`, 0 to 1, keeps those apart that were refused together. Raises the refusal where
-        asking again is of no use, or could only come after the deadline.
+        `chance`, 0 to 1, adds jitter, so that requests refused together do not come back together.
+        Raises the refusal if it is final, or the next attempt would come after the deadline.
         """
         pause = max(self._pause * (0.5 + chance / 2), refusal.retry_after_seconds or 0.0)
         self._pause = min(self._pause * 2, LAST_PAUSE_SECONDS)

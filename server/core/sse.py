@@ -1,16 +1,16 @@
-"""Server-sent events: bytes in, events out.
+r"""Server-sent events: bytes in, events out.
 
 Rules:
 
-1. Only `\\n` ends a line. A model's text may hold U+2028, U+0085 or a lone `\\r`; a parser
-   that splits on those would cut an event in two. One `\\r` before the `\\n` is dropped.
+1. Only `\n` ends a line. A model's text may hold U+2028, U+0085 or a lone `\r`; a parser
+   that splits on those would cut an event in two. One `\r` before the `\n` is dropped.
 2. Lines stay bytes until an event is whole, so a character cut by the network is
    never decoded in halves.
-3. What an engine sends is not trusted: an event larger than `max_event_bytes` is an
-   error, not a growing buffer.
-4. A comment is a sign of life and nothing else.
-5. What is no event is not lost: lines that are no fields, such as an error page's, are kept as
-   `stray`, and `close` returns the event that the end of the stream left without its empty line.
+3. Servers are not trusted: an event larger than `max_event_bytes` is an error, and no growing
+   buffer.
+4. Comments are ignored.
+5. Lines that are no fields, such as an error page's, are collected in `stray`, and `close` returns
+   a last event that lacks its empty line.
 6. A line `error: …`, which some servers write, is an event of that name.
 """
 
@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 # answer, which a long context makes a few hundred KiB.
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 
-# Of what is no event, an error's words are wanted and not a whole download.
+# Enough for an error message, without holding a whole download.
 _MAX_STRAY_BYTES: Final = 64 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -34,16 +34,16 @@ _NEWLINE: Final = 0x0A
 
 
 class ServerSentEvent(NamedTuple):
-    """One dispatched event: its data lines joined by `\\n`, and its name (empty if unnamed)."""
+    r"""One dispatched event: its data lines joined by `\n`, and its name (empty if unnamed)."""
 
     data: str
     event: str = ""
 
 
 class StreamError(ValueError):
-    """The bytes are not a server-sent event stream we can read.
+    """The bytes are not a valid stream of server-sent events.
 
-    `events` holds what the same bytes had completed before they went wrong.
+    `events` are those that the same bytes completed before the error.
     """
 
     events: Sequence[ServerSentEvent] = ()
@@ -54,11 +54,10 @@ class EventTooLarge(StreamError):
 
 
 def lone_data(chunk: bytes) -> bytes | None:
-    """Return the data of the one event that `chunk` is, None if it is anything else.
+    """Return the data if `chunk` is exactly one event, else None: then use `SSEParser.feed`.
 
-    For the common case that a read brings one token: one line of data, the empty line behind it,
-    and nothing else. What is None here is for `SSEParser.feed`, and so is everything unless the
-    parser is between events. Whether the data is UTF-8 is not looked at.
+    This is the fast path for a read that brings one token: one line of data and the empty line
+    behind it. Only valid while the parser `is_between_events`. UTF-8 is not checked.
     """
     if (
         chunk.startswith(_LONE_HEAD)
@@ -98,7 +97,7 @@ class SSEParser:
         """Return the events that `chunk` completes.
 
         Raises `EventTooLarge` when an event exceeds the limit, `StreamError` when a
-        whole event is not UTF-8. After an error the parser is of no further use.
+        whole event is not UTF-8. The parser cannot be used after an error.
         """
         lines = (self._partial + chunk).split(b"\n")
         self._partial = lines.pop()
@@ -122,15 +121,15 @@ class SSEParser:
         return events
 
     def close(self) -> ServerSentEvent | None:
-        """Return the event that lacks only its empty line where the stream ends, None if none does.
+        """Return the last event if the stream ended without its empty line, else None.
 
-        Whether it is whole is for the caller to judge: it may end anywhere. Raises `StreamError`
-        when it is not UTF-8. After that the parser is of no further use.
+        It may be cut anywhere; the caller decides whether it is whole. Raises `StreamError`
+        when it is not UTF-8. The parser cannot be used afterwards.
         """
         line = self._partial.removeprefix(_BOM) if self._is_at_start else self._partial
         self._partial = b""
         line = line.removesuffix(b"\r")
-        # A field's name that was cut says nothing.
+        # The name of a field may be cut.
         if not any(name.startswith(line) for name in _FIELD_NAMES):
             self._field(line)
         return self._dispatch() if self._data else None

@@ -1,7 +1,7 @@
-"""For whom something is done: ids that go from a request into the log, and on to model servers.
+"""Trace ids: from a request into the log, and on to model servers.
 
-A trace is set where a request comes in. What is begun from there, tasks included, has it too,
-without anybody handing it on.
+The trace is a context variable that is set where a request comes in; tasks that are created from
+there inherit it.
 """
 
 import re
@@ -14,7 +14,7 @@ REQUEST_ID_HEADER: Final = "X-Request-Id"
 # W3C Trace Context, level 1, 3.2.
 TRACEPARENT_HEADER: Final = "traceparent"
 
-# Long enough for anybody's ids, and nothing in them that means something to a log's reader.
+# Long enough for common ids, without characters that mean something to readers of logs.
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 # Ids of zeros alone are invalid, and so is version ff; later versions may say more at the end.
 _TRACEPARENT: Final = re.compile(
@@ -24,7 +24,7 @@ _TRACEPARENT: Final = re.compile(
 
 @dataclass(frozen=True)
 class Trace:
-    """Name a request, and the trace of somebody else's that it is part of."""
+    """The id of a request, and the W3C trace that it is part of."""
 
     request_id: str = ""
     traceparent: str = ""
@@ -35,22 +35,22 @@ class Trace:
         return self.traceparent.split("-")[1] if self.traceparent else ""
 
 
-_NOBODY: Final = Trace()
-_current: Final[ContextVar[Trace]] = ContextVar("trace", default=_NOBODY)
+_NO_TRACE: Final = Trace()
+_current: Final[ContextVar[Trace]] = ContextVar("trace", default=_NO_TRACE)
 
 
 def current() -> Trace:
-    """Return for whom the present task works; an empty trace if for nobody in particular."""
+    """Return the trace of the running task; an empty one if it has none."""
     return _current.get()
 
 
 def enter(trace: Trace) -> None:
-    """Have the present task, and what it begins from now on, work for `trace`."""
+    """Set the trace of the running task and of the tasks that it creates from now on."""
     _current.set(trace)
 
 
 def read_trace(request_id: str | None, traceparent: str | None) -> Trace:
-    """Make a trace from a request's headers: a wrong one counts as none, and an id is made."""
+    """Make a trace from a request's headers; a missing or malformed id is replaced."""
     if request_id is None or not _REQUEST_ID.fullmatch(request_id):
         request_id = secrets.token_hex(8)
     if traceparent is None or not _TRACEPARENT.fullmatch(traceparent):

@@ -1,80 +1,59 @@
-"""What a command that was carried out is answered with."""
+"""The results of commands."""
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
-from server.core.protocol.commands import (
-    Cancel,
-    Command,
-    Generate,
-    Hello,
-    Logs,
-    Ping,
-    Start,
-    Stop,
-    Unsubscribe,
-    Use,
-)
-from server.core.protocol.shared import PROTOCOL_VERSION, GenerationInfo, Keeping, Model
+from server.core.protocol.shared import PROTOCOL_VERSION, GenerationInfo, Model, StorageStatus
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
-    """Who answers."""
+    """The name and version of the server."""
 
     name: str
     version: str
 
 
 class Welcome(msgspec.Struct, frozen=True):
-    """The session entered, whether it is the one asked for, and how everything stands."""
+    """The session, whether it is the one asked for, and the state of models and generations.
+
+    `max_frame_bytes` is how large a frame of the client may be.
+    """
 
     server: ServerInfo
     session: str
     resumed: bool
     models: list[Model]
     generations: list[GenerationInfo]
-    conversations: Keeping
+    conversations: StorageStatus
+    max_frame_bytes: int
     protocol: Literal[1] = PROTOCOL_VERSION
 
 
 class Begun(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The generations asked for, in the order of the targets, and the answers if they are kept."""
+    """The ids of the generations, in the order of the targets; `answers` if they are stored."""
 
     generations: list[str]
     answers: list[str] | None = None
 
 
 class Cancelled(msgspec.Struct, frozen=True):
-    """The generations that were live and are not any more."""
+    """The ids of the generations that were live and were cancelled."""
 
     cancelled: list[str]
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """The model as it is now; what follows comes as `model` events."""
+    """The model as it is now; later changes come as `model` events."""
 
     model: Model
 
 
 class Subscribed(msgspec.Struct, frozen=True):
-    """The name under which a log's lines come."""
+    """The name of the subscription, which the `log` events repeat."""
 
     subscription: str
 
 
 class Nothing(msgspec.Struct, frozen=True):
-    """There is no more to say."""
-
-
-RESULTS: Final[dict[type[Command], type[msgspec.Struct]]] = {
-    Hello: Welcome,
-    Generate: Begun,
-    Cancel: Cancelled,
-    Start: Changed,
-    Stop: Changed,
-    Use: Nothing,
-    Logs: Subscribed,
-    Unsubscribe: Nothing,
-    Ping: Nothing,
-}
+    """An empty result."""

@@ -1,33 +1,106 @@
-"""What both sides of the wire speak of."""
+"""The types that commands, results and events share."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 import msgspec
+
+from server.core.errors import SidestreamError
+from server.core.tool_rules import ToolName
 
 PROTOCOL_VERSION: Final = 1
 
 ModelState = Literal["stopped", "pulling", "starting", "loading", "ready", "stopping", "failed"]
 GenerationState = Literal["queued", "starting", "running"]
 FinishReason = Literal["stop", "length", "cancelled", "failed", "interrupted"]
+Kind = Literal["answer", "reasoning", "tool_call"]
+"""What a piece of a generation's text is."""
+
+# What may be left out of a conversation that is too long.
+Trim = Literal["oldest_turns"]
 
 # An id that a client makes; `$` alone would let a line's end follow.
 Key = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}(?!\n)$")]
 
 
-class Message(msgspec.Struct, frozen=True):
-    """One turn of a conversation."""
+# An attachment's id: the SHA-256 of its bytes.
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}(?!\n)$")]
+MAX_NAME_CHARS: Final = 200
+"""How long the name of an attachment may be."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str
+
+class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """A part of a message that is text."""
+
+    text: str
+
+
+class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image"):
+    """A part of a user's message that is a picture, put as an attachment before."""
+
+    attachment: Digest
+
+
+class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file", omit_defaults=True):
+    """A part of a user's message that is a text file, put as an attachment before.
+
+    The model reads its text, and `name`; null takes the attachment's own name.
+    """
+
+    attachment: Digest
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)] | None = None
+
+
+ContentPart = TextPart | ImagePart | FilePart
+Content = str | Annotated[list[ContentPart], msgspec.Meta(min_length=1, max_length=1000)]
+
+
+if TYPE_CHECKING:
+    _Content = Content
+else:
+    # Null is read as no text, so that nobody has to tell the two apart.
+    _Content = Content | None
+
+
+class PastCall(msgspec.Struct, frozen=True):
+    """A call of a tool in a conversation; `arguments` is JSON's text."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    name: ToolName
+    arguments: str
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One turn of a conversation.
+
+    Parts other than text belong to a user's. A tool's answers the call that `tool_call_id` names.
+    Beside `tool_calls`, which only an assistant's has, `content` may be null.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: _Content
+    tool_calls: list[PastCall] = []
+    tool_call_id: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for fields that do not go with the role."""
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("`tool_calls` stand in messages of the role assistant only")
+        if (self.role == "tool") != bool(self.tool_call_id):
+            raise ValueError("`tool_call_id` goes with the role tool, which needs it")
+        content: object = self.content
+        if content is None:
+            if not self.tool_calls:
+                raise ValueError("`content` may be null beside `tool_calls` only")
+            msgspec.structs.force_setattr(self, "content", "")
 
 
 class Target(msgspec.Struct, frozen=True):
     """A model that is to answer, with its own parameters and system prompt.
 
-    `extra` goes to the model server as it is, where the model's settings allow the names. A
-    `lenient` target is answered without what its server refuses, with a notice. Of an answer that
-    is kept, `column` is where it stands, `continues` what it goes on from, `repeats` which one of
-    another conversation is asked again by it.
+    `extra` goes to the model server unchanged, where the model's settings allow the names. A
+    `lenient` target is answered without the parameters that its server refuses, with a notice. For
+    an answer that is stored, `column` is its column in the conversation, `continues` the answer it
+    goes on from, `repeats` the answer of another conversation that it repeats.
     """
 
     model: str
@@ -41,7 +114,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """Where answers belong that are kept: a conversation, and a turn, made if it is new."""
+    """Where to store answers: a conversation, and a turn in it, created if it is new."""
 
     conversation: Key
     turn: Key
@@ -50,7 +123,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Say how far a start has come: `fraction` is 0 to 1, null where it cannot be known."""
+    """The progress of a start: `fraction` is 0 to 1, null where it cannot be known."""
 
     phase: str
     fraction: float | None = None
@@ -59,16 +132,21 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as it stands in an event: a code to act on, words to read."""
+    """An error on the wire: `code` for a program, `message` and `hint` for people."""
 
     code: str
     message: str
     hint: str | None = None
     details: dict[str, Any] | None = None
 
+    @classmethod
+    def of(cls, error: SidestreamError) -> Self:
+        """Write an error of our tree."""
+        return cls(error.code, error.message, error.hint, error.details)
+
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A remark about an answer: a code to act on, words to read."""
+    """A remark about an answer: `code` for a program, `message` for people."""
 
     code: str
     message: str
@@ -76,14 +154,14 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an answer cost in US dollars; `estimated` where we computed it from set prices."""
+    """What an answer cost in US dollars; `estimated` where it follows from set prices."""
 
     amount: float
     estimated: bool = False
 
 
-class Keeping(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whether conversations are kept, and if that fails, why."""
+class StorageStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether conversations are stored, and if that fails, why."""
 
     state: Literal["on", "off", "failing"]
     error: ErrorInfo | None = None
@@ -98,13 +176,13 @@ class ModelError(msgspec.Struct, frozen=True):
 
 
 class ModelServer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The server of somebody else that a model is on.
+    """The server of a model that the gateway did not start.
 
     `name` is that of its section in the settings, empty for a model with a server of its own;
-    `address` where it is, `model` the server's own name of the model, `loaded` whether it is in
-    memory there, `seen` when the server last answered, in seconds since the epoch. `found` is true
-    where the server was found on this machine and nobody has said yet to use it, `left_out` how
-    many models it has that do not answer with text.
+    `address` is its address, `model` the server's own name of the model, `loaded` whether the model
+    is in memory there, `seen` when the server last answered, in seconds since the epoch. `found` is
+    true for a server that was found on this machine and is not in use yet, `left_out` the number of
+    its models that do not generate text.
     """
 
     address: str
@@ -118,11 +196,29 @@ class ModelServer(msgspec.Struct, frozen=True, omit_defaults=True):
     left_out: int = 0
 
 
+class ModelConfig(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the settings say of a model, beside its name and its parameters.
+
+    `system` is the prompt put before every conversation; `chosen` names those of `parameters` that
+    the model's section sets, while the others are the gateway's. `weights` says where its weights
+    are from, without folders of this machine. Prices are US dollars for a million tokens; `memory`
+    is what its server may take, in bytes.
+    """
+
+    system: str = ""
+    chosen: list[str] = []
+    weights: str = ""
+    price_in: float | None = None
+    price_out: float | None = None
+    memory: int | None = None
+
+
 class Model(msgspec.Struct, frozen=True):
     """A model as clients see it.
 
-    `limits` has the context in force as `max_total_tokens`, and as `model_context` the longest
-    that the model could have. `defaults` are the server's own, for parameters that nobody sets.
+    `limits` has the context in force as `max_total_tokens`, and the longest that the model could
+    have as `model_context`. `defaults` are the server's own values of parameters that are not set,
+    `config` is what the settings say beside `parameters`, null where that is nothing.
     """
 
     id: str
@@ -142,10 +238,14 @@ class Model(msgspec.Struct, frozen=True):
     defaults: dict[str, Any] = {}
     server: ModelServer | None = None
     details: dict[str, str] = {}
+    config: ModelConfig | None = None
 
 
 class GenerationInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A generation as `hello` lists it; `answer` is its name in the conversation it belongs to."""
+    """A generation as `hello` lists it; `answer` is its name in the conversation it belongs to.
+
+    `timings` are those so far of one that goes on.
+    """
 
     id: str
     model: str
@@ -153,10 +253,11 @@ class GenerationInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     seq: int
     finish_reason: FinishReason | None
     answer: str | None = None
+    timings: "Timings | None" = None
 
 
 class Alternative(msgspec.Struct, frozen=True):
-    """A token the model weighed in the same place."""
+    """A token that the model considered at the same position."""
 
     id: int
     text: str
@@ -164,31 +265,52 @@ class Alternative(msgspec.Struct, frozen=True):
     special: bool = False
 
 
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which call of a tool a delta belongs to: its place among the answer's calls, from 0."""
+
+    index: int
+    name: str
+    id: str = ""
+
+
 class TokenInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One token of a delta, sent when `details` was asked."""
+    """One token of a delta, sent if `details` was set.
+
+    `mark` is true for what marks the beginning or the end of a kind, such as `<think>`.
+    """
 
     id: int
     text: str
     logprob: float | None
     special: bool
     top: list[Alternative] | None = None
+    kind: Kind = "answer"
+    mark: bool = False
+    call: ToolCall | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens in and out, as the model server counted them; null where it did not say.
+    """Prompt and completion tokens, as the model server counted them; null where it did not say.
 
-    `estimated` is true where the server counted no answer and its pieces were counted instead.
+    `estimated` is true where the server counted none and the deltas were counted instead. Of the
+    completion tokens, `reasoning_tokens` are thinking: as counted by the server, or by the share
+    of the deltas; null where there was none. `context_tokens` is the context that both had to fit
+    into, null where it is unknown.
     """
 
     prompt_tokens: int | None
     completion_tokens: int
     estimated: bool = False
+    reasoning_tokens: int | None = None
+    context_tokens: int | None = None
 
 
 class Timings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Milliseconds from the command's arrival on the server's clock; null where it never came.
+    """Milliseconds from the command's arrival on the server's clock; null for what did not happen.
 
-    `load_ms` is how long the model server was seen to load the model, which `ttft_ms` includes.
+    `load_ms` is how long the model server took to load the model, `starting_ms` how long the answer
+    waited for the server itself to start; `ttft_ms` includes both. Where the first token is not the
+    first of the answer, `answer_ms` tells when that came, and `reasoning_ms` when thinking began.
     """
 
     queued_ms: float | None
@@ -196,6 +318,9 @@ class Timings(msgspec.Struct, frozen=True, omit_defaults=True):
     total_ms: float
     tokens_per_second: float | None
     load_ms: float | None = None
+    starting_ms: float | None = None
+    reasoning_ms: float | None = None
+    answer_ms: float | None = None
 
 
 class LogRecord(msgspec.Struct, frozen=True):

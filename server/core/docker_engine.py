@@ -1,0 +1,69 @@
+"""What the gateway and the doctor agree on: where a Docker engine is, and which containers we own.
+
+The doctor imports this before anything is installed: the standard library only.
+"""
+
+import hashlib
+import re
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+LABEL_INSTANCE: Final = "sidestream.instance"
+LABEL_MODEL: Final = "sidestream.model"
+
+_SOCKET: Final = Path("/var/run/docker.sock")
+
+
+def container_name(instance: str, model: str) -> str:
+    """Return the name that makes two containers of one replica impossible.
+
+    Characters that a container's name cannot have become `.`, and a hash of the id keeps such
+    names distinct.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]", ".", model)
+    if plain == model:
+        return f"sidestream-{instance}-{plain}"
+    # No instance has a `_`, so that this is no other id's plain name.
+    digest = hashlib.sha256(model.encode()).hexdigest()[:12]
+    return f"sidestream-{instance}_{plain}-{digest}"
+
+
+def default_host(environment: Mapping[str, str]) -> str:
+    """Return DOCKER_HOST, or the first of the usual places where there is a socket."""
+    if environment.get("DOCKER_HOST"):
+        return environment["DOCKER_HOST"]
+    rootless = Path(environment.get("XDG_RUNTIME_DIR") or "/nowhere", "docker.sock")
+    desktop = Path.home() / ".docker" / "run" / "docker.sock"
+    return f"unix://{next((p for p in (_SOCKET, rootless, desktop) if p.exists()), _SOCKET)}"
+
+
+def client_context(environment: Mapping[str, str]) -> ssl.SSLContext:
+    """Return how to encrypt, by the certificates in DOCKER_CERT_PATH, as the CLI reads them."""
+    folder = Path(environment.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+def ssh_command(host: str, socket: Path, *options: str) -> list[str]:
+    """Return what has the engine at an address `ssh://…` at a socket file here."""
+    where = urlsplit(host)
+    remote = where.path if len(where.path) > 1 else _SOCKET
+    port = ("-p", str(where.port)) if where.port else ()
+    name = f"{where.username}@{where.hostname}" if where.username else str(where.hostname)
+    command = ["ssh", "-N", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
+    return [*command, *port, "-L", f"{socket}:{remote}", *options, "--", name]
+
+
+def is_rootless(info: Mapping[str, Any]) -> bool:
+    """Tell from an engine's description whether it runs without root's rights."""
+    return any("rootless" in option for option in info.get("SecurityOptions") or [])
+
+
+def gives_gpus(info: Mapping[str, Any]) -> bool:
+    """Tell from an engine's description whether it can give GPUs to containers."""
+    # A device that the container device interface knows, as of engine 28.
+    return "nvidia" in (info.get("Runtimes") or {}) or bool(info.get("DiscoveredDevices"))
