@@ -1,62 +1,93 @@
-"""The archive: everything that can be done with kept conversations, each for its owner.
+"""The archive: every operation on stored conversations, each on behalf of an owner.
 
-Whose a conversation is not gets the same answer as if there were none. What streams is stored by
-the recorder; before anything is read, it stores what it has, so that nobody sees less than there
-is.
+Rules:
+
+1. Somebody else's conversation is answered exactly like one that does not exist.
+2. Reads flush the recorder first, so that they include the text that is still streaming.
 """
 
 import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from server.archive.answer_writer import DescribeEngine, give_title, to_json
+from server.archive.attachments import StoredAttachments, remove_unused
 from server.archive.database import Database, Transaction
-from server.archive.following import DescribeEngine, json_of
-from server.archive.imports import check_outline, check_vote, read_export
-from server.archive.places import Begun, Place, begin, find_place
-from server.archive.reading import find_head, list_some, load, load_tokens, summarise
+from server.archive.files import insert_files, load_files
+from server.archive.import_files import read_file
+from server.archive.imports import check_outline
+from server.archive.reading import (
+    Head,
+    Wanted,
+    count_tags,
+    find_head,
+    list_conversations,
+    load,
+    load_tags,
+    load_tokens,
+    summarise,
+)
 from server.archive.recorder import Recorder
 from server.archive.shapes import (
+    MAX_TAGS,
     Change,
+    Changed,
+    Changes,
     Conversation,
+    ImportResult,
     Listing,
     Outline,
     Summary,
+    TagList,
     Tokens,
-    Vote,
-    VoteGiven,
 )
+from server.archive.slots import ConversationSlot, StartedAnswer, find_slot, record_answers
+from server.archive.votes import Votes, insert_votes, remove_deleted
 from server.archive.writing import (
     Numbers,
     insert_conversation,
     mark_interrupted,
     remove_conversation,
+    set_tags,
+    size_of,
     update_conversation,
 )
-from server.core.errors import ConversationLimit, StorageFailed, UnknownConversation
+from server.core.attachments import AttachmentLimits
+from server.core.errors import (
+    ConversationLimit,
+    InvalidCommand,
+    StorageFailed,
+    UnknownConversation,
+)
 from server.core.protocol import Record, Target
 
 logger = logging.getLogger(__name__)
 
+# How much of an import is written at once, before it is the answers' turn again.
+_BATCH_CHARS: Final = 1 << 20
+
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """How much is kept, and for how long in seconds; 0 for ever."""
+    """How much is stored, and for how many seconds; `keep_seconds` of 0 means for ever."""
 
     conversations: int
     conversation_chars: int
     file_bytes: int
     keep_seconds: float
     deleted_seconds: float
+    attachments: AttachmentLimits
 
 
 class Archive:
-    """Keep conversations."""
+    """Store conversations, find them and change them."""
 
     def __init__(
         self,
@@ -72,6 +103,8 @@ class Archive:
         self._numbers = numbers
         self._clock = clock
         self._removed: set[int] = set()
+        self.attachments = StoredAttachments(database, limits.attachments, clock)
+        self.votes = Votes(database, clock, self._flush)
 
     @classmethod
     async def open(
@@ -82,13 +115,13 @@ class Archive:
         *,
         clock: Callable[[], float] = time.time,
     ) -> "Archive":
-        """Open the file and close what was under way when it was last used.
+        """Open the file and mark the answers that the last gateway left unfinished.
 
         Raises `UnusableFile` or `StorageFailed`.
         """
         database = await Database.open(path, max_bytes=limits.file_bytes)
         try:
-            async with database.change() as transaction:
+            async with database.write() as transaction:
                 numbers = await Numbers.read(transaction)
                 interrupted = await mark_interrupted(transaction)
         except BaseException:
@@ -99,14 +132,14 @@ class Archive:
         return cls(database, Recorder(database, describe), numbers, limits, clock)
 
     async def close(self) -> None:
-        """Store what is left and let go of the file."""
+        """Store the rest and close the file."""
         await self.recorder.close()
         await self._database.close()
 
     # --- conversations ----------------------------------------------------------------------
 
     async def create(self, owner: str, outline: Outline) -> Summary:
-        """Begin a conversation; raises `ConversationLimit`, `InvalidCommand`, `StorageFailed`."""
+        """Create a conversation; raises `ConversationLimit`, `InvalidCommand`, `StorageFailed`."""
         check_outline(outline)
         now = self._clock()
         return await self._insert(
@@ -114,57 +147,140 @@ class Archive:
             Conversation("", outline.title, now, now, columns=outline.columns, view=outline.view),
         )
 
-    async def take_in(self, owner: str, body: bytes) -> Summary:
-        """Make a conversation of an export; raises what `create` does."""
-        # A large file takes longer to read than others should wait for.
-        found = await asyncio.to_thread(read_export, body, max_size=self.limits.conversation_chars)
-        return await self._insert(
-            owner, msgspec.structs.replace(found, updated=self._clock(), deleted=None)
+    async def import_export(self, owner: str, body: bytes) -> ImportResult:
+        """Create the conversations of an export, of ours or of another tool: all, or none.
+
+        Raises what `create` does.
+        """
+        # In a thread: parsing a large file would hold up the event loop.
+        found = await asyncio.to_thread(
+            read_file,
+            body,
+            max_size=self.limits.conversation_chars,
+            attachments=self.limits.attachments,
+        )
+        several = sorted(found.conversations, key=lambda one: -one.updated)
+        now = self._clock()
+        if len(several) == 1 or self.limits.keep_seconds:
+            # It is on top of the list, and is kept as long as what was asked here.
+            several = [msgspec.structs.replace(one, updated=now) for one in several]
+        summaries = await self._insert_several(owner, several)
+        return ImportResult(
+            **msgspec.structs.asdict(summaries[0]),
+            source=found.source,
+            imported=len(summaries),
+            ids=[summary.id for summary in summaries],
+            left_out=found.left_out,
         )
 
     async def browse(
-        self, owner: str, *, words: str, deleted: bool, before: str, limit: int
+        self,
+        owner: str,
+        *,
+        words: str = "",
+        with_reasoning: bool = False,
+        deleted: bool = False,
+        pinned: bool | None = None,
+        tag: str = "",
+        before: str = "",
+        limit: int = 50,
     ) -> Listing:
         """List the owner's conversations; raises `InvalidCommand` or `StorageFailed`."""
-        await self._store_what_is_new()
-        async with self._database.look() as transaction:
-            return await list_some(
-                transaction, owner, words=words, deleted=deleted, before=before, limit=limit
-            )
+        await self._flush()
+        wanted = Wanted(words, with_reasoning, deleted, pinned, tag, before, limit)
+        async with self._database.read() as transaction:
+            return await list_conversations(transaction, owner, wanted)
 
-    async def load(self, owner: str, conversation_id: str, *, is_full: bool) -> Conversation:
-        """Return a whole conversation; raises `UnknownConversation` or `StorageFailed`."""
-        await self._store_what_is_new()
-        async with self._database.look() as transaction:
+    async def tags(self, owner: str) -> TagList:
+        """Return the tags that the owner's conversations have."""
+        async with self._database.read() as transaction:
+            return TagList(await count_tags(transaction, owner))
+
+    async def check_known(self, owner: str, ids: Sequence[str]) -> None:
+        """Raise `UnknownConversation` unless the owner has all of these conversations."""
+        async with self._database.read() as transaction:
+            for conversation_id in ids:
+                await find_head(transaction, owner, conversation_id)
+
+    async def load(
+        self, owner: str, conversation_id: str, *, is_full: bool, with_files: bool = False
+    ) -> Conversation:
+        """Return a whole conversation; raises `UnknownConversation` or `StorageFailed`.
+
+        With `with_files` its attachments have their bytes, up to `MAX_EXPORTED_BYTES` in all.
+        """
+        await self._flush()
+        async with self._database.read() as transaction:
             head = await find_head(transaction, owner, conversation_id, with_deleted=True)
-            return await load(transaction, head, is_full=is_full)
+            conversation = await load(transaction, head, is_full=is_full)
+            if not (with_files and conversation.attachments):
+                return conversation
+            files = await load_files(transaction, owner, conversation.attachments)
+            return msgspec.structs.replace(conversation, attachments=files)
 
     async def tokens(self, owner: str, conversation_id: str, answer_id: str) -> Tokens:
-        """Return what an answer was written in; raises `UnknownConversation` or `StorageFailed`."""
-        await self._store_what_is_new()
-        async with self._database.look() as transaction:
+        """Return the tokens of an answer; raises `UnknownConversation` or `StorageFailed`."""
+        await self._flush()
+        async with self._database.read() as transaction:
             head = await find_head(transaction, owner, conversation_id, with_deleted=True)
             return Tokens(await load_tokens(transaction, head, answer_id))
 
     async def change(self, owner: str, conversation_id: str, change: Change) -> Summary:
-        """Give a conversation another title, columns or view; what is not said stays."""
+        """Change title, columns, view, pin or tags; a field that is None stays as it is."""
         check_outline(change)
         values: dict[str, object] = {}
         if change.title is not None:
             values["title"] = change.title
         if change.columns is not None:
-            values["columns"] = json_of(change.columns)
+            values["columns"] = to_json(change.columns)
         if change.view is not None:
-            values["view"] = json_of(change.view)
-        async with self._database.change() as transaction:
+            values["view"] = to_json(change.view)
+        if change.pinned is not None:
+            values["pinned"] = change.pinned
+        async with self._database.write() as transaction:
             head = await find_head(transaction, owner, conversation_id)
             if values:
                 await update_conversation(transaction, head.number, **values)
+            if change.tags is not None:
+                await set_tags(transaction, head.number, change.tags)
             return await summarise(transaction, head.number)
 
+    async def change_several(self, owner: str, changes: Changes) -> Changed:
+        """Change several conversations: all, or none.
+
+        Raises `UnknownConversation`, `ConversationLimit` or `InvalidCommand`.
+        """
+        ids = list(dict.fromkeys(changes.ids))
+        async with self._database.write() as transaction:
+            heads = [
+                await find_head(transaction, owner, one, with_deleted=changes.deleted is not None)
+                for one in ids
+            ]
+            if changes.deleted is False:
+                restored = sum(1 for head in heads if head.deleted is not None)
+                await self._check_room(transaction, owner, restored)
+            for head in heads:
+                await self._change_one(transaction, head, changes)
+            return Changed([await summarise(transaction, head.number) for head in heads])
+
+    async def _change_one(self, transaction: Transaction, head: Head, changes: Changes) -> None:
+        values: dict[str, object] = {}
+        if changes.deleted is not None:
+            values["deleted"] = (head.deleted or self._clock()) if changes.deleted else None
+        if changes.pinned is not None:
+            values["pinned"] = changes.pinned
+        if values:
+            await update_conversation(transaction, head.number, **values)
+        if changes.add_tags or changes.remove_tags:
+            tags = set(await load_tags(transaction, head.number)) | set(changes.add_tags)
+            tags -= set(changes.remove_tags)
+            if len(tags) > MAX_TAGS:
+                raise InvalidCommand(f"a conversation may have {MAX_TAGS} tags")
+            await set_tags(transaction, head.number, tags)
+
     async def delete(self, owner: str, conversation_id: str, *, forever: bool) -> Summary:
-        """Delete a conversation, so that it can be restored for a while unless `forever`."""
-        async with self._database.change() as transaction:
+        """Delete a conversation; unless `forever`, it can be restored for a while."""
+        async with self._database.write() as transaction:
             head = await find_head(transaction, owner, conversation_id, with_deleted=True)
             deleted = self._clock() if head.deleted is None else head.deleted
             await update_conversation(transaction, head.number, deleted=deleted)
@@ -174,74 +290,53 @@ class Archive:
         return summary
 
     async def restore(self, owner: str, conversation_id: str) -> Summary:
-        """Take a deletion back; raises `ConversationLimit` when there is no room any more."""
-        async with self._database.change() as transaction:
+        """Undo a deletion; raises `ConversationLimit` when there is no room any more."""
+        async with self._database.write() as transaction:
             head = await find_head(transaction, owner, conversation_id, with_deleted=True)
             if head.deleted is not None:
                 await self._check_room(transaction, owner)
                 await update_conversation(transaction, head.number, deleted=None)
             return await summarise(transaction, head.number)
 
-    async def vote(
-        self, owner: str, conversation_id: str, turn_id: str, given: VoteGiven | None
-    ) -> Vote | None:
-        """Set a turn's vote, or take it back; raises `InvalidCommand`, `UnknownConversation`."""
-        await self._store_what_is_new()
-        async with self._database.change() as transaction:
-            head = await find_head(transaction, owner, conversation_id)
-            turn = await transaction.row(
-                "SELECT number FROM turn WHERE conversation = ? AND id = ?", (head.number, turn_id)
-            )
-            if turn is None:
-                raise UnknownConversation(f"the conversation has no turn {turn_id[:80]!r}")
-            vote = None
-            if given is not None:
-                rows = await transaction.rows(
-                    "SELECT id FROM answer WHERE conversation = ? AND turn = ?",
-                    (head.number, turn_id),
-                )
-                check_vote(given, {answer for (answer,) in rows})
-                vote = Vote(**msgspec.structs.asdict(given), created=self._clock())
-            await transaction.run(
-                "UPDATE turn SET vote = ? WHERE number = ?",
-                (None if vote is None else json_of(vote), turn[0]),
-            )
-        return vote
-
     # --- answers ----------------------------------------------------------------------------
 
-    async def place(self, owner: str, record: Record, targets: Sequence[Target]) -> Place:
-        """Look whether answers can be kept there; nothing is written.
+    async def find_slot(
+        self, owner: str, record: Record, targets: Sequence[Target]
+    ) -> ConversationSlot:
+        """Find where answers to these targets can be stored; writes nothing.
 
         Raises `UnknownConversation`, `ConversationLimit`, `InvalidCommand` or `StorageFailed`.
         """
-        # Before the look, or what is stored in between would be in neither.
-        followed = self.recorder.followed
-        async with self._database.look() as transaction:
+        # Before the transaction: an answer stored in between would be in neither.
+        unfinished = self.recorder.turns_of_unfinished()
+        async with self._database.read() as transaction:
             head = await find_head(transaction, owner, record.conversation)
             if head.size >= self.limits.conversation_chars:
                 raise ConversationLimit(
                     "the conversation is as large as one may be", hint="begin another one"
                 )
-            return await find_place(transaction, head, record, targets, followed)
+            return await find_slot(transaction, head, record, targets, unfinished)
 
-    def check(self, place: Place) -> None:
-        """Raise `UnknownConversation` or `StorageFailed` when answers cannot begin there now."""
-        if place.conversation in self._removed:
+    def check_slot(self, slot: ConversationSlot) -> None:
+        """Raise `UnknownConversation` or `StorageFailed` when no answer can start there now."""
+        if slot.conversation in self._removed:
             raise UnknownConversation("the conversation was deleted in this moment")
         if self.recorder.is_full:
             raise StorageFailed("too many answers wait to be stored")
 
-    def begin(self, place: Place, answers: Sequence[Begun]) -> list[str]:
-        """Keep answers from now on, one for each target of the place; return their ids."""
-        return begin(place, answers, self.recorder, self._numbers, self._clock())
+    def record(self, slot: ConversationSlot, answers: Sequence[StartedAnswer]) -> list[str]:
+        """Store answers from now on, one for each target of the slot; return their ids."""
+        return record_answers(slot, answers, self.recorder, self._numbers, self._clock())
 
     # --- time -------------------------------------------------------------------------------
 
-    async def tidy(self) -> int:
-        """Delete what is older than is kept, and for good what was deleted long enough ago."""
+    async def delete_expired(self) -> int:
+        """Delete what is too old, and remove what was deleted long enough ago; return how many.
+
+        Attachments that no conversation has are removed when they were not used for a while.
+        """
         now, limits = self._clock(), self.limits
-        async with self._database.change() as transaction:
+        async with self._database.write() as transaction:
             if limits.keep_seconds:
                 await transaction.run(
                     "UPDATE conversation SET deleted = ? WHERE deleted IS NULL AND updated < ?",
@@ -252,24 +347,69 @@ class Archive:
                 (now - limits.deleted_seconds,),
             )
         for (number,) in rows:
-            async with self._database.change() as transaction:
+            async with self._database.write() as transaction:
                 await self._remove(transaction, number)
+        async with self._database.write() as transaction:
+            await remove_unused(transaction, now - limits.attachments.unused_seconds)
+            await remove_deleted(transaction, now - limits.deleted_seconds)
         return len(rows)
 
     # --- inside -----------------------------------------------------------------------------
 
     async def _insert(self, owner: str, conversation: Conversation) -> Summary:
-        conversation = msgspec.structs.replace(conversation, id=f"c_{secrets.token_hex(8)}")
-        async with self._database.change() as transaction:
+        async with self._database.write() as transaction:
             await self._check_room(transaction, owner)
-            number = await insert_conversation(transaction, self._numbers, owner, conversation)
+            number = await self._insert_one(transaction, owner, conversation)
             return await summarise(transaction, number)
 
-    async def _check_room(self, transaction: Transaction, owner: str) -> None:
+    async def _insert_several(
+        self, owner: str, conversations: Sequence[Conversation]
+    ) -> list[Summary]:
+        """Insert all of them or, when one cannot be, none; answers are stored in between.
+
+        Until the last is there they are deleted ones, which is what a crash would leave.
+        """
+        numbers: list[int] = []
+        now = self._clock()
+        try:
+            for batch in _batches(conversations):
+                inserted: list[int] = []
+                async with self._database.write() as transaction:
+                    await self._check_room(transaction, owner, len(conversations))
+                    for conversation in batch:
+                        hidden = msgspec.structs.replace(conversation, deleted=now)
+                        inserted.append(await self._insert_one(transaction, owner, hidden))
+                numbers += inserted
+            async with self._database.write() as transaction:
+                await self._check_room(transaction, owner, len(conversations))
+                for number in numbers:
+                    await update_conversation(transaction, number, deleted=None)
+                return [await summarise(transaction, number) for number in numbers]
+        except BaseException:
+            for number in numbers:
+                async with self._database.write() as transaction:
+                    await self._remove(transaction, number)
+            raise
+
+    async def _insert_one(
+        self, transaction: Transaction, owner: str, conversation: Conversation
+    ) -> int:
+        conversation = msgspec.structs.replace(conversation, id=f"c_{secrets.token_hex(8)}")
+        number = await insert_conversation(transaction, self._numbers, owner, conversation)
+        await insert_votes(transaction, owner, number, conversation)
+        await insert_files(
+            transaction, owner, number, conversation, self.limits.attachments, self._clock()
+        )
+        if conversation.turns:
+            first = conversation.turns[0]
+            await give_title(transaction, number, first.text, first.attachments)
+        return number
+
+    async def _check_room(self, transaction: Transaction, owner: str, more: int = 1) -> None:
         row = await transaction.row(
             "SELECT count(*) FROM conversation WHERE owner = ? AND deleted IS NULL", (owner,)
         )
-        if row is not None and row[0] >= self.limits.conversations:
+        if row is not None and row[0] + more > self.limits.conversations:
             raise ConversationLimit(
                 f"{self.limits.conversations} conversations are kept for one owner, and no more",
                 hint="delete some, or raise `max_conversations` in [conversations]",
@@ -277,12 +417,26 @@ class Archive:
 
     async def _remove(self, transaction: Transaction, number: int) -> None:
         self._removed.add(number)
-        self.recorder.forget(number)
-        await remove_conversation(transaction, number)
+        self.recorder.drop(number)
+        await remove_conversation(transaction, number, self._clock())
 
-    async def _store_what_is_new(self) -> None:
+    async def _flush(self) -> None:
         try:
             await self.recorder.flush()
         except StorageFailed as error:
-            # What is stored can be read all the same; that nothing is stored, the recorder says.
-            logger.debug("read without what is new: %s", error)
+            # Reading what is stored still works, and the recorder reports the failure.
+            logger.debug("read without the newest text: %s", error)
+
+
+def _batches(conversations: Sequence[Conversation]) -> Iterator[list[Conversation]]:
+    """Return conversations in parts that take a moment to write each."""
+    batch: list[Conversation] = []
+    room = _BATCH_CHARS
+    for conversation in conversations:
+        batch.append(conversation)
+        room -= size_of(conversation) + _BATCH_CHARS // 100
+        if room <= 0:
+            yield batch
+            batch, room = [], _BATCH_CHARS
+    if batch:
+        yield batch

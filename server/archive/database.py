@@ -1,16 +1,19 @@
-"""One SQLite file: opened only if it is sound, written by one connection, read by another.
+"""One SQLite file: checked before it is opened, written by one connection, read by another.
 
 Rules:
 
-1. A file is looked at before it may be changed. One that is damaged, newer than this program or
-   somebody else's is refused and left as it is.
-2. One process has the file: a lock beside it says so and dies with its holder.
-3. Changes are made one transaction at a time. Reading sees one moment and holds up no writing.
-4. Errors of SQLite become ours here, and nowhere else.
+1. A file is checked before it is changed. A damaged file, one of a newer version and one of
+   another program are refused and left as they are.
+2. One process uses the file: a lock file beside it is held until the process ends.
+3. Write transactions run one at a time. A read transaction sees one state and blocks no writer.
+4. SQLite errors are translated into ours here and nowhere else.
+5. A file that another program has locked is waited for at the start. It is sound: nobody is advised
+   to move it away.
 """
 
 import asyncio
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -21,23 +24,31 @@ from typing import Any, Final
 import aiosqlite
 
 from server.archive.schema import APPLICATION_ID, MIGRATIONS
+from server.archive.words import words_of
 from server.core.errors import StorageFailed
+
+logger = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any]
 
-# Another program that only looks at the file is done by then.
-_BUSY_SECONDS: Final = 5.0
+# Long enough for another program to read the file.
+_BUSY_MS: Final = 5_000
+# At the start, so that it is soon said what is waited for.
+_BUSY_SECONDS_AT_START: Final = 0.5
+PATIENCE_SECONDS: Final = 60.0
+"""How long a start waits for another program that has the file locked: a backup takes a while."""
+_RETRY_SECONDS: Final = 0.25
 _PAGE_BYTES: Final = 4096
 _MAX_WAL_BYTES: Final = 64 << 20
 
 
 class UnusableFile(Exception):
-    """The file cannot be taken as it is; the message says why and what can be done."""
+    """The file cannot be used; the message says why and what to do."""
 
 
 class Transaction:
-    """What can be done within one transaction."""
+    """The statements of one transaction."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
@@ -52,11 +63,11 @@ class Transaction:
         return found[0] if found else None
 
     async def run(self, sql: str, values: Values = ()) -> None:
-        """Carry out one statement."""
+        """Execute one statement."""
         await self._connection.execute_fetchall(sql, values)
 
     async def run_each(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
-        """Carry out one statement with each of these values."""
+        """Execute one statement with each of these values."""
         several = list(values)
         if several:
             async with self._connection.executemany(sql, several):
@@ -64,7 +75,7 @@ class Transaction:
 
 
 class Database:
-    """The file, open."""
+    """The open file."""
 
     def __init__(
         self, lock: int, writer: aiosqlite.Connection, reader: aiosqlite.Connection
@@ -77,47 +88,44 @@ class Database:
 
     @classmethod
     async def open(
-        cls, path: Path, *, max_bytes: int, migrations: Sequence[str] = MIGRATIONS
+        cls,
+        path: Path,
+        *,
+        max_bytes: int,
+        migrations: Sequence[str] = MIGRATIONS,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> "Database":
-        """Open the file, made if there is none, brought up if it is older.
+        """Open the file; create it if it is missing and migrate it if it is older.
 
-        Raises `UnusableFile`.
+        While another program has it locked, try again for `patience_seconds`. Raises
+        `UnusableFile`.
         """
-        connections: list[aiosqlite.Connection] = []
-        lock = _take(path)
+        lock = _lock_file(path)
         try:
-            await _inspect(path, len(migrations))
-            connections.append(writer := await _connect(path, "rw"))
-            connections.append(reader := await _connect(path, "ro"))
-            await _prepare(writer, path, max_bytes, migrations)
-            await reader.execute_fetchall("PRAGMA query_only = on")
-        except BaseException as error:
-            for connection in connections:
-                await connection.close()
+            writer, reader = await _open_patiently(path, max_bytes, migrations, patience_seconds)
+        except BaseException:
             os.close(lock)
-            if isinstance(error, sqlite3.Error):
-                raise UnusableFile(f"{path} cannot be used: {error}") from None
             raise
         return cls(lock, writer, reader)
 
     @asynccontextmanager
-    async def change(self) -> AsyncIterator[Transaction]:
-        """Make changes that happen all or not at all; raises `StorageFailed`.
+    async def write(self) -> AsyncIterator[Transaction]:
+        """Begin a write transaction; raises `StorageFailed`.
 
-        An `sqlite3.IntegrityError` says that what is written contradicts what is there, and is
-        left to the caller. Cancelled, nothing has happened, unless it was being committed.
+        A violated constraint raises `sqlite3.IntegrityError`, for the caller to handle. When
+        cancelled, nothing is written unless the commit had begun.
         """
-        async with self._writing, _within(self._writer, "BEGIN IMMEDIATE") as transaction:
+        async with self._writing, _transaction(self._writer, "BEGIN IMMEDIATE") as transaction:
             yield transaction
 
     @asynccontextmanager
-    async def look(self) -> AsyncIterator[Transaction]:
-        """Read what there is at one moment; raises `StorageFailed`."""
-        async with self._reading, _within(self._reader, "BEGIN") as transaction:
+    async def read(self) -> AsyncIterator[Transaction]:
+        """Begin a read transaction; raises `StorageFailed`."""
+        async with self._reading, _transaction(self._reader, "BEGIN") as transaction:
             yield transaction
 
     async def close(self) -> None:
-        """Let go of the file."""
+        """Close the file and release the lock."""
         async with self._writing, self._reading:
             await self._reader.close()
             await self._writer.close()
@@ -125,17 +133,16 @@ class Database:
 
 
 @asynccontextmanager
-async def _within(connection: aiosqlite.Connection, begin: str) -> AsyncIterator[Transaction]:
+async def _transaction(connection: aiosqlite.Connection, begin: str) -> AsyncIterator[Transaction]:
     try:
         try:
             await connection.execute_fetchall(begin)
             yield Transaction(connection)
             await connection.execute_fetchall("COMMIT")
         except BaseException:
-            # A statement goes on in its thread when who waits for it is cancelled; this one
-            # stands behind it, and is waited for although we may be cancelled again. Where there
-            # is no transaction, because it never began or SQLite itself ended it, it does nothing:
-            # whether there is one cannot be told before all that was begun is through.
+            # A cancelled statement goes on in aiosqlite's thread. The rollback is queued behind
+            # it and shielded from another cancellation. It does nothing if there is no
+            # transaction, which is not known before the statement is finished.
             await asyncio.shield(connection.rollback())
             raise
     except sqlite3.IntegrityError:
@@ -151,16 +158,16 @@ def _failure(error: sqlite3.Error) -> StorageFailed:
             "there is no room for conversations",
             hint="make room on the disk, raise `max_size` in [conversations], or delete some",
         )
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+    if _is_locked(error):
         return StorageFailed("another program holds the database of conversations")
     return StorageFailed(f"conversations cannot be stored: {error}")
 
 
-def _take(path: Path) -> int:
-    """Lock the file for this process; return what holds the lock."""
+def _lock_file(path: Path) -> int:
+    """Lock the file for this process; return the lock's file descriptor."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # What was said is nobody else's: SQLite gives its other files the same mode.
+        # Private to its owner; SQLite creates its other files with the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
@@ -178,24 +185,80 @@ def _take(path: Path) -> int:
     return lock
 
 
+async def _open_patiently(
+    path: Path, max_bytes: int, migrations: Sequence[str], patience_seconds: float
+) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
+    loop = asyncio.get_running_loop()
+    began, is_told = loop.time(), False
+    while True:
+        try:
+            return await _open_connections(path, max_bytes, migrations)
+        except sqlite3.Error as error:
+            if not _is_locked(error):
+                raise UnusableFile(f"{path} cannot be used: {error}") from None
+        waited = loop.time() - began
+        if waited >= patience_seconds:
+            raise UnusableFile(
+                f"{path} is locked by another program, and was for {waited:.0f} s. Close that "
+                "program (a database browser, a backup, a copy of the folder being synchronised), "
+                "then start again. The file itself is as it was."
+            )
+        if not is_told:
+            is_told = True
+            logger.warning(
+                "%s is locked by another program; waiting for it, for %.0f s at most",
+                path,
+                patience_seconds,
+            )
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _open_connections(
+    path: Path, max_bytes: int, migrations: Sequence[str]
+) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
+    connections: list[aiosqlite.Connection] = []
+    try:
+        await _inspect(path, len(migrations))
+        connections.append(writer := await _connect(path, "rw"))
+        await writer.create_function("words_of", 1, words_of, deterministic=True)
+        connections.append(reader := await _connect(path, "ro"))
+        await _migrate(writer, path, max_bytes, migrations)
+        await reader.execute_fetchall("PRAGMA query_only = on")
+        # Another program may be writing: then the gateway could not store anything either.
+        await writer.execute_fetchall("BEGIN IMMEDIATE")
+        await writer.execute_fetchall("COMMIT")
+        for connection in connections:
+            await connection.execute_fetchall(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    except BaseException:
+        for connection in connections:
+            await connection.close()
+        raise
+    return writer, reader
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
 async def _connect(path: Path, mode: str) -> aiosqlite.Connection:
     return await aiosqlite.connect(
-        _address(path, mode),
+        _uri(path, mode),
         uri=True,
         isolation_level=None,
-        timeout=_BUSY_SECONDS,
+        timeout=_BUSY_SECONDS_AT_START,
         cached_statements=256,
     )
 
 
-def _address(path: Path, mode: str) -> str:
+def _uri(path: Path, mode: str) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}"
 
 
-def _untouching(path: Path) -> str:
-    """Return the mode in which looking at a file leaves no other file beside it.
+def _read_only_mode(path: Path) -> str:
+    """Return the mode that creates no other file beside this one.
 
-    What a killed gateway left in the log beside it has to be looked at too.
+    If a killed gateway has left a write-ahead log, the log has to be read too.
     """
     return "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
 
@@ -205,41 +268,43 @@ def _is_empty(path: Path) -> bool:
 
 
 async def _inspect(path: Path, newest: int) -> None:
-    """Look whether the file is one of ours, sound, and not newer than we are."""
-    kept = "It is left as it is: move it away, or name another with `file` in [conversations]."
+    """Raise `UnusableFile` unless the file is ours, sound and of a version that we know."""
+    advice = "It is left as it is: move it away, or name another with `file` in [conversations]."
     if _is_empty(path):
         return
-    connection = await _connect(path, _untouching(path))
+    connection = await _connect(path, _read_only_mode(path))
     try:
         ((application,),) = await connection.execute_fetchall("PRAGMA application_id")
         ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
         if application != APPLICATION_ID:
-            raise UnusableFile(f"{path} is a database of another program. {kept}")
+            raise UnusableFile(f"{path} is a database of another program. {advice}")
         if version > newest:
             raise UnusableFile(
                 f"{path} was written by a newer Sidestream (version {version} of the file, this "
-                f"one knows {newest}). {kept} Or start the newer Sidestream."
+                f"one knows {newest}). {advice} Or start the newer Sidestream."
             )
         found = [row[0] for row in await connection.execute_fetchall("PRAGMA quick_check(3)")]
         if found != ["ok"]:
-            raise UnusableFile(f"{path} is damaged: {'; '.join(found)}. {kept}")
+            raise UnusableFile(f"{path} is damaged: {'; '.join(found)}. {advice}")
     except sqlite3.OperationalError as error:
-        raise UnusableFile(f"{path} cannot be read: {error}. {kept}") from None
+        if _is_locked(error):
+            raise
+        raise UnusableFile(f"{path} cannot be read: {error}. {advice}") from None
     except sqlite3.DatabaseError as error:
-        raise UnusableFile(f"{path} is damaged: {error}. {kept}") from None
+        raise UnusableFile(f"{path} is damaged: {error}. {advice}") from None
     finally:
         await connection.close()
 
 
-async def _prepare(
+async def _migrate(
     writer: aiosqlite.Connection, path: Path, max_bytes: int, migrations: Sequence[str]
 ) -> None:
-    """Set the connection up, and bring the file to the newest version, all of it or nothing."""
+    """Configure the connection, and migrate the file to the newest version in one transaction."""
     for setting in (
         "auto_vacuum = incremental",
         f"page_size = {_PAGE_BYTES}",
         "journal_mode = wal",
-        # Each commit reaches the disk: with two a second that costs little.
+        # Each commit is synced to disk; at two a second that costs little.
         "synchronous = full",
         f"journal_size_limit = {_MAX_WAL_BYTES}",
         "foreign_keys = on",
@@ -250,7 +315,7 @@ async def _prepare(
     if version == len(migrations):
         return
     if version:
-        await _copy(writer, Path(f"{path}.v{version}"))
+        await _back_up(writer, Path(f"{path}.v{version}"))
     await writer.execute_fetchall("BEGIN EXCLUSIVE")
     try:
         for script in migrations[version:]:
@@ -264,8 +329,8 @@ async def _prepare(
         raise
 
 
-async def _copy(writer: aiosqlite.Connection, target: Path) -> None:
-    """Keep the file as it was before it is brought up, for whoever goes back."""
+async def _back_up(writer: aiosqlite.Connection, target: Path) -> None:
+    """Copy the file before a migration, so that the earlier version can be used again."""
     os.close(os.open(target, os.O_RDWR | os.O_CREAT, 0o600))
     async with aiosqlite.connect(target) as copy:
         await writer.backup(copy)

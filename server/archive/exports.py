@@ -1,11 +1,12 @@
-"""A conversation as a file: JSON with all of it, Markdown, or a page that needs nothing else.
+"""Export a conversation: complete as JSON, or to be read as Markdown or one HTML file.
 
-Turns stand in the order of the tree: each branch whole before the next one. In the page all text is
-escaped, and its policy lets nothing be loaded and nothing be run.
+Turns come in the order of the tree, each branch whole before the next. The HTML escapes all text,
+and its content security policy forbids scripts and loading anything.
 """
 
 import base64
 import hashlib
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,19 +23,20 @@ from markupsafe import Markup
 from server.archive.shapes import (
     FORMAT,
     FORMAT_VERSION,
-    Answer,
     Conversation,
     Export,
+    StoredAnswer,
+    StoredCall,
     Turn,
 )
 from server.core.errors import ConversationLimit
-from server.core.protocol import Cost
+from server.core.protocol import Cost, FilePart
 
 MARKDOWN: Final = "text/markdown"
 HTML: Final = "text/html"
 
 _TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
-# US dollars: what is less is not told apart.
+# US dollars; the smallest amount that is written out.
 _LEAST_COST: Final = 0.000001
 _VERDICTS: Final = {
     "better": "better than the others",
@@ -44,13 +46,13 @@ _VERDICTS: Final = {
 
 
 def export_json(conversation: Conversation, server: str) -> bytes:
-    """Write everything there is of a conversation, loaded in full."""
+    """Write a conversation completely; it has to be loaded with `is_full`."""
     export = Export(FORMAT, FORMAT_VERSION, round(time.time(), 3), server, conversation)
     return msgspec.json.format(msgspec.json.encode(export), indent=1)
 
 
 def export_markdown(conversation: Conversation, max_chars: int) -> bytes:
-    """Write prompts and answers to be read, and what each answer took.
+    """Write prompts, answers, and the figures of each answer.
 
     Raises `ConversationLimit` when the answers' whole texts have more than `max_chars` characters.
     """
@@ -59,42 +61,67 @@ def export_markdown(conversation: Conversation, max_chars: int) -> bytes:
     parts.append(f"{moment(conversation.created)}, {_counted(conversation)}")
     for turn, branch, answers in walk(conversation):
         parts.append("## Prompt" + (f" (branch {branch})" if branch else ""))
-        parts.append("\n".join(f"> {line}".rstrip() for line in turn.text.splitlines() or [""]))
+        parts.append(_quoted(turn.text))
+        if files := attachments_of(conversation, turn):
+            parts.append("\n".join(f"- {_one_line(words)}" for words, _ in files))
         for answer in answers:
             parts.append(f"### {_one_line(answer.model)}")
-            parts.append(texts[answer.turn, answer.id] or "*nothing*")
-            parts.append(f"*{'; '.join(facts_of(answer, turn))}*")
+            if answer.reasoning:
+                parts += ["<details><summary>Thinking</summary>", _folded(answer.reasoning)]
+                parts.append("</details>")
+            text = texts[answer.turn, answer.id]
+            if text or not answer.tool_calls:
+                parts.append(text or "*nothing*")
+            parts += map(_call_in_markdown, answer.tool_calls)
+            parts.append(f"*{'; '.join(describe_answer(answer, turn))}*")
     return ("\n\n".join(parts) + "\n").encode()
 
 
 def export_html(conversation: Conversation, max_chars: int) -> bytes:
-    """Write a page to be read, that is one file; raises what `export_markdown` does."""
+    """Write one HTML file with everything in it; raises what `export_markdown` does."""
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     page = _environment().get_template("conversation.html")
     return page.render(
         conversation=conversation,
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
         "form-action 'none'",
         # Our own file; in a style element nothing is unescaped.
         style=Markup(style),  # noqa: S704
         words=_counted(conversation),
         walk=walk,
+        attachments_of=attachments_of,
         moment=moment,
-        facts_of=facts_of,
+        describe_answer=describe_answer,
         texts=whole_texts(conversation, max_chars),
     ).encode()
 
 
-def walk(conversation: Conversation) -> Iterator[tuple[Turn, int, list[Answer]]]:
-    """Yield turns with their answers, parents before children; branches beside the first counted.
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines() or [""])
 
-    Without recursion: a conversation may be longer than Python's stack.
+
+def _folded(text: str) -> str:
+    """Write text that can neither end the fold it stands in, nor leave a code block open."""
+    return _quoted(re.sub(r"</(?=details)", "&lt;/", text, flags=re.IGNORECASE))
+
+
+def _call_in_markdown(call: StoredCall) -> str:
+    fence = "`" * (max([2, *map(len, re.findall("`+", call.arguments))]) + 1)
+    name = _one_line(call.name).replace("`", "'")
+    return f"Calls `{name}`\n\n{fence}json\n{call.arguments}\n{fence}"
+
+
+def walk(conversation: Conversation) -> Iterator[tuple[Turn, int, list[StoredAnswer]]]:
+    """Yield each turn, its number among its siblings (0 if it has none) and its answers.
+
+    Parents come before children. Without recursion: a conversation may be deeper than Python's
+    stack.
     """
     children: dict[str | None, list[Turn]] = defaultdict(list)
     for turn in conversation.turns:
         children[turn.parent].append(turn)
-    answers: dict[str, list[Answer]] = defaultdict(list)
+    answers: dict[str, list[StoredAnswer]] = defaultdict(list)
     for answer in conversation.answers:
         answers[answer.turn].append(answer)
     waiting = [(turn, number) for number, turn in reversed([*enumerate_turns(children[None])])]
@@ -105,20 +132,38 @@ def walk(conversation: Conversation) -> Iterator[tuple[Turn, int, list[Answer]]]
         waiting += [(child, number) for number, child in reversed([*below])]
 
 
+def attachments_of(conversation: Conversation, turn: Turn) -> list[tuple[str, str]]:
+    """Return what is attached to a turn: each file in words, and a picture's URL if it is here."""
+    files = {one.id: one for one in conversation.attachments}
+    found = []
+    for part in turn.attachments:
+        file = files.get(part.attachment)
+        if file is None:
+            found.append(("a file that is not kept", ""))
+            continue
+        name = (part.name if isinstance(part, FilePart) else None) or file.name
+        if file.kind == "image":
+            url = f"data:{file.media_type};base64,{file.data}" if file.data else ""
+            found.append((f"Picture: {name}, {file.width} x {file.height} pixels", url))
+        else:
+            found.append((f"File: {name}, {file.bytes:,} bytes", ""))
+    return found
+
+
 def enumerate_turns(turns: list[Turn]) -> Iterator[tuple[int, Turn]]:
-    """Number turns with one parent from 1; one that is alone has number 0."""
+    """Return sibling turns with their numbers, from 1; an only child has number 0."""
     return enumerate(turns, 1 if len(turns) > 1 else 0)
 
 
 def whole_texts(conversation: Conversation, max_chars: int) -> dict[tuple[str, str], str]:
-    """Return answers' texts by turn and id, each with those before it that it goes on from.
+    """Return answers' texts by turn and id, each behind the text of the answer it continues.
 
-    Raises `ConversationLimit` beyond `max_chars` in all: many that go on from each other become
-    much more text than there is of them.
+    Raises `ConversationLimit` beyond `max_chars` in all: a long chain of continued answers becomes
+    much longer than its parts.
     """
     texts: dict[tuple[str, str], str] = {}
     chars = 0
-    # Each one goes on from an earlier one: there is no circle.
+    # An answer continues an earlier one: there is no circle.
     for answer in conversation.answers:
         text = texts.get((answer.turn, answer.continues or ""), "") + answer.text
         chars += len(text)
@@ -131,16 +176,20 @@ def whole_texts(conversation: Conversation, max_chars: int) -> dict[tuple[str, s
     return texts
 
 
-def facts_of(answer: Answer, turn: Turn) -> list[str]:
-    """Return in words how an answer came about and how it ended."""
+def describe_answer(answer: StoredAnswer, turn: Turn) -> list[str]:
+    """Describe in words how an answer was generated and how it ended."""
     facts: list[str] = [answer.finish_reason or answer.state]
     if answer.usage is not None:
         about = "about " if answer.usage.estimated else ""
         facts.append(f"{about}{answer.usage.completion_tokens} tokens")
+        if answer.usage.reasoning_tokens:
+            facts.append(f"{answer.usage.reasoning_tokens} of them thinking")
     if answer.timings is not None:
         facts.append(f"{answer.timings.total_ms / 1000:.1f} s")
         if answer.timings.ttft_ms is not None:
             facts.append(f"first token after {answer.timings.ttft_ms / 1000:.2f} s")
+        if answer.timings.answer_ms is not None:
+            facts.append(f"answer after {answer.timings.answer_ms / 1000:.2f} s")
         if answer.timings.tokens_per_second is not None:
             about = "about " if answer.usage is not None and answer.usage.estimated else ""
             facts.append(f"{about}{answer.timings.tokens_per_second:.1f} tokens/s")
@@ -159,12 +208,12 @@ def facts_of(answer: Answer, turn: Turn) -> list[str]:
 
 
 def moment(seconds: float) -> str:
-    """Write a time for people, the same wherever it is read."""
+    """Write a time for people, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _cost_of(cost: Cost) -> str:
-    """Write a cost in dollars with as many digits as tell it from nothing."""
+    """Write a cost in dollars, with enough digits that it is not rounded to zero."""
     amount = cost.amount
     if 0 < amount < _LEAST_COST:
         return f"less than ${_LEAST_COST:f}"

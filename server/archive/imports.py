@@ -1,45 +1,56 @@
-"""Take an exported conversation back: what a type cannot say is checked here, with its place.
+"""Check and read an exported conversation; errors name the field.
 
-An export is a file from anywhere. Its form is checked by the types, its size before it is read;
-here follows that what names something names what is there, and that the turns are a tree.
+An export comes from anywhere. The types check its form, and the caller its size. This module checks
+that references name something that exists, and that the turns are a tree.
 """
 
-import codecs
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from server.archive.shapes import Answer, Conversation, Export, Turn, VoteGiven
+from server.archive.files import checked_files
+from server.archive.refusals import in_words, not_json
+from server.archive.shapes import (
+    Conversation,
+    Export,
+    StoredAnswer,
+    StoredCall,
+    Turn,
+    VoteGiven,
+)
 from server.archive.writing import size_of
+from server.core.attachments import AttachmentLimits
 from server.core.errors import Contradiction, ConversationLimit, InvalidCommand
 from server.core.protocol import Usage
 
-# What a page remembers of its look; it comes and goes with every conversation.
+# The view state of a page, sent with every conversation.
 MAX_VIEW_CHARS: Final = 64 * 1024
 # 64 columns, each with a long system prompt.
 MAX_COLUMNS_CHARS: Final = 512 * 1024
 
 # More than any model writes, and what every reader of JSON can hold.
 _MAX_COUNT: Final = 2**53
+# More than any tool's name or call's id has.
+_MAX_NAME_CHARS: Final = 1_000
 # US dollars, more than any answer costs.
 _MAX_COST: Final = 1e9
 
 _export = msgspec.json.Decoder(Export)
 
 
-def read_export(body: bytes, *, max_size: int) -> Conversation:
-    """Return the conversation of an export.
+def read_export(body: bytes, *, max_size: int, attachments: AttachmentLimits) -> Conversation:
+    """Return the conversation of an export, with the attachments of which it has the bytes.
 
-    Raises `InvalidCommand` with the place of what is wrong, or `ConversationLimit`.
+    Raises `InvalidCommand` with the path of the wrong field, or `ConversationLimit`.
     """
     try:
         export = _decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidCommand(f"this is no export of a conversation: {error}") from None
+        raise InvalidCommand(in_words(str(error))) from None
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidCommand(f"the file is not JSON: {error}") from None
+        raise InvalidCommand(not_json(body, str(error))) from None
     except RecursionError:
         raise InvalidCommand("the file is nested too deeply") from None
     conversation = export.conversation
@@ -49,22 +60,23 @@ def read_export(body: bytes, *, max_size: int) -> Conversation:
             hint="raise `max_conversation_size` in [conversations]",
         )
     check_outline(conversation)
-    _check_turns(conversation)
+    own = _check_turns(conversation)
     _check_answers(conversation)
-    return conversation
+    _check_votes(conversation, own)
+    files = checked_files(conversation.attachments, attachments)
+    return msgspec.structs.replace(conversation, attachments=files)
 
 
 def _decode(body: bytes) -> Export:
-    body = body.removeprefix(codecs.BOM_UTF8)  # as some editors save it
     try:
         return _export.decode(body)
     except msgspec.ValidationError:
-        # JSON and many of its writers know one kind of number.
+        # Many JSON writers do not distinguish 5 from 5.0.
         return msgspec.convert(_with_whole_numbers(msgspec.json.decode(body)), Export)
 
 
 def _with_whole_numbers(value: Any) -> Any:
-    """Return JSON with 5.0 written as 5."""
+    """Return JSON with 5.0 replaced by 5."""
     if isinstance(value, dict):
         return {name: _with_whole_numbers(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -73,7 +85,7 @@ def _with_whole_numbers(value: Any) -> Any:
 
 
 def check_outline(outline: Any) -> None:
-    """Raise `InvalidCommand` when columns or view of something are not as they may be."""
+    """Raise `InvalidCommand` when columns or view are too large or have an id twice."""
     if outline.columns is not None:
         _check_unique([column.id for column in outline.columns], "columns")
         if len(msgspec.json.encode(outline.columns)) > MAX_COLUMNS_CHARS:
@@ -93,7 +105,15 @@ def check_vote(vote: VoteGiven, answers: Container[str], place: str = "$") -> No
         raise Contradiction(f"`winners` have to be among `among` - at `{place}.winners`")
 
 
-def _check_turns(conversation: Conversation) -> None:
+def check_turn(answer: str, found: str, turn: str | None, place: str) -> None:
+    """Raise `Contradiction` when an answer, found in one turn, does not belong to `turn`."""
+    if found != turn:
+        where = "a parent" if turn is None else f"the turn {turn!r}"
+        raise Contradiction(f"{answer!r} is no answer of {where} - at `{place}`")
+
+
+def _check_turns(conversation: Conversation) -> dict[str, set[str]]:
+    """Check the turns and their votes; return the ids of each turn's answers."""
     turns = conversation.turns
     _check_unique([turn.id for turn in turns], "conversation.turns")
     answers = {answer.id: answer for answer in conversation.answers}
@@ -108,27 +128,47 @@ def _check_turns(conversation: Conversation) -> None:
             _check_known(turn.parent, earlier, f"{place}.parent", "earlier turn")
         if turn.history is not None:
             _check_known(turn.history, answers, f"{place}.history", "answer")
+            found = answers[turn.history].turn
+            check_turn(turn.history, found, turn.parent, f"{place}.history")
         if turn.vote is not None:
             check_vote(turn.vote, own[turn.id], f"{place}.vote")
         earlier[turn.id] = turn
+    return own
+
+
+def _check_votes(conversation: Conversation, own: Mapping[str, set[str]]) -> None:
+    turns = {turn.id for turn in conversation.turns}
+    for number, vote in enumerate(conversation.votes):
+        place = f"$.conversation.votes[{number}]"
+        _check_known(vote.turn or "", turns, f"{place}.turn", "turn")
+        check_vote(vote, own.get(vote.turn or "", set()), place)
+        compared = [one.answer for one in vote.candidates]
+        winners = {one.answer for one in vote.candidates if one.won}
+        if vote.candidates and (compared != vote.among or winners != set(vote.winners)):
+            raise Contradiction(
+                f"`candidates` differ from `among` or `winners` - at `{place}.candidates`"
+            )
 
 
 def _check_answers(conversation: Conversation) -> None:
     answers = conversation.answers
     _check_unique([answer.id for answer in answers], "conversation.answers")
     turns = {turn.id for turn in conversation.turns}
-    earlier: dict[str, Answer] = {}
+    earlier: dict[str, StoredAnswer] = {}
     for number, answer in enumerate(answers):
         place = f"$.conversation.answers[{number}]"
         _check_known(answer.turn, turns, f"{place}.turn", "turn")
         if answer.continues is not None:
             _check_known(answer.continues, earlier, f"{place}.continues", "earlier answer")
+            found = earlier[answer.continues].turn
+            check_turn(answer.continues, found, answer.turn, f"{place}.continues")
         if answer.usage is not None:
             _check_counts(answer.usage, f"{place}.usage")
         if answer.cost is not None and not 0 <= answer.cost.amount <= _MAX_COST:
             raise Contradiction(
                 f"no answer costs {answer.cost.amount:g} dollars - at `{place}.cost.amount`"
             )
+        _check_calls(answer.tool_calls, f"{place}.tool_calls")
         for index, asked in enumerate(answer.asked):
             if asked >= len(conversation.messages):
                 raise Contradiction(f"there is no such message - at `{place}.asked[{index}]`")
@@ -136,10 +176,26 @@ def _check_answers(conversation: Conversation) -> None:
 
 
 def _check_counts(usage: Usage, place: str) -> None:
-    for name in ("prompt_tokens", "completion_tokens"):
+    for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens", "context_tokens"):
         count = getattr(usage, name)
         if count is not None and not 0 <= count <= _MAX_COUNT:
             raise Contradiction(f"no answer has {count} tokens - at `{place}.{name}`")
+
+
+def _check_calls(calls: Sequence[StoredCall], place: str) -> None:
+    last = -1
+    for number, call in enumerate(calls):
+        if not last < call.index <= _MAX_COUNT:
+            raise Contradiction(
+                f"calls have rising indexes from 0 on - at `{place}[{number}].index`"
+            )
+        last = call.index
+        for name in ("id", "name"):
+            if len(getattr(call, name)) > _MAX_NAME_CHARS:
+                raise Contradiction(
+                    f"the {name} of a call has {_MAX_NAME_CHARS} characters at most"
+                    f" - at `{place}[{number}].{name}`"
+                )
 
 
 def _check_known(name: str, known: Container[str], place: str, what: str) -> None:

@@ -1,67 +1,93 @@
-"""What the database holds, read back: one conversation, many of them, and what a search finds.
+"""Read conversations from the database: one, a list, or the results of a search."""
 
-Whatever is typed into a search is words: each is quoted, so that nothing of it can be taken for an
-operator of the search language.
-"""
-
+import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from server.archive.answer_writer import AnswerMetadata
+from server.archive.attachments import load_attachments
+from server.archive.content import AnswerPiece, divide
 from server.archive.database import Row, Transaction
-from server.archive.following import Facts
+from server.archive.excerpts import Search
+from server.archive.schema import KINDS
 from server.archive.shapes import (
-    Answer,
     Asked,
+    AskedCall,
     Column,
     Conversation,
     Listing,
-    Piece,
+    Place,
+    StoredAnswer,
+    StoredAttachment,
+    StoredVote,
     Summary,
+    TagCount,
     Turn,
     Vote,
+    VoteCandidate,
 )
 from server.core.errors import UnknownConversation
-from server.core.protocol import TokenInfo
+from server.core.protocol import ContentPart, FilePart, ImagePart, TokenInfo, ToolCall
 
 _columns = msgspec.json.Decoder(list[Column])
 _view = msgspec.json.Decoder(dict[str, Any])
-_vote = msgspec.json.Decoder(Vote)
-_facts = msgspec.json.Decoder(Facts)
+_candidates = msgspec.json.Decoder(list[VoteCandidate])
+_attached = msgspec.json.Decoder(list[ImagePart | FilePart])
+_parts = msgspec.json.Decoder(list[ContentPart])
+_metadata = msgspec.json.Decoder(AnswerMetadata)
 _tokens = msgspec.json.Decoder(list[TokenInfo])
+_asked_calls = msgspec.json.Decoder(list[AskedCall])
+_call = msgspec.json.Decoder(ToolCall)
+_names = msgspec.json.Decoder(list[str])
 
-_HEAD: Final = "number, id, title, created, updated, deleted, columns, view, size"
-# Around what was found, in what SQLite returns; no text means anything by them.
-_OPEN, _CLOSE = "\x02", "\x03"
-_SNIPPET_WORDS: Final = 24
+VOTE: Final = "v.id, v.voter, c.id, v.turn, v.verdict, v.candidates, v.blind, v.created"
+"""What `read_vote` reads, of `vote AS v` and its `conversation AS c`."""
 
-# Which conversations have a text with the words, and the first such text of each.
+_HEAD: Final = "number, owner, id, title, created, updated, deleted, columns, view, size, pinned"
+
+# The conversations in which a text has all the words, with the first such text of each: a prompt or
+# an answer, else thinking, else the title, which is shown anyway. SQLite would look for answers in
+# their table, whose rows have texts.
 _FOUND: Final = """
+WITH hit AS MATERIALIZED (SELECT rowid AS row FROM search WHERE search MATCH :words)
 SELECT conversation, min(hit) AS hit FROM (
-    SELECT rowid / 3 AS conversation, rowid AS hit FROM search WHERE search MATCH :words
-        AND rowid % 3 = 0
-    UNION ALL SELECT turn.conversation, search.rowid FROM search
-        JOIN turn ON turn.number = search.rowid / 3
-        WHERE search MATCH :words AND search.rowid % 3 = 1
-    UNION ALL SELECT answer.conversation, search.rowid FROM search
-        JOIN answer ON answer.number = search.rowid / 3
-        WHERE search MATCH :words AND search.rowid % 3 = 2
+    SELECT turn.conversation, hit.row AS hit FROM hit
+        JOIN turn ON turn.number = hit.row / 3 WHERE hit.row % 3 = 1
+    UNION ALL SELECT answer.conversation, hit.row FROM hit
+        JOIN answer INDEXED BY answer_of ON answer.number = hit.row / 3 WHERE hit.row % 3 = 2
+    UNION ALL SELECT hit.row / 3, :in_title + hit.row FROM hit WHERE hit.row % 3 = 0
+    {more}
 ) GROUP BY conversation
+"""
+# Above every row of `search`, so that other hits come first.
+_HIT_IN_REASONING: Final = 1 << 60
+_HIT_IN_TITLE: Final = 1 << 61
+_FOUND_REASONING: Final = """
+    UNION ALL SELECT answer.conversation, :in_reasoning + search_reasoning.rowid
+        FROM search_reasoning
+        JOIN answer ON answer.number = search_reasoning.rowid
+        WHERE search_reasoning MATCH :words
 """
 _SUMMARY: Final = """
 SELECT c.number, c.id, c.title, c.created, c.updated, c.deleted,
     (SELECT count(*) FROM turn WHERE conversation = c.number),
-    (SELECT json_group_array(DISTINCT model) FROM answer WHERE conversation = c.number)
+    (SELECT json_group_array(DISTINCT model) FROM answer WHERE conversation = c.number),
+    c.pinned,
+    (SELECT json_group_array(name) FROM tag WHERE conversation = c.number),
+    (SELECT count(*) FROM answer WHERE conversation = c.number AND state != 'ended')
 """
 
 
 @dataclass(frozen=True)
 class Head:
-    """A conversation's own row."""
+    """The row of a conversation."""
 
     number: int
+    owner: str
     id: str
     title: str
     created: float
@@ -70,6 +96,7 @@ class Head:
     columns: list[Column]
     view: dict[str, Any]
     size: int
+    pinned: bool
 
 
 async def find_head(
@@ -80,11 +107,12 @@ async def find_head(
         f"SELECT {_HEAD} FROM conversation WHERE id = ? AND owner = ?",  # noqa: S608 - our own
         (conversation_id, owner),
     )
-    if row is None or (row[5] is not None and not with_deleted):
+    if row is None or (row[6] is not None and not with_deleted):
         raise UnknownConversation(f"there is no conversation {conversation_id[:80]!r}")
-    number, name, title, created, updated, deleted, columns, view, size = row
+    number, _, name, title, created, updated, deleted, columns, view, size, pinned = row
     return Head(
         number,
+        owner,
         name,
         title,
         created,
@@ -93,35 +121,49 @@ async def find_head(
         _columns.decode(columns),
         _view.decode(view),
         size,
+        bool(pinned),
     )
 
 
 async def load(transaction: Transaction, head: Head, *, is_full: bool) -> Conversation:
-    """Return a whole conversation; with what was asked and the tokens only if `is_full`."""
+    """Return a whole conversation; with messages and tokens only if `is_full`."""
     place = (head.number,)
     turns = await transaction.rows(
-        "SELECT id, parent, text, created, history, vote FROM turn"
+        "SELECT id, parent, text, created, history, attachments FROM turn"
         " WHERE conversation = ? ORDER BY number",
         place,
     )
+    votes = [
+        read_vote(row)
+        for row in await transaction.rows(
+            f"SELECT {VOTE} FROM vote AS v"  # noqa: S608 - our own names
+            " JOIN conversation AS c ON c.number = v.conversation"
+            " WHERE c.number = ? AND v.deleted IS NULL ORDER BY v.number",
+            place,
+        )
+    ]
+    own = {vote.turn: vote_alone(vote) for vote in votes if vote.voter == head.owner}
     answers = await transaction.rows(
-        "SELECT number, id, turn, place, model, created, state, text, finish_reason, facts,"
+        "SELECT number, id, turn, place, model, created, state, text, reasoning, finish_reason,"
+        " facts,"
         " EXISTS (SELECT 1 FROM tokens WHERE answer = answer.number)"
         " FROM answer WHERE conversation = ? ORDER BY number",
         place,
     )
-    pieces: dict[int, list[str]] = defaultdict(list)
-    for number, text in await transaction.rows(
-        "SELECT answer, piece.text FROM piece JOIN answer ON answer.number = piece.answer"
+    pieces: dict[int, list[AnswerPiece]] = defaultdict(list)
+    for number, *piece in await transaction.rows(
+        "SELECT answer, piece.text, kind, call FROM piece"
+        " JOIN answer ON answer.number = piece.answer"
         " WHERE conversation = ? ORDER BY answer, piece.seq",
         place,
     ):
-        pieces[number].append(text)
+        pieces[number].append(read_piece(piece))
     messages: list[Row] = []
     tokens: dict[int, str] = {}
     if is_full:
         messages = await transaction.rows(
-            "SELECT digest, role, content FROM message WHERE conversation = ? ORDER BY number",
+            "SELECT digest, role, content, parts, tool_calls, tool_call_id FROM message"
+            " WHERE conversation = ? ORDER BY number",
             place,
         )
         found = await transaction.rows(
@@ -139,14 +181,68 @@ async def load(transaction: Transaction, head: Head, *, is_full: bool) -> Conver
         deleted=head.deleted,
         columns=head.columns,
         view=head.view,
-        turns=[_turn(row) for row in turns],
+        turns=[_turn(row, own.get(row[0])) for row in turns],
         answers=[_answer(row, pieces[row[0]], places, tokens.get(row[0])) for row in answers],
-        messages=[Asked(role, content) for _, role, content in messages],
+        messages=[_asked(row) for row in messages],
+        attachments=[
+            StoredAttachment(**msgspec.structs.asdict(one))
+            for one in await load_attachments(transaction, head.number)
+        ],
+        votes=votes,
+        pinned=head.pinned,
+        tags=await load_tags(transaction, head.number),
     )
 
 
+async def load_tags(transaction: Transaction, number: int) -> list[str]:
+    """Return the tags of a conversation, by name."""
+    rows = await transaction.rows(
+        "SELECT name FROM tag WHERE conversation = ? ORDER BY name", (number,)
+    )
+    return [name for (name,) in rows]
+
+
+async def count_tags(transaction: Transaction, owner: str) -> list[TagCount]:
+    """Return the tags of an owner's conversations, by name; deleted ones are not counted."""
+    rows = await transaction.rows(
+        "SELECT tag.name, count(*) FROM conversation AS c JOIN tag ON tag.conversation = c.number"
+        " WHERE c.owner = ? AND c.deleted IS NULL GROUP BY tag.name ORDER BY tag.name",
+        (owner,),
+    )
+    return [TagCount(*row) for row in rows]
+
+
+def read_vote(row: Row) -> StoredVote:
+    """Read what the columns `VOTE` have."""
+    vote_id, voter, conversation, turn, verdict, candidates, blind, created = row
+    compared = _candidates.decode(candidates)
+    return StoredVote(
+        id=vote_id,
+        voter=voter,
+        conversation=conversation,
+        turn=turn,
+        verdict=verdict,
+        winners=[one.answer for one in compared if one.won and one.answer],
+        among=[one.answer for one in compared if one.answer],
+        blind=bool(blind),
+        created=created,
+        candidates=compared,
+    )
+
+
+def vote_alone(vote: StoredVote) -> Vote:
+    """Return a vote without who gave it and what was compared."""
+    return Vote(vote.verdict, vote.winners, vote.among, vote.blind, created=vote.created)
+
+
+def read_piece(row: Sequence[Any]) -> AnswerPiece:
+    """Read text, kind and call of a piece that is stored while the answer grows."""
+    text, kind, call = row
+    return AnswerPiece(text, kind, None if call is None else _call.decode(call))
+
+
 async def load_tokens(transaction: Transaction, head: Head, answer_id: str) -> list[TokenInfo]:
-    """Return what an answer was written in; raises `UnknownConversation` if there is no such."""
+    """Return the tokens of an answer; raises `UnknownConversation` if there is no such answer."""
     row = await transaction.row(
         "SELECT tokens FROM answer LEFT JOIN tokens ON tokens.answer = answer.number"
         " WHERE conversation = ? AND id = ?",
@@ -165,98 +261,136 @@ async def summarise(transaction: Transaction, number: int) -> Summary:
     return _summary(row)
 
 
-async def list_some(
-    transaction: Transaction,
-    owner: str,
-    *,
-    words: str,
-    deleted: bool,
-    before: str,
-    limit: int,
-) -> Listing:
-    """Return conversations of one owner, last changed first, those with all words if there are any.
+class Wanted(NamedTuple):
+    """Which conversations a list is to have."""
 
-    `before` is a `next` that was returned, or empty.
+    words: str = ""
+    with_reasoning: bool = False
+    deleted: bool = False
+    pinned: bool | None = None
+    tag: str = ""
+    before: str = ""
+    limit: int = 50
+
+
+async def list_conversations(transaction: Transaction, owner: str, wanted: Wanted) -> Listing:
+    """Return conversations of one owner that have all the words, last changed first.
+
+    Thinking is searched only `with_reasoning`. `before` is empty or the `next` of an earlier list.
     """
-    query = search_query(words)
-    if words.strip() and not query:
+    search = Search(wanted.words)
+    if wanted.words.strip() and not search.query:
         return Listing([], None)
-    values: dict[str, Any] = {"owner": owner, "words": query, "limit": limit + 1}
-    where = f"c.owner = :owner AND c.deleted IS {'NOT NULL' if deleted else 'NULL'}"
-    if before:
-        values["updated"], values["number"] = _read_cursor(before)
+    values: dict[str, Any] = {"owner": owner, "words": search.query, "limit": wanted.limit + 1}
+    values |= {"in_reasoning": _HIT_IN_REASONING, "in_title": _HIT_IN_TITLE, "tag": wanted.tag}
+    where = f"c.owner = :owner AND c.deleted IS {'NOT NULL' if wanted.deleted else 'NULL'}"
+    if wanted.pinned is not None:
+        where += f" AND c.pinned = {int(wanted.pinned)}"
+    if wanted.tag:
+        where += " AND c.number IN (SELECT conversation FROM tag WHERE name = :tag)"
+    if wanted.before:
+        values["updated"], values["number"] = read_cursor(wanted.before)
         where += " AND (c.updated, c.number) < (:updated, :number)"
-    found = f"JOIN ({_FOUND}) AS f ON f.conversation = c.number" if query else ""
-    hit = ", f.hit" if query else ", NULL"
+    texts = _FOUND.format(more=_FOUND_REASONING if wanted.with_reasoning else "")
+    found = f"JOIN ({texts}) AS f ON f.conversation = c.number" if search.query else ""
+    hit = ", f.hit" if search.query else ", NULL"
     rows = await transaction.rows(
         f"{_SUMMARY}{hit} FROM conversation AS c {found} WHERE {where}"
         " ORDER BY c.updated DESC, c.number DESC LIMIT :limit",
         values,
     )
-    shown = rows[:limit]
-    last = shown[-1] if len(rows) > limit else None
-    return Listing(
-        [_summary(row, await _snippet(transaction, query, row[8])) for row in shown],
-        f"{last[4]!r}:{last[0]}" if last is not None else None,
-    )
+    shown = rows[: wanted.limit]
+    last = shown[-1] if len(rows) > wanted.limit else None
+    summaries = [_summary(row) for row in shown]
+    if search.query:
+        texts_found = [await _text_found(transaction, row) for row in shown]
+        # In a thread: a text may be long, and its hit at the end.
+        summaries = await asyncio.to_thread(_with_hits, summaries, texts_found, search)
+    return Listing(summaries, f"{last[4]!r}:{last[0]}" if last is not None else None)
 
 
-def search_query(words: str) -> str:
-    """Write words in FTS5's language: each quoted, each the beginning of a word, all wanted."""
-    quoted = [
-        '"' + word.replace('"', '""') + '"*'
-        for word in words.replace("\0", " ").split()
-        if any(character.isalnum() for character in word)
-    ]
-    return " ".join(quoted)
+async def _text_found(transaction: Transaction, row: Row) -> tuple[str, Place]:
+    """Return the text that a row's hit is in, and what it is."""
+    hit: int = row[-1]
+    if hit >= _HIT_IN_TITLE:
+        return row[2], Place("title")
+    if hit < _HIT_IN_REASONING and hit % 3 == KINDS.index("turn"):
+        query, number = "SELECT text, id, NULL FROM turn WHERE number = ?", hit // 3
+    elif hit < _HIT_IN_REASONING:
+        query, number = "SELECT text, turn, id FROM answer WHERE number = ?", hit // 3
+    else:
+        query = "SELECT reasoning, turn, id FROM answer WHERE number = ?"
+        number = hit - _HIT_IN_REASONING
+    ((text, turn, answer),) = await transaction.rows(query, (number,))
+    if answer is None:
+        return text, Place("prompt", turn)
+    return text, Place("answer" if hit < _HIT_IN_REASONING else "thinking", turn, answer)
 
 
-async def _snippet(transaction: Transaction, query: str, hit: int | None) -> list[Piece]:
-    if hit is None:
-        return []
-    row = await transaction.row(
-        "SELECT snippet(search, 0, ?, ?, '…', ?) FROM search WHERE search MATCH ? AND rowid = ?",
-        (_OPEN, _CLOSE, _SNIPPET_WORDS, query, hit),
-    )
-    pieces: list[Piece] = []
-    for part in (row[0] if row is not None else "").split(_OPEN):
-        found, closed, rest = part.partition(_CLOSE)
-        pieces += (
-            [Piece(found, hit=True), Piece(rest, hit=False)] if closed else [Piece(part, False)]
+def _with_hits(
+    summaries: list[Summary], texts: list[tuple[str, Place]], search: Search
+) -> list[Summary]:
+    return [
+        msgspec.structs.replace(
+            summary,
+            found=search.excerpt(text),
+            found_in=place,
+            found_title=search.mark(summary.title),
         )
-    return [piece for piece in pieces if piece.text]
+        for summary, (text, place) in zip(summaries, texts, strict=True)
+    ]
 
 
-def _read_cursor(before: str) -> tuple[float, int]:
+def read_cursor(before: str) -> tuple[float, int]:
+    """Read the `next` of a list: a time and a number."""
     updated, _, number = before.partition(":")
     return float(updated), int(number)
 
 
-def _summary(row: Row, found: list[Piece] | None = None) -> Summary:
-    _, conversation_id, title, created, updated, deleted, turns, models = row[:8]
-    names = msgspec.json.decode(models, type=list[str])
+def _summary(row: Row) -> Summary:
+    _, conversation_id, title, created, updated, deleted, turns, models, *more = row
+    pinned, tags, answering = more[:3]
     return Summary(
-        conversation_id, title, created, updated, deleted, turns, sorted(names), found or []
+        conversation_id,
+        title,
+        created,
+        updated,
+        deleted,
+        turns,
+        sorted(_names.decode(models)),
+        pinned=bool(pinned),
+        tags=sorted(_names.decode(tags)),
+        answering=answering,
     )
 
 
-def _turn(row: Row) -> Turn:
-    turn_id, parent, text, created, history, vote = row
-    given = None if vote is None else _vote.decode(vote)
-    return Turn(turn_id, parent, text, created, history, given)
+def _turn(row: Row, vote: Vote | None) -> Turn:
+    turn_id, parent, text, created, history, attachments = row
+    parts = [] if attachments is None else _attached.decode(attachments)
+    return Turn(turn_id, parent, text, created, history, vote, parts)
 
 
-def _answer(row: Row, pieces: list[str], places: dict[str, int], tokens: str | None) -> Answer:
-    _, answer_id, turn, column, model, created, state, text, finish_reason, facts, has_tokens = row
-    known = _facts.decode(facts)
-    return Answer(
+def _asked(row: Row) -> Asked:
+    _, role, text, parts, calls, call_id = row
+    content = text if parts is None else _parts.decode(parts)
+    return Asked(role, content, [] if calls is None else _asked_calls.decode(calls), call_id)
+
+
+def _answer(
+    row: Row, pieces: list[AnswerPiece], places: dict[str, int], tokens: str | None
+) -> StoredAnswer:
+    _, answer_id, turn, column, model, created, state, text, reasoning, *row_end = row
+    finish_reason, facts, has_tokens = row_end
+    known = _metadata.decode(facts)
+    streaming = divide(pieces)
+    return StoredAnswer(
         id=answer_id,
         turn=turn,
         column=column,
         model=model,
         created=created,
         state=state,
-        text=text + "".join(pieces),
+        text=text + streaming.text,
         parameters=known.parameters,
         continues=known.continues,
         repeats=known.repeats,
@@ -273,4 +407,6 @@ def _answer(row: Row, pieces: list[str], places: dict[str, int], tokens: str | N
         asked=[places[digest] for digest in known.asked] if places else [],
         has_tokens=bool(has_tokens),
         tokens=_tokens.decode(tokens) if tokens is not None else [],
+        reasoning=reasoning + streaming.reasoning,
+        tool_calls=known.tool_calls or streaming.tool_calls,
     )

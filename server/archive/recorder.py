@@ -1,104 +1,100 @@
-"""Write answers into the database while they are written by their models.
+"""Store answers in the database while they are generated.
 
 Rules:
 
-1. An answer is followed by a cursor into its log, as a socket follows it; per token nothing is
-   done but to note that there is something new.
-2. What is new of all answers is one transaction: at once when it was quiet, then no sooner than
-   `BEAT_SECONDS` after the last, or `PAUSE_SECONDS` when an answer has ended.
-3. A cursor moves when its text is stored. While nothing can be stored, answers go on, cursors
-   stand still, and the same is tried again, ever later, until it works.
-4. That it does not work is said once, and once that it works again.
+1. Each answer has a cursor into its log, as a socket has. A token costs nothing but a note that
+   the answer has something new.
+2. What is new of all answers is written in one transaction: at once after a quiet time, otherwise
+   `BEAT_SECONDS` after the last one, or `PAUSE_SECONDS` when an answer has ended.
+3. A cursor advances when its text is committed. While nothing can be stored, answers go on,
+   cursors stay, and the write is tried again after longer and longer pauses until it succeeds.
+4. A failure is reported once, and so is the end of it.
 """
 
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from server.archive.answer_writer import AnswerWriter, DescribeEngine, write_all
 from server.archive.database import Database, Transaction
-from server.archive.following import DescribeEngine, Following, write_all
 from server.core.errors import StorageFailed
-from server.core.protocol import ErrorInfo, Keeping
+from server.core.protocol import ErrorInfo, StorageStatus
 
 logger = logging.getLogger(__name__)
 
-# A crash loses what is newer; each costs a write that reaches the disk.
+# A crash loses at most this much; each write has to reach the disk.
 BEAT_SECONDS: Final = 0.5
-# Many answers that end one after the other do not become a write each.
+# So that answers that end shortly after each other share one write.
 PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 5.0
-# What waits in memory when nothing can be stored: an answer's log of some 10 KB each.
+# How many answers wait in memory, at some 10 KB each, while nothing can be stored.
 MAX_WAITING: Final = 5_000
 
-Listener = Callable[[Keeping], None]
-# What it is, the number of its conversation, its id.
-Followed = tuple[str, int, str]
+Listener = Callable[[StorageStatus], None]
 
 
 class Recorder:
-    """Follow answers and store what they become."""
+    """Store answers as they grow."""
 
     def __init__(self, database: Database, describe: DescribeEngine) -> None:
         self._database = database
         self._describe = describe
-        self._following: dict[tuple[int, str], Following] = {}
-        self._due: list[Following] = []
+        self._writers: dict[tuple[int, str], AnswerWriter] = {}
+        self._due: list[AnswerWriter] = []
         self._wake = asyncio.Event()
         self._has_ended = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._flushes: set[asyncio.Task[None]] = set()
         self._listeners: set[Listener] = set()
-        self.keeping = Keeping("on")
+        self.status = StorageStatus("on")
         self._task = asyncio.create_task(self._run(), name="conversations")
 
-    # --- what is followed -------------------------------------------------------------------
+    # --- answers ----------------------------------------------------------------------------
 
-    def follow(self, following: Following) -> None:
+    def add(self, writer: AnswerWriter) -> None:
         """Store an answer from now on until it has ended."""
-        self._following[following.key] = following
-        following.attach(self._note)
-        self._note(following)
+        self._writers[writer.key] = writer
+        writer.watch(self._mark_due)
+        self._mark_due(writer)
 
-    @property
-    def followed(self) -> frozenset[Followed]:
-        """Return the answers that are followed, and the turns they belong to."""
-        answers = {("answer", *key) for key in self._following}
-        turns = {("turn", f.conversation, f.turn.id) for f in self._following.values()}
-        return frozenset(answers | turns)
+    def turns_of_unfinished(self) -> dict[tuple[int, str], str]:
+        """Return the turns of the answers that are not completely stored, by `AnswerWriter.key`."""
+        return {key: writer.turn.id for key, writer in self._writers.items()}
 
     @property
     def is_full(self) -> bool:
-        """Tell whether too many answers wait to be stored for another one."""
-        return len(self._following) >= MAX_WAITING
+        """Tell whether so many answers wait to be stored that another one is refused."""
+        return len(self._writers) >= MAX_WAITING
 
-    def forget(self, conversation: int) -> None:
+    def drop(self, conversation: int) -> None:
         """Store nothing more of a conversation."""
-        for key in [key for key in self._following if key[0] == conversation]:
-            self._following.pop(key).detach()
+        for key in [key for key in self._writers if key[0] == conversation]:
+            self._writers.pop(key).unwatch()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Have `listener` told when storing begins to fail and when it works again."""
+        """Call `listener` when storing begins to fail and when it works again."""
         self._listeners.add(listener)
         return lambda: self._listeners.discard(listener)
 
     # --- storing ----------------------------------------------------------------------------
 
     async def flush(self) -> None:
-        """Store all that is new; raises `StorageFailed`. Cancelled, it is stored all the same.
+        """Store everything new; raises `StorageFailed`. Cancelling the caller does not stop it.
 
-        Of what is cut off while it is committed nobody knows whether it is stored, and readers,
-        who store what is new before they look, may leave at any moment.
+        Readers flush before they read and may be cancelled at any moment, and after a cancelled
+        commit nobody could tell whether the text is stored.
         """
         flush = asyncio.create_task(self._flush(), name="storing")
         self._flushes.add(flush)
-        flush.add_done_callback(self._flushed)
+        flush.add_done_callback(self._on_flushed)
         await asyncio.shield(flush)
 
-    def _flushed(self, flush: asyncio.Task[None]) -> None:
+    def _on_flushed(self, flush: asyncio.Task[None]) -> None:
         self._flushes.discard(flush)
-        # Who waits for it hears of a failure; if nobody does any more, it is tried again and said.
+        # The caller gets the exception. If it has left, the next attempt logs the failure.
         if not flush.cancelled():
             flush.exception()
 
@@ -107,7 +103,7 @@ class Recorder:
             due, self._due = self._due, []
             self._wake.clear()
             self._has_ended.clear()
-            wanted = [following for following in due if following.key in self._following]
+            wanted = [writer for writer in due if writer.key in self._writers]
             try:
                 if wanted:
                     await self._store(wanted)
@@ -115,30 +111,30 @@ class Recorder:
                 self._due = due + self._due
                 self._wake.set()
                 raise
-            for following in due:
-                following.is_due = False
-            for following in wanted:
-                if following.is_stored:
-                    self._following.pop(following.key, None)
-                    following.detach()
-                elif following.has_news:
-                    self._note(following)
+            for writer in due:
+                writer.is_due = False
+            for writer in wanted:
+                if writer.is_complete:
+                    self._writers.pop(writer.key, None)
+                    writer.unwatch()
+                elif writer.has_unstored:
+                    self._mark_due(writer)
 
     async def close(self) -> None:
-        """Store what is left, and end; what cannot be stored is lost, and said to be."""
+        """Store the rest and stop; what cannot be stored is lost, and logged."""
         self._task.cancel()
         await asyncio.wait([self._task, *self._flushes])
         try:
             await self.flush()
         except StorageFailed as error:
-            logger.error("%d answers are not stored: %s", len(self._following), error)
+            logger.error("%d answers are not stored: %s", len(self._writers), error)
 
-    def _note(self, following: Following) -> None:
-        if not following.is_due:
-            following.is_due = True
-            self._due.append(following)
+    def _mark_due(self, writer: AnswerWriter) -> None:
+        if not writer.is_due:
+            writer.is_due = True
+            self._due.append(writer)
             self._wake.set()
-        if following.generation.has_ended:
+        if writer.generation.has_ended:
             self._has_ended.set()
 
     async def _run(self) -> None:
@@ -154,7 +150,7 @@ class Recorder:
                 failure = StorageFailed("internal error")
             else:
                 failure = None
-            self._tell(failure)
+            self._report(failure)
             if failure is not None:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -167,36 +163,36 @@ class Recorder:
             except TimeoutError:
                 continue
 
-    async def _store(self, wanted: Sequence[Following]) -> None:
+    async def _store(self, wanted: Sequence[AnswerWriter]) -> None:
         try:
-            async with self._database.change() as transaction:
+            async with self._database.write() as transaction:
                 await self._write(transaction, wanted)
         except sqlite3.IntegrityError:
             if len(wanted) > 1:
-                for following in wanted:
-                    await self._store([following])
+                for writer in wanted:
+                    await self._store([writer])
                 return
-            # One that contradicts what is there must not hold up all others for ever.
+            # One answer that violates a constraint must not hold up the others for ever.
             logger.exception("the answer %s cannot be stored", wanted[0].key)
-            self._following.pop(wanted[0].key, None)
-            wanted[0].detach()
+            self._writers.pop(wanted[0].key, None)
+            wanted[0].unwatch()
             return
-        for following in wanted:
-            following.settle()
+        for writer in wanted:
+            writer.mark_stored()
 
-    async def _write(self, transaction: Transaction, wanted: Sequence[Following]) -> None:
-        for following in wanted:
-            following.take(self._describe)
+    async def _write(self, transaction: Transaction, wanted: Sequence[AnswerWriter]) -> None:
+        for writer in wanted:
+            writer.collect(self._describe, now_ms=time.monotonic() * 1000)
         await write_all(transaction, wanted)
 
-    def _tell(self, error: StorageFailed | None) -> None:
-        if (error is None) == (self.keeping.state == "on"):
+    def _report(self, error: StorageFailed | None) -> None:
+        if (error is None) == (self.status.state == "on"):
             return
         if error is None:
             logger.info("conversations are stored again")
-            self.keeping = Keeping("on")
+            self.status = StorageStatus("on")
         else:
             logger.error("conversations are not stored for the time being: %s", error)
-            self.keeping = Keeping("failing", ErrorInfo(error.code, error.message, error.hint))
+            self.status = StorageStatus("failing", ErrorInfo.of(error))
         for listener in [*self._listeners]:
-            listener(self.keeping)
+            listener(self.status)

@@ -1,0 +1,1 @@
+"""Exports of other tools, read as conversations of ours."""
