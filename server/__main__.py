@@ -1,7 +1,10 @@
 """Start the service: `python -m server`."""
 
+import gc
 import signal
 
+# What a start makes stays: looking through it for garbage would be a tenth of its time.
+gc.disable()
 # Until there is a server, Ctrl-C is to end this like any program, not with a traceback.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -9,9 +12,10 @@ import argparse
 import asyncio
 import contextlib
 import errno
-import gc
+import ipaddress
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -26,17 +30,23 @@ from server.access.key_file import KeysUnusable
 from server.app import build_app
 from server.archive.database import UnusableFile
 from server.core.errors import StorageFailed
+from server.core.ip import parse_ip
 from server.instance import InstanceLock
 from server.logs import configure
-from server.reload.reloader import Reloader, report, report_pipe
-from server.settings import DEFAULT_SETTINGS, Settings, SettingsError, load
-from server.web.keys import CATALOG_SOURCE, DISCOVERY, FLEET, SERVERS
-from server.web.listening import CannotEncrypt, make_runner, tls_context
+from server.reload.reloader import Reloaded, Reloader, report, report_pipe
+from server.settings.files import DEFAULT_SETTINGS
+from server.settings.loading import load
+from server.settings.tables import Settings
+from server.settings.values import SettingsError
+from server.web.keys import ADDED_SERVERS, CATALOG_SOURCE, DISCOVERY, FLEET
+from server.web.listening import CannotEncrypt, Certificate, certificate_of, make_runner
 
 logger = logging.getLogger("server")
 
 # uvloop may hand a signal on twice, within a millisecond, when another one comes along with it.
 _ECHO_SECONDS: Final = 0.05
+_ALL_OF_IPV6: Final = ipaddress.IPv6Address("::")
+_BACKLOG: Final = 128
 
 
 def main() -> int:
@@ -53,9 +63,7 @@ def main() -> int:
     try:
         settings = read()
     except SettingsError as error:
-        print("The settings cannot be used:", file=sys.stderr)
-        for problem in error.problems:
-            print(f"  {problem}", file=sys.stderr)
+        print("The settings cannot be used:", *error.problems, sep="\n  ", file=sys.stderr)
         return 2
     configure(settings.server.log_level, settings.server.log_format)
     with (
@@ -85,9 +93,9 @@ async def _serve(
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     try:
         refusal = refusal_to_start(settings)
-        tls = tls_context(settings.access)
+        certificate = certificate_of(settings.access)
     except (KeysUnusable, CannotEncrypt) as error:
-        refusal, tls = str(error), None
+        refusal, certificate = str(error), None
     if refusal is not None:
         print(refusal, file=sys.stderr)
         return 1
@@ -98,37 +106,57 @@ async def _serve(
     runner = make_runner(app, settings.access)
     try:
         try:
-            await runner.setup()
+            if not await _is_set_up(runner, stop):
+                return 0
         except (StorageFailed, UnusableFile) as error:
             print(f"Conversations cannot be kept: {error}", file=sys.stderr)
             return 1
-        site = web.TCPSite(runner, host, port, ssl_context=tls)
+        tls = certificate.context if certificate else None
         try:
+            if parse_ip(host) == _ALL_OF_IPV6:
+                site: web.BaseSite = web.SockSite(runner, _dual_stack(port), ssl_context=tls)
+            else:
+                site = web.TCPSite(runner, host, port, ssl_context=tls)
             await site.start()
         except OSError as error:
             print(f"Cannot listen on {_shown(host)}:{port}: {_reason(error)}", file=sys.stderr)
             return 1
         bound = runner.addresses[0]
-        # What there is now stays: to look through it again and again would hold up every token.
+        # Nor shall it be looked through later, which would hold up every token.
         gc.freeze()
+        gc.enable()
         scheme = "https" if tls else "http"
         print(f"Sidestream {__version__} is at {scheme}://{_shown(host)}:{bound[1]}", flush=True)
         reloader = Reloader(settings, read, app[FLEET], app[CATALOG_SOURCE], app[DISCOVERY])
-        app[SERVERS].attach(file, lambda: reloader.reload().problems)
+        app[ADDED_SERVERS].additions.set_file(file, lambda: reloader.reload().problems)
         app[DISCOVERY].start(bound[1])
         pipe = report_pipe(settings.server.state_dir, settings.server.instance)
         while not await _is_told_to_stop(stop, hung_up):
             if dies_with_terminal and not _has_terminal():
                 break
-            report(reloader.reload(), pipe)
+            report(_read_again(reloader, certificate), pipe)
         stop.is_under_way = True
         logger.info("stopping")
-        # As soon as it cleans up, aiohttp hears nobody any more; whoever has an answer under
-        # way may still cancel it, and who comes now is told that we are about to stop.
+        # From its clean-up on, aiohttp reads no requests. Until then answers under way can be
+        # cancelled, and new requests are told that we are about to stop.
         await app.shutdown()
     finally:
         await runner.cleanup()
     return 0
+
+
+def _read_again(reloader: Reloader, certificate: Certificate | None) -> Reloaded:
+    """Read the certificate and the settings again; a certificate that is none changes nothing."""
+    try:
+        is_renewed = certificate is not None and certificate.renew()
+    except CannotEncrypt as error:
+        logger.error("the settings stay as they were: %s", error)
+        return Reloaded(problems=[str(error)])
+    reloaded = reloader.reload()
+    if is_renewed:
+        logger.info("new connections get the renewed certificate")
+        reloaded.changed.append("renewed certificate")
+    return reloaded
 
 
 async def _is_told_to_stop(stop: asyncio.Event, hung_up: asyncio.Event) -> bool:
@@ -139,6 +167,19 @@ async def _is_told_to_stop(stop: asyncio.Event, hung_up: asyncio.Event) -> bool:
         wait.cancel()
     hung_up.clear()
     return stop.is_set()
+
+
+async def _is_set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:
+    """Set the application up, and tell whether that was done before we were told to stop."""
+    setup, stopped = asyncio.create_task(runner.setup()), asyncio.create_task(stop.wait())
+    await asyncio.wait([setup, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not setup.done():
+        setup.cancel()
+        await asyncio.wait([setup])
+        return False
+    setup.result()
+    return True
 
 
 def _has_terminal() -> bool:
@@ -196,8 +237,20 @@ async def _become_controller(settings: Settings, stop: asyncio.Event, *, is_stan
     return not stop.is_set()
 
 
+def _dual_stack(port: int) -> socket.socket:
+    """Listen on all addresses, of IPv4 too: asyncio's own socket for `::` takes IPv6 alone.
+
+    Raises `OSError`.
+    """
+    is_dual = socket.has_dualstack_ipv6()
+    address, family = ("::", port), socket.AF_INET6
+    return socket.create_server(address, family=family, dualstack_ipv6=is_dual, backlog=_BACKLOG)
+
+
 def _reason(error: OSError) -> str:
     """Say what is wrong with an address; asyncio wraps the system's words in its own."""
+    if error.errno == errno.EAFNOSUPPORT:
+        return "this system has no IPv6; --host 0.0.0.0 is all of IPv4"
     if error.errno == errno.EADDRINUSE:
         return "another program uses the port; choose one with --port"
     number = error.errno or 0

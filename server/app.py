@@ -7,67 +7,69 @@ sockets and answers under way are ended before that, in `on_shutdown`.
 
 import asyncio
 import logging
-import os
-import sys
-from collections.abc import AsyncIterator
-from dataclasses import replace
+import time
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 from server.access.quota import Quota
+from server.archive.answer_writer import DescribeEngine
 from server.archive.archive import Archive, ArchiveLimits
-from server.archive.following import DescribeEngine
+from server.archive.attachments import AttachmentsInMemory
 from server.chat.admission import Admission
 from server.chat.answer_cache import AnswerCache
-from server.chat.desk import Desk
+from server.chat.generation_service import GenerationService
 from server.chat.session import SessionLimits
 from server.chat.session_store import SessionStore, StoreLimits
+from server.chat.storing import engine_of
+from server.core.attachments import AttachmentLimits
 from server.core.errors import StorageFailed
 from server.core.placement import Capacity
 from server.dialects.connector import Connector
 from server.dialects.http.timeouts import Timeouts
-from server.models.added_servers import AddedServers
-from server.models.attempt import Limits
-from server.models.catalog import ModelSpec
-from server.models.catalog_source import CatalogSource
-from server.models.discovery import Discovery
+from server.models.capacity.gpus import gpu_takes
+from server.models.catalogue.added_models import AddedModels
+from server.models.catalogue.added_servers import AddedServers
+from server.models.catalogue.catalog import ModelSpec
+from server.models.catalogue.discovery import Discovery
+from server.models.catalogue.found_servers import FoundServers
+from server.models.catalogue.listing import ServerLists
+from server.models.catalogue.source import CatalogSource
 from server.models.fleet import Fleet
-from server.models.found import Found
-from server.models.listing import ServerLists
-from server.models.runners.command.runner import CommandRunner
 from server.models.runners.docker.runner import DockerRunner
-from server.models.runners.process import CommandFor, ProcessRunner
-from server.models.runners.remote import RemoteRunner
-from server.settings import EngineSettings, SessionSettings, Settings
+from server.models.runners.programs.embedded import EmbeddedLauncher
+from server.models.runners.programs.launch import Launcher
+from server.models.runners.registry import RunnerContext, limits_of, make_runners
+from server.settings.tables import SessionSettings, Settings
 from server.web import middleware
 from server.web.entry.gate import GATE, install_gate
+from server.web.entry.roles import add_routes
 from server.web.entry.sign_in import SignIn
-from server.web.garbage import quieten_garbage
 from server.web.http import api
-from server.web.http.addresses import serve_untidy_addresses
 from server.web.http.openapi import DESCRIPTION, Description
-from server.web.http.operations import routes
+from server.web.http.operations import add_operations
 from server.web.keys import (
+    ADDED_MODELS,
+    ADDED_SERVERS,
     ARCHIVE,
+    ATTACHMENTS,
     CATALOG_SOURCE,
-    DESK,
     DISCOVERY,
     FLEET,
+    GENERATIONS,
     LOOP_LAG,
-    SERVERS,
+    REQUEST_COUNTERS,
     SESSIONS,
     SETTINGS,
     SOCKETS,
-    TALLY,
 )
-from server.web.observation import observing
-from server.web.observation.loop_lag import LoopLag
-from server.web.observation.tally import Tally
-from server.web.page import Page
-from server.web.sockets.keeping import engine_of
-from server.web.sockets.register import Sockets
+from server.web.log_filters import quieten_malformed_requests
+from server.web.metrics import request_log
+from server.web.metrics.service import LoopLag, RequestCounters
+from server.web.page import PAGE, Page
+from server.web.sockets.socket import Sockets
 from server.web.sockets.websocket import websocket
 
 logger = logging.getLogger(__name__)
@@ -76,39 +78,41 @@ logger = logging.getLogger(__name__)
 EXPIRY_INTERVAL_SECONDS: Final = 10.0
 # How often conversations are looked over that are kept for a while only.
 TIDY_INTERVAL_SECONDS: Final = 600.0
+# Attachments of all owners where no conversations are stored: some fifty photographs.
+ATTACHMENTS_IN_MEMORY: Final = 256 << 20
 
 
-def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> web.Application:
+def build_app(settings: Settings, *, embedded: Launcher | None = None) -> web.Application:
     """Put the application together; nothing runs before aiohttp starts it.
 
-    `command_for` replaces the embedded engine's command line.
+    `embedded` takes the embedded engine's place.
     """
-    quieten_garbage()
+    quieten_malformed_requests()
     app = web.Application(
-        middlewares=[observing.observed, middleware.errors, middleware.guarded],
+        middlewares=[request_log.logged, middleware.errors, middleware.guarded],
         client_max_size=settings.server.max_frame_bytes,
     )
     app[SETTINGS] = settings
     app[SOCKETS] = Sockets()
-    app[TALLY] = Tally()
+    app[REQUEST_COUNTERS] = RequestCounters()
     install_gate(app, settings)
-    app.on_response_prepare.extend([middleware.add_headers, observing.add_request_id])
+    app.on_response_prepare.extend([middleware.add_headers, request_log.add_request_id])
     app[DESCRIPTION] = Description(api.OPERATIONS)
-    serve_untidy_addresses(app, app.router.add_routes(routes(api.OPERATIONS)))
-    page = Page(app[DESCRIPTION])
-    app.router.add_routes([*page.routes(), *SignIn(app[GATE], page).routes()])
-    app.router.add_get("/ws", websocket)
-    engine = command_for or _engine_command(settings.engines)
+    add_operations(app, api.OPERATIONS)
+    page = app[PAGE] = Page(app[DESCRIPTION])
+    add_routes(app, "anyone", [*page.public_routes(), *SignIn(app[GATE], page).routes()])
+    add_routes(app, "user", [*page.routes(), web.get("/ws", websocket)])
+    engine = embedded or EmbeddedLauncher(settings.engines.weights_dir.expanduser())
 
     async def fleet(app: web.Application) -> AsyncIterator[None]:
-        lists = ServerLists(
-            settings.server.state_dir.expanduser() / f"{settings.server.instance}.models"
-        )
+        server = settings.server
+        lists = ServerLists(server.state_dir.expanduser() / f"{server.instance}.models")
         source = app[CATALOG_SOURCE] = CatalogSource(settings, lists)
-        found, held_ports = Found(), set[int]()
+        found, held_ports = FoundServers(), set[int]()
         fleet = app[FLEET] = _build_fleet(settings, engine, source, found, held_ports)
-        source.attach(fleet)
-        servers = app[SERVERS] = AddedServers(found, source)
+        source.set_fleet(fleet)
+        servers = app[ADDED_SERVERS] = AddedServers(found, source)
+        app[ADDED_MODELS] = AddedModels(source, servers)
         adoption = asyncio.create_task(fleet.adopt(), name="adoption")
         discovery = app[DISCOVERY] = Discovery(
             settings,
@@ -117,15 +121,15 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
             after=adoption,
         )
         yield
-        await servers.close()
+        await servers.additions.close()
         await discovery.close()
         await _end(adoption)
         await source.close()
         await fleet.close(keeps_servers=settings.engines.on_exit == "keep")
 
     async def sessions(app: web.Application) -> AsyncIterator[None]:
-        app[DESK] = _build_desk(app[FLEET], settings, app[GATE].quota)
-        app[SESSIONS] = SessionStore(app[DESK], _session_limits(settings.sessions))
+        app[GENERATIONS] = _build_generation_service(app[FLEET], settings, app[GATE].quota)
+        app[SESSIONS] = SessionStore(app[GENERATIONS], _session_limits(settings.sessions))
         tasks = [
             asyncio.create_task(_expire(app[SESSIONS]), name="session expiry"),
             asyncio.create_task(app[GATE].follow(app[SESSIONS]), name="keys"),
@@ -140,14 +144,17 @@ def build_app(settings: Settings, *, command_for: CommandFor | None = None) -> w
 
     async def archive(app: web.Application) -> AsyncIterator[None]:
         if not settings.conversations.enabled:
+            app[ATTACHMENTS] = AttachmentsInMemory(
+                attachment_limits(settings), max_bytes=ATTACHMENTS_IN_MEMORY, clock=time.monotonic
+            )
             yield
             return
-        archive = await open_archive(settings, lambda model_id: engine_of(app[FLEET], model_id))
-        app[ARCHIVE] = archive
-        tidying = asyncio.create_task(_tidy(archive), name="tidying")
+        app[ARCHIVE] = await open_archive(settings, lambda name: engine_of(app[FLEET], name))
+        app[ATTACHMENTS] = app[ARCHIVE].attachments
+        tidying = asyncio.create_task(_tidy(app[ARCHIVE]), name="tidying")
         yield
         await _end(tidying)
-        await archive.close()
+        await app[ARCHIVE].close()
 
     # The archive first: a file that cannot be used ends the start before anything else begins,
     # and the last words of answers are stored when all else has ended.
@@ -166,67 +173,60 @@ async def open_archive(settings: Settings, describe: DescribeEngine) -> Archive:
         file_bytes=kept.max_size,
         keep_seconds=kept.keep_for,
         deleted_seconds=kept.deleted_ttl,
+        attachments=attachment_limits(settings),
     )
     return await Archive.open(path.expanduser(), limits, describe)
 
 
+def attachment_limits(settings: Settings) -> AttachmentLimits:
+    """Return how large attachments may be."""
+    kept = settings.attachments
+    return AttachmentLimits(
+        bytes=kept.max_file_size,
+        pixels=kept.max_pixels,
+        text_bytes=kept.max_text_size,
+        prompt_bytes=kept.max_prompt_size,
+        owner_bytes=kept.max_owner_size,
+        owner_files=kept.max_owner_files,
+        unused_seconds=kept.unused_ttl,
+    )
+
+
 def _build_fleet(
     settings: Settings,
-    command_for: CommandFor,
+    embedded: Launcher,
     source: CatalogSource,
-    found: Found,
+    found: FoundServers,
     held_ports: set[int],
 ) -> Fleet:
     engines = settings.engines
-    hub_cache = str(settings.docker.hf_cache.expanduser() / "hub")
     timeouts = Timeouts(engines.connect_timeout, engines.read_timeout, engines.first_token_timeout)
-    common = Limits(
-        download=engines.download_timeout,
-        start=engines.start_timeout,
-        drain=engines.drain_timeout,
-        stop_grace=engines.stop_grace,
-        health_interval=engines.health_interval,
-        restarts=engines.restart_limit,
-    )
+    runners = make_runners(RunnerContext(settings, embedded, held_ports))
+
+    async def takes_of_gpus(spec: ModelSpec) -> Mapping[str, float]:
+        runner = runners[spec.runner]
+        has_gpus = isinstance(runner, DockerRunner) and await runner.has_gpus()
+        return gpu_takes(spec, settings.docker, has_gpus=has_gpus)
+
     return Fleet(
         source.catalog(),
-        {
-            "process": ProcessRunner(command_for, ports=engines.ports, held_ports=held_ports),
-            "command": CommandRunner(engines.ports, held_ports, hub_cache),
-            "docker": DockerRunner(
-                settings.docker,
-                instance=settings.server.instance,
-                ports=engines.ports,
-                held_ports=held_ports,
-            ),
-            "remote": RemoteRunner(hub_cache),
-        },
+        runners,
         Connector(timeouts).connect,
-        {
-            "process": common,
-            "command": common,
-            "docker": replace(
-                common,
-                download=settings.docker.download_timeout,
-                start=settings.docker.start_timeout,
-                stop_grace=settings.docker.stop_grace,
-            ),
-            # A remote server is not started: it answers soon or not at all.
-            "remote": replace(common, start=engines.connect_timeout),
-        },
+        limits_of(settings),
         instance=settings.server.instance,
         capacity=Capacity(engines.max_running, engines.memory_budget),
         facts=source.facts,
         on_server_change=source.look_soon,
         found=found,
+        takes_of_gpus=takes_of_gpus,
     )
 
 
-def _build_desk(fleet: Fleet, settings: Settings, quota: Quota) -> Desk:
+def _build_generation_service(fleet: Fleet, settings: Settings, quota: Quota) -> GenerationService:
     answers = settings.answers
-    return Desk(
+    return GenerationService(
         fleet,
-        Admission(max_places=answers.max_queue),
+        Admission(max_slots=answers.max_queue),
         AnswerCache(max_bytes=answers.cache_size, max_age_seconds=answers.cache_max_age),
         queue_timeout_seconds=answers.queue_timeout,
         max_live_per_owner=settings.sessions.max_live_per_owner,
@@ -242,33 +242,10 @@ def _session_limits(sessions: SessionSettings) -> StoreLimits:
         ttl_seconds=sessions.session_ttl,
         session=SessionLimits(
             live_generations=sessions.max_live_generations,
-            kept_generations=sessions.max_kept_generations,
-            kept_chars=sessions.max_kept_chars,
+            retained_generations=sessions.max_kept_generations,
+            retained_chars=sessions.max_kept_chars,
         ),
     )
-
-
-def _engine_command(engines: EngineSettings) -> CommandFor:
-    weights_dir = str(engines.weights_dir.expanduser())
-
-    def command_for(spec: ModelSpec, listener: int, lifeline: int) -> list[str]:
-        model = spec.settings
-        options = {
-            "--weights": model.weights,
-            "--weights-dir": weights_dir,
-            "--weights-sha256": model.weights_sha256,
-            "--model-id": spec.id,
-            "--fd": str(listener),
-            "--lifeline-fd": str(lifeline),
-            "--slots": str(model.slots),
-            "--context-tokens": str(model.context_tokens),
-            "--threads": str(model.threads or os.cpu_count() or 1),
-            "--graceful-termination-timeout": str(engines.stop_grace),
-        }
-        given = [part for name, value in options.items() if value for part in (name, value)]
-        return [sys.executable, "-m", "server.engine", "--json-output", *given]
-
-    return command_for
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:
@@ -286,7 +263,7 @@ async def _expire(sessions: SessionStore) -> None:
 async def _tidy(archive: Archive) -> None:
     while True:
         try:
-            await archive.tidy()
+            await archive.delete_expired()
         except StorageFailed as error:
             logger.warning("old conversations are not deleted: %s", error)
         await asyncio.sleep(TIDY_INTERVAL_SECONDS)
@@ -294,6 +271,6 @@ async def _tidy(archive: Archive) -> None:
 
 async def _end_sessions(app: web.Application) -> None:
     """Let answers end, or interrupt them, and then say good-bye on every socket."""
-    await app[DESK].close(grace_seconds=app[SETTINGS].server.shutdown_grace)
+    await app[GENERATIONS].close(grace_seconds=app[SETTINGS].server.shutdown_grace)
     await app[SOCKETS].close()
     app[FLEET].close_logs()

@@ -2,8 +2,8 @@
 
 Rules:
 
-1. One record is one line, but for the traceback of what nobody expected; whatever a client
-   sent cannot begin another.
+1. One record is one line, except for the traceback of an unexpected error; text from a client
+   cannot begin another line.
 2. A record says for which request it was written, wherever in the program that was.
 3. What a record has beside its message stands in `fields`: numbers stay numbers.
 """

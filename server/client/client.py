@@ -1,20 +1,24 @@
 """A client of Sidestream: commands to await, models and answers as live objects.
 
-What the server tells is kept by the mirror, how it is reached is the connection's business; here
-is what a program says and asks.
+`SessionState` holds what the server has told, `Connection` reaches the server; this module is the
+API for programs.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal, Self, overload
 
+from server.client.attachments import Attachment, put, with_parts
 from server.client.commands import OnResult, Scope
 from server.client.connection import Connection, ConnectionState, Rhythm, not_connected
 from server.client.emitter import Off
 from server.client.generation import Generation
 from server.client.logs import LogReading
 from server.client.messages import (
+    KINDS,
+    Kind,
     LogLine,
     Messages,
     Model,
@@ -22,7 +26,7 @@ from server.client.messages import (
     Target,
     generate_fields,
 )
-from server.client.mirror import Mirror
+from server.client.session_state import SessionState
 
 
 def connect(
@@ -31,51 +35,61 @@ def connect(
     session: str | None = None,
     headers: Mapping[str, str] | None = None,
     rhythm: Rhythm | None = None,
+    kinds: Collection[Kind] = KINDS,
 ) -> "Client":
     """Return a client that is connected for as long as its `async with` block lasts.
 
-    `url` is `ws://HOST:PORT/ws`; `session` is one of an earlier client, to go on with. Entering
-    raises `SidestreamError` (`connection_closed`) when the server cannot be reached; what
-    breaks later is mended for about ten minutes.
+    `url` is `ws://HOST:PORT/ws`; `session` is the id of an earlier session to resume. Entering
+    raises `SidestreamError` (`connection_closed`) if the server cannot be reached; a connection
+    that breaks later is retried for about ten minutes. What is not among `kinds` is part of the
+    answer's text, between marks such as `<think>`.
     """
-    return Client(url, session=session, headers=headers, rhythm=rhythm or Rhythm())
+    return Client(url, session=session, headers=headers, rhythm=rhythm or Rhythm(), kinds=kinds)
 
 
 class Client:
-    """Speak to one server, in one session, over whatever connections it takes."""
+    """A session with one server, over any number of connections."""
 
     def __init__(
-        self, url: str, *, session: str | None, headers: Mapping[str, str] | None, rhythm: Rhythm
+        self,
+        url: str,
+        *,
+        session: str | None,
+        headers: Mapping[str, str] | None,
+        rhythm: Rhythm,
+        kinds: Collection[Kind],
     ) -> None:
-        self._mirror = Mirror(session)
-        self._connection = Connection(url, self._mirror, rhythm=rhythm, headers=headers)
+        self._url = url
+        self._headers = headers
+        self._session = SessionState(session, kinds)
+        self._connection = Connection(url, self._session, rhythm=rhythm, headers=headers)
         self._running: asyncio.Task[None] | None = None
         self.on("connection", self._follow)
 
     @property
     def connection(self) -> ConnectionState:
-        """Return how the connection stands."""
+        """Return the state of the connection."""
         return self._connection.state
 
     @property
     def session(self) -> str | None:
-        """Return the session's id, which another client can go on with."""
-        return self._mirror.session
+        """Return the session's id, with which another client can resume it."""
+        return self._session.session
 
     @property
     def server(self) -> Mapping[str, str]:
         """Return the server's name and version."""
-        return self._mirror.server
+        return self._session.server
 
     @property
     def models(self) -> Mapping[str, Model]:
-        """Return the models as they are now, in the server's order."""
-        return self._mirror.models
+        """Return the current models, in the server's order."""
+        return self._session.models
 
     @property
     def generations(self) -> Mapping[str, Generation]:
-        """Return the session's live answers, those asked for over other sockets among them."""
-        return self._mirror.generations
+        """Return the session's live answers, including those requested over other sockets."""
+        return self._session.generations
 
     async def __aenter__(self) -> Self:
         connected = asyncio.Event()
@@ -104,7 +118,7 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Hang up. Unanswered commands fail, live answers end as `interrupted`."""
+        """Close. Unanswered commands fail, live answers end as `interrupted`."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
@@ -118,32 +132,50 @@ class Client:
         *,
         prompt: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        response_format: Mapping[str, Any] | None = None,
         details: bool = False,
         fresh: bool = False,
+        trim: Literal["oldest_turns"] | None = None,
         request_id: str | None = None,
+        attachments: Iterable[Attachment] = (),
         record: Mapping[str, str | None] | None = None,
     ) -> list[Generation]:
-        """Have every target answer; return the answers in the order of `targets`.
+        """Ask every target; return the answers in the order of `targets`.
 
-        `question` is what a user says, or a whole conversation; `prompt`, in its place, is text
-        to be continued as it stands. `details` brings `tokens`. A `fresh` answer is none that was
-        kept for its question. `record` says where in which conversation the answers are kept.
-        Raises `SidestreamError` with the server's code; nothing has started then. When the call is
-        cancelled, so is what it started.
+        `question` is a user's message, with `attachments` if there are any, or a list of messages;
+        `prompt` is raw text to be continued instead. `tools`, `tool_choice` and `response_format`
+        are as in OpenAI's API. `details` requests `tokens`; `fresh` bypasses the cache; `trim`
+        leaves out the oldest turns of a conversation that a model's context cannot hold, which
+        `notices` say; `record` stores the answers in a conversation. Raises `SidestreamError` with
+        the server's code, and then nothing has started. Cancelling the call cancels the answers.
         """
+        if shown := list(attachments):
+            if not (question is None or isinstance(question, str)):
+                raise ValueError("messages name their attachments themselves: see Attachment.part")
+            question = with_parts(question, shown)
         fields = generate_fields(targets, question, prompt, parameters)
+        beside = {
+            "tools": tools,
+            "tool_choice": tool_choice,
+            "response_format": response_format,
+        }
+        fields |= {name: value for name, value in beside.items() if value is not None}
         fields["request_id"] = request_id or secrets.token_hex(16)
         if details:
             fields["details"] = True
         if fresh:
             fields["fresh"] = True
+        if trim is not None:
+            fields["trim"] = trim
         if record is not None:
             fields["record"] = dict(record)
         generations: list[Generation] = []
 
         def begin(result: dict[str, Any]) -> None:
             for target, generation_id in zip(fields["targets"], result["generations"], strict=True):
-                generations.append(self._mirror.generation(generation_id, target["model"]))
+                generations.append(self._session.generation(generation_id, target["model"]))
             for generation, kept in zip(generations, result.get("answers") or (), strict=False):
                 generation.answer = kept
             if answer.cancelled():
@@ -153,26 +185,34 @@ class Client:
         await answer
         return generations
 
+    async def attach(self, file: bytes | str | PathLike[str], *, name: str = "") -> Attachment:
+        """Put a picture or a text file, by its bytes or its path, for questions to name.
+
+        Raises `SidestreamError` if the server does not take it, `OSError` for a path that cannot be
+        read.
+        """
+        return await put(self._url, file, name, self._headers)
+
     async def cancel(self, generations: Iterable[Generation] | None = None) -> None:
-        """Cancel these answers, all live ones of the session if None; then they end by and by."""
+        """Cancel these answers, all live ones of the session if None; their ends follow."""
         fields: dict[str, Any] = {}
         if generations is not None:
-            # One that has ended may have left its id to another, of a newer session.
+            # The id of an ended answer may belong to another one of a newer session.
             fields["generations"] = [one.id for one in generations if one.is_live]
             if not fields["generations"]:
                 return
         await self._submit("cancel", fields, scope="session")
 
     async def start(self, model: str) -> Model:
-        """Have a model started and return it as it is now; `changes()` tells how it goes on."""
+        """Start a model and return its current state; `changes()` gives its progress."""
         return await self._change("start", model)
 
     async def stop(self, model: str) -> Model:
-        """Have a model stopped and return it as it is now; `changes()` tells how it goes on."""
+        """Stop a model and return its current state; `changes()` gives its progress."""
         return await self._change("stop", model)
 
     async def use(self, server: str) -> None:
-        """Use a server that was found on the gateway's machine, by its name; for operators."""
+        """Use a server that was discovered on the gateway's machine, by its name; for operators."""
         await self._submit("use", {"server": server})
 
     async def ping(self) -> None:
@@ -180,9 +220,9 @@ class Client:
         await self._submit("ping", {})
 
     async def changes(self) -> AsyncIterator[Model]:
-        """Give every model as it is, then each one that changed, until the client is closed.
+        """Yield every model, then each model that changes, until the client is closed.
 
-        Latest wins: of what changed several times while the reader was busy, the last.
+        Latest wins: several changes while the reader is busy are given once.
         """
         waiting = dict(self.models)
         changed = asyncio.Event()
@@ -205,21 +245,21 @@ class Client:
     async def logs(
         self, model: str, *, tail: int = 200, follow: bool = True
     ) -> AsyncIterator[LogLine]:
-        """Give the last `tail` lines of a model server's log, then new ones if `follow`.
+        """Yield the last `tail` lines of a model server's log, then new ones if `follow`.
 
-        Goes on over breaks of the connection without a line twice. Raises `SidestreamError`.
+        Resumes after a reconnect without repeating lines. Raises `SidestreamError`.
         """
         reading = LogReading(model, tail=tail, follow=follow)
-        self._mirror.readings.add(reading)
+        self._session.readings.add(reading)
         try:
             self._subscribe(reading)
             while (line := await reading.next_line()) is not None:
                 yield line
         finally:
-            self._mirror.readings.discard(reading)
+            self._session.readings.discard(reading)
             self._unsubscribe(reading)
 
-    # --- being told -------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------
 
     @overload
     def on(self, event: Literal["model"], listener: Callable[[Model], object]) -> Off: ...
@@ -232,17 +272,17 @@ class Client:
     @overload
     def on(self, event: Literal["fault"], listener: Callable[[SidestreamError], object]) -> Off: ...
     def on(self, event: str, listener: Callable[[Any], object]) -> Off:
-        """Have changed models, answers that are new here, the connection's states or faults told.
+        """Call `listener` with changed models, new answers, states of the connection, or faults.
 
-        A fault is an error that belongs to no command. Returns the function that ends it.
+        A fault is an error that belongs to no command. Returns a function that unsubscribes.
         """
-        return self._mirror.emitter.listen(event, listener)
+        return self._session.emitter.listen(event, listener)
 
     # --- inside -----------------------------------------------------------------------------
 
     async def _change(self, command: str, model: str) -> Model:
         result = await self._submit(
-            command, {"model": model}, on_result=lambda result: self._mirror.take(result["model"])
+            command, {"model": model}, on_result=lambda result: self._session.take(result["model"])
         )
         return Model.from_wire(result["model"])
 
@@ -265,7 +305,7 @@ class Client:
     def _subscribe(self, reading: LogReading) -> None:
         def begin(result: dict[str, Any]) -> None:
             reading.begin(result["subscription"])
-            if reading not in self._mirror.readings:  # meanwhile nobody reads any more
+            if reading not in self._session.readings:  # the reader has left meanwhile
                 self._unsubscribe(reading)
 
         def fail(answer: asyncio.Future[dict[str, Any]]) -> None:
@@ -282,8 +322,8 @@ class Client:
 
     def _follow(self, state: ConnectionState) -> None:
         if state.name == "connected":
-            for reading in self._mirror.readings:
-                # One without a subscription has its command on the way, or sent again.
+            for reading in self._session.readings:
+                # Without a subscription its command is still pending, and is sent again.
                 if reading.subscription is not None and not reading.is_over:
                     self._subscribe(reading)
 

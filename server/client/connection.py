@@ -1,11 +1,11 @@
-"""One WebSocket after another, so that those above see one connection that is sometimes away.
+"""A WebSocket that reconnects.
 
-- Every socket begins with `hello`; commands go out once it is answered.
-- Waits between attempts double up to a limit, with jitter, and end after `max_attempts`. The
-  count starts anew with an answered `hello`, not with an open socket: a server that accepts and
-  hangs up at once is not called in a tight loop.
-- A first attempt that fails is the last: whoever mistyped the address learns it at once.
-- What was said on a socket that is gone is never listened to.
+- Every socket begins with `hello`; commands are sent once it is answered.
+- Waits between attempts double up to a limit, with jitter, and end after `max_attempts`. An
+  answered `hello` resets the count, an open socket does not: a server that accepts and closes at
+  once is not called in a tight loop.
+- If the first attempt fails there is no other, so that a wrong address is reported at once.
+- Messages of an older socket are never processed.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from typing import Any, Final, Literal, Protocol
 
 import aiohttp
 
-from server.client.commands import Commands
+from server.client.commands import Commands, written
 from server.client.messages import CONNECTION_CLOSED, PROTOCOL_VERSION, SidestreamError
 
-# The server bounds its frames far below; only the list of a session's answers has no bound.
+# The server's frames are far smaller; only the list of a session's answers has no limit.
 _MAX_FRAME_BYTES: Final = 64 << 20
 
-# After these, connecting again cannot help: statuses of the upgrade, a revoked key.
+# Reconnecting is useless after these: statuses of the upgrade, and a revoked key.
 _FINAL_STATUSES: Final = frozenset({400, 401, 403, 404})
 _FINAL_CLOSE_CODES: Final = frozenset({4401})
 
 
 @dataclass(frozen=True)
 class ConnectionState:
-    """How the connection stands; `retry_in_seconds` while it is waiting."""
+    """The state of the connection; `retry_in_seconds` while it is waiting."""
 
     name: Literal["connecting", "connected", "waiting", "closed"]
     reason: str = ""
@@ -39,7 +39,7 @@ class ConnectionState:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """When to try again, and when to take a silent server for gone."""
+    """When to reconnect, and when a silent server counts as gone."""
 
     min_delay_seconds: float = 0.25
     max_delay_seconds: float = 15.0
@@ -49,16 +49,16 @@ class Rhythm:
     heartbeat_seconds: float = 30.0
 
     def delay_seconds(self, failures: int) -> float:
-        """Return how long to wait after so many failures in a row: with jitter, at most half."""
+        """Return how long to wait after so many failures in a row, with jitter of at most half."""
         ceiling = min(self.max_delay_seconds, self.min_delay_seconds * 2.0 ** (failures - 1))
         return ceiling * random.uniform(0.5, 1.0)
 
 
-class Owner(Protocol):
-    """Who is told of everything that arrives, one event after the other."""
+class Receiver(Protocol):
+    """The receiver of everything that arrives, one event after the other."""
 
     def greeting(self) -> dict[str, Any]:
-        """Return what to say in `hello`."""
+        """Return the fields of `hello`."""
 
     def welcome(self, result: dict[str, Any]) -> None:
         """Take the answer to `hello`."""
@@ -71,31 +71,32 @@ class Owner(Protocol):
 
 
 class _Broken(Exception):
-    """This socket is of no use; another may be."""
+    """The socket is unusable; another one may work."""
 
 
 class _Refused(Exception):
-    """No socket will be of any use."""
+    """No other socket will work."""
 
 
 class Connection:
-    """Hold a connection for as long as `run` is run."""
+    """Keep a connection while `run` runs."""
 
     def __init__(
-        self, url: str, owner: Owner, *, rhythm: Rhythm, headers: Mapping[str, str] | None
+        self, url: str, receiver: Receiver, *, rhythm: Rhythm, headers: Mapping[str, str] | None
     ) -> None:
         self.state = ConnectionState("closed")
         self.commands = Commands(self._post)
         self._url = url
-        self._owner = owner
+        self._receiver = receiver
         self._rhythm = rhythm
         self._headers = headers
-        self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[str] = asyncio.Queue()
         self._hello_id = 0
-        self._patience = asyncio.timeout(None)
+        self._close_code: int | None = None
+        self._open_timeout = asyncio.timeout(None)
 
     async def run(self) -> None:
-        """Connect, stay connected, and return when that cannot be done; cancel it to hang up."""
+        """Connect and stay connected; return when that is impossible; cancel it to close."""
         failures = 0
         has_connected = False
         reason = "an error in this client"
@@ -103,9 +104,10 @@ class Connection:
             async with aiohttp.ClientSession(headers=self._headers) as http:
                 while True:
                     self._enter(ConnectionState("connecting"))
+                    self._close_code = None
                     reason = await self._attempt(http)
                     was_connected = self.state.name == "connected"
-                    self.commands.hold()
+                    self.commands.hold(self._close_code)
                     has_connected |= was_connected
                     failures = 1 if was_connected else failures + 1
                     if not has_connected or failures > self._rhythm.max_attempts:
@@ -127,7 +129,7 @@ class Connection:
     async def _attempt(self, http: aiohttp.ClientSession) -> str:
         """Use one socket from its opening to its end; return why it ended."""
         try:
-            async with asyncio.timeout(self._rhythm.open_timeout_seconds) as self._patience:
+            async with asyncio.timeout(self._rhythm.open_timeout_seconds) as self._open_timeout:
                 async with http.ws_connect(
                     self._url,
                     heartbeat=self._rhythm.heartbeat_seconds,
@@ -135,6 +137,7 @@ class Connection:
                     timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
                 ) as socket:
                     await self._speak(socket)
+                self._close_code = socket.close_code
                 return _reason_of(socket)
         except TimeoutError:
             return "no answer"
@@ -149,7 +152,8 @@ class Connection:
     async def _speak(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._outgoing = asyncio.Queue()
         self._hello_id = self.commands.next_id()
-        self._post({"id": self._hello_id, "type": "hello", **self._owner.greeting()})
+        hello = {"id": self._hello_id, "type": "hello", **self._receiver.greeting()}
+        self._post(written(hello))
         writer = asyncio.create_task(_write(socket, self._outgoing), name="sidestream writer")
         try:
             async for message in socket:
@@ -169,7 +173,7 @@ class Connection:
 
     def _receive(self, event: dict[str, Any]) -> None:
         if event.get("type") not in ("result", "error") or "id" not in event:
-            self._owner.receive(event)
+            self._receiver.receive(event)
         elif event["id"] != self._hello_id:
             self.commands.answer(event)
         elif event["type"] == "error":
@@ -181,28 +185,26 @@ class Connection:
         version = result["protocol"]
         if version != PROTOCOL_VERSION:
             raise _Refused(f"the server speaks version {version} of the protocol")
-        self._owner.welcome(result)
-        self._patience.reschedule(None)
+        self._receiver.welcome(result)
+        self._open_timeout.reschedule(None)
         self._enter(ConnectionState("connected"))
-        self.commands.release(is_resumed=result["resumed"])
+        self.commands.release(is_resumed=result["resumed"], max_bytes=result.get("max_frame_bytes"))
 
-    def _post(self, command: dict[str, Any]) -> None:
-        self._outgoing.put_nowait(command)
+    def _post(self, frame: str) -> None:
+        self._outgoing.put_nowait(frame)
 
     def _enter(self, state: ConnectionState) -> None:
         self.state = state
-        self._owner.follow(state)
+        self._receiver.follow(state)
 
 
-async def _write(
-    socket: aiohttp.ClientWebSocketResponse, outgoing: asyncio.Queue[dict[str, Any]]
-) -> None:
+async def _write(socket: aiohttp.ClientWebSocketResponse, outgoing: asyncio.Queue[str]) -> None:
     while True:
-        command = await outgoing.get()
+        frame = await outgoing.get()
         try:
-            await socket.send_str(json.dumps(command, ensure_ascii=False, separators=(",", ":")))
+            await socket.send_str(frame)
         except ConnectionError:
-            return  # The reader sees the same end; what is unanswered is sent again.
+            return  # The reader notices too; unanswered commands are sent again.
 
 
 def _events(frame: str) -> list[dict[str, Any]]:
@@ -222,5 +224,5 @@ def _reason_of(socket: aiohttp.ClientWebSocketResponse) -> str:
 
 
 def not_connected(reason: str) -> SidestreamError:
-    """Return the error of what cannot be done, or will not end, without a connection."""
+    """Return the error of a command or an answer without a connection."""
     return SidestreamError(CONNECTION_CLOSED, f"Not connected{f': {reason}' if reason else ''}.")

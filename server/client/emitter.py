@@ -1,4 +1,4 @@
-"""Listeners by the name of what they listen to."""
+"""Events and their listeners."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,10 +8,10 @@ Off = Callable[[], None]
 
 
 class Emitter:
-    """Tell listeners of events, in the order they came.
+    """Call listeners of events, in the order of subscription.
 
-    A listener that raises keeps neither the others nor the caller from going on: its error
-    goes to the event loop's exception handler.
+    A listener that raises affects neither the others nor the caller: its error goes to the event
+    loop's exception handler.
     """
 
     def __init__(self) -> None:
@@ -29,11 +29,11 @@ class Emitter:
         return off
 
     def emit(self, event: str, detail: object) -> None:
-        """Tell all who listen to `event` now."""
+        """Call all listeners of `event`."""
         for listener in list(self._listeners.get(event, {}).values()):
             try:
                 listener(detail)
-            except Exception as error:  # noqa: BLE001 - it is reported, to whom it belongs
+            except Exception as error:  # noqa: BLE001 - it is reported
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": f"a listener to {event!r} failed", "exception": error}
                 )

@@ -1,8 +1,8 @@
-"""Reading a model server's log, over as many connections as it takes.
+"""Read a model server's log, over any number of connections.
 
-A subscription dies with its socket. After a break the log is asked for anew, from further back
-than what is here, and the lines that are here already are dropped: those older than the last
-one, and as many of its very moment as were seen.
+A subscription ends with its socket. After a reconnect the log is requested from further back, and
+known lines are dropped: those older than the last one, and as many with its timestamp as were
+already received.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from server.client.messages import LogLine, SidestreamError
 
-# As many as the server lets a client ask for.
+# The server's limit.
 _MAX_TAIL: Final = 10_000
 
 
 class LogReading:
-    """The lines of one log, from one `logs` command to the end of interest in it."""
+    """The lines of one log, until the reader stops."""
 
     def __init__(self, model: str, *, tail: int, follow: bool) -> None:
         self.subscription: str | None = None
@@ -35,13 +35,13 @@ class LogReading:
 
     @property
     def command(self) -> dict[str, Any]:
-        """Return the fields of the command that begins the reading, or goes on with it."""
+        """Return the fields of the command that starts or resumes the subscription."""
         tail = self._tail if self._last_time is None else _MAX_TAIL
         return {"model": self._model, "tail": tail, "follow": self._follow}
 
     @property
     def is_over(self) -> bool:
-        """Tell whether no line will come."""
+        """Tell whether no more lines will come."""
         return self._has_ended or self._error is not None
 
     async def next_line(self) -> LogLine | None:
@@ -56,7 +56,7 @@ class LogReading:
         return self._lines.popleft()
 
     def begin(self, subscription: str) -> None:
-        """Take the name under which lines will come."""
+        """Take the id of the new subscription."""
         self.subscription = subscription
         self._is_catching_up = self._last_time is not None
         self._known_at_last_time = self._count_at_last_time
@@ -70,7 +70,7 @@ class LogReading:
         self._changed.set()
 
     def fail(self, error: SidestreamError) -> None:
-        """End the reading for that reason."""
+        """End the reading with an error."""
         self._error = error
         self._changed.set()
 

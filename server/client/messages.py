@@ -1,7 +1,7 @@
-"""What comes out of the wire, as values; the text that binds is docs/PROTOCOL.md.
+"""The objects of the wire protocol as values; docs/PROTOCOL.md is normative.
 
-A field that is not named here is ignored, one that is missing has its default: servers may be
-newer or older than this client.
+Unknown fields are ignored and missing ones get their default: servers may be newer or older than
+this client.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,16 +13,20 @@ PROTOCOL_VERSION: Final = 1
 ModelState = Literal["stopped", "pulling", "starting", "loading", "ready", "stopping", "failed"]
 GenerationState = Literal["queued", "starting", "running"]
 FinishReason = Literal["stop", "length", "cancelled", "failed", "interrupted"]
-Messages = Sequence[Mapping[str, str]]
+Kind = Literal["answer", "reasoning", "tool_call"]
+KINDS: Final[tuple[Kind, ...]] = ("reasoning", "tool_call")
+"""What this client tells apart from the answer."""
+Messages = Sequence[Mapping[str, Any]]
 
-# What a client finds out by itself, beside the codes that the server sends: it was closed or
-# could not connect; the server no longer knows the session that the answer belonged to.
+# Codes of the client itself: it is closed or cannot connect; the server no longer has the session
+# of the answer.
 CONNECTION_CLOSED: Final = "connection_closed"
+INVALID_COMMAND: Final = "invalid_command"
 SESSION_LOST: Final = "session_lost"
 
 
 class SidestreamError(Exception):
-    """An error with the code that the server, or this client, gave it."""
+    """An error with a code of the server or of this client."""
 
     def __init__(
         self,
@@ -48,7 +52,9 @@ class SidestreamError(Exception):
         )
 
 
-class _Message:
+class WireValue:
+    """A value of the protocol."""
+
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
         """Take the fields that this version knows."""
@@ -57,13 +63,13 @@ class _Message:
 
     @classmethod
     def from_optional(cls, wire: Mapping[str, Any] | None) -> Self | None:
-        """Do the same, None where there is nothing."""
+        """Return None for None, else what `from_wire` returns."""
         return None if wire is None else cls.from_wire(wire)
 
 
 @dataclass(frozen=True)
-class Progress(_Message):
-    """How far a start has come; `fraction` is 0 to 1, None where it cannot be known."""
+class Progress(WireValue):
+    """The progress of a start; `fraction` is 0 to 1, None if unknown."""
 
     phase: str
     fraction: float | None = None
@@ -72,11 +78,11 @@ class Progress(_Message):
 
 
 @dataclass(frozen=True)
-class ModelServer(_Message):
-    """The server of somebody else that a model is on.
+class ModelServer(WireValue):
+    """The remote server of a model.
 
-    `name` is what `use` takes, `model` the server's own name of the model, `loaded` whether it is
-    in memory there, `seen` when the server last answered, in seconds since 1970.
+    `name` is what `use` takes, `model` the server's name of the model, `loaded` whether the server
+    has loaded it, `seen` when the server last answered, in seconds since 1970.
     """
 
     address: str = ""
@@ -90,7 +96,24 @@ class ModelServer(_Message):
 
 
 @dataclass(frozen=True)
-class Model(_Message):
+class ModelConfig(WireValue):
+    """What the server's settings say of a model.
+
+    `system` is the prompt put before every conversation; `chosen` names those of `parameters` that
+    the model's own settings set, `weights` says where its weights are from. Prices are US dollars
+    for a million tokens, `memory` is in bytes.
+    """
+
+    system: str = ""
+    chosen: Sequence[str] = ()
+    weights: str = ""
+    price_in: float | None = None
+    price_out: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Model(WireValue):
     """A model as the server sees it."""
 
     id: str
@@ -110,10 +133,11 @@ class Model(_Message):
     defaults: Mapping[str, Any] = field(default_factory=dict)
     server: ModelServer | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+    config: ModelConfig | None = None
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
-        """Read a model with its progress, its error and its server."""
+        """Read a model with its progress, its error, its server and its settings."""
         error = wire.get("error")
         return super().from_wire(
             {
@@ -121,18 +145,19 @@ class Model(_Message):
                 "progress": Progress.from_optional(wire.get("progress")),
                 "error": None if error is None else SidestreamError.from_wire(error),
                 "server": ModelServer.from_optional(wire.get("server")),
+                "config": ModelConfig.from_optional(wire.get("config")),
             }
         )
 
 
 @dataclass(frozen=True)
-class Target(_Message):
-    """A model that is to answer, with parameters and a system prompt of its own.
+class Target(WireValue):
+    """A model to ask, with its own parameters and system prompt.
 
-    `extra` goes to the model server as it is; a `lenient` target is answered without what its
-    server refuses, with a notice. Of an answer that is kept, `column` is where it stands,
-    `continues` the answer it goes on from, `repeats` the one of another conversation that is asked
-    again by it.
+    `extra` is passed to the model server unchanged; a `lenient` target is answered without
+    parameters that its server refuses, with a notice. Of a stored answer, `column` is its column,
+    `continues` the answer that it continues, `repeats` the answer of another conversation that it
+    repeats.
     """
 
     model: str
@@ -145,7 +170,7 @@ class Target(_Message):
     repeats: str | None = None
 
     def to_wire(self) -> dict[str, Any]:
-        """Write it as `generate` takes it."""
+        """Return the target of a `generate` command."""
         wire: dict[str, Any] = {"model": self.model}
         if self.parameters:
             wire["parameters"] = dict(self.parameters)
@@ -160,20 +185,24 @@ class Target(_Message):
 
 
 @dataclass(frozen=True)
-class Usage(_Message):
-    """Tokens in and out; None where the model server did not say.
+class Usage(WireValue):
+    """Tokens in and out; None if the model server did not report them.
 
-    `estimated` is true where the pieces of the answer were counted in place of its tokens.
+    `estimated` is true if deltas were counted instead of tokens. `reasoning_tokens` are those of
+    the completion that were thinking, None if there was none; `context_tokens` is the context that
+    both had to fit into, None if it is unknown.
     """
 
     prompt_tokens: int | None = None
     completion_tokens: int = 0
     estimated: bool = False
+    reasoning_tokens: int | None = None
+    context_tokens: int | None = None
 
 
 @dataclass(frozen=True)
-class Notice(_Message):
-    """A remark about an answer: a code to act on, words to read."""
+class Notice(WireValue):
+    """A remark about an answer: a code for programs, a message for people."""
 
     code: str = ""
     message: str = ""
@@ -181,37 +210,69 @@ class Notice(_Message):
 
 
 @dataclass(frozen=True)
-class Cost(_Message):
-    """What an answer cost in US dollars; `estimated` where it was computed from set prices."""
+class Cost(WireValue):
+    """The cost of an answer in US dollars; `estimated` if computed from configured prices."""
 
     amount: float = 0.0
     estimated: bool = False
 
 
 @dataclass(frozen=True)
-class Timings(_Message):
-    """Milliseconds from the command's arrival on the server's clock; None where it never came."""
+class Timings(WireValue):
+    """Milliseconds since the command's arrival; None for a phase that was not reached.
+
+    `load_ms` and `starting_ms` are the time that the model, and its server, took to start. Where
+    the first token is not one of the answer, `reasoning_ms` is when thinking began, `answer_ms`
+    when the answer did.
+    """
 
     queued_ms: float | None = None
     ttft_ms: float | None = None
     total_ms: float = 0.0
     tokens_per_second: float | None = None
     load_ms: float | None = None
+    starting_ms: float | None = None
+    reasoning_ms: float | None = None
+    answer_ms: float | None = None
 
 
 @dataclass(frozen=True)
-class Token(_Message):
-    """One token, with what the model thought of it; comes when `details` was asked."""
+class Token(WireValue):
+    """One token with its probability; sent if `details` was requested.
+
+    A `mark` begins or ends the thinking or a tool call, and is no part of either.
+    """
 
     id: int
     text: str = ""
     logprob: float | None = None
     special: bool = False
     top: list[dict[str, Any]] | None = None
+    kind: Kind = "answer"
+    mark: bool = False
 
 
 @dataclass(frozen=True)
-class LogLine(_Message):
+class ToolCall:
+    """A call of a tool: its place among the answer's calls, and its arguments as JSON text."""
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text of one kind, as it arrived; `call` is the index of the tool call that it belongs to."""
+
+    text: str
+    kind: Kind = "answer"
+    call: int | None = None
+
+
+@dataclass(frozen=True)
+class LogLine(WireValue):
     """One line of a model server's log; `time` is in seconds since 1970."""
 
     time: float
@@ -221,10 +282,11 @@ class LogLine(_Message):
 
 @dataclass(frozen=True)
 class Result:
-    """A whole answer: what was written, why it ended, what it took, what is to be remarked.
+    """A whole answer.
 
-    `details` is what the protocol has no word for, `answered_by` who answered behind a router;
-    `cost` is None where it is not known.
+    `text` is the answer alone, without what the model thought (`reasoning`) and its tool calls.
+    `details` is anything beyond the protocol, `answered_by` the model or provider behind a router;
+    `cost` is None if unknown.
     """
 
     text: str
@@ -237,6 +299,8 @@ class Result:
     details: Mapping[str, Any] = field(default_factory=dict)
     answered_by: str = ""
     cost: Cost | None = None
+    reasoning: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
 
 
 def generate_fields(
@@ -245,7 +309,7 @@ def generate_fields(
     prompt: str | None,
     parameters: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Write what a `generate` command asks; a question that is text is what a user says."""
+    """Return the fields of a `generate` command; a `question` that is text is a user's message."""
     chosen = [targets] if isinstance(targets, str | Target) else targets
     fields: dict[str, Any] = {
         "targets": [(Target(one) if isinstance(one, str) else one).to_wire() for one in chosen]

@@ -1,1 +1,1 @@
-"""Who asks: the WebSocket, the HTTP views and the page."""
+"""Everything that clients connect to: the WebSocket, the HTTP API and the pages."""

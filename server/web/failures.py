@@ -1,12 +1,11 @@
-"""Errors as they stand in HTTP answers, in the form that the address speaks.
+"""Errors in HTTP responses, in the form of the API that the address belongs to.
 
     address                                       form
     /v1/…, /models/{id}/v1/…                      OpenAI's: {"error": {message, type, param, code}}
     /models/{id}/generate…, POST /models/{id}     TGI's: {"error": message, "error_type": …}
     all others                                    ours: {"error": {code, message}}
 
-Each carries our code, hint and details too. OpenAI's clients know a request that cannot be
-carried out by its status 400, so there the 422 of ours is that.
+Each has our code, hint and details too. OpenAI's API has status 400 where ours has 422.
 """
 
 import math
@@ -32,14 +31,14 @@ from server.core.errors import (
 )
 from server.core.protocol import End, ErrorInfo
 
-# Where the message names the field that is wrong: ours at the beginning, msgspec's elsewhere.
+# The wrong field in a message: ours name it at the beginning, msgspec's elsewhere.
 _NAMED: Final = re.compile(r"^`(\w+)`|required field `(\w+)`|(?:at|in) `\$\.(\w+)")
-# 429 and 503 pass. Long enough not to make a crowd worse, short enough for one who waits.
+# Seconds before retrying 429 and 503 if nothing better is known.
 RETRY_AFTER_SECONDS: Final = 5
 
 
 class NotFound(SidestreamError):
-    """Nothing has this address."""
+    """No route has this address."""
 
     code = "not_found"
     status = 404
@@ -60,13 +59,13 @@ class TooLarge(InvalidCommand):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Say what went wrong: `code` for a program, `message` and `hint` for a person."""
+    """An error: `code` for a program, `message` and `hint` for people."""
 
     error: ErrorInfo
 
 
 class TGIFailure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Say what went wrong in TGI's form, with our code beside it."""
+    """An error in TGI's form, with our code beside it."""
 
     error: str
     error_type: str
@@ -76,7 +75,7 @@ class TGIFailure(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OpenAIError(msgspec.Struct, frozen=True):
-    """What went wrong, by OpenAI's names."""
+    """The fields of an error in OpenAI's form."""
 
     message: str
     type: str
@@ -87,14 +86,14 @@ class OpenAIError(msgspec.Struct, frozen=True):
 
 
 class OpenAIFailure(msgspec.Struct, frozen=True):
-    """Say what went wrong in OpenAI's form."""
+    """An error in OpenAI's form."""
 
     error: OpenAIError
 
 
 @dataclass(frozen=True)
 class Form:
-    """A way to write an error: the struct that defines it, its making, its status."""
+    """How an API writes an error: its struct, a function that makes it, its status."""
 
     struct: type[msgspec.Struct]
     write: Callable[[SidestreamError], msgspec.Struct]
@@ -103,7 +102,7 @@ class Form:
 
 def failure(error: SidestreamError) -> Failure:
     """Write an error in our form."""
-    return Failure(ErrorInfo(error.code, error.message, error.hint, error.details))
+    return Failure(ErrorInfo.of(error))
 
 
 def tgi_failure(error: SidestreamError) -> TGIFailure:
@@ -155,7 +154,7 @@ _COMPATIBLE_PATH: Final = re.compile(r"/models/[^/]+")
 
 
 def form_at(method: str, path: str) -> Form:
-    """Return the form in which errors are told at an address, or at a route's."""
+    """Return the form of errors at an address, or at a route's pattern."""
     if _OPENAI_PATH.fullmatch(path):
         return OPENAI
     if _TGI_PATH.fullmatch(path) or (method == "POST" and _COMPATIBLE_PATH.fullmatch(path)):
@@ -165,13 +164,13 @@ def form_at(method: str, path: str) -> Form:
 
 def respond(request: web.Request, error: SidestreamError) -> web.Response:
     """Answer a request with an error."""
-    # The route's address where there is one: in an id may be all that stands in others.
+    # The route's pattern if there is one: an id may look like another address.
     resource = request.match_info.route.resource
     path = request.rel_url.path_safe if resource is None else resource.canonical
     form = form_at(request.method, path)
     headers = {}
     details = error.details or {}
-    # Where asking again is of no use before tomorrow, no time is better than a wrong one.
+    # After a final refusal no time is better than a wrong one.
     is_final = details.get("is_final") is True
     if error.status in (429, 503) and ("retry_after_seconds" in details or not is_final):
         seconds = details.get("retry_after_seconds", RETRY_AFTER_SECONDS)
@@ -179,7 +178,7 @@ def respond(request: web.Request, error: SidestreamError) -> web.Response:
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if (isinstance(error, ModelFailed) or is_final) and form is OPENAI:
-        # OpenAI's clients would have a model that cannot start be started twice more.
+        # OpenAI's clients would otherwise retry twice, and start the model again each time.
         headers["x-should-retry"] = "false"
     return web.Response(
         body=msgspec.json.encode(form.write(error)),
@@ -214,7 +213,7 @@ def failure_of(end: End) -> SidestreamError | None:
 
 
 def _classes(root: type[SidestreamError] = SidestreamError) -> dict[str, type[SidestreamError]]:
-    """Return the errors' classes by code; of several with one code, the one nearest the root."""
+    """Return the error classes by code; of several with one code, the one nearest the root."""
     found = {root.code: root}
     for child in root.__subclasses__():
         found = _classes(child) | found

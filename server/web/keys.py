@@ -1,27 +1,30 @@
-"""Where the application keeps what its views need."""
+"""The keys of the application's shared objects."""
 
 from aiohttp import web
 
 from server.archive.archive import Archive
-from server.chat.desk import Desk
+from server.archive.attachments import Attachments
+from server.chat.generation_service import GenerationService
 from server.chat.session_store import SessionStore
-from server.models.added_servers import AddedServers
-from server.models.catalog_source import CatalogSource
-from server.models.discovery import Discovery
+from server.models.catalogue.added_models import AddedModels
+from server.models.catalogue.added_servers import AddedServers
+from server.models.catalogue.discovery import Discovery
+from server.models.catalogue.source import CatalogSource
 from server.models.fleet import Fleet
-from server.settings import Settings
-from server.web.observation.loop_lag import LoopLag
-from server.web.observation.tally import Tally
-from server.web.sockets.register import Sockets
+from server.settings.tables import Settings
+from server.web.metrics.service import LoopLag, RequestCounters
+from server.web.sockets.socket import Sockets
 
 SETTINGS = web.AppKey("settings", Settings)
 DISCOVERY = web.AppKey("discovery", Discovery)
-SERVERS = web.AppKey("servers", AddedServers)
+ADDED_SERVERS = web.AppKey("added_servers", AddedServers)
+ADDED_MODELS = web.AppKey("added_models", AddedModels)
 CATALOG_SOURCE = web.AppKey("catalog_source", CatalogSource)
 FLEET = web.AppKey("fleet", Fleet)
-DESK = web.AppKey("desk", Desk)
+GENERATIONS = web.AppKey("generations", GenerationService)
 SESSIONS = web.AppKey("sessions", SessionStore)
 ARCHIVE = web.AppKey("archive", Archive)
+ATTACHMENTS = web.AppKey("attachments", Attachments)
 SOCKETS = web.AppKey("sockets", Sockets)
-TALLY = web.AppKey("tally", Tally)
+REQUEST_COUNTERS = web.AppKey("request_counters", RequestCounters)
 LOOP_LAG = web.AppKey("loop_lag", LoopLag)

@@ -1,8 +1,7 @@
-"""How the server listens: encrypted or not, and how patient it is with connections.
+"""How the server listens: TLS, and timeouts of connections.
 
 A connection has `connection_timeout` seconds from its beginning, and from the end of each answer,
-until a whole head of a request is there: one that says nothing, or a letter now and then, holds
-its place no longer than that.
+to send the whole head of a request: an idle or trickling connection is closed after that.
 """
 
 import ssl
@@ -11,10 +10,10 @@ from typing import Final
 
 from aiohttp import web
 
-from server.settings import AccessSettings
+from server.settings.access import AccessSettings
 
-# The rest of a refused body is read for so long: to close upon it may take the answer away from who
-# still sends. aiohttp's own 10 s would let a trickle hold its place.
+# How long the rest of a refused body is read: closing at once may destroy the answer on its way to
+# a client that still sends. aiohttp's own 10 s would let a trickle hold the connection.
 _LINGERING_SECONDS: Final = 1.0
 
 
@@ -23,7 +22,7 @@ class CannotEncrypt(Exception):
 
 
 def make_runner(app: web.Application, access: AccessSettings) -> web.AppRunner:
-    """Return what serves the application within the settings' limits."""
+    """Return the runner that serves the application within the settings' limits."""
     return web.AppRunner(
         app,
         access_log=None,
@@ -35,19 +34,44 @@ def make_runner(app: web.Application, access: AccessSettings) -> web.AppRunner:
     )
 
 
-def tls_context(access: AccessSettings) -> ssl.SSLContext | None:
+class Certificate:
+    """The certificate and its key with which connections are encrypted."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        """Read both files; raises `CannotEncrypt`."""
+        self._files = certificate, key
+        self.context, self._read = _load(certificate, key)
+
+    def renew(self) -> bool:
+        """Encrypt new connections with what the files hold now; tell whether that is something new.
+
+        Raises `CannotEncrypt`; then the certificate stays as it was.
+        """
+        # Into a context apart first: a key that does not fit would leave this one without.
+        _, read = _load(*self._files)
+        if read == self._read:
+            return False
+        self.context.load_cert_chain(*self._files, password=_no_password)
+        self._read = read
+        return True
+
+
+def certificate_of(access: AccessSettings) -> Certificate | None:
     """Return what encrypts connections, None if nothing is to; raises `CannotEncrypt`."""
     if not access.tls_certificate:
         return None
-    certificate, key = (
-        Path(path).expanduser() for path in (access.tls_certificate, access.tls_key)
-    )
+    return Certificate(Path(access.tls_certificate).expanduser(), Path(access.tls_key).expanduser())
+
+
+def _load(certificate: Path, key: Path) -> tuple[ssl.SSLContext, list[bytes]]:
+    """Return a context with what the files hold, and that; raises `CannotEncrypt`."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    read = []
     for path in (certificate, key):
         try:
-            path.read_bytes()
+            read.append(path.read_bytes())
         except OSError as error:
             raise CannotEncrypt(f"{path}: cannot be read: {error.strerror}") from None
     try:
@@ -60,7 +84,7 @@ def tls_context(access: AccessSettings) -> ssl.SSLContext | None:
             f"{certificate} and {key} are no certificate with its key: "
             + reason.replace("_", " ").lower()
         ) from None
-    return context
+    return context, read
 
 
 class _NeedsPassword(Exception):

@@ -1,7 +1,7 @@
-"""What every request goes through: who may ask, errors as JSON, strict headers.
+"""Middleware for every request: access, errors as JSON, strict headers.
 
-`guarded` is the place for whatever may refuse a request before its handler sees it. It
-stands inside `errors`, so what it raises is answered in the form that the address speaks.
+All that may refuse a request before its handler runs is in `guarded`. It runs inside `errors`, so
+its errors are answered in the form that the address speaks.
 """
 
 import logging
@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from server.core.errors import SidestreamError, Unauthorized
+from server.web.entry.active_requests import HAS_BEGUN
 from server.web.entry.gate import CALLER, GATE
 from server.web.entry.guard import (
     answer_preflight,
@@ -18,12 +19,13 @@ from server.web.entry.guard import (
     has_allowed_origin,
     is_preflight,
 )
-from server.web.entry.visits import HAS_BEGUN
+from server.web.entry.roles import role_for
 from server.web.failures import refusal, respond
+from server.web.page import PAGE
 
 logger = logging.getLogger(__name__)
 
-# The page brings everything it needs with it, and nothing of it stands inline.
+# The page loads everything from this server, and has nothing inline.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -34,12 +36,9 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-# What needs no key: signs of life, and what the page for signing in is made of.
-_PUBLIC = frozenset(
-    {"/health", "/ready", "/sign-in", "/sign-out", "/static/{version}/{name}", "/favicon.ico"}
-)
-# Where people come without knowing that they have to sign in.
+# A browser that opens these without a key is redirected to the sign-in page.
 _PAGES = frozenset({"/", "/docs"})
+_SIGN_IN = "/sign-in"
 
 
 @web.middleware
@@ -48,7 +47,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except SidestreamError as error:
-        return respond(request, error)
+        return _respond(request, error)
     except web.HTTPException as response:
         if response.status < 400:
             raise
@@ -56,7 +55,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer.headers.update({k: v for k, v in response.headers.items() if k == "Allow"})
         return answer
     except ConnectionError as error:
-        # The client has gone before its answer began: nobody is there to be told.
+        # The client is gone before its answer began; nobody reads this one.
         logger.debug("%s %s: %s", request.method, request.path, error)
         return respond(request, SidestreamError("the connection is gone"))
     except Exception:
@@ -66,34 +65,47 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse requests for another host, pages of another origin, and those who may not ask."""
+    """Refuse requests for other hosts, from foreign pages, and from callers without the right."""
     check_host(request)
     check_origin(request)
     if is_preflight(request):
         return answer_preflight()
-    resource = request.match_info.route.resource
-    address = "" if resource is None else resource.canonical
-    if address in _PUBLIC:
+    address = _address_of(request)
+    role = role_for(request)
+    if role == "anyone":
         return await handler(request)
     gate = request.app[GATE]
     try:
         caller = request[CALLER] = gate.caller(request)
     except Unauthorized:
         if address in _PAGES and "Authorization" not in request.headers:
-            raise web.HTTPSeeOther("/sign-in") from None
+            raise web.HTTPSeeOther("sign-in") from None
         raise
     gate.quota.take_request(caller)
-    caller.principal.check_address(address)
+    caller.principal.check_role(role, address)
     if "/models/{id}" in address:
         caller.principal.check_model(request.match_info["id"])
-    with gate.visits.visit(request, caller.principal.id):
+    with gate.active_requests.track(request, caller.principal.id):
         return await handler(request)
+
+
+def _respond(request: web.Request, error: SidestreamError) -> web.Response:
+    """Answer with an error: one of our pages, opened in a browser, with words for people."""
+    is_page = _address_of(request) in _PAGES | {_SIGN_IN}
+    if is_page and "text/html" in request.headers.get("Accept", ""):
+        return request.app[PAGE].refuse(error)
+    return respond(request, error)
+
+
+def _address_of(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put the strict headers on every response, and let pages of allowed origins read it."""
     request[HAS_BEGUN] = True
-    # Not which Python and aiohttp it is: whoever looks for old ones asks everybody.
+    # Not the versions of Python and aiohttp, which scanners look for.
     response.headers["Server"] = "Sidestream"
     if has_allowed_origin(request):
         response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]

@@ -1,18 +1,20 @@
-"""The pages: their frames by Jinja2, and what they load.
+"""The pages: their templates, and the static files that they load.
 
-The address of what they load holds a hash of all files, so a browser may keep it for ever and
-still never shows an old one beside a new one.
+The address of static files contains a hash of all of them, so that a browser may cache them for
+ever and never mixes files of two versions. Pages name every address relative to their own, so that
+they work below any path of a proxy's.
 """
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jinja2
 from aiohttp import web
 
 from server import __version__
 from server.access.principal import LOCAL
+from server.core.errors import SidestreamError
 from server.web.entry.gate import CALLER
 from server.web.files.content import ASK_AGAIN, Content
 from server.web.files.folder import Folder
@@ -25,7 +27,7 @@ TEMPLATES = _ROOT / "templates"
 
 
 class Page:
-    """Serve the pages as their templates were when the server started, and what they load."""
+    """Serve the pages, with templates and files as they were when the server started."""
 
     def __init__(
         self, description: Description, static: Path = STATIC, templates: Path = TEMPLATES
@@ -37,21 +39,27 @@ class Page:
             autoescape=True,
             undefined=jinja2.StrictUndefined,
         )
-        self._index_html = _html(self.render("index.html", can_sign_out=False))
-        self._signed_in_html = _html(self.render("index.html", can_sign_out=True))
+        # By whether the caller has signed in, and whether it may add models.
+        self._index_html = {
+            (signed_in, adds): _html(
+                self.render("index.html", can_sign_out=signed_in, can_add=adds)
+            )
+            for signed_in in (False, True)
+            for adds in (False, True)
+        }
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the page's routes."""
-        return [
-            web.get("/", self._index),
-            web.get("/docs", self._docs),
-            web.get("/favicon.ico", self._favicon),
-            *self._files.routes(),
-        ]
+        """Return the routes of the pages."""
+        return [web.get("/", self._index), web.get("/docs", self._docs)]
+
+    def public_routes(self) -> list[web.RouteDef]:
+        """Return the routes that need no key: the page for signing in is made of them, too."""
+        return [web.get("/favicon.ico", self._favicon), *self._files.routes()]
 
     async def _index(self, request: web.Request) -> web.Response:
-        is_signed_in = request[CALLER].principal is not LOCAL
-        return (self._signed_in_html if is_signed_in else self._index_html).answer(request)
+        principal = request[CALLER].principal
+        adds = principal.role == "operator" and principal.models is None
+        return self._index_html[principal is not LOCAL, adds].answer(request)
 
     async def _docs(self, request: web.Request) -> web.Response:
         return self._docs_html.answer(request)
@@ -59,6 +67,11 @@ class Page:
     @cached_property
     def _docs_html(self) -> Content:
         return _html(self.render("docs.html", description=self._description, **DOCS_WORDS))
+
+    def refuse(self, error: SidestreamError) -> web.Response:
+        """Return a page that says why there is no page."""
+        text = self.render("refused.html", error=error)
+        return web.Response(text=text, content_type="text/html", status=error.status)
 
     def render(self, template: str, **words: Any) -> str:
         """Return a page made from a template."""
@@ -68,6 +81,9 @@ class Page:
 
     async def _favicon(self, request: web.Request) -> web.Response:
         raise web.HTTPFound(f"{self._files.path}/favicon.svg")
+
+
+PAGE: Final = web.AppKey("page", Page)
 
 
 def _html(text: str) -> Content:

@@ -1,1 +1,1 @@
-"""Who may come in: credentials, keys, hosts and origins, addresses behind proxies."""
+"""Access: credentials, roles, hosts and origins, addresses behind proxies."""

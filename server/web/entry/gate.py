@@ -1,12 +1,12 @@
-"""The one way in: whose request it is, whether they may, and when their time is over.
+"""Authentication of every request: whose it is, and what ends when a key is revoked.
 
-Credentials are looked for in one place for all transports, and the first that is there decides:
+Credentials are read here for all transports, and the first that is present decides:
 
 1. `Authorization: Bearer KEY`, from tools
 2. `?ticket=T`, for `GET /ws` only, from `POST /ws-ticket`: a browser's socket sends no headers
 3. the cookie of the page's sign-in, which counts for our own page only
 
-Where no keys are asked for they are not looked at: clients of OpenAI's API always send one.
+Without keys in the key file credentials are ignored: clients of OpenAI's API always send some.
 """
 
 import asyncio
@@ -25,16 +25,17 @@ from server.access.principal import LOCAL, Caller, Principal
 from server.access.quota import Quota
 from server.chat.session_store import SessionStore
 from server.core.errors import RateLimited, Unauthorized
-from server.settings import Settings, networks_of
+from server.settings.access import networks_of
+from server.settings.tables import Settings
+from server.web.entry.active_requests import ActiveRequests
 from server.web.entry.guard import is_of_our_page
 from server.web.entry.peer import PROXIES, peer_of
-from server.web.entry.visits import Visits
 
 logger = logging.getLogger(__name__)
 
 # PROTOCOL.md says so.
 TICKET_SECONDS: Final = 30.0
-# Far more than come in that time; some 200 bytes each.
+# Far more than are issued in that time; some 200 bytes each.
 _MOST_TICKETS: Final = 10_000
 _MOST_SIGN_INS: Final = 10_000
 
@@ -42,14 +43,14 @@ CALLER = web.RequestKey("caller", Caller)
 
 
 class Gate:
-    """Tell who asks, and end what goes on for those who may not ask any more."""
+    """Authenticate requests, and end those of revoked keys."""
 
     def __init__(
         self, keyring: Keyring, quota: Quota, *, instance: str, sign_in_seconds: float
     ) -> None:
         self.keyring = keyring
         self.quota = quota
-        self.visits = Visits()
+        self.active_requests = ActiveRequests()
         self.tickets = Passes(
             lifetime_seconds=TICKET_SECONDS, most=_MOST_TICKETS, clock=time.monotonic
         )
@@ -61,7 +62,7 @@ class Gate:
         self._attempts = Attempts(time.monotonic)
 
     def caller(self, request: web.Request) -> Caller:
-        """Return who asks; raises `Unauthorized`, or `RateLimited` after too many wrong tries."""
+        """Authenticate a request; raises `Unauthorized`, or `RateLimited` after many failures."""
         address = peer_of(request).address
         if self.keyring.is_open:
             return Caller(LOCAL, address)
@@ -72,15 +73,15 @@ class Gate:
             raise Unauthorized(
                 "a key is needed", hint="send `Authorization: Bearer KEY`, or sign in at /sign-in"
             )
-        if kind != "sign-in":  # one that has ended is what every forgotten page shows
+        if kind != "sign-in":  # every page left open has a sign-in that expired
             self.check_attempts(address)
             self.fail(address, kind)
         raise Unauthorized(f"the {kind} is wrong, was revoked, or has expired")
 
     def sign_in(self, request: web.Request, key: str) -> str | None:
-        """Return a sign-in for the holder of `key`, None if it is not valid.
+        """Return a sign-in token for the holder of `key`, None if the key is not valid.
 
-        Raises `RateLimited` after too many wrong tries, and then does not look at the key.
+        Raises `RateLimited` after too many failures, without checking the key.
         """
         address = peer_of(request).address
         self.check_attempts(address)
@@ -92,7 +93,7 @@ class Gate:
         return self.sign_ins.issue(principal.id)
 
     def check_attempts(self, address: str) -> None:
-        """Raise `RateLimited` if too much from this address was wrong lately."""
+        """Raise `RateLimited` after too many recent failures from this address."""
         seconds = self._attempts.seconds_to_wait(address)
         if seconds > 0:
             raise RateLimited(
@@ -101,21 +102,21 @@ class Gate:
             )
 
     def fail(self, address: str, kind: str) -> None:
-        """Take note of a wrong try; what was tried is written down nowhere."""
+        """Record a failed attempt; the credential itself is never logged."""
         self._attempts.fail(address)
         logger.warning("a wrong or expired %s from %s", kind, address)
 
     async def follow(self, sessions: SessionStore) -> None:
-        """Keep up with the keys until cancelled; what goes on for those revoked is ended."""
+        """Follow the keys until cancelled, and end requests and sessions of revoked ones."""
         ending: set[asyncio.Task[None]] = set()
 
         def end() -> None:
-            there = self.visits.principals | sessions.principals
+            there = self.active_requests.principals | sessions.principals
             over = {principal for principal in there if self.keyring.holder(principal) is None}
             if not over:
                 return
-            # Not awaited: nothing may hold up the next look.
-            for work in (self.visits.revoke(over), sessions.revoke(over)):
+            # Not awaited: nothing may delay the next check.
+            for work in (self.active_requests.revoke(over), sessions.revoke(over)):
                 task = asyncio.create_task(work, name="revoking")
                 ending.add(task)
                 task.add_done_callback(ending.discard)
@@ -127,7 +128,7 @@ class Gate:
                 await asyncio.wait(ending)
 
     def _principal(self, request: web.Request) -> tuple[str, Principal | None]:
-        """Return what was shown, "" if nothing was, and whose it is if it is good."""
+        """Return the kind of credential, "" if there is none, and its principal if it is valid."""
         authorization = request.headers.get("Authorization")
         if authorization is not None:
             scheme, _, key = authorization.partition(" ")
@@ -135,7 +136,7 @@ class Gate:
         if request.path == "/ws" and "ticket" in request.query:
             return "ticket", self._holder(self.tickets.take(request.query["ticket"]))
         cookie = request.cookies.get(self.cookie)
-        # A browser adds it also for pages of allowed origins that are of this site.
+        # A browser sends it also from pages of allowed origins on the same site.
         if cookie is not None and is_of_our_page(request):
             return "sign-in", self._holder(self.sign_ins.key_id(cookie))
         return "", None
@@ -148,7 +149,7 @@ GATE = web.AppKey("gate", Gate)
 
 
 def install_gate(app: web.Application, settings: Settings) -> None:
-    """Give the application the gate that the settings want; raises `KeysUnusable`."""
+    """Create the application's gate from the settings; raises `KeysUnusable`."""
     app[PROXIES] = networks_of(settings.access)
     keyring = Keyring(key_file_of(settings), is_open_without_keys=is_open_without_keys(settings))
     has_strangers = is_exposed(settings)

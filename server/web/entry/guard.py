@@ -1,12 +1,11 @@
-"""Keep other people's web pages away from a service on this machine.
+"""Protect a service on this machine from foreign web pages.
 
-A browser lets any page open a WebSocket to localhost, and lets a page whose name is made to
-point at 127.0.0.1 speak HTTP to us. The first shows a foreign `Origin`, the second a
-foreign `Host`. What a page embeds (pictures, scripts, frames) shows no `Origin`, but current
-browsers say in `Sec-Fetch-Site` that it is foreign. Programs that are not browsers send neither.
+A browser lets any page open a WebSocket to localhost, and lets a page whose name resolves to
+127.0.0.1 (DNS rebinding) send us HTTP requests. The first has a foreign `Origin`, the second a
+foreign `Host`. Requests for embedded content (pictures, scripts, frames) have no `Origin`, but
+current browsers mark them as foreign in `Sec-Fetch-Site`. Other programs send neither header.
 """
 
-import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,14 +13,19 @@ from aiohttp import web
 
 from server.access.exposure import LOOPBACK_NAMES
 from server.core.errors import Forbidden
-from server.settings import ServerSettings
+from server.core.ip import parse_ip
+from server.settings.tables import ServerSettings
 from server.web.entry.peer import peer_of
 from server.web.keys import SETTINGS
 
-# What a page of an allowed origin may send, and for how long its browser may remember that.
+# What pages of allowed origins may send, and how long a browser may cache that.
 _METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
 _HEADERS: Final = "Authorization, Content-Type"
 _MAX_AGE_SECONDS: Final = 600
+_PROXIES_PART: Final = (
+    "or have the proxy pass on the name that the browser uses: in nginx, "
+    "`proxy_set_header Host $http_host;`"
+)
 
 
 def check_host(request: web.Request) -> None:
@@ -30,7 +34,7 @@ def check_host(request: web.Request) -> None:
     if not _is_ours(name, request.app[SETTINGS].server):
         raise Forbidden(
             f"this server does not answer to the name {name[:80]!r}",
-            hint="add it to `allowed_hosts` in [server]",
+            hint=f"add it to `allowed_hosts` in [server]; {_PROXIES_PART}",
         )
 
 
@@ -39,9 +43,11 @@ def check_origin(request: web.Request) -> None:
     if "Origin" not in request.headers:
         _check_embedding(request)
     elif not is_of_our_page(request) and not has_allowed_origin(request):
+        asked = peer_of(request).host[:80]
         raise Forbidden(
-            f"pages of {request.headers['Origin'][:80]!r} may not use this server",
-            hint="add the origin to `allowed_origins` in [access]",
+            f"pages of {request.headers['Origin'][:80]!r} may not use this server, which was "
+            f"reached as {asked!r}",
+            hint=f"add the origin to `allowed_origins` in [access]; {_PROXIES_PART}",
         )
 
 
@@ -54,7 +60,7 @@ def is_of_our_page(request: web.Request) -> bool:
         parts = urlsplit(origin)
     except ValueError:
         return False
-    # Where we know of no encryption, a proxy may add it.
+    # A proxy may have added encryption that we cannot see.
     schemes = ("https",) if peer.is_encrypted else ("http", "https")
     return parts.scheme in schemes and parts.netloc.lower() == peer.host.lower()
 
@@ -66,12 +72,12 @@ def has_allowed_origin(request: web.Request) -> bool:
 
 
 def is_preflight(request: web.Request) -> bool:
-    """Tell whether a browser asks what a page may ask."""
+    """Tell whether a request is a CORS preflight."""
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
 def answer_preflight() -> web.Response:
-    """Say what pages of allowed origins may send; never a cookie."""
+    """Answer a CORS preflight; cookies are never allowed."""
     return web.Response(
         status=204,
         headers={
@@ -85,7 +91,7 @@ def answer_preflight() -> web.Response:
 def _check_embedding(request: web.Request) -> None:
     site = request.headers.get("Sec-Fetch-Site")
     if site in ("cross-site", "same-site") and (
-        # Somebody who follows a link comes to a page of ours, in a window of its own.
+        # Following a link to one of our pages is allowed.
         request.headers.get("Sec-Fetch-Mode") != "navigate"
         or request.headers.get("Sec-Fetch-Dest") != "document"
     ):
@@ -94,14 +100,8 @@ def _check_embedding(request: web.Request) -> None:
 
 def _is_ours(name: str, settings: ServerSettings) -> bool:
     ours = {allowed.lower() for allowed in (settings.host, *settings.allowed_hosts)}
-    if name in LOOPBACK_NAMES or name in ours:
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    # A name can be made to point anywhere; an address is where the client really went.
-    return True
+    # Names can be made to resolve to us; an address is where the client really connected to.
+    return name in LOOPBACK_NAMES or name in ours or parse_ip(name) is not None
 
 
 def _host_name(authority: str) -> str:

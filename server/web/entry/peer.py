@@ -1,23 +1,22 @@
-"""Where a request came from, by which name and how, told apart from what it claims.
+"""The client of a request: its address, the host it named, and whether it is encrypted.
 
-What a proxy adds (`X-Forwarded-For`, `-Proto`, `-Host`) counts only if the connection comes
-from an address of `trusted_proxies`; from everybody else it is passed over. Of a chain of
-addresses the last one counts that is no trusted proxy's: what stands before it, anybody could
-have written.
+`X-Forwarded-For`, `-Proto` and `-Host` count only if the connection comes from one of
+`trusted_proxies`, and are ignored otherwise. Of a chain of addresses the last one that is no
+trusted proxy counts: those before it may be forged.
 """
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from server.settings import Network
+from server.core.ip import parse_ip
+from server.settings.access import Network
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A client as the nearest trusted party saw it."""
+    """A client as the nearest trusted proxy, or we, saw it."""
 
     address: str
     host: str
@@ -37,14 +36,15 @@ def peer_of(request: web.Request) -> Peer:
 
 
 def _find(request: web.Request, proxies: Sequence[Network]) -> Peer:
-    address = request.remote or ""
-    # aiohttp would look the machine's own name up, and everybody would wait for that.
+    # A socket of both families writes an IPv4 address as one of IPv6.
+    address = str(parse_ip(request.remote or "") or request.remote or "")
+    # Without the header aiohttp would resolve the machine's own name, which blocks the loop.
     host = request.host if "Host" in request.headers else ""
     seen = Peer(address, host, request.secure)
     if not _is_one_of(address, proxies):
         return seen
     for claimed in reversed(_list(request, "X-Forwarded-For")):
-        if _parse(claimed) is None:
+        if parse_ip(claimed) is None:
             break
         address = claimed
         if not _is_one_of(address, proxies):
@@ -66,14 +66,5 @@ def _list(request: web.Request, name: str) -> list[str]:
 def _is_one_of(address: str, networks: Sequence[Network]) -> bool:
     if not networks:
         return False
-    parsed = _parse(address)
+    parsed = parse_ip(address)
     return parsed is not None and any(parsed in network for network in networks)
-
-
-def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return an address, one of IPv4 as that also where a socket for both writes it otherwise."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    return (parsed.ipv4_mapped or parsed) if parsed.version == 6 else parsed

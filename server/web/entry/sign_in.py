@@ -1,7 +1,7 @@
-"""The page's sign-in: a key is shown once, and a cookie stands for it from then on.
+"""The page's sign-in: a key is entered once, and a cookie stands for it from then on.
 
-The cookie holds a random word that only this server run understands; scripts cannot read it and
-no foreign site's request carries it.
+The cookie holds a random token that is valid for this run of the server only; scripts cannot read
+it, and requests from foreign sites do not carry it.
 """
 
 from typing import Final
@@ -10,9 +10,9 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from server.core.errors import InvalidCommand, RateLimited
+from server.web.bodies import WrongContentType, read_bytes
 from server.web.entry.gate import Gate
 from server.web.entry.peer import peer_of
-from server.web.http.bodies import WrongContentType, read_bytes
 from server.web.keys import SETTINGS
 from server.web.middleware import HEADERS
 from server.web.page import Page
@@ -30,7 +30,7 @@ _HEADERS: Final = {
 
 
 class SignIn:
-    """Serve the page for signing in, and sign in and out."""
+    """Serve the sign-in page, and sign in and out."""
 
     def __init__(self, gate: Gate, page: Page) -> None:
         self._gate = gate
@@ -46,7 +46,7 @@ class SignIn:
 
     async def _show(self, request: web.Request) -> web.Response:
         if self._gate.keyring.is_open:
-            raise web.HTTPSeeOther("/")
+            raise web.HTTPSeeOther("./")
         return self._answer("")
 
     async def _sign_in(self, request: web.Request) -> web.Response:
@@ -72,13 +72,14 @@ class SignIn:
         if token is None:
             return self._answer("This key is wrong, was revoked, or has expired.", status=401)
         self._end(request)
-        answer = web.Response(status=303, headers={"Location": "/", "Cache-Control": "no-store"})
+        answer = web.Response(status=303, headers={"Location": "./", "Cache-Control": "no-store"})
         lifetime = request.app[SETTINGS].access.sign_in_lifetime
         answer.set_cookie(
             self._gate.cookie,
             token,
             max_age=int(lifetime),
-            path="/",
+            # The folder of the page, whatever a proxy calls it.
+            path="",
             httponly=True,
             samesite="Strict",
             secure=peer_of(request).is_encrypted,
@@ -87,8 +88,8 @@ class SignIn:
 
     async def _sign_out(self, request: web.Request) -> web.Response:
         self._end(request)
-        answer = web.Response(status=303, headers={"Location": "/sign-in"})
-        answer.del_cookie(self._gate.cookie, path="/")
+        answer = web.Response(status=303, headers={"Location": "sign-in"})
+        answer.del_cookie(self._gate.cookie, path="")
         return answer
 
     def _end(self, request: web.Request) -> None:

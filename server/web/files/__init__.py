@@ -1,1 +1,1 @@
-"""The page's files: joined, without what only people read, and compressed, all of it once."""
+"""The page's static files: joined, stripped and compressed once."""

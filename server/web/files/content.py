@@ -1,4 +1,4 @@
-"""What is sent to a browser: compressed once, and named so that nothing is sent twice."""
+"""Content for browsers: compressed once, cached by `ETag`."""
 
 import gzip
 import hashlib
@@ -10,13 +10,13 @@ from aiohttp import hdrs, web
 
 # Where the address changes with the content.
 FOR_EVER: Final = "public, max-age=31536000, immutable"
-# The browser keeps it too, and asks each time whether it is still the same.
+# The browser caches it, and revalidates it each time.
 ASK_AGAIN: Final = "no-cache"
 
 
 @dataclass(frozen=True)
 class Content:
-    """Bytes of a type, and how long a browser may use them without asking."""
+    """Bytes with a content type and a caching rule."""
 
     body: bytes
     content_type: str
@@ -24,19 +24,19 @@ class Content:
 
     @cached_property
     def gzipped(self) -> bytes:
-        """Return the body compressed; the same bytes whenever it is done."""
+        """Return the body compressed, always to the same bytes."""
         return gzip.compress(self.body, compresslevel=9, mtime=0)
 
     @cached_property
     def tag(self) -> str:
-        """Return what stands for this content in an `ETag`."""
+        """Return the content's hash, for the `ETag`."""
         return hashlib.sha256(self.body).hexdigest()[:16]
 
     def answer(self, request: web.Request) -> web.Response:
-        """Answer with it, compressed if the client takes that, or with 304 if it has it."""
+        """Respond with the content, compressed if the client accepts that, or with 304."""
         headers = {
             hdrs.CACHE_CONTROL: self.cache_control,
-            # A weak one: it is the same content in either encoding.
+            # Weak, since both encodings share it.
             hdrs.ETAG: f'W/"{self.tag}"',
             hdrs.VARY: hdrs.ACCEPT_ENCODING,
         }
@@ -51,7 +51,7 @@ class Content:
 
 
 def takes_gzip(accepted: str) -> bool:
-    """Tell whether `Accept-Encoding` names gzip, and not with a weight of nought."""
+    """Tell whether `Accept-Encoding` accepts gzip, with a weight above 0."""
     for choice in accepted.lower().split(","):
         name, _, weight = choice.partition(";")
         if name.strip() in {"gzip", "*"}:

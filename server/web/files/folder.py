@@ -1,7 +1,7 @@
 """The files under `static/`: read once, and served under a path that changes with any of them.
 
-What a page names is sent joined with all that it imports and without what only people read.
-Every other file is sent as it was written, so the sources can be read in the browser too.
+Entry points are sent joined with all that they import, without comments and indentation. Every
+other file is sent as it is, so that the sources can be read in the browser too.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from server.web.files.content import FOR_EVER, Content
-from server.web.files.joining import join_later, join_modules, join_sheets, later_modules
+from server.web.files.joining import join_later, join_modules, join_sheets, later_files
 
 _ENTRY: Final = "js/main.js"
 
@@ -36,8 +36,8 @@ class Folder:
 
     @property
     def path(self) -> str:
-        """Return where the files are, without a slash at the end."""
-        return f"/static/{self._version}"
+        """Return where the files are, relative to the pages, without a slash at the end."""
+        return f"static/{self._version}"
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route of all files."""
@@ -69,7 +69,7 @@ class Folder:
 
     @cached_property
     def _later(self) -> set[str]:
-        return later_modules(self._text(".js"), _ENTRY)
+        return later_files(self._text(".js"), _ENTRY)
 
     def _text(self, suffix: str) -> dict[str, str]:
         return {

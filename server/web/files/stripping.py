@@ -1,4 +1,4 @@
-"""Take out of JavaScript and CSS what only people read: comments, indentation, spaces.
+"""Strip comments, indentation and needless spaces from JavaScript and CSS.
 
 Nothing is renamed and nothing is reordered, so what is left is the same program, token by
 token; tests compare the trees. The rules for JavaScript:
@@ -38,7 +38,7 @@ _ALONE: Final = frozenset("{}()[],;:=<>?&|!")
 
 
 def strip_javascript(source: str) -> str:
-    """Return the same program without comments and without spaces that mean nothing."""
+    """Return the same program without comments and needless spaces."""
     kept: list[str] = []
     gap = ""
     last = ";"

@@ -1,57 +1,91 @@
-"""Have an answer written for an HTTP request, and carry it there in the form asked for.
+"""Generate an answer for an HTTP request, and write it in the form of the API.
 
 Rules:
 
-1. Whatever ends the request ends the answer: a client that goes away cancels it, and the
-   model server's slot is free.
+1. The end of the request ends the answer: a client that disconnects cancels it, which frees the
+   model server's slot.
 2. An error before the first token is an HTTP status. After `keep_alive` seconds without a
-   token the stream begins with a comment, so that nothing in between gives it up while a
+   token the stream begins with a comment, so that no proxy gives it up while a
    model starts; from then on an error can only be an event.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 from aiohttp import web
 
-from server.chat.desk import Answer
+from server.chat.prompt_attachments import PromptAttachments
 from server.chat.reading import Part, parts, until_end
-from server.chat.request import Request
+from server.chat.relay import GenerationTask
+from server.chat.request import GenerationRequest
 from server.core.errors import SidestreamError
-from server.core.protocol import End, TokenInfo
+from server.core.protocol import End, Message, TokenInfo
 from server.web.entry.gate import CALLER
 from server.web.failures import failure_of
-from server.web.http.event_stream import EventStream
-from server.web.http.sse import COMMENT
-from server.web.keys import DESK, SETTINGS
+from server.web.http.event_stream import COMMENT, EventStream
+from server.web.http.sidestream_field import NO_WISHES, Wishes
+from server.web.keys import GENERATIONS, SETTINGS
 
 logger = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
-    """Write an answer in one of the forms there are."""
+    """Write an answer in the form of one API."""
 
     is_complete: bool
-    """Whether nothing more is wanted of the answer, even if the model would go on."""
+    """Whether the rest of the answer is not needed, although the model would go on."""
+
+    @property
+    def kinds(self) -> Collection[str]:
+        """Return the kinds of text that are told apart; others are text of the answer."""
 
     def write(self, part: Part) -> bytes:
-        """Return the events for what is new."""
+        """Return the events for new text."""
 
     def fail(self, error: SidestreamError) -> bytes:
         """Return the event for an answer that breaks off."""
 
 
+def prepare(
+    request: web.Request,
+    model_id: str,
+    content: Sequence[Message] | str,
+    parameters: dict[str, Any],
+    wishes: Wishes,
+    attachments: PromptAttachments | None = None,
+    *,
+    optional: frozenset[str] = frozenset(),
+) -> GenerationRequest:
+    """Check a prompt for a model, with its attachments.
+
+    `optional` are parameters that a model server may do without. Raises what
+    `GenerationService.prepare` does.
+    """
+    wishes = wishes or NO_WISHES
+    return request.app[GENERATIONS].prepare(
+        model_id,
+        content,
+        parameters=[parameters],
+        extra=wishes.extra,
+        is_lenient=wishes.lenient,
+        trims=wishes.trim is not None,
+        optional=optional,
+        attachments=attachments,
+        principal=request[CALLER].principal,
+    )
+
+
 @contextmanager
-def asking(
-    request: web.Request, question: Request, answer_id: str, *, keeps_tokens: bool
-) -> Iterator[Answer]:
-    """Have `question` answered while the context lasts; raises what `Desk.ask` does."""
+def generating(
+    request: web.Request, prepared: GenerationRequest, answer_id: str, *, keeps_tokens: bool
+) -> Iterator[GenerationTask]:
+    """Generate an answer while the context lasts; raises what `GenerationService.start` does."""
     caller = request[CALLER]
-    answer = request.app[DESK].ask(
-        question,
-        answer_id,
+    (answer,) = request.app[GENERATIONS].start(
+        [(answer_id, prepared)],
         party=f"http {caller.principal.id} {caller.address}",
         caller=caller,
         keeps_tokens=keeps_tokens,
@@ -62,8 +96,8 @@ def asking(
         answer.cancel()
 
 
-async def read_whole(answer: Answer) -> tuple[str, Sequence[TokenInfo], End]:
-    """Return an answer's text, its tokens if they are kept, and its end, once it has ended.
+async def read_whole(answer: GenerationTask) -> tuple[str, Sequence[TokenInfo], End]:
+    """Wait for the end of an answer; return its text, its tokens if the log has them, and its end.
 
     Raises the error with which it ended.
     """
@@ -75,10 +109,12 @@ async def read_whole(answer: Answer) -> tuple[str, Sequence[TokenInfo], End]:
     return generation.text, generation.tokens_between(0, generation.seq) or (), end
 
 
-async def stream_answer(request: web.Request, answer: Answer, writer: Writer) -> web.StreamResponse:
-    """Send an answer as events while it is written.
+async def stream_answer(
+    request: web.Request, answer: GenerationTask, writer: Writer
+) -> web.StreamResponse:
+    """Send an answer as events while it is generated.
 
-    Raises the error with which it ended, if nothing was sent by then.
+    Raises the error with which it ended, if nothing was sent before.
     """
     stream = EventStream(request)
     try:
@@ -97,9 +133,13 @@ async def stream_answer(request: web.Request, answer: Answer, writer: Writer) ->
     return stream.response
 
 
-async def _carry(request: web.Request, answer: Answer, writer: Writer, stream: EventStream) -> None:
+async def _carry(
+    request: web.Request, answer: GenerationTask, writer: Writer, stream: EventStream
+) -> None:
     silence_seconds = request.app[SETTINGS].server.keep_alive
-    async with aclosing(parts(answer.generation, silence_seconds=silence_seconds)) as arriving:
+    async with aclosing(
+        parts(answer.generation, silence_seconds=silence_seconds, kinds=writer.kinds)
+    ) as arriving:
         async for part in arriving:
             if part is None:
                 await stream.send(COMMENT)
@@ -108,11 +148,11 @@ async def _carry(request: web.Request, answer: Answer, writer: Writer, stream: E
             if error is None:
                 events = writer.write(part)
             elif part.text or stream.has_begun:
-                events = writer.write(Part(part.text, part.tokens)) + writer.fail(error)
+                events = writer.write(replace(part, end=None)) + writer.fail(error)
             else:
                 raise error
             if events:
                 await stream.send(events)
             if writer.is_complete:
-                # It would write on behind a stop sequence that it did not notice.
+                # The model would go on after a stop sequence that its server did not notice.
                 answer.cancel()

@@ -1,4 +1,4 @@
-"""The plain HTTP views of the service itself, and the table of all operations there are."""
+"""The operations of the service itself, and the table of all operations."""
 
 from typing import Any, Final, Literal
 
@@ -6,15 +6,17 @@ import msgspec
 from aiohttp import web
 
 from server import __version__
+from server.web.bodies import json_response
 from server.web.entry.gate import CALLER, GATE, TICKET_SECONDS
-from server.web.http import conversations, models, servers
-from server.web.http.bodies import json_response
+from server.web.http import attachments, catalog, conversations, models, servers, votes
 from server.web.http.openai import operations as openai
 from server.web.http.openapi import DESCRIPTION
-from server.web.http.operations import JSON, Operation, Reply
+from server.web.http.operations import JSON, Group, Reply
 from server.web.http.tgi import operations as tgi
-from server.web.keys import DESK, FLEET
-from server.web.observation import metrics
+from server.web.keys import FLEET, GENERATIONS
+from server.web.metrics import endpoint as metrics
+
+_GROUP: Final = Group("The service")
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -38,76 +40,63 @@ class Ticket(msgspec.Struct, frozen=True):
     expires_in_seconds: float
 
 
+@_GROUP.operation("GET", "/health", Reply("It lives.", {JSON: Health}), example=True, role="anyone")
 async def health(request: web.Request) -> web.StreamResponse:
-    """Answer `GET /health`."""
+    """Tell that the process lives.
+
+    Touches no model.
+    """
     return json_response(Health("ok", __version__))
 
 
+@_GROUP.operation(
+    "GET",
+    "/ready",
+    Reply("They are.", {JSON: Readiness}),
+    also=(Reply("They are not.", {JSON: Readiness}, status=503),),
+    example=True,
+    role="anyone",
+)
 async def ready(request: web.Request) -> web.StreamResponse:
-    """Answer `GET /ready`."""
+    """Tell whether questions are taken."""
     reasons = []
-    if request.app[DESK].is_closed:
+    if request.app[GENERATIONS].is_closed:
         reasons.append("the server is about to stop")
     if not request.app[FLEET].snapshots():
         reasons.append("the settings name no model")
     return json_response(Readiness(not reasons, reasons), status=503 if reasons else 200)
 
 
+@_GROUP.operation(
+    "POST", "/ws-ticket", Reply("The ticket.", {JSON: Ticket}), example=True, role="user"
+)
 async def ws_ticket(request: web.Request) -> web.StreamResponse:
-    """Answer `POST /ws-ticket`."""
+    """Give a ticket for one WebSocket, for clients that cannot send a key with its handshake."""
     ticket = request.app[GATE].tickets.issue(request[CALLER].principal.id)
     return json_response(Ticket(ticket, TICKET_SECONDS))
 
 
+@_GROUP.operation(
+    "GET",
+    "/openapi.json",
+    Reply("The description.", {JSON: dict[str, Any]}),
+    example=True,
+    role="user",
+)
 async def openapi(request: web.Request) -> web.StreamResponse:
-    """Answer `GET /openapi.json`."""
+    """Describe this API by OpenAPI 3.1."""
     return json_response(request.app[DESCRIPTION].document)
 
 
-_GROUP: Final = "The service"
-
 OPERATIONS: Final = (
-    *models.OPERATIONS,
-    *servers.OPERATIONS,
-    *tgi.OPERATIONS,
-    *openai.OPERATIONS,
-    *conversations.OPERATIONS,
-    Operation(
-        "GET",
-        "/health",
-        health,
-        _GROUP,
-        "Tell that the process lives. Touches no model.",
-        Reply("It lives.", {JSON: Health}),
-        example=True,
-    ),
-    Operation(
-        "GET",
-        "/ready",
-        ready,
-        _GROUP,
-        "Tell whether questions are taken.",
-        Reply("They are.", {JSON: Readiness}),
-        also=(Reply("They are not.", {JSON: Readiness}, status=503),),
-        example=True,
-    ),
-    *metrics.OPERATIONS,
-    Operation(
-        "POST",
-        "/ws-ticket",
-        ws_ticket,
-        _GROUP,
-        "Give a ticket for one WebSocket, for clients that cannot send a key with its handshake.",
-        Reply("The ticket.", {JSON: Ticket}),
-        example=True,
-    ),
-    Operation(
-        "GET",
-        "/openapi.json",
-        openapi,
-        _GROUP,
-        "Describe this API by OpenAPI 3.1.",
-        Reply("The description.", {JSON: dict[str, Any]}),
-        example=True,
-    ),
+    *models.GROUP.operations,
+    *servers.GROUP.operations,
+    *catalog.GROUP.operations,
+    *tgi.GROUP.operations,
+    *openai.GROUP.operations,
+    *conversations.GROUP.operations,
+    *votes.GROUP.operations,
+    *attachments.GROUP.operations,
+    *_GROUP.operations,
+    *metrics.GROUP.operations,
 )

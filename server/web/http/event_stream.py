@@ -1,16 +1,17 @@
-"""A stream of server-sent events to one client.
+"""A stream of server-sent events to one client: one `data:` line of JSON per event.
 
 Rules:
 
-1. The head goes out with the first bytes. Until then an error can still be a real status.
-2. What is due is one write. A client that is slow to read holds up this stream only; what
-   is written meanwhile waits in the answer's log.
+1. The head is sent with the first event. Until then an error can still be an HTTP status.
+2. All pending events are one write. A client that is slow to read holds up this stream only; new
+   text waits in the answer's log.
 3. A client that reads nothing for a minute is gone.
 """
 
 import asyncio
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 # As for a WebSocket: the kernel takes a write at once, unless the peer has stopped reading.
@@ -22,6 +23,19 @@ _HEADERS: Final = {
     # A proxy such as nginx would otherwise collect the events.
     "X-Accel-Buffering": "no",
 }
+
+
+COMMENT: Final = b":\n\n"
+"""Clients ignore it; it shows that the stream lives to everything in between."""
+DONE: Final = b"data: [DONE]\n\n"
+"""OpenAI's end of a stream."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def event(data: object) -> bytes:
+    """Write one event; JSON escapes line ends, so that the data is one line."""
+    return b"data: " + _encoder.encode(data) + b"\n\n"
 
 
 class EventStream:

@@ -1,4 +1,4 @@
-"""The models: what they are, how they stand, starting and stopping them, their logs."""
+"""The operations on models: list, show, start, stop, read logs."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,48 +12,68 @@ from aiohttp import web
 from server.core.errors import InvalidCommand, SidestreamError
 from server.core.protocol import Model
 from server.models.fleet import Fleet
+from server.web.bodies import Query, json_response
 from server.web.entry.gate import CALLER
-from server.web.http.bodies import Query, json_response
-from server.web.http.operations import JSON, TEXT, Operation, Reply
+from server.web.http.operations import JSON, TEXT, Group, Reply
 from server.web.keys import FLEET
 
 _WAIT: Final = Query(
     "wait",
     Annotated[float, msgspec.Meta(ge=0, le=3600)],
     0.0,
-    "Seconds to hold the answer at most until the model is ready, has failed or has stopped.",
+    "Seconds to wait at most until the model is ready, has failed or has stopped.",
 )
 _TAIL: Final = Query(
     "tail", Annotated[int, msgspec.Meta(ge=0, le=10_000)], 200, "How many lines at most."
 )
 _FOLLOW: Final = Query("follow", bool, False, "Whether to go on with new lines: 1 or 0.")
 
+GROUP: Final = Group("Models")
+_CHANGED: Final = Reply("The state of the model.", {JSON: Model}, status=202)
+
 
 class NotOurs(InvalidCommand):
-    """The model's server is somebody else's to stop."""
+    """The gateway did not start the model's server, and does not stop it."""
 
     status = 409
 
 
+@GROUP.operation(
+    "GET", "/models", Reply("The models.", {JSON: list[Model]}), example=True, role="user"
+)
 async def models(request: web.Request) -> web.StreamResponse:
-    """Answer `GET /models`."""
+    """List all models, in the order of the settings."""
     sees = request[CALLER].principal.sees
     return json_response([model for model in request.app[FLEET].shown() if sees(model.id)])
 
 
+@GROUP.operation(
+    "GET",
+    "/models/{id}",
+    Reply("The model.", {JSON: Model}),
+    errors=(404,),
+    example=True,
+    role="user",
+)
 async def model(request: web.Request) -> web.StreamResponse:
-    """Answer `GET /models/{id}`."""
+    """Show one model."""
     return json_response(request.app[FLEET].snapshot(request.match_info["id"]))
 
 
+@GROUP.operation(
+    "POST", "/models/{id}/start", _CHANGED, query=(_WAIT,), errors=(400, 404), example=True
+)
 async def start(request: web.Request) -> web.StreamResponse:
-    """Answer `POST /models/{id}/start`."""
+    """Start a model, or load it if it is on an external server that can load models.
+
+    A model that runs stays as it is.
+    """
     fleet, model_id = request.app[FLEET], request.match_info["id"]
     seconds = _WAIT.read(request)
     was_known = fleet.info(model_id).can_load
     fleet.start(model_id)
     if seconds:
-        # Leaving early leaves the start to itself; that it failed is to be seen of the model.
+        # A client that leaves does not stop the start; a failure is shown in the model's state.
         with suppress(TimeoutError, SidestreamError):
             async with asyncio.timeout(seconds):
                 async with fleet.lease(model_id):
@@ -65,8 +85,12 @@ async def start(request: web.Request) -> web.StreamResponse:
     return json_response(fleet.snapshot(model_id), status=202)
 
 
+@GROUP.operation("POST", "/models/{id}/stop", _CHANGED, query=(_WAIT,), errors=(400, 404, 409))
 async def stop(request: web.Request) -> web.StreamResponse:
-    """Answer `POST /models/{id}/stop`."""
+    """Stop a model after its answers under way have ended.
+
+    Or unload it if it is on an external server that can unload models.
+    """
     fleet, model_id = request.app[FLEET], request.match_info["id"]
     seconds = _WAIT.read(request)
     try:
@@ -79,8 +103,17 @@ async def stop(request: web.Request) -> web.StreamResponse:
     return json_response(fleet.snapshot(model_id), status=202)
 
 
+@GROUP.operation(
+    "GET",
+    "/models/{id}/logs",
+    Reply("Lines, each with its time.", {TEXT: str}),
+    query=(_TAIL, _FOLLOW),
+    errors=(400, 404),
+    example=True,
+    allows_head=False,
+)
 async def logs(request: web.Request) -> web.StreamResponse:
-    """Answer `GET /models/{id}/logs`."""
+    """Read the last lines of a model server's log."""
     book = request.app[FLEET].log(request.match_info["id"])
     tail, follow = _TAIL.read(request), _FOLLOW.read(request)
     response = web.StreamResponse(headers={"Content-Type": f"{TEXT}; charset=utf-8"})
@@ -95,7 +128,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
 async def _until_gone(fleet: Fleet, model_id: str) -> None:
     def is_gone(model: Model) -> bool:
         if model.state == "ready" and model.server is not None and not model.server.name:
-            # It is out of memory, and its server, which has no more to tell of it, is still there.
+            # Its server goes on without it, and is shown as ready.
             return True
         return model.state == "stopped" or _has_failed(model)
 
@@ -120,64 +153,3 @@ async def _until(fleet: Fleet, model_id: str, is_so: Callable[[Model], bool]) ->
 
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-
-
-_GROUP: Final = "Models"
-_CHANGED: Final = Reply("How the model stands now.", {JSON: Model}, status=202)
-
-OPERATIONS: Final = (
-    Operation(
-        "GET",
-        "/models",
-        models,
-        _GROUP,
-        "List all models, in the order of the settings.",
-        Reply("The models.", {JSON: list[Model]}),
-        example=True,
-    ),
-    Operation(
-        "GET",
-        "/models/{id}",
-        model,
-        _GROUP,
-        "Show one model.",
-        Reply("The model.", {JSON: Model}),
-        errors=(404,),
-        example=True,
-    ),
-    Operation(
-        "POST",
-        "/models/{id}/start",
-        start,
-        _GROUP,
-        "Have a model started, or loaded where it is on a server of somebody else that takes such "
-        "requests. One that runs is left alone.",
-        _CHANGED,
-        query=(_WAIT,),
-        errors=(400, 404),
-        example=True,
-    ),
-    Operation(
-        "POST",
-        "/models/{id}/stop",
-        stop,
-        _GROUP,
-        "Have a model stopped, once its answers under way have ended, or taken out of memory where "
-        "it is on a server of somebody else that takes such requests.",
-        _CHANGED,
-        query=(_WAIT,),
-        errors=(400, 404, 409),
-    ),
-    Operation(
-        "GET",
-        "/models/{id}/logs",
-        logs,
-        _GROUP,
-        "Read the last lines of a model server's log.",
-        Reply("Lines, each with its time.", {TEXT: str}),
-        query=(_TAIL, _FOLLOW),
-        errors=(400, 404),
-        example=True,
-        allows_head=False,
-    ),
-)

@@ -1,7 +1,7 @@
-"""The HTTP API described by OpenAPI, from the operations and the types that serve it.
+"""The OpenAPI description of the HTTP API, generated from the operations and their types.
 
-A type's schema is the one by which msgspec reads and writes it. What a type cannot say, such
-as that one of two fields has to be there, is added here and nowhere else.
+The schema of a type is the one by which msgspec reads and writes it. Rules that types cannot
+express, such as that one of two fields is required, are added here.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from aiohttp import web
 from server import __version__
 from server.core.parameter_rules import GenerationParameters
 from server.web.failures import Failure
-from server.web.http.openai.types import RULES as OPENAI_RULES
+from server.web.http.openai.requests import RULES as OPENAI_RULES
 from server.web.http.operations import EVENTS, JSON, Operation, Reply
 from server.web.http.tgi.types import PARAMETER_RANGES
 from server.web.http.tgi.types import RULES as TGI_RULES
@@ -34,9 +34,11 @@ _ANYWHERE: Final = (401, 403, 429, 500)
 # What the names in paths are, where they first occur.
 _IN_PATHS: Final = {
     "/models/{id}": "The model's id.",
+    "/catalog/{id}": "The model's id.",
     "/conversations/{id}": "The conversation's id.",
     "/turns/{turn}": "The turn's id.",
     "/answers/{answer}": "The answer's id.",
+    "/attachments/{id}": "The attachment's id: the SHA-256 of its bytes.",
     "/servers/{name}": "The server's name: `server.name` of its models.",
 }
 
@@ -57,7 +59,7 @@ class Description:
         return {
             "openapi": "3.1.0",
             "info": {"title": _TITLE, "version": __version__, "description": _ABOUT},
-            "servers": [{"url": "/"}],
+            "servers": [{"url": "./"}],
             "tags": [{"name": name} for name in self.groups],
             "paths": paths,
             "components": {"schemas": self.types},
@@ -90,7 +92,7 @@ class Description:
         yield from (GenerationParameters, Failure)
         for operation in self.operations:
             yield operation.form.struct
-            if operation.body is not None:
+            if operation.body is not None and operation.body_type == JSON:
                 yield operation.body
             for query in operation.query:
                 yield query.type
@@ -128,10 +130,15 @@ class Description:
         if parameters:
             described["parameters"] = parameters
         if operation.body is not None:
-            content: dict[str, Any] = {"schema": self.schema(operation.body)}
+            content: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+            if operation.body_type == JSON:
+                content = {"schema": self.schema(operation.body)}
             if isinstance(operation.example, dict):
                 content["example"] = operation.example
-            described["requestBody"] = {"required": True, "content": {JSON: content}}
+            described["requestBody"] = {
+                "required": True,
+                "content": {operation.body_type: content},
+            }
         replies = {str(r.status): self._reply(r) for r in (operation.reply, *operation.also)}
         failure = {JSON: {"schema": self.schema(operation.form.struct)}}
         for status in sorted({*operation.errors, *_ANYWHERE}):

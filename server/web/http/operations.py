@@ -1,7 +1,7 @@
-"""An operation of the HTTP API: its route, its types and its words, in one place.
+"""An operation of the HTTP API: its route, role, types and documentation, in one place.
 
-The routes that are served, `openapi.json`, the page that shows it and the reference are all
-made from the same tables of operations, so none can have what another has not.
+The routes, `openapi.json`, the page that shows it and the reference are all made from the same
+tables of operations, so that none of them can differ from the others.
 """
 
 import re
@@ -11,14 +11,17 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from server.web.bodies import Query
+from server.web.entry.roles import RouteRole, add_routes
 from server.web.failures import Form, form_at
-from server.web.http.bodies import Query
+from server.web.http.addresses import serve_untidy_addresses
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON = "application/json"
 TEXT = "text/plain"
 EVENTS = "text/event-stream"
+BYTES = "application/octet-stream"
 
 _MODEL: Final = "/models/{id}"
 _ID: Final = r"[^/\n]+(?:/[^/\n]+)*"
@@ -26,10 +29,10 @@ _ID: Final = r"[^/\n]+(?:/[^/\n]+)*"
 
 @dataclass(frozen=True)
 class Reply:
-    """What a request is answered with: its types by content type, none for an empty body.
+    """A response: its types by content type, none for an empty body.
 
-    Of a stream, the type is that of the JSON in each event; `breaks_off_with` is that of the last
-    event of one that fails, and `last_event` what the last one of all others holds instead.
+    For a stream the type is that of the JSON in each event, `breaks_off_with` that of the last
+    event after a failure, and `last_event` the text of the last event otherwise.
     """
 
     about: str
@@ -50,37 +53,61 @@ class Operation:
     about: str
     reply: Reply
     body: Any = None
+    body_type: str = JSON
     query: tuple[Query[Any], ...] = ()
     errors: tuple[int, ...] = ()
     also: tuple[Reply, ...] = ()
     example: dict[str, Any] | bool = False
     allows_head: bool = True
+    role: RouteRole = "operator"
+    """The role it needs; without a declaration it is for operators only."""
 
     @property
     def form(self) -> Form:
-        """Return the form in which its errors are told."""
+        """Return the form of its errors."""
         return form_at(self.method, self.path)
 
     @property
     def id(self) -> str:
-        """Return a name that no other operation has."""
+        """Return a unique name."""
         path = re.sub(r"\{\w+\}", "one", self.path.replace("/models/{id}", "/models/model"))
         words = path.replace(".", "/").split("/")
         return "_".join(filter(None, [self.method.lower(), *words]))
 
     def route(self, path: str) -> web.RouteDef:
-        """Return the route that serves it at `path`, which is its own with patterns in it."""
+        """Return its route; `path` is its own path with patterns."""
         if self.method == "GET" and self.allows_head:
             return web.get(path, self.handler)
         return web.route(self.method, path, self.handler)
 
 
-def routes(operations: Iterable[Operation]) -> list[web.RouteDef]:
-    """Return the routes of all operations.
+class Group:
+    """Operations of one kind, each declared where it is handled."""
 
-    A model's id may have slashes, as they are or encoded. What ends like the address of a model's
-    operation is that one's, so that an id that ends so has to be encoded. Addresses with slashes
-    too many are not these routes': `addresses` sees to them.
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.operations: list[Operation] = []
+
+    def operation(
+        self, method: str, path: str, reply: Reply, **details: Any
+    ) -> Callable[[Handler], Handler]:
+        """Declare what the decorated function handles; its docstring says what that does."""
+
+        def declare(handler: Handler) -> Handler:
+            about = " ".join((handler.__doc__ or "").split())
+            self.operations.append(
+                Operation(method, path, handler, self.name, about, reply, **details)
+            )
+            return handler
+
+        return declare
+
+
+def add_operations(app: web.Application, operations: Iterable[Operation]) -> None:
+    """Serve operations, also at their addresses with superfluous slashes.
+
+    A model's id may have slashes, encoded or not. An address that ends like one of a
+    model's operations is that operation's, so that an id with such an end has to be encoded.
     """
     several = list(operations)
     behind = sorted(
@@ -92,8 +119,14 @@ def routes(operations: Iterable[Operation]) -> list[web.RouteDef]:
     def pattern(path: str) -> str:
         if path == _MODEL:
             return f"/models/{{id:{whole}}}"
-        # No conversation is called so: at its address, other methods are not allowed.
-        path = path.replace("/conversations/{id}", "/conversations/{id:(?!import$)[^/]+}")
+        # These are operations, and no conversation's id.
+        own = "(?!(?:import|export|tags)$)[^/]+"
+        path = path.replace("/conversations/{id}", f"/conversations/{{id:{own}}}")
         return path.replace(_MODEL, f"/models/{{id:{_ID}}}")
 
-    return [one.route(pattern(one.path)) for one in several]
+    routes = [
+        route
+        for one in several
+        for route in add_routes(app, one.role, [one.route(pattern(one.path))])
+    ]
+    serve_untidy_addresses(app, routes)

@@ -1,6 +1,6 @@
-"""The description in words for people: what the page at `/docs` and the reference both say.
+"""The HTTP reference as Markdown, and the texts that it shares with the page at `/docs`.
 
-`python -m server.web.http.reference` writes `docs/API_REFERENCE.md` anew; a test compares.
+`python -m server.web.http.reference` writes `docs/API_REFERENCE.md`; a test compares it.
 """
 
 import json
@@ -32,28 +32,26 @@ _LIMITS: Final = {
 _BEFORE: Final = """
 # HTTP reference
 
-Everything the page does goes over one WebSocket, `GET /ws`; see [PROTOCOL.md](PROTOCOL.md). What
-stands here is for tools that speak HTTP: our own addresses, those of Hugging Face's Text Generation
-Inference (TGI), and OpenAI's. All of them ask the same models, wait in the same queues and keep to
-the same limits. `GET /openapi.json` says this page to programs.
+The page uses one WebSocket, `GET /ws`, for everything; see [PROTOCOL.md](PROTOCOL.md). This
+reference is for tools that use HTTP: our own API, that of Hugging Face's Text Generation
+Inference (TGI), and OpenAI's. All of them use the same models, queues and limits.
+`GET /openapi.json` is the same reference for programs.
 
-- A model that is not running is started by the first request for it, which waits. A stream then
+- The first request for a model that is not running starts it, and waits. A stream then
   begins with comments, one every `keep_alive` seconds (see [SETTINGS.md](SETTINGS.md)).
-- Closing the connection ends the answer and frees its place in the model server.
-- An error before the first token has a status of its own. Later ones are the last event of the
+- Closing the connection ends the answer and frees its slot in the model server.
+- An error before the first token has an HTTP status. A later error is the last event of the
   stream.
 - Statuses 429 and 503 come with `Retry-After`.
-- Slashes too many in an address (`//v1/models`, `/v1//completions`, `/models/`) are overlooked.
-- Fields of a body that are not known are ignored; generation parameters that are not known are
-  refused.
-- Where there are keys, `Authorization: Bearer KEY` has one; without it the answer is 401. What is
-  for operators (start, stop, logs, metrics) is refused to users with 403. See
+- Superfluous slashes in an address (`//v1/models`, `/v1//completions`, `/models/`) are ignored.
+- Unknown fields of a body are ignored; unknown generation parameters are refused.
+- If the server has keys, requests need `Authorization: Bearer KEY`; without it the answer is 401.
+  Operations for operators (start, stop, logs, metrics) are refused to users with 403. See
   [SECURITY.md](SECURITY.md).
-- Requests that name a host which is not ours, and those that come from pages of another origin, are
-  refused with 403. `allowed_hosts` in the settings allows names beside loopback
-  names and addresses.
+- Requests with a foreign `Host`, and requests from pages of another origin, are refused with 403.
+  `allowed_hosts` in the settings allows names in addition to loopback names and addresses.
 
-Clients that take the address of a TGI server are given `http://HOST:PORT/models/{id}`:
+Clients of TGI take `http://HOST:PORT/models/{id}` as the server's address:
 
 ```python
 from huggingface_hub import InferenceClient
@@ -63,7 +61,7 @@ for word in client.text_generation("The sea is", max_new_tokens=20, stream=True)
     print(word, end="", flush=True)
 ```
 
-Clients of OpenAI's API are given `http://HOST:PORT/v1`:
+Clients of OpenAI's API take `http://HOST:PORT/v1` as the base URL:
 
 ```python
 from openai import OpenAI
@@ -77,25 +75,26 @@ answer = client.chat.completions.create(
 print(answer.choices[0].message.content)
 ```
 
-What OpenAI's form asks and no model here can do (tools, pictures, several answers at once) is
-refused, not passed over. What only some servers can do (`min_p`, `presence_penalty`, `logit_bias`,
-more than 5 `top_logprobs`, more than 4 `stop`) is passed on, and refused by its name where the
-model's server is known not to take it. What a request leaves open is as the model's settings say;
-`max_tokens` -1, `top_p` 0 and an empty `stop` leave it open, or turn it off.
+Pictures are parts of a user's message (`image_url`) with a `data:` URL; other addresses are not
+fetched. A model that takes none is refused by name (`cannot_see`), or asked without if `lenient`
+says so.
 
-A field `sidestream` has what neither form knows. In a request, `{"lenient": true}` has parameters
-left out that the model's server refuses, and `extra` is an object that goes to the server as it is,
-where the model's settings allow its names. In a whole answer, and in the last event of a stream, it
-has `notices` (what is to be remarked, such as a parameter that was left out, or a prompt that was
-cut), `cost` in US dollars, and `answered_by` (who answered behind a router). It is there only if
-there is any of these.
+Features of OpenAI's API that no model here supports (such as several answers at once) are
+refused, not ignored. Features that only some servers support (`min_p`, `presence_penalty`,
+`logit_bias`, more than 5 `top_logprobs`, more than 4 `stop`) are passed on, and refused by name if
+the model's server is known not to support them. Parameters that a request does not set are as the
+model's settings say; `max_tokens` -1, `top_p` 0 and an empty `stop` count as not set, or as off.
 
-In TGI's form, and over the WebSocket, the text at which an answer stops is the answer's last part
-with TGI and with the gateway's own engine, and left out by other servers; in OpenAI's form it is
-always left out. With all of them the work ends there too, also where the text ends inside a token.
+The field `sidestream` is our extension of both APIs. In a request, `{"lenient": true}` leaves out
+parameters that the model's server refuses, and `extra` is an object that goes to the server
+unchanged, if the model's settings allow its names. In a whole answer, and in the last event of a
+stream, it has `notices` (such as a parameter that was left out, or a prompt that was
+cut), `cost` in US dollars, and `answered_by` (who answered behind a router). It is present only if
+it has any of these.
 
-The engine that the gateway starts for its models, `python -m server.engine`, is a program of its
-own that speaks TGI's form too; `python -m server.engine --help` lists its options.
+In TGI's form, and over the WebSocket, an answer includes the stop sequence that ended it if it came
+from TGI or from the gateway's own engine; other servers leave it out. In OpenAI's form it is always
+left out. Generation ends at a stop sequence in any case, also inside a token.
 
 ## The page
 
@@ -168,6 +167,13 @@ def _limits(schema: Schema) -> Iterator[str]:
             yield words.format(schema[name])
 
 
+def body_of(description: Description, operation: Operation) -> str:
+    """Return what an operation's body is, in words."""
+    if operation.body_type != JSON:
+        return operation.body_type
+    return type_words(description.schema(operation.body))
+
+
 def replies_of(description: Description, operation: Operation) -> list[tuple[str, str]]:
     """Return what an operation answers: status, and words for it."""
     replies = []
@@ -231,7 +237,7 @@ def _operation(description: Description, operation: Operation) -> Iterator[str]:
     yield f"### `{operation.method} {operation.path}`"
     yield operation.about
     if operation.body is not None:
-        yield f"Body: {_linked(type_words(description.schema(operation.body)))}."
+        yield f"Body: {_linked(body_of(description, operation))}."
     yield from _table(query_of(description, operation))
     replies = replies_of(description, operation)
     rows = [f"| {status} | {_linked(words)} |" for status, words in replies]
@@ -265,6 +271,7 @@ def _table(fields: list[Field]) -> Iterator[str]:
 
 
 DOCS_WORDS: Final = {
+    "body_of": body_of,
     "example": example,
     "fields_of": fields_of,
     "pieces": pieces,

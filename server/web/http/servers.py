@@ -1,48 +1,35 @@
-"""Model servers of somebody else: those found on this machine, taken into use and given up."""
+"""The operations on model servers that were found on this machine: use, remove."""
 
 from typing import Final
 
 from aiohttp import web
 
 from server.core.protocol import Model
-from server.web.http.bodies import json_response
-from server.web.http.operations import JSON, Operation, Reply
-from server.web.keys import FLEET, SERVERS
+from server.web.bodies import json_response
+from server.web.http.operations import JSON, Group, Reply
+from server.web.keys import ADDED_SERVERS, FLEET
+
+GROUP: Final = Group("Servers")
 
 
+@GROUP.operation(
+    "POST",
+    "/servers/{name}/use",
+    Reply("Its models, as far as they are known.", {JSON: list[Model]}),
+    errors=(404, 409, 503),
+)
 async def use(request: web.Request) -> web.StreamResponse:
-    """Answer `POST /servers/{name}/use`."""
+    """Use a server that was found on this machine, now and after a restart."""
     name = request.match_info["name"]
-    await request.app[SERVERS].use(name)
+    await request.app[ADDED_SERVERS].use(name)
     models = request.app[FLEET].snapshots()
     return json_response([model for model in models if model.server and model.server.name == name])
 
 
-async def remove(request: web.Request) -> web.StreamResponse:
-    """Answer `DELETE /servers/{name}`."""
-    await request.app[SERVERS].remove(request.match_info["name"])
-    return web.Response(status=204)
-
-
-_GROUP: Final = "Servers"
-
-OPERATIONS: Final = (
-    Operation(
-        "POST",
-        "/servers/{name}/use",
-        use,
-        _GROUP,
-        "Use a server that was found on this machine, now and after a restart.",
-        Reply("Its models as far as they are known.", {JSON: list[Model]}),
-        errors=(404, 409, 503),
-    ),
-    Operation(
-        "DELETE",
-        "/servers/{name}",
-        remove,
-        _GROUP,
-        "Give a server up that was taken into use in the page or by this API.",
-        Reply("It is not in use any more.", status=204),
-        errors=(404, 409, 503),
-    ),
+@GROUP.operation(
+    "DELETE", "/servers/{name}", Reply("It was removed.", status=204), errors=(404, 409, 503)
 )
+async def remove(request: web.Request) -> web.StreamResponse:
+    """Remove a server that was added in the page or by this API."""
+    await request.app[ADDED_SERVERS].remove(request.match_info["name"])
+    return web.Response(status=204)

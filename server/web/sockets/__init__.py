@@ -1,1 +1,1 @@
-"""The WebSocket: what is read from it, and what is written to it when."""
+"""The WebSocket: commands are read from it, and events written to it as frames."""

@@ -1,16 +1,16 @@
-"""What each command does: one handler per type, one table, no socket in sight.
+"""What each command does: one handler per command, no socket in sight.
 
-A handler returns the command's result, or raises an error of our tree, which is the answer.
+A handler returns the command's result, or raises an error of our tree, which becomes the answer.
+Fields, result and role of a command are declared with its class in `server.core.protocol.commands`.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 
 from server import __version__
-from server.chat.relay import error_info
 from server.core.errors import SidestreamError
 from server.core.protocol import (
     BadCommand,
@@ -21,6 +21,7 @@ from server.core.protocol import (
     Changed,
     Command,
     Error,
+    ErrorInfo,
     Event,
     Generate,
     Hello,
@@ -38,7 +39,6 @@ from server.core.protocol import (
     parse_command,
 )
 from server.web.sockets.connection import Connection
-from server.web.sockets.keeping import generate_kept
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +46,7 @@ logger = logging.getLogger(__name__)
 async def answer(connection: Connection, frame: str | bytes) -> Event:
     """Carry out the command in `frame` and return its one answer.
 
-    Only `use`, and a `generate` whose answers are kept, wait for anything. Raises `BadFrame` when
-    the frame is no command at all.
+    Raises `BadFrame` when the frame is no command at all.
     """
     command_id: int | None = None
     kind = "invalid"
@@ -58,17 +57,12 @@ async def answer(connection: Connection, frame: str | bytes) -> Event:
             command_id = bad.command_id
             connection.check_rate()
             raise bad.error from None
-        command_id, kind = command.id, type(command).__name__.lower()
+        command_id, kind = command.id, str(command.__struct_config__.tag)
         connection.check_rate()
-        connection.check_command(kind)
-        if isinstance(command, Generate) and command.record is not None:
-            done: Any = await generate_kept(connection, command, command.record)
-        elif isinstance(command, Use):
-            done = await _use(connection, command)
-        else:
-            done = HANDLERS[type(command)](connection, command)
-        connection.tally.count_command(kind, "ok")
-        return Result(command.id, done)
+        connection.admit(command, kind)
+        result = await HANDLERS[type(command)](connection, command)
+        connection.counters.count_command(kind, "ok")
+        return Result(command.id, result)
     except BadFrame:
         raise
     except SidestreamError as error:
@@ -76,13 +70,14 @@ async def answer(connection: Connection, frame: str | bytes) -> Event:
     except Exception:
         logger.exception("command %s broke", command_id)
         problem = SidestreamError("internal error")
-    connection.tally.count_command(kind, problem.code)
-    return Error(error_info(problem), command_id)
+    connection.counters.count_command(kind, problem.code)
+    return Error(ErrorInfo.of(problem), command_id)
 
 
-def _hello(connection: Connection, command: Hello) -> Welcome:
+async def _hello(connection: Connection, command: Hello) -> Welcome:
     was_resumed = connection.open_session(command.session, command.cursors)
     connection.set_pace(command.pace_ms / 1000)
+    connection.outbox.kinds = frozenset(command.kinds)
     session = connection.session
     return Welcome(
         server=ServerInfo("sidestream", __version__),
@@ -90,25 +85,29 @@ def _hello(connection: Connection, command: Hello) -> Welcome:
         resumed=was_resumed,
         models=connection.models(),
         generations=session.infos(),
-        conversations=connection.keeping,
+        conversations=connection.storage,
+        max_frame_bytes=connection.max_frame_bytes,
     )
 
 
-def _generate(connection: Connection, command: Generate) -> Begun:
-    return Begun(connection.generate(command))
+async def _generate(connection: Connection, command: Generate) -> Begun:
+    attachments = await connection.find_attachments(command)
+    if command.record is None:
+        return Begun(connection.generate(command, None, attachments))
+    destination = await connection.find_destination(command.record, command.targets)
+    ids = connection.generate(command, destination, attachments)
+    return Begun(ids, connection.session.stored_as(ids))
 
 
-def _cancel(connection: Connection, command: Cancel) -> Cancelled:
+async def _cancel(connection: Connection, command: Cancel) -> Cancelled:
     return Cancelled(connection.session.cancel(command.generations))
 
 
-def _start(connection: Connection, command: Start) -> Changed:
-    connection.check_model(command.model)
+async def _start(connection: Connection, command: Start) -> Changed:
     return Changed(connection.fleet.start(command.model))
 
 
-def _stop(connection: Connection, command: Stop) -> Changed:
-    connection.check_model(command.model)
+async def _stop(connection: Connection, command: Stop) -> Changed:
     return Changed(connection.fleet.stop(command.model))
 
 
@@ -117,27 +116,27 @@ async def _use(connection: Connection, command: Use) -> Nothing:
     return Nothing()
 
 
-def _logs(connection: Connection, command: Logs) -> Subscribed:
-    connection.check_model(command.model)
+async def _logs(connection: Connection, command: Logs) -> Subscribed:
     book = connection.fleet.log(command.model)
     return Subscribed(connection.subscribe_to_log(book, tail=command.tail, follow=command.follow))
 
 
-def _unsubscribe(connection: Connection, command: Unsubscribe) -> Nothing:
+async def _unsubscribe(connection: Connection, command: Unsubscribe) -> Nothing:
     connection.unsubscribe_from_log(command.subscription)
     return Nothing()
 
 
-def _ping(connection: Connection, command: Ping) -> Nothing:
+async def _ping(connection: Connection, command: Ping) -> Nothing:
     return Nothing()
 
 
-HANDLERS: Final[dict[type[Command], Callable[[Connection, Any], msgspec.Struct]]] = {
+HANDLERS: Final[dict[type[Command], Callable[[Connection, Any], Awaitable[msgspec.Struct]]]] = {
     Hello: _hello,
     Generate: _generate,
     Cancel: _cancel,
     Start: _start,
     Stop: _stop,
+    Use: _use,
     Logs: _logs,
     Unsubscribe: _unsubscribe,
     Ping: _ping,

@@ -1,37 +1,50 @@
-"""One client's connection: its session, its outbox, and nothing of the socket under it."""
+"""One client's connection: its caller, session and outbox; it does not know the socket."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from server.access.principal import Caller
 from server.access.quota import Quota
 from server.archive.archive import Archive
-from server.chat.session import Keeper, Session
+from server.archive.attachments import Attachments
+from server.chat.prompt_attachments import PromptAttachments, find_attachments
+from server.chat.session import Session
 from server.chat.session_store import SessionStore
-from server.core.errors import InvalidCommand, RateLimited, SessionLimit
+from server.chat.storing import Destination, find_destination
+from server.core.errors import ConversationsOff, InvalidCommand, RateLimited, SessionLimit
 from server.core.outbox import Outbox
-from server.core.protocol import Generate, Keeping, KeepingChanged, LogRecord, Model
+from server.core.protocol import (
+    Command,
+    Generate,
+    LogRecord,
+    Model,
+    ModelCommand,
+    Record,
+    StorageChanged,
+    StorageStatus,
+    Target,
+)
 from server.core.rate import TokenBucket
-from server.models.added_servers import AddedServers
+from server.models.catalogue.added_servers import AddedServers
 from server.models.fleet import Fleet
 from server.models.logbook import LogBook
-from server.web.observation.tally import Tally
+from server.web.metrics.service import RequestCounters
 
 # A page shows one log at a time, a tool perhaps one per model.
 MAX_SUBSCRIPTIONS = 64
 
-# Commands refused for their number at once before the socket is closed, as many more a second as
-# are let through: a client that heeds errors never gets there.
+# So many commands over the rate limit are refused at once, and as many more a second as the limit
+# lets through, before the socket is closed: a client that heeds errors never gets there.
 MAX_REFUSED = 1000
 
 
 class Connection:
-    """Know who speaks and what is due to them; commands act on it.
+    """Hold the state of one connection; the handlers of commands act on it.
 
-    `wake` is called when something becomes due, `set_pace` with how many seconds the client wants
-    between two frames.
+    `wake` is called when the outbox has something to send, `set_pace` with the least time in
+    seconds that the client wants between two frames.
     """
 
     def __init__(
@@ -45,13 +58,17 @@ class Connection:
         set_pace: Callable[[float], None],
         *,
         command_rate: float,
-        tally: Tally,
+        max_frame_bytes: int,
+        counters: RequestCounters,
+        attachments: Attachments,
         archive: Archive | None = None,
     ) -> None:
         self.fleet = fleet
         self.servers = servers
-        self.tally = tally
-        self.archive = archive
+        self.counters = counters
+        self.max_frame_bytes = max_frame_bytes
+        self._attachments = attachments
+        self._archive = archive
         self._rate = TokenBucket(rate=command_rate, burst=2 * command_rate)
         self._refusals = TokenBucket(rate=command_rate, burst=MAX_REFUSED)
         self.is_flooding = False
@@ -64,14 +81,14 @@ class Connection:
         self._unsubscribe = fleet.subscribe(self._tell, self._tell_all)
         self._unsubscribe_from_archive: Callable[[], None] | None = None
         if archive is not None:
-            self._unsubscribe_from_archive = archive.recorder.subscribe(self._tell_keeping)
+            self._unsubscribe_from_archive = archive.recorder.subscribe(self._tell_storage)
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._subscription_count = 0
 
     def check_rate(self) -> None:
         """Count a command; raises `RateLimited` when there are too many.
 
-        Then `is_flooding` tells whether the client goes on although it is told to slow down.
+        Then `is_flooding` tells whether the client ignores these errors.
         """
         now = time.monotonic()
         if self._rate.take(now):
@@ -79,27 +96,48 @@ class Connection:
         self.is_flooding = not self._refusals.take(now)
         raise RateLimited("too many commands", hint=f"wait {self._rate.seconds_until():.2f} s")
 
-    def check_command(self, kind: str) -> None:
-        """Raise `Forbidden` when the caller may not give such a command."""
-        self._caller.principal.check_command(kind)
-
-    def check_model(self, model_id: str) -> None:
-        """Raise `UnknownModel` when the model is not there for the caller."""
-        self._caller.principal.check_model(model_id)
+    def admit(self, command: Command, kind: str) -> None:
+        """Let a command through; raises `Forbidden`, `UnknownModel`, or `RateLimited` by quota."""
+        principal = self._caller.principal
+        principal.check_role(command.role, f"`{kind}`")
+        if isinstance(command, ModelCommand):
+            principal.check_model(command.model)
+        if isinstance(command, Generate):
+            self._quota.take_request(self._caller)
 
     def models(self) -> list[Model]:
-        """Return the models that are there for the caller."""
+        """Return the models that the caller may see."""
         return [model for model in self.fleet.shown() if self._caller.principal.sees(model.id)]
 
-    def generate(self, command: Generate, keep: Keeper | None = None) -> list[str]:
-        """Have questions answered in the session; raises what `Session.generate` does."""
-        self._quota.take_request(self._caller)
-        return self.session.generate(command, keep, address=self._caller.address)
+    def generate(
+        self, command: Generate, destination: Destination | None, attachments: PromptAttachments
+    ) -> list[str]:
+        """Start generations in the session; raises what `Session.generate` does."""
+        return self.session.generate(
+            command, destination, address=self._caller.address, attachments=attachments
+        )
+
+    async def find_attachments(self, command: Generate) -> PromptAttachments:
+        """Find what a command's messages name; raises what `find_attachments` does."""
+        return await find_attachments(
+            self._attachments, self._caller.principal.id, command.messages or ()
+        )
+
+    async def find_destination(
+        self, record: Record, targets: Sequence[Target]
+    ) -> Destination | None:
+        """Find where answers are to be stored, None if nothing can be for the time being.
+
+        Raises `ConversationsOff` and what `Archive.find_slot` does, except for `StorageFailed`.
+        """
+        if self._archive is None:
+            raise ConversationsOff("this server keeps no conversations")
+        return await find_destination(self._archive, self._caller.principal.id, record, targets)
 
     @property
-    def keeping(self) -> Keeping:
-        """Return whether conversations are kept."""
-        return Keeping("off") if self.archive is None else self.archive.recorder.keeping
+    def storage(self) -> StorageStatus:
+        """Return whether conversations are stored."""
+        return StorageStatus("off") if self._archive is None else self._archive.recorder.status
 
     @property
     def session(self) -> Session:
@@ -109,7 +147,7 @@ class Connection:
         """
         if self._session is None:
             self._session = self._sessions.create(self._caller.principal)
-            self._session.attach(self.outbox)
+            self._session.add_outbox(self.outbox)
         return self._session
 
     def open_session(self, session_id: str | None, cursors: Mapping[str, int]) -> bool:
@@ -122,12 +160,12 @@ class Connection:
         principal = self._caller.principal
         found = self._sessions.find(session_id, principal) if session_id else None
         if found is not None:
-            found.attach(self.outbox, cursors)
+            found.add_outbox(self.outbox, cursors)
             self._session = found
         return found is not None
 
     def subscribe_to_log(self, book: LogBook, *, tail: int, follow: bool) -> str:
-        """Have a log's lines sent; return the subscription's name.
+        """Subscribe to a log; return the subscription's name.
 
         Raises `SessionLimit` when this connection reads too many logs already.
         """
@@ -143,14 +181,14 @@ class Connection:
         return name
 
     def unsubscribe_from_log(self, name: str) -> None:
-        """Send no more of a log; a subscription that has ended is no error."""
+        """End a subscription to a log; one that has ended is no error."""
         reading = self._subscriptions.get(name)
         if reading is not None:
             reading.cancel()
         self.outbox.drop_log(name)
 
     def close(self) -> None:
-        """Leave the session, which goes on without us."""
+        """End all subscriptions and leave the session, which goes on."""
         for reading in self._subscriptions.values():
             reading.cancel()
         self._unsubscribe()
@@ -159,7 +197,7 @@ class Connection:
         if self._session is None:
             self.outbox.close()
             return
-        self._session.detach(self.outbox)
+        self._session.remove_outbox(self.outbox)
         self._sessions.discard_if_empty(self._session)
 
     def _tell(self, model: Model) -> None:
@@ -170,9 +208,9 @@ class Connection:
         sees = self._caller.principal.sees
         self.outbox.put_models([model for model in models if sees(model.id)])
 
-    def _tell_keeping(self, keeping: Keeping) -> None:
-        state: Literal["on", "failing"] = "failing" if keeping.state == "failing" else "on"
-        self.outbox.put(KeepingChanged(state, keeping.error))
+    def _tell_storage(self, status: StorageStatus) -> None:
+        state: Literal["on", "failing"] = "failing" if status.state == "failing" else "on"
+        self.outbox.put(StorageChanged(state, status.error))
 
     async def _send_log(self, name: str, book: LogBook, *, tail: int, follow: bool) -> None:
         async for lines in book.read(tail=tail, follow=follow):

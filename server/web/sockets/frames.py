@@ -1,14 +1,14 @@
-"""Events of one connection, written as frames, without a task for as long as the peer keeps up.
+"""Write the events of one connection as frames, without a task while the peer keeps up.
 
 Rules:
 
-1. What is due is taken from the outbox and handed to the transport in one call, when the pulse
-   says so.
-2. While the transport still holds what the kernel would not take, a task waits until there is
-   room, and then sends what has gathered, joined. There is never more than one.
-3. A peer that takes nothing for too long is closed with 4408.
-4. A peer that asked for a pace has its frames that far apart; the first after a while of silence
-   leaves as soon as any, and so does what did not fit into one, or had to wait for room.
+1. All events that are due are taken from the outbox and handed to the transport in one call, at the
+   time that the scheduler chooses.
+2. While the transport still has bytes that the kernel did not take, a task waits until there is
+   room, and then sends all that has gathered since. There is never more than one such task.
+3. A peer that reads nothing for too long is closed with 4408.
+4. A peer that asked for a pace gets its frames that far apart. The first frame after a silence is
+   not delayed, nor is the rest of what did not fit into one frame or had to wait for room.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from aiohttp import WSCloseCode
 
 from server.core.outbox import Outbox
 from server.core.protocol import encode
-from server.web.sockets.pulse import Pulse
+from server.web.sockets.frame_scheduler import FrameScheduler
 from server.web.sockets.socket import Socket
 
 logger = logging.getLogger(__name__)
@@ -30,18 +30,18 @@ CLOSE_TOO_SLOW: Final = 4408
 
 
 class FrameWriter:
-    """Write what is due to one socket."""
+    """Write the events of one connection to its socket."""
 
     def __init__(
         self,
         socket: Socket,
-        pulse: Pulse,
+        scheduler: FrameScheduler,
         *,
         timeout_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._socket = socket
-        self._pulse = pulse
+        self._scheduler = scheduler
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._pace_seconds = 0.0
@@ -50,31 +50,24 @@ class FrameWriter:
         self._task: asyncio.Task[Any] | None = None
 
     def take_from(self, outbox: Outbox) -> None:
-        """Write what is due in `outbox` from now on, whenever `wake` is called."""
+        """Take events from `outbox` from now on, whenever `wake` is called."""
         self._outbox = outbox
 
     def set_pace(self, seconds: float) -> None:
-        """Have so many seconds between two frames."""
+        """Keep at least so many seconds between two frames."""
         self._pace_seconds = seconds
 
     def wake(self) -> None:
-        """Have written what is due."""
+        """Schedule a write; called when the outbox has something to send."""
         if self._task is not None:
             return
         if self._pace_seconds and (wait := self._paced_until - self._clock()) > 0:
-            self._pulse.add_later(self._write, wait)
+            self._scheduler.add_later(self.write, wait)
         else:
-            self._pulse.add(self._write)
+            self._scheduler.add(self.write)
 
-    async def close(self) -> None:
-        """Write nothing more."""
-        self._outbox = None
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    def _write(self) -> None:
-        """Write frames while the peer takes them: the hot path, once per frame."""
+    def write(self) -> None:
+        """Write frames now, while the peer takes them: the hot path, once per frame."""
         outbox, socket = self._outbox, self._socket
         if outbox is None or self._task is not None:
             return
@@ -90,6 +83,13 @@ class FrameWriter:
         else:
             if outbox.has_due and not socket.closed:
                 self._run(self._send_patiently(outbox))
+
+    async def close(self) -> None:
+        """Write nothing more."""
+        self._outbox = None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     def _run(self, task: Coroutine[Any, Any, None]) -> None:
         self._task = asyncio.create_task(task, name="websocket writer")

@@ -1,11 +1,11 @@
-"""A WebSocket whose peer may be slow, silent or gone.
+"""A WebSocket whose peer may be slow, silent or gone, and the set of those that are open.
 
 Rules:
 
-1. A peer that does not answer pings is gone, unless it is slow: while a send waits, a ping waits
-   behind it, and how long a reader may be slow is the sender's question.
-2. Closing never waits for a peer that does not read. It has a while to take what is under way
-   and the good-bye behind it; then the connection is cut.
+1. A peer that does not answer pings is gone, unless it is slow: while a send waits, pings wait
+   behind it, and the sender decides how long a peer may be slow.
+2. Closing never waits for a peer that does not read. It has some seconds to take what is buffered
+   and the close frame behind it; then the connection is cut.
 """
 
 import asyncio
@@ -15,16 +15,18 @@ from typing import Final
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
+from server.web.sockets.frame_scheduler import FrameScheduler
+
 # RFC 6455, 5.2: a final text frame, not masked; 126 and 127 announce a longer length.
 _TEXT: Final = 0x81
 _MEDIUM: Final = Struct("!BBH")
 _LONG: Final = Struct("!BBQ")
 
 # After so many bytes a sender waits while the transport holds more than it likes (64 KiB), so
-# that text waits in the log and leaves joined. Pings and good-byes are shorter and never wait.
+# that text waits in the log and leaves joined. Pings and close frames are shorter and never wait.
 _UNCHECKED_BYTES: Final = 1024
 
-# Enough for a good-bye and its answer over any network that is worth the name.
+# Enough for a close frame and its answer over a slow network.
 _LEAVING_SECONDS: Final = 5.0
 
 
@@ -77,21 +79,50 @@ class Socket(web.WebSocketResponse):
     async def close(
         self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = False
     ) -> bool:
-        """Close with `code`; a peer that does not take it within some seconds is cut off."""
+        """Close with `code`; a peer that does not read it within some seconds is cut off."""
         try:
             return await super().close(code=code, message=message, drain=False)
         finally:
-            # A transport that is closed still waits for its peer to take what is buffered.
+            # A closed transport still waits for its peer to read what is buffered.
             if self._transport is not None and self._transport.get_write_buffer_size():
                 loop = asyncio.get_running_loop()
                 loop.call_later(_LEAVING_SECONDS, self._transport.abort)
 
     def _pong_not_received(self) -> None:
-        # aiohttp's own would drop a slow reader long before its time is over.
+        # aiohttp would drop a slow reader long before `reader_timeout`.
         if self._is_sending:
             self._reset_heartbeat()
         else:
             super()._pong_not_received()
+
+
+class Sockets:
+    """Hold the open sockets, which share one schedule of frames."""
+
+    def __init__(self) -> None:
+        self.scheduler = FrameScheduler()
+        self._open: set[Socket] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, socket: Socket) -> None:
+        """Remember a socket."""
+        self._open.add(socket)
+
+    def discard(self, socket: Socket) -> None:
+        """Forget a socket."""
+        self._open.discard(socket)
+
+    async def close(self) -> None:
+        """Write what is due and tell every client that the server is going away."""
+        self.scheduler.flush()
+        await asyncio.gather(
+            *(
+                socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is going away")
+                for socket in list(self._open)
+            )
+        )
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -1,1 +1,1 @@
-"""OpenAI's form of asking and answering."""
+"""OpenAI's API."""

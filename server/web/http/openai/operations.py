@@ -1,176 +1,57 @@
-"""Answers in OpenAI's form, for clients that know only that.
+"""The operations of OpenAI's API.
 
-At `/v1` a field names the model, by its id or by its own server's name of it. At
-`/models/{id}/v1` the address does, and the field may say what it likes: clients that take an
-address for a model send a name of their own.
+At `/v1` a field names the model, by its id or by its server's name of it. At `/models/{id}/v1` the
+address does, and the field is ignored: clients that have one address per model send any name.
 """
 
+import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
 from aiohttp import web
 
-from server.chat.request import Request
-from server.core.protocol import Message
+from server.chat.request import GenerationRequest
+from server.dialects.base import EngineInfo
 from server.dialects.openai.listing import GATEWAY, RELAYED
-from server.models.catalog import ModelSpec
+from server.models.catalogue.catalog import ModelSpec
+from server.web.bodies import json_response, read_body
 from server.web.entry.gate import CALLER
 from server.web.failures import OpenAIFailure
-from server.web.http.answering import asking, read_whole, stream_answer
-from server.web.http.beyond import NO_WISHES
-from server.web.http.bodies import json_response, read_body
-from server.web.http.openai.answers import (
-    ChatChunk,
-    ChatCompletion,
-    Completion,
-    OpenAIModel,
-    OpenAIModels,
-)
-from server.web.http.openai.questions import (
-    CHAT_NAMES,
-    COMPLETION_NAMES,
-    chat_parameters,
-    completion_parameters,
-    conversation,
-    in_openais_words,
-    tells_logprobs,
-)
-from server.web.http.openai.types import (
+from server.web.http.answering import generating, prepare, read_whole, stream_answer
+from server.web.http.openai.pictures import extract_pictures, has_pictures
+from server.web.http.openai.requests import (
     ChatOptions,
     ChatRequest,
     CompletionOptions,
     CompletionRequest,
     Options,
 )
+from server.web.http.openai.responses import (
+    Architecture,
+    ChatChunk,
+    ChatCompletion,
+    Completion,
+    OpenAIModel,
+    OpenAIModels,
+)
+from server.web.http.openai.translation import (
+    CHAT_NAMES,
+    COMPLETION_NAMES,
+    OPTIONAL,
+    chat_parameters,
+    completion_parameters,
+    conversation,
+    in_openais_words,
+    joins_thinking,
+    tells_logprobs,
+)
 from server.web.http.openai.writers import Chat, OpenAIWriter, Shape, Text, Wanted, whole_answer
-from server.web.http.operations import EVENTS, JSON, Operation, Reply
-from server.web.keys import DESK, FLEET
+from server.web.http.operations import EVENTS, JSON, Group, Reply
+from server.web.keys import ATTACHMENTS, FLEET
 
-
-async def models(request: web.Request) -> web.StreamResponse:
-    """Answer `GET /v1/models`."""
-    sees = request[CALLER].principal.sees
-    fleet = request.app[FLEET]
-    specs = [fleet.spec(model.id) for model in fleet.snapshots() if sees(model.id)]
-    # A server as a whole is there to be seen, and not to be asked.
-    return json_response(OpenAIModels([_listed(spec) for spec in specs if not spec.is_server]))
-
-
-async def model(request: web.Request) -> web.StreamResponse:
-    """Answer `GET /v1/models/{id}`."""
-    model_id = _named(request, request.match_info["id"])
-    return json_response(_listed(request.app[FLEET].spec(model_id)))
-
-
-def _listed(spec: ModelSpec) -> OpenAIModel:
-    is_relayed = spec.served is not None and spec.served.is_relayed
-    return OpenAIModel(spec.id, owned_by=RELAYED if is_relayed else GATEWAY)
-
-
-async def chat(request: web.Request) -> web.StreamResponse:
-    """Answer `POST /v1/chat/completions`."""
-    body = await read_body(request, ChatRequest)
-    return await _chat(request, _named(request, body.model), body)
-
-
-async def completions(request: web.Request) -> web.StreamResponse:
-    """Answer `POST /v1/completions`."""
-    body = await read_body(request, CompletionRequest)
-    return await _complete(request, _named(request, body.model), body)
-
-
-async def model_chat(request: web.Request) -> web.StreamResponse:
-    """Answer `POST /models/{id}/v1/chat/completions`."""
-    return await _chat(request, request.match_info["id"], await read_body(request, ChatOptions))
-
-
-async def model_completions(request: web.Request) -> web.StreamResponse:
-    """Answer `POST /models/{id}/v1/completions`."""
-    body = await read_body(request, CompletionOptions)
-    return await _complete(request, request.match_info["id"], body)
-
-
-def _named(request: web.Request, name: str) -> str:
-    """Return the id of the model that is called so; raises `UnknownModel`."""
-    return request.app[FLEET].named(name, sees=request[CALLER].principal.sees).id
-
-
-async def _chat(request: web.Request, model_id: str, body: ChatOptions) -> web.StreamResponse:
-    with in_openais_words(CHAT_NAMES):
-        content = conversation(body.messages)
-        question = _question(request, model_id, content, body, chat_parameters(body))
-        has_logprobs = tells_logprobs(body)
-        wanted = _wanted("chatcmpl-", question, body, names=CHAT_NAMES, has_logprobs=has_logprobs)
-        return await _answer(request, question, body, Chat(), wanted)
-
-
-async def _complete(
-    request: web.Request, model_id: str, body: CompletionOptions
-) -> web.StreamResponse:
-    prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
-    with in_openais_words(COMPLETION_NAMES):
-        question = _question(request, model_id, prompt, body, completion_parameters(body))
-        wanted = _wanted(
-            "cmpl-",
-            question,
-            body,
-            names=COMPLETION_NAMES,
-            has_logprobs=body.logprobs is not None,
-            echo=prompt if body.echo else "",
-        )
-        return await _answer(request, question, body, Text(), wanted)
-
-
-def _question(
-    request: web.Request,
-    model_id: str,
-    content: Sequence[Message] | str,
-    body: Options,
-    parameters: dict[str, Any],
-) -> Request:
-    wishes = body.sidestream or NO_WISHES
-    return request.app[DESK].prepare(
-        model_id,
-        content,
-        parameters=[parameters],
-        extra=wishes.extra,
-        is_lenient=wishes.lenient,
-        principal=request[CALLER].principal,
-    )
-
-
-def _wanted(
-    prefix: str,
-    question: Request,
-    body: Options,
-    *,
-    names: Mapping[str, str],
-    has_logprobs: bool,
-    echo: str = "",
-) -> Wanted:
-    return Wanted(
-        prefix + secrets.token_urlsafe(16),
-        question.model.id,
-        names,
-        question.parameters.get("stop", ()),
-        has_logprobs,
-        has_usage=body.stream_options is not None and body.stream_options.include_usage,
-        echo=echo,
-    )
-
-
-async def _answer(
-    request: web.Request, question: Request, body: Options, shape: Shape, wanted: Wanted
-) -> web.StreamResponse:
-    with asking(request, question, wanted.id, keeps_tokens=wanted.has_logprobs) as answer:
-        if body.stream:
-            return await stream_answer(request, answer, OpenAIWriter(shape, wanted))
-        return json_response(whole_answer(shape, wanted, *await read_whole(answer)))
-
-
-_GROUP: Final = "Chat and completions (OpenAI's form)"
+GROUP: Final = Group("Chat and completions (OpenAI's form)")
 _ERRORS: Final = (400, 404, 413, 415, 502, 503, 504)
 _CHAT: Final = Reply(
     "The answer, whole or, if `stream` says so, while it is written: `data: [DONE]` comes last.",
@@ -180,75 +61,223 @@ _CHAT: Final = Reply(
 )
 _COMPLETION: Final = replace(_CHAT, content={JSON: Completion, EVENTS: Completion})
 
-OPERATIONS: Final = (
-    Operation(
-        "GET",
-        "/v1/models",
-        models,
-        _GROUP,
-        "List all models as OpenAI does.",
-        Reply("The models.", {JSON: OpenAIModels}),
-        example=True,
-    ),
-    Operation(
-        "GET",
-        "/v1/models/{id}",
-        model,
-        _GROUP,
-        "Show one model as OpenAI does.",
-        Reply("The model.", {JSON: OpenAIModel}),
-        errors=(404,),
-    ),
-    Operation(
-        "POST",
-        "/v1/chat/completions",
-        chat,
-        _GROUP,
-        "Answer a conversation. The model is started if need be.",
-        _CHAT,
-        body=ChatRequest,
-        errors=_ERRORS,
-        example={
-            "model": "smollm2-135m",
-            "messages": [{"role": "user", "content": "What is a lighthouse for?"}],
-            "max_tokens": 20,
-        },
-    ),
-    Operation(
-        "POST",
-        "/v1/completions",
-        completions,
-        _GROUP,
-        "Go on with a text. The model is started if need be.",
-        _COMPLETION,
-        body=CompletionRequest,
-        errors=_ERRORS,
-        example={
-            "model": "smollm2-135m",
-            "prompt": "The sea is",
-            "max_tokens": 20,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        },
-    ),
-    Operation(
-        "POST",
-        "/models/{id}/v1/chat/completions",
-        model_chat,
-        _GROUP,
-        "Answer a conversation, as a server of this one model would.",
-        _CHAT,
-        body=ChatOptions,
-        errors=_ERRORS,
-    ),
-    Operation(
-        "POST",
-        "/models/{id}/v1/completions",
-        model_completions,
-        _GROUP,
-        "Go on with a text, as a server of this one model would.",
-        _COMPLETION,
-        body=CompletionOptions,
-        errors=_ERRORS,
-    ),
+
+@dataclass(frozen=True)
+class _Question:
+    """What is needed of a request to answer it.
+
+    The body itself is let go before: its pictures have megabytes, and an answer may take minutes.
+    """
+
+    prepared: GenerationRequest
+    shape: Shape
+    wanted: Wanted
+    streams: bool
+
+
+@GROUP.operation(
+    "GET",
+    "/v1/models",
+    Reply("The models.", {JSON: OpenAIModels}),
+    example=True,
+    role="user",
 )
+async def models(request: web.Request) -> web.StreamResponse:
+    """List all models as OpenAI does."""
+    sees = request[CALLER].principal.sees
+    fleet = request.app[FLEET]
+    specs = [fleet.spec(model.id) for model in fleet.snapshots() if sees(model.id)]
+    # A server with many models is shown in the page but is no model itself.
+    shown = [_listed(spec, fleet.info(spec.id)) for spec in specs if not spec.is_server]
+    return json_response(OpenAIModels(shown))
+
+
+@GROUP.operation(
+    "GET",
+    "/v1/models/{id}",
+    Reply("The model.", {JSON: OpenAIModel}),
+    errors=(404,),
+    role="user",
+)
+async def model(request: web.Request) -> web.StreamResponse:
+    """Show one model as OpenAI does."""
+    model_id, fleet = _named(request, request.match_info["id"]), request.app[FLEET]
+    return json_response(_listed(fleet.spec(model_id), fleet.info(model_id)))
+
+
+def _listed(spec: ModelSpec, info: EngineInfo) -> OpenAIModel:
+    is_relayed = spec.served is not None and spec.served.is_relayed
+    owner, sees = RELAYED if is_relayed else GATEWAY, spec.can_see(info)
+    if sees is None:
+        return OpenAIModel(spec.id, owned_by=owner)
+    takes = Architecture(["text", "image"] if sees else ["text"])
+    return OpenAIModel(spec.id, owned_by=owner, architecture=takes)
+
+
+@GROUP.operation(
+    "POST",
+    "/v1/chat/completions",
+    _CHAT,
+    body=ChatRequest,
+    errors=_ERRORS,
+    example={
+        "model": "smollm2-135m",
+        "messages": [{"role": "user", "content": "What is a lighthouse for?"}],
+        "max_tokens": 20,
+    },
+    role="user",
+)
+async def chat(request: web.Request) -> web.StreamResponse:
+    """Answer a conversation.
+
+    The model is started if need be.
+    """
+    return await _answer(request, await _read_chat(request, ChatRequest))
+
+
+@GROUP.operation(
+    "POST",
+    "/v1/completions",
+    _COMPLETION,
+    body=CompletionRequest,
+    errors=_ERRORS,
+    example={
+        "model": "smollm2-135m",
+        "prompt": "The sea is",
+        "max_tokens": 20,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    },
+    role="user",
+)
+async def completions(request: web.Request) -> web.StreamResponse:
+    """Go on with a text.
+
+    The model is started if need be.
+    """
+    return await _answer(request, await _read_completion(request, CompletionRequest))
+
+
+@GROUP.operation(
+    "POST",
+    "/models/{id}/v1/chat/completions",
+    _CHAT,
+    body=ChatOptions,
+    errors=_ERRORS,
+    role="user",
+)
+async def model_chat(request: web.Request) -> web.StreamResponse:
+    """Answer a conversation, as a server of this one model would."""
+    return await _answer(request, await _read_chat(request, ChatOptions))
+
+
+@GROUP.operation(
+    "POST",
+    "/models/{id}/v1/completions",
+    _COMPLETION,
+    body=CompletionOptions,
+    errors=_ERRORS,
+    role="user",
+)
+async def model_completions(request: web.Request) -> web.StreamResponse:
+    """Go on with a text, as a server of this one model would."""
+    return await _answer(request, await _read_completion(request, CompletionOptions))
+
+
+def _named(request: web.Request, name: str) -> str:
+    """Return the id of the model that is called so; raises `UnknownModel`."""
+    return request.app[FLEET].named(name, sees=request[CALLER].principal.sees).id
+
+
+def _model_id(request: web.Request, body: Options) -> str:
+    """Return the id of the model that the body names, or else the address."""
+    if isinstance(body, ChatRequest | CompletionRequest):
+        return _named(request, body.model)
+    return request.match_info["id"]
+
+
+async def _read_chat(request: web.Request, shape: type[ChatOptions]) -> _Question:
+    body = await read_body(request, shape, more_bytes=_picture_bytes(request))
+    model_id = _model_id(request, body)
+    with in_openais_words(CHAT_NAMES):
+        content, attachments = conversation(body.messages), None
+        if has_pictures(body.messages):
+            # In a thread: large pictures would hold up the event loop.
+            content, attachments = await asyncio.to_thread(
+                extract_pictures, body.messages, content, request.app[ATTACHMENTS].limits
+            )
+        prepared = prepare(
+            request,
+            model_id,
+            content,
+            chat_parameters(body),
+            body.sidestream,
+            attachments,
+            optional=OPTIONAL,
+        )
+        has_logprobs = tells_logprobs(body)
+    wanted = _wanted(
+        "chatcmpl-",
+        prepared,
+        body,
+        names=CHAT_NAMES,
+        has_logprobs=has_logprobs,
+        kinds=("tool_call",) if joins_thinking(body) else ("reasoning", "tool_call"),
+    )
+    return _Question(prepared, Chat(), wanted, streams=bool(body.stream))
+
+
+def _picture_bytes(request: web.Request) -> int:
+    """Return how much larger a body may be that has pictures, written as base64."""
+    return request.app[ATTACHMENTS].limits.prompt_bytes * 4 // 3
+
+
+async def _read_completion(request: web.Request, shape: type[CompletionOptions]) -> _Question:
+    body = await read_body(request, shape)
+    model_id = _model_id(request, body)
+    prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
+    with in_openais_words(COMPLETION_NAMES):
+        prepared = prepare(request, model_id, prompt, completion_parameters(body), body.sidestream)
+    wanted = _wanted(
+        "cmpl-",
+        prepared,
+        body,
+        names=COMPLETION_NAMES,
+        has_logprobs=body.logprobs is not None,
+        echo=prompt if body.echo else "",
+    )
+    return _Question(prepared, Text(), wanted, streams=bool(body.stream))
+
+
+def _wanted(
+    prefix: str,
+    prepared: GenerationRequest,
+    body: Options,
+    *,
+    names: Mapping[str, str],
+    has_logprobs: bool,
+    echo: str = "",
+    kinds: tuple[str, ...] = (),
+) -> Wanted:
+    return Wanted(
+        prefix + secrets.token_urlsafe(16),
+        prepared.model.id,
+        names,
+        prepared.parameters.get("stop", ()),
+        has_logprobs,
+        has_usage=body.stream_options is not None and body.stream_options.include_usage,
+        echo=echo,
+        kinds=kinds,
+    )
+
+
+async def _answer(request: web.Request, question: _Question) -> web.StreamResponse:
+    prepared, shape, wanted = question.prepared, question.shape, question.wanted
+    with (
+        in_openais_words(wanted.names),
+        generating(request, prepared, wanted.id, keeps_tokens=wanted.has_logprobs) as answer,
+    ):
+        if question.streams:
+            return await stream_answer(request, answer, OpenAIWriter(shape, wanted))
+        await read_whole(answer)
+        return json_response(whole_answer(shape, wanted, answer.generation))

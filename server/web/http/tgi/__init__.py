@@ -1,1 +1,1 @@
-"""TGI's form of asking and answering."""
+"""The API of Hugging Face's TGI."""

@@ -1,7 +1,7 @@
-"""What is asked and answered in the form of Hugging Face's TGI: the structs are the definition.
+"""Requests and responses in TGI's form: the structs are the definition.
 
-Beside TGI's there are `model`, where the address names none, and `messages` in place of
-`inputs`, which the model's own chat template turns into a prompt.
+In addition to TGI's fields there are `model`, where the address names none, and `messages` instead
+of `inputs`, which the model's chat template turns into a prompt.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -10,13 +10,13 @@ import msgspec
 
 from server.core.errors import InvalidCommand
 from server.core.protocol import Message
-from server.web.http.beyond import Remarks, Wishes
+from server.web.http.sidestream_field import Remarks, Wishes
 
 About = msgspec.Meta
 
 _ONE_OF: Final = {"oneOf": [{"required": ["inputs"]}, {"required": ["messages"]}]}
 RULES: Final = dict.fromkeys(("Prompted", "GenerateRequest", "CompatibleRequest"), _ONE_OF)
-"""What the types below cannot say of themselves."""
+"""JSON Schema rules that the types below cannot express."""
 
 # What `parameters` may hold beyond the types: the ranges that `normalise` takes, "off" included.
 PARAMETER_RANGES: Final[dict[str, dict[str, Any]]] = {
@@ -85,7 +85,7 @@ class CompatibleRequest(Prompted, frozen=True, kw_only=True):
     stream: Annotated[bool, About(description="Whether to answer with events.")] = False
 
 
-class Token(msgspec.Struct, frozen=True):
+class TGIToken(msgspec.Struct, frozen=True):
     """One token; special ones, such as the end of the text, are not part of the answer's text.
 
     Where the model's server tells no tokens, one is a piece of text whose `id` is -1.
@@ -116,9 +116,9 @@ class Details(msgspec.Struct, frozen=True):
     generated_tokens: int
     seed: int | None
     input_length: int | None
-    prefill: list[Token]
-    tokens: list[Token]
-    top_tokens: list[list[Token]] | msgspec.UnsetType = msgspec.UNSET
+    prefill: list[TGIToken]
+    tokens: list[TGIToken]
+    top_tokens: list[list[TGIToken]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class GenerateAnswer(msgspec.Struct, frozen=True):
@@ -133,10 +133,10 @@ class StreamEvent(msgspec.Struct, frozen=True):
     """One token of an answer; the last one brings the whole text, the details, and remarks."""
 
     index: int
-    token: Token
+    token: TGIToken
     generated_text: str | None
     details: StreamDetails | None
-    top_tokens: list[Token] | msgspec.UnsetType = msgspec.UNSET
+    top_tokens: list[TGIToken] | msgspec.UnsetType = msgspec.UNSET
     sidestream: Remarks = msgspec.UNSET
 
 

@@ -1,7 +1,7 @@
-"""JSON in and out of HTTP: a request's body and its query, read by the types that define them.
+"""Bodies and queries of HTTP requests, validated by types, and JSON responses.
 
-Unknown fields are ignored, so that newer clients can speak to older servers. A body that
-does not call itself JSON is refused: a form on a foreign page can send anything else.
+Unknown fields are ignored, so that newer clients can speak to older servers. A JSON body without
+the JSON content type is refused: forms of foreign pages can send all other types.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from server.web.keys import SETTINGS
 T = TypeVar("T")
 
 _JSON_TYPE: Final = re.compile(r"application/([\w.!#$&^-]+\+)?json", re.IGNORECASE)
-# A number of so many digits is none that anybody means, and Python is slow at reading longer ones.
+# Nobody means a number with more digits, and Python parses them slowly.
 _MAX_QUERY_CHARS: Final = 200
 _FRAME_HINT: Final = "`max_frame_bytes` in [server] says how large it may be"
 
 
 class WrongContentType(InvalidCommand):
-    """The body is not said to be JSON."""
+    """The body has another content type than it needs."""
 
     status = 415
 
@@ -38,7 +38,7 @@ class TooSlow(InvalidCommand):
 
 @dataclass(frozen=True)
 class Query(Generic[T]):
-    """One field of a request's query."""
+    """One parameter of a request's query."""
 
     name: str
     type: Any
@@ -46,7 +46,7 @@ class Query(Generic[T]):
     about: str
 
     def read(self, request: web.Request) -> T:
-        """Return the field's value; raises `InvalidCommand` when it is of another type."""
+        """Return the parameter's value; raises `InvalidCommand` when it is of another type."""
         text = request.query.get(self.name)
         if text is None:
             return self.default
@@ -59,14 +59,15 @@ class Query(Generic[T]):
         return value
 
 
-async def read_body(request: web.Request, shape: type[T]) -> T:
-    """Read the body as `shape`.
+async def read_body(request: web.Request, shape: type[T], *, more_bytes: int = 0) -> T:
+    """Read the body as `shape`; it may have `more_bytes` beside `max_frame_bytes`.
 
     Raises `WrongContentType`, what `read_bytes` does, and `InvalidCommand` when it is not JSON of
     that shape.
     """
     check_is_json(request)
-    body = await read_bytes(request, request.app[SETTINGS].server.max_frame_bytes, hint=_FRAME_HINT)
+    most = request.app[SETTINGS].server.max_frame_bytes + more_bytes
+    body = await read_bytes(request, most, hint=_FRAME_HINT)
     try:
         return _decode(body, shape)
     except msgspec.ValidationError as error:
@@ -80,7 +81,7 @@ async def read_body(request: web.Request, shape: type[T]) -> T:
 async def read_bytes(
     request: web.Request, max_bytes: int, *, too_large: str = "the body is too large", hint: str
 ) -> bytes:
-    """Return the body, which has `request_timeout` and that much more for each `max_frame_bytes`.
+    """Return the body; it has `request_timeout` to arrive, and as much again per `max_frame_bytes`.
 
     Raises `TooSlow`, `TooLarge`, or `InvalidCommand` when its compression is broken.
     """
@@ -103,7 +104,7 @@ async def read_bytes(
 
 
 def check_is_json(request: web.Request) -> None:
-    """Raise `WrongContentType` when the body does not call itself JSON."""
+    """Raise `WrongContentType` unless the content type is JSON."""
     if not _JSON_TYPE.fullmatch(request.headers.get("Content-Type", "").partition(";")[0].strip()):
         raise WrongContentType(
             "the body has to be JSON", hint="send the header `Content-Type: application/json`"
@@ -111,7 +112,7 @@ def check_is_json(request: web.Request) -> None:
 
 
 def whole_numbers(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields with 5.0 written as 5: JSON and many of its writers know one kind of number."""
+    """Return fields with 5.0 turned into 5: many JSON writers know only one kind of number."""
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, value in fields.items()

@@ -1,6 +1,6 @@
-"""What is seen of every request: its id, its line in the log, its place in the figures.
+"""Every request's id, its line in the log and its metrics.
 
-It stands outside all other middleware, so that whatever answers a request, its answer is seen.
+This is the outermost middleware, so it sees the answers of all the others too.
 """
 
 import logging
@@ -18,7 +18,7 @@ from server.core.trace import (
     read_trace,
 )
 from server.web.entry.peer import peer_of
-from server.web.keys import TALLY
+from server.web.keys import REQUEST_COUNTERS
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ TRACE: Final = web.RequestKey("trace", Trace)
 # As nginx has it: the client went away before it was answered.
 _CLIENT_GONE: Final = 499
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Asked every few seconds by programs, or for every page: of interest only when they fail.
+# Requested every few seconds by programs, or for every page: of interest only when they fail.
 _QUIET: Final = ("/health", "/ready", "/metrics", "/static/")
 _MAX_PATH_CHARS: Final = 200
 
 
 @web.middleware
-async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give a request its id; when it is answered, count it and write its line."""
+async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give a request its id; count and log it when it has been answered."""
     began = time.monotonic()
     headers = request.headers
     trace = read_trace(headers.get(REQUEST_ID_HEADER), headers.get(TRACEPARENT_HEADER))
@@ -49,7 +49,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
         status = answer.status
         raise
     finally:
-        _note(request, status, time.monotonic() - began)
+        _log(request, status, time.monotonic() - began)
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
@@ -59,13 +59,13 @@ async def add_request_id(request: web.Request, response: web.StreamResponse) -> 
         response.headers[REQUEST_ID_HEADER] = trace.request_id
 
 
-def _note(request: web.Request, status: int, seconds: float) -> None:
+def _log(request: web.Request, status: int, seconds: float) -> None:
     resource = request.match_info.route.resource
     route = "unknown" if resource is None else resource.canonical
     method = request.method if request.method in _METHODS else "other"
-    request.app[TALLY].count_request(method, route, status, seconds)
+    request.app[REQUEST_COUNTERS].count_request(method, route, status, seconds)
     is_quiet = status < 400 and route.startswith(_QUIET)
-    # As it was sent: percent-encoded, and without the query, in which a ticket may stand.
+    # As it was sent, percent-encoded; without the query, which may hold a ticket.
     path = request.rel_url.raw_path[:_MAX_PATH_CHARS]
     logger.log(
         logging.DEBUG if is_quiet else logging.INFO,

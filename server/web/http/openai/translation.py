@@ -1,29 +1,29 @@
-"""Turn what OpenAI's clients ask into what our models take, or say why it cannot be.
+"""Translate OpenAI's requests into the protocol's messages and parameters.
 
-Both APIs' parameters are named differently; what no model server here has is refused.
-What the request leaves open is as the model's settings say, not OpenAI's default. Clients that
-cannot leave a field out say that it is off by a value that means nothing: `max_tokens` -1, `top_p`
-0, an empty `stop`.
+The names of parameters differ; those that no model server has are refused. A parameter that is not
+set is as the model's settings say, not OpenAI's default. Clients that cannot leave a field out send
+a neutral value: `max_tokens` -1, `top_p` 0, an empty `stop`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from server.core.errors import InvalidCommand, InvalidParameters
-from server.core.protocol import Message
-from server.web.http.beyond import with_names
-from server.web.http.openai.types import (
+from server.core.protocol import Message, PastCall
+from server.core.tool_rules import fields_as_parameters
+from server.web.http.openai.requests import (
     AssistantMessage,
     ChatMessage,
     ChatOptions,
+    ChatTextPart,
     CompletionOptions,
     DeveloperMessage,
-    JSONFormat,
-    JSONSchemaFormat,
     Options,
     SystemMessage,
+    ToolMessage,
 )
+from server.web.http.sidestream_field import with_names
 
 # Fields that mean the same here, by the same name.
 _SAME: Final = (
@@ -36,21 +36,33 @@ _SAME: Final = (
     "logit_bias",
 )
 _COMMON_NAMES: Final = {"max_new_tokens": "max_tokens", "grammar": "response_format"}
-CHAT_NAMES: Final = {**_COMMON_NAMES, "top_n_tokens": "top_logprobs"}
-"""What our parameters are called in a chat, where their names differ."""
+CHAT_NAMES: Final = {
+    **_COMMON_NAMES,
+    "reasoning": "reasoning_effort",
+    "top_n_tokens": "top_logprobs",
+}
+"""OpenAI's names of our parameters in a chat, where they differ."""
 COMPLETION_NAMES: Final = {**_COMMON_NAMES, "top_n_tokens": "logprobs"}
-"""What our parameters are called in a completion, where their names differ."""
-_ANY_OBJECT: Final[dict[str, Any]] = {"type": "object", "properties": {}}
+"""OpenAI's names of our parameters in a completion, where they differ."""
+OPTIONAL: Final = frozenset({"reasoning"})
+"""Our parameters that clients send to every model: those that cannot think ignore them."""
+# Ours in place of OpenAI's other words for how much a model thinks.
+_EFFORTS: Final = {"none": "off", "minimal": "low", "xhigh": "high", "max": "high"}
 
 
 def tells_logprobs(options: ChatOptions) -> bool:
-    """Tell whether a chat's answer is to say how likely its tokens were."""
+    """Tell whether a chat's answer needs log probabilities."""
     return bool(options.top_logprobs) if options.logprobs is None else options.logprobs
+
+
+def joins_thinking(options: ChatOptions) -> bool:
+    """Tell whether a chat's thinking stands in its answer's content."""
+    return options.reasoning_format in ("none", "raw")
 
 
 @contextmanager
 def in_openais_words(names: Mapping[str, str]) -> Iterator[None]:
-    """Have parameters that are refused while the context lasts called by OpenAI's names."""
+    """Rename parameters to OpenAI's names in errors raised while the context lasts."""
     try:
         yield
     except InvalidParameters as error:
@@ -60,8 +72,8 @@ def in_openais_words(names: Mapping[str, str]) -> Iterator[None]:
 
 def chat_parameters(options: ChatOptions) -> dict[str, Any]:
     """Return a chat's parameters by our names; raises `InvalidCommand`."""
-    if options.tools or options.functions:
-        raise InvalidParameters("`tools` are not supported: the models here answer with text")
+    if options.functions:
+        raise InvalidParameters("`functions` are not supported: give them as `tools`")
     length = _length("max_completion_tokens", options.max_completion_tokens)
     older_length = _length("max_tokens", options.max_tokens)
     return _given(
@@ -69,7 +81,8 @@ def chat_parameters(options: ChatOptions) -> dict[str, Any]:
             **_common(options),
             "max_new_tokens": older_length if length is None else length,
             "top_n_tokens": options.top_logprobs if tells_logprobs(options) else None,
-            "grammar": _grammar(options.response_format),
+            "reasoning": _EFFORTS.get(options.reasoning_effort or "", options.reasoning_effort),
+            **fields_as_parameters(options.tools, options.tool_choice, options.response_format),
         }
     )
 
@@ -92,19 +105,29 @@ def completion_parameters(options: CompletionOptions) -> dict[str, Any]:
 
 
 def conversation(messages: Sequence[ChatMessage]) -> list[Message]:
-    """Return the messages as our models take them."""
-    return [Message(_role(message), _text(message)) for message in messages]
+    """Return the messages of a chat as the protocol's, without pictures."""
+    return [_message(message) for message in messages]
 
 
-def _role(message: ChatMessage) -> Literal["system", "user", "assistant"]:
-    if isinstance(message, SystemMessage | DeveloperMessage):
-        return "system"
-    return "assistant" if isinstance(message, AssistantMessage) else "user"
+def _message(message: ChatMessage) -> Message:
+    text = _text(message)
+    if isinstance(message, ToolMessage):
+        return Message("tool", text, tool_call_id=message.tool_call_id)
+    if isinstance(message, AssistantMessage):
+        calls = [
+            PastCall(call.id, call.function.name, call.function.arguments)
+            for call in message.tool_calls or ()
+        ]
+        return Message("assistant", text, tool_calls=calls)
+    is_system = isinstance(message, SystemMessage | DeveloperMessage)
+    return Message("system" if is_system else "user", text)
 
 
 def _text(message: ChatMessage) -> str:
     content = message.content
-    return content if isinstance(content, str) else "".join(part.text for part in content or ())
+    if isinstance(content, str):
+        return content
+    return "".join(part.text for part in content or () if isinstance(part, ChatTextPart))
 
 
 def _length(name: str, count: int | None) -> int | None:
@@ -121,20 +144,12 @@ def _common(options: Options) -> dict[str, Any]:
     return {
         **{name: getattr(options, name) for name in _SAME},
         "top_p": 1 if options.top_p == 0 else options.top_p,
-        # OpenAI's seeds have a sign, ours have not.
+        # OpenAI's seeds are signed, ours are not.
         "seed": None if seed is None else seed % 2**64,
         "stop": [stop for stop in stops if stop] or None,
     }
 
 
-def _grammar(wanted: object) -> dict[str, Any] | None:
-    if isinstance(wanted, JSONSchemaFormat):
-        return {"type": "json", "value": wanted.json_schema.schema}
-    if isinstance(wanted, JSONFormat):
-        return {"type": "json", "value": wanted.value or _ANY_OBJECT}
-    return None
-
-
 def _given(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what was not said: null would take away what the model's settings say."""
+    """Leave out parameters that are not set: null would remove those of the model's settings."""
     return {name: value for name, value in parameters.items() if value is not None}

@@ -1,35 +1,36 @@
-"""What the server has told of a session: its models, its answers, its logs.
+"""The client's copy of a session: models, answers, logs.
 
-- At every `hello` the server learns how many deltas of each answer are here, and goes on from
-  there: nothing is lost and nothing is doubled.
-- When the session could not be resumed, its live answers end as `interrupted`, and so does one
-  that the server no longer keeps.
-- Answers that have ended belong to whoever asked for them. Kept here are their cursors, and for
-  a while they themselves: one may end before the command that asked for it is answered, when
-  that answer was lost and the command sent again.
+- Every `hello` tells the server how many deltas of each answer were received. The server continues
+  from there: nothing is lost and nothing is doubled.
+- If the session cannot be resumed, its live answers end as `interrupted`, and so does one that the
+  server no longer has.
+- Of an ended answer only the cursor is retained, and for a while the answer itself: it may end
+  before its `generate` is answered, if that command had to be sent again.
 """
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from server.client.connection import ConnectionState, not_connected
 from server.client.emitter import Emitter
 from server.client.generation import Generation
 from server.client.logs import LogReading
-from server.client.messages import SESSION_LOST, Model, SidestreamError
+from server.client.messages import SESSION_LOST, Kind, Model, SidestreamError
 
-# Ended answers whose cursors are given at the next `hello`, so that they are not sent again:
-# far more than a server keeps of one session.
+# Ended answers whose cursors are sent with the next `hello`, so that they are not sent again: far
+# more than a server retains for one session.
 _MAX_ENDED: Final = 4096
 
-# More than one `hello` brings to an end at once.
+# More than can end at one `hello`.
 _MAX_RECENT: Final = 512
 
 
-class Mirror:
-    """Follow what one connection after another tells, and tell listeners."""
+class SessionState:
+    """Keep the state of a session up to date, and emit events."""
 
-    def __init__(self, session: str | None) -> None:
+    def __init__(self, session: str | None, kinds: Collection[Kind]) -> None:
         self.session = session
+        self._kinds = list(kinds)
         self.server: dict[str, str] = {}
         self.models: dict[str, Model] = {}
         self.generations: dict[str, Generation] = {}
@@ -39,7 +40,7 @@ class Mirror:
         self._recent: dict[str, Generation] = {}
 
     def generation(self, generation_id: str, model: str) -> Generation:
-        """Return the answer of that id, made if need be."""
+        """Return the answer with that id; create it if it is new."""
         generation = self.generations.get(generation_id) or self._recent.get(generation_id)
         if generation is None:
             generation = Generation(generation_id, model)
@@ -55,14 +56,15 @@ class Mirror:
             self.models[model.id] = model
             self.emitter.emit("model", model)
 
-    # --- what the connection tells ----------------------------------------------------------
+    # --- for the connection -----------------------------------------------------------------
 
     def greeting(self) -> dict[str, Any]:
-        """Return what to say in `hello`."""
-        if self.session is None:
-            return {}
-        live = {generation.id: generation.seq for generation in self.generations.values()}
-        return {"session": self.session, "cursors": self._ended | live}
+        """Return the fields of `hello`."""
+        fields: dict[str, Any] = {"kinds": self._kinds} if self._kinds else {}
+        if self.session is not None:
+            live = {generation.id: generation.seq for generation in self.generations.values()}
+            fields |= {"session": self.session, "cursors": self._ended | live}
+        return fields
 
     def welcome(self, result: dict[str, Any]) -> None:
         """Take the answer to `hello`."""
@@ -80,7 +82,7 @@ class Mirror:
         self._take_all(result["models"])
 
     def receive(self, event: dict[str, Any]) -> None:
-        """Take an event that answers no command; those of a newer server are ignored."""
+        """Take an event that answers no command; ignore unknown ones."""
         kind = event["type"]
         if kind in ("state", "delta", "end"):
             self._receive_of_generation(event)
@@ -112,7 +114,7 @@ class Mirror:
 
     def _take_all(self, wires: list[dict[str, Any]]) -> None:
         before = dict(self.models)
-        self.models.clear()  # those that are gone, and the order
+        self.models.clear()  # some are gone, and the order changes
         for wire in wires:
             self.models[wire["id"]] = Model.from_wire(wire)
         for model in self.models.values():

@@ -1,16 +1,17 @@
-"""What is asked in OpenAI's form: the structs are the definition, and what they lack is ignored.
+"""Requests in OpenAI's form: the structs are the definition, and unknown fields are ignored.
 
-What OpenAI's API has and no model server here has is named, so that it is refused rather than
-passed over: an answer without it would not be what was asked for. What some servers have is passed
-on, and refused where the model's is known not to have it.
+Fields of OpenAI's API that no model server supports are named, so that they are refused instead of
+ignored: an answer without them would be wrong. Fields that some servers support are passed on, and
+refused if the model's server is known not to support them.
 """
 
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from server.core.parameter_rules import WIDEST
-from server.web.http.beyond import Wishes
+from server.core.parameter_rules import ParameterLimits
+from server.core.tool_rules import ResponseFormat, Tool, ToolChoice, ToolName
+from server.web.http.sidestream_field import Wishes
 
 About = msgspec.Meta
 
@@ -21,69 +22,85 @@ _ECHO_ALONE: Final = {
     }
 }
 RULES: Final = dict.fromkeys(("CompletionOptions", "CompletionRequest"), _ECHO_ALONE)
-"""What the types below cannot say of themselves."""
+"""JSON Schema rules that the types below cannot express."""
 
 _UNSUPPORTED = {"maxItems": 0}
+_LIMITS: Final = ParameterLimits()
 
 
-class TextPart(msgspec.Struct, frozen=True):
-    """A piece of a message; text is the only kind there is."""
+class ChatTextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """A part of a message that is text."""
 
-    type: Literal["text"]
     text: str
 
 
-Content = str | list[TextPart]
+class ImageURL(msgspec.Struct, frozen=True):
+    """Where a picture is: in the URL itself, as nothing is fetched."""
+
+    url: Annotated[str, About(description="`data:image/png;base64,…`; PNG, JPEG, GIF or WebP.")]
+
+
+class ChatImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
+    """A part of a user's message that is a picture."""
+
+    image_url: ImageURL
+
+
+Content = str | list[ChatTextPart]
+UserContent = str | list[ChatTextPart | ChatImagePart]
 
 
 class SystemMessage(msgspec.Struct, frozen=True, tag_field="role", tag="system"):
     """What holds for the whole conversation."""
 
-    content: Content
+    content: Content | None
 
 
 class DeveloperMessage(msgspec.Struct, frozen=True, tag_field="role", tag="developer"):
     """What holds for the whole conversation, by its newer name."""
 
-    content: Content
+    content: Content | None
 
 
 class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
     """A turn of the user's."""
 
-    content: Content
+    content: UserContent | None
+
+
+class PastFunction(msgspec.Struct, frozen=True):
+    """The function that a model called; `arguments` is JSON's text."""
+
+    name: ToolName
+    arguments: str = ""
+
+
+class PastToolCall(msgspec.Struct, frozen=True):
+    """A call that a model made of a tool."""
+
+    id: Annotated[str, About(min_length=1)]
+    function: PastFunction
+    type: Literal["function"] = "function"
 
 
 class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assistant"):
-    """A turn of the model's; without content it is empty, as it is beside calls of tools."""
+    """A turn of the model; content may be missing, as beside calls of tools."""
 
     content: Content | None = None
+    tool_calls: list[PastToolCall] | None = None
 
 
-ChatMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage
+class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
+    """What a tool answers to a call that a message before it makes."""
+
+    content: Content | None
+    tool_call_id: Annotated[str, About(min_length=1)]
 
 
-class JSONSchema(msgspec.Struct, frozen=True):
-    """A JSON schema with a name."""
-
-    schema: dict[str, Any]
-    name: str = ""
-
-
-class TextFormat(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
-    """Any text will do."""
-
-
-class JSONFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_object"):
-    """A JSON object, of a schema if `value` holds one, as TGI takes it."""
-
-    value: dict[str, Any] | None = None
-
-
-class JSONSchemaFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_schema"):
-    """JSON of this schema."""
-
-    json_schema: JSONSchema
+ChatMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+# llama.cpp's words, and those of providers; "hidden" is refused, as nothing is hidden.
+ReasoningFormat = Literal["none", "raw", "auto", "deepseek", "deepseek-legacy", "parsed"]
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -127,7 +144,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     stop: Annotated[
-        str | Annotated[list[str], About(max_length=WIDEST.max_stop_sequences)] | None,
+        str | Annotated[list[str], About(max_length=_LIMITS.max_stop_sequences)] | None,
         About(
             description="Text at which the answer ends; it is not part of the answer. An empty one "
             "ends nothing."
@@ -157,20 +174,38 @@ class ChatOptions(Options, frozen=True, kw_only=True):
         bool | None, About(description="Whether to tell how likely each token was.")
     ] = None
     top_logprobs: Annotated[
-        Annotated[int, About(ge=0, le=WIDEST.max_top_n_tokens)] | None,
+        Annotated[int, About(ge=0, le=_LIMITS.max_top_n_tokens)] | None,
         About(description="How many other tokens to tell for each; none if `logprobs` is false."),
     ] = None
     response_format: Annotated[
-        TextFormat | JSONFormat | JSONSchemaFormat | None,
-        About(description="What the answer has to look like."),
+        ResponseFormat | None, About(description="What the answer has to look like.")
     ] = None
     tools: Annotated[
-        list[Any] | None,
-        About(description="Refused unless empty.", extra_json_schema=_UNSUPPORTED),
+        list[Tool] | None, About(description="Functions that the model may call; none is run here.")
+    ] = None
+    tool_choice: Annotated[
+        ToolChoice | None, About(description="Whether the model may, must, or must not call one.")
     ] = None
     functions: Annotated[
         list[Any] | None,
-        About(description="Refused unless empty.", extra_json_schema=_UNSUPPORTED),
+        About(
+            description="Refused unless empty: the older form of `tools`.",
+            extra_json_schema=_UNSUPPORTED,
+        ),
+    ] = None
+    reasoning_effort: Annotated[
+        ReasoningEffort | None,
+        About(
+            description="How much the model thinks before it answers; `none` turns it off. Ignored "
+            "where its server cannot be told."
+        ),
+    ] = None
+    reasoning_format: Annotated[
+        ReasoningFormat | None,
+        About(
+            description="Not OpenAI's: with `none` or `raw` the thinking stands in `content`, "
+            "between its marks, and not in `reasoning_content`."
+        ),
     ] = None
 
 
@@ -186,7 +221,7 @@ class CompletionOptions(Options, frozen=True, kw_only=True):
         bool | None, About(description="Whether the answer begins with the prompt.")
     ] = None
     logprobs: Annotated[
-        Annotated[int, About(ge=0, le=WIDEST.max_top_n_tokens)] | None,
+        Annotated[int, About(ge=0, le=_LIMITS.max_top_n_tokens)] | None,
         About(description="Tell how likely each token was, and so many others; not with `echo`."),
     ] = None
     best_of: Annotated[

@@ -1,8 +1,8 @@
-"""What of an answer a client of OpenAI's API is shown: the text before a stop sequence.
+"""Cut an answer before its first stop sequence, as OpenAI does.
 
-TGI leaves the stop sequence in the text, and notices it only where a token ends with it.
-Here it is cut off wherever it stands, so text that may be the beginning of one is held back
-until it is known to be none.
+TGI leaves the stop sequence in the text, and notices it only at the end of a token. Here it is cut
+off anywhere, so text that may be the beginning of a stop sequence is held back until that is
+decided.
 """
 
 from collections import deque
@@ -12,8 +12,8 @@ from server.chat.reading import Part
 from server.core.protocol import TokenInfo
 
 
-class ShownText:
-    """Let an answer's text and tokens through up to the first of the stop sequences."""
+class StopSequenceFilter:
+    """Pass an answer's text and tokens through up to the first stop sequence."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
@@ -23,10 +23,10 @@ class ShownText:
         self._tokens: deque[tuple[int, TokenInfo]] = deque()
         self.was_stopped = False
         self.token_offset = 0
-        """Where in the text the tokens begin that `feed` returned last."""
+        """The offset in the text of the tokens that `feed` returned last."""
 
     def feed(self, part: Part) -> tuple[str, list[TokenInfo]]:
-        """Return the text that may be shown now, and the tokens that it is made of."""
+        """Return the text that is decided by now, and the tokens that it is made of."""
         if self.was_stopped:
             return "", []
         for token in part.tokens:
@@ -36,7 +36,7 @@ class ShownText:
         text = self._held + part.text
         found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
-            # The one that is complete first, however the text was cut into tokens.
+            # The sequence that ends first, however the text was cut into tokens.
             self.was_stopped = True
             shown = text[: min(found)[1]]
         elif part.end is not None:
@@ -44,11 +44,19 @@ class ShownText:
         else:
             shown = text[: len(text) - _may_be_stop(text, self._stops)]
         self._held = text[len(shown) :]
+        return self._pass_on(shown)
+
+    def flush(self) -> tuple[str, list[TokenInfo]]:
+        """Return what is held back, where something else than text of the answer follows."""
+        held, self._held = self._held, ""
+        return self._pass_on(held)
+
+    def _pass_on(self, shown: str) -> tuple[str, list[TokenInfo]]:
         self._shown_chars += len(shown)
         return shown, self._take_tokens()
 
     def _take_tokens(self) -> list[TokenInfo]:
-        """Return the tokens whose text has been shown; of one that was cut, a part counts."""
+        """Return the tokens whose text was passed on; of a token that was cut, a part counts."""
         self.token_offset = self._tokens[0][0] if self._tokens else self._read_chars
         taken = []
         while self._tokens:

@@ -1,8 +1,8 @@
-"""What aiohttp logs of nonsense that clients send: a line without what was sent, no traceback.
+"""Filters for aiohttp's own log: malformed requests become one line without their content.
 
-aiohttp answers requests that are no HTTP with 400 before any handler of ours runs, and takes each
-for an error of the server: anybody who reaches the port could fill the log. Its messages quote
-what was sent, in which a key may stand, or a prompt whose length was not told.
+aiohttp answers malformed HTTP with 400 before any handler of ours runs, and logs each as an error
+of the server with a traceback: anybody who reaches the port could fill the log. Its messages quote
+the request, which may hold a key or a prompt.
 """
 
 import logging
@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import RequestPayloadError
 
 
-class _Quieten(logging.Filter):
+class _OneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, (HttpProcessingError, RequestPayloadError)):
@@ -23,20 +23,20 @@ class _Quieten(logging.Filter):
         return _SERVER.isEnabledFor(logging.INFO)
 
 
-class _Silence(logging.Filter):
+class _Drop(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        # The only thing it has to say of ours: which subprotocols a client asked for, where some
-        # put their keys.
+        # Its one message about our sockets quotes the subprotocols that a client offered, where
+        # some clients put their keys.
         return False
 
 
 _SERVER: Final = logging.getLogger("aiohttp.server")
 _SOCKETS: Final = logging.getLogger("aiohttp.websocket")
-_QUIETEN: Final = _Quieten()
-_SILENCE: Final = _Silence()
+_ONE_LINE: Final = _OneLine()
+_DROP: Final = _Drop()
 
 
-def quieten_garbage() -> None:
-    """Have nonsense logged in one line; once is enough."""
-    _SERVER.addFilter(_QUIETEN)
-    _SOCKETS.addFilter(_SILENCE)
+def quieten_malformed_requests() -> None:
+    """Install the filters; calling it again changes nothing."""
+    _SERVER.addFilter(_ONE_LINE)
+    _SOCKETS.addFilter(_DROP)

@@ -1,8 +1,8 @@
-"""`GET /metrics`: everything that is counted, ours and that of the model servers that are up.
+"""`GET /metrics`: the gateway's metrics and those of the model servers that run.
 
-A scrape touches no model that is not up, and waits for one that is slow no longer than
-`server.models.engine_figures` says. Text in Prometheus' own form, whatever is asked for:
-TGI's counters have names that the other form, OpenMetrics, does not allow.
+A scrape starts no model server, and waits for a slow one no longer than
+`server.models.metrics` says. The answer is always in Prometheus' text format: TGI's counters
+have names that OpenMetrics does not allow.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,16 +16,18 @@ from prometheus_client.registry import Collector
 
 from server.core.exposition import merge_expositions
 from server.web.entry.gate import CALLER
-from server.web.http.operations import TEXT, Operation, Reply
-from server.web.keys import DESK, FLEET, LOOP_LAG, SESSIONS, SOCKETS, TALLY
-from server.web.observation.figures import answer_families, server_families, service_families
+from server.web.http.operations import TEXT, Group, Reply
+from server.web.keys import FLEET, GENERATIONS, LOOP_LAG, REQUEST_COUNTERS, SESSIONS, SOCKETS
+from server.web.metrics.families import answer_families, server_families, service_families
 
-# Families of these names are ours, whatever a model server calls its own.
+# These prefixes are ours, whatever a model server calls its own families.
 _RESERVED: Final = ("sidestream_", "process_", "python_")
+
+GROUP: Final = Group("The service")
 
 
 class _Families(Collector):
-    """What one scrape has found."""
+    """The families of one scrape."""
 
     def __init__(
         self,
@@ -38,25 +40,31 @@ class _Families(Collector):
         self._sees = sees
 
     def collect(self) -> Iterator[Metric]:
-        """Give all families that are ours."""
+        """Yield the gateway's own families."""
         app, sees = self._app, self._sees
         yield from service_families(
-            app[TALLY],
+            app[REQUEST_COUNTERS],
             app[LOOP_LAG].seconds,
             sockets=len(app[SOCKETS]),
             sessions=len(app[SESSIONS]),
         )
         models = [model for model in app[FLEET].snapshots() if sees(model.id)]
-        figures = app[DESK].figures.by_model
-        yield from answer_families(models, {name: figures[name] for name in figures if sees(name)})
+        by_model = app[GENERATIONS].metrics
+        yield from answer_families(
+            models, {name: by_model[name] for name in by_model if sees(name)}
+        )
         servers = [server for server in app[FLEET].servers() if sees(server.spec.id)]
         yield from server_families(servers, self._engine_texts)
 
 
+@GROUP.operation("GET", "/metrics", Reply("The figures.", {TEXT: str}))
 async def metrics(request: web.Request) -> web.StreamResponse:
-    """Answer `GET /metrics`."""
+    """Tell what is counted, in Prometheus' text.
+
+    Of model servers that are up their own figures too. Wakes no model.
+    """
     sees = request[CALLER].principal.sees
-    engines = await request.app[FLEET].engine_figures()
+    engines = await request.app[FLEET].engine_metrics()
     texts = {name: text for name, text in engines.items() if sees(name)}
     registry = CollectorRegistry()
     registry.register(_Families(request.app, texts, sees))
@@ -67,16 +75,3 @@ async def metrics(request: web.Request) -> web.StreamResponse:
         + merge_expositions(known, label="model", reserved=_RESERVED).encode()
     )
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
-
-
-OPERATIONS: Final = (
-    Operation(
-        "GET",
-        "/metrics",
-        metrics,
-        "The service",
-        "Tell what is counted, in Prometheus' text; of model servers that are up their own figures "
-        "too. Wakes no model.",
-        Reply("The figures.", {TEXT: str}),
-    ),
-)

@@ -1,7 +1,7 @@
-"""What requests and answers have beyond OpenAI's and TGI's forms: one field, `sidestream`.
+"""The field `sidestream`, our extension of requests and answers in OpenAI's and TGI's forms.
 
-Both forms know nothing of several servers behind one address. What a request may say about that,
-and what is to be remarked about an answer, stands in this field, which clients of either overlook.
+It holds options about the model's server in requests, and notices and costs in answers. Clients of
+both APIs ignore it.
 """
 
 from collections.abc import Mapping
@@ -11,29 +11,35 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from server.core.protocol import Cost, End, Notice
+from server.core.protocol import Cost, End, Notice, Trim
 
 About = msgspec.Meta
 
 
 class SidestreamWishes(msgspec.Struct, frozen=True):
-    """Say how the model's server is to be asked: neither OpenAI's nor TGI's."""
+    """Options of a request that neither OpenAI's nor TGI's form has."""
 
     lenient: Annotated[
         bool,
-        About(description="Whether to answer without parameters that the model's server refuses."),
+        About(description="Whether to leave out parameters that the model's server refuses."),
     ] = False
     extra: Annotated[
         dict[str, Any],
         About(
-            description="What the model's server gets as it is: names that `extra_allowed` of the "
-            "model's settings lists."
+            description="Fields that go to the model's server unchanged; `extra_allowed` in the "
+            "model's settings lists their names."
         ),
     ] = {}
+    trim: Annotated[
+        Trim | None,
+        About(
+            description="What to leave out of a conversation that the model's context cannot hold."
+        ),
+    ] = None
 
 
 class SidestreamRemarks(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Say what is to be remarked about an answer, what it cost, and who gave it behind a router."""
+    """Notices about an answer, its cost, and who answered behind a router."""
 
     notices: list[Notice] = []
     cost: Cost | None = None
@@ -45,13 +51,13 @@ Remarks = SidestreamRemarks | msgspec.UnsetType
 
 NO_WISHES: Final = SidestreamWishes()
 OUR_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
-"""What parameters are called in a form that calls all as the protocol does."""
+"""For a form whose parameters have the same names as in the protocol."""
 
 
 def remarks_of(end: End, names: Mapping[str, str] = OUR_NAMES) -> Remarks:
-    """Return what is to be remarked about an answer, if there is anything.
+    """Return an answer's notices, cost and answerer, unset if there are none.
 
-    `names` are what our parameters are called in its form, where their names differ.
+    `names` maps our names of parameters to those of the form, where they differ.
     """
     if not (end.notices or end.cost or end.answered_by):
         return msgspec.UNSET
@@ -62,7 +68,7 @@ def remarks_of(end: End, names: Mapping[str, str] = OUR_NAMES) -> Remarks:
 def with_names(
     message: str, details: dict[str, Any] | None, names: Mapping[str, str]
 ) -> tuple[str, dict[str, Any] | None]:
-    """Return what is said of parameters, and what of it programs read, by other names."""
+    """Replace names of parameters in a message and its details."""
     for ours, theirs in names.items():
         message = message.replace(f"`{ours}`", f"`{theirs}`")
     if details is not None and details.get("parameter") in names:

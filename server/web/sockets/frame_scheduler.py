@@ -1,4 +1,4 @@
-"""When frames are written: at once while that is cheap, a little later when it is not.
+"""When frames are written: at once while that is cheap, batched by a short delay under load.
 
 A frame costs about as much as everything else that is done for some tokens, much of it in the
 kernel. Tokens that share a frame share that cost, so under load it pays to let a socket's tokens
@@ -6,12 +6,12 @@ gather for a few milliseconds.
 
 Rules:
 
-1. What is due to a socket leaves after a delay that is the same for all, so that the sockets take
-   turns as their tokens came; whatever comes to that socket in the meantime goes with it. The first
-   token waits for the whole delay and the others for less: nobody waits longer, and fewer frames
-   are written than in a beat common to all.
-2. The delay follows from how many frames were written of late. Up to `CHEAP_FRAMES` a second there
-   is none, and what is due leaves at the end of the loop's turn; from `DEAR_FRAMES` on it is
+1. All sockets have the same delay, counted from the first event that is due to each, so that they
+   are written in the order in which their tokens came. Later events of a socket go into the same
+   frame: no event waits longer than the delay, and there are fewer frames than with one common
+   tick.
+2. The delay follows from the recent rate of frames. Up to `CHEAP_FRAMES` a second there is none,
+   and events leave at the end of the loop's iteration; from `DEAR_FRAMES` on it is
    `MAX_DELAY_SECONDS`.
 3. A client that asked for a pace of its own waits for that first.
 """
@@ -30,16 +30,16 @@ CHEAP_FRAMES: Final = 3_000.0
 DEAR_FRAMES: Final = 6_000.0
 # Under load a token may be 25 ms late; the rest is for what is done before and after.
 MAX_DELAY_SECONDS: Final = 0.018
-# So much of a delay may be missing, so that one timer serves several sockets.
+# A frame may be early by this part of the delay, so that one timer serves several sockets.
 _EARLY_PART: Final = 0.1
-# Over how long frames are counted; half of what was before is forgotten each time.
+# How long frames are counted before the rate is updated; the old rate counts half.
 _WINDOW_SECONDS: Final = 0.05
 
 Write = Callable[[], None]
 
 
-class Pulse:
-    """Call what is to be written when its time has come."""
+class FrameScheduler:
+    """Call the writers of sockets when their frames are due."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -52,18 +52,18 @@ class Pulse:
         self._window_began = self._clock()
 
     def add(self, write: Write) -> None:
-        """Have `write` called once, when its time has come."""
+        """Call `write` once, after the delay."""
         self._due.append((self._clock() + self._delay_seconds, write))
         if not self._is_scheduled:
             self._schedule(self._delay_seconds)
 
     def add_later(self, write: Write, seconds: float) -> None:
-        """Do as `add` does in so many seconds."""
+        """Do as `add` does, but after so many seconds."""
         loop = asyncio.get_running_loop()
         self._later[write] = loop.call_later(seconds, self._add_now, write)
 
     def flush(self) -> None:
-        """Write what is due without waiting for its time."""
+        """Call all waiting writers now."""
         for write, timer in self._later.items():
             timer.cancel()
             self._due.append((self._clock(), write))
@@ -78,11 +78,11 @@ class Pulse:
         self._is_scheduled = True
         loop = asyncio.get_running_loop()
         if seconds > 0:
-            loop.call_later(seconds, self._beat)
+            loop.call_later(seconds, self._tick)
         else:
-            loop.call_soon(self._beat)
+            loop.call_soon(self._tick)
 
-    def _beat(self) -> None:
+    def _tick(self) -> None:
         self._is_scheduled = False
         until = self._clock() + _EARLY_PART * self._delay_seconds
         count = 0

@@ -1,9 +1,8 @@
-"""What is counted, as Prometheus' families: each name and its meaning stands here and once.
+"""Prometheus' metric families: every name and its help text.
 
 Rules:
 
-1. Who counts holds plain numbers and knows nothing of Prometheus; here they are read, when
-   somebody asks.
+1. Code that counts holds plain numbers and does not import Prometheus; a scrape reads them here.
 2. Labels take few values: models of the settings, routes of the table, codes of the error
    tree. What a client made up never becomes a label.
 """
@@ -20,11 +19,11 @@ from prometheus_client.core import (
 )
 
 from server import __version__
-from server.chat.figures import AnswerFigures
+from server.chat.metrics import ModelMetrics
 from server.core.histogram import Histogram
 from server.core.protocol import Model, ModelState
-from server.models.deployment import Deployment
-from server.web.observation.tally import Tally
+from server.models.lifecycle.deployment import Deployment
+from server.web.metrics.service import RequestCounters
 
 T = TypeVar("T")
 Rows = Iterable[tuple[Sequence[str], float]]
@@ -34,27 +33,27 @@ _MODEL: Final = ("model",)
 
 
 def service_families(
-    tally: Tally, lag_seconds: Histogram, *, sockets: int, sessions: int
+    counters: RequestCounters, lag_seconds: Histogram, *, sockets: int, sessions: int
 ) -> Iterator[Metric]:
-    """Give what is counted of the service itself."""
+    """Yield the metrics of the service itself."""
     yield _gauge("info", "Always 1; says the version.", ("version",), [((__version__,), 1)])
     yield _counter(
         "requests",
         "HTTP requests answered. A WebSocket counts when it closes, with status 101.",
         ("method", "route", "status"),
-        tally.requests.items(),
+        counters.requests.items(),
     )
     yield _histogram(
         "request_seconds",
         "Seconds from an HTTP request's arrival until its answer was sent whole.",
         ("route",),
-        (((route,), seconds) for route, seconds in tally.request_seconds.items()),
+        (((route,), seconds) for route, seconds in counters.request_seconds.items()),
     )
     yield _counter(
         "commands",
         "Commands answered on WebSockets: `ok`, or the error's code.",
         ("command", "outcome"),
-        tally.commands.items(),
+        counters.commands.items(),
     )
     yield _gauge("sockets", "WebSockets that are open.", (), [((), sockets)])
     yield _gauge("sessions", "Sessions that are kept.", (), [((), sessions)])
@@ -67,9 +66,9 @@ def service_families(
 
 
 def answer_families(
-    models: Sequence[Model], figures: Mapping[str, AnswerFigures]
+    models: Sequence[Model], by_model: Mapping[str, ModelMetrics]
 ) -> Iterator[Metric]:
-    """Give what is counted of answers, by model."""
+    """Yield the metrics of answers, by model."""
     yield _gauge(
         "generations_running",
         "Answers that the model is writing.",
@@ -88,62 +87,92 @@ def answer_families(
         ("model", "outcome", "code"),
         (
             ((model_id, *outcome), count)
-            for model_id, figure in figures.items()
-            for outcome, count in figure.outcomes.items()
+            for model_id, metrics in by_model.items()
+            for outcome, count in metrics.outcomes.items()
         ),
     )
 
-    def by_model(read: Callable[[AnswerFigures], T]) -> list[tuple[tuple[str], T]]:
-        return [((model_id,), read(figure)) for model_id, figure in figures.items()]
+    def rows(read: Callable[[ModelMetrics], T]) -> list[tuple[tuple[str], T]]:
+        return [((model_id,), read(metrics)) for model_id, metrics in by_model.items()]
 
     yield _counter(
         "generations_cached",
         "Answers that were given again; their tokens are not counted.",
         _MODEL,
-        by_model(lambda figure: figure.cached),
+        rows(lambda metrics: metrics.cached),
     )
     yield _counter(
         "prompt_tokens",
         "Tokens of prompts, as the model server counted them.",
         _MODEL,
-        by_model(lambda figure: figure.prompt_tokens),
+        rows(lambda metrics: metrics.prompt_tokens),
     )
     yield _counter(
         "completion_tokens",
         "Tokens of answers, as the model server counted them.",
         _MODEL,
-        by_model(lambda figure: figure.completion_tokens),
+        rows(lambda metrics: metrics.completion_tokens),
+    )
+    yield _counter(
+        "reasoning_tokens",
+        "Those of the completion tokens that were thinking, by the server's count or by share.",
+        _MODEL,
+        rows(lambda metrics: metrics.reasoning_tokens),
     )
     yield _histogram(
         "generation_queue_seconds",
         "Seconds from the question until the model server was given it, its start included.",
         _MODEL,
-        by_model(lambda figure: figure.queue_seconds),
+        rows(lambda metrics: metrics.queue_seconds),
     )
     yield _histogram(
         "generation_first_token_seconds",
         "Seconds from the question to the first token.",
         _MODEL,
-        by_model(lambda figure: figure.first_token_seconds),
+        rows(lambda metrics: metrics.first_token_seconds),
+    )
+    yield _histogram(
+        "generation_starting_seconds",
+        "Seconds that answers waited for a server to start; those that did not are not in it.",
+        _MODEL,
+        rows(lambda metrics: metrics.starting_seconds),
+    )
+    yield _histogram(
+        "generation_warm_first_token_seconds",
+        "Seconds to the first token of answers that waited for no start and no load.",
+        _MODEL,
+        rows(lambda metrics: metrics.warm_first_token_seconds),
+    )
+    yield _histogram(
+        "generation_first_reasoning_seconds",
+        "Seconds from the question to the first token of thinking, where there was any.",
+        _MODEL,
+        rows(lambda metrics: metrics.first_reasoning_seconds),
+    )
+    yield _histogram(
+        "generation_first_answer_seconds",
+        "Seconds from the question to the first token of the answer itself, behind the thinking.",
+        _MODEL,
+        rows(lambda metrics: metrics.first_answer_seconds),
     )
     yield _histogram(
         "generation_token_seconds",
         "Seconds from a token to the next: each answer's mean, counted once per token.",
         _MODEL,
-        by_model(lambda figure: figure.token_seconds),
+        rows(lambda metrics: metrics.token_seconds),
     )
     yield _histogram(
         "generation_seconds",
         "Seconds from the question to the answer's end.",
         _MODEL,
-        by_model(lambda figure: figure.total_seconds),
+        rows(lambda metrics: metrics.total_seconds),
     )
 
 
 def server_families(
     servers: Sequence[Deployment], engine_texts: Mapping[str, str | None]
 ) -> Iterator[Metric]:
-    """Give what is counted of model servers; presets share one, so they have none."""
+    """Yield the metrics of model servers; a preset has none, since it shares its base's server."""
     yield _gauge(
         "model_state",
         "1 for the state that the model server is in, 0 for the others.",
@@ -164,13 +193,13 @@ def server_families(
         "model_starts",
         "Starts of the model server that were begun.",
         _MODEL,
-        (((server.spec.id,), server.pace.starts) for server in servers),
+        (((server.spec.id,), server.counters.starts) for server in servers),
     )
     yield _histogram(
         "model_start_seconds",
         "Seconds that a start took until the model server was ready; failed ones are not in it.",
         _MODEL,
-        (((server.spec.id,), server.pace.start_seconds) for server in servers),
+        (((server.spec.id,), server.counters.seconds) for server in servers),
     )
     yield _counter(
         "model_crashes",

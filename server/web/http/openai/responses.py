@@ -1,4 +1,4 @@
-"""What is answered in OpenAI's form: the structs of answers, and of the chunks of streams."""
+"""Responses in OpenAI's form: whole answers, and the chunks of streams."""
 
 from typing import Final, Literal
 
@@ -6,27 +6,27 @@ import msgspec
 
 from server import __version__
 from server.dialects.openai.listing import GATEWAY
-from server.web.http.beyond import Remarks
+from server.web.http.sidestream_field import Remarks
 
 FINGERPRINT: Final = f"sidestream-{__version__}"
 
-OpenAIFinish = Literal["stop", "length", "content_filter"]
+OpenAIFinish = Literal["stop", "length", "content_filter", "tool_calls"]
 
 
 class PromptDetails(msgspec.Struct, frozen=True):
-    """What is known of the tokens in: how many the model server had read before."""
+    """Prompt tokens that the model server had cached."""
 
     cached_tokens: int
 
 
 class CompletionDetails(msgspec.Struct, frozen=True):
-    """What is known of the tokens out: how many the model thought before it answered."""
+    """Tokens of the model's reasoning before the answer."""
 
     reasoning_tokens: int
 
 
 class OpenAIUsage(msgspec.Struct, frozen=True):
-    """Tokens in and out, as the model server counted them; 0 in where it did not say."""
+    """Tokens as the model server counted them; 0 prompt tokens if it did not say."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -36,7 +36,7 @@ class OpenAIUsage(msgspec.Struct, frozen=True):
 
 
 class TopLogprob(msgspec.Struct, frozen=True):
-    """A token the model weighed; `bytes` is its text in UTF-8."""
+    """An alternative token; `bytes` is its text in UTF-8."""
 
     token: str
     logprob: float
@@ -44,7 +44,7 @@ class TopLogprob(msgspec.Struct, frozen=True):
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):
-    """A token of the answer, how likely it was, and what else there was."""
+    """A token of the answer, its log probability, and its alternatives."""
 
     token: str
     logprob: float
@@ -53,14 +53,14 @@ class TokenLogprob(msgspec.Struct, frozen=True):
 
 
 class ChatLogprobs(msgspec.Struct, frozen=True):
-    """How likely each token of a chat's answer was."""
+    """Log probabilities of a chat's tokens."""
 
     content: list[TokenLogprob]
     refusal: None = None
 
 
 class CompletionLogprobs(msgspec.Struct, frozen=True):
-    """How likely each token of a completion was, in arrays of one length."""
+    """Log probabilities of a completion's tokens, in arrays of equal length."""
 
     tokens: list[str]
     token_logprobs: list[float]
@@ -68,12 +68,29 @@ class CompletionLogprobs(msgspec.Struct, frozen=True):
     text_offset: list[int]
 
 
-class AnswerMessage(msgspec.Struct, frozen=True):
-    """The assistant's turn."""
+class CalledFunction(msgspec.Struct, frozen=True):
+    """The function that a model calls; `arguments` is JSON's text, if the model keeps to it."""
 
-    content: str
+    name: str
+    arguments: str
+
+
+class AnsweredCall(msgspec.Struct, frozen=True):
+    """A call of a tool, to be answered with a message that has its id."""
+
+    id: str
+    function: CalledFunction
+    type: Literal["function"] = "function"
+
+
+class AnswerMessage(msgspec.Struct, frozen=True):
+    """The assistant's turn; `content` is null where there are calls of tools alone."""
+
+    content: str | None
     role: Literal["assistant"] = "assistant"
     refusal: None = None
+    reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
+    tool_calls: list[AnsweredCall] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChatChoice(msgspec.Struct, frozen=True):
@@ -98,15 +115,33 @@ class ChatCompletion(msgspec.Struct, frozen=True):
     sidestream: Remarks = msgspec.UNSET
 
 
+class FunctionDelta(msgspec.Struct, frozen=True):
+    """New text of a call's arguments; the name comes once, with the first."""
+
+    arguments: str
+    name: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class CallDelta(msgspec.Struct, frozen=True):
+    """A piece of a call of a tool; id and type come once, with the first."""
+
+    index: int
+    function: FunctionDelta
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    type: Literal["function"] | msgspec.UnsetType = msgspec.UNSET
+
+
 class ChatDelta(msgspec.Struct, frozen=True):
-    """What is new of the assistant's turn."""
+    """What is new of the assistant's turn: its text, its thinking, or a call of a tool."""
 
     role: Literal["assistant"] | msgspec.UnsetType = msgspec.UNSET
     content: str | msgspec.UnsetType = msgspec.UNSET
+    reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
+    tool_calls: list[CallDelta] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChatChunkChoice(msgspec.Struct, frozen=True):
-    """What is new of the one answer."""
+    """New text of the one choice."""
 
     delta: ChatDelta
     logprobs: ChatLogprobs | None = None
@@ -115,9 +150,9 @@ class ChatChunkChoice(msgspec.Struct, frozen=True):
 
 
 class ChatChunk(msgspec.Struct, frozen=True):
-    """An event of a chat's stream; `usage` is there if asked for, and only in the last not null.
+    """An event of a chat's stream; `usage` is present if asked for, and null except in the last.
 
-    Remarks, if there are any, are in the last.
+    `sidestream` is in the last event, if at all.
     """
 
     id: str
@@ -131,7 +166,7 @@ class ChatChunk(msgspec.Struct, frozen=True):
 
 
 class CompletionChoice(msgspec.Struct, frozen=True):
-    """The one answer, or in a stream what is new of it."""
+    """The one choice, or in a stream its new text."""
 
     text: str
     logprobs: CompletionLogprobs | None = None
@@ -152,13 +187,20 @@ class Completion(msgspec.Struct, frozen=True):
     sidestream: Remarks = msgspec.UNSET
 
 
+class Architecture(msgspec.Struct, frozen=True):
+    """What a model takes, as OpenRouter says it: `text`, and `image` if it sees."""
+
+    input_modalities: list[str]
+
+
 class OpenAIModel(msgspec.Struct, frozen=True):
-    """A model as OpenAI lists it."""
+    """A model as OpenAI lists it; `architecture` is not OpenAI's, and absent if nobody knows."""
 
     id: str
     created: int = 0
     owned_by: str = GATEWAY
     object: Literal["model"] = "model"
+    architecture: Architecture | msgspec.UnsetType = msgspec.UNSET
 
 
 class OpenAIModels(msgspec.Struct, frozen=True):

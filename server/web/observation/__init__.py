@@ -1,1 +1,0 @@
-"""What operators see: figures, and a line for each request."""
