@@ -1,7 +1,7 @@
 /**
- * The page put together: the client at one end, the elements at the other, the workspace between.
+ * Connect the parts of the page: the client, the workspace, and the elements.
  *
- * Elements get properties and method calls from here and tell what the user wants by events.
+ * Properties and method calls go to the elements; events tell what the user wants.
  */
 
 import { SidestreamClient } from './client/client.js';
@@ -10,64 +10,82 @@ import { SidestreamError } from './client/protocol.js';
 import { Conversation } from './model/conversation.js';
 import { Workspace } from './model/workspace.js';
 import { ChatBoard } from './view/chat-board.js';
-import { ChatList } from './view/chat-list.js';
+import { ChatAddress } from './view/chat-address.js';
 import { columnItems } from './view/column-menu.js';
 import { copyText } from './view/clipboard.js';
 import { ConnectionStateView } from './view/connection-state.js';
 import { pageFrames } from './view/frames.js';
-import { connectKeys } from './view/keys.js';
+import { laterStyles } from './view/late-styles.js';
+import { lateTurns } from './view/late-turns.js';
+import { connectShortcuts } from './view/shortcuts.js';
 import { ModelPicker } from './view/model-picker.js';
 import { PanelTabs } from './view/panel-tabs.js';
 import { PopMenu } from './view/pop-menu.js';
 import { PromptComposer } from './view/prompt-composer.js';
 import { SidePanel } from './view/side-panel.js';
-import { offerSignOut, signInIfNeeded } from './view/sign-in.js';
+import { lookWhy, offerSignOut } from './view/sign-in.js';
 import { tab, visits } from './view/storage.js';
 import { connectTheme } from './view/theme.js';
-import { sentence } from './view/words.js';
+import { sentence } from './view/labels.js';
 
-/** Text is shown thirty times a second at most; a message for each token would cost as much as showing it. */
+/** @import { Token } from './client/protocol.js' */
+/** @import { Column } from './model/columns.js' */
+/** @import { ModelCard } from './view/model-card.js' */
+/** @import { VoteBar } from './view/vote-bar.js' */
+
+/** Text is shown at most 30 times a second; a message per token would cost as much as showing it. */
 const PACE_MS = 33;
 
+document.querySelector('#unstarted')?.remove();
 const socketUrl = new URL('ws', document.baseURI);
 socketUrl.protocol = socketUrl.protocol.replace('http', 'ws');
-const { session, known } = tab.recall('tab') ?? {};
+const { session, known } = tab.get('tab') ?? {};
 const client = new SidestreamClient({ url: socketUrl.href, session, known, paceMs: PACE_MS });
-client.connect(); // it takes its time, in which the page is put together
+client.connect(); // in parallel with the rest of this module
 const api = new Conversations(new URL('.', document.baseURI).href);
 const workspace = new Workspace({ client, api, memory: visits, tab });
-const { columns, director } = workspace;
+const { columns, scheduler } = workspace;
 
 const board = find(ChatBoard, 'chat-board');
 const composer = find(PromptComposer, 'prompt-composer');
 const connection = find(ConnectionStateView, 'connection-state');
-const chats = find(ChatList, 'chat-list');
+const chats = find(HTMLElement, 'chat-list');
 const menu = find(PopMenu, 'pop-menu');
 const tabs = find(PanelTabs, 'panel-tabs');
 const panel = find(SidePanel, 'side-panel');
 const picker = find(ModelPicker, 'model-picker');
-const acts = { client, workspace, openMenu: menu.open.bind(menu), openParameters, openDifferences };
+const acts = { workspace, openFigures, openParameters, openReplacer, openDifferences };
 const reveal = find(HTMLButtonElement, '#reveal');
+const whenIdle = window.requestIdleCallback ?? window.setTimeout; // Safari has no other
 
-/** The open chat that is in the list, '' if none, null before there is a list. @type {string | null} */
+/** The id of the open chat when the list was loaded, '' if none, null without a list. @type {string | null} */
 let listed = null;
 let wasBusy = false;
-chats.api = api;
+/** Why there is no connection, if more is known. */
+let obstacle = '';
+/** @type {ModelCard | null} */
+let card = null;
+/** Null before there was a blind round. @type {VoteBar | null} */
+let votes = null;
 workspace.resume();
-board.use({ workspace, frames: pageFrames(), model: (id) => client.models.get(id) });
 connectTheme(find(HTMLButtonElement, '#theme'));
 
 // From the client
 
 client.on('connection', (state) => {
   connection.state = state;
+  if (state.name === 'connected') obstacle = '';
   updateComposer();
-  signInIfNeeded(state);
+  lookWhy(state, client.server !== null).then((words) => {
+    obstacle = words || obstacle;
+    updateComposer();
+  });
 });
 client.on('models', (models) => {
   picker.models = models;
   columnsChanged();
   for (const id of new Set(columns.all.map(({ model }) => model))) board.update(id);
+  whenIdle(() => void lateTurns.load()); // the page can be used
 });
 client.on('model', (model) => {
   picker.update(model);
@@ -75,108 +93,137 @@ client.on('model', (model) => {
 });
 client.on('conversations', ({ state }) => {
   tabs.hidden = state === 'off';
+  find(HTMLButtonElement, '[aria-controls=panel]').textContent = tabs.hidden ? 'Models' : 'Models and chats';
   if (state === 'off') return;
   listed = null;
   refreshChats();
+  void loadVotes();
 });
 client.on('fault', showFault);
 
 // From the workspace
 
 columns.on('change', columnsChanged);
-director.on('change', () => {
-  composer.follow(director);
-  if (wasBusy && !director.isBusy) listed = null; // it has become the newest
-  wasBusy = director.isBusy;
+scheduler.on('change', () => {
+  composer.follow(scheduler);
+  if (wasBusy && !scheduler.isBusy) listed = null; // it is the newest now
+  wasBusy = scheduler.isBusy;
   refreshChats();
 });
-workspace.on('conversation', refreshChats);
+workspace.on('conversation', () => {
+  refreshChats();
+  void loadVotes();
+});
+workspace.on('stored', refreshChats);
 workspace.on('fault', showFault);
-director.on('fault', showFault);
-workspace.on('settings', () => { composer.settings = workspace.settings; });
+scheduler.on('fault', showFault);
+workspace.on('settings', () => {
+  composer.settings = workspace.settings;
+  void loadVotes();
+});
 composer.settings = workspace.settings;
-composer.follow(director);
+composer.follow(scheduler);
 updateComposer();
 
 // From the user
 
 on('model-choose', ({ id, isChosen }) => columns.choose(id, isChosen));
-on('model-start', ({ id }) => tryWith(client.start(id), (error) => picker.showProblem(id, error)));
-on('model-stop', ({ id }) => tryWith(client.stop(id), (error) => picker.showProblem(id, error)));
+on('model-start', ({ id }) => tryWith(client.start(id), (error) => showProblem(id, error)));
+on('model-stop', ({ id }) => tryWith(client.stop(id), (error) => showProblem(id, error)));
+on('model-card', ({ id }) => openCard(id));
+on('shortlists-open', openShortlists);
 on('server-use', ({ server }) => tryWith(client.use(server), (error) => picker.showRefusal(server, error)));
 on('model-log', ({ id }) => openLog(id));
-on('prompt-send', ({ text }) => director.send(text));
-on('prompt-stop', () => director.stop());
-on('queue-resume', () => director.resume());
-on('queue-remove', ({ index }) => director.unqueue(index));
+on('prompt-send', ({ text, attachments }) => {
+  const { leaf } = workspace.conversation;
+  scheduler.send(text, attachments);
+  if (workspace.conversation.leaf !== leaf) board.toNewest(); // it is not behind others
+});
+on('files-give', ({ files }) => openTray(files));
+on('attached-show', ({ place, attachments }) => later(import('./view/attachment-tray.js'), ({ showAttached }) => showAttached(place, attachments)));
+on('prompt-stop', () => scheduler.stop());
+on('queue-resume', () => scheduler.resume());
+on('queue-remove', ({ index }) => scheduler.unqueue(index));
 on('settings-set', (changes) => workspace.configure(changes));
-on('parameters-open', () => openParameters());
+on('parameters-open', ({ atSystem }) => openParameters(undefined, atSystem));
 on('parameters-set', ({ column, parameters: own, system }) => {
   if (column === null) workspace.configure({ parameters: own, system });
   else workspace.configureColumn(column, own, system);
 });
-on('turn-edit', ({ turn, text }) => director.edit(turn, text));
-on('answer-retry', ({ turn, column, isLenient }) => director.retry(turn, column, isLenient));
-on('answer-go-on', ({ turn, column }) => director.goOn(turn, column));
+on('turn-edit', ({ turn, text }) => scheduler.edit(turn, text));
+on('answer-retry', ({ turn, column, leave }) => scheduler.retry(turn, column, leave));
+on('answer-go-on', ({ turn, column }) => scheduler.goOn(turn, column));
 on('answer-learn', ({ answer }) => tryTo(() => workspace.learn(answer)));
+on('answer-structure', ({ elements }) => {
+  // Without the module it stays as it was written.
+  import('./view/structure.js').then(({ showStructure }) => showStructure(elements), () => {});
+});
 on('answers-compare', ({ answers }) => openDifferences(answers));
 on('answer-common', ({ turn, answer }) => workspace.conversation.setCommon(turn, answer));
 on('answer-copy', async ({ text, button }) => {
   button.classList.toggle('is-done', await copyText(text));
   setTimeout(() => button.classList.remove('is-done'), 1500);
 });
-on('column-stop', ({ id }) => {
-  const answer = workspace.conversation.path.at(-1)?.answer(id);
-  if (answer) void director.stop([answer]);
-});
+on('column-stop', ({ answers }) => scheduler.stop(answers));
 on('menu-open', ({ items, button }) => menu.open(items, button));
-on('column-menu', ({ column, button }) => menu.open(columnItems(acts, column, button), button));
+on('column-menu', ({ column, button }) => menu.open(columnItems(acts, column), button));
 on('column-move', ({ id, by, target }) => (target ? columns.moveTo(id, target) : columns.move(id, by)));
 on('tab-show', refreshChats);
-on('chat-open', ({ id }) => tryTo(() => workspace.openKept(id)));
+on('chat-new', newChat);
+on('chat-open', ({ id, then }) => tryTo(async () => {
+  await workspace.openStored(id);
+  if (panel.isOver) panel.close();
+  then?.(board);
+}));
 on('chat-again', ({ id }) => runAgain(id));
+on('chat-figures', ({ id }) => openFigures(id));
 on('chat-made', () => {
   listed = null;
   refreshChats();
 });
-on('chat-gone', ({ id }) => workspace.conversation.id === id && newChat());
-on('vote', ({ kind, best }) => workspace.vote(kind, best));
-on('scores-forget', () => workspace.forgetScores());
+on('chat-gone', ({ ids }) => workspace.drop(ids) && newChat());
+on('prompt-begin', () => composer.focus());
 on('connection-retry', () => client.connect());
 reveal.addEventListener('click', () => columns.reveal());
 find(HTMLButtonElement, '#new-chat').addEventListener('click', newChat);
 find(HTMLButtonElement, '#shortcuts').addEventListener('click', openShortcuts);
-connectKeys({
-  escape: () => (panel.isOver ? panel.close() : void director.stop()),
+void loadVotes();
+board.use({ workspace, frames: pageFrames(), model: (id) => client.models.get(id), tokenView });
+connectShortcuts({
+  escape: () => (panel.isOver ? panel.close() : void scheduler.stop()),
   write: () => composer.focus(),
-  go: (index) => board.go(index),
+  go: (index) => votes?.take(index) || board.go(index),
+  turn: (by) => board.step(by),
   help: openShortcuts,
   newChat,
 });
 
-// A network that is back, or a page that is looked at again, need not wait for the next attempt.
+// When the network is back or the page is shown again, connect without waiting.
 window.addEventListener('online', () => reconnectNow());
 window.addEventListener('pageshow', () => reconnectNow());
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden) reconnectNow();
 });
-// What is being written goes on without this page; a reload comes back to it.
-window.addEventListener('pagehide', () => workspace.keep());
+// Answers go on without this page; a reload returns to them.
+window.addEventListener('pagehide', () => workspace.saveTab());
 
+new ChatAddress({ workspace, client, composer, fault: showFault }).begin();
+if (visits.get('attached')?.length) openTray([]);
+document.querySelector('#add-model')?.addEventListener('click', openAdder);
 document.querySelector('#sign-out')?.addEventListener('click', () => workspace.forget());
 offerSignOut(document.querySelector('#sign-out'));
-if (matchMedia('(pointer: fine)').matches) composer.focus(); // elsewhere it would raise a keyboard
+if (matchMedia('(pointer: fine)').matches) composer.focus(); // elsewhere it would open the screen keyboard
 
 function columnsChanged() {
   const hidden = columns.all.length - columns.shown.length;
   reveal.hidden = hidden === 0;
   reveal.textContent = hidden === 1 ? 'Show 1 hidden column' : `Show ${hidden} hidden columns`;
   picker.choose(columns);
+  composer.asked = { names: columns.shown.map((column) => workspace.label(column)), hidden };
   updateComposer();
 }
 
 function newChat() {
-  void director.stop();
   workspace.open(new Conversation());
   composer.focus();
 }
@@ -185,16 +232,31 @@ function reconnectNow() {
   if (client.connection.name === 'waiting') client.connect();
 }
 
-/** Show which chat is open, and one that has just been begun. */
+/** Load the list if the open chat is new in it. */
 function refreshChats() {
   const { conversation: { id } } = workspace;
-  chats.current = id;
   const isNews = listed === null || (id && id !== listed);
-  if (isNews && !chats.hidden) void chats.refresh();
-  listed = chats.hidden ? null : id ?? ''; // hidden, it is fetched when it is looked at
+  if (isNews && !chats.hidden) showChats();
+  listed = chats.hidden ? null : id ?? ''; // a hidden list is loaded when it is shown
 }
 
-// What few need, and not at first, comes when it is asked for.
+function showChats() {
+  return later(import('./view/chat-list.js'), ({ ChatList }) => {
+    const list = find(ChatList, 'chat-list');
+    list.use({ api, client, workspace });
+    return list.refresh();
+  });
+}
+
+// Rarely needed modules and their styles are loaded on demand.
+
+/** Make the view of an answer's tokens; null if it cannot be loaded. @param {Token[]} tokens */
+async function tokenView(tokens) {
+  /** @type {HTMLElement | null} */
+  let view = null;
+  await later(import('./view/token-view.js'), ({ TokenView }) => { view = Object.assign(new TokenView(), { tokens }); });
+  return view;
+}
 
 /** @param {{name: string, text: string}[]} answers */
 function openDifferences(answers) {
@@ -210,12 +272,55 @@ function openLog(id) {
   });
 }
 
-/** @param {string} [column] */
-function openParameters(column) {
-  return later(import('./view/parameter-form.js'), ({ ParameterForm }) => {
+/** @param {string} [column] @param {boolean} [atSystem] */
+function openParameters(column, atSystem) {
+  return later(withSets(() => import('./view/parameter-form.js')), ({ ParameterForm }) => {
     const form = find(ParameterForm, 'parameter-form');
-    form.workspace = workspace;
-    form.open(column);
+    Object.assign(form, { workspace, memory: visits });
+    form.open(column, { atSystem });
+  });
+}
+
+function openShortlists() {
+  return later(withSets(() => import('./view/short-lists.js')), ({ ShortLists }) => {
+    const lists = find(ShortLists, 'short-lists');
+    lists.parts = { client, columns, memory: visits };
+    lists.open();
+  });
+}
+
+/** Load a module whose elements contain `<named-sets>`. @template T @param {() => Promise<T>} load */
+async function withSets(load) {
+  await import('./view/named-sets.js');
+  return load();
+}
+
+/** @param {string} id The model's. */
+function openCard(id) {
+  return later(import('./view/model-card.js'), ({ ModelCard }) => {
+    card = find(ModelCard, 'model-card');
+    card.client = client;
+    card.open(id);
+  });
+}
+
+/** @param {Column} column */
+function openReplacer(column) {
+  return later(import('./view/model-replacer.js'), ({ ModelReplacer }) => {
+    const replacer = find(ModelReplacer, 'model-replacer');
+    replacer.client = client;
+    replacer.open({ name: workspace.label(column), model: column.model }, (model) => columns.change(column.id, { model }));
+  });
+}
+
+/** Load what blind rounds need, once there are any, or votes that earlier pages kept in the browser. */
+async function loadVotes() {
+  const isNeeded = workspace.settings.isBlind || visits.get('votes')?.length
+    || [...workspace.conversation.turns.values()].some(({ isBlind, vote }) => isBlind || vote);
+  if (!isNeeded || votes) return;
+  await later(import('./view/vote-bar.js'), ({ makeVoteBar }) => {
+    votes ??= makeVoteBar({ client, workspace, memory: visits });
+    board.append(votes);
   });
 }
 
@@ -223,7 +328,30 @@ function openShortcuts() {
   return later(import('./view/shortcut-list.js'), ({ ShortcutList }) => find(ShortcutList, 'shortcut-list').open());
 }
 
-/** Show what a kept conversation is like when it is asked again. @param {string} id */
+function openAdder() {
+  return later(import('./view/model-adder.js'), ({ ModelAdder }) => {
+    const adder = find(ModelAdder, 'model-adder');
+    adder.base = new URL('.', document.baseURI).href;
+    adder.open();
+  });
+}
+
+/** Add files to the prompt. @param {File[]} files */
+async function openTray(files) {
+  composer.isLoading = true;
+  await later(import('./view/attachment-tray.js'), ({ AttachmentTray }) => {
+    composer.tray ??= new AttachmentTray({ client, columns, memory: visits });
+    composer.tray.add(files);
+  });
+  composer.isLoading = false;
+}
+
+/** Show the figures of a chat. @param {string | null} [id] None: the open one. */
+function openFigures(id = workspace.conversation.id) {
+  return later(import('./view/summary-view.js'), ({ openSummary }) => openSummary({ client, workspace }, id));
+}
+
+/** Ask a stored conversation again. @param {string} id */
 function runAgain(id) {
   return later(import('./view/rerun-view.js'), ({ RerunView }) => {
     const view = find(RerunView, 'rerun-view');
@@ -235,7 +363,7 @@ function runAgain(id) {
 /** @template T @param {Promise<T>} loading @param {(module: T) => unknown} show */
 function later(loading, show) {
   return tryTo(async () => {
-    const module = await loading.catch(() => {
+    const [module] = await Promise.all([loading, laterStyles()]).catch(() => {
       throw new SidestreamError({ code: 'connection_closed', message: 'The server cannot be reached, or is another one now. Reload the page if it stays like this.' });
     });
     await show(module);
@@ -258,11 +386,17 @@ function showFault({ message }) {
 }
 
 function updateComposer() {
-  if (client.connection.name !== 'connected') composer.obstacle = 'Waiting for the connection';
+  if (client.connection.name !== 'connected') composer.obstacle = obstacle || 'Waiting for the connection';
   else composer.obstacle = columns.shown.length === 0 ? 'Pick one or more models first' : '';
 }
 
-/** Show in the picker what a command led to. @param {Promise<void>} command @param {(error: SidestreamError) => void} show */
+/** Show what went wrong with a model. @param {string} id @param {SidestreamError} error */
+function showProblem(id, error) {
+  picker.showProblem(id, error);
+  card?.showProblem(id, error);
+}
+
+/** Show the error of a command in the picker. @param {Promise<void>} command @param {(error: SidestreamError) => void} show */
 async function tryWith(command, show) {
   try {
     await command;

@@ -1,11 +1,11 @@
 /**
  * A client of Sidestream: commands as promises, models and generations as live objects.
  *
- * - Every connection begins with `hello`, giving the session and, for every generation known, how
- *   many deltas are here. The server goes on from there: nothing is lost and nothing is doubled.
- * - Commands without an answer outlive the connection: they are sent again after the next `hello`.
- * - When the session could not be resumed, its live generations end as `interrupted`, and so does
- *   one that the server no longer keeps.
+ * - Every connection begins with `hello`, with the session and the number of deltas received of each
+ *   known generation. The server continues from there: nothing is lost and nothing is doubled.
+ * - Unanswered commands outlive the connection: they are sent again after the next `hello`.
+ * - If the session cannot be resumed, its live generations end as `interrupted`, and so does one that
+ *   the server no longer has.
  */
 
 import { randomId } from './commands.js';
@@ -13,9 +13,10 @@ import { Connection, notConnected } from './connection.js';
 import { Emitter } from './emitter.js';
 import { Generation, Generations } from './generation.js';
 import { LogReading } from './logs.js';
+import { KINDS } from './protocol.js';
 
 /** @import { ConnectionOptions, ConnectionState } from './connection.js' */
-/** @import { GenerateOptions, GenerationEvent, HelloResult, Keeping, KeepingEvent, LogEvent, Model, ModelEvent, ModelsEvent, WireError } from './protocol.js' */
+/** @import { GenerateOptions, GenerationEvent, HelloResult, StorageStatus, StorageStatusEvent, LogEvent, Model, ModelEvent, ModelsEvent, WireError } from './protocol.js' */
 
 /**
  * @typedef {object} ClientEvents
@@ -23,7 +24,7 @@ import { LogReading } from './logs.js';
  * @property {Model[]} models The whole list: after each `hello`, and when some have come or gone.
  * @property {Model} model
  * @property {Generation} generation One that is new here.
- * @property {Keeping} conversations Whether conversations are kept: after each `hello`, and on change.
+ * @property {StorageStatus} conversations Whether conversations are stored: after each `hello`, and on change.
  * @property {WireError} fault An error that belongs to no command.
  */
 
@@ -32,6 +33,7 @@ export class SidestreamClient extends Emitter {
   /** @type {Connection} */
   #connection;
   #paceMs;
+  #kinds;
   /** @type {Set<LogReading>} */
   #readings = new Set();
 
@@ -43,17 +45,19 @@ export class SidestreamClient extends Emitter {
   session = null;
   /** @type {{name: string, version: string} | null} */
   server = null;
-  /** @type {Keeping} Whether conversations are kept. */
+  /** @type {StorageStatus} Whether conversations are stored. */
   conversations = { state: 'off' };
 
   /**
-   * @param {ConnectionOptions & {session?: string | null, known?: Record<string, number>, paceMs?: number}} options
+   * @param {ConnectionOptions & {session?: string | null, known?: Record<string, number>, paceMs?: number, kinds?: readonly string[]}} options
    *   `session`: one to go on with; `known`: how many deltas of its generations are here already;
-   *   `paceMs`: how far apart events may come, for a page that shows them no more often.
+   *   `paceMs`: how far apart events may come, for a page that shows them no more often;
+   *   `kinds`: what to tell from the answer, the rest comes as text of it.
    */
-  constructor({ session = null, known = {}, paceMs = 0, ...options }) {
+  constructor({ session = null, known = {}, paceMs = 0, kinds = KINDS, ...options }) {
     super();
     this.#paceMs = paceMs;
+    this.#kinds = kinds;
     this.session = session;
     for (const [id, seq] of Object.entries(known)) this.generations.add(new Generation(id, '', seq));
     this.#connection = new Connection(options, () => this.#greeting());
@@ -67,14 +71,14 @@ export class SidestreamClient extends Emitter {
     return this.#connection.state;
   }
 
-  /** What a model is called, or its id while it is not known. @param {string} model */
+  /** The name of a model, or its id while it is unknown. @param {string} model */
   nameOf(model) {
     return this.models.get(model)?.name ?? model;
   }
 
   // Actions
 
-  /** Connect and stay connected; without waiting, when it is waiting for its next attempt. */
+  /** Connect and stay connected; ends the wait for the next attempt. */
   connect() {
     this.#connection.open();
   }
@@ -110,13 +114,13 @@ export class SidestreamClient extends Emitter {
     await this.#connection.run('cancel', ids && { generations: ids }, { scope: 'session' });
   }
 
-  /** Have a model started; how it goes on follows as `model` events. @param {string} model */
+  /** Start a model; `model` events tell its progress. @param {string} model */
   async start(model) {
     const onResult = (/** @type {{model: Model}} */ result) => this.#receiveModel(result.model);
     await this.#connection.run('start', { model }, { onResult });
   }
 
-  /** Have a model stopped; how it goes on follows as `model` events. @param {string} model */
+  /** Stop a model; `model` events tell its progress. @param {string} model */
   async stop(model) {
     const onResult = (/** @type {{model: Model}} */ result) => this.#receiveModel(result.model);
     await this.#connection.run('stop', { model }, { onResult });
@@ -152,6 +156,7 @@ export class SidestreamClient extends Emitter {
     return {
       ...(this.session !== null && { session: this.session, cursors: this.generations.cursors }),
       ...(this.#paceMs > 0 && { pace_ms: this.#paceMs }),
+      ...(this.#kinds.length > 0 && { kinds: this.#kinds }),
     };
   }
 
@@ -164,7 +169,11 @@ export class SidestreamClient extends Emitter {
     const known = new Set(generations.map(({ id }) => id));
     const message = 'The server no longer keeps this answer; what had been written is kept here.';
     this.generations.interruptAllBut(known, { code: 'session_lost', message });
-    for (const { id, model, answer } of generations) this.#generation(id, model, answer);
+    const atMs = performance.now();
+    for (const { id, model, answer, state, timings } of generations) {
+      const generation = this.#generation(id, model, answer);
+      if (timings && generation.isLive && state !== 'ended') generation.resume(state, timings, atMs);
+    }
     this.#receiveKeeping(conversations ?? { state: 'off' });
     this.emit('models', models);
     for (const reading of this.#readings) {
@@ -207,7 +216,7 @@ export class SidestreamClient extends Emitter {
     this.#connection.run('unsubscribe', { subscription }, { scope: 'socket' }).catch(() => {});
   }
 
-  /** @param {GenerationEvent | KeepingEvent | ModelEvent | ModelsEvent | LogEvent} event */
+  /** @param {GenerationEvent | StorageStatusEvent | ModelEvent | ModelsEvent | LogEvent} event */
   #receive(event) {
     switch (event.type) {
       case 'delta':
@@ -245,7 +254,7 @@ export class SidestreamClient extends Emitter {
     this.emit('model', model);
   }
 
-  /** @param {Keeping} keeping */
+  /** @param {StorageStatus} keeping */
   #receiveKeeping({ state, error }) {
     this.conversations = { state, error };
     this.emit('conversations', this.conversations);
@@ -256,7 +265,7 @@ export class SidestreamClient extends Emitter {
    *
    * @param {string} id
    * @param {string} [model]
-   * @param {string | null} [answer] The id under which it is kept.
+   * @param {string | null} [answer] The id of the stored answer.
    */
   #generation(id, model = '', answer = null) {
     let generation = this.generations.get(id);

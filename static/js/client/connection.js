@@ -1,14 +1,14 @@
 /**
- * A socket on which `hello` was said: commands go in, events come out, breaks are bridged.
+ * A connection with `hello`: sends commands, emits events, and reconnects.
  *
  * | state      | commands                           | next                                   |
  * |------------|------------------------------------|----------------------------------------|
  * | closed     | reject                             | connecting, by `open`                  |
- * | connecting | collect                            | connected, waiting, closed             |
+ * | connecting | are queued                         | connected, waiting, closed             |
  * | connected  | are sent                           | waiting, closed                        |
- * | waiting    | collect, with those not answered   | connecting, by itself or by `open`     |
+ * | waiting    | are queued, unanswered ones too    | connecting, by itself or by `open`     |
  *
- * `connected` begins with the answer to `hello`; `welcome` is told just before it.
+ * `connected` begins with the answer to `hello`; `welcome` is emitted just before.
  */
 
 import { Commands } from './commands.js';
@@ -43,7 +43,7 @@ export class Connection extends Emitter {
   /** @type {ConnectionState} */
   #state = { name: 'closed', code: null, reason: '' };
   #helloId = 0;
-  #commands = new Commands((command) => this.#socket.send(command));
+  #commands = new Commands((frame) => this.#socket.send(frame));
   /** @type {Heartbeat} */
   #heartbeat;
 
@@ -55,7 +55,7 @@ export class Connection extends Emitter {
     super();
     this.#greeting = greeting;
     this.#heartbeat = new Heartbeat({
-      ask: () => this.#socket.send({ id: this.#commands.nextId(), type: 'ping' }),
+      ask: () => this.#socket.send(JSON.stringify({ id: this.#commands.nextId(), type: 'ping' })),
       giveUp: () => this.#socket.drop('no sign of life'),
       rhythm,
     });
@@ -98,7 +98,7 @@ export class Connection extends Emitter {
   #hello() {
     this.#heartbeat.start();
     this.#helloId = this.#commands.nextId();
-    this.#socket.send({ id: this.#helloId, type: 'hello', ...this.#greeting() });
+    this.#socket.send(JSON.stringify({ id: this.#helloId, type: 'hello', ...this.#greeting() }));
   }
 
   /** @param {HelloResult} result */
@@ -110,7 +110,7 @@ export class Connection extends Emitter {
     this.#socket.confirm();
     this.emit('welcome', result);
     this.#enter({ name: 'connected' });
-    this.#commands.release(result.resumed);
+    this.#commands.release(result.resumed, result.max_frame_bytes);
   }
 
   /** @param {unknown} frame */
@@ -133,7 +133,7 @@ export class Connection extends Emitter {
   #follow(state) {
     if (state.name === 'open') return; // not connected before `hello` is answered
     this.#heartbeat.stop();
-    this.#commands.hold();
+    this.#commands.hold('code' in state ? state.code : null);
     this.#enter(state);
     if (state.name === 'closed') this.#commands.rejectAll(notConnected(state.reason));
   }

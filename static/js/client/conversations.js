@@ -1,13 +1,34 @@
-/** The kept conversations, over HTTP; docs/CONVERSATIONS.md says what they are. */
+/** Stored conversations, over HTTP; described in docs/CONVERSATIONS.md. */
 
 import { SidestreamError } from './protocol.js';
 
-/** @import { Cost, FinishReason, Notice, Parameters, Timings, Token, Usage, WireError } from './protocol.js' */
+/** @import { Attachment, Cost, FinishReason, Message, Notice, Parameters, Timings, Token, ToolCall, Usage, WireError } from './protocol.js' */
 
-/** @typedef {{id: string, title: string, created: number, updated: number, deleted: number | null, turns: number, models: string[], found: {text: string, hit: boolean}[]}} Summary */
+/** @typedef {{text: string, hit: boolean}} Piece */
+/**
+ * @typedef {object} Summary
+ * @property {string} id
+ * @property {string} title
+ * @property {number} created
+ * @property {number} updated
+ * @property {number | null} deleted
+ * @property {number} turns
+ * @property {string[]} models
+ * @property {boolean} pinned
+ * @property {string[]} tags
+ * @property {number} answering How many answers are under way.
+ * @property {Piece[]} found The line that was found.
+ * @property {{part: 'title' | 'prompt' | 'answer' | 'thinking', turn: string | null, answer: string | null} | null} found_in Where it stands.
+ * @property {Piece[]} found_title
+ */
+/** @typedef {Summary & {source: 'sidestream' | 'chatgpt' | 'open_webui', imported: number, ids: string[], left_out: {words: string}[]}} ImportResult */
+/** @typedef {{title?: string, columns?: StoredColumn[], view?: object, pinned?: boolean, tags?: string[]}} Changes */
 /** @typedef {{id: string, model: string, parameters: Parameters, system: string | null}} StoredColumn */
 /** @typedef {{verdict: 'better' | 'tie' | 'bad', winners: string[], among: string[], blind: boolean}} StoredVote */
-/** @typedef {{id: string, parent: string | null, history: string | null, text: string, vote: StoredVote | null}} StoredTurn */
+/**
+ * @typedef {{id: string, parent: string | null, history: string | null, text: string, vote: StoredVote | null,
+ *   attachments?: {type: 'image' | 'file', attachment: string, name?: string}[]}} StoredTurn
+ */
 /**
  * @typedef {object} StoredAnswer
  * @property {string} id
@@ -15,7 +36,9 @@ import { SidestreamError } from './protocol.js';
  * @property {string | null} column
  * @property {string} model
  * @property {'queued' | 'starting' | 'running' | 'ended'} state
- * @property {string} text
+ * @property {string} text The answer alone.
+ * @property {string} [reasoning]
+ * @property {ToolCall[]} [tool_calls]
  * @property {Parameters} parameters
  * @property {string | null} continues
  * @property {string | null} repeats The answer of another conversation that was asked again.
@@ -34,7 +57,10 @@ import { SidestreamError } from './protocol.js';
  */
 /** @typedef {{engine: string, runner: string, model_id: string, version: string, revision: string, image: string, weights: string}} StoredEngine */
 /** @typedef {{tokens: Token[]}} StoredTokens */
-/** @typedef {{id: string, title: string, columns: StoredColumn[], view: any, turns: StoredTurn[], answers: StoredAnswer[], messages: {role: string, content: string}[]}} Stored */
+/**
+ * @typedef {{id: string, title: string, columns: StoredColumn[], view: any, turns: StoredTurn[], answers: StoredAnswer[], messages: {role: string, content: Message['content']}[],
+ *   attachments?: Attachment[]}} Stored
+ */
 
 export class Conversations {
   #base;
@@ -44,7 +70,7 @@ export class Conversations {
     this.#base = base;
   }
 
-  /** @param {{q?: string, before?: string}} options @returns {Promise<{conversations: Summary[], next: string | null}>} */
+  /** @param {{q?: string, pinned?: string, tag?: string, before?: string, limit?: string}} options @returns {Promise<{conversations: Summary[], next: string | null}>} */
   list(options) {
     return this.#ask('GET', `?${new URLSearchParams(options)}`);
   }
@@ -64,54 +90,59 @@ export class Conversations {
     return this.#ask('GET', `/${id}/answers/${answer}/tokens`);
   }
 
-  /** @param {string} id @param {{title?: string, columns?: StoredColumn[], view?: object}} changes @returns {Promise<Summary>} */
+  /** @param {string} id @param {Changes} changes @returns {Promise<Summary>} */
   change(id, changes) {
     return this.#ask('PATCH', `/${id}`, changes);
   }
 
-  /** Delete it; `restore` takes that back for a while. @param {string} id @returns {Promise<Summary>} */
-  remove(id) {
-    return this.#ask('DELETE', `/${id}`);
+  /** Change several, all or none; `deleted` can be undone for a while. @param {string[]} ids @param {{deleted?: boolean, pinned?: boolean, add_tags?: string[], remove_tags?: string[]}} changes @returns {Promise<{conversations: Summary[]}>} */
+  changeAll(ids, changes) {
+    return this.#ask('PATCH', '', { ids, ...changes });
   }
 
-  /** @param {string} id @returns {Promise<Summary>} */
-  restore(id) {
-    return this.#ask('POST', `/${id}/restore`);
+  /** @returns {Promise<{tags: {name: string, conversations: number}[]}>} */
+  tags() {
+    return this.#ask('GET', '/tags');
   }
 
-  /** @param {string} id @param {string} turn @param {StoredVote} vote @returns {Promise<StoredVote>} */
-  vote(id, turn, vote) {
-    return this.#ask('PUT', `/${id}/turns/${turn}/vote`, vote);
-  }
-
-  /** Take an export back as a new conversation. @param {string | Blob} file @returns {Promise<Summary>} */
+  /** Import an export as new conversations. @param {string | Blob} file @returns {Promise<ImportResult>} */
   import(file) {
     return this.#ask('POST', '/import', file);
   }
 
-  /** Where the file is. @param {string} id @param {'json' | 'markdown' | 'html'} form */
+  /** The URL of the exported file. @param {string} id @param {'json' | 'markdown' | 'html'} form */
   exportUrl(id, form) {
     return `${this.#base}conversations/${id}/export?form=${form}`;
   }
 
-  /** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
-  async #ask(method, path, body) {
-    const isFile = typeof body === 'string' || body instanceof Blob;
-    let answer;
-    try {
-      const response = await fetch(`${this.#base}conversations${path}`, {
-        method,
-        ...(body !== undefined && {
-          headers: { 'Content-Type': 'application/json' },
-          body: isFile ? /** @type {BodyInit} */ (body) : JSON.stringify(body),
-        }),
-      });
-      answer = await response.json();
-      if (response.ok) return answer;
-    } catch (error) {
-      const message = error instanceof SyntaxError ? 'The server gave no proper answer.' : 'The server cannot be reached.';
-      throw new SidestreamError({ code: 'connection_closed', message });
-    }
-    throw new SidestreamError(answer.error);
+  /** The exports of several in one file. @param {string[]} ids @param {string} form @returns {Promise<Blob>} */
+  exportAll(ids, form) {
+    return ask('POST', `${this.#base}conversations/export`, { ids, form }, (response) => response.blob());
   }
+
+  /** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
+  #ask(method, path, body) {
+    return ask(method, `${this.#base}conversations${path}`, body);
+  }
+}
+
+/** Send a request and return the reply, which is JSON unless `read` says otherwise; rejects with a SidestreamError. @param {string} method @param {string} url @param {unknown} [body] @param {(response: Response) => Promise<any>} [read] @returns {Promise<any>} */
+export async function ask(method, url, body, read = (response) => response.json()) {
+  const isFile = typeof body === 'string' || body instanceof Blob;
+  let answer;
+  try {
+    const response = await fetch(url, {
+      method,
+      ...(body !== undefined && {
+        headers: { 'Content-Type': 'application/json' },
+        body: isFile ? /** @type {BodyInit} */ (body) : JSON.stringify(body),
+      }),
+    });
+    if (response.ok) return response.status === 204 ? null : await read(response);
+    answer = await response.json();
+  } catch (error) {
+    const message = error instanceof SyntaxError ? 'The server gave no proper answer.' : 'The server cannot be reached.';
+    throw new SidestreamError({ code: 'connection_closed', message });
+  }
+  throw new SidestreamError(answer.error);
 }

@@ -1,8 +1,8 @@
 /**
  * Typed events without a DOM.
  *
- * A listener that throws does not keep the others, or the caller, from going on: its error goes
- * where the page's or the process's uncaught errors go.
+ * A listener that throws affects neither the others nor the caller: its error is reported as an
+ * uncaught error.
  */
 
 /** @template {object} Events A map from the event's name to what its listeners are given. */

@@ -1,34 +1,46 @@
 /**
  * One model's answer as it grows.
  *
- * - `text` is everything received here; `seq` counts the deltas in it and is the cursor for a resume.
- * - A delta up to a seq that is already here is dropped, so that nothing can be written twice.
- * - It can be followed by events (`delta` has only the new text) or by `for await`, which begins
- *   with what is already there, joins what piled up while the reader was busy, and throws when
- *   the answer failed or was interrupted.
- * - After the end nothing changes any more.
+ * - `text` is the answer alone; `reasoning` is what the model thought, and `toolCalls` what it calls.
+ * - `seq` counts the deltas of every kind and is the cursor for a resume.
+ * - A delta whose `seq` is already here is dropped, so that nothing is written twice.
+ * - Read it by events (`delta`, `reasoning` and `toolCall` have only what is new) or by `for await`,
+ *   which begins with the text so far, joins deltas that arrive while the reader is busy, and throws
+ *   if the answer failed or was interrupted.
+ * - Nothing changes after the end.
  */
 
 import { Emitter } from './emitter.js';
 import { SidestreamError } from './protocol.js';
 
-/** @import { Cost, FinishReason, GenerationEvent, GenerationState, Notice, Timings, Token, Usage, WireError } from './protocol.js' */
+/** @import { CallSaid, Cost, DeltaEvent, FinishReason, GenerationEvent, GenerationState, Notice, Timings, Token, ToolCall, Usage, WireError } from './protocol.js' */
 
 /**
  * @typedef {object} GenerationEvents
- * @property {{text: string, tokens?: Token[]}} delta
+ * @property {{text: string, tokens?: Token[]}} delta Of the answer.
+ * @property {{text: string, tokens?: Token[]}} reasoning
+ * @property {{call: CallSaid, text: string, tokens?: Token[]}} toolCall `text`: more of its arguments.
  * @property {Generation} state
+ * @property {Generation} resume The server has told `soFar`.
  * @property {Generation} end
  */
+
+const noLimits = Object.freeze({ maxConcurrent: /** @type {number | null} */ (null), queueTimeout: /** @type {number | null} */ (null) });
 
 /** @extends {Emitter<GenerationEvents>} */
 export class Generation extends Emitter {
   #text = '';
+  #reasoning = '';
+  /** How many deltas of thinking there were, which are tokens as a rule. */
+  reasoningCount = 0;
+  /** In the order in which they began. @type {ToolCall[]} */
+  toolCalls = [];
   #seq = 0;
   /** @type {GenerationState} */
   #state = 'queued';
   /** @type {number | null} */
   #position = null;
+  #limits = noLimits;
   /** @type {FinishReason | null} */
   #finishReason = null;
   /** @type {Usage | null} */
@@ -40,6 +52,10 @@ export class Generation extends Emitter {
   #isCached = false;
   /** @type {Notice | null} */
   #notice = null;
+  /** @type {number | null} */
+  #promptTokens = null;
+  /** @type {number | null} */
+  #contextTokens = null;
   /** @type {Notice[]} */
   #notices = [];
   /** @type {Record<string, any>} */
@@ -61,45 +77,61 @@ export class Generation extends Emitter {
     super();
     this.id = id;
     this.model = model;
-    /** The id under which it is kept in its conversation. @type {string | null} */
+    /** The id of the stored answer in its conversation. @type {string | null} */
     this.answer = null;
+    /** What the server had measured when this client came back to it. @type {{timings: Timings, atMs: number} | null} */
+    this.soFar = null;
     this.#seq = seq;
     /** Resolves with the generation when it has ended, however it ended. @type {Promise<this>} */
     this.ended = new Promise((resolve) => this.on('end', () => resolve(this)));
   }
 
   get text() { return this.#text; }
+  get reasoning() { return this.#reasoning; }
   get seq() { return this.#seq; }
   get state() { return this.#state; }
-  /** The place in the model's queue, from 1; null when not queued. */
+  /** The position in the model's queue, from 1; null when not queued. */
   get position() { return this.#position; }
+  /** Of the model's queue: how many answers its server writes at once, and after how many seconds one that waits is given up; null until they are known. */
+  get limits() { return this.#limits; }
   get finishReason() { return this.#finishReason; }
   get usage() { return this.#usage; }
   get timings() { return this.#timings; }
   get error() { return this.#error; }
-  /** Whether it is an answer to the same question that had been kept. */
+  /** Whether it came from the cache. */
   get isCached() { return this.#isCached; }
-  /** Why no text comes yet, if there is more to say than the state. */
+  /** Why no text comes yet, if more is known than the state. */
   get notice() { return this.#notice; }
+  /** The prompt's length; null until it is known. */
+  get promptTokens() { return this.#promptTokens; }
+  /** What prompt and answer have to fit into; null until it is known. */
+  get contextTokens() { return this.#contextTokens; }
   /** Remarks about the answer, when it has ended. */
   get notices() { return this.#notices; }
-  /** What the protocol has no word for, such as a finish reason of the server's own. */
+  /** Details beyond the protocol, such as the server's own finish reason. */
   get details() { return this.#details; }
-  /** Who answered behind a router. */
+  /** The model or provider that answered behind a router. */
   get answeredBy() { return this.#answeredBy; }
-  /** Null where it is not known. */
+  /** Null if unknown. */
   get cost() { return this.#cost; }
   get isLive() { return this.#finishReason === null; }
 
-  /** Take an event of this generation from the server. @param {GenerationEvent} event */
+  /** Take an event of this generation. @param {GenerationEvent} event */
   receive(event) {
     if (!this.isLive) return;
     if (event.type === 'state') {
-      this.#enter(event.state, event.position ?? null, event.notice ?? null);
+      const { prompt_tokens = null, context_tokens = null, max_concurrent = null, queue_timeout = null } = event;
+      this.#limits = { maxConcurrent: max_concurrent, queueTimeout: queue_timeout };
+      const isNews = prompt_tokens !== this.#promptTokens || context_tokens !== this.#contextTokens;
+      this.#promptTokens = prompt_tokens;
+      this.#contextTokens = context_tokens;
+      this.#enter(event.state, event.position ?? null, event.notice ?? null, isNews);
     } else if (event.type === 'delta') {
-      this.#append(event.seq, event.text, event.tokens);
+      this.#append(event);
     } else {
       this.#usage = event.usage ?? null;
+      this.#promptTokens = event.usage?.prompt_tokens ?? null;
+      this.#contextTokens = event.usage?.context_tokens ?? null;
       this.#timings = event.timings ?? null;
       this.#isCached = event.cached ?? false;
       this.#notices = event.notices ?? [];
@@ -110,7 +142,14 @@ export class Generation extends Emitter {
     }
   }
 
-  /** End it from this side, keeping what was received. @param {WireError} error */
+  /** Take up to when the server told of it, and what it has measured. @param {GenerationState} state @param {Timings} timings @param {number} atMs */
+  resume(state, timings, atMs) {
+    this.#state = state;
+    this.soFar = { timings, atMs };
+    this.emit('resume', this);
+  }
+
+  /** End it on this side, with the text received so far. @param {WireError} error */
   interrupt(error) {
     if (this.isLive) this.#finish('interrupted', error);
   }
@@ -136,22 +175,32 @@ export class Generation extends Emitter {
 
   // Internal
 
-  /** @param {GenerationState} state @param {number | null} position @param {Notice | null} notice */
-  #enter(state, position, notice) {
-    if (state === this.#state && position === this.#position && notice === this.#notice) return;
+  /** @param {GenerationState} state @param {number | null} position @param {Notice | null} notice @param {boolean} [isNews] */
+  #enter(state, position, notice, isNews = false) {
+    if (!isNews && state === this.#state && position === this.#position && notice === this.#notice) return;
     this.#state = state;
     this.#position = position;
     this.#notice = notice;
     this.emit('state', this);
   }
 
-  /** @param {number} seq @param {string} text @param {Token[]} [tokens] */
-  #append(seq, text, tokens) {
+  /** @param {DeltaEvent} event */
+  #append({ seq, text, tokens, kind = 'answer', call }) {
     if (seq <= this.#seq) return;
     this.#enter('running', null, null);
+    const count = seq - this.#seq;
     this.#seq = seq;
-    this.#text += text;
-    this.emit('delta', { text, tokens });
+    if (kind === 'tool_call' && call) {
+      addToCall(this.toolCalls, call, text);
+      this.emit('toolCall', { call, text, tokens });
+    } else if (kind === 'reasoning') {
+      this.#reasoning += text;
+      if (text) this.reasoningCount += count;
+      this.emit('reasoning', { text, tokens });
+    } else {
+      this.#text += text;
+      this.emit('delta', { text, tokens });
+    }
     this.#wake();
   }
 
@@ -177,7 +226,16 @@ export class Generation extends Emitter {
   }
 }
 
-/** Far more than a server keeps of one session: those forgotten are not sent again. */
+/** Add to the arguments of a call, or begin it. @param {ToolCall[]} calls @param {CallSaid} said @param {string} text */
+export function addToCall(calls, { index, id, name }, text) {
+  let call = calls.find((one) => one.index === index);
+  if (!call) calls.push(call = { index, id: '', name: '', arguments: '' });
+  call.id ||= id ?? '';
+  call.name ||= name;
+  call.arguments += text;
+}
+
+/** Far more than a server retains for one session, so that none is sent again. */
 const MAX_GENERATIONS = 1024;
 
 /**
@@ -186,12 +244,12 @@ const MAX_GENERATIONS = 1024;
  * @extends {Map<string, Generation>}
  */
 export class Generations extends Map {
-  /** What `hello` says of them: how many deltas of each are here. */
+  /** The cursors for `hello`: how many deltas of each were received. */
   get cursors() {
     return Object.fromEntries([...this].map(([id, { seq }]) => [id, seq]));
   }
 
-  /** The one that is writing an answer that is kept. @param {string} answer */
+  /** The live generation of a stored answer. @param {string} answer */
   writing(answer) {
     return [...this.values()].find((generation) => generation.isLive && generation.answer === answer);
   }
@@ -207,7 +265,7 @@ export class Generations extends Map {
     }
   }
 
-  /** End from this side those that the server does not name. @param {Set<string>} known @param {WireError} error */
+  /** End those on this side that the server does not know. @param {Set<string>} known @param {WireError} error */
   interruptAllBut(known, error) {
     for (const [id, generation] of this) {
       if (!known.has(id)) generation.interrupt(error);

@@ -1,8 +1,8 @@
 /**
- * Notice a connection that is dead without having been closed (a laptop that slept, a lost network).
+ * Detect a dead connection that was never closed (a laptop that slept, a lost network).
  *
- * A browser shows nothing of the server's WebSocket pings, so after a silence one of the
- * protocol's is sent, and anything that then arrives counts as a sign of life.
+ * Browsers hide the server's WebSocket pings. So after a silence the protocol's own `ping` is sent,
+ * and anything that arrives then proves the connection alive.
  */
 
 /** @typedef {{checkEveryMs: number, silentAfterMs: number, answerWithinMs: number}} Rhythm */

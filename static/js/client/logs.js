@@ -1,11 +1,11 @@
 /**
  * Reading a model server's log, over as many connections as it takes.
  *
- * A subscription dies with its socket. After a break the log is asked for anew, from further back
- * than what is here, and the lines that are here already are dropped: those older than the last
- * one, and as many of its very moment as were seen.
+ * A subscription ends with its socket. After a reconnect the log is requested from further back, and
+ * known lines are dropped: those older than the last one, and as many with its timestamp as were
+ * already received.
  *
- * Lines can be followed by events or by `for await`; leaving that loop ends the reading.
+ * Read lines by events or by `for await`; leaving that loop ends the subscription.
  */
 
 import { Emitter } from './emitter.js';
@@ -50,13 +50,13 @@ export class LogReading extends Emitter {
   get isOver() { return this.#isOver; }
   get error() { return this.#error; }
 
-  /** The fields of the command that begins the reading, or goes on with it. */
+  /** The fields of the command that starts or resumes the subscription. */
   get command() {
     const tail = this.#lastTime === -Infinity ? this.#tail : MAX_TAIL;
     return { model: this.#model, tail, follow: this.#follow };
   }
 
-  /** Read no further. */
+  /** Stop reading. */
   close() {
     this.#end(null);
   }

@@ -1,13 +1,20 @@
 /**
- * The words of the wire protocol, version 1, as types; the text that binds is docs/PROTOCOL.md.
+ * Types of the wire protocol, version 1; docs/PROTOCOL.md is normative.
  *
- * Fields, events and codes that are not named here may arrive: readers ignore what they don't know.
+ * Unknown fields, events and codes may arrive; clients ignore them.
  */
 
 export const PROTOCOL_VERSION = 1;
 
+/** The kinds of text that this client tells from the answer. */
+export const KINDS = Object.freeze(['reasoning', 'tool_call']);
+
 /** Close codes after which connecting again cannot help (4401: the key was revoked). */
 export const FINAL_CLOSE_CODES = Object.freeze([4401]);
+
+/** Close codes for a frame that is no command, and for one that is too large: neither is sent again. */
+export const CLOSE_BAD_FRAME = 4400;
+export const CLOSE_TOO_LARGE = 1009;
 
 /**
  * What a client finds out by itself, beside the codes that the server sends:
@@ -57,6 +64,18 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  */
 
 /**
+ * What the server's settings say of a model, beside its parameters.
+ *
+ * @typedef {object} ModelConfig
+ * @property {string} [system]
+ * @property {string[]} [chosen] Those of its parameters that its own settings set.
+ * @property {string} [weights] Where they are from.
+ * @property {number} [price_in] US dollars for a million tokens of prompt.
+ * @property {number} [price_out]
+ * @property {number} [memory] What its server may take, in bytes.
+ */
+
+/**
  * @typedef {object} Model
  * @property {string} id
  * @property {string} name
@@ -69,24 +88,27 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {number} running
  * @property {number} waiting
  * @property {Record<string, unknown>} limits
- * @property {{chat: boolean, cancel: boolean, logprobs: boolean, load?: boolean, cost?: boolean}} capabilities
+ * @property {{chat: boolean, cancel: boolean, logprobs: boolean, load?: boolean, cost?: boolean, vision?: boolean}} capabilities `vision`: absent where it is not known.
  * @property {Parameters} parameters
  * @property {boolean} [outdated] Runs with settings that have changed since it was started.
  * @property {Parameters} [defaults] The server's own, for what nobody sets.
  * @property {ModelServer | null} [server] Null for our own.
  * @property {Record<string, string>} [details] What tells it from others.
+ * @property {ModelConfig | null} [config]
  */
 
 /** @typedef {Record<string, unknown>} Parameters The generation parameters of TGI. */
-/** @typedef {{role: 'system' | 'user' | 'assistant', content: string}} Message */
+/** @typedef {{type: 'text', text: string} | {type: 'image', attachment: string} | {type: 'file', attachment: string, name?: string}} ContentPart `attachment`: its id. */
+/** @typedef {{role: 'system' | 'user' | 'assistant', content: string | ContentPart[]}} Message */
+/** @typedef {{id: string, media_type: string, kind: 'image' | 'text', bytes: number, name: string, width?: number, height?: number}} Attachment `id`: the SHA-256 of its bytes. */
 /**
  * @typedef {{model: string, parameters?: Parameters, system?: string, extra?: Record<string, unknown>, lenient?: boolean,
  *   column?: string, continues?: string, repeats?: string}} Target `extra`: for the model server as it is; `lenient`:
- *   without what it refuses; `column`, `continues`, `repeats`: of an answer that is kept.
+ *   without parameters it refuses; `column`, `continues`, `repeats`: of a stored answer.
  */
 /** @typedef {'queued' | 'starting' | 'running'} GenerationState */
 /** @typedef {'stop' | 'length' | 'cancelled' | 'failed' | 'interrupted'} FinishReason */
-/** @typedef {{prompt_tokens: number | null, completion_tokens: number, estimated?: boolean}} Usage `estimated`: pieces were counted in place of tokens. */
+/** @typedef {{prompt_tokens: number | null, completion_tokens: number, estimated?: boolean, reasoning_tokens?: number | null, context_tokens?: number | null}} Usage `estimated`: pieces were counted in place of tokens; `reasoning_tokens`: those of the completion that were thinking; `context_tokens`: what both had to fit into. */
 /** @typedef {{code: string, message: string, details?: Record<string, any> | null}} Notice A remark about an answer. */
 /** @typedef {{amount: number, estimated?: boolean}} Cost In US dollars; `estimated`: computed from set prices. */
 
@@ -98,23 +120,30 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {number | null} ttft_ms
  * @property {number | null} total_ms
  * @property {number | null} tokens_per_second
- * @property {number} [load_ms] while the server was seen to load the model; `ttft_ms` includes it
+ * @property {number | null} [load_ms] while the server was seen to load the model; `ttft_ms` includes it
+ * @property {number | null} [starting_ms] while the server itself started; `ttft_ms` includes it
+ * @property {number | null} [reasoning_ms] when the model began to think
+ * @property {number | null} [answer_ms] when the answer began, if something else came before it
  */
 
 /** @typedef {{id: number, text: string, logprob: number | null, special?: boolean}} Alternative */
-/** @typedef {{id: number, text: string, logprob: number | null, special: boolean, top?: Alternative[]}} Token `top`: what the model weighed. */
+/** @typedef {{id: number, text: string, logprob: number | null, special: boolean, top?: Alternative[], kind?: Kind, mark?: boolean}} Token `top`: what the model weighed; `mark`: only begins or ends its kind. */
+/** @typedef {'answer' | 'reasoning' | 'tool_call'} Kind */
+/** @typedef {{index: number, id: string, name: string, arguments: string}} ToolCall `arguments`: JSON, as the model wrote it. */
+/** @typedef {{index: number, name: string, id?: string | null}} CallSaid Which call more is said of. */
 
 /**
  * @typedef {object} GenerationInfo
  * @property {string} id
  * @property {string} model
- * @property {string} state
+ * @property {GenerationState | 'ended'} state
  * @property {number} seq
  * @property {FinishReason | null} finish_reason
- * @property {string} [answer] The id under which it is kept.
+ * @property {Timings} [timings] So far, of one that goes on.
+ * @property {string} [answer] The id of the stored answer.
  */
 
-/** @typedef {{state: 'on' | 'off' | 'failing', error?: WireError}} Keeping */
+/** @typedef {{state: 'on' | 'off' | 'failing', error?: WireError}} StorageStatus */
 /**
  * @typedef {{conversation: string, turn: string, parent?: string | null, history?: string | null
  *   }} RecordPlace
@@ -128,7 +157,8 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {boolean} resumed
  * @property {Model[]} models
  * @property {GenerationInfo[]} generations
- * @property {Keeping} [conversations] Whether conversations are kept.
+ * @property {StorageStatus} [conversations] Whether conversations are stored.
+ * @property {number} [max_frame_bytes] How large a frame of the client may be.
  */
 
 /**
@@ -138,20 +168,23 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
  * @property {string} [prompt]
  * @property {Parameters} [parameters]
  * @property {boolean} [details]
- * @property {boolean} [fresh] No answer that was kept for the same question.
- * @property {RecordPlace} [record] Where in which conversation the answers are kept.
+ * @property {boolean} [fresh] Bypass the cache.
+ * @property {'oldest_turns'} [trim] What to leave out of `messages` that a model's context cannot hold.
+ * @property {RecordPlace} [record] Where the answers are stored.
  * @property {string} [request_id] The same means the same answers, within a session.
  */
 
 /** @typedef {{type: 'result', id: number, result: unknown}} ResultEvent */
 /** @typedef {{type: 'error', id?: number, error: WireError}} ErrorEvent */
 /**
- * @typedef {{type: 'state', generation: string, state: GenerationState, position?: number | null, notice?: Notice | null}
- *   } StateEvent
+ * @typedef {{type: 'state', generation: string, state: GenerationState, position?: number | null, notice?: Notice | null,
+ *   prompt_tokens?: number | null, context_tokens?: number | null, max_concurrent?: number | null,
+ *   queue_timeout?: number | null}} StateEvent `max_concurrent`: how many answers the model's server writes at once;
+ *   `queue_timeout`: after how many seconds one that waits is given up.
  */
 /**
- * @typedef {{type: 'delta', generation: string, seq: number, text: string, tokens?: Token[]}
- *   } DeltaEvent
+ * @typedef {{type: 'delta', generation: string, seq: number, text: string, tokens?: Token[],
+ *   kind?: Kind, call?: CallSaid | null}} DeltaEvent
  */
 /**
  * @typedef {{type: 'end', generation: string, seq: number, finish_reason: FinishReason,
@@ -163,11 +196,11 @@ export const FINAL_CLOSE_CODES = Object.freeze([4401]);
 /** @typedef {{type: 'models', models: Model[]}} ModelsEvent */
 /** @typedef {{time: number, stream: string, text: string}} LogLine `time` in seconds since 1970. */
 /** @typedef {{type: 'log', subscription: string, lines: LogLine[], ended?: boolean}} LogEvent */
-/** @typedef {{type: 'conversations', state: 'on' | 'failing', error?: WireError}} KeepingEvent */
+/** @typedef {{type: 'conversations', state: 'on' | 'failing', error?: WireError}} StorageStatusEvent */
 /** @typedef {StateEvent | DeltaEvent | EndEvent} GenerationEvent */
-/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent | ModelsEvent | LogEvent | KeepingEvent} ServerEvent */
+/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent | ModelsEvent | LogEvent | StorageStatusEvent} ServerEvent */
 
-/** An error with the code that the server, or this client, gave it. */
+/** An error with a code of the protocol or of this client. */
 export class SidestreamError extends Error {
   /** @param {WireError} error */
   constructor({ code, message, hint, details }) {

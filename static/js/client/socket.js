@@ -1,11 +1,11 @@
 /**
- * One WebSocket after another, so that those above see one connection that is sometimes away.
+ * A WebSocket that reconnects.
  *
- * - Only the newest socket is listened to: what an older one still says is dropped.
+ * - Only the newest socket counts: messages of older ones are dropped.
  * - Waits between attempts double up to a limit, with jitter, and end after `maxAttempts`.
- * - The count starts anew when the connection has proved good (`confirm`), not when it opened:
- *   a server that accepts and hangs up at once is not called in a tight loop.
- * - Nothing is queued here: what could not be sent is for the caller to send again.
+ * - `confirm` resets the count, and opening does not: a server that accepts and closes at once is not
+ *   called in a tight loop.
+ * - Nothing is queued here: the caller sends again what could not be sent.
  */
 
 import { Emitter } from './emitter.js';
@@ -25,7 +25,7 @@ const OPEN = 1;
 
 /**
  * @typedef {{name: 'connecting'} | {name: 'open'} |
- *   {name: 'waiting', delayMs: number, retryAtMs: number, attempt: number, reason: string} |
+ *   {name: 'waiting', delayMs: number, retryAtMs: number, attempt: number, code: number | null, reason: string} |
  *   {name: 'closed', code: number | null, reason: string}} SocketState
  */
 
@@ -79,25 +79,25 @@ export class ReconnectingSocket extends Emitter {
     this.#connect();
   }
 
-  /** Hang up for good; `open` starts again. @param {string} [reason] */
+  /** Close for good; `open` starts again. @param {string} [reason] */
   close(reason = '') {
     this.#end(null, reason);
   }
 
-  /** Hang up this socket and connect again after a wait. @param {string} [reason] */
+  /** Close this socket and connect again after a wait. @param {string} [reason] */
   drop(reason = '') {
     if (this.#socket) this.#lose(null, reason);
   }
 
-  /** Say that the connection works: the next wait is the shortest again. */
+  /** Report that the connection works: the next wait is the shortest again. */
   confirm() {
     this.#failures = 0;
   }
 
-  /** Send one frame; false when there is no open socket to send it by. @param {unknown} frame */
+  /** Send one frame; false when there is no open socket to send it by. @param {string} frame */
   send(frame) {
     if (this.#socket?.readyState !== OPEN) return false;
-    this.#socket.send(JSON.stringify(frame));
+    this.#socket.send(frame);
     return true;
   }
 
@@ -151,7 +151,7 @@ export class ReconnectingSocket extends Emitter {
     const delayMs = ceiling * (0.5 + random() / 2);
     this.#timer = setTimeout(() => this.#connect(), delayMs);
     const retryAtMs = Date.now() + delayMs;
-    this.#enter({ name: 'waiting', delayMs, retryAtMs, attempt: this.#failures, reason });
+    this.#enter({ name: 'waiting', delayMs, retryAtMs, attempt: this.#failures, code, reason });
   }
 
   /** @param {number | null} code @param {string} reason */

@@ -1,22 +1,26 @@
 /**
- * Markdown while it streams: text in any pieces in, operations on a growing tree out. No DOM.
+ * Parse streaming Markdown: pieces of text in, operations on a growing tree out. No DOM.
  *
- * A line goes through two steps. While its beginning is `UNDECIDED` it is kept; then it is read
- * once: which open containers it continues, which it begins, and what its text belongs to. From
- * then on its text goes straight to that leaf, piece by piece. So the cost of a piece depends on
- * the piece, not on what stands before it.
+ * While the beginning of a line is `UNDECIDED` it is buffered. Then it is parsed once: which open
+ * containers it continues, which it opens, and which leaf its text belongs to. The rest of the line
+ * goes straight to that leaf. So the cost of a piece does not depend on the text before it.
  *
- * Rules: what a line is depends on the line, never on how it was cut. At most `MAX_KEPT`
- * characters are kept undecided; a longer beginning is text. At most `MAX_DEPTH` containers are
- * open; markers beyond that are text. A line that may be the head of a table waits for the next.
+ * Rules: the meaning of a line never depends on how it was cut. At most `MAX_BUFFERED` characters are
+ * buffered; a longer beginning is text. At most `MAX_DEPTH` containers are open; markers beyond that
+ * are text. A line that begins with a bar and may be the head of a table waits for the next one; one
+ * without that bar is taken back when the next line makes it a head.
  *
- * Not as in CommonMark and GitHub's tables: no headings by underlines, no link definitions, no raw
- * HTML except `<br>`, few named entities, mathematics is kept as it stands, a table's head begins
- * with a bar, `~~` is the only strikethrough, links lead to http, https and mailto only.
+ * Differences from CommonMark and GitHub's tables: no setext headings, no link definitions, no raw
+ * HTML except `<br>` and small elements without others in them (`<sub>2</sub>`), few named entities,
+ * mathematics is left as it is, a table's head without an outer bar is its paragraph's only line,
+ * `~~` is the only strikethrough, links lead to http, https and mailto only.
+ *
+ * Beyond them, as models write: a fence with a language inside a fence of Markdown belongs to it, with
+ * its end; a fence with a language may begin behind the words of a line; after `##` no space is needed.
  */
 
 import { CodeLeaf, TextLeaf } from './leaves.js';
-import { Cursor, FENCE, HEADING, RULE, TASK, TASK_SO_FAR, UNDECIDED, endsFence, marker } from './lines.js';
+import { Cursor, FENCE, FENCE_SO_FAR, HEADING, RULE, TASK, TASK_SO_FAR, UNDECIDED, endsFence, marker } from './lines.js';
 import { plain } from './links.js';
 import { RULE_SO_FAR, TableLeaf, columns } from './table.js';
 import { Tree } from './tree.js';
@@ -24,13 +28,13 @@ import { Tree } from './tree.js';
 /** @import { Marker } from './lines.js' */
 /** @import { Sink } from './run.js' */
 
-const MAX_KEPT = 1000;
+const MAX_BUFFERED = 1000;
 const MAX_DEPTH = 32;
 
 export class Markdown {
   #sink;
   #tree;
-  #kept = '';
+  #buffer = '';
   #isReading = false; // whether the line's beginning was read
   #head = ''; // a line that may be a table's head
   #endedWithReturn = false;
@@ -56,7 +60,7 @@ export class Markdown {
 
   /** Settle all that is open. */
   end() {
-    if (this.#kept) this.#take('', true);
+    if (this.#buffer) this.#take('', true);
     this.#flushHead();
     this.#tree.closeTo(0);
   }
@@ -68,17 +72,20 @@ export class Markdown {
     if (this.#isReading) {
       if (piece) this.#tree.leaf?.text(piece);
     } else {
-      this.#kept += piece;
-      const isWhole = isEnd && this.#kept.length < MAX_KEPT;
-      const isOpen = !isWhole && this.#kept.length < MAX_KEPT;
-      if (this.#read(this.#kept.slice(0, MAX_KEPT), isWhole, isOpen)) {
+      this.#buffer += piece;
+      const isWhole = isEnd && this.#buffer.length < MAX_BUFFERED;
+      const isOpen = !isWhole && this.#buffer.length < MAX_BUFFERED;
+      if (this.#read(this.#buffer.slice(0, MAX_BUFFERED), isWhole, isOpen)) {
         this.#isReading = true;
-        if (this.#kept.length > MAX_KEPT) this.#tree.leaf?.text(this.#kept.slice(MAX_KEPT));
-        this.#kept = '';
+        if (this.#buffer.length > MAX_BUFFERED) this.#tree.leaf?.text(this.#buffer.slice(MAX_BUFFERED));
+        this.#buffer = '';
       }
     }
     if (!isEnd) return;
-    this.#tree.lineEnd();
+    const { leaf } = this.#tree;
+    const fence = leaf instanceof TextLeaf ? leaf.takeFence() : null;
+    if (fence) this.#tree.begin('pre', () => new CodeLeaf(this.#sink, 'fence', { ...fence, isInText: true }));
+    else this.#tree.lineEnd();
     this.#isReading = false;
   }
 
@@ -109,8 +116,18 @@ export class Markdown {
       this.#head = '';
       return true;
     }
+    if (leaf instanceof TextLeaf && isMatched && leaf.row.includes('|') && RULE_SO_FAR.test(cursor.rest)) {
+      if (isOpen) return false;
+      const alignments = isWhole && columns(leaf.row, cursor.rest.trim());
+      if (alignments && alignments.length > 1) {
+        const head = leaf.row;
+        this.#tree.takeBack();
+        this.#tree.begin('table', () => new TableLeaf(this.#sink, head, alignments));
+        return true;
+      }
+    }
     if (leaf instanceof CodeLeaf && isMatched) {
-      if (leaf.kind === 'fence') return this.#readFence(leaf, cursor, isWhole);
+      if (leaf.kind === 'fence') return this.#readFence(leaf, cursor, isWhole, isOpen);
       if (isBlank || cursor.indent > 3) return this.#readIndented(leaf, cursor, isBlank && isWhole);
     }
     if (isBlank && isWhole) {
@@ -121,14 +138,26 @@ export class Markdown {
     return this.#begin(cursor, matched, isWhole, isOpen);
   }
 
-  /** @param {CodeLeaf} leaf @param {Cursor} cursor @param {boolean} isWhole */
-  #readFence(leaf, cursor, isWhole) {
-    const isEnd = cursor.indent < 4 && endsFence(cursor.rest.trimStart(), leaf.sign, isWhole);
-    if (isEnd === null) return false;
+  /** @param {CodeLeaf} leaf @param {Cursor} cursor @param {boolean} isWhole @param {boolean} isOpen */
+  #readFence(leaf, cursor, isWhole, isOpen) {
+    const { inner, isInText, isMarkdown, sign } = leaf;
+    const canEnd = cursor.indent < 4;
+    const ahead = cursor.rest.trimStart();
+    const isEnd = canEnd && endsFence(ahead, inner.at(-1) ?? sign, isWhole);
+    if (isEnd === null || (isOpen && (isInText || (isMarkdown && canEnd && FENCE_SO_FAR.test(ahead))))) return false;
     cursor.skip(leaf.indent);
-    if (isEnd) this.#tree.closeLeaf();
-    else leaf.text(cursor.rest);
     this.#tree.wasBlank = false;
+    const { rest } = cursor;
+    if (isEnd && inner.length === 0) {
+      this.#tree.closeLeaf();
+    } else if (isInText && isWhole && rest.trimEnd().endsWith(sign)) {
+      leaf.text(rest.trimEnd().replace(/`+$/, ''));
+      this.#tree.closeLeaf();
+    } else {
+      leaf.text(rest);
+      if (isEnd) inner.pop();
+      else if (isMarkdown && canEnd && isWhole && inner.length < MAX_DEPTH) inner.push(...namedFence(ahead));
+    }
     return true;
   }
 
@@ -180,8 +209,9 @@ export class Markdown {
       if (isOpen && UNDECIDED.test(rest)) return false;
       const heading = HEADING.exec(rest);
       if (heading) {
-        begin(`h${heading[1].length}`, () => new TextLeaf(this.#sink, 'heading'));
-        this.#tree.leaf?.text(rest.slice(heading[1].length));
+        const { length } = heading[1] ?? heading[2];
+        begin(`h${length}`, () => new TextLeaf(this.#sink, 'heading'));
+        this.#tree.leaf?.text(rest.slice(length));
         return true;
       }
       const [, ticks, tickInfo, tildes, tildeInfo] = (isWhole && FENCE.exec(rest)) || [];
@@ -221,13 +251,18 @@ export class Markdown {
         return true;
       }
     }
-    if (this.#tree.isItemBegun(matched, starts)) {
-      if (isOpen && TASK_SO_FAR.test(rest)) return false;
-      const task = TASK.exec(rest);
-      if (task) rest = (task[1] === ' ' ? '☐' : '☑') + rest.slice(3);
-    }
+    const canBeTask = this.#tree.isItemBegun(matched, starts);
+    if (canBeTask && isOpen && TASK_SO_FAR.test(rest)) return false;
+    const task = canBeTask && TASK.exec(rest);
     this.#tree.start(matched, starts);
     this.#tree.begin('p', () => new TextLeaf(this.#sink));
+    if (task) {
+      const isDone = task[1] !== ' ';
+      this.#sink.open('task', { state: isDone ? 'Done' : 'To do' });
+      this.#sink.text(isDone ? '☑ ' : '☐ ');
+      this.#sink.close();
+      rest = rest.slice(task[0].length);
+    }
     this.#tree.leaf?.text(rest);
     return true;
   }
@@ -248,4 +283,10 @@ export class Markdown {
     if (leaf instanceof TextLeaf) this.#continue(leaf, head);
     else this.#text(head, this.#tree.depth, [], false);
   }
+}
+
+/** Return the signs of a fence that has a language, if this line is one. @param {string} line */
+function namedFence(line) {
+  const [, ticks, tickInfo, tildes, tildeInfo] = FENCE.exec(line) ?? [];
+  return (tickInfo ?? tildeInfo ?? '').trim() ? [ticks ?? tildes] : [];
 }

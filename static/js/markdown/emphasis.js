@@ -1,10 +1,12 @@
 /**
  * Emphasis, strong emphasis and strikethrough: which runs of `*`, `_` and `~~` belong together.
  *
- * CommonMark's rules. Closers are taken from left to right and look back for their opener, so what
- * stands so far never depends on what comes after. Each kind of closer that found none remembers
- * how far it looked, which keeps the whole linear. Two limits bound what may still change: a pair
- * is at most `REACH` characters apart, and a run of more than `LONGEST_RUN` is text.
+ * CommonMark's rules, and two more for what models write: beside a Chinese, Japanese or Korean
+ * character no space is needed, and its own punctuation is like its letters (`**注意：**请`); `**`
+ * behind punctuation may close before a letter, too (`**Note:**the`). Closers are processed from left to right and look back for their opener, so the
+ * result so far never depends on later text. Each kind of closer without an opener remembers how far
+ * it looked, which makes the whole linear. Two limits bound what may still change: a pair is at most
+ * `REACH` characters apart, and a run of more than `LONGEST_RUN` is text.
  */
 
 /** How far apart, in characters, the two ends of something may be. Longer than a long paragraph. */
@@ -29,20 +31,27 @@ export const LONGEST_RUN = 16;
 
 const SPACE_BEFORE = /(?:^|\s)$/u;
 const SPACE_AFTER = /^(?:\s|$)/u;
-const MARK_BEFORE = /[\p{P}\p{S}]$/u;
-const MARK_AFTER = /^[\p{P}\p{S}]/u;
+const CJK = String.raw`[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Hang}\p{scx=Bopo}\u3000-\u303f\uff01-\uffee]`;
+const CJK_BEFORE = new RegExp(`${CJK}$`, 'u');
+const CJK_AFTER = new RegExp(`^${CJK}`, 'u');
+const MARK_BEFORE = new RegExp(String.raw`(?!${CJK})[\p{P}\p{S}]$`, 'u');
+const MARK_AFTER = new RegExp(String.raw`^(?!${CJK})[\p{P}\p{S}]`, 'u');
+const ENDING_BEFORE = /[.,:;!?…)\]}"'”’»]$/u;
+const LETTER_AFTER = /^[\p{L}\p{N}]/u;
 
 /**
  * Say whether a run can open or close, by what is on either side of it.
  *
- * @param {string} sign @param {string} before The end of what is before it. @param {string} after
+ * @param {string} sign @param {number} length @param {string} before The end of what is before it. @param {string} after
  */
-export function flanks(sign, before, after) {
+export function flanks(sign, length, before, after) {
   const [spaceBefore, spaceAfter] = [SPACE_BEFORE.test(before), SPACE_AFTER.test(after)];
   const [markBefore, markAfter] = [MARK_BEFORE.test(before), MARK_AFTER.test(after)];
-  const isLeft = !spaceAfter && (!markAfter || spaceBefore || markBefore);
-  const isRight = !spaceBefore && (!markBefore || spaceAfter || markAfter);
-  if (sign !== '_') return { canOpen: isLeft, canClose: isRight };
+  const [besideBefore, besideAfter] = [spaceBefore || markBefore, spaceAfter || markAfter];
+  const isLeft = !spaceAfter && (!markAfter || besideBefore || (sign !== '_' && CJK_BEFORE.test(before)));
+  const isRight = !spaceBefore && (!markBefore || besideAfter || (sign !== '_' && CJK_AFTER.test(after)));
+  const isEnding = sign === '*' && length > 1 && ENDING_BEFORE.test(before) && LETTER_AFTER.test(after);
+  if (sign !== '_') return { canOpen: isLeft, canClose: isRight || isEnding };
   return { canOpen: isLeft && (!isRight || markBefore), canClose: isRight && (!isLeft || markAfter) };
 }
 

@@ -1,14 +1,14 @@
 /**
- * What stands within a line: emphasis, code, links, mathematics. Text in, operations out; no DOM.
+ * Parse inline Markdown: emphasis, code, links, mathematics. Text in, operations out; no DOM.
  *
- * The source is read from the first character that may still change its meaning. What comes out is
- * in two parts: what is settled whatever follows, and what is still open, read as if it were going
- * to be closed (a link whose address is being written is a link, code without its end is code).
- * When the line is at its end, everything is settled, and what was never closed is text.
+ * Parsing starts at the first character whose meaning may still change. The result has two parts:
+ * operations that are settled, and operations that are still open, parsed as if they were closed (a
+ * link with an incomplete address is a link, code without an end is code). At the end of the line
+ * everything is settled, and what was never closed is text.
  *
- * Rules: all that needs an end must find it within `REACH` characters, so what is open is bounded;
- * the meaning depends on positions only, never on how the text was cut; what is looked for ahead
- * is looked for once (`next`), so hostile input costs linear time.
+ * Rules: a closing mark must come within `REACH` characters, which bounds the open part; the meaning
+ * depends on positions and never on how the text was cut; each look-ahead is done once (`next`), so
+ * hostile input takes linear time.
  */
 
 import { LONGEST_RUN, REACH, beginEarly, flanks, pair } from './emphasis.js';
@@ -26,6 +26,9 @@ const SPECIAL = /[\\`*_~[\]<&\n$]|!\[|(?<![\p{L}\p{N}])https?:\/{2}/gu;
 const PERHAPS = /(?:!|(?<![\p{L}\p{N}])h(?:t(?:t(?:ps?(?::\/?)?)?)?)?)$/u;
 const ADDRESS = /https?:\/{2}[^\s<]{1,2000}/y;
 const ANGLED = /<(?:([a-zA-Z][a-zA-Z\d+.-]{1,31}:[^\s<>]{0,2000})|([\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-zA-Z\d-]{1,63}(?:\.[a-zA-Z\d-]{1,63}){0,8})|[bB][rR] ?\/?)>/y;
+/** Small elements that models write where Markdown has no sign. */
+const SMALL = /<(sub|sup|kbd|u|mark)>([^<>\n]{1,200})<\/\1>/y;
+const SMALL_SO_FAR = /<(?:sub|sup|kbd|u|mark)>[^<>\n]{0,200}(?:<\/?[a-z]{0,4})?$/y;
 const MAX_ANGLED = 2040;
 const MAX_BRACKETS = 32;
 const ESCAPED = /[!-/:-@[-`{-~]/;
@@ -133,7 +136,7 @@ class Inline extends Scanner {
     }
     if (end === source.length && !this.isFinal) return void this.pending('', length);
     if (sign === '`') return this.#verbatim(TICKS[length], length, 'code');
-    const can = flanks(sign, source.slice(Math.max(0, this.at - 2), this.at), source.slice(end, end + 2));
+    const can = flanks(sign, length, source.slice(Math.max(0, this.at - 2), this.at), source.slice(end, end + 2));
     const item = this.add(source.slice(this.at, end), length);
     if (sign !== '~' || length === 2) this.#delimiters.push(Object.assign(item, { length, ...can }));
   }
@@ -249,14 +252,18 @@ class Inline extends Scanner {
 
   #angle() {
     const match = this.sticky(ANGLED);
+    const small = match ? null : this.sticky(SMALL);
     const to = match && (match[1] ?? (match[2] ? `mailto:${match[2]}` : ''));
     if (match && to === '') {
       this.element('br', '', match[0].length);
     } else if (match && to && LEADS_OUT.test(to)) {
       this.link(match[1] ?? match[2], to, match[0].length);
+    } else if (small) {
+      this.element(small[1], small[2], small[0].length);
     } else {
+      const isSmall = !this.isFinal && this.sticky(SMALL_SO_FAR) !== null;
       const ahead = this.isFinal ? ' ' : this.source.slice(this.at, this.at + MAX_ANGLED);
-      this.add('<', 1).isPending = ahead.length < MAX_ANGLED && /^<[^\s<>]* ?\/?$/.test(ahead);
+      this.add('<', 1).isPending = isSmall || (ahead.length < MAX_ANGLED && /^<[^\s<>]* ?\/?$/.test(ahead));
     }
   }
 

@@ -1,8 +1,8 @@
 /**
- * How lines begin: white space in columns, and what announces a block.
+ * The beginnings of lines: indentation, and the markers of blocks.
  *
- * A line is read as soon as its beginning tells what it is; `UNDECIDED` is every beginning that
- * could still become something else.
+ * A line is parsed as soon as its beginning determines its kind; `UNDECIDED` matches every beginning
+ * that could still become something else.
  */
 
 /** A place in a line that counts columns, since a tab is as wide as it has to be. */
@@ -67,8 +67,10 @@ const SPACE = /[ \t]/;
 
 /** Beginnings that the next character can turn into a heading, a fence, a rule or an item, or not. */
 export const UNDECIDED = /^(?:#{1,6}|`{1,2}|`{3,}[^`]*|~~?|~{3,}.*|([-*_])(?:[ \t]*\1)*[ \t]*|[-+*][ \t]*|\d{1,9}[.)]?[ \t]*)$/;
-export const HEADING = /^(#{1,6})(?=[ \t]|$)/;
+/** After two signs and more, a letter may follow at once, as models write it. */
+export const HEADING = /^(?:(#{1,6})(?=[ \t]|$)|(#{2,6})(?=[\p{L}\p{N}*]))/u;
 export const FENCE = /^(?:(`{3,})([^`]*)|(~{3,})(.*))$/;
+export const FENCE_SO_FAR = /^(?:`{1,2}|~{1,2}|`{3,}[^`]*|~{3,}.*)$/;
 export const RULE = /^(?:(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|(?:-[ \t]*){3,})$/;
 const ITEM = /^(?:([-+*])|(\d{1,9})([.)]))(?=[ \t]|$)/;
 export const TASK = /^\[([ xX])\](?=[ \t])/;

@@ -1,9 +1,9 @@
 /**
- * Where links lead, and whether a page may offer to go there. No DOM.
+ * Check the targets of links. No DOM.
  *
- * An address is read the way the browser will read it (`URL`), so nothing hidden in it, no tab and
- * no entity, makes it another one than was checked. Only what begins with a scheme of the list is a
- * link; an address relative to this page means nothing in an answer.
+ * An address is parsed as the browser will parse it (`URL`), so that no hidden tab or entity makes it
+ * differ from the checked one. Only listed schemes become links; a relative address has no meaning in
+ * an answer.
  */
 
 const SAFE = new Set(['http:', 'https:', 'mailto:']);
@@ -24,18 +24,24 @@ export function safeAddress(address) {
 }
 
 /** The named references people write; a table of all 2,000 would outweigh everything else. */
-const NAMES = {
+const NAMES = new Map(Object.entries({
   amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: '\u00a0', copy: '©', reg: '®', trade: '™',
   hellip: '…', mdash: '—', ndash: '–', lsquo: '‘', rsquo: '’', ldquo: '“', rdquo: '”', laquo: '«',
   raquo: '»', bull: '•', middot: '·', times: '×', divide: '÷', deg: '°', plusmn: '±', le: '≤', ge: '≥',
   ne: '≠', rarr: '→', larr: '←', euro: '€', pound: '£', sect: '§', para: '¶', frac12: '½', auml: 'ä',
-  ouml: 'ö', uuml: 'ü', szlig: 'ß', eacute: 'é', infin: '∞', asymp: '≈', check: '✓',
-};
+  ouml: 'ö', uuml: 'ü', szlig: 'ß', eacute: 'é', infin: '∞', asymp: '≈', check: '✓', uarr: '↑', darr: '↓',
+  harr: '↔', rArr: '⇒', lArr: '⇐', hArr: '⇔', forall: '∀', exist: '∃', isin: '∈', sum: '∑', prod: '∏', radic: '√',
+  part: '∂', nabla: '∇', int: '∫', minus: '−', sdot: '⋅', cap: '∩', cup: '∪', sub: '⊂', and: '∧', or: '∨', ensp: '\u2002',
+  emsp: '\u2003', shy: '\u00ad', permil: '‰', prime: '′', dagger: '†', frac14: '¼', frac34: '¾', sup2: '²', sup3: '³', micro: 'µ',
+  ...Object.fromEntries('alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigmaf sigma tau upsilon phi chi psi omega'
+    .split(' ').flatMap((name, index) => [[name, String.fromCharCode(0x3b1 + index)],
+      [name[0].toUpperCase() + name.slice(1), String.fromCharCode(0x391 + index)]])),
+}));
 export const REFERENCE = /&(?:#(\d{1,7})|#[xX]([\da-fA-F]{1,6})|([a-zA-Z][a-zA-Z\d]{1,31}));/y;
 
 /** Return what a reference stands for, or itself. @param {string} whole @param {string} [decimal] @param {string} [hex] @param {string} [name] */
 export function character(whole, decimal, hex, name) {
-  if (name) return /** @type {Record<string, string>} */ (NAMES)[name] ?? whole;
+  if (name) return NAMES.get(name) ?? whole;
   const code = hex ? parseInt(hex, 16) : Number(decimal);
   const isCharacter = code > 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
   return isCharacter ? String.fromCodePoint(code) : '\ufffd';

@@ -1,4 +1,4 @@
-/** What was read of a line, as operations in two parts: settled whatever follows, and open. */
+/** The operations parsed from a line, in two parts: settled, and still open. */
 
 /** @import { Item, Opening } from './emphasis.js' */
 

@@ -1,9 +1,9 @@
 /**
- * The text of one paragraph, heading or cell, written as it comes.
+ * Write the text of one paragraph, heading or cell as it streams.
  *
- * Settled operations are written once and forgotten. The open ones are written too, with a mark
- * before each; when they turn out otherwise, what follows the first that is different is taken
- * back. So an element being written grows at its end, and what is taken back is bounded.
+ * Settled operations are written once. Open ones are written too, with a mark before each; when they
+ * change, everything from the first difference on is undone. So an element only grows at its end, and
+ * the part that may be undone is bounded.
  */
 
 import { readInline } from './inline.js';

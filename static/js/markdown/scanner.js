@@ -1,4 +1,4 @@
-/** A place in a source, what was read up to there, and ways to look ahead that cost linear time. */
+/** A position in a source, the operations up to there, and look-aheads in linear time. */
 
 /** @import { Item } from './emphasis.js' */
 

@@ -1,4 +1,4 @@
-/** Tables: what announces one, and its rows, whose cells fill while they are written. */
+/** Tables: how one begins, and its rows, whose cells fill as they stream. */
 
 import { TextLeaf } from './leaves.js';
 

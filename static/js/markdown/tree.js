@@ -1,8 +1,8 @@
 /**
- * The containers that are open (quotes, lists, items), and the leaf that takes the text.
+ * The open containers (quotes, lists, items), and the leaf that takes the text.
  *
- * A list is tight until there is an empty line between two of its items or between two blocks of
- * one; then it is loosened where it stands.
+ * A list is tight until an empty line comes between two of its items or between two blocks of one;
+ * then it becomes loose in place.
  */
 
 /** @import { CodeLeaf, TextLeaf } from './leaves.js' */
@@ -20,6 +20,8 @@ export class Tree {
   /** Whether the line before was empty. */
   wasBlank = false;
   #sink;
+  /** Before the last leaf. @type {unknown} */
+  #mark = null;
   /** @type {(Quote | List | ListItem)[]} */
   #open = [];
 
@@ -84,6 +86,7 @@ export class Tree {
     this.closeLeaf();
     if (!tag) return;
     this.#prepare();
+    this.#mark = this.#sink.mark();
     const isOwn = tag === 'pre' || tag === 'table'; // made by the leaf itself
     if (!isOwn) this.#sink.open(tag);
     this.leaf = make();
@@ -97,6 +100,12 @@ export class Tree {
 
   closeLeaf() {
     this.leaf?.end();
+    this.leaf = null;
+  }
+
+  /** Take back the leaf, with all that it has written. */
+  takeBack() {
+    this.#sink.rewind(this.#mark);
     this.leaf = null;
   }
 

@@ -1,121 +1,143 @@
 /**
- * One column's answer to one prompt: a record that can be kept, and what is live behind it.
+ * One column's answer to one prompt: data that can be saved, and the live generation behind it.
  *
  * | state   | meaning                                        |
  * |---------|------------------------------------------------|
- * | waiting | this page holds it back: its turn is to come   |
- * | sending | asked, not yet acknowledged                    |
- * | queued, starting, running | as the server says           |
+ * | waiting | the page has not sent it yet                   |
+ * | sending | sent, not yet acknowledged                     |
+ * | queued, starting, running | as the server reports        |
  * | ended   | `finishReason` says how                        |
  *
- * This is the one place where events of the protocol become state of the page. An answer can be
- * gone on with after its end (`reopen`), and begins with the text it was kept with.
+ * This is the one place where events of the protocol become state of the page. An answer that has
+ * ended can be continued (`reopen`).
+ *
+ * `text` is the answer alone, which is copied, compared, voted on and sent as history; what the model
+ * thought and what it calls are apart.
  */
 
 import { randomId } from '../client/commands.js';
 import { Emitter } from '../client/emitter.js';
-import { Meter } from './meter.js';
+import { addToCall } from '../client/generation.js';
+import { AnswerMetrics } from './answer-metrics.js';
 
 /** @import { StoredAnswer } from '../client/conversations.js' */
 /** @import { Generation } from '../client/generation.js' */
-/** @import { Cost, FinishReason, GenerationState, Notice, Parameters, Timings, Token, Usage, WireError } from '../client/protocol.js' */
+/** @import { Phase } from './answer-metrics.js' */
+/** @import { CallSaid, Cost, FinishReason, GenerationState, Notice, Parameters, Timings, Token, ToolCall, Usage, WireError } from '../client/protocol.js' */
 
 /**
- * @typedef {object} KeptAnswer
+ * @typedef {object} SavedAnswer
  * @property {string} [id]
  * @property {string} model
- * @property {Parameters} [parameters] Those it was asked with, beyond the model's own.
+ * @property {Parameters} [parameters] Those of the request; the model's own are not included.
  * @property {string} [system]
- * @property {string[]} [keptIds] Under which the server keeps its parts.
+ * @property {string[]} [keptIds] The ids under which the server stores its parts.
  * @property {boolean} [isDetailed] Whether its tokens were asked for.
  * @property {string} [text]
+ * @property {string} [reasoning]
+ * @property {number} [reasoningTokens] As counted here.
+ * @property {number} [reasoningMs] As measured here.
+ * @property {ToolCall[]} [toolCalls]
  * @property {number} [parts]
- * @property {string | null} [generation] Where it can be gone on with, in the session it was asked in.
+ * @property {string | null} [generation] The id of its generation, in the session that started it.
  * @property {number} [seq]
  * @property {FinishReason | null} [finishReason]
  * @property {Usage | null} [usage]
  * @property {Timings | null} [timings]
  * @property {WireError | null} [error]
  * @property {boolean} [isCached]
- * @property {boolean} [isLenient] Whether it is asked without what its server refuses.
+ * @property {boolean} [isLenient] Whether parameters that the server refuses are left out.
+ * @property {boolean} [isTrimmed] Whether the oldest turns are left out if the context cannot hold them.
  * @property {Notice[]} [notices]
  * @property {Record<string, any>} [details]
  * @property {string} [answeredBy]
  * @property {Cost | null} [cost]
  */
 
-/** @extends {Emitter<{text: string, change: Answer, tokens: Answer}>} `change`: all but its text. */
+/** @typedef {{isNow: boolean, ms: number, tokens: number, isEstimated: boolean}} Thinking How long the model thought, and how much. */
+
+/** @extends {Emitter<{text: string, reasoning: string, calls: Answer, change: Answer, tokens: Answer}>} `change`: all but what it says. */
 export class Answer extends Emitter {
   /** @type {'waiting' | 'sending' | 'ended' | GenerationState} */
   state = 'waiting';
   /** @type {number | null} */
   position = null;
-  /** Why no text comes yet, and when that was said. @type {Notice | null} */
+  /** Why no text comes yet, and since when that is known. @type {Notice | null} */
   notice = null;
   noticedMs = 0;
   /** @type {Generation | null} */
   generation = null;
-  /** What it was written in, as far as it is known here. @type {Token[]} */
+  /** Its tokens, as far as they are known here. @type {Token[]} */
   tokens = [];
-  /** Tokens of what was written before it was gone on with. */
+  /** The number of tokens of earlier parts. */
   #earlierTokens = 0;
-  /** What that cost; undefined: there is no such. @type {Cost | null | undefined} */
+  /** The thinking of earlier parts. */
+  #earlier = { ms: 0, tokens: 0 };
+  #earlierCalls = 0;
+  /** When the model began to think, while it does. @type {number | null} */
+  #thinksSinceMs = null;
+  /** The cost of earlier parts; undefined: there are none. @type {Cost | null | undefined} */
   #earlierCost;
   #now;
-  #meter;
+  #metrics;
 
-  /** @param {KeptAnswer} kept @param {() => number} [now] */
-  constructor(kept, now = () => performance.now()) {
+  /** @param {SavedAnswer} saved @param {() => number} [now] */
+  constructor(saved, now = () => performance.now()) {
     super();
-    this.id = kept.id ?? randomId().slice(0, 12);
-    this.model = kept.model;
-    this.parameters = kept.parameters ?? {};
-    this.system = kept.system ?? '';
-    this.keptIds = kept.keptIds ?? [];
-    this.isDetailed = kept.isDetailed ?? false;
-    this.text = kept.text ?? '';
-    /** How often it was gone on with. */
-    this.parts = kept.parts ?? 0;
-    this.generationId = kept.generation ?? null;
-    this.seq = kept.seq ?? 0;
-    this.finishReason = kept.finishReason ?? null;
-    this.usage = kept.usage ?? null;
-    this.timings = kept.timings ?? null;
-    this.error = kept.error ?? null;
-    /** Given again, since the same was answered before. */
-    this.isCached = kept.isCached ?? false;
-    this.isLenient = kept.isLenient ?? false;
-    this.notices = kept.notices ?? [];
-    this.details = kept.details ?? {};
-    this.answeredBy = kept.answeredBy ?? '';
-    this.cost = kept.cost ?? null;
+    this.id = saved.id ?? randomId().slice(0, 12);
+    this.model = saved.model;
+    this.parameters = saved.parameters ?? {};
+    this.system = saved.system ?? '';
+    this.storedIds = saved.keptIds ?? [];
+    this.isDetailed = saved.isDetailed ?? false;
+    this.text = saved.text ?? '';
+    this.reasoning = saved.reasoning ?? '';
+    this.reasoningTokens = saved.reasoningTokens ?? 0;
+    this.reasoningMs = saved.reasoningMs ?? 0;
+    this.toolCalls = saved.toolCalls ?? [];
+    /** How often it was continued. */
+    this.parts = saved.parts ?? 0;
+    this.generationId = saved.generation ?? null;
+    this.seq = saved.seq ?? 0;
+    this.finishReason = saved.finishReason ?? null;
+    this.usage = saved.usage ?? null;
+    this.timings = saved.timings ?? null;
+    this.error = saved.error ?? null;
+    /** Whether it came from the cache. */
+    this.isCached = saved.isCached ?? false;
+    this.isLenient = saved.isLenient ?? false;
+    this.isTrimmed = saved.isTrimmed ?? false;
+    this.notices = saved.notices ?? [];
+    this.details = saved.details ?? {};
+    this.answeredBy = saved.answeredBy ?? '';
+    this.cost = saved.cost ?? null;
     if (this.finishReason) this.state = 'ended';
     this.#now = now;
-    this.#meter = new Meter(now());
+    this.#metrics = new AnswerMetrics(now());
   }
 
   get isLive() {
     return this.finishReason === null;
   }
 
-  /** The same however often it is asked for, also by this page after a reload. */
+  /** An id that stays the same for retries, also after a reload of the page. */
   get requestId() {
     return `${this.id}.${this.parts}`;
   }
 
-  /** Whether there is a part of an answer that could be gone on with. */
+  /** Whether it is incomplete and can be continued. */
   get isPart() {
     return this.text !== '' && ['cancelled', 'interrupted', 'length', 'failed'].includes(this.finishReason ?? '');
   }
 
-  /** Under which the server keeps it, or what was last added to it. */
-  get keptId() {
-    return this.keptIds.at(-1) ?? null;
+  /** The id under which the server stores its last part. */
+  get storedId() {
+    return this.storedIds.at(-1) ?? null;
   }
 
   /** Whether the server may know the tokens. */
   get mayHaveTokens() {
-    return this.hasTokens || (this.isDetailed && this.text !== '' && this.keptIds.length > 0);
+    return this.hasTokens || (this.isDetailed && this.text !== '' && this.storedIds.length > 0);
   }
 
   /** Whether the tokens of the whole text are known. */
@@ -123,65 +145,118 @@ export class Answer extends Emitter {
     return this.text !== '' && this.tokens.map(({ text, special }) => (special ? '' : text)).join('') === this.text;
   }
 
-  get figures() {
-    const figures = this.#meter.figures(this, this.#now());
-    if (figures.tokens !== null) figures.tokens += this.#earlierTokens;
-    return figures;
+  get metrics() {
+    const metrics = this.#metrics.metrics(this, this.#now());
+    if (metrics.tokens !== null) metrics.tokens += this.#earlierTokens;
+    return metrics;
   }
 
-  /** How long ago it was said why no text comes yet. */
+  /** How long it has been in the queue, or has waited for its server, in milliseconds. */
+  get phaseMs() {
+    return this.#metrics.phaseMs(this.#now());
+  }
+
+  /** Whether it ended because the model's context is full. */
+  get isFull() {
+    return this.notices.some(({ code }) => code === 'context_full');
+  }
+
+  /** All that it says: its text, and what it calls. */
+  get said() {
+    return said(this.text, this.toolCalls);
+  }
+
+  /** The thinking before and between the text; null if there was none. @returns {Thinking | null} */
+  get thinking() {
+    if (!/\S/.test(this.reasoning)) return null;
+    const { timings, usage } = this;
+    const isNow = this.#thinksSinceMs !== null;
+    // Without an answer it thought to the end. What the server does not tell was measured here.
+    const end = timings?.answer_ms ?? (this.said ? null : timings?.total_ms) ?? 0;
+    const toldMs = end - (timings?.reasoning_ms ?? Infinity);
+    const hereMs = this.reasoningMs + (isNow ? this.#now() - (this.#thinksSinceMs ?? 0) : 0);
+    return {
+      isNow,
+      ms: this.#earlier.ms + (toldMs > 0 ? toldMs : hereMs),
+      tokens: this.#earlier.tokens + (usage?.reasoning_tokens ?? this.reasoningTokens),
+      isEstimated: usage?.estimated ?? false,
+    };
+  }
+
+  /** The age of `notice` in milliseconds. */
   get waitedMs() {
     return this.#now() - this.noticedMs;
   }
 
   // Actions
 
-  /** Begin now; time is counted from here. */
+  /** Start now; time is measured from here. */
   send() {
     this.state = 'sending';
-    this.#meter = new Meter(this.#now());
+    this.#metrics = new AnswerMetrics(this.#now());
     this.emit('change', this);
   }
 
-  /** Go on behind the text that is there. */
+  /** Continue after the existing text. */
   reopen() {
     this.#earlierTokens += this.usage?.completion_tokens ?? this.seq;
     this.#earlierCost = this.cost;
+    this.#earlierCalls = this.toolCalls.length;
+    const { ms, tokens } = this.thinking ?? { ms: 0, tokens: 0 };
+    this.#earlier = { ms, tokens };
+    Object.assign(this, { reasoningMs: 0, reasoningTokens: 0 });
     Object.assign(this, { finishReason: null, usage: null, timings: null, error: null, isCached: false, seq: 0, generation: null, generationId: null });
     this.parts += 1;
     this.send();
   }
 
-  /** Take in what it was written in. @param {Token[]} tokens */
+  /** Set the tokens; only those of the text count. @param {Token[]} tokens */
   learn(tokens) {
-    this.tokens = tokens;
+    this.tokens = tokens.filter(({ kind = 'answer' }) => kind === 'answer');
     this.emit('tokens', this);
   }
 
-  /** Note under which id the server keeps it, or a further part of it. @param {string | null} id */
-  keptAs(id) {
-    if (id && !this.keptIds.includes(id)) this.keptIds.push(id);
+  /** Add the id under which the server stores it, or another part of it. @param {string | null} id */
+  addStoredId(id) {
+    if (id && !this.storedIds.includes(id)) this.storedIds.push(id);
   }
 
-  /** Take in what this generation has, from behind what was taken before, until its end. @param {Generation} generation */
+  /** Take what a generation writes until its end, after what was taken already. @param {Generation} generation */
   follow(generation) {
     this.generation = generation;
     this.generationId = generation.id;
-    this.keptAs(generation.answer);
-    this.#take(generation.text);
+    this.addStoredId(generation.answer);
+    // Saved in the middle of thinking: that goes on.
+    if (generation.isLive && this.reasoning && !this.said) this.#thinksSinceMs = this.#now();
+    const { reasoning, reasoningCount, text: whole, toolCalls } = generation;
+    this.#take(() => {
+      if (reasoning) this.#think(reasoning, reasoningCount);
+      if (whole) this.#write(whole);
+      for (const call of toolCalls) this.#call(call, call.arguments);
+    });
     generation.on('delta', ({ text, tokens }) => {
       if (tokens) this.tokens.push(...tokens);
-      this.#take(text);
+      this.#take(() => text && this.#write(text));
     });
+    generation.on('reasoning', ({ text }) => this.#take((count) => text && this.#think(text, count)));
+    generation.on('toolCall', ({ call, text }) => this.#take(() => this.#call(call, text)));
+    const resume = () => {
+      if (generation.soFar && generation.isLive) this.#metrics.resume({ ...generation.soFar, phase: phaseOf(generation) }, this.seq);
+      this.#enter();
+    };
+    resume();
+    generation.on('resume', resume);
     generation.on('state', () => this.#enter());
     generation.on('end', () => this.#end());
     if (generation.isLive) this.#enter();
     else this.#end();
   }
 
-  /** Take in what the server keeps of it, or of its last part. @param {StoredAnswer} stored @param {WireError | null} [error] */
-  restore({ text, usage, timings, cached, finish_reason: reason, error: own, notices, details, answered_by: answeredBy, cost }, error = own) {
+  /** Take what the server has stored of it, or of its last part. @param {StoredAnswer} stored @param {WireError | null} [error] */
+  restore({ text, reasoning = '', tool_calls: calls, usage, timings, cached, finish_reason: reason, error: own, notices, details, answered_by: answeredBy, cost }, error = own) {
     this.text += text;
+    this.reasoning += reasoning;
+    for (const call of calls ?? []) this.#call(call, call.arguments);
     this.#learnEnd({ usage, timings, isCached: cached ?? false, notices: notices ?? [], details: details ?? {}, answeredBy: answeredBy ?? '', cost: cost ?? null });
     this.finish(reason ?? 'interrupted', error);
   }
@@ -189,35 +264,78 @@ export class Answer extends Emitter {
   /** End it from this side. @param {FinishReason} reason @param {WireError | null} [error] */
   finish(reason, error = null) {
     if (!this.isLive) return;
+    this.#stopThinking();
+    if (!this.timings && this.#metrics.measured) this.#keepMeasured();
     this.finishReason = reason;
     this.error = error;
     this.state = 'ended';
     this.emit('change', this);
   }
 
-  /** @returns {KeptAnswer} */
+  /** @returns {SavedAnswer} */
   toJSON() {
-    const { id, model, parameters, system, keptIds, isDetailed, text, parts, generationId: generation, seq, finishReason, usage, timings, error, isCached } = this;
-    const { isLenient, notices, details, answeredBy, cost } = this;
-    return { id, model, parameters, system, keptIds, isDetailed, text, parts, generation, seq, finishReason, usage, timings, error, isCached, isLenient, notices, details, answeredBy, cost };
+    const { id, model, parameters, system, storedIds: keptIds, isDetailed, text, parts, generationId: generation, seq, finishReason, usage, timings, error, isCached } = this;
+    const { isLenient, isTrimmed, notices, details, answeredBy, cost, reasoning, toolCalls } = this;
+    const { ms = 0, tokens = 0 } = this.thinking ?? {};
+    const thought = { ...(reasoning && { reasoning, reasoningMs: ms, reasoningTokens: tokens }), ...(toolCalls.length > 0 && { toolCalls }) };
+    return { ...thought, id, model, parameters, system, keptIds, isDetailed, text, parts, generation, seq, finishReason, usage, timings, error, isCached, isLenient, isTrimmed, notices, details, answeredBy, cost };
   }
 
   // Internal
 
-  /** @param {string} text */
-  #take(text) {
+  /** Take what is new. @param {(count: number) => void} take Is given the number of deltas. */
+  #take(take) {
     const { generation } = this;
     if (!generation || generation.seq === this.seq) return;
+    const count = generation.seq - this.seq;
     const isFirst = this.seq === 0;
     this.seq = generation.seq;
-    this.#meter.count(this.seq, this.#now());
+    this.#metrics.count(this.seq, this.#now());
     if (isFirst) this.#enter();
+    take(count);
+  }
+
+  /** @param {string} text */
+  #write(text) {
+    this.#stopThinking();
+    this.#metrics.beginAnswer(this.#now());
     this.text += text;
-    if (text) this.emit('text', text);
+    this.emit('text', text);
+  }
+
+  /** @param {string} text @param {number} count */
+  #think(text, count) {
+    this.reasoning += text;
+    this.reasoningTokens += count;
+    this.emit('reasoning', text);
+    if (this.#thinksSinceMs !== null || !this.isLive) return;
+    this.#thinksSinceMs = this.#now();
+    this.emit('change', this);
+  }
+
+  #stopThinking() {
+    if (this.#thinksSinceMs === null) return;
+    this.reasoningMs += this.#now() - this.#thinksSinceMs;
+    this.#thinksSinceMs = null;
+    this.emit('change', this);
+  }
+
+  /** @param {CallSaid} call @param {string} text */
+  #call(call, text) {
+    this.#stopThinking();
+    addToCall(this.toolCalls, { ...call, index: this.#earlierCalls + call.index }, text);
+    this.emit('calls', this);
+  }
+
+  /** The server cannot tell any more: what was measured and counted here is all that there is. */
+  #keepMeasured() {
+    this.timings = this.#metrics.measured;
+    this.usage ??= { prompt_tokens: null, completion_tokens: this.seq, estimated: true };
   }
 
   #enter() {
     if (!this.generation || !this.isLive) return;
+    this.#metrics.enter(phaseOf(this.generation), this.#now());
     this.state = this.seq > 0 ? 'running' : this.generation.state;
     this.position = this.generation.position;
     if (this.notice !== this.generation.notice) this.noticedMs = this.#now();
@@ -232,14 +350,25 @@ export class Answer extends Emitter {
     this.finish(generation.finishReason ?? 'interrupted', generation.error);
   }
 
-  /** Take in what an end says, of the whole or of what was gone on with. @param {Pick<Generation, 'usage' | 'timings' | 'isCached' | 'notices' | 'details' | 'answeredBy' | 'cost'>} end */
+  /** Take the data of an end, of the only part or of the last one. @param {Pick<Generation, 'usage' | 'timings' | 'isCached' | 'notices' | 'details' | 'answeredBy' | 'cost'>} end */
   #learnEnd({ usage, timings, isCached, notices, details, answeredBy, cost }) {
     const isNew = (/** @type {Notice} */ { message }) => !this.notices.some((one) => one.message === message);
     Object.assign(this, { usage, timings, isCached, details, answeredBy, cost });
     this.notices = [...this.notices, ...notices.filter(isNew)];
     if (this.#earlierCost === undefined) return;
-    // Of one part that is not known, the whole is not known.
+    // If the cost of one part is unknown, so is the sum.
     const [before, now] = [this.#earlierCost, cost];
     this.cost = before && now && { amount: before.amount + now.amount, estimated: !!(before.estimated || now.estimated) };
   }
+}
+
+/** What an answer waits for. @param {Generation} generation @returns {Phase} */
+function phaseOf({ notice, state }) {
+  if (state === 'starting' || notice?.code === 'server_loads') return 'start';
+  return state === 'queued' ? 'queue' : 'run';
+}
+
+/** All that an answer says, as text. @param {string} text @param {ToolCall[]} [calls] */
+export function said(text, calls = []) {
+  return [text, ...calls.map((call) => `${call.name}(${call.arguments})`)].filter(Boolean).join('\n');
 }

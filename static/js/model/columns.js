@@ -1,9 +1,9 @@
 /**
- * The columns: which models are asked, in which order, and what is said to one alone. No DOM.
+ * The columns: which models are asked, in which order, and the parameters of each. No DOM.
  *
- * A model may have several columns, with other parameters each. Ids stay what they were when the
- * order or a column's model changes, so that answers find their column again; the first column of
- * a model is named after it, which makes them the same in every conversation.
+ * A model may have several columns with different parameters. A column keeps its id when the order or
+ * its model changes, so that answers stay with their column; the first column of a model is named
+ * after it, so that ids are the same in all conversations.
  */
 
 import { Emitter } from '../client/emitter.js';
@@ -14,7 +14,7 @@ import { Emitter } from '../client/emitter.js';
  * @typedef {object} Column
  * @property {string} id
  * @property {string} model
- * @property {Parameters} parameters What it has of its own, over the common ones.
+ * @property {Parameters} parameters Its own, which override the common ones.
  * @property {string | null} system Null: the common one.
  * @property {boolean} isHidden Not shown, and not asked.
  */
@@ -45,7 +45,7 @@ export class Columns extends Emitter {
     return this.#all.filter((column) => column.model === model);
   }
 
-  /** Which of its model's columns this is wherever it stands, from 1; 0 if it is the only one. @param {Column} column */
+  /** The number of this column among its model's, from 1 and whatever the order; 0 if it is the only one. @param {Column} column */
   number(column) {
     const same = this.of(column.model).map(({ id }) => id).sort();
     return same.length > 1 ? same.indexOf(column.id) + 1 : 0;
@@ -53,14 +53,14 @@ export class Columns extends Emitter {
 
   // Actions
 
-  /** Take what was kept, whatever that is. @param {unknown} kept */
-  restore(kept) {
-    const list = Array.isArray(kept) ? kept : [];
+  /** Restore saved columns; ignores what is invalid. @param {unknown} saved */
+  restore(saved) {
+    const list = Array.isArray(saved) ? saved : [];
     this.#set(list.filter((one) => typeof one?.id === 'string' && typeof one.model === 'string')
       .map(({ id, model, parameters = {}, system = null, isHidden = false }) => ({ id, model, parameters, system, isHidden })));
   }
 
-  /** Leave out models that no longer exist; if nothing was ever chosen or all is gone, choose the first that can run. @param {Model[]} models @param {boolean} wasChosen */
+  /** Remove columns whose model no longer exists; if nothing was ever chosen or none is left, choose the first models that can run. @param {Model[]} models @param {boolean} wasChosen */
   settle(models, wasChosen) {
     const known = this.#all.filter(({ model }) => models.some(({ id }) => id === model));
     if (known.length > 0 || (wasChosen && this.#all.length === 0)) {

@@ -1,22 +1,25 @@
 /**
- * One kept answer and what the same model says when it is asked the same again. No DOM.
+ * One stored answer, and the same model's answer to the same request now. No DOM.
  *
- * | outcome         | meaning                                         |
- * |-----------------|-------------------------------------------------|
- * | waiting         | to be asked, also after it was stopped          |
- * | impossible      | cannot be asked: `error` says why               |
- * | running         | being asked                                     |
- * | same, different | has ended; of one that was cut off its part only |
- * | failed          | has ended so that nothing can be said: `error`  |
+ * | outcome         | meaning                                                        |
+ * |-----------------|----------------------------------------------------------------|
+ * | waiting         | not asked yet, or stopped                                      |
+ * | impossible      | cannot be asked: `error` says why                              |
+ * | running         | being asked                                                    |
+ * | same, different | has ended; an original that was cut off is compared as a prefix |
+ * | failed          | cannot be compared: `error` says why                           |
  */
 
+import { said } from './answer.js';
+
 /** @import { Stored, StoredAnswer, StoredEngine } from '../client/conversations.js' */
-/** @import { FinishReason, GenerateOptions, Model, Parameters, Timings, Usage, WireError } from '../client/protocol.js' */
+/** @import { FinishReason, GenerateOptions, Model, Parameters, Timings, ToolCall, Usage, WireError } from '../client/protocol.js' */
 
 /** @typedef {'waiting' | 'impossible' | 'running' | 'same' | 'different' | 'failed'} Outcome */
-/** @typedef {{id: string | null, text: string, reason: FinishReason | null, usage: Usage | null, timings: Timings | null, engine: StoredEngine | null, error: WireError | null}} Said */
+/** @typedef {{id: string | null, text: string, reasoning?: string, tool_calls?: ToolCall[], reason: FinishReason | null, usage: Usage | null, timings: Timings | null, engine: StoredEngine | null, error: WireError | null}} Said */
+/** @typedef {Pick<Said, 'text' | 'reasoning' | 'tool_calls'>} Spoken */
 
-/** What makes an engine and its model another, from what matters most. @type {(keyof StoredEngine)[]} */
+/** The traits in which engine and model may differ, the most important first. @type {(keyof StoredEngine)[]} */
 const TRAITS = ['model_id', 'weights', 'revision', 'engine', 'version', 'image', 'runner'];
 const CUT = ['cancelled', 'interrupted', 'failed'];
 const NOTHING = 'Nothing had been written, so there is nothing to compare.';
@@ -32,22 +35,34 @@ export class Repeat {
 
   /** @param {StoredAnswer} before @param {Stored} original In full. */
   constructor(before, { turns, messages }) {
-    this.before = { ...before, tokens: [] }; // they are many, and not compared
-    this.prompt = turns.find(({ id }) => id === before.turn)?.text ?? '';
+    this.before = { ...before, tokens: [] }; // many, and not compared
+    const turn = turns.find(({ id }) => id === before.turn);
+    this.prompt = turn?.text || (turn?.attachments?.length ? 'Only what is attached' : '');
     this.#messages = before.asked.map((at) => messages[at]);
     if (before.state !== 'ended') this.refuse('It is still being written.');
-    else if (this.#isCut && !before.text) this.refuse(NOTHING);
+    else if (this.#isCut && !said(before.text, before.tool_calls)) this.refuse(NOTHING);
     else if (!isQuestion(this.#messages)) this.refuse('What was asked is not known.');
   }
 
-  /** What makes the engine or the weights others than they were. @returns {{trait: keyof StoredEngine, then: string, now: string}[]} */
+  /** Both answers, as they are compared. */
+  get answers() {
+    return pair(this.before, this.after, ({ text, tool_calls: calls }) => said(text, calls));
+  }
+
+  /** What was thought before each, null if there was none. */
+  get thoughts() {
+    const both = pair(this.before, this.after, ({ reasoning = '' }) => reasoning);
+    return both?.some(({ text }) => text) ? both : null;
+  }
+
+  /** In what engine and weights differ from then. @returns {{trait: keyof StoredEngine, then: string, now: string}[]} */
   get changes() {
     const [then, now] = [this.before.engine, this.after?.engine];
     if (!then || !now) return [];
     return TRAITS.flatMap((trait) => (then[trait] === now[trait] ? [] : [{ trait, then: then[trait], now: now[trait] }]));
   }
 
-  /** What is asked, with everything in it that it was asked with and nothing that settings say today. @param {Model | undefined} model @returns {GenerateOptions} */
+  /** The request, with all that the answer was asked with and nothing of today's settings. @param {Model | undefined} model @returns {GenerateOptions} */
   question(model) {
     const { before } = this;
     /** @type {Parameters} */
@@ -55,11 +70,11 @@ export class Repeat {
     Object.assign(parameters, before.parameters);
     const length = before.usage?.completion_tokens;
     if (this.#isCut && length) parameters.max_new_tokens = length;
-    // What its server did not take then, it may not take now.
-    const wasLenient = before.notices?.some(({ code }) => code === 'parameter_left_out');
+    // What the server refused then may be refused again.
+    const wasLenient = before.notices?.some(({ code }) => code === 'parameter_left_out' || code === 'picture_left_out');
     const [first] = this.#messages;
     const asked = first?.role === 'prompt'
-      ? { prompt: first.content }
+      ? { prompt: /** @type {string} */ (first.content) }
       : { messages: /** @type {GenerateOptions['messages']} */ (this.#messages) };
     return {
       ...asked,
@@ -69,7 +84,7 @@ export class Repeat {
     };
   }
 
-  /** Take in how it ended. @param {Said} after */
+  /** Take the new answer. @param {Said} after */
   take(after) {
     if (after.reason === null || after.reason === 'cancelled' || after.reason === 'interrupted') {
       if (!this.after) this.outcome = 'waiting';
@@ -77,9 +92,8 @@ export class Repeat {
     }
     this.error = null;
     this.after = after;
-    const { before: { text } } = this;
     if (after.reason === 'failed') this.fail(after.error ?? { message: 'The model server reported an error.' });
-    else this.outcome = this.#isAsBefore(text, after) ? 'same' : 'different';
+    else this.outcome = this.#isAsBefore() ? 'same' : 'different';
   }
 
   /** @param {{message: string}} error */
@@ -88,7 +102,7 @@ export class Repeat {
     this.error = error;
   }
 
-  /** Say why it cannot be asked. @param {string} message */
+  /** Mark as impossible. @param {string} message */
   refuse(message) {
     this.outcome = 'impossible';
     this.error = { message };
@@ -96,20 +110,25 @@ export class Repeat {
 
   // Internal
 
-  /** Whether it ended before the model did. */
+  /** Whether the original was cut off. */
   get #isCut() {
     return CUT.includes(this.before.finish_reason ?? '');
   }
 
-  /** @param {string} then @param {Said} after */
-  #isAsBefore(then, { text: now, reason }) {
+  #isAsBefore() {
+    const [then, now] = (this.answers ?? []).map(({ text }) => text);
     if (!this.#isCut) return now === then;
-    // A stop can come between the pieces of one sign, a limit not.
-    return now.startsWith(then) || (reason === 'length' && then.startsWith(now));
+    // A cancellation can cut inside a character, a length limit cannot.
+    return now.startsWith(then) || (this.after?.reason === 'length' && then.startsWith(now));
   }
 }
 
-/** Whether something can be asked like this; an import may say anything. @param {{role: string}[]} messages */
+/** @param {Spoken} then @param {Spoken | null} now @param {(one: Spoken) => string} text */
+function pair(then, now, text) {
+  return now && [{ name: 'Then', text: text(then) }, { name: 'Now', text: text(now) }];
+}
+
+/** Whether these messages can be sent; an import may contain anything. @param {{role: string}[]} messages */
 function isQuestion(messages) {
   return messages.length === 1 || (messages.length > 0 && messages.every(({ role }) => role !== 'prompt'));
 }

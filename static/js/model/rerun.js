@@ -1,9 +1,9 @@
 /**
- * All answers of a kept conversation asked again, one after the other, and compared. No DOM.
+ * Ask all answers of a stored conversation again, one after the other, and compare them. No DOM.
  *
- * What is said now is kept as a conversation of its own, the copy, whose `view` names the original.
- * So a run that was stopped, or left with the page, goes on where it was, and can be looked at
- * later. One at a time is asked: engines that compute several at once can tip a token.
+ * The new answers are stored in a conversation of their own, the copy, whose `view` names the
+ * original. So a run that was interrupted can be continued, and looked at later. Only one answer is
+ * asked at a time, since requests in one batch can change each other's tokens.
  */
 
 import { Emitter } from '../client/emitter.js';
@@ -15,13 +15,13 @@ import { Repeat } from './repeat.js';
 /** @import { Generation } from '../client/generation.js' */
 /** @import { Said } from './repeat.js' */
 
-/** Errors that lie in one answer; with any other the next one may fail too. */
-const OWN_ERRORS = ['invalid_parameters', 'prompt_too_long', 'unknown_model'];
-// What the server takes.
+/** Errors of one answer; after any other the next one may fail too. */
+const OWN_ERRORS = ['cannot_see', 'invalid_attachment', 'invalid_parameters', 'prompt_too_long', 'unknown_attachment', 'unknown_model'];
+// Limits of the server.
 const MAX_TITLE = 300;
 const MAX_COLUMNS = 64;
 
-/** @extends {Emitter<{change: Rerun, copy: void, repeat: Repeat}>} `change`: whether it runs, or why it stopped; `copy`: there is one now. */
+/** @extends {Emitter<{change: Rerun, copy: void, repeat: Repeat}>} `change`: `isRunning` or `fault`; `copy`: it was created. */
 export class Rerun extends Emitter {
   isRunning = false;
   /** Why it stopped. @type {SidestreamError | null} */
@@ -31,26 +31,25 @@ export class Rerun extends Emitter {
   #api;
   #client;
   #original;
-  /** Turns and columns that are in the copy. @type {Set<string>} */
+  /** Turns and columns of the copy. @type {Set<string>} */
   #turns = new Set();
   /** @type {Set<string>} */
   #columns = new Set();
-  /** Answers of the copy that were being written when it was read. @type {Map<Repeat, Generation>} */
+  /** Live answers of the copy when it was loaded. @type {Map<Repeat, Generation>} */
   #live = new Map();
   #isUnwanted = false;
   /** @type {Generation | null} */
   #generation = null;
 
   /**
-   * Read a conversation that is to be asked again, or one that has come of that. Rejects with a
-   * SidestreamError.
+   * Load a conversation to ask again, or the copy of an earlier run. Rejects with a SidestreamError.
    *
    * @param {{api: Conversations, client: SidestreamClient}} parts
    * @param {string} id
    */
   static async load({ api, client }, id) {
     const stored = await api.get(id, { isFull: true });
-    const { repeats } = stored.view ?? {}; // anything, in an import
+    const { repeats } = stored.view ?? {}; // an import may contain anything
     const isId = typeof repeats === 'string' && /^[\w-]{1,64}$/.test(repeats);
     const original = isId ? await ifThere(api.get(repeats, { isFull: true })) : null;
     return new Rerun({ api, client }, original ?? stored, original && stored);
@@ -93,7 +92,7 @@ export class Rerun extends Emitter {
 
   // Actions
 
-  /** Ask what is waiting; return when that is done, stopped, or cannot go on (`fault`). */
+  /** Ask all that wait; return when that is done, stopped, or failed (`fault`). */
   async run() {
     if (this.isRunning) return;
     this.isRunning = true;
@@ -122,7 +121,7 @@ export class Rerun extends Emitter {
     }
   }
 
-  /** Ask no more; what is being written is stopped, and asked anew when this goes on. */
+  /** Stop; the answer that is running is cancelled, and asked again when the run is continued. */
   async stop() {
     this.#isUnwanted = true;
     this.emit('change', this);
@@ -135,7 +134,7 @@ export class Rerun extends Emitter {
     }
   }
 
-  /** The same from its beginning, into a copy of its own. */
+  /** A new run from the beginning, with its own copy. */
   afresh() {
     return new Rerun({ api: this.#api, client: this.#client }, this.#original);
   }
@@ -182,12 +181,12 @@ export class Rerun extends Emitter {
       if (this.#isUnwanted) await this.stop();
       await generation.ended;
       repeat.take(saidBy(generation));
-      if (generation.finishReason === 'cancelled') this.#isUnwanted = true; // from wherever it was stopped
+      if (generation.finishReason === 'cancelled') this.#isUnwanted = true; // wherever it was cancelled
       if (generation.finishReason === 'interrupted') throw new SidestreamError(generation.error ?? { code: 'interrupted', message: 'The server went away.' });
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
       const isOwn = OWN_ERRORS.includes(error.code);
-      // Whoever goes on gets past one that contradicts what has become of the copy.
+      // `invalid_command`: the copy was changed meanwhile; the next one may still work.
       if (isOwn || error.code === 'invalid_command') repeat.fail(error);
       else repeat.outcome = 'waiting';
       if (!isOwn) throw error;
@@ -208,7 +207,7 @@ export class Rerun extends Emitter {
     return generation;
   }
 
-  /** Say where what repeats this answer belongs. @param {StoredAnswer} before @param {string} conversation */
+  /** Where the repeat of this answer belongs. @param {StoredAnswer} before @param {string} conversation */
   #place({ turn }, conversation) {
     const { turns } = this.#original;
     const find = (/** @type {string | null} */ id) => turns.find((one) => one.id === id);
@@ -219,12 +218,12 @@ export class Rerun extends Emitter {
     return { conversation, turn, parent: parent?.id ?? null, history };
   }
 
-  /** The id of what repeats this answer. @param {string} id */
+  /** The id of the repeat of this answer. @param {string} id */
   #again(id) {
     return this.repeats.find(({ before }) => before.id === id)?.after?.id ?? null;
   }
 
-  /** Take in what has come of it meanwhile, in another window too. @param {string} id */
+  /** Take what was added to the copy meanwhile, also by another window. @param {string} id */
   async #catchUp(id) {
     const copy = await this.#api.get(id);
     this.#goOnFrom(copy);
@@ -247,7 +246,7 @@ export class Rerun extends Emitter {
     }
   }
 
-  /** Have what answered, which only the server knows. */
+  /** Fetch the engines of the new answers, which only the server knows. */
   async #learnEngines() {
     if (this.copyId === null) return;
     try {
@@ -256,14 +255,14 @@ export class Rerun extends Emitter {
         if (after) after.engine = answers.find((answer) => answer.id === after.id)?.engine ?? null;
       }
     } catch (error) {
-      if (!(error instanceof SidestreamError)) throw error; // what was said is here; this is told when it is opened again
+      if (!(error instanceof SidestreamError)) throw error; // the texts are here; the engines are fetched when it is opened again
     }
   }
 }
 
 /** @param {Generation} generation @returns {Said} */
-function saidBy({ answer, text, finishReason, usage, timings, error }) {
-  return { id: answer, text, reason: finishReason, usage, timings, engine: null, error };
+function saidBy({ answer, text, reasoning, toolCalls, finishReason, usage, timings, error }) {
+  return { id: answer, text, reasoning, tool_calls: toolCalls, reason: finishReason, usage, timings, engine: null, error };
 }
 
 /** @template T @param {Promise<T>} promise @returns {Promise<T | null>} */

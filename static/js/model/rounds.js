@@ -1,25 +1,13 @@
 /**
- * Blind rounds: names hidden, order shuffled, a vote, and the tally of all votes. No DOM.
+ * Blind rounds: hidden names and shuffled columns. No DOM.
  *
- * A round begins with the first prompt that is asked blind, without any history, and ends with
- * the vote; further prompts before it belong to the same round.
+ * A round begins with the first blind prompt, without a history, and ends with the vote or when the
+ * names are revealed; prompts in between belong to the same round. Votes are in `votes.js`.
  */
 
-/** @import { Turn } from './conversation.js' */
+/** @typedef {{kind: 'best' | 'tie' | 'bad', best: string | null}} Vote `best`: the column voted for. */
 
-/**
- * What was voted and who took part, by the name shown: the models' own names, or with what sets
- * them apart.
- *
- * @typedef {object} Vote
- * @property {'best' | 'tie' | 'bad'} kind
- * @property {string | null} best The column voted for.
- * @property {Record<string, string>} names By the columns' ids.
- */
-
-/** @typedef {{name: string, wins: number, ties: number, rounds: number}} Score */
-
-/** What a column is called while its name is hidden. @param {number} index */
+/** The name of a column in a blind round. @param {number} index */
 export function letter(index) {
   return String.fromCharCode(65 + index);
 }
@@ -32,26 +20,4 @@ export function shuffled(list, random = Math.random) {
     [copy[last], copy[other]] = [copy[other], copy[last]];
   }
   return copy;
-}
-
-/** Whether names are hidden on this path. @param {Turn[]} path */
-export function isSecret(path) {
-  const last = path.at(-1);
-  return !!last?.isBlind && last.vote === null;
-}
-
-/** Add up votes, the best first. @param {Iterable<Vote>} votes @returns {Score[]} */
-export function tally(votes) {
-  /** @type {Map<string, Score>} */
-  const scores = new Map();
-  for (const { kind, best, names } of votes) {
-    for (const [column, name] of Object.entries(names)) {
-      const score = scores.get(name) ?? { name, wins: 0, ties: 0, rounds: 0 };
-      scores.set(name, score);
-      score.rounds += 1;
-      if (kind === 'tie') score.ties += 1;
-      if (kind === 'best' && column === best) score.wins += 1;
-    }
-  }
-  return [...scores.values()].sort((a, b) => b.wins / b.rounds - a.wins / a.rounds || b.ties / b.rounds - a.ties / a.rounds);
 }

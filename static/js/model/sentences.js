@@ -1,8 +1,8 @@
 /**
- * Whole sentences out of text that arrives in pieces, for those who listen. No DOM.
+ * Split streaming text into sentences, for screen readers. No DOM.
  *
- * A sentence ends at its mark and the white space behind it, or with its line; so "3.14" and a
- * name of a file stay whole. Text without an end is given when it is too long to wait for.
+ * A sentence ends at a punctuation mark with white space behind it, or with its line; so "3.14" and
+ * file names stay whole. Text longer than `MAX_CHARS` without an end is returned as it is.
  */
 
 const END = /[.!?…:;][)\]"'”’»]*\s+|[。！？؟।]\s*|\n+/gu;
@@ -11,7 +11,7 @@ const MAX_CHARS = 400;
 export class Sentences {
   #rest = '';
 
-  /** Add text; return the sentences that are whole now. @param {string} text */
+  /** Add text; return the sentences that are complete now. @param {string} text */
   add(text) {
     this.#rest += text;
     const sentences = [];
@@ -25,7 +25,7 @@ export class Sentences {
     return sentences.map((one) => one.trim()).filter(Boolean);
   }
 
-  /** Return what is left. */
+  /** Return the rest. */
   end() {
     const rest = this.#rest.trim();
     this.#rest = '';

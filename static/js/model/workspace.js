@@ -1,42 +1,59 @@
 /**
- * All that the page is about: columns, settings, the conversation, who directs it. No DOM.
+ * The state of the page: columns, settings, conversation, scheduler and store. No DOM.
  *
- * What the user chose is remembered for every visit (`memory`); what is going on in this tab is
- * remembered for the tab (`tab`), so that a reload goes on with every answer where it was.
+ * The user's choices are saved for all visits (`memory`); the open conversation is saved for the tab
+ * (`tab`), so that a reload continues every answer where it was. A conversation that is left while it is
+ * answered, or has prompts in its queue, goes on: it is kept until that is done, over a reload too.
+ *
+ * The columns are those of the open conversation. What is chosen in a new one is chosen for the next
+ * one, too; what a stored one is opened with, or an address asks for, is not.
  */
 
 import { Emitter } from '../client/emitter.js';
 import { SidestreamError } from '../client/protocol.js';
 import { Columns } from './columns.js';
 import { Conversation } from './conversation.js';
-import { Director } from './director.js';
-import { Keeper } from './keeper.js';
+import { PromptScheduler } from './prompt-scheduler.js';
+import { ConversationStore } from './conversation-store.js';
 import { describe, tidy } from './parameters.js';
-import { isSecret, letter, tally } from './rounds.js';
+import { letter } from './rounds.js';
 
 /** @import { SidestreamClient } from '../client/client.js' */
 /** @import { Conversations } from '../client/conversations.js' */
+/** @import { Model } from '../client/protocol.js' */
 /** @import { Answer } from './answer.js' */
 /** @import { Column } from './columns.js' */
-/** @import { KeptConversation } from './conversation.js' */
-/** @import { Settings } from './director.js' */
-/** @import { Vote } from './rounds.js' */
+/** @import { SavedConversation } from './conversation.js' */
+/** @import { Settings } from './prompt-scheduler.js' */
 
-/** @typedef {{recall: (key: string) => any, remember: (key: string, value: unknown) => void}} Memory */
-/** @typedef {{session: string | null, known: Record<string, number>, conversation: KeptConversation}} TabState */
+/** @typedef {{get: (key: string) => any, set: (key: string, value: unknown) => void}} Memory */
+/**
+ * @typedef {object} TabState
+ * @property {string | null} session
+ * @property {Record<string, number>} known
+ * @property {SavedConversation} conversation
+ * @property {boolean} [isOpened]
+ * @property {SavedConversation[]} [left] Without turns, if the server has them.
+ */
 
-const MAX_VOTES = 1000;
 const MODES = ['all', 'sequence', 'together'];
 
-/** @extends {Emitter<{conversation: Conversation, settings: void, fault: Error}>} */
+/** @extends {Emitter<{conversation: Conversation, stored: void, settings: void, fault: Error}>} `stored`: the server has the open conversation now. */
 export class Workspace extends Emitter {
   columns = new Columns();
   conversation = new Conversation();
   /** @type {Settings} */
   settings = { mode: 'all', isBlind: false, details: false, parameters: {}, system: '' };
-  /** @type {Vote[]} */
-  #votes;
   #isForgotten = false;
+  /** Whether the columns belong to the open conversation alone. */
+  #isOpened = false;
+  #isSwitching = false;
+  /** Conversations that go on without being shown. @type {Set<Conversation>} */
+  #left = new Set();
+  /** Those that are to be fetched after a reload. @type {SavedConversation[]} */
+  #unrecalled = [];
+  /** @type {WeakSet<Conversation>} */
+  #followed = new WeakSet();
   #client;
   #memory;
   #tab;
@@ -47,40 +64,40 @@ export class Workspace extends Emitter {
     this.#client = client;
     this.#memory = memory;
     this.#tab = tab;
-    this.columns.restore(memory.recall('columns'));
-    const { mode, isBlind, details, parameters, system } = memory.recall('settings') ?? {};
+    this.columns.restore(memory.get('columns'));
+    const { mode, isBlind, details, parameters, system } = memory.get('settings') ?? {};
     if (MODES.includes(mode)) this.settings.mode = mode;
     this.settings = { ...this.settings, isBlind: !!isBlind, details: !!details, parameters: { ...parameters }, system: String(system ?? '') };
-    const votes = memory.recall('votes');
-    this.#votes = Array.isArray(votes) ? votes.filter((vote) => vote?.names) : [];
     const { columns, conversation } = this;
-    this.keeper = new Keeper({ api, client, columns });
-    this.director = new Director({ client, columns, conversation, keeper: this.keeper, settings: () => this.settings });
+    this.store = new ConversationStore({ api, client, columns });
+    this.scheduler = new PromptScheduler({ client, columns, conversation, store: this.store, settings: () => this.settings });
     this.#follow();
-    client.on('models', (models) => columns.settle(models, memory.recall('columns') !== null));
-    columns.on('change', () => {
-      memory.remember('columns', columns);
-      this.keeper.saveSoon(this.conversation);
+    client.on('models', () => {
+      this.#settle();
+      void this.#recall();
     });
-    this.director.on('change', () => this.keep());
+    columns.on('change', () => {
+      if (this.#isSwitching) return;
+      if (!this.#isOpened) memory.set('columns', columns);
+      this.store.saveSoon(this.conversation);
+    });
+    this.scheduler.on('change', () => {
+      for (const one of this.#left) if (!one.isUnderWay) this.#left.delete(one);
+      this.saveTab();
+    });
+  }
+
+  /** The ids of the conversations that are being answered, or will be. */
+  get underWay() {
+    return new Set([this.conversation, ...this.#left].flatMap(({ id, isUnderWay }) => (id && isUnderWay ? [id] : [])));
   }
 
   /** Whether the names are hidden now. */
   get isSecret() {
-    return isSecret(this.conversation.path);
+    return this.conversation.isSecret;
   }
 
-  /** Whether a vote can be given now. */
-  get canVote() {
-    const answers = this.columns.shown.map(({ id }) => this.conversation.path.at(-1)?.answer(id));
-    return this.isSecret && answers.length > 1 && answers.every((answer) => answer && !answer.isLive);
-  }
-
-  get scores() {
-    return tally(this.#votes);
-  }
-
-  /** What a column is called. @param {Column} column @param {{isSecret?: boolean}} [options] */
+  /** The label of a column. @param {Column} column @param {{isSecret?: boolean}} [options] */
   label(column, { isSecret: hidden = this.isSecret } = {}) {
     if (hidden) return `Model ${letter(this.columns.shown.indexOf(column))}`;
     const name = this.#nameOf(column.model);
@@ -88,7 +105,7 @@ export class Workspace extends Emitter {
     return number ? `${name} (${describe(column.parameters) || number})` : name;
   }
 
-  /** What a model is called, with its server where another one here is called so too. @param {string} id */
+  /** The name of a model, with its server if another model here has the same name. @param {string} id */
   #nameOf(id) {
     const name = this.#client.nameOf(id);
     const isAlone = this.columns.shown.every(({ model }) => model === id || this.#client.nameOf(model) !== name);
@@ -96,10 +113,10 @@ export class Workspace extends Emitter {
     return server ? `${name} · ${server.name || server.address}` : name;
   }
 
-  /** The one model that these settings are for, if they are for one. @param {Column | null} column Null: for all columns. */
-  modelOf(column) {
+  /** The models that these settings apply to. @param {Column | null} column Null: for all columns. @returns {Model[]} */
+  modelsOf(column) {
     const ids = new Set((column ? [column] : this.columns.shown).map(({ model }) => model));
-    return ids.size === 1 ? this.#client.models.get([...ids][0]) : undefined;
+    return [...ids].flatMap((id) => this.#client.models.get(id) ?? []);
   }
 
   // Actions
@@ -108,7 +125,7 @@ export class Workspace extends Emitter {
   configure(changes) {
     this.settings = { ...this.settings, ...changes };
     this.settings.parameters = tidy(this.settings.parameters);
-    this.#memory.remember('settings', this.settings);
+    this.#memory.set('settings', this.settings);
     this.emit('settings', undefined);
   }
 
@@ -117,82 +134,155 @@ export class Workspace extends Emitter {
     this.columns.change(id, { parameters: tidy(parameters), system: system || null });
   }
 
-  /** Turn to a conversation; what is live in the former goes on. @param {Conversation} conversation */
+  /** Open a conversation, with its columns if it has any; the former goes on. @param {Conversation} conversation */
   open(conversation) {
+    const former = this.conversation;
+    const { isSecret } = former;
+    if (former !== conversation && former.isUnderWay) {
+      former.columns = this.columns.all;
+      this.#left.add(former);
+    }
+    this.#left.delete(conversation);
     this.conversation = conversation;
+    this.scheduler.use(conversation); // first: the columns of the former stop none of its answers
+    const wasOpened = this.#isOpened;
+    this.#isOpened = conversation.columns !== null;
+    if (this.#isOpened || wasOpened) this.#show(conversation.columns ?? this.#memory.get('columns'));
+    conversation.columns = null;
+    // The order of a blind round would tell who is who.
+    if (isSecret && conversation.isEmpty) this.columns.arrange(this.columns.all.map(({ id }) => id).sort());
     this.#follow();
-    this.director.use(conversation);
     this.emit('conversation', conversation);
-    this.keep();
+    this.saveTab();
   }
 
-  /** Open one that the server keeps. Rejects with a SidestreamError. @param {string} id */
-  async openKept(id) {
-    this.open(await this.keeper.load(id));
+  /** Open a stored conversation. Rejects with a SidestreamError. @param {string} id */
+  async openStored(id) {
+    if (id === this.conversation.id) return;
+    const left = [...this.#left].find((one) => one.id === id);
+    this.open(left ?? await this.store.load(id));
   }
 
-  /** Have what an answer was written in. Rejects with a SidestreamError. @param {Answer} answer */
+  /** Open a new conversation with these models, which are chosen for it alone. @param {string[]} models */
+  compare(models) {
+    const columns = new Columns();
+    for (const model of models) columns.add(model);
+    this.open(new Conversation({ columns: columns.all }));
+  }
+
+  /** Call a stored conversation by another title. @param {string} id @param {string} title */
+  rename(id, title) {
+    for (const one of [this.conversation, ...this.#left]) if (one.id === id) one.title = title;
+    this.emit('stored', undefined);
+  }
+
+  /** Stop what is asked in conversations that were deleted; tell whether the open one is among them. @param {string[]} ids */
+  drop(ids) {
+    for (const one of [this.conversation, ...this.#left]) {
+      if (!ids.includes(one.id ?? '')) continue;
+      one.queue = [];
+      void this.scheduler.stop(one.liveAnswers);
+    }
+    return ids.includes(this.conversation.id ?? '');
+  }
+
+  /** Fetch the tokens of an answer. Rejects with a SidestreamError. @param {Answer} answer */
   async learn(answer) {
-    await this.keeper.learn(this.conversation, answer);
+    await this.store.learn(this.conversation, answer);
     if (!answer.hasTokens) throw new SidestreamError({ code: 'no_tokens', message: 'The tokens of this answer were not kept.' });
   }
 
-  /** End the blind round. @param {Vote['kind']} kind @param {string | null} best The column, for a `best`. */
-  vote(kind, best = null) {
-    const turn = this.conversation.path.at(-1);
-    if (!turn || !this.canVote) return;
-    const names = Object.fromEntries(this.columns.shown.map((column) => [column.id, this.label(column, { isSecret: false })]));
-    const vote = { kind, best, names };
-    this.#votes = [...this.#votes, vote].slice(-MAX_VOTES);
-    this.#memory.remember('votes', this.#votes);
-    this.conversation.setVote(turn, vote);
-    this.keep();
-    void this.keeper.vote(this.conversation, turn, vote).catch((error) => this.emit('fault', error));
-  }
-
-  forgetScores() {
-    this.#votes = [];
-    this.#memory.remember('votes', []);
-    this.emit('settings', undefined);
-  }
-
-  /** Leave nothing of this tab behind for who comes next. */
+  /** Erase the state of this tab, for the next user. */
   forget() {
     this.#isForgotten = true;
-    this.#tab.remember('tab', null);
-    this.#memory.remember('draft', '');
+    this.#tab.set('tab', null);
+    this.#memory.set('draft', '');
+    this.#memory.set('attached', []);
   }
 
-  /** Remember for this tab what is going on. */
-  keep() {
+  /** Save the state of this tab. */
+  saveTab() {
     if (this.#isForgotten) return;
     const { session, generations } = this.#client;
-    const here = new Set(this.conversation.liveAnswers.map(({ generation }) => generation));
-    // What is live but not shown here has its text nowhere: it is asked for from its beginning.
+    const { conversation } = this;
+    const kept = [...this.#left].filter(({ id, queue }) => queue.length > 0 || id === null);
+    const here = new Set([conversation, ...kept.filter(({ id }) => id === null)].flatMap(({ liveAnswers }) => liveAnswers).map(({ generation }) => generation));
+    // The text of live answers of other conversations is not saved: they resume from the beginning.
     const known = Object.fromEntries([...generations.values()]
       .filter((generation) => !generation.isLive || here.has(generation))
       .map(({ id, seq }) => [id, seq]));
-    this.#tab.remember('tab', { session, known, conversation: this.conversation });
+    const left = kept.map((one) => {
+      const { id, queue, isHeld, columns } = one;
+      return id ? { id, queue, isHeld, columns } : one;
+    });
+    this.#tab.set('tab', { session, known, conversation: { ...conversation.toJSON(), columns: this.columns }, isOpened: this.#isOpened, left: [...left, ...this.#unrecalled] });
   }
 
-  /** Go on with what was going on in this tab, before the client connects. */
+  /** Restore the state of this tab, before the client connects. */
   resume() {
-    const { conversation: kept } = /** @type {Partial<TabState>} */ (this.#tab.recall('tab') ?? {});
-    if (!kept) return;
-    const conversation = new Conversation(kept);
-    for (const answer of conversation.liveAnswers) {
-      const generation = this.#client.generations.get(answer.generationId ?? '');
-      if (generation) answer.follow(generation);
-    }
+    const { conversation: saved, isOpened, left = [] } = /** @type {Partial<TabState>} */ (this.#tab.get('tab') ?? {});
+    if (!saved) return;
+    this.#unrecalled = left.filter(({ id }) => id);
+    for (const one of left) if (!one.id) this.#goOn(this.#restored(one));
+    const conversation = this.#restored(saved);
     this.open(conversation);
+    this.#isOpened = isOpened ?? false;
   }
 
   // Internal
 
   #follow() {
     const { conversation } = this;
-    const save = () => this.keeper.saveSoon(conversation);
+    if (this.#followed.has(conversation)) return;
+    this.#followed.add(conversation);
+    const save = () => this.store.saveSoon(conversation);
     conversation.on('path', save);
     conversation.on('turn', save);
+    conversation.on('stored', () => conversation === this.conversation && this.emit('stored', undefined));
+  }
+
+  /** @param {SavedConversation} saved */
+  #restored(saved) {
+    const conversation = new Conversation(saved);
+    for (const answer of conversation.liveAnswers) {
+      const generation = this.#client.generations.get(answer.generationId ?? '');
+      if (generation) answer.follow(generation);
+    }
+    return conversation;
+  }
+
+  /** Fetch the conversations that were left with a queue before the page was loaded again. */
+  async #recall() {
+    const saved = this.#unrecalled;
+    this.#unrecalled = [];
+    for (const { id, queue = [], isHeld = false, columns = null } of saved) {
+      try {
+        const conversation = await this.store.load(id ?? '');
+        this.#goOn(Object.assign(conversation, { queue, isHeld, columns: columns ?? conversation.columns }));
+      } catch (error) {
+        if (!(error instanceof SidestreamError)) throw error;
+        this.emit('fault', error);
+      }
+    }
+  }
+
+  /** @param {Conversation} conversation */
+  #goOn(conversation) {
+    this.#left.add(conversation);
+    this.scheduler.follow(conversation);
+  }
+
+  /** Show columns that are no choice of the user's. @param {unknown} columns */
+  #show(columns) {
+    this.#isSwitching = true;
+    this.columns.restore(columns);
+    this.#settle();
+    this.#isSwitching = false;
+  }
+
+  /** Leave out models that are gone, but not of a conversation that has answers of theirs. */
+  #settle() {
+    const { models } = this.#client;
+    if (!this.#isOpened && models.size > 0) this.columns.settle([...models.values()], this.#memory.get('columns') !== null);
   }
 }

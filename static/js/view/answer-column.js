@@ -1,50 +1,53 @@
 /**
- * `<answer-column>`: one column's conversation, with the figures of its latest answer.
+ * `<answer-column>`: one column's answers, with the figures of the turn that it shows.
  *
- * What is written here is not read aloud; that is the matter of the announcer, by sentences.
+ * The prompts are in the strip above all columns. Screen readers do not announce the text here;
+ * `Announcer` does, by sentences.
  *
- * Events: `column-stop` and `column-menu` with `{column}`, `column-move` with `{id, by}` or
- * `{id, target}`.
+ * Events: `column-stop` with `{answers}` and `column-menu` with `{column}`, `column-move` with
+ * `{id, by}` or `{id, target}`; `turn-read` with `{turn}` when the user has scrolled to another turn.
  */
 
-import { AnswerTurn } from './answer-turn.js';
+import { ColumnTurns } from './column-turns.js';
 import { PageElement, h, iconButton, setText } from './element.js';
-import { duration, rate } from './figures.js';
+import { FiguresView } from './figures-view.js';
 import { icon } from './icons.js';
+import { contextGauge } from '../model/context-gauge.js';
+import { nameParts } from '../model/name-parts.js';
 import { describe } from '../model/parameters.js';
-import { StickyScroll } from './scroll.js';
-import { waitWord } from './remarks.js';
-import { about, activity, modelState } from './words.js';
+import { PlainTurn, lateTurns } from './late-turns.js';
+import { TurnScroll } from './turn-scroll.js';
+import { activity, brief, modelState, turnLabel, waitLabel } from './labels.js';
 
-/** @import { Model } from '../client/protocol.js' */
+/** @import { Model, Token } from '../client/protocol.js' */
 /** @import { Column } from '../model/columns.js' */
-/** @import { Conversation } from '../model/conversation.js' */
+/** @import { Conversation, Turn } from '../model/conversation.js' */
 /** @import { Workspace } from '../model/workspace.js' */
 /** @import { Frames } from './frames.js' */
 
-/** @typedef {{workspace: Workspace, frames: Frames, model: (id: string) => Model | undefined}} Parts */
+/** @typedef {{workspace: Workspace, frames: Frames, model: (id: string) => Model | undefined, tokenView: (tokens: Token[]) => Promise<HTMLElement | null>}} Parts */
 
 export class AnswerColumn extends PageElement {
   #parts;
   #column;
   /** @type {Conversation} */
   #conversation;
-  /** By the turn's id, also those of other branches. @type {Map<string, AnswerTurn>} */
-  #turns = new Map();
 
   #grip = h('span', { class: 'grip', draggable: 'true', title: 'Drag to move this column', 'aria-hidden': 'true' });
   #name = h('h2', {});
   #state = h('span', { class: 'column-state' });
+  #gauge = h('span', { class: 'gauge', role: 'meter', 'aria-label': 'Context', 'aria-valuemin': 0, hidden: true });
   #stop = h('button', { type: 'button', class: 'stop', hidden: true }, icon('stop'), h('span', {}, 'Stop'));
   #menu = iconButton('more', 'More', { 'aria-haspopup': 'menu' });
-  #own = h('p', { class: 'column-own', hidden: true });
-  #ttft = h('dd', {});
-  #rate = h('dd', {});
-  #tokens = h('dd', {});
-  #time = h('dd', {});
+  #own = h('span', { class: 'column-own', hidden: true });
+  #figures = new FiguresView();
   #race = h('div', { class: 'race', 'aria-hidden': 'true' });
-  #log = h('div', { class: 'log', role: 'group', tabindex: 0 });
-  #scroll = new StickyScroll(this.#log);
+  #turns = new ColumnTurns((turn) => this.#make(turn));
+  #log = h('div', { class: 'log', role: 'group', tabindex: 0 }, this.#turns.element);
+  /** Names the turn, where it is not the one of the strip. */
+  #apart = h('p', { class: 'turn-name apart', dir: 'auto', hidden: true });
+  #newest = h('button', { type: 'button', class: 'newest', hidden: true }, icon('down'), 'Newest');
+  #scroll = new TurnScroll(this.#log, this.#turns.element, () => this.#read());
 
   /** @param {Column} column @param {Parts} parts */
   constructor(column, parts) {
@@ -63,9 +66,29 @@ export class AnswerColumn extends PageElement {
     if (this.isConnected) this.#refresh();
   }
 
-  /** The latest answer on the path shown. */
+  /** The turn that is shown. */
+  get turn() {
+    return this.#turns.at(this.#scroll.turn);
+  }
+
+  /** The answer that is shown. */
   get answer() {
+    return this.turn?.answer(this.#column.id) ?? null;
+  }
+
+  /** The answer to the last prompt. */
+  get latest() {
     return this.#conversation.path.at(-1)?.answer(this.#column.id) ?? null;
+  }
+
+  /** Whether the reader is in the middle of an answer. */
+  get isBeingRead() {
+    return !this.#scroll.isAtTop && !this.#scroll.follows;
+  }
+
+  /** Whether the turn is shown from its beginning. */
+  get isAtTop() {
+    return this.#scroll.isAtTop;
   }
 
   // Lifecycle
@@ -73,110 +96,192 @@ export class AnswerColumn extends PageElement {
   /** @override */
   build() {
     this.setAttribute('role', 'region');
-    const figure = (/** @type {string} */ name, /** @type {HTMLElement} */ value) =>
-      h('div', {}, h('dt', {}, name), value);
     this.append(
-      h('header', {}, this.#grip, this.#name, this.#state, this.#stop, this.#menu),
-      this.#own,
-      h('dl', { class: 'figures' },
-        figure('First token', this.#ttft), figure('Speed', this.#rate), figure('Tokens', this.#tokens), figure('Time', this.#time)),
+      h('header', {}, this.#grip, this.#name, this.#own, this.#state, this.#gauge, this.#stop, this.#menu),
+      this.#figures.element,
       this.#race,
-      this.#log,
+      h('div', { class: 'column-body' }, this.#log, this.#apart, this.#newest),
     );
   }
 
   /** @override @param {AbortSignal} signal */
   connected(signal) {
-    const id = this.#column.id;
-    this.#stop.addEventListener('click', () => this.announce('column-stop', { id }), { signal });
+    this.#stop.addEventListener('click', () => this.announce('column-stop', { answers: this.#live }), { signal });
+    this.#newest.addEventListener('click', () => {
+      this.toEnd();
+      this.#read();
+      this.#log.focus({ preventScroll: true }); // the button goes
+    }, { signal });
     this.#menu.addEventListener('click', () => this.announce('column-menu', { column: this.#column, button: this.#menu }), { signal });
     this.addEventListener('keydown', (event) => this.#pressed(event), { signal });
     this.#connectDragging(signal);
     this.#scroll.connect(signal);
     this.addEventListener('answer-change', () => this.#render(), { signal });
-    this.#conversation.on('path', () => this.#showPath(), { signal });
-    this.#conversation.on('turn', () => this.#refresh(), { signal });
-    this.#showPath();
+    lateTurns.on('change', () => lateTurns.value && this.#turns.renew(), { signal });
+    this.#conversation.on('turn', (turn) => {
+      this.#turns.view(turn)?.refresh();
+      this.#render();
+    }, { signal });
+    this.#watchEnd(signal);
+    this.showPath(this.#conversation.path);
   }
 
   // Actions
 
-  /** Take in that something around it changed: its model's state, whether names are hidden. */
+  /** Render again: the hiding of names has changed. */
   refresh() {
     this.#refresh();
   }
 
-  /** Show the figures as they are now, and how far it is beside the others. @param {number} mostTokens */
+  /** Show the new state of the column's model. */
+  update() {
+    for (const view of this.#turns.views) if (view.turn.answer(this.#column.id)?.isLive) view.refresh();
+    this.#render();
+  }
+
+  /** Show these turns. @param {Turn[]} path */
+  showPath(path) {
+    this.#turns.show(path);
+    const last = path.at(-1);
+    if (last) this.#turns.reach(last);
+    this.#endObserver?.disconnect();
+    if (last) this.#endObserver?.observe(this.#turns.end(last));
+    this.#render();
+  }
+
+  /** Show this turn from its beginning. @param {Turn} turn */
+  toTurn(turn) {
+    this.#scroll.toTurn(this.#turns.reach(turn));
+    this.#render();
+  }
+
+  /** Go to the end and stay there. */
+  toEnd() {
+    this.#scroll.toEnd();
+    this.#render();
+  }
+
+  /** Name the turn that is shown, if it is another than that of the strip. @param {Turn | null} turn The strip's. */
+  compareWith(turn) {
+    const { turn: own } = this;
+    this.#apart.hidden = own === turn || !own;
+    if (own && own !== turn) setText(this.#apart, turnLabel(own, this.#conversation.path.indexOf(own)));
+  }
+
+  /** Show the current figures, and the progress relative to the others. @param {number} mostTokens */
   tick(mostTokens) {
     const { answer } = this;
-    const { isEstimated: wasEstimated, ttftMs, tokensPerSecond, tokens, totalMs } = answer?.figures ?? {};
-    // A piece of our own servers is a token; somebody else's may send several in one.
+    // Our own servers send one token per delta; others may send several.
     const isOurs = !answer || this.#parts.workspace.isSecret || this.#parts.model(answer.model)?.server === null;
-    const isEstimated = !isOurs && (wasEstimated || answer.isLive);
-    const isBefore = answer?.isLive && ttftMs == null && answer.state !== 'waiting';
-    this.#ttft.classList.toggle('is-running', !!isBefore);
-    setText(this.#ttft, orDash(isBefore ? totalMs : ttftMs, duration));
-    setText(this.#rate, orDash(tokensPerSecond, (speed) => about(rate(speed), isEstimated)));
-    setText(this.#tokens, orDash(tokens, (count) => about(count.toLocaleString('en'), isEstimated)));
-    setText(this.#time, orDash(answer?.state === 'waiting' ? null : totalMs, duration));
-    const turn = this.#log.lastElementChild;
-    if (answer?.notice && turn instanceof AnswerTurn) turn.refresh(); // it may count down
-    this.#race.style.setProperty('--share', String(mostTokens ? (tokens ?? 0) / mostTokens : 0));
+    this.#figures.show(answer, isOurs);
+    for (const view of this.#turns.views) {
+      const { notice = null, state = '' } = view.turn.answer(this.#column.id) ?? {};
+      if (notice || state === 'queued' || view instanceof PlainTurn) view.refresh(); // its text counts
+      if (view.turn.answer(this.#column.id)?.thinking?.isNow) view.tick();
+    }
+    this.#render();
+    const share = answer?.isLive && mostTokens ? (answer.metrics.tokens ?? 0) / mostTokens : 0; // who has arrived races no more
+    this.#race.style.setProperty('--share', String(share));
   }
 
   // Internal
 
-  #showPath() {
-    const { path } = this.#conversation;
-    const turns = path.map((turn) => this.#turn(turn));
-    const isLonger = turns.length > this.#log.childElementCount;
-    if (turns.length !== this.#log.childElementCount || turns.some((turn, index) => turn !== this.#log.children[index])) {
-      const kept = turns.findIndex((turn, index) => turn !== this.#log.children[index]);
-      while (this.#log.childElementCount > (kept < 0 ? turns.length : kept)) this.#log.lastElementChild?.remove();
-      this.#log.append(...turns.slice(this.#log.childElementCount));
-    }
-    if (isLonger) this.#scroll.toEnd();
-    this.#render();
+  #showGauge() {
+    const { id, model } = this.#column;
+    const answers = this.#conversation.path.map((turn) => turn.answer(id));
+    const gauge = this.#parts.workspace.isSecret ? null : contextGauge(answers, this.#parts.model(model)); // the size would tell the model
+    this.#gauge.hidden = !gauge;
+    if (!gauge) return;
+    const { isNearlyFull, size, used } = gauge;
+    setText(this.#gauge, `${brief(used)} of ${brief(size)}`);
+    this.#gauge.title = `Context: ${used.toLocaleString('en')} of ${size.toLocaleString('en')} tokens`;
+    this.#gauge.setAttribute('aria-valuenow', String(Math.min(used, size)));
+    this.#gauge.setAttribute('aria-valuemax', String(size));
+    this.#gauge.setAttribute('aria-valuetext', this.#gauge.title);
+    this.#gauge.classList.toggle('is-nearly-full', isNearlyFull);
+    this.#gauge.style.setProperty('--share', String(Math.min(1, used / size)));
   }
 
-  /** @param {import('../model/conversation.js').Turn} turn */
-  #turn(turn) {
-    let element = this.#turns.get(turn.id);
-    if (!element) {
-      const { frames, model, workspace } = this.#parts;
-      const around = { frames, model, scroll: this.#scroll, isSecret: () => workspace.isSecret, isOwn: (/** @type {string} */ id) => id === this.#column.model };
-      element = new AnswerTurn({ turn, column: this.#column.id, conversation: this.#conversation, around });
-      this.#turns.set(turn.id, element);
-    }
-    return element;
+  /** @type {IntersectionObserver | null} */
+  #endObserver = null;
+  #isEndBelow = false;
+
+  /** Live ones, of whatever turn is shown. */
+  get #live() {
+    return this.#conversation.path.flatMap((turn) => turn.answer(this.#column.id) ?? []).filter(({ isLive }) => isLive);
+  }
+
+  /** The user has come to another turn. */
+  #read() {
+    const { turn } = this;
+    if (!turn) return;
+    this.#turns.reach(turn);
+    this.#render();
+    this.announce('turn-read', { turn });
+  }
+
+  /** Offer the way to the newest text while that grows out of sight. @param {AbortSignal} signal */
+  #watchEnd(signal) {
+    const observer = new IntersectionObserver((entries) => {
+      const { boundingClientRect: end, isIntersecting, rootBounds } = entries[entries.length - 1];
+      this.#isEndBelow = !isIntersecting && end.top > (rootBounds?.top ?? 0);
+      this.#showNewest();
+    }, { root: this.#log });
+    this.#endObserver = observer;
+    signal.addEventListener('abort', () => observer.disconnect());
+  }
+
+  #showNewest() {
+    this.#newest.hidden = !this.#isEndBelow || !this.latest?.isLive;
+  }
+
+  /** @param {Turn} turn */
+  #make(turn) {
+    const { frames, model, tokenView, workspace } = this.#parts;
+    const context = { frames, model, tokenView, isSecret: () => workspace.isSecret, isOwn: (/** @type {string} */ id) => id === this.#column.model };
+    return new (lateTurns.value?.AnswerTurn ?? PlainTurn)({ turn, column: this.#column.id, conversation: this.#conversation, context });
   }
 
   #refresh() {
-    for (const turn of this.#log.children) if (turn instanceof AnswerTurn) turn.refresh();
+    for (const view of this.#turns.views) view.refresh();
     this.#render();
   }
 
   #render() {
-    const { answer } = this;
+    const [live] = this.#live.slice(-1);
+    const answer = live ?? this.latest;
     const { workspace } = this.#parts;
     const model = this.#parts.model(this.#column.model);
     const name = workspace.label(this.#column);
-    const isBusy = answer?.isLive ?? false;
-    setText(this.#name, name);
-    this.#name.title = name;
+    const isBusy = !!live;
+    this.#showName(name);
     this.setAttribute('aria-label', name);
     this.#log.setAttribute('aria-label', `Conversation with ${name}`);
     this.#menu.setAttribute('aria-label', `More: ${name}`);
     this.#stop.setAttribute('aria-label', `Stop: ${name}`);
     this.#stop.hidden = !isBusy;
+    this.#showNewest();
+    this.#showGauge();
     const { parameters, system } = this.#column;
     const own = workspace.isSecret ? '' : [describe(parameters), system === null ? '' : 'own system prompt'].filter(Boolean).join(' · ');
     this.#own.hidden = !own;
     setText(this.#own, own);
+    this.#own.title = own;
     const shown = workspace.isSecret || !model ? 'ready' : model.state;
     this.dataset.state = isBusy ? 'busy' : shown;
-    if (answer && isBusy) setText(this.#state, answer.notice ? waitWord(answer.notice) : activity(answer));
+    if (answer && isBusy) setText(this.#state, answer.notice ? waitLabel(answer.notice) : activity(answer));
     else setText(this.#state, shown === 'ready' || !model ? '' : modelState(model));
+  }
+
+  /** Show the name so that what tells it from the others is the last to be cut. @param {string} name */
+  #showName(name) {
+    const { workspace } = this.#parts;
+    const parts = nameParts(name, workspace.columns.shown.map((column) => workspace.label(column)).filter((other) => other !== name));
+    const shown = parts.join('|');
+    if (this.#name.dataset.parts === shown) return;
+    this.#name.dataset.parts = shown;
+    this.#name.title = name;
+    this.#name.replaceChildren(...parts.map((part) => h('span', {}, part)));
   }
 
   /** @param {KeyboardEvent} event */
@@ -186,7 +291,7 @@ export class AnswerColumn extends PageElement {
     const by = event.key === 'ArrowLeft' ? -1 : 1;
     const focused = document.activeElement;
     this.announce('column-move', { id: this.#column.id, by });
-    if (focused instanceof HTMLElement) focused.focus(); // it went with the column
+    if (focused instanceof HTMLElement) focused.focus(); // it moved with the column
   }
 
   /** @param {AbortSignal} signal */
@@ -211,11 +316,6 @@ export class AnswerColumn extends PageElement {
       if (id) this.announce('column-move', { id, target: this.#column.id });
     }, { signal });
   }
-}
-
-/** @param {number | null | undefined} value @param {(value: number) => string} format */
-function orDash(value, format) {
-  return value == null ? '–' : format(value);
 }
 
 customElements.define('answer-column', AnswerColumn);

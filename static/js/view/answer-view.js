@@ -1,35 +1,38 @@
 /**
  * `<answer-view>`: one answer as it grows.
  *
- * The text goes straight from the answer into the page, collected for the next frame: no store, no
- * comparison. All else (what it waits for, how it ended, an error) changes rarely and is simply
- * written anew. How text becomes nodes is the matter of `MarkdownWriter`.
+ * Text goes straight from the answer into the page, collected for the next frame, without a diff.
+ * Everything else (why it waits, how it ended, an error) changes rarely and is rendered anew.
+ * `MarkdownWriter` turns text into nodes; a text that begins like JSON goes to it as code.
  *
- * Events: `answer-change` when anything but its text has changed; `answer-lenient` when it is to be
- * asked again without what its server refuses.
+ * Events: `answer-change` when anything but the text has changed; `answer-lenient` to ask again
+ * without the parameters that the server refuses; `answer-structure` with `{elements}` when
+ * there is JSON to be shown indented.
  */
 
 import { copyCode } from './clipboard.js';
 import { PageElement, h, setText } from './element.js';
 import { MarkdownWriter } from './markdown-writer.js';
-import { notice, rich } from './notice.js';
+import { errorNotice, withCode } from './error-notice.js';
+import { beginsAsStructure, isStructure } from '../model/structured.js';
 import { describe, offered } from '../model/parameters.js';
-import { TokenView } from './token-view.js';
-import { costWords, remark, waitFraction, waitWords } from './remarks.js';
-import { ending, errorTitle, figuresLine, waitingFor } from './words.js';
+import { ThinkingView } from './thinking-view.js';
+import { ToolCalls } from './tool-calls.js';
+import { remarks, waitFraction, waitText, waitingFor } from './answer-labels.js';
+import { costLabel, ending, figures } from './labels.js';
 
-/** @import { Model } from '../client/protocol.js' */
+/** @import { Model, Token } from '../client/protocol.js' */
 /** @import { Answer } from '../model/answer.js' */
 /** @import { Frames } from './frames.js' */
-/** @import { StickyScroll } from './scroll.js' */
 
 /**
- * @typedef {{frames: Frames, scroll: StickyScroll, isSecret: () => boolean, isOwn: (model: string) => boolean,
- *   model: (id: string) => Model | undefined}} Surroundings `isOwn`: whether it is the column's model now.
+ * @typedef {{frames: Frames, isSecret: () => boolean, isOwn: (model: string) => boolean,
+ *   model: (id: string) => Model | undefined, tokenView: (tokens: Token[]) => Promise<HTMLElement | null>}} AnswerContext
+ *   `isOwn`: whether it is the column's model now; `tokenView`: null if it cannot be loaded.
  */
 
 export class AnswerView extends PageElement {
-  #around;
+  #context;
   #answeredBefore;
   #unwritten = '';
   #written = 0;
@@ -37,10 +40,17 @@ export class AnswerView extends PageElement {
   /** @type {string | null} The error shown. */
   #shownError = null;
 
+  /** @type {ThinkingView | null} */
+  #thinking = null;
   #answer = h('div', { class: 'answer' });
-  /** In the place of the text. @type {TokenView | null} */
-  #tokens = null;
+  /** Shown instead of the text: its tokens, or its source. @type {HTMLElement | null} */
+  #instead = null;
+  /** @type {'text' | 'tokens' | 'source'} */
+  #shown = 'text';
   #text = new MarkdownWriter(this.#answer);
+  /** Whether the text is taken for JSON; null while that cannot be said. @type {boolean | null} */
+  #isStructure = null;
+  #calls = new ToolCalls();
   #progress = h('progress', { max: 1, 'aria-label': 'Progress' });
   #waitingText = h('span', {});
   #waiting = h('div', { class: 'waiting' }, this.#waitingText, this.#progress);
@@ -48,16 +58,13 @@ export class AnswerView extends PageElement {
   #remarks = h('ul', { class: 'remarks', hidden: true });
   #footnote = h('p', { class: 'footnote', hidden: true });
 
-  #job = {
-    write: () => this.#write(),
-    settle: () => this.#around.scroll.settle(),
-  };
+  #job = { write: () => this.#write() };
 
-  /** @param {Answer} answer @param {Surroundings} around @param {() => string} answeredBefore Who answered the turn before. */
-  constructor(answer, around, answeredBefore) {
+  /** @param {Answer} answer @param {AnswerContext} context @param {() => string} answeredBefore Who answered the turn before. */
+  constructor(answer, context, answeredBefore) {
     super();
     this.answer = answer;
-    this.#around = around;
+    this.#context = context;
     this.#answeredBefore = answeredBefore;
   }
 
@@ -65,72 +72,98 @@ export class AnswerView extends PageElement {
 
   /** @override */
   build() {
-    this.append(this.#waiting, this.#answer, this.#problem, this.#remarks, this.#footnote);
+    this.append(this.#waiting, this.#answer, this.#calls.element, this.#problem, this.#remarks, this.#footnote);
   }
 
   /** @override @param {AbortSignal} signal */
   connected(signal) {
     this.#unwritten = this.answer.text.slice(this.#written);
-    this.#answer.addEventListener('click', ({ target }) => copyCode(target), { signal });
+    this.addEventListener('click', ({ target }) => copyCode(target), { signal });
     this.answer.on('text', (text) => this.#take(text), { signal });
+    this.answer.on('reasoning', () => this.#thinking?.isOpen && this.refresh(), { signal });
+    this.answer.on('calls', () => this.refresh(), { signal });
     this.answer.on('change', () => this.#changed(), { signal });
     this.answer.on('tokens', ({ hasTokens }) => {
       this.showsTokens = hasTokens;
       this.announce('answer-change');
     }, { signal });
     this.#write();
-    this.#around.frames.schedule(this.#job);
+    this.#context.frames.schedule(this.#job);
   }
 
   // Actions
 
-  /** Whether its tokens are shown in the place of its text. */
+  /** Whether tokens are shown instead of the text. */
   get showsTokens() {
-    return this.#tokens !== null;
+    return this.#shown === 'tokens';
   }
 
   set showsTokens(shows) {
-    this.#tokens?.remove();
-    this.#tokens = shows ? new TokenView() : null;
-    this.#answer.hidden = shows;
-    if (!this.#tokens) return;
-    this.#tokens.tokens = this.answer.tokens;
-    this.#answer.after(this.#tokens);
+    if (shows) void this.#showTokens();
+    else this.#show('text');
   }
 
-  /** Take in that something around it changed: its model's state, whether names are hidden. */
+  /** Whether the text is shown as the model wrote it. */
+  get showsSource() {
+    return this.#shown === 'source';
+  }
+
+  set showsSource(shows) {
+    if (shows) this.#show('source', h('div', { class: 'source', dir: 'auto' }, this.answer.text));
+    else this.#show('text');
+  }
+
+  /** Show the figures of now. */
+  tick() {
+    this.#thinking?.tick();
+  }
+
+  /** Render again: the model's state or the hiding of names has changed. */
   refresh() {
-    this.#around.frames.schedule(this.#job);
+    this.#context.frames.schedule(this.#job);
   }
 
   // Internal
 
+  async #showTokens() {
+    this.#show('tokens');
+    const view = await this.#context.tokenView(this.answer.tokens);
+    if (!this.showsTokens) return;
+    if (view) return this.#show('tokens', view);
+    this.#show('text');
+    this.announce('answer-change');
+  }
+
+  /** @param {'text' | 'tokens' | 'source'} what @param {HTMLElement | null} [instead] Null: the text, for now. */
+  #show(what, instead = null) {
+    this.#shown = what;
+    this.#instead?.remove();
+    this.#instead = instead;
+    this.#answer.hidden = instead !== null;
+    if (instead) this.#answer.after(instead);
+  }
+
   /** @param {string} text */
   #take(text) {
     this.#unwritten += text;
-    this.#around.frames.schedule(this.#job);
+    this.#context.frames.schedule(this.#job);
   }
 
   #changed() {
     if (this.answer.isLive && this.#isEnded) this.#startAgain();
-    if (this.answer.isLive && this.showsTokens) this.showsTokens = false;
-    this.#around.frames.schedule(this.#job);
+    if (this.answer.isLive && this.#shown !== 'text') this.#show('text');
+    this.#context.frames.schedule(this.#job);
     this.announce('answer-change');
   }
 
   #write() {
-    if (this.#unwritten) {
-      this.#text.append(this.#unwritten);
-      this.#written += this.#unwritten.length;
-      this.#unwritten = '';
-    }
-    const { isLive } = this.answer;
-    if (!isLive && !this.#isEnded) {
-      this.#isEnded = true;
-      this.#text.end();
-    }
-    const isWaiting = isLive && this.#text.isEmpty;
-    this.#answer.classList.toggle('is-growing', isLive && !isWaiting);
+    const { isLive, toolCalls } = this.answer;
+    this.#writeThinking();
+    if (this.#unwritten) this.#writeText();
+    this.#calls.show(toolCalls);
+    if (!isLive && !this.#isEnded) this.#end();
+    const isWaiting = isLive && this.#text.isEmpty && !this.#thinking && toolCalls.length === 0;
+    this.#answer.classList.toggle('is-growing', isLive && !this.#text.isEmpty);
     this.#answer.classList.toggle('is-empty', this.#text.isEmpty);
     this.#waiting.hidden = !isWaiting;
     if (isWaiting) this.#writeWaiting();
@@ -140,9 +173,49 @@ export class AnswerView extends PageElement {
     if (!isLive) this.#writeFootnote();
   }
 
-  /** What was ended cannot be added to: it is written anew, with what follows. */
+  #writeThinking() {
+    if (!this.#thinking && this.answer.thinking) {
+      const { isSecret, model } = this.#context;
+      const isOurs = () => isSecret() || model(this.answer.model)?.server === null; // one token per delta
+      this.#thinking = new ThinkingView(this.answer, isOurs);
+      this.#thinking.tick();
+      this.prepend(this.#thinking.element);
+    }
+    this.#thinking?.write();
+  }
+
+  #writeText() {
+    const { isLive, text } = this.answer;
+    if (this.#isStructure === null) {
+      this.#isStructure = beginsAsStructure(text);
+      if (this.#isStructure === null && isLive) return; // a sign or two are held back
+      if (this.#isStructure) this.#text.append('```json\n');
+    }
+    this.#text.append(this.#unwritten);
+    this.#written += this.#unwritten.length;
+    this.#unwritten = '';
+  }
+
+  #end() {
+    const { finishReason, text, toolCalls } = this.answer;
+    if (this.#isStructure && finishReason === 'stop' && !isStructure(text)) {
+      this.#startAgain();
+      this.#isStructure = false;
+      this.#writeText();
+    }
+    this.#isEnded = true;
+    this.#text.end();
+    this.#thinking?.tick();
+    const hasStructure = toolCalls.length > 0 || this.#answer.querySelector('[data-language="json" i]');
+    if (!hasStructure) return;
+    // Nobody listens yet to an answer that is restored while the page loads.
+    queueMicrotask(() => this.announce('answer-structure', { elements: [this.#answer, this.#calls.element] }));
+  }
+
+  /** A Markdown writer that has ended takes no more text: write everything anew. */
   #startAgain() {
     this.#isEnded = false;
+    this.#isStructure = null;
     this.#answer.replaceChildren();
     this.#text = new MarkdownWriter(this.#answer);
     this.#written = 0;
@@ -151,9 +224,9 @@ export class AnswerView extends PageElement {
 
   #writeWaiting() {
     const { notice: told, state, waitedMs } = this.answer;
-    const isSecret = this.#around.isSecret();
-    const model = isSecret ? undefined : this.#around.model(this.answer.model);
-    setText(this.#waitingText, told ? waitWords(told, { isSecret, waitedMs }) : waitingFor(this.answer, model));
+    const isSecret = this.#context.isSecret();
+    const model = isSecret ? undefined : this.#context.model(this.answer.model);
+    setText(this.#waitingText, isSecret ? 'Waiting' : told ? waitText(told, waitedMs) : waitingFor(this.answer, model));
     const progress = ['starting', 'waiting'].includes(state) && !told ? model?.progress : null;
     const fraction = told ? waitFraction(told) : progress?.fraction ?? null;
     this.#progress.hidden = !progress && fraction === null && told?.code !== 'server_loads';
@@ -163,35 +236,36 @@ export class AnswerView extends PageElement {
 
   #writeError() {
     const { error } = this.answer;
-    // An error names its model; while that is hidden its kind has to do.
-    const isSecret = this.#around.isSecret();
-    const canBeLeftOut = error?.code === 'invalid_parameters' && !this.answer.isLenient
-      && !!(/** @type {any} */ (error.details)?.parameter || this.#around.model(this.answer.model)?.server);
-    const shown = error && isSecret ? { code: error.code, message: errorTitle(error.code) }
-      : canBeLeftOut ? { ...error, hint: null } : error; // its hint is the button
-    const words = shown && `${shown.code} ${shown.message}`;
+    // In a blind round the cause would tell models apart.
+    const isSecret = this.#context.isSecret();
+    const isBlind = error?.code === 'cannot_see';
+    const canBeLeftOut = !this.answer.isLenient && (isBlind || (error?.code === 'invalid_parameters'
+      && !!(/** @type {any} */ (error.details)?.parameter || this.#context.model(this.answer.model)?.server)));
+    const shown = canBeLeftOut ? { ...error, hint: null } : error; // the button replaces the hint
+    const words = shown && `${isSecret} ${shown.code} ${shown.message}`;
     if (words === this.#shownError) return;
     this.#shownError = words;
-    this.#problem.replaceChildren(...(shown ? [notice(shown, { isAlert: true })] : []));
+    const untold = h('p', { class: 'notice', role: 'alert' }, 'This answer failed. The cause is shown with the names. ');
+    this.#problem.replaceChildren(...(shown ? [isSecret ? untold : errorNotice(shown, { isAlert: true })] : []));
     if (!canBeLeftOut) return;
-    const ask = h('button', { type: 'button', class: 'quiet ask-without' }, 'Ask without it');
+    const ask = h('button', { type: 'button', class: 'quiet ask-without' }, isSecret ? 'Ask again' : isBlind ? 'Ask without pictures' : 'Ask without it');
     ask.addEventListener('click', () => this.announce('answer-lenient'));
     this.#problem.firstElementChild?.append(ask);
   }
 
   #writeRemarks() {
     const { isLive, notices } = this.answer;
-    const shown = isLive || this.#around.isSecret() ? [] : notices.map(remark); // they may name the model
+    const shown = isLive || this.#context.isSecret() ? [] : remarks(notices); // they may name the model
     this.#remarks.hidden = shown.length === 0;
     const words = shown.map(({ text }) => text).join('\n');
     if (this.#remarks.dataset.words === words) return;
     this.#remarks.dataset.words = words;
-    this.#remarks.replaceChildren(...shown.map(({ text, isGrave }) => h('li', { class: isGrave && 'is-grave' }, ...rich(text))));
+    this.#remarks.replaceChildren(...shown.map(({ text, isGrave }) => h('li', { class: isGrave && 'is-grave' }, ...withCode(text))));
   }
 
   #writeFootnote() {
-    const { answeredBy, cost, details, figures, finishReason, model, parameters } = this.answer;
-    const { isOwn, isSecret, model: find } = this.#around;
+    const { answeredBy, cost, details, metrics, finishReason, model, parameters } = this.answer;
+    const { isOwn, isSecret, model: find } = this.#context;
     const before = this.#answeredBefore();
     const isOther = answeredBy && before && before !== answeredBy;
     const isCostUnknown = !cost && finishReason && !this.answer.isCached && find(model)?.capabilities?.cost;
@@ -202,12 +276,13 @@ export class AnswerView extends PageElement {
       answeredBy && !isOther ? `answered by ${answeredBy}` : '',
       describe(offered(parameters)),
     ];
+    // The style sheet writes what is between two, except where a line ends.
     const line = (/** @type {string} */ name, /** @type {string[]} */ ...parts) =>
-      parts.filter(Boolean).map((part) => h('span', { class: name }, ` · ${part}`));
+      parts.filter(Boolean).map((part) => h('span', { class: name }, part));
     this.#footnote.replaceChildren(
-      h('span', {}, ending(this.answer)),
-      ...line('earlier', figuresLine({ ...figures, isEstimated: figures.isEstimated && find(model)?.server !== null })),
-      ...line('cost', isSecret() ? '' : cost ? costWords(cost) : isCostUnknown ? 'cost –' : ''),
+      ...line('ending', ending(this.answer)),
+      ...line('earlier', ...figures({ ...metrics, isEstimated: metrics.isEstimated && find(model)?.server !== null })),
+      ...line('cost', isSecret() ? '' : cost ? costLabel(cost) : isCostUnknown ? 'cost –' : ''),
       ...line('is-changed', isOther && !isSecret() ? `answered by ${answeredBy}, before by ${before}` : ''),
       ...line('asked-with', ...told),
     );

@@ -1,7 +1,7 @@
 /**
- * `<chat-welcome>`: what to do on an empty page, with three prompts to begin with.
+ * `<chat-welcome>`: an introduction and three example prompts for an empty chat.
  *
- * Events: `prompt-send` with `{text}` when one of them is chosen.
+ * Events: `prompt-send` with `{text}` when an example is chosen.
  */
 
 import { PageElement, h } from './element.js';
@@ -18,9 +18,9 @@ export class ChatWelcome extends PageElement {
   #models = h('p', { class: 'welcome-models' });
   #examples = EXAMPLES.map((text) => h('button', { type: 'button', class: 'example' }, text));
 
-  /** @param {string[]} names What the columns are called. */
+  /** @param {string[]} names The labels of the columns. */
   set models(names) {
-    if (names.join('\n') === this.#named) return; // models that start are told of many times a second
+    if (names.join('\n') === this.#named) return; // a starting model changes many times a second
     this.#named = names.join('\n');
     this.#models.replaceChildren(...(names.length === 0
       ? ['Pick one or more models to begin.']

@@ -1,7 +1,7 @@
 /**
- * `<connection-state>`: whether the page is connected, and when it will try again.
+ * `<connection-state>`: whether the page is connected, and the time until the next attempt.
  *
- * Events: `connection-retry` when the user does not want to wait.
+ * Events: `connection-retry` when the user asks for an attempt now.
  */
 
 import { PageElement, h, setText } from './element.js';
@@ -14,7 +14,7 @@ export class ConnectionStateView extends PageElement {
   /** @type {ConnectionState} */
   #state = { name: 'connecting' };
   #text = h('span', { role: 'status' });
-  #countdown = h('span', {}); // outside the status: seconds are not read aloud
+  #countdown = h('span', {}); // outside the status, so that seconds are not read aloud
   #retry = h('button', { type: 'button', class: 'quiet', hidden: true });
 
   /** @param {ConnectionState} state */

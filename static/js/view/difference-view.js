@@ -1,8 +1,8 @@
 /**
- * `<difference-view>`: two answers side by side, with what each has that the other has not.
+ * `<difference-view>`: a dialog with two answers side by side and their differences marked.
  *
- * It is a dialog. Any two of the answers it was opened with can be chosen. They are shown as they
- * were written, since a difference may lie in the signs of Markdown too.
+ * Any two of the given answers can be chosen. They are shown as source, since Markdown's own
+ * characters may differ too.
  */
 
 import { PageElement, h, iconButton, letClose, setText } from './element.js';

@@ -1,10 +1,10 @@
 /**
  * Where two answers differ, word by word. No DOM.
  *
- * What both begin and end with is set aside; what lies between is compared by Myers' greedy
- * algorithm, which is quick where little differs. Where too much does, words that occur once in
- * both serve as anchors and the stretches between them are compared (patience). Work is bounded: a
- * stretch that is still too different counts as different altogether.
+ * The common prefix and suffix are skipped; the rest is compared by Myers' greedy algorithm, which is
+ * fast for few differences. If there are too many, words that occur once in both serve as anchors,
+ * and the stretches between them are compared (patience diff). Work is bounded: a stretch that still
+ * differs too much counts as different as a whole.
  */
 
 /** How many insertions and deletions a stretch may need: more is another text, not another wording. */
@@ -17,7 +17,7 @@ const TOKEN = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]|(?:(?![\p{s
 /** @typedef {{from: number, to: number, otherFrom: number, otherTo: number}} Stretch */
 
 /**
- * Return what each has that the other has not, in order.
+ * Return the ranges of each that the other lacks, in order.
  *
  * @param {string} left @param {string} right
  * @returns {{left: Range[], right: Range[]}}
@@ -42,7 +42,7 @@ export function differences(left, right) {
   return { left: ranges(a, inA), right: ranges(b, inB) };
 }
 
-/** Leave out what both begin and end with. @param {string[]} a @param {string[]} b @param {Stretch} stretch @returns {Stretch} */
+/** Skip the common prefix and suffix. @param {string[]} a @param {string[]} b @param {Stretch} stretch @returns {Stretch} */
 function trimmed(a, b, { from, to, otherFrom, otherTo }) {
   while (from < to && otherFrom < otherTo && a[from] === b[otherFrom]) [from, otherFrom] = [from + 1, otherFrom + 1];
   while (from < to && otherFrom < otherTo && a[to - 1] === b[otherTo - 1]) [to, otherTo] = [to - 1, otherTo - 1];
@@ -78,7 +78,7 @@ function compare(a, b, { from, to, otherFrom, otherTo }, inA, inB) {
 }
 
 /**
- * Go the way back, telling each deletion and insertion.
+ * Walk back along the path and report each deletion and insertion.
  *
  * @param {Int32Array[]} steps @param {number} x @param {number} y
  * @param {(at: number) => void} deleted @param {(at: number) => void} inserted

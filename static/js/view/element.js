@@ -2,9 +2,9 @@
  * What every element of the page has in common.
  *
  * `build` runs once, at the first connection, and makes the children; `connected` runs at every
- * connection with a signal that aborts when the element leaves the document. Everything that
- * outlives a call (listeners, timers) hangs on that signal, so an element that moves or goes
- * leaves nothing behind. Properties may be set before the element is in the document.
+ * connection with a signal that aborts when the element leaves the document. Listeners and timers
+ * use that signal, so that an element that moves or goes leaves nothing behind. Properties may be
+ * set before the element is in the document.
  */
 
 import { icon } from './icons.js';
@@ -39,7 +39,7 @@ export class PageElement extends HTMLElement {
     void signal;
   }
 
-  /** Tell those above. @protected @param {string} type @param {unknown} [detail] */
+  /** Dispatch a bubbling event. @protected @param {string} type @param {unknown} [detail] */
   announce(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { bubbles: true, detail }));
   }
@@ -66,7 +66,7 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /**
- * Make a button that is only a drawing; its label is read aloud and shown on hovering.
+ * Make a button with an icon only; the label is its accessible name and tooltip.
  *
  * @param {IconName} name
  * @param {string} label
@@ -76,7 +76,13 @@ export function iconButton(name, label, attributes = {}) {
   return h('button', { type: 'button', class: 'icon-button', 'aria-label': label, title: label, ...attributes }, icon(name));
 }
 
-/** Put these children into an element, in this order; those that stand right are not touched. @param {Element} parent @param {Element[]} children */
+/** Name a button that has an icon only. @param {HTMLElement} button @param {string} label */
+export function setLabel(button, label) {
+  button.title = label;
+  button.setAttribute('aria-label', label);
+}
+
+/** Give an element these children in this order, without touching those in the right place. @param {Element} parent @param {Element[]} children */
 export function arrange(parent, children) {
   const wanted = new Set(children);
   for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
@@ -85,13 +91,13 @@ export function arrange(parent, children) {
   });
 }
 
-/** Have a dialog closed by its button, and by a click beside it. @param {HTMLDialogElement} dialog @param {HTMLElement} button @param {AbortSignal} signal */
+/** Close a dialog by its button, and by a click on its backdrop. @param {HTMLDialogElement} dialog @param {HTMLElement} button @param {AbortSignal} signal */
 export function letClose(dialog, button, signal) {
   button.addEventListener('click', () => dialog.close(), { signal });
   dialog.addEventListener('click', ({ target }) => target === dialog && dialog.close(), { signal });
 }
 
-/** Write `text` only when it differs, so that nothing is laid out or read aloud in vain. */
+/** Set the text if it differs, so that nothing is laid out or announced needlessly. */
 export function setText(/** @type {Element} */ element, /** @type {string} */ text) {
   if (element.textContent !== text) element.textContent = text;
 }

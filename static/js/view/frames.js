@@ -1,20 +1,21 @@
 /**
- * When the page writes: up to thirty times a second, all columns together in an animation frame.
+ * Schedule writes to the page: all columns together in one animation frame, at most 30 a second.
  *
- * All that is due is written first, then settled, so that eight columns cost one layout and not
- * eight. A hidden tab gets no animation frames; there a timer takes their place, also for a
- * frame that was asked for before the tab was hidden.
+ * A hidden tab gets no animation frames, so a timer replaces them, also for a frame that was requested
+ * before the tab was hidden.
  */
 
 const HIDDEN_INTERVAL_MS = 500;
-/** After a frame no other is asked for so long, at least: the one after the next comes then. */
+/** The shortest rest after a frame: every second frame of a 60 Hz screen is used. */
 const REST_MS = 20;
-/** How long it rests, in times of what a frame cost. */
+/** The rest as a multiple of the cost of a frame. */
 const RESTS_PER_COST = 8;
-/** Text that comes more seldom reads as stuttering. */
+/** Text that comes less often seems to stutter. */
 const LONGEST_REST_MS = 100;
+/** How long a slice of a long work takes: typing and scrolling go on between two. */
+const SLICE_MS = 12;
 
-/** @typedef {{write: () => void, settle?: () => void}} Job */
+/** @typedef {{write: () => void}} Job */
 
 /**
  * @typedef {object} FrameSource
@@ -36,13 +37,13 @@ export class Frames {
     this.#source = source;
   }
 
-  /** Do `job` at the next frame; once, however often it is asked for. @param {Job} job */
+  /** Run `job` once at the next frame, however often it is scheduled. @param {Job} job */
   schedule(job) {
     this.#due.add(job);
     if (this.#due.size === 1) this.#request();
   }
 
-  /** Say that the page was hidden or shown. */
+  /** React to the page being hidden or shown. */
   visibilityChanged() {
     if (this.#due.size === 0) return;
     this.#cancel();
@@ -65,17 +66,15 @@ export class Frames {
     const jobs = [...this.#due];
     this.#due.clear();
     for (const job of jobs) job.write();
-    for (const job of jobs) job.settle?.();
   }
 }
 
 /**
- * Make the page's own: thirty a second where that is cheap, fewer where it is not.
+ * Make the page's own frames: 30 a second where that is cheap, fewer where it is not.
  *
- * A frame in which something was written costs a layout and a painting of all columns, however
- * little it was, and thirty a second are as smooth to a reader as sixty. What a frame cost is known
- * when it has been painted; the page then rests eight times as long, so that writing leaves the
- * greater part of a slow machine's time to typing, scrolling, and the models that run on it.
+ * Every frame with a write costs a layout and a paint of all columns, and 30 a second look as smooth
+ * as 60. After each frame the page rests eight times as long as the frame took, so that a slow machine
+ * has most of its time for typing, scrolling and the models that run on it.
  */
 export function pageFrames() {
   let lastAt = -Infinity;
@@ -87,7 +86,7 @@ export function pageFrames() {
       const onFrame = () => {
         const startedAt = performance.now();
         callback();
-        setTimeout(() => { // behind the painting
+        setTimeout(() => { // after the paint
           lastAt = performance.now();
           costMs = (costMs + lastAt - startedAt) / 2;
         });
@@ -102,4 +101,23 @@ export function pageFrames() {
   });
   document.addEventListener('visibilitychange', () => frames.visibilityChanged());
   return frames;
+}
+
+/** Long works that take turns. @type {Set<() => boolean>} */
+const works = new Set();
+
+/** Do a long work a step at a time, while the page stays usable. @param {() => boolean} step Tells whether there is more. */
+export function inSlices(step) {
+  works.add(step);
+  if (works.size === 1) setTimeout(slice);
+}
+
+function slice() {
+  const until = performance.now() + SLICE_MS;
+  for (const step of works) {
+    works.delete(step);
+    if (step()) works.add(step); // behind the others
+    if (performance.now() > until) break;
+  }
+  if (works.size > 0) setTimeout(slice);
 }

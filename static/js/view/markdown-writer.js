@@ -1,20 +1,20 @@
 /**
- * A Markdown answer in the page: what the parser says, written as nodes that only grow.
+ * Write a Markdown answer into the page: the parser's operations become nodes that only grow.
  *
- * Text goes into text nodes and nothing is ever read as markup. Each line of code is a block of its
- * own, so that the browser lays out only the last one, and every few blocks are a part, so that it
- * paints only the last one. A link leads outside in a new tab and
- * tells nobody where it came from; one that is not safe is text, with its address behind it. A picture
- * is a link too, since showing it would ask another server. Each block finds its own direction.
+ * Text goes into text nodes and is never parsed as markup. Each line of code is a block, so that the
+ * browser lays out only the last one; every few blocks form a part, so that it paints only the last
+ * one. A link opens a new tab without a referrer; an unsafe one becomes text followed by its address.
+ * A picture becomes a link, since showing it would contact another server. Each block has its own
+ * text direction.
  */
 
 import { Markdown } from '../markdown/blocks.js';
+import { CodeBlock } from './code-block.js';
 import { h } from './element.js';
-import { icon } from './icons.js';
 
 /** @typedef {{open: HTMLElement[], node: ChildNode | null, length: number}} Mark */
 
-/** About what is seen of an answer at once. */
+/** About as many as are visible at once. */
 const BLOCKS_IN_PART = 6;
 
 export class MarkdownWriter {
@@ -23,6 +23,8 @@ export class MarkdownWriter {
   /** The last part, and what is open in it. @type {HTMLElement[]} */
   #open = [];
   #isEmpty = true;
+  /** The last block of code. @type {CodeBlock | null} */
+  #code = null;
 
   /** @param {HTMLElement} element */
   constructor(element) {
@@ -40,12 +42,12 @@ export class MarkdownWriter {
     this.#markdown.append(text);
   }
 
-  /** Say that nothing follows. */
+  /** Mark the end of the text. */
   end() {
     this.#markdown.end();
   }
 
-  // What the parser says
+  // Operations of the parser
 
   /** @param {string} tag @param {Record<string, string | number>} [attributes] */
   open(tag, attributes = {}) {
@@ -60,7 +62,8 @@ export class MarkdownWriter {
   }
 
   close() {
-    this.#open.pop();
+    const element = this.#open.pop();
+    if (element?.className === 'line') this.#code?.completeLine(element);
   }
 
   /** @param {string} text */
@@ -102,27 +105,24 @@ export class MarkdownWriter {
   }
 
   /** Make an element; return it and where its content goes. @param {string} tag @param {Record<string, any>} attributes @returns {[HTMLElement, HTMLElement]} */
-  #make(tag, { href, to, title, language, ...attributes }) {
-    if (tag === 'pre') return codeBlock(language);
+  #make(tag, { href, to, title, language, state, ...attributes }) {
+    if (tag === 'pre') {
+      this.#code = new CodeBlock(language);
+      return [this.#code.element, this.#code.code];
+    }
     if (tag === 'table') {
       const table = h('table');
       return [h('div', { class: 'table', tabindex: 0 }, table), table];
     }
     /** @type {HTMLElement} */
     let element;
-    if (tag === 'line') element = h('span', { class: 'line' });
+    if (tag === 'task') {
+      element = h('span', { class: 'task', role: 'img', 'aria-label': state });
+      this.#last.closest('li')?.classList.add('has-task');
+    } else if (tag === 'line') element = h('span', { class: 'line' });
     else if (tag === 'a' && href) element = h('a', { href, title: title ?? null, target: '_blank', rel: 'noopener noreferrer' });
     else if (to !== undefined && !href) element = h('span', { class: 'address', 'data-to': to });
     else element = h(/** @type {keyof HTMLElementTagNameMap} */ (tag), attributes);
     return [element, element];
   }
-}
-
-/** @param {string} [language] @returns {[HTMLElement, HTMLElement]} */
-function codeBlock(language = '') {
-  const code = h('code');
-  // The name is a picture of text, not text: what is selected or read back is the code alone.
-  const head = h('div', { class: 'code-head', 'data-language': language },
-    h('button', { type: 'button', class: 'copy', 'aria-label': 'Copy code', title: 'Copy code' }, icon('copy')));
-  return [h('div', { class: 'code', dir: 'ltr' }, head, h('pre', { tabindex: 0 }, code)), code];
 }

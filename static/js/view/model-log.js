@@ -1,13 +1,13 @@
 /**
  * `<model-log>`: a model server's log as it is written, in a drawer at the lower edge.
  *
- * It follows the log while it is open, and is silent to screen readers, which can read it at their
- * own pace. Only so many lines are kept; the end stays in sight for as long as one leaves it there.
+ * It follows the log while it is open. Screen readers do not announce new lines, but can read them.
+ * The newest `MAX_LINES` lines are shown; the view sticks to the end until the user scrolls up.
  */
 
 import { PageElement, h, iconButton, setText } from './element.js';
-import { notice } from './notice.js';
-import { readable } from './log-words.js';
+import { errorNotice } from './error-notice.js';
+import { Endings, readable } from './log-line.js';
 import { StickyScroll } from './scroll.js';
 
 /** @import { LogLine, Model } from '../client/protocol.js' */
@@ -21,6 +21,7 @@ export class ModelLog extends PageElement {
   read = null;
   /** @type {LogReading | null} */
   #reading = null;
+  #endings = new Endings();
   #isRead = new AbortController();
   /** @type {Element | null} What had the focus before. */
   #opener = null;
@@ -66,6 +67,7 @@ export class ModelLog extends PageElement {
     setText(this.#title, `Log: ${name}`);
     setText(this.#state, 'Nothing was written yet.');
     this.#lines.replaceChildren();
+    this.#endings = new Endings();
     this.#problem.replaceChildren();
     this.hidden = false;
     this.#reading = this.read?.(id, { tail: 300 }) ?? null;
@@ -92,7 +94,7 @@ export class ModelLog extends PageElement {
   /** @param {LogLine[]} lines */
   #add(lines) {
     setText(this.#state, '');
-    this.#lines.append(...lines.slice(-MAX_LINES).map(line));
+    this.#lines.append(...lines.map((one) => line(one, this.#endings.take(one))).slice(-MAX_LINES));
     while (this.#lines.childElementCount > MAX_LINES) this.#lines.firstElementChild?.remove();
     this.#scroll.settle();
   }
@@ -100,16 +102,16 @@ export class ModelLog extends PageElement {
   /** @param {import('../client/protocol.js').WireError | null} error */
   #ended(error) {
     setText(this.#state, 'This is the end of the log.');
-    if (error) this.#problem.replaceChildren(notice(error, { isAlert: true }));
+    if (error) this.#problem.replaceChildren(errorNotice(error, { isAlert: true }));
   }
 }
 
-/** @param {LogLine} entry */
-function line({ time, stream, text }) {
+/** @param {LogLine} entry @param {boolean} isEnding */
+function line({ time, stream, text }, isEnding) {
   const at = new Date(time * 1000);
-  const { level, words } = readable(text);
-  return h('p', { class: `log-line is-${level ?? stream}` },
-    h('time', { datetime: at.toISOString() }, at.toLocaleTimeString('en-GB')), ' ', h('span', {}, words));
+  const { level, text: shown } = readable(text);
+  return h('p', { class: `log-line is-${isEnding ? 'ending' : level ?? stream}` },
+    h('time', { datetime: at.toISOString() }, at.toLocaleTimeString('en-GB')), ' ', h('span', {}, shown));
 }
 
 customElements.define('model-log', ModelLog);

@@ -1,45 +1,45 @@
 /**
- * `<model-row>`: one model in the picker, with what it is doing and what went wrong.
+ * `<model-row>`: one model in the picker, in a line, and below it the progress of a start or an error.
  *
- * Events, each with `{id}`: `model-choose` with `isChosen`, `model-start`, `model-stop`,
- * `model-log`.
+ * The row listens to nothing: there may be hundreds. Its picker takes the clicks; a button's `data-act` is the
+ * event it stands for.
  */
 
-import { PageElement, h, setText } from './element.js';
+import { h, iconButton, setText } from './element.js';
 import { icon } from './icons.js';
-import { notice } from './notice.js';
-import { lastSeen, serverTitle, traits } from './servers.js';
-import { modelState, progressLine, runsOn } from './words.js';
+import { errorNotice } from './error-notice.js';
+import { chips, lastSeen, serverTitle, traits } from './servers.js';
+import { actionsOf, modelState, progressLine, runsOn } from './labels.js';
 
 /** @import { Model, ModelError } from '../client/protocol.js' */
 
-const IDLE_STATES = ['stopped', 'failed'];
+const CALM = ['stopped', 'ready'];
 
-export class ModelRow extends PageElement {
+export class ModelRow extends HTMLElement {
   /** @type {Model} */
   #model;
-  #box = h('input', { type: 'checkbox' });
-  #columnCount = 0;
+  /** @type {ModelError | null} */
+  #error;
   #isExplained = false;
-  #name = h('span', { class: 'model-name' });
+  #box;
+  #name = h('span', { class: 'model-name', dir: 'auto' });
   #times = h('span', { class: 'model-times' });
-  #state = h('span', { class: 'model-state' });
-  #about = h('span', { class: 'model-about' });
-  #runsOn = h('span', { class: 'model-runs-on' });
-  #traits = h('span', { class: 'model-traits' });
-  #progress = h('progress', { max: 1 });
-  #progressText = h('p', { class: 'model-progress' });
-  #problem = h('div', { class: 'model-problem' });
-  #startText = h('span', {});
-  #start = h('button', { type: 'button', class: 'model-action' }, icon('start'), this.#startText);
-  #log = h('button', { type: 'button', class: 'model-action' }, 'Log');
-  #stopText = h('span', {});
-  #stop = h('button', { type: 'button', class: 'model-action' }, icon('stop'), this.#stopText);
+  #dot = h('span', { class: 'model-dot' });
+  #chips = h('span', { class: 'model-chips' });
+  #card = iconButton('about', '', { 'data-act': 'model-card', tabindex: '-1' });
+  #label;
+  /** Created when there is something to tell. @type {ReturnType<typeof more> | null} */
+  #more = null;
+  /** @type {ModelError | null} The error that it shows. */
+  #shown = null;
 
-  /** @param {Model} model */
-  constructor(model) {
+  /** @param {Model} model @param {boolean} isSingle Whether one model is chosen, and not several. */
+  constructor(model, isSingle = false) {
     super();
     this.#model = model;
+    this.#error = model.error;
+    this.#box = h('input', { type: isSingle ? 'radio' : 'checkbox', tabindex: -1 });
+    this.#label = h('label', {}, this.#box, this.#name, this.#times, this.#dot, this.#chips);
   }
 
   get model() {
@@ -47,24 +47,18 @@ export class ModelRow extends PageElement {
   }
 
   set model(model) {
-    const isSameError = JSON.stringify(model.error) === JSON.stringify(this.#model.error);
+    if (JSON.stringify(model.error) !== JSON.stringify(this.#model.error)) this.#error = model.error;
     this.#model = model;
     this.#render();
-    if (!isSameError) this.showProblem(model.error);
   }
 
-  /** How many columns it has. */
-  get columnCount() {
-    return this.#columnCount;
-  }
-
+  /** @param {number} count How many columns the model has. */
   set columnCount(count) {
-    this.#columnCount = count;
     this.#box.checked = count > 0;
     setText(this.#times, count > 1 ? `× ${count}` : '');
   }
 
-  /** Whether its group says why it cannot be asked. */
+  /** Whether the group shows the error. */
   get isExplained() {
     return this.#isExplained;
   }
@@ -77,32 +71,11 @@ export class ModelRow extends PageElement {
 
   // Lifecycle
 
-  /** @override */
-  build() {
-    this.setAttribute('role', 'listitem');
-    this.append(
-      h('label', {},
-        this.#box,
-        h('span', {}, this.#name, ' ', this.#times),
-        this.#about,
-        this.#runsOn,
-        this.#traits),
-      h('div', { class: 'model-foot' }, this.#state, this.#log, this.#start, this.#stop),
-      this.#progress,
-      this.#progressText,
-      this.#problem,
-    );
-    this.showProblem(this.#model.error);
+  connectedCallback() {
+    if (this.firstChild) return;
+    this.setAttribute('role', 'row');
+    this.append(h('div', { role: 'gridcell', class: 'model-line' }, this.#label, this.#card));
     this.#render();
-  }
-
-  /** @override @param {AbortSignal} signal */
-  connected(signal) {
-    this.#box.addEventListener('change', () =>
-      this.announce('model-choose', { id: this.#model.id, isChosen: this.#box.checked }), { signal });
-    this.#start.addEventListener('click', () => this.#tell('model-start'), { signal });
-    this.#log.addEventListener('click', () => this.#tell('model-log'), { signal });
-    this.#stop.addEventListener('click', () => this.#tell('model-stop'), { signal });
   }
 
   // Actions
@@ -114,57 +87,77 @@ export class ModelRow extends PageElement {
 
   /** Show an error, or none. @param {ModelError | null} error */
   showProblem(error) {
-    this.#problem.replaceChildren(...(error ? [notice(error)] : []));
+    this.#error = error;
+    this.#render();
   }
 
-  /** Take in that time has passed. */
+  /** Render again, as time has passed. */
   refresh() {
     this.#render();
   }
 
   // Internal
 
-  /** @param {string} type */
-  #tell(type) {
-    this.announce(type, { id: this.#model.id });
-  }
-
   #render() {
-    const { capabilities, name, description, progress, runner, server, state } = this.#model;
+    const { description, name, server, state } = this.#model;
+    const told = modelState(this.#model);
+    const about = traits(this.#model);
+    const place = server ? [serverTitle(this.#model), server.model === name ? '' : server.model].filter(Boolean).join(' · ') : runsOn(this.#model);
     this.dataset.state = state;
+    this.classList.toggle('is-away', !!server && (state === 'failed' || !!server.found));
     setText(this.#name, name);
     this.#box.setAttribute('aria-label', name);
-    const place = server ? [server.name ? '' : serverTitle(this.#model), server.model === name ? '' : server.model].filter(Boolean).join(' · ') : runsOn(this.#model);
-    const about = traits(this.#model);
-    this.#box.setAttribute('aria-description', [description, server ? serverTitle(this.#model) : place, ...about].filter(Boolean).join(' '));
-    this.#box.disabled = server?.found ?? false; // first it is to be used
-    const seen = server && state === 'failed' && !this.#isExplained ? lastSeen(this.#model, Date.now()) : '';
-    setText(this.#state, [modelState(this.#model), seen].filter(Boolean).join(', '));
-    this.#state.hidden = this.#state.textContent === '';
-    setText(this.#about, description);
-    setText(this.#runsOn, place);
-    if (this.#traits.textContent !== about.join('')) this.#traits.replaceChildren(...about.map((one) => h('span', {}, one)));
-    this.#problem.hidden = this.#isExplained;
-    this.#progress.hidden = progress === null;
-    this.#progress.setAttribute('aria-label', `${name}: ${modelState(this.#model)}`);
-    if (progress?.fraction == null) this.#progress.removeAttribute('value');
-    else this.#progress.value = progress.fraction;
-    setText(this.#progressText, progress ? progressLine(progress) : '');
-    // A remote server is not ours to stop, though some load and unload; `start` looks again whether it is there.
-    const isOurs = runner !== 'remote';
-    const loads = !isOurs && !!capabilities?.load;
-    const isLost = state === 'failed' && !!server;
-    this.classList.toggle('is-away', isLost || !!server?.found);
-    setText(this.#startText, isOurs ? 'Start' : loads && !isLost ? 'Load' : 'Try again');
-    setText(this.#stopText, loads ? 'Unload' : 'Stop');
-    // Without a verb for it, a model that is not loaded is loaded by the first question.
-    this.#start.hidden = !IDLE_STATES.includes(state) || this.#isExplained || !!server?.found || (!!server && !isLost && !loads);
-    this.#start.setAttribute('aria-label', `${this.#startText.textContent}: ${name}`);
-    this.#log.hidden = !isOurs;
-    this.#log.setAttribute('aria-label', `Log: ${name}`);
-    this.#stop.hidden = !(isOurs || loads) || !!server?.found || IDLE_STATES.includes(state) || state === 'stopping';
-    this.#stop.setAttribute('aria-label', `${loads ? 'Unload' : 'Stop running'}: ${name}`);
+    this.#box.setAttribute('aria-description', [told, description, place, ...about].filter(Boolean).join('. '));
+    this.#box.disabled = server?.found ?? false; // its server has to be used first
+    this.#label.title = [name, description, place, about.join(' · ')].filter(Boolean).join('\n');
+    setText(this.#dot, state === 'ready' ? '' : told);
+    this.#dot.title = told;
+    const signs = chips(this.#model);
+    if (this.#chips.textContent !== signs.map(([text]) => text).join('')) this.#chips.replaceChildren(...signs.map(([text, where]) => h('span', { class: where ?? null }, text)));
+    const label = `About ${name}`;
+    this.#card.title = label;
+    this.#card.setAttribute('aria-label', label);
+    this.#tell();
   }
+
+  /** Show the progress or the error. What has not changed stays, so that no click is lost. */
+  #tell() {
+    const { name, progress, server, state } = this.#model;
+    const isHidden = this.#isExplained || !!server?.found;
+    const error = isHidden ? null : this.#error;
+    const isFailed = state === 'failed';
+    const isOpen = error !== null || (!CALM.includes(state) && !(isFailed && isHidden));
+    if (!isOpen && !this.#more) return;
+    if (!this.#more) this.append((this.#more = more()).cell);
+    const { acts, bar, cell, problem, line } = this.#more;
+    cell.hidden = !isOpen;
+    const seen = server && isFailed ? lastSeen(this.#model, Date.now()) : '';
+    const said = progress ? progressLine(progress) : CALM.includes(state) ? '' : modelState(this.#model);
+    setText(line, [said, seen].filter(Boolean).join(', '));
+    bar.hidden = isFailed || CALM.includes(state);
+    bar.setAttribute('aria-label', `${name}: ${modelState(this.#model)}`);
+    if (progress?.fraction == null) bar.removeAttribute('value');
+    else bar.value = progress.fraction;
+    const possible = isOpen ? actionsOf(this.#model) : [];
+    if (acts.textContent !== possible.map(([, text]) => text).join('')) acts.replaceChildren(...possible.map((one) => actButton(one, name)));
+    if (this.#shown !== error) problem.replaceChildren(...(error ? [errorNotice(error)] : []));
+    this.#shown = error;
+  }
+}
+
+function more() {
+  const bar = h('progress', { max: 1 });
+  const line = h('span', { class: 'model-state' });
+  const acts = h('span', { class: 'model-acts' });
+  const problem = h('div', { class: 'model-problem' });
+  return { acts, bar, line, problem, cell: h('div', { role: 'gridcell', class: 'model-more' }, bar, h('div', { class: 'model-foot' }, line, acts), problem) };
+}
+
+/** Make the button for what can be done with a model. @param {[act: string, text: string]} action @param {string} name */
+export function actButton([act, text], name) {
+  const label = `${text === 'Stop' ? 'Stop running' : text}: ${name}`;
+  const signs = act === 'model-log' ? [] : [icon(act === 'model-start' ? 'start' : 'stop')];
+  return h('button', { type: 'button', class: 'model-action', 'data-act': act, 'aria-label': label, tabindex: -1 }, ...signs, text);
 }
 
 customElements.define('model-row', ModelRow);

@@ -1,13 +1,12 @@
-/** "‹ 2 of 3 ›": to go through things of which one is shown; hidden where there is only one. */
-
 import { h, iconButton, setText } from './element.js';
 
+/** "‹ 2 of 3 ›": steps through several things; hidden if there is only one. */
 export class Pager {
   #count = h('span', {});
   #back;
   #forth;
 
-  /** @param {string} name What is gone through. @param {(by: -1 | 1) => void} go */
+  /** @param {string} name The label. @param {(by: -1 | 1) => void} go */
   constructor(name, go) {
     this.#back = iconButton('left', `${name} before`);
     this.#forth = iconButton('right', `${name} after`);

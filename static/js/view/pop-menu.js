@@ -1,4 +1,4 @@
-/** `<pop-menu>`: what can be done with one thing, beside the button that asks; one for the page. */
+/** `<pop-menu>`: the page's one menu, opened beside a button. */
 
 import { PageElement, h } from './element.js';
 

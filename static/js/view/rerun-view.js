@@ -1,18 +1,17 @@
 /**
- * `<rerun-view>`: a kept conversation asked again, and what came of it beside what there was.
+ * `<rerun-view>`: a dialog that asks a stored conversation again and compares the answers.
  *
- * It is a dialog; a run goes on when it is closed, and is there again when it is opened. One runs at
- * a time: side by side they would tip each other's tokens. What stands in a row: the prompt, who
- * answered, the figures then and now, and whether the answers are the same. The page loads this
- * module when somebody asks for it.
+ * A run goes on when the dialog is closed, and is shown again when it is opened. Only one runs at a
+ * time, since requests in one batch can change each other's tokens. A row has the prompt, the model,
+ * the figures then and now, and whether the answers are the same. The page loads this module on
+ * demand.
  *
  * Events: `answers-compare` with `{answers}`, `chat-open` with `{id}`, `chat-made`.
  */
 
 import { Rerun } from '../model/rerun.js';
 import { PageElement, h, iconButton, letClose, setText } from './element.js';
-import { duration, rate, tokens } from './figures.js';
-import { about, inWords, sentence } from './words.js';
+import { about, duration, errorText, rate, sentence, tokens } from './labels.js';
 
 /** @import { SidestreamClient } from '../client/client.js' */
 /** @import { Conversations, StoredEngine } from '../client/conversations.js' */
@@ -34,16 +33,16 @@ const TRAITS = {
 };
 /** @type {Outcome[]} */
 const SUMMED = ['same', 'different', 'failed', 'impossible', 'waiting'];
-const MAX_PROMPT = 300; // of which the style sheet shows some lines
+const MAX_PROMPT = 300; // the style sheet shows the first lines
 const SIDE_BY_SIDE = 'Where nothing is said to have changed, it may lie in what else the engine was asked then: engines compute in batches, which can tip a token.';
-const MAX_TRAIT = 24; // a digest says nothing to a reader; that it is another does
+const MAX_TRAIT = 24; // readers need to know that a digest differs, not the digest
 
 export class RerunView extends PageElement {
   /** @type {{api: Conversations, client: SidestreamClient} | null} */
   parts = null;
   /** @type {Rerun | null} */
   #rerun = null;
-  /** Those that were begun, until they have ended. @type {Set<Rerun>} */
+  /** Runs that have not ended. @type {Set<Rerun>} */
   #begun = new Set();
   #shown = new AbortController();
   /** @type {Map<Repeat, HTMLTableRowElement>} */
@@ -90,7 +89,7 @@ export class RerunView extends PageElement {
 
   // Actions
 
-  /** Show a kept conversation, what is under way of it if something is. Rejects with a SidestreamError. @param {string} id */
+  /** Show a stored conversation with its current run, if there is one. Rejects with a SidestreamError. @param {string} id */
   async open(id) {
     if (!this.parts) return;
     const underWay = [...this.#begun].find(({ copyId, originalId }) => [copyId, originalId].includes(id));
@@ -142,7 +141,7 @@ export class RerunView extends PageElement {
     this.#open.hidden = !copyId;
     this.#afresh.hidden = !copyId || isRunning;
     this.#advice.hidden = isRunning || !repeats.some(({ changes, outcome }) => outcome === 'different' && changes.length === 0);
-    this.#tell(fault ? inWords(fault) : '');
+    this.#tell(fault ? errorText(fault) : '');
     setText(this.#summary, summary(rerun));
   }
 
@@ -156,7 +155,7 @@ export class RerunView extends PageElement {
   #render(rerun, repeat) {
     const { after, before, outcome, prompt } = repeat;
     const row = this.#rows.get(repeat);
-    const cells = [prompt.slice(0, MAX_PROMPT), rerun.name(before.model), figures(before), after ? figures(after) : '–'];
+    const cells = [prompt.slice(0, MAX_PROMPT), rerun.name(before.model), metricsOf(before), after ? metricsOf(after) : '–'];
     const told = remarks(repeat);
     const words = [...cells, outcome, ...told].join('\n');
     if (!row || row.dataset.words === words) return; // somebody may have the focus in it
@@ -164,23 +163,28 @@ export class RerunView extends PageElement {
     row.classList.toggle('is-running', outcome === 'running');
     row.replaceChildren(
       ...cells.map((text) => h('td', {}, h('div', { dir: 'auto' }, text))),
-      h('td', {}, this.#outcome(repeat), ...told.map((line) => h('p', { class: 'field-hint' }, line))),
+      h('td', {}, ...this.#outcome(repeat), ...told.map((line) => h('p', { class: 'field-hint' }, line))),
     );
   }
 
   /** @param {Repeat} repeat */
-  #outcome({ after, before, outcome }) {
-    if (!after) return h('span', { class: 'outcome' }, OUTCOMES[outcome]);
-    const compare = h('button', { type: 'button', class: `quiet is-${outcome}` }, OUTCOMES[outcome]);
-    compare.addEventListener('click', () => this.announce('answers-compare', {
-      answers: [{ name: 'Then', text: before.text }, { name: 'Now', text: after.text }],
-    }));
-    return compare;
+  #outcome({ answers, outcome, thoughts }) {
+    if (!answers) return [h('span', { class: 'outcome' }, OUTCOMES[outcome])];
+    const button = (/** @type {string} */ words, /** @type {string} */ name, /** @type {typeof answers} */ both) => {
+      const compare = h('button', { type: 'button', class: name }, words);
+      compare.addEventListener('click', () => this.announce('answers-compare', { answers: both }));
+      return compare;
+    };
+    const isSame = thoughts?.[0].text === thoughts?.[1].text;
+    return [
+      button(OUTCOMES[outcome], `quiet is-${outcome}`, answers),
+      ...(thoughts ? [button(isSame ? 'Thinking the same' : 'Thinking different', 'thoughts-compare', thoughts)] : []),
+    ];
   }
 }
 
 /** @param {{usage: Usage | null, timings: Timings | null}} answer */
-function figures({ usage, timings }) {
+function metricsOf({ usage, timings }) {
   const { total_ms: total, tokens_per_second: speed } = timings ?? {};
   const [count, pace] = [usage && tokens(usage.completion_tokens), speed != null && rate(speed)].map((one) => one && about(one, usage?.estimated));
   return [count, total != null && duration(total), pace].filter(Boolean).join(' · ');

@@ -1,11 +1,11 @@
 /**
- * Keep a scroller at its end while text is added there, for as long as the user leaves it there.
+ * Keep a scroller at its end while text is added, until the user scrolls up.
  *
- * Whether it sticks to the end is a fact that is kept, and not read off the layout: after a window
- * became lower or a column narrower, the end is out of sight although nobody left it. Only the
- * user changes the fact: any scrolling upwards leaves the end, scrolling into sight of it comes
- * back. A scroll event is the user's if the position is not the one last seen while all sizes are;
- * the browser's own corrections come with other sizes, or when the scroller came back to the page.
+ * Whether it sticks is stored and not derived from the layout: in a smaller window the end is out of
+ * sight although the user has not scrolled. Only the user changes it: scrolling up leaves the end,
+ * scrolling near the end returns to it. A scroll event comes from the user if the position differs
+ * from the last one and all sizes are the same; the browser's own corrections come with other sizes,
+ * or when the scroller has been put back into the page. What the reader opens or folds stays in sight.
  */
 
 const NEAR_END_PX = 48; // two lines: the end is in sight
@@ -23,10 +23,11 @@ export class StickyScroll {
     this.#scroller = scroller;
   }
 
-  /** Heed the user and the layout until `signal` aborts. @param {AbortSignal} signal */
+  /** Listen to scrolling and resizing until `signal` aborts. @param {AbortSignal} signal */
   connect(signal) {
     this.#isPlaced = false;
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { signal, passive: true });
+    for (const type of ['fold', 'toggle']) this.#scroller.addEventListener(type, () => this.#stay(), { signal, capture: true });
     const observer = new ResizeObserver(() => this.settle());
     observer.observe(this.#scroller);
     signal.addEventListener('abort', () => observer.disconnect());
@@ -52,6 +53,15 @@ export class StickyScroll {
   }
 
   // Internal
+
+  /** The reader has opened or folded something: what is in sight stays there. */
+  #stay() {
+    const { clientHeight, scrollHeight, scrollTop } = this.#scroller;
+    if (!this.#isPlaced) return;
+    this.#sticks = scrollHeight - scrollTop - clientHeight <= NEAR_END_PX;
+    this.#top = scrollTop;
+    this.#sizes = this.#measure();
+  }
 
   #measure() {
     const { clientWidth, clientHeight, scrollHeight } = this.#scroller;

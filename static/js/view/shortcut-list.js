@@ -1,4 +1,4 @@
-/** `<shortcut-list>`: what the keyboard can do, in a dialog. */
+/** `<shortcut-list>`: a dialog with what the page can do, and its keyboard shortcuts. */
 
 import { PageElement, h, iconButton, letClose } from './element.js';
 
@@ -8,18 +8,40 @@ const SHORTCUTS = [
   ['Shift Enter', 'A new line'],
   ['Esc', 'Close what is open, or stop all answers'],
   ['/', 'Write a prompt'],
-  ['1 … 8', 'Go to a column'],
+  ['1 … 8', 'Go to a column; vote for it when a blind round is complete'],
+  ['0', 'Call a blind round a tie'],
+  ['Alt ↑ ↓', 'Go to the turn before or after'],
   ['Alt Shift ←  →', 'Move the column that has the focus'],
   ['Alt N', 'New chat'],
-  ['?', 'This list'],
+  ['Space', 'In the list of models: choose one; letters search'],
+  ['?', 'This help'],
+];
+
+/** What few find by themselves, a word each. @type {[string, string][]} */
+const FEATURES = [
+  ['Columns', 'Ask several models at once; a column’s menu (⋯) has the same model with other parameters, and replaces it'],
+  ['Shortlists', 'Save the models that are chosen, and choose them again'],
+  ['Parameters', 'Temperature, length and others, for all columns or for one; presets keep them'],
+  ['System prompt', 'What the models are told before every conversation'],
+  ['Files', 'Pictures and texts: paste them, or drop them anywhere'],
+  ['Queue', 'What you send while answers are running is asked next'],
+  ['Branches', 'Edit an earlier prompt, or ask again; the former answers stay'],
+  ['Blind', 'Names are hidden until you have voted'],
+  ['How sure', 'Each token is tinted by its probability'],
+  ['Compare', 'The differences between two answers, in a column’s menu'],
+  ['Run again', 'Ask a whole chat again and compare, in a chat’s menu'],
+  ['Exports', 'A chat as JSON, Markdown or a page, in a chat’s menu'],
 ];
 
 export class ShortcutList extends PageElement {
   #close = iconButton('close', 'Close');
   #dialog = h('dialog', { class: 'sheet', 'aria-labelledby': 'shortcuts-title' },
-    h('header', {}, h('h2', { id: 'shortcuts-title' }, 'Keys'), this.#close),
-    h('dl', { class: 'shortcuts' }, ...SHORTCUTS.map(([keys, text]) =>
-      h('div', {}, h('dt', {}, ...keys.split(' ').map((key) => h('kbd', {}, key))), h('dd', {}, text)))));
+    h('header', {}, h('h2', { id: 'shortcuts-title' }, 'Help'), this.#close),
+    h('dl', { class: 'shortcuts' }, ...FEATURES.map(([word, text]) => h('div', {}, h('dt', {}, word), h('dd', {}, text)))),
+    h('section', { class: 'help-keys' }, h('h3', {}, 'Keys'),
+      h('dl', { class: 'shortcuts' }, ...SHORTCUTS.map(([keys, text]) =>
+        h('div', {}, h('dt', {}, ...keys.split(/ +/).map((key) => h('kbd', {}, key))), h('dd', {}, text))))),
+    h('p', { class: 'field-hint' }, 'Programs can ask too: ', h('a', { href: 'docs' }, 'the HTTP API'), '.'));
 
   // Lifecycle
 

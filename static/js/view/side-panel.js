@@ -1,9 +1,8 @@
 /**
- * `<side-panel>`: the models beside the columns, or over them where there is no room for both.
+ * `<side-panel>`: the models beside the columns, or over them on a narrow page.
  *
- * Over them it takes the focus and gives it back, everything behind it is inert, and Esc or a
- * click beside it closes it. Until somebody toggles it, the style sheet decides: open if there is
- * room for it.
+ * Over them it takes the focus and gives it back, everything behind it is inert, and Esc or a click
+ * outside closes it. Until the user toggles it, the style sheet opens it if there is room.
  */
 
 import { PageElement } from './element.js';

@@ -1,8 +1,8 @@
 /**
- * What the browser remembers.
+ * The browser's storage.
  *
- * A browser may refuse storage (private windows, a full disk, a policy). Then the page works as
- * always and only forgets, so refusals are not reported.
+ * A browser may refuse storage (private windows, a full disk, a policy). Then the page works without
+ * it, so refusals are not reported.
  */
 
 /** @import { Memory } from '../model/workspace.js' */
@@ -12,25 +12,25 @@ const PREFIX = 'sidestream.';
 /** @param {() => Storage} storage @returns {Memory} */
 function memory(storage) {
   return {
-    remember(key, value) {
+    set(key, value) {
       try {
         storage().setItem(PREFIX + key, JSON.stringify(value));
       } catch {
         // see above
       }
     },
-    recall(key) {
+    get(key) {
       try {
         return JSON.parse(storage().getItem(PREFIX + key) ?? 'null');
       } catch {
-        return null; // what cannot be read counts as nothing
+        return null; // unreadable is the same as missing
       }
     },
   };
 }
 
-/** From one visit to the next, in all tabs. */
+/** Shared by all tabs and visits. */
 export const visits = memory(() => localStorage);
 
-/** For this tab, also over a reload. */
+/** Of this tab; survives a reload. */
 export const tab = memory(() => sessionStorage);

@@ -1,4 +1,4 @@
-/** The theme: the system's, or light or dark whatever the system says; a button goes through them. */
+/** The theme (system, light or dark), and the button that switches it. */
 
 import { visits } from './storage.js';
 
@@ -7,18 +7,18 @@ const THEMES = ['system', 'light', 'dark'];
 /** @param {HTMLButtonElement} button */
 export function connectTheme(button) {
   const show = (/** @type {string} */ theme) => {
-    // css/base.css knows the words; "system" is having none of them.
+    // css/base.css has rules for "light" and "dark" only.
     document.documentElement.dataset.theme = theme;
     const label = `Theme: ${theme}`;
     button.setAttribute('aria-label', label);
     button.title = label;
   };
-  let theme = visits.recall('theme');
+  let theme = visits.get('theme');
   if (!THEMES.includes(theme)) theme = 'system';
   show(theme);
   button.addEventListener('click', () => {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-    visits.remember('theme', theme);
+    visits.set('theme', theme);
     show(theme);
   });
 }

@@ -1,16 +1,15 @@
 /**
- * `<token-view>`: an answer token by token, tinted by how sure the model was of each.
+ * `<token-view>`: an answer token by token, tinted by the model's confidence in each.
  *
- * It stands in the place of the answer's text, which is Markdown and knows of no tokens. A click
- * on a token, or the arrow keys, show what else the model weighed there: left and right go by
- * tokens, up and down by those that were unsure. Tints are steps of one hue, and the last one is
- * underlined too, so that nothing hangs on telling colours apart.
+ * It replaces the answer's text, since Markdown has no tokens. A click on a token, or the arrow keys,
+ * show the alternatives: left and right go by tokens, up and down by unsure ones. Tints are steps of
+ * one hue and the last one is also underlined, so that no information depends on colour alone.
  *
  * `tokens` sets all of them; `add` adds what came since.
  */
 
 import { PageElement, h, setText } from './element.js';
-import { STEPS, UNSURE, chance, choices, step, summary, visible } from './sureness.js';
+import { STEPS, UNSURE, probability, choices, step, summary, visible } from './confidence.js';
 
 /** @import { Token } from '../client/protocol.js' */
 
@@ -19,7 +18,7 @@ let count = 0;
 export class TokenView extends PageElement {
   /** @type {Token[]} */
   #tokens = [];
-  /** The place of the token looked at, or -1. */
+  /** The index of the selected token, or -1. */
   #at = -1;
   #id = `tokens-${(count += 1)}`;
   #summary = h('p', { class: 'tokens-summary' });
@@ -118,7 +117,7 @@ export class TokenView extends PageElement {
     const token = this.#tokens[at];
     const all = choices(token);
     this.#looked.replaceChildren(
-      h('p', {}, h('q', {}, visible(token.text)), ` was ${chance(token.logprob)} likely here.`),
+      h('p', {}, h('q', {}, visible(token.text)), ` was ${probability(token.logprob)} likely here.`),
       all.length > 1
         ? h('ol', {}, ...all.map(row))
         : h('p', { class: 'tokens-keys' }, 'What else the model weighed was not asked for.'),
@@ -126,12 +125,12 @@ export class TokenView extends PageElement {
   }
 }
 
-/** @param {import('./sureness.js').Choice} choice */
+/** @param {import('./confidence.js').Choice} choice */
 function row({ text, logprob, isChosen }) {
   const bar = h('span', { class: 'choice-bar', 'aria-hidden': 'true' });
   bar.style.setProperty('--share', String(logprob === null ? 0 : Math.exp(logprob)));
   return h('li', { class: isChosen ? 'is-chosen' : null },
-    h('code', {}, visible(text)), bar, h('span', { class: 'choice-chance' }, chance(logprob)),
+    h('code', {}, visible(text)), bar, h('span', { class: 'choice-chance' }, probability(logprob)),
     isChosen ? h('span', { class: 'choice-taken' }, 'taken') : '');
 }
 

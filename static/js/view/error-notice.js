@@ -1,11 +1,11 @@
 /**
  * An error as the page shows it: what happened, the cause, what to do.
  *
- * What stands between backticks is set as code, by nodes and never by markup.
+ * Text between backticks becomes code, made of nodes and never of markup.
  */
 
 import { h } from './element.js';
-import { advice, errorTitle, pieces, sentence } from './words.js';
+import { advice, errorTitle, pieces, sentence } from './labels.js';
 
 /** @import { WireError } from '../client/protocol.js' */
 
@@ -13,15 +13,15 @@ import { advice, errorTitle, pieces, sentence } from './words.js';
  * @param {WireError} error
  * @param {{isAlert?: boolean}} [options] `isAlert`: read it aloud at once.
  */
-export function notice(error, { isAlert = false } = {}) {
+export function errorNotice(error, { isAlert = false } = {}) {
   const { code, message } = error;
   return h('div', { class: 'notice', role: isAlert ? 'alert' : null },
     h('p', { class: 'notice-title' }, errorTitle(code), ' ', h('code', {}, code)),
-    h('p', { class: 'notice-message' }, ...rich(sentence(message))),
-    ...advice(error).map((line) => h('p', { class: 'notice-hint' }, ...rich(line))));
+    h('p', { class: 'notice-message' }, ...withCode(sentence(message))),
+    ...advice(error).map((line) => h('p', { class: 'notice-hint' }, ...withCode(line))));
 }
 
-/** Return words as nodes, with code between backticks. @param {string} words */
-export function rich(words) {
+/** Return nodes for a text, with code for what is between backticks. @param {string} words */
+export function withCode(words) {
   return pieces(words).map(({ text, isCode }) => (isCode ? h('code', {}, text) : text));
 }

@@ -1,16 +1,16 @@
 /**
- * How sure a model was of each token, in words and in steps. No DOM.
+ * How confident a model was in each token, as text and in steps. No DOM.
  *
- * A `logprob` is the natural logarithm of the chance that the model gave a token where it stands.
+ * A `logprob` is the natural logarithm of the probability that the model gave the token.
  */
 
 /** @import { Token } from '../client/protocol.js' */
 
 /** @typedef {{text: string, logprob: number | null, isChosen: boolean}} Choice */
 
-/** The least chance of each step but the last; what is below all of them was a guess. */
+/** The lowest probability of each step but the last; below all of them is a guess. */
 export const STEPS = [0.9, 0.7, 0.4, 0.15];
-/** From this step on a token is worth a look. */
+/** From this step on a token counts as unsure. */
 export const UNSURE = 3;
 
 /** Return the step from 0, sure, to 4, a guess; null if the server did not say. @param {number | null} logprob */
@@ -21,7 +21,7 @@ export function step(logprob) {
 }
 
 /** @param {number | null} logprob */
-export function chance(logprob) {
+export function probability(logprob) {
   if (logprob === null) return 'not told';
   const share = Math.exp(logprob) * 100;
   if (share > 99.9) return '> 99.9 %';
@@ -29,7 +29,7 @@ export function chance(logprob) {
   return `${share >= 10 && share < 99 ? share.toFixed(0) : share.toFixed(1)} %`;
 }
 
-/** Show what would not be seen. @param {string} text */
+/** Make white space visible. @param {string} text */
 export function visible(text) {
   if (text === '') return '(no text)';
   const shown = text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replaceAll('\r', '␍');
@@ -37,7 +37,7 @@ export function visible(text) {
 }
 
 /**
- * What the model weighed for one place, the likeliest first; the token that was taken is among them.
+ * The candidates for one token, the likeliest first, with the one that was sampled.
  *
  * @param {Token} token
  * @returns {Choice[]}
@@ -50,7 +50,7 @@ export function choices({ id, text, logprob, top }) {
     .sort((a, b) => (b.logprob ?? -Infinity) - (a.logprob ?? -Infinity));
 }
 
-/** Say in a line how sure the model was on the whole. @param {Token[]} tokens */
+/** Summarise the confidence in one line. @param {Token[]} tokens */
 export function summary(tokens) {
   const told = tokens.flatMap(({ logprob }) => (logprob === null ? [] : [logprob]));
   if (told.length === 0) return 'The server does not tell how sure this model was.';
@@ -58,5 +58,5 @@ export function summary(tokens) {
   const unsure = told.filter((logprob) => (step(logprob) ?? 0) >= UNSURE).length;
   const percent = `${STEPS[UNSURE - 1] * 100} %`;
   const count = unsure === 0 ? 'none' : `${unsure.toLocaleString('en')} of ${told.length.toLocaleString('en')} tokens`;
-  return `${chance(mean)} sure of a token on average; ${count} below ${percent}`;
+  return `${probability(mean)} sure of a token on average; ${count} below ${percent}`;
 }

@@ -1,0 +1,166 @@
+/**
+ * `<turn-strip>`: the prompt of the turn that the columns show, once for all of them.
+ *
+ * Two lines of it, or all; what is attached; editing, the other branches, and the way to the turns
+ * before and after. While a prompt is edited, the strip stays with its turn.
+ *
+ * Events: `turn-edit` with `{turn, text}`, `turn-step` with `{by}`, `turn-branch` with `{by}`,
+ * `turn-link` with `{isLinked}`; `attached-show` with `{place, attachments}`.
+ */
+
+import { PageElement, h, iconButton, setText } from './element.js';
+import { Pager } from './pager.js';
+
+/** @import { Turn } from '../model/conversation.js' */
+
+/** More than two lines of the widest window; laying out a long text costs time. */
+const CLOSED_CHARACTERS = 700;
+
+/**
+ * @typedef {{turn: Turn, index: number, count: number, branch: number, branches: number,
+ *   isLinked: boolean, canLink: boolean}} Shown `index`: the turn's place among `count`, from 0; likewise `branch`.
+ */
+
+export class TurnStrip extends PageElement {
+  /** @type {Shown | null} */
+  #shown = null;
+  /** @type {Turn | null} */
+  #turn = null;
+  /** @type {HTMLFormElement | null} */
+  #form = null;
+  #isOpen = false;
+
+  #prompt = h('p', { class: 'prompt', dir: 'auto' });
+  #attached = h('ul', { class: 'attached', 'aria-label': 'Attached' });
+  #more = iconButton('right', 'Whole prompt', { 'aria-expanded': 'false', hidden: true });
+  #asked = h('div', { class: 'asked' }, this.#attached, this.#prompt, this.#more);
+  #up = iconButton('up', 'Turn before');
+  #down = iconButton('down', 'Turn after, or the newest text');
+  #count = h('span', {});
+  #steps = h('span', { class: 'pager', role: 'group', 'aria-label': 'Turns' }, this.#up, this.#count, this.#down);
+  #branches = new Pager('Branch', (by) => this.announce('turn-branch', { by }));
+  #edit = iconButton('edit', 'Edit this prompt');
+  #link = iconButton('link', 'Link the columns: all show the same turn');
+  #tools = h('div', { class: 'turn-tools actions' }, this.#steps, this.#branches.element, this.#edit, this.#link);
+
+  // Lifecycle
+
+  /** @override */
+  build() {
+    this.setAttribute('role', 'group');
+    this.append(this.#asked, this.#tools);
+  }
+
+  /** @override @param {AbortSignal} signal */
+  connected(signal) {
+    const on = (/** @type {Element} */ element, /** @type {() => void} */ act) => element.addEventListener('click', act, { signal });
+    on(this.#up, () => this.announce('turn-step', { by: -1 }));
+    on(this.#down, () => this.announce('turn-step', { by: 1 }));
+    on(this.#link, () => this.announce('turn-link', { isLinked: !this.#shown?.isLinked }));
+    on(this.#edit, () => this.#startEditing());
+    on(this.#more, () => {
+      this.#isOpen = !this.#isOpen;
+      this.#prompt.scrollTop = 0;
+      this.#writePrompt();
+    });
+    const observer = new ResizeObserver(() => this.#measure());
+    observer.observe(this.#prompt);
+    signal.addEventListener('abort', () => observer.disconnect());
+  }
+
+  // Actions
+
+  /** @param {Shown | null} shown Null: there is no turn. */
+  show(shown) {
+    this.#shown = shown;
+    this.hidden = !shown;
+    if (!shown) this.#stopEditing();
+    else if (!this.#form) this.#write(shown);
+  }
+
+  // Internal
+
+  /** @param {Shown} shown */
+  #write({ turn, index, count, branch, branches, isLinked, canLink }) {
+    this.setAttribute('aria-label', `Turn ${index + 1} of ${count}`);
+    this.#steps.hidden = count < 2;
+    setText(this.#count, `${index + 1} of ${count}`);
+    this.#branches.show(branch, branches);
+    this.#link.hidden = !canLink || count < 2;
+    this.#link.setAttribute('aria-pressed', String(isLinked));
+    this.classList.toggle('has-turns', count > 1);
+    if (turn === this.#turn) return;
+    this.#turn = turn;
+    this.#isOpen = false;
+    this.#writePrompt();
+    this.#showAttached(turn);
+  }
+
+  #writePrompt() {
+    const { prompt } = /** @type {Turn} */ (this.#turn);
+    this.classList.toggle('is-open', this.#isOpen);
+    this.#prompt.hidden = !prompt;
+    setText(this.#prompt, this.#isOpen ? prompt : prompt.slice(0, CLOSED_CHARACTERS));
+    if (this.#isOpen) this.#prompt.tabIndex = 0; // it may scroll
+    else this.#prompt.removeAttribute('tabindex');
+    this.#more.setAttribute('aria-expanded', String(this.#isOpen));
+    requestAnimationFrame(() => this.#measure());
+  }
+
+  /** Offer to open what does not fit. */
+  #measure() {
+    const { clientHeight, scrollHeight } = this.#prompt;
+    const isCut = (this.#turn?.prompt.length ?? 0) > CLOSED_CHARACTERS || scrollHeight > clientHeight + 1;
+    this.#more.hidden = !this.#isOpen && !isCut;
+  }
+
+  /** @param {Turn} turn */
+  #showAttached({ attachments }) {
+    const place = h('ul', { class: 'attached', 'aria-label': 'Attached', hidden: attachments.length === 0 });
+    this.#attached.replaceWith(place);
+    this.#attached = place;
+    if (attachments.length > 0) this.announce('attached-show', { place, attachments });
+  }
+
+  #startEditing() {
+    const turn = this.#turn;
+    if (!turn || this.#form) return;
+    const field = h('textarea', { class: 'edit-field', 'aria-label': 'Edit the prompt', rows: 3 });
+    field.value = turn.prompt;
+    const send = h('button', { type: 'submit', class: 'send' }, 'Send');
+    const cancel = h('button', { type: 'button', class: 'quiet' }, 'Cancel');
+    const form = h('form', { class: 'edit-form' }, field, h('div', {}, cancel, send));
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const text = field.value.trim();
+      this.#stopEditing();
+      if (text || turn.attachments.length > 0) this.announce('turn-edit', { turn, text });
+    });
+    form.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') {
+        event.stopPropagation(); // it is not meant for the answers
+        this.#stopEditing();
+      } else if (event.key === 'Enter' && !event.shiftKey && event.target === field) {
+        event.preventDefault();
+        form.requestSubmit();
+      }
+    });
+    cancel.addEventListener('click', () => this.#stopEditing());
+    this.#form = form;
+    this.#asked.replaceWith(form);
+    this.#tools.hidden = true;
+    field.focus();
+    field.select();
+  }
+
+  #stopEditing() {
+    if (!this.#form) return;
+    this.#form.replaceWith(this.#asked);
+    this.#form = null;
+    this.#tools.hidden = false;
+    if (this.#shown) this.#write(this.#shown);
+    this.#edit.focus();
+  }
+}
+
+customElements.define('turn-strip', TurnStrip);
