@@ -54,6 +54,7 @@ PROGRAMS = {
     "key": ("server.access", RUN_LOCK, "Make, list and remove the keys that let others in."),
     "doctor": ("server.doctor", "", "Tell what is there and missing, and the mend (--json)."),
     "bench": ("benchmarks", TEST_LOCK, "Run one benchmark, or list them."),
+    "model": ("server.adding", RUN_LOCK, "Add a model by name, list and remove what was added."),
     "reload": ("server.reload", RUN_LOCK, "Have the gateway that runs read its settings again."),
     "lock": ("tests.lock", TEST_LOCK, "Pin what pyproject.toml names, for all systems."),
 }
@@ -102,7 +103,7 @@ def make_environment(lock_fd: int) -> None:
         package = f"python3.{sys.version_info.minor}-venv"
         raise SetupError(f"this Python has no ensurepip. Install it (apt install {package}).")
     print(f"  making the virtual environment with Python {platform.python_version()}")
-    # Somebody may have started this file with the very environment that is about to go.
+    # This process may run in the very environment that is about to go.
     python = os.path.realpath(sys.executable) if sys.prefix != sys.base_prefix else sys.executable
     shutil.rmtree(VENV, ignore_errors=True)
     call([python, "-m", "venv", "--clear", str(VENV)], lock_fd)
@@ -219,6 +220,8 @@ def read_pins(lock: str) -> dict[str, str]:
 def run(options: argparse.Namespace, _: list[str]) -> NoReturn:
     """Run the server (what happens without a verb)."""
     prepare(RUN_LOCK)
+    # Some shells and containers ask for it, and each start would compile 300 modules anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     given = {"host": options.host, "port": options.port, "settings": options.settings}
     words = [f"--{name}={value}" for name, value in given.items() if value is not None]
     become("server", *words, *["--standby"] * options.standby)

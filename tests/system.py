@@ -116,15 +116,23 @@ NEEDS = (
             "docker.io": lambda: _program("dockerd")() or _has_engine(),
             "iptables": _program("iptables"),
             "debootstrap": _program("debootstrap"),
-            # Engines on other machines are reached through these, and tested against these.
-            "openssh-client": _program("ssh", "ssh-keygen"),
-            "openssh-server": _program("sshd"),
             "iproute2": _program("ip"),
         },
         used_in="tests/docker",
         marker="needs_docker",
-        # Images and engines of the tests' own are made by root only.
-        works=lambda: os.geteuid() == 0 and _has_engine(),
+        # Images and engines of the tests' own are made by root only, and with these.
+        works=lambda: os.geteuid() == 0 and _has_engine() and _program("debootstrap", "ip")(),
+    ),
+    Need(
+        name="OpenSSH (client and server)",
+        # Engines on other machines are reached through these, and tested against these.
+        packages={
+            "openssh-client": _program("ssh", "ssh-keygen"),
+            "openssh-server": _program("sshd"),
+        },
+        used_in="tests/docker",
+        marker="needs_ssh",
+        works=_program("ssh", "ssh-keygen", "sshd"),
     ),
     # Their tests are left out where the folder is missing, so there is no marker.
     Need(

@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 
 from server.access.exposure import key_file_of
-from server.settings import AccessSettings, AnswerSettings, ModelSettings, Settings
-from tests.access.house import House
+from server.settings.access import AccessSettings
+from server.settings.models import ModelSettings
+from server.settings.tables import AnswerSettings, Settings
+from tests.access.keyed_gateway import KeyedGateway
 from tests.conftest import StartFake
 from tests.web.gateway import remote, running, server_settings
 
-Open = Callable[..., Awaitable[House]]
+Open = Callable[..., Awaitable[KeyedGateway]]
 
 
 @pytest.fixture
-async def open_house(tmp_path: Path, fake_tgi: StartFake) -> AsyncIterator[Open]:
-    """Return `await open_house(access={}, server={}, answers={}, **options of the fake)`.
+async def open_keyed(tmp_path: Path, fake_tgi: StartFake) -> AsyncIterator[Open]:
+    """Return `await open_keyed(access={}, server={}, answers={}, **options of the fake)`.
 
     Its keys are `op`, an operator's, and `use`, a user's; `keys=False` leaves it open.
     """
@@ -32,7 +34,7 @@ async def open_house(tmp_path: Path, fake_tgi: StartFake) -> AsyncIterator[Open]
             answers: dict[str, Any] | None = None,
             models: Mapping[str, ModelSettings] | None = None,
             **options: Any,
-        ) -> House:
+        ) -> KeyedGateway:
             fake = await fake_tgi(**options)
             settings = Settings(
                 server=server_settings(state_dir=tmp_path / "state", **(server or {})),
@@ -41,17 +43,17 @@ async def open_house(tmp_path: Path, fake_tgi: StartFake) -> AsyncIterator[Open]
                 models=models or {"m": remote(fake.url), "other": remote(fake.url)},
             )
             file = key_file_of(settings)
-            house = House(None, fake, file)  # type: ignore[arg-type]
+            keyed = KeyedGateway(None, fake, file)  # type: ignore[arg-type]
             if keys:
-                house.write("op")
-                house.write("use", "user")
-            house.gateway = await stack.enter_async_context(running(settings))
-            return house
+                keyed.write("op")
+                keyed.write("use", "user")
+            keyed.gateway = await stack.enter_async_context(running(settings))
+            return keyed
 
         yield start
 
 
 @pytest.fixture
-async def house(open_house: Open) -> House:
+async def keyed(open_keyed: Open) -> KeyedGateway:
     """Run a gateway whose fake pauses each answer after its first token."""
-    return await open_house(text="one two three", hold_after=1)
+    return await open_keyed(text="one two three", hold_after=1)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from server.web.entry.gate import GATE
-from server.web.keys import DESK, SESSIONS, SOCKETS
+from server.web.keys import GENERATIONS, SESSIONS, SOCKETS
 from tests.access.bad_requests import KINDS, Chance
 from tests.access.conftest import Open
-from tests.access.house import House, until
+from tests.access.keyed_gateway import KeyedGateway, until
 
 REQUESTS = 2_000
 AT_ONCE = 40
@@ -27,9 +27,9 @@ PATIENCE_SECONDS = 0.3
 MOST_GROWTH_BYTES = 16 << 20
 
 
-async def do(house: House, sent: bytes, chance: Chance) -> None:
+async def do(keyed: KeyedGateway, sent: bytes, chance: Chance) -> None:
     """Send bytes, take what comes, and go: politely, or in the middle."""
-    host, _, port = house.gateway.url.removeprefix("http://").partition(":")
+    host, _, port = keyed.gateway.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     is_polite = chance.random() < 0.5
     with contextlib.suppress(ConnectionError, TimeoutError):
@@ -42,14 +42,14 @@ async def do(house: House, sent: bytes, chance: Chance) -> None:
     writer.transport.abort()
 
 
-async def flood(house: House, count: int, seed: int) -> None:
+async def flood(keyed: KeyedGateway, count: int, seed: int) -> None:
     chance = Chance(seed)
     waiting = [KINDS[number % len(KINDS)] for number in range(count)]
     chance.shuffle(waiting)
 
     async def work() -> None:
         while waiting:
-            await do(house, waiting.pop()(chance, house.keys["use"]), chance)
+            await do(keyed, waiting.pop()(chance, keyed.keys["use"]), chance)
 
     await asyncio.gather(*(work() for _ in range(AT_ONCE)))
 
@@ -64,32 +64,31 @@ def memory_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc: nothing to count in")
-async def test_two_thousand_bad_requests_leave_the_server_as_it_was(open_house: Open) -> None:
-    house = await open_house(
+async def test_two_thousand_bad_requests_leave_the_server_as_it_was(open_keyed: Open) -> None:
+    keyed = await open_keyed(
         access={"requests_per_minute": 0, "requests_per_minute_per_address": 0},
         server={"max_frame_bytes": 10_000},
         answer_tokens=3,
     )
-    app = house.gateway.app
+    app = keyed.gateway.app
     # Whatever the first of each kind sets up for good is not what is looked for.
-    await flood(house, 10 * len(KINDS), seed=1)
-    await until(lambda: not app[GATE].visits)
+    await flood(keyed, 10 * len(KINDS), seed=1)
+    await until(lambda: not app[GATE].active_requests)
     gc.collect()
     tasks, open_files, memory = len(asyncio.all_tasks()), files(), memory_bytes()
 
-    await flood(house, REQUESTS, seed=2)
+    await flood(keyed, REQUESTS, seed=2)
 
     await until(lambda: len(asyncio.all_tasks()) <= tasks, ceiling_seconds=60)
     await until(lambda: files() <= open_files, ceiling_seconds=60)
-    assert not app[GATE].visits
-    assert not app[DESK]._live
+    assert not app[GATE].active_requests
+    assert not app[GENERATIONS]._live
     assert (len(app[SOCKETS]), len(app[SESSIONS])) == (0, 0)
     assert len(app[GATE].sign_ins) == 0
     assert memory_bytes() - memory < MOST_GROWTH_BYTES
-    assert house.fake.state.counts["started"] == 0, "no model was ever asked"
+    assert keyed.fake.state.counts["started"] == 0, "no model was ever asked"
     good = {"model": "m", "inputs": "Once"}
-    assert (await house.ask("POST", "/generate", key="use", json=good)).status == 200
-    async with house.speaking("use") as speaker:
+    assert (await keyed.ask("POST", "/generate", key="use", json=good)).status == 200
+    async with keyed.speaking("use") as speaker:
         assert (await speaker.ask("hello"))["type"] == "result"

@@ -1,5 +1,6 @@
 """https by a certificate and its key; what is wrong with them is told at the start."""
 
+import asyncio
 import ssl
 import subprocess
 from pathlib import Path
@@ -7,11 +8,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from server.settings import AccessSettings
-from server.web.listening import CannotEncrypt, tls_context
+from server.settings.access import AccessSettings
+from server.web.listening import CannotEncrypt, Certificate, certificate_of
 from tests.access.test_exposure import refusal
 from tests.conftest import KeepLog
 from tests.support.gateway import gateway
+from tests.web.test_reload import reload
 
 pytestmark = pytest.mark.needs_openssl
 
@@ -31,7 +33,7 @@ def make(folder: Path, name: str, *words: str) -> tuple[Path, Path]:
     return certificate, key
 
 
-async def test_it_is_spoken_to_encrypted_and_not_otherwise(
+async def test_a_gateway_with_a_certificate_speaks_only_tls(
     tmp_path: Path, keep_log: KeepLog
 ) -> None:
     keep_log("the gateway", tmp_path / "server.log")
@@ -50,6 +52,35 @@ async def test_it_is_spoken_to_encrypted_and_not_otherwise(
             await http.get(f"{url}/models", ssl=ssl.create_default_context())
         with pytest.raises(aiohttp.ClientError):
             await http.get(f"http://{running.address}/models")
+
+
+async def test_a_renewed_certificate_is_used_from_a_reload_on(
+    tmp_path: Path, keep_log: KeepLog
+) -> None:
+    """It took a restart, which ended every model's server and every answer."""
+    keep_log("the gateway", tmp_path / "server.log")
+    certificate, key = make(tmp_path, "own")
+    settings = f"[access]\ntls_certificate = {certificate}\ntls_key = {key}\n"
+    old = certificate.read_text()
+    async with gateway(settings, tmp_path) as running:
+
+        async def shown() -> str:
+            host, port = running.address.split(":")
+            return await asyncio.to_thread(ssl.get_server_certificate, (host, int(port)))
+
+        assert await shown() == old
+        assert await reload(tmp_path) == (0, "Nothing is new.\n")
+        make(tmp_path, "own")
+        new = certificate.read_text()
+        assert await shown() == old
+        assert await reload(tmp_path) == (0, "renewed certificate\n")
+        assert await shown() == new != old
+        # In the middle of a renewal: the key is another one's.
+        key.write_bytes(make(tmp_path, "other")[1].read_bytes())
+        code, said = await reload(tmp_path)
+        assert code == 2
+        assert f"keeps its settings: {certificate} and {key} are no certificate" in said
+        assert await shown() == new
 
 
 async def test_files_that_are_none_are_told_in_one_line(tmp_path: Path) -> None:
@@ -74,8 +105,8 @@ def test_every_fault_is_named(tmp_path: Path) -> None:
     ]
     for cert, its_key, said in faults:
         with pytest.raises(CannotEncrypt, match=said):
-            tls_context(AccessSettings(tls_certificate=str(cert), tls_key=str(its_key)))
-    context = tls_context(AccessSettings(tls_certificate=str(certificate), tls_key=str(key)))
-    assert context is not None
-    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
-    assert tls_context(AccessSettings()) is None
+            Certificate(cert, its_key)
+    own = certificate_of(AccessSettings(tls_certificate=str(certificate), tls_key=str(key)))
+    assert own is not None
+    assert own.context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert certificate_of(AccessSettings()) is None

@@ -11,7 +11,8 @@ import pytest
 from server.access.exposure import is_exposed
 from server.access.key import Key, digest_of, make_secret
 from server.access.key_file import KeyFile
-from server.settings import AccessSettings, ServerSettings, Settings
+from server.settings.access import AccessSettings
+from server.settings.tables import ServerSettings, Settings
 from tests.conftest import KeepLog
 from tests.support.gateway import ROOT, gateway
 
@@ -43,7 +44,7 @@ async def refusal(folder: Path, settings: str = "", *words: str) -> str:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "203.0.113.1", "host.example"])
-async def test_it_does_not_start_without_keys_and_says_how_it_would(
+async def test_an_exposed_gateway_does_not_start_without_keys_and_says_how(
     tmp_path: Path, host: str
 ) -> None:
     said = await refusal(tmp_path, "", "--host", host)
@@ -69,7 +70,7 @@ async def test_damaged_keys_are_told_and_left_as_they_are(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("how", ["insecure", "keys"])
-async def test_it_starts_with_keys_or_when_it_is_told_to(
+async def test_an_exposed_gateway_starts_with_keys_or_insecure(
     tmp_path: Path, keep_log: KeepLog, how: str
 ) -> None:
     keep_log("the gateway", tmp_path / "server.log")
@@ -105,7 +106,9 @@ async def test_it_starts_with_keys_or_when_it_is_told_to(
         ("localhost.example", (), True),
     ],
 )
-def test_what_only_this_machine_reaches(host: str, proxies: tuple[str, ...], exposed: bool) -> None:
+def test_only_addresses_of_this_machine_are_not_exposed(
+    host: str, proxies: tuple[str, ...], exposed: bool
+) -> None:
     settings = Settings(
         server=ServerSettings(host=host), access=AccessSettings(trusted_proxies=proxies)
     )

@@ -1,22 +1,25 @@
 """`run.py key`, and the file behind it."""
 
 import asyncio
+import io
 import json
 import os
 import stat
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from server.access.__main__ import main
 from server.access.key import digest_of, parse_expiry
 from server.access.key_file import KeyFile, KeysUnusable
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Desk:
-    """The command line, before a folder of its own."""
+class KeyCommand:
+    """`run.py key` with its own settings and state folder."""
 
     def __init__(self, folder: Path) -> None:
         self.settings = folder / "settings.ini"
@@ -27,8 +30,14 @@ class Desk:
         )
         self.file = folder / "state" / "default.keys.json"
 
-    async def key(self, *words: str) -> tuple[int, str, str]:
-        """Run `run.py key WORDS`; return its code and what it wrote."""
+    async def run(self, *words: str) -> tuple[int, str, str]:
+        """Do what `run.py key WORDS` does; return its code and what it wrote."""
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            code = main(["--settings", str(self.settings), *words])
+        return code, out.getvalue(), err.getvalue()
+
+    async def run_apart(self, *words: str) -> tuple[int, str, str]:
+        """Do the same in a process of its own."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "server.access", "--settings", str(self.settings), *words),
             cwd=ROOT,
@@ -41,37 +50,38 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def command(tmp_path: Path) -> KeyCommand:
+    return KeyCommand(tmp_path)
 
 
-async def test_a_key_is_shown_once_and_only_its_hash_is_kept(desk: Desk) -> None:
-    code, out, err = await desk.key("add", "ann", "--role", "operator", "--models", "m")
+async def test_a_key_is_shown_once_and_only_its_hash_is_kept(command: KeyCommand) -> None:
+    words = ("--role", "operator", "--models", "m")
+    code, out, err = await command.run_apart("add", "ann", *words)
     assert code == 0
     secret = out.strip()
     assert len(secret.removeprefix("sidestream_")) >= 43
     assert secret not in err
     assert "not shown again" in err
-    kept = desk.file.read_text()
+    kept = command.file.read_text()
     assert secret.removeprefix("sidestream_") not in kept
     assert digest_of(secret) in kept
-    _, listed, _ = await desk.key("list")
+    _, listed, _ = await command.run_apart("list")
     assert listed.startswith("ann: operator, m, made ")
     assert secret not in listed
 
 
-async def test_only_the_owner_may_read_the_file(desk: Desk) -> None:
+async def test_only_the_owner_may_read_the_file(command: KeyCommand) -> None:
     for name in ("ann", "bob"):
-        await desk.key("add", name)
-        assert stat.S_IMODE(desk.file.stat().st_mode) == 0o600
-    assert [path.name for path in desk.file.parent.iterdir()] == [desk.file.name]
+        await command.run("add", name)
+        assert stat.S_IMODE(command.file.stat().st_mode) == 0o600
+    assert [path.name for path in command.file.parent.iterdir()] == [command.file.name]
 
 
-async def test_no_two_keys_are_alike(desk: Desk) -> None:
-    made = await asyncio.gather(*(desk.key("add", f"k{number}") for number in range(6)))
+async def test_no_two_keys_are_alike(command: KeyCommand) -> None:
+    made = await asyncio.gather(*(command.run_apart("add", f"k{number}") for number in range(6)))
     assert len({out for _, out, _ in made}) == 6
     # All at once, and none is lost.
-    assert len(KeyFile(desk.file.parent, "default").read()) == 6
+    assert len(KeyFile(command.file.parent, "default").read()) == 6
 
 
 @pytest.mark.parametrize(
@@ -92,15 +102,36 @@ async def test_no_two_keys_are_alike(desk: Desk) -> None:
         (("remove", "bob"), "there is no key 'bob'; there are: ann"),
     ],
 )
-async def test_what_cannot_be_meant_is_told_and_changes_nothing(
-    desk: Desk, words: tuple[str, ...], said: str
+async def test_invalid_key_commands_are_explained_and_change_nothing(
+    command: KeyCommand, words: tuple[str, ...], said: str
 ) -> None:
-    await desk.key("add", "ann")
-    before = desk.file.read_bytes()
-    code, out, err = await desk.key(*words)
+    await command.run("add", "ann")
+    before = command.file.read_bytes()
+    code, out, err = await command.run(*words)
     assert (code, out) == (1, "")
     assert said in err
-    assert desk.file.read_bytes() == before
+    assert command.file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("server", "access", "said"),
+    [
+        ("", "", "everybody on this machine gets in without a key, as an operator"),
+        ("host = 0.0.0.0", "", "nobody gets in, and the server does not start without a key"),
+        ("host = 0.0.0.0", "insecure = yes", "everybody who reaches the server gets in without"),
+    ],
+)
+async def test_removing_the_last_key_says_who_gets_in(
+    command: KeyCommand, server: str, access: str, said: str
+) -> None:
+    text = command.settings.read_text().replace("[server]", f"[server]\n{server}")
+    command.settings.write_text(f"{text}[access]\n{access}\n")
+    for name in ("ann", "bob"):
+        await command.run("add", name)
+    assert await command.run("remove", "ann") == (0, "", "The key 'ann' is revoked.\n")
+    code, _, err = await command.run("remove", "bob")
+    assert code == 0
+    assert f"It was the last one. From now on {said}" in err
 
 
 DAMAGES = [
@@ -116,60 +147,62 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: repr(damage[:20]))
-async def test_a_damaged_file_is_left_as_it_is(desk: Desk, damage: bytes) -> None:
-    desk.file.parent.mkdir()
-    desk.file.write_bytes(damage)
-    desk.file.chmod(0o600)
+async def test_a_damaged_file_is_left_as_it_is(command: KeyCommand, damage: bytes) -> None:
+    command.file.parent.mkdir()
+    command.file.write_bytes(damage)
+    command.file.chmod(0o600)
     for words in (("add", "ann"), ("remove", "ann"), ("list",)):
-        code, out, err = await desk.key(*words)
+        code, out, err = await command.run(*words)
         assert (code, out) == (1, "")
-        assert str(desk.file) in err
+        assert str(command.file) in err
         assert "left as it is" in err
-    assert desk.file.read_bytes() == damage
+    assert command.file.read_bytes() == damage
 
 
-async def test_two_keys_of_one_name_or_one_hash_are_damage(desk: Desk) -> None:
-    await desk.key("add", "ann")
-    content = json.loads(desk.file.read_text())
+async def test_two_keys_of_one_name_or_one_hash_are_damage(command: KeyCommand) -> None:
+    await command.run("add", "ann")
+    content = json.loads(command.file.read_text())
     (key,) = content["keys"]
     for twin in ({**key, "digest": "0" * 64}, {**key, "name": "bob"}):
-        desk.file.write_text(json.dumps({"version": 1, "keys": [key, twin]}))
+        command.file.write_text(json.dumps({"version": 1, "keys": [key, twin]}))
         with pytest.raises(KeysUnusable, match="two keys have one"):
-            KeyFile(desk.file.parent, "default").read()
+            KeyFile(command.file.parent, "default").read()
 
 
-async def test_a_file_that_others_may_write_is_refused(desk: Desk) -> None:
-    await desk.key("add", "ann")
-    desk.file.chmod(0o666)
-    code, _, err = await desk.key("list")
+async def test_a_file_that_others_may_write_is_refused(command: KeyCommand) -> None:
+    await command.run("add", "ann")
+    command.file.chmod(0o666)
+    code, _, err = await command.run("list")
     assert code == 1
     assert "others may write it" in err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-async def test_a_file_of_somebody_else_is_refused(desk: Desk) -> None:
-    await desk.key("add", "ann")
-    os.chown(desk.file, 65534, -1)
-    code, _, err = await desk.key("list")
+async def test_a_file_of_somebody_else_is_refused(command: KeyCommand) -> None:
+    await command.run("add", "ann")
+    os.chown(command.file, 65534, -1)
+    code, _, err = await command.run("list")
     assert code == 1
     assert "another user's" in err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-async def test_keys_made_by_root_are_read_by_the_one_whose_folder_it_is(desk: Desk) -> None:
+async def test_keys_made_by_root_are_read_by_the_one_whose_folder_it_is(
+    command: KeyCommand,
+) -> None:
     """Or the server would keep to the keys it knows, since it may not read the new ones."""
-    await desk.key("add", "ann")
-    os.chown(desk.file.parent, 65534, -1)
-    await desk.key("add", "bob")
-    assert desk.file.stat().st_uid == 65534
-    code, out, _ = await desk.key("list")
+    await command.run("add", "ann")
+    os.chown(command.file.parent, 65534, -1)
+    await command.run("add", "bob")
+    assert command.file.stat().st_uid == 65534
+    code, out, _ = await command.run("list")
     assert (code, len(out.splitlines())) == (0, 2)
 
 
-def test_a_writer_that_died_leaves_the_old_keys(desk: Desk) -> None:
-    file = KeyFile(desk.file.parent, "default")
+def test_a_writer_that_died_leaves_the_old_keys(command: KeyCommand) -> None:
+    file = KeyFile(command.file.parent, "default")
     file.change(lambda keys: keys)
-    file.path.with_suffix(".new").write_text("half a fi")
+    file.path.with_name(f"{file.path.name}.new").write_text("half a fi")
 
     def die(keys: object) -> tuple[()]:
         raise KeyboardInterrupt
@@ -178,7 +211,7 @@ def test_a_writer_that_died_leaves_the_old_keys(desk: Desk) -> None:
         file.change(die)
     assert file.read() == ()
     file.change(lambda keys: keys)
-    assert not file.path.with_suffix(".new").exists()
+    assert not file.path.with_name(f"{file.path.name}.new").exists()
 
 
 @pytest.mark.parametrize(
@@ -190,9 +223,9 @@ def test_times_and_dates_are_understood(text: str, seconds: float) -> None:
     assert parse_expiry(text, 0.0) == seconds
 
 
-async def test_a_key_may_be_for_models_of_a_server_by_name_or_pattern(desk: Desk) -> None:
+async def test_a_key_may_be_for_models_of_a_server_by_name_or_pattern(command: KeyCommand) -> None:
     for number, models in enumerate(("box/qwen3:8b", "box/*", "b*/llama*", "m*", "*", "m,box/a")):
-        code, _, err = await desk.key("add", f"k{number}", "--models", models)
+        code, _, err = await command.run("add", f"k{number}", "--models", models)
         assert code == 0, err
-    _, listed, _ = await desk.key("list")
+    _, listed, _ = await command.run("list")
     assert "k2: user, b*/llama*, made " in listed

@@ -5,17 +5,17 @@ import asyncio
 import pytest
 
 from tests.access.conftest import Open
-from tests.access.house import CEILING_SECONDS, House
+from tests.access.keyed_gateway import CEILING_SECONDS, KeyedGateway
 
 
-async def connect(house: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    host, _, port = house.gateway.url.removeprefix("http://").partition(":")
+async def connect(keyed: KeyedGateway) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, _, port = keyed.gateway.url.removeprefix("http://").partition(":")
     return await asyncio.open_connection(host, int(port))
 
 
-async def say(house: House, head: bytes) -> bytes:
+async def say(keyed: KeyedGateway, head: bytes) -> bytes:
     """Send bytes and return all that comes until the other side closes."""
-    reader, writer = await connect(house)
+    reader, writer = await connect(keyed)
     writer.write(head)
     async with asyncio.timeout(CEILING_SECONDS):
         answer = await reader.read()
@@ -25,22 +25,22 @@ async def say(house: House, head: bytes) -> bytes:
 
 @pytest.mark.parametrize("head", [b"", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
 async def test_a_connection_that_never_asks_anything_whole_is_closed(
-    open_house: Open, head: bytes
+    open_keyed: Open, head: bytes
 ) -> None:
-    house = await open_house(access={"connection_timeout": 0.3})
-    assert await say(house, head) == b""
-    assert (await house.ask("GET", "/health")).status == 200
+    keyed = await open_keyed(access={"connection_timeout": 0.3})
+    assert await say(keyed, head) == b""
+    assert (await keyed.ask("GET", "/health")).status == 200
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(open_house: Open) -> None:
-    house = await open_house(keys=False, access={"request_timeout": 0.3})
+async def test_a_body_that_does_not_come_is_not_waited_for(open_keyed: Open) -> None:
+    keyed = await open_keyed(keys=False, access={"request_timeout": 0.3})
     for path, kind in (
         (b"/generate", b"application/json"),
         (b"/sign-in", b"application/x-www-form-urlencoded"),
         (b"/conversations/import", b"application/json"),
     ):
         answer = await say(
-            house,
+            keyed,
             b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: %s\r\n"
             b"Content-Length: 100\r\n\r\n{" % (path, kind),
         )
@@ -56,22 +56,22 @@ async def test_a_body_that_does_not_come_is_not_waited_for(open_house: Open) -> 
     ],
     ids=["a long header", "many headers"],
 )
-async def test_headers_have_limits(open_house: Open, head: bytes) -> None:
-    house = await open_house(keys=False, access={"max_header_bytes": 2048})
+async def test_headers_have_limits(open_keyed: Open, head: bytes) -> None:
+    keyed = await open_keyed(keys=False, access={"max_header_bytes": 2048})
     request = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n\r\n"
-    assert (await say(house, request % b"X: y")).startswith(b"HTTP/1.1 200 ")
-    assert (await say(house, request % head)).startswith(b"HTTP/1.0 400 ")
-    assert (await house.ask("GET", "/health")).status == 200
+    assert (await say(keyed, request % b"X: y")).startswith(b"HTTP/1.1 200 ")
+    assert (await say(keyed, request % head)).startswith(b"HTTP/1.0 400 ")
+    assert (await keyed.ask("GET", "/health")).status == 200
 
 
-async def test_a_long_address_is_refused(open_house: Open) -> None:
-    house = await open_house(keys=False, access={"max_header_bytes": 2048})
+async def test_a_long_address_is_refused(open_keyed: Open) -> None:
+    keyed = await open_keyed(keys=False, access={"max_header_bytes": 2048})
     request = b"GET /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    assert (await say(house, request % (b"x" * 3000))).startswith(b"HTTP/1.0 400 ")
+    assert (await say(keyed, request % (b"x" * 3000))).startswith(b"HTTP/1.0 400 ")
 
 
-async def test_a_body_has_a_limit(open_house: Open) -> None:
-    house = await open_house(server={"max_frame_bytes": 2000})
+async def test_a_body_has_a_limit(open_keyed: Open) -> None:
+    keyed = await open_keyed(server={"max_frame_bytes": 2000})
     body = {"model": "m", "inputs": "x" * 3000}
-    reply = await house.ask("POST", "/generate", key="use", json=body)
+    reply = await keyed.ask("POST", "/generate", key="use", json=body)
     assert (reply.status, reply.json["error"]["code"]) == (413, "too_large")

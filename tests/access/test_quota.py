@@ -1,14 +1,16 @@
 """How much one key and one address may ask, and that only they are told to wait."""
 
+from typing import Any
+
 import pytest
 
 from server.access.principal import LOCAL, Caller, Principal
 from server.access.quota import Quota
 from server.core.errors import RateLimited
 from server.core.generation import Generation
-from server.settings import AccessSettings
+from server.settings.access import AccessSettings
 from tests.access.conftest import Open
-from tests.access.house import House
+from tests.access.keyed_gateway import KeyedGateway
 
 BODY = {"model": "m", "inputs": "Once"}
 QUESTION = {"targets": [{"model": "m"}], "prompt": "Once"}
@@ -25,7 +27,7 @@ class Clock:
 
 def quota(clock: Clock, **limits: int) -> Quota:
     """Return a quota without any limit but these."""
-    none = {
+    none: dict[str, Any] = {
         f"{what}_per_minute{of}": 0
         for what in ("requests", "tokens")
         for of in ("", "_per_address")
@@ -34,30 +36,30 @@ def quota(clock: Clock, **limits: int) -> Quota:
 
 
 async def test_too_many_requests_of_one_key_are_told_to_wait_and_no_others(
-    open_house: Open,
+    open_keyed: Open,
 ) -> None:
-    house = await open_house(access={"requests_per_minute": 3})
-    replies = [await house.ask("GET", "/models", key="use") for _ in range(5)]
+    keyed = await open_keyed(access={"requests_per_minute": 3})
+    replies = [await keyed.ask("GET", "/models", key="use") for _ in range(5)]
     assert [reply.status for reply in replies] == [200] * 3 + [429] * 2
     assert 1 <= int(replies[-1].headers["Retry-After"]) <= 20
     assert replies[-1].json["error"]["code"] == "rate_limited"
-    assert (await house.ask("GET", "/models", key="op")).status == 200
-    assert (await house.ask("GET", "/health")).status == 200
+    assert (await keyed.ask("GET", "/models", key="op")).status == 200
+    assert (await keyed.ask("GET", "/health")).status == 200
 
 
 @pytest.mark.parametrize("path", ["/generate", "/models/m/generate", "/v1/completions"])
-async def test_it_is_told_in_the_form_of_the_address(open_house: Open, path: str) -> None:
-    house = await open_house(access={"requests_per_minute": 1})
-    await house.ask("GET", "/models", key="use")
-    reply = await house.ask("POST", path, key="use", json={**BODY, "prompt": "Once"})
+async def test_an_exceeded_quota_is_a_429_in_every_http_form(open_keyed: Open, path: str) -> None:
+    keyed = await open_keyed(access={"requests_per_minute": 1})
+    await keyed.ask("GET", "/models", key="use")
+    reply = await keyed.ask("POST", path, key="use", json={**BODY, "prompt": "Once"})
     assert reply.status == 429
     assert "Retry-After" in reply.headers
     assert "no more than 1 requests a minute" in reply.text
 
 
-async def test_a_socket_is_told_by_the_code(open_house: Open) -> None:
-    house = await open_house(access={"requests_per_minute": 2}, answer_tokens=3)
-    async with house.speaking("use") as speaker:
+async def test_a_socket_is_told_by_the_code(open_keyed: Open) -> None:
+    keyed = await open_keyed(access={"requests_per_minute": 2}, answer_tokens=3)
+    async with keyed.speaking("use") as speaker:
         assert (await speaker.ask("generate", **QUESTION))["type"] == "result"
         refused = await speaker.ask("generate", **QUESTION)
         assert refused["error"]["code"] == "rate_limited"
@@ -65,44 +67,44 @@ async def test_a_socket_is_told_by_the_code(open_house: Open) -> None:
         assert (await speaker.ask("ping"))["type"] == "result"
 
 
-async def test_two_keys_of_one_address_share_what_the_address_may(open_house: Open) -> None:
-    house = await open_house(access={"requests_per_minute_per_address": 4})
+async def test_two_keys_of_one_address_share_what_the_address_may(open_keyed: Open) -> None:
+    keyed = await open_keyed(access={"requests_per_minute_per_address": 4})
     statuses = [
-        (await house.ask("GET", "/models", key=key)).status for key in ("use", "op", "use") * 2
+        (await keyed.ask("GET", "/models", key=key)).status for key in ("use", "op", "use") * 2
     ]
     assert statuses == [200] * 4 + [429] * 2
 
 
-async def test_generated_tokens_count_over_every_transport(open_house: Open) -> None:
-    house = await open_house(access={"tokens_per_minute": 10}, answer_tokens=8)
-    assert (await house.ask("POST", "/generate", key="use", json=BODY)).status == 200
-    async with house.speaking("use") as speaker:
+async def test_generated_tokens_count_over_every_transport(open_keyed: Open) -> None:
+    keyed = await open_keyed(access={"tokens_per_minute": 10}, answer_tokens=8)
+    assert (await keyed.ask("POST", "/generate", key="use", json=BODY)).status == 200
+    async with keyed.speaking("use") as speaker:
         # Two are left, so this one is let through, and counts in full.
         assert (await speaker.ask("generate", **QUESTION))["type"] == "result"
         await speaker.hear_until(lambda event: event["type"] == "end")
         refused = await speaker.ask("generate", **QUESTION)
         assert refused["error"]["code"] == "rate_limited"
-    reply = await house.ask("POST", "/generate", key="use", json=BODY)
+    reply = await keyed.ask("POST", "/generate", key="use", json=BODY)
     assert reply.status == 429
     # Twice eight and an end each, of ten: eight down, one to gain, at ten a minute.
     assert 40 <= int(reply.headers["Retry-After"]) <= 54
-    assert (await house.ask("POST", "/generate", key="op", json=BODY)).status == 200
+    assert (await keyed.ask("POST", "/generate", key="op", json=BODY)).status == 200
 
 
-async def test_what_is_being_written_counts_already(open_house: Open) -> None:
+async def test_tokens_of_unfinished_answers_count(open_keyed: Open) -> None:
     text = "one two three four five six"
-    house = await open_house(access={"tokens_per_minute": 4}, text=text, hold_after=4)
-    async with house.speaking("use") as speaker:
+    keyed = await open_keyed(access={"tokens_per_minute": 4}, text=text, hold_after=4)
+    async with keyed.speaking("use") as speaker:
         await speaker.ask("generate", **QUESTION)
         await speaker.hear_until(lambda event: event["type"] == "delta" and event["seq"] == 4)
         refused = await speaker.ask("generate", **QUESTION)
         assert refused["error"]["code"] == "rate_limited"
 
 
-async def test_on_a_machine_of_ones_own_nothing_is_shared_out(open_house: Open) -> None:
-    house = await open_house(keys=False, access={"requests_per_minute": 1})
+async def test_on_a_machine_of_ones_own_nothing_is_shared_out(open_keyed: Open) -> None:
+    keyed = await open_keyed(keys=False, access={"requests_per_minute": 1})
     for _ in range(5):
-        assert (await house.ask("GET", "/models")).status == 200
+        assert (await keyed.ask("GET", "/models")).status == 200
 
 
 def test_a_minute_gives_back_what_a_minute_allows() -> None:
@@ -122,7 +124,7 @@ def test_a_minute_gives_back_what_a_minute_allows() -> None:
         limited.take_request(ANN)
 
 
-def test_who_is_refused_for_the_address_pays_nothing_for_the_key() -> None:
+def test_a_refusal_for_the_address_does_not_count_for_the_key() -> None:
     clock = Clock()
     limited = quota(clock, requests_per_minute=5, requests_per_minute_per_address=1)
     limited.take_request(ANN)
@@ -163,25 +165,25 @@ def test_answers_that_ended_leave_nothing_but_their_count() -> None:
     assert not limited._tokens["key"]._live
 
 
-async def test_a_prompt_that_is_too_long_is_refused_before_any_model(open_house: Open) -> None:
-    house: House = await open_house(answers={"max_prompt_chars": 100}, answer_tokens=3)
+async def test_a_prompt_that_is_too_long_is_refused_before_any_model(open_keyed: Open) -> None:
+    keyed: KeyedGateway = await open_keyed(answers={"max_prompt_chars": 100}, answer_tokens=3)
     long = {"model": "m", "inputs": "x" * 101}
-    reply = await house.ask("POST", "/generate", key="use", json=long)
+    reply = await keyed.ask("POST", "/generate", key="use", json=long)
     assert (reply.status, reply.json["error"]["code"]) == (422, "prompt_too_long")
     messages = [{"role": "user", "content": "x" * 60}] * 2
-    async with house.speaking("use") as speaker:
+    async with keyed.speaking("use") as speaker:
         refused = await speaker.ask("generate", targets=[{"model": "m"}], messages=messages)
         assert refused["error"]["code"] == "prompt_too_long"
         fits = await speaker.ask("generate", targets=[{"model": "m"}], prompt="x" * 100)
         assert fits["type"] == "result"
-        await house.fake.state.reaches(started=1)
-    assert [len(asked["inputs"]) for asked in house.fake.state.requests] == [100]
+        await keyed.fake.state.reaches(started=1)
+    assert [len(asked["inputs"]) for asked in keyed.fake.state.requests] == [100]
 
 
-async def test_an_answer_that_goes_on_for_too_long_is_cut_off(open_house: Open) -> None:
-    house = await open_house(answers={"generation_timeout": 0.3}, text="one two", hold_after=1)
-    async with house.speaking("use") as speaker:
+async def test_an_answer_that_goes_on_for_too_long_is_cut_off(open_keyed: Open) -> None:
+    keyed = await open_keyed(answers={"generation_timeout": 0.3}, text="one two", hold_after=1)
+    async with keyed.speaking("use") as speaker:
         await speaker.ask("generate", **QUESTION)
         end = await speaker.hear_until(lambda event: event["type"] == "end")
     assert (end["finish_reason"], end["error"]["code"]) == ("failed", "engine_timeout")
-    await house.fake.state.reaches(cancelled=1)
+    await keyed.fake.state.reaches(cancelled=1)

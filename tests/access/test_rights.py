@@ -4,9 +4,17 @@ import re
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from server.app import build_app
+from server.core.protocol import COMMANDS, Command, Nothing
+from server.settings.tables import Settings
+from server.web.http import api
+from server.web.http.operations import Operation, Reply
+from server.web.sockets.commands import HANDLERS
+from server.web.sockets.connection import Connection
 from tests.access.conftest import Open
-from tests.access.house import House
+from tests.access.keyed_gateway import KeyedGateway
 
 OPERATORS = [
     ("POST", "/models/m/start"),
@@ -16,56 +24,62 @@ OPERATORS = [
     ("GET", "/metrics"),
     ("POST", "/servers/ollama/use"),
     ("DELETE", "/servers/ollama"),
+    ("GET", "/catalog"),
+    ("POST", "/catalog"),
+    ("POST", "/catalog/look"),
+    ("DELETE", "/catalog/nobody"),
 ]
 QUESTION: dict[str, Any] = {"targets": [{"model": "m"}], "prompt": "Once"}
 
 
 @pytest.fixture
-async def narrow(open_house: Open) -> House:
+async def narrow(open_keyed: Open) -> KeyedGateway:
     """Run a gateway with a key `one` that is for the model `m` only."""
-    house = await open_house(answer_tokens=3)
-    await house.add("one", "operator", ("m",))
-    return house
+    keyed = await open_keyed(answer_tokens=3)
+    await keyed.add("one", "operator", ("m",))
+    return keyed
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATORS)
-async def test_what_is_an_operators_is_refused_to_users(
-    house: House, method: str, path: str
+async def test_operations_of_operators_are_refused_to_users(
+    keyed: KeyedGateway, method: str, path: str
 ) -> None:
-    refused = await house.ask(method, path, key="use")
+    refused = await keyed.ask(method, path, key="use")
     assert (refused.status, refused.json["error"]["code"]) == (403, "forbidden")
-    assert (await house.ask(method, path, key="op")).status != 403
+    assert (await keyed.ask(method, path, key="op")).status != 403
 
 
 @pytest.mark.parametrize("command", ["start", "stop", "logs"])
-async def test_and_so_over_a_socket(house: House, command: str) -> None:
-    async with house.speaking("use") as user, house.speaking("op") as operator:
+async def test_commands_of_operators_are_refused_to_users(
+    keyed: KeyedGateway, command: str
+) -> None:
+    async with keyed.speaking("use") as user, keyed.speaking("op") as operator:
         refused = await user.ask(command, model="m")
         assert refused["error"]["code"] == "forbidden"
         allowed = await operator.ask(command, model="m")
         assert allowed.get("error", {}).get("code") != "forbidden"
 
 
-async def test_a_server_is_used_by_an_operator(house: House) -> None:
-    async with house.speaking("use") as user, house.speaking("op") as operator:
+async def test_a_server_is_used_by_an_operator(keyed: KeyedGateway) -> None:
+    async with keyed.speaking("use") as user, keyed.speaking("op") as operator:
         refused = await user.ask("use", server="ollama")
         assert refused["error"]["code"] == "forbidden"
         allowed = await operator.ask("use", server="ollama")
         assert allowed["error"]["code"] == "invalid_command"
 
 
-async def test_users_list_and_generate(open_house: Open) -> None:
-    house = await open_house(answer_tokens=3)
-    assert len((await house.ask("GET", "/models", key="use")).json) == 2
+async def test_users_list_and_generate(open_keyed: Open) -> None:
+    keyed = await open_keyed(answer_tokens=3)
+    assert len((await keyed.ask("GET", "/models", key="use")).json) == 2
     body = {"model": "m", "inputs": "Once"}
-    assert (await house.ask("POST", "/generate", key="use", json=body)).status == 200
-    async with house.speaking("use") as user:
+    assert (await keyed.ask("POST", "/generate", key="use", json=body)).status == 200
+    async with keyed.speaking("use") as user:
         assert (await user.ask("generate", **QUESTION))["type"] == "result"
         await user.hear_until(lambda event: event["type"] == "end")
         assert (await user.ask("cancel"))["type"] == "result"
 
 
-async def test_a_key_for_some_models_sees_no_others(narrow: House) -> None:
+async def test_a_key_for_some_models_sees_no_others(narrow: KeyedGateway) -> None:
     models = (await narrow.ask("GET", "/models", key="one")).json
     assert [model["id"] for model in models] == ["m"]
     listed = (await narrow.ask("GET", "/v1/models", key="one")).json["data"]
@@ -75,7 +89,7 @@ async def test_a_key_for_some_models_sees_no_others(narrow: House) -> None:
         assert [model["id"] for model in welcome["models"]] == ["m"]
 
 
-async def test_nor_their_figures(narrow: House) -> None:
+async def test_nor_their_figures(narrow: KeyedGateway) -> None:
     for model in ("m", "other"):
         body = {"model": model, "inputs": "Once"}
         assert (await narrow.ask("POST", "/generate", key="op", json=body)).status == 200
@@ -86,7 +100,9 @@ async def test_nor_their_figures(narrow: House) -> None:
 
 
 @pytest.mark.parametrize("name", ["other", "no-such-model"])
-async def test_and_cannot_tell_whether_others_exist(narrow: House, name: str) -> None:
+async def test_users_cannot_tell_whether_hidden_models_exist(
+    narrow: KeyedGateway, name: str
+) -> None:
     chat = [{"role": "user", "content": "Hi"}]
     asked: list[tuple[str, str, Any]] = [
         ("GET", f"/models/{name}", None),
@@ -120,7 +136,7 @@ async def test_and_cannot_tell_whether_others_exist(narrow: House, name: str) ->
     assert narrow.fake.state.counts["started"] == 0
 
 
-async def test_nor_hears_of_what_happens_to_them(narrow: House) -> None:
+async def test_nor_hears_of_what_happens_to_them(narrow: KeyedGateway) -> None:
     async with narrow.speaking("one") as one, narrow.speaking("op") as operator:
         await one.ask("hello")
         await operator.ask("hello")
@@ -136,33 +152,95 @@ async def test_nor_hears_of_what_happens_to_them(narrow: House) -> None:
         assert {model["id"] for model in told} == {"m"}
 
 
-async def test_a_conversation_is_there_for_its_key_only(open_house: Open) -> None:
-    house = await open_house(answer_tokens=3)
-    await house.add("one", "user", ("m",))
+async def test_a_conversation_is_there_for_its_key_only(open_keyed: Open) -> None:
+    keyed = await open_keyed(answer_tokens=3)
+    await keyed.add("one", "user", ("m",))
     columns = {"columns": [{"id": "a", "model": "m"}]}
-    begun = await house.ask("POST", "/conversations", key="one", json=columns)
+    begun = await keyed.ask("POST", "/conversations", key="one", json=columns)
     path = f"/conversations/{begun.json['id']}"
-    assert (await house.ask("GET", path, key="one")).status == 200
+    assert (await keyed.ask("GET", path, key="one")).status == 200
     for key in ("use", "op"):
         for method, address in (("GET", path), ("DELETE", path), ("GET", f"{path}/export")):
-            theirs = await house.ask(method, address, key=key)
-            unknown = await house.ask(method, address.replace(begun.json["id"], "x"), key=key)
+            theirs = await keyed.ask(method, address, key=key)
+            unknown = await keyed.ask(method, address.replace(begun.json["id"], "x"), key=key)
             assert theirs.status == unknown.status == 404
-        assert begun.json["id"] not in (await house.ask("GET", "/conversations", key=key)).text
-    assert (await house.ask("GET", path)).status == 401
+        assert begun.json["id"] not in (await keyed.ask("GET", "/conversations", key=key)).text
+    assert (await keyed.ask("GET", path)).status == 401
 
 
-async def test_a_session_is_there_for_its_key_only(open_house: Open) -> None:
+async def test_a_session_is_there_for_its_key_only(open_keyed: Open) -> None:
     """Who shows another key cannot tell it from one that does not exist."""
-    house = await open_house(answer_tokens=3)
-    async with house.speaking("op") as owner:
+    keyed = await open_keyed(answer_tokens=3)
+    async with keyed.speaking("op") as owner:
         session = (await owner.ask("hello"))["result"]["session"]
         await owner.ask("generate", **QUESTION)
         await owner.hear_until(lambda event: event["type"] == "end")
-        async with house.speaking("use") as thief:
+        async with keyed.speaking("use") as thief:
             welcome = (await thief.ask("hello", session=session))["result"]
             assert (welcome["resumed"], welcome["generations"]) == (False, [])
             cancelled = await thief.ask("cancel", generations=["g1"])
             assert cancelled["result"]["cancelled"] == []
-        async with house.speaking("op") as again:
+        async with keyed.speaking("op") as again:
             assert (await again.ask("hello", session=session))["result"]["resumed"]
+
+
+async def test_only_who_may_add_models_is_offered_to(narrow: KeyedGateway) -> None:
+    for key, is_offered in (("op", True), ("use", False), ("one", False)):
+        page = (await narrow.ask("GET", "/", key=key)).text
+        assert ('id="add-model"' in page) is is_offered
+
+
+async def test_a_key_for_some_models_adds_and_removes_no_others(narrow: KeyedGateway) -> None:
+    body = {"name": "hf:org/repo"}
+    refused = await narrow.ask("POST", "/catalog", key="one", json=body)
+    assert (refused.status, refused.json["error"]["code"]) == (403, "forbidden")
+    refused = await narrow.ask("DELETE", "/catalog/other", key="one")
+    assert (refused.status, refused.json["error"]["code"]) == (404, "unknown_model")
+
+
+# --- what declares no role is an operator's -----------------------------------------------------
+
+
+class Toy(Command, frozen=True, tag="toy"):
+    """A command that does not say who may give it."""
+
+
+async def test_a_command_without_a_role_is_refused_to_users(
+    keyed: KeyedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def carry_out(connection: Connection, command: Toy) -> Nothing:
+        return Nothing()
+
+    toy: type[Command] = Toy
+    monkeypatch.setitem(COMMANDS, "toy", toy)
+    monkeypatch.setitem(HANDLERS, toy, carry_out)
+    async with keyed.speaking("use") as user, keyed.speaking("op") as operator:
+        refused = await user.ask("toy")
+        assert refused["error"]["code"] == "forbidden"
+        assert (await operator.ask("toy"))["result"] == {}
+
+
+async def test_a_route_without_a_role_is_refused_to_users(
+    open_keyed: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(text="here")
+
+    def build(settings: Settings, **words: Any) -> web.Application:
+        app = build_app(settings, **words)
+        app.router.add_get("/route", answer)
+        return app
+
+    operation = Operation("GET", "/operation", answer, "Toys", "Answer.", Reply("An answer."))
+    monkeypatch.setattr(api, "OPERATIONS", (*api.OPERATIONS, operation))
+    monkeypatch.setattr("tests.web.gateway.build_app", build)
+    keyed = await open_keyed()
+    for path in ("/route", "/operation"):
+        for method in ("GET", "HEAD"):
+            assert (await keyed.ask(method, path)).status == 401
+            assert (await keyed.ask(method, path, key="use")).status == 403
+            assert (await keyed.ask(method, path, key="op")).status == 200
+
+
+def test_every_command_has_a_handler() -> None:
+    assert HANDLERS.keys() == set(COMMANDS.values())

@@ -8,14 +8,14 @@ import pytest
 
 from server.web.entry.gate import GATE
 from tests.access.conftest import Open
-from tests.access.house import House, close_code, until
+from tests.access.keyed_gateway import KeyedGateway, close_code, until
 from tests.web.gateway import Reply
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-async def sign_in(house: House, key: str, **headers: str) -> Reply:
-    return await house.ask("POST", "/sign-in", data={"key": key}, headers=headers)
+async def sign_in(keyed: KeyedGateway, key: str, **headers: str) -> Reply:
+    return await keyed.ask("POST", "/sign-in", data={"key": key}, headers=headers)
 
 
 def cookie_of(reply: Reply) -> dict[str, str]:
@@ -23,83 +23,86 @@ def cookie_of(reply: Reply) -> dict[str, str]:
     return {"Cookie": reply.headers["Set-Cookie"].partition(";")[0]}
 
 
-async def test_a_key_is_changed_for_a_cookie_that_is_not_the_key(house: House) -> None:
-    page = await house.ask("GET", "/sign-in")
+async def test_a_key_is_changed_for_a_cookie_that_is_not_the_key(keyed: KeyedGateway) -> None:
+    page = await keyed.ask("GET", "/sign-in")
     assert page.status == 200
     assert page.headers["Cache-Control"] == "no-store"
     assert "form-action 'self'" in page.headers["Content-Security-Policy"]
     assert not re.search(r"<script|<style|\sstyle=|\son\w+=", page.text)
 
-    reply = await sign_in(house, house.keys["use"])
+    reply = await sign_in(keyed, keyed.keys["use"])
 
-    assert (reply.status, reply.headers["Location"]) == (303, "/")
+    assert (reply.status, reply.headers["Location"]) == (303, "./")
     cookie = reply.headers["Set-Cookie"]
-    assert house.keys["use"] not in cookie
-    for attribute in ("HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=2592000"):
+    assert keyed.keys["use"] not in cookie
+    for attribute in ("HttpOnly", "SameSite=Strict", "Max-Age=2592000"):
         assert attribute in cookie
+    assert "Path" not in cookie, "behind a proxy it is for the page's own folder"
     assert "Secure" not in cookie, "it is not encrypted here, and the browser would drop it"
     signed_in = cookie_of(reply)
-    home = await house.ask("GET", "/", headers=signed_in)
+    home = await keyed.ask("GET", "/", headers=signed_in)
     assert home.status == 200
     assert "Sign out" in home.text
-    assert (await house.ask("GET", "/models", headers=signed_in)).status == 200
-    async with house.speaking(headers=signed_in) as speaker:
+    assert (await keyed.ask("GET", "/models", headers=signed_in)).status == 200
+    async with keyed.speaking(headers=signed_in) as speaker:
         assert (await speaker.ask("stop", model="m"))["error"]["code"] == "forbidden"
 
 
-async def test_signing_out_makes_the_cookie_worthless(house: House) -> None:
-    signed_in = cookie_of(await sign_in(house, house.keys["op"]))
-    reply = await house.ask("POST", "/sign-out", headers=signed_in)
+async def test_signing_out_makes_the_cookie_worthless(keyed: KeyedGateway) -> None:
+    signed_in = cookie_of(await sign_in(keyed, keyed.keys["op"]))
+    reply = await keyed.ask("POST", "/sign-out", headers=signed_in)
     assert reply.status == 303
     assert "Max-Age=0" in reply.headers["Set-Cookie"]
-    assert (await house.ask("GET", "/models", headers=signed_in)).status == 401
+    assert (await keyed.ask("GET", "/models", headers=signed_in)).status == 401
 
 
-async def test_a_sign_in_ends_with_its_key(house: House) -> None:
-    signed_in = cookie_of(await sign_in(house, house.keys["use"]))
-    async with house.speaking(headers=signed_in) as speaker:
-        house.remove("use")
+async def test_a_sign_in_ends_with_its_key(keyed: KeyedGateway) -> None:
+    signed_in = cookie_of(await sign_in(keyed, keyed.keys["use"]))
+    async with keyed.speaking(headers=signed_in) as speaker:
+        keyed.remove("use")
         assert await close_code(speaker) == 4401
-    assert (await house.ask("GET", "/models", headers=signed_in)).status == 401
-    assert (await house.ask("GET", "/", headers=signed_in)).headers["Location"] == "/sign-in"
+    assert (await keyed.ask("GET", "/models", headers=signed_in)).status == 401
+    assert (await keyed.ask("GET", "/", headers=signed_in)).headers["Location"] == "sign-in"
 
 
-async def test_a_sign_in_ends_with_its_time(open_house: Open) -> None:
-    house = await open_house(access={"sign_in_lifetime": 0.0})
-    signed_in = cookie_of(await sign_in(house, house.keys["use"]))
-    assert (await house.ask("GET", "/models", headers=signed_in)).status == 401
+async def test_a_sign_in_ends_with_its_time(open_keyed: Open) -> None:
+    keyed = await open_keyed(access={"sign_in_lifetime": 0.0})
+    signed_in = cookie_of(await sign_in(keyed, keyed.keys["use"]))
+    assert (await keyed.ask("GET", "/models", headers=signed_in)).status == 401
 
 
-async def test_a_page_of_another_origin_signs_nobody_in_or_out(house: House) -> None:
+async def test_a_page_of_another_origin_signs_nobody_in_or_out(keyed: KeyedGateway) -> None:
     """Or it could have somebody ask questions in its own name."""
     for origin in ("http://evil.test", "null"):
-        assert (await sign_in(house, house.keys["use"], Origin=origin)).status == 403
-        out = await house.ask("POST", "/sign-out", headers={"Origin": origin})
+        assert (await sign_in(keyed, keyed.keys["use"], Origin=origin)).status == 403
+        out = await keyed.ask("POST", "/sign-out", headers={"Origin": origin})
         assert out.status == 403
 
 
 async def test_wrong_keys_are_slowed_and_logged_without_the_key(
-    house: House, caplog: pytest.LogCaptureFixture
+    keyed: KeyedGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong = "sidestream_this-is-what-was-tried"
     with caplog.at_level(logging.DEBUG):
-        statuses = [(await sign_in(house, wrong)).status for _ in range(8)]
+        statuses = [(await sign_in(keyed, wrong)).status for _ in range(8)]
         assert statuses == [401] * 5 + [429] * 3
-        slowed = await sign_in(house, house.keys["op"])
+        slowed = await sign_in(keyed, keyed.keys["op"])
     assert slowed.status == 429, "not even a right one is looked at now"
     assert 1 <= int(slowed.headers["Retry-After"]) <= 10
     assert "Try again in" in slowed.text
     assert "a wrong or expired key from 127.0.0.1" in caplog.text
-    for secret in (wrong, house.keys["op"]):
+    for secret in (wrong, keyed.keys["op"]):
         assert secret not in caplog.text
 
 
-async def test_wrong_keys_of_tools_are_slowed_too_but_right_ones_are_not(house: House) -> None:
+async def test_wrong_keys_of_tools_are_slowed_too_but_right_ones_are_not(
+    keyed: KeyedGateway,
+) -> None:
     wrong = {"Authorization": "Bearer wrong"}
-    replies = [await house.ask("GET", "/models", headers=wrong) for _ in range(8)]
+    replies = [await keyed.ask("GET", "/models", headers=wrong) for _ in range(8)]
     assert [reply.status for reply in replies] == [401] * 5 + [429] * 3
     assert int(replies[-1].headers["Retry-After"]) >= 1
-    assert (await house.ask("GET", "/models", key="use")).status == 200
+    assert (await keyed.ask("GET", "/models", key="use")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -120,28 +123,28 @@ async def test_wrong_keys_of_tools_are_slowed_too_but_right_ones_are_not(house: 
     ids=lambda value: repr(value)[:30],
 )
 async def test_a_form_that_is_none_gets_a_clear_answer(
-    house: House, body: bytes, headers: dict[str, str], status: int
+    keyed: KeyedGateway, body: bytes, headers: dict[str, str], status: int
 ) -> None:
-    reply: Any = await house.ask("POST", "/sign-in", data=body, headers=headers)
+    reply: Any = await keyed.ask("POST", "/sign-in", data=body, headers=headers)
     assert reply.status == status
-    assert len(house.gateway.app[GATE].sign_ins) == 0
+    assert len(keyed.gateway.app[GATE].sign_ins) == 0
 
 
-async def test_signing_in_again_ends_what_was_before(house: House) -> None:
-    before = cookie_of(await sign_in(house, house.keys["op"]))
-    after = cookie_of(await sign_in(house, house.keys["use"], **before))
-    assert (await house.ask("GET", "/models", headers=before)).status == 401
-    assert (await house.ask("GET", "/models", headers=after)).status == 200
+async def test_signing_in_again_ends_what_was_before(keyed: KeyedGateway) -> None:
+    before = cookie_of(await sign_in(keyed, keyed.keys["op"]))
+    after = cookie_of(await sign_in(keyed, keyed.keys["use"], **before))
+    assert (await keyed.ask("GET", "/models", headers=before)).status == 401
+    assert (await keyed.ask("GET", "/models", headers=after)).status == 200
 
 
-async def test_what_is_typed_never_comes_back_as_markup(house: House) -> None:
-    reply = await sign_in(house, '"><script>alert(1)</script>')
+async def test_sign_in_never_repeats_input_as_markup(keyed: KeyedGateway) -> None:
+    reply = await sign_in(keyed, '"><script>alert(1)</script>')
     assert "<script" not in reply.text
 
 
-async def test_a_forgotten_page_with_an_old_cookie_locks_nobody_out(house: House) -> None:
-    old = {"Cookie": f"{house.gateway.app[GATE].cookie}=of-an-earlier-run"}
+async def test_a_forgotten_page_with_an_old_cookie_locks_nobody_out(keyed: KeyedGateway) -> None:
+    old = {"Cookie": f"{keyed.gateway.app[GATE].cookie}=of-an-earlier-run"}
     for _ in range(20):
-        assert (await house.ask("GET", "/models", headers=old)).status == 401
-    assert (await sign_in(house, house.keys["use"])).status == 303
-    await until(lambda: len(house.gateway.app[GATE].sign_ins) == 1)
+        assert (await keyed.ask("GET", "/models", headers=old)).status == 401
+    assert (await sign_in(keyed, keyed.keys["use"])).status == 303
+    await until(lambda: len(keyed.gateway.app[GATE].sign_ins) == 1)

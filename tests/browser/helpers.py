@@ -1,8 +1,10 @@
-"""The page in a user's words."""
+"""Actions and expectations of a user of the page."""
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Literal
 
 from playwright.sync_api import Error, Locator, Page, expect
 from websockets.sync.client import connect
@@ -37,9 +39,21 @@ def open_page(page: Page, url: str) -> None:
 
 def choose(page: Page, *names: str) -> None:
     """Select exactly these models."""
-    for row in page.get_by_role("listitem").filter(has=page.get_by_role("checkbox")).all():
+    for row in page.locator("#models model-row").all():
         name = row.locator(".model-name").inner_text()
         row.get_by_role("checkbox").set_checked(name in names)
+
+
+def row(page: Page, name: str) -> Locator:
+    """Return a model's row in the picker."""
+    box = page.get_by_role("checkbox", name=name, exact=True)
+    return page.locator("#models model-row").filter(has=box)
+
+
+def open_card(page: Page, name: str) -> Locator:
+    """Open a model's card, which is a dialog."""
+    page.get_by_role("button", name=f"About {name}", exact=True).click()
+    return page.get_by_role("dialog", name=name, exact=True)
 
 
 def ask(page: Page, prompt: str = PROMPT) -> None:
@@ -50,7 +64,7 @@ def ask(page: Page, prompt: str = PROMPT) -> None:
 def limit(page: Page, tokens: int) -> None:
     """Let no answer be longer than this."""
     page.get_by_role("button", name="Parameters").click()
-    page.get_by_label("Longest answer").fill(str(tokens))
+    page.get_by_label("Max tokens").fill(str(tokens))
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
 
@@ -78,6 +92,18 @@ def answer(column: Locator) -> Locator:
 
 def turn(column: Locator) -> Locator:
     return column.locator("answer-turn").last
+
+
+def strip(page: Page) -> Locator:
+    """Return what stands above all columns: the prompt that they answer."""
+    return page.locator("turn-strip")
+
+
+def edit(page: Page, prompt: str) -> None:
+    """Ask another prompt in place of the one that is shown."""
+    strip(page).get_by_role("button", name="Edit this prompt").click()
+    strip(page).get_by_label("Edit the prompt").fill(prompt)
+    page.keyboard.press("Enter")
 
 
 def expect_writing(column: Locator) -> None:
@@ -134,9 +160,26 @@ def turns_taken(growth: list[str]) -> int:
     return sum(before != after for before, after in pairwise(growth))
 
 
+def assert_fits(page: Page, selector: str = "html") -> None:
+    """Assert that nothing overflows sideways, and that the page itself never scrolls."""
+    hidden = page.locator(selector).evaluate("(one) => one.scrollWidth - one.clientWidth")
+    below = page.evaluate("document.documentElement.scrollHeight - innerHeight")
+    assert (hidden, below) == (0, 0), selector
+
+
+def schemes(page: Page) -> Iterator[Literal["light", "dark"]]:
+    """Show the page as it is in light colours, then in dark ones, and leave it in light ones."""
+    scheme: Literal["light", "dark"]
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        yield scheme
+    page.emulate_media(color_scheme="light")
+
+
 def axe_violations(page: Page) -> list[str]:
     """Return what axe-core finds in the page as it is, each as its rule and the element."""
-    page.evaluate((ROOT / "node_modules/axe-core/axe.min.js").read_text())
+    if not page.evaluate("'axe' in window"):
+        page.evaluate((ROOT / "node_modules/axe-core/axe.min.js").read_text())
     found = page.evaluate("async () => (await axe.run()).violations")
     return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
 

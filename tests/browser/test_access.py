@@ -1,4 +1,4 @@
-"""Who gets in, as a browser has it: the sign-in, and pages of other origins."""
+"""Access in a browser: the sign-in, and pages of other origins."""
 
 import http.server
 import json
@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from server.access.exposure import key_file_of
 from server.access.key import Key, digest_of, make_secret
 from server.access.key_file import KeyFile
-from server.settings import load
+from server.settings.loading import load
 from tests.browser.gateway import Gateway
 from tests.browser.helpers import open_page
 from tests.browser.watch import Watch
@@ -23,7 +23,8 @@ pytestmark = pytest.mark.needs_chromium
 ATTACK = """async (target) => {
   const got = {};
   const json = { 'Content-Type': 'application/json' };
-  const body = JSON.stringify({ model: 'small', inputs: 'x' });
+  const parameters = { max_new_tokens: 2 };
+  const body = JSON.stringify({ model: 'small', inputs: 'x', parameters });
   const asks = {
     read: ['models', {}],
     readWithCookies: ['models', { credentials: 'include' }],
@@ -58,7 +59,7 @@ ATTACK = """async (target) => {
 }"""
 
 
-class Office:
+class GatewayKeys:
     """The keys of a gateway."""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -93,11 +94,11 @@ def expect_sign_in(page: Page) -> None:
 def test_a_page_leads_to_the_sign_in_and_back(
     page: Page, own_gateway: Gateway, watch: Watch
 ) -> None:
-    office = Office(own_gateway)
+    keys_of_gateway = GatewayKeys(own_gateway)
     open_page(page, own_gateway.url)
     expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
 
-    keys = {"ann": office.add("ann"), "bob": office.add("bob")}
+    keys = {"ann": keys_of_gateway.add("ann"), "bob": keys_of_gateway.add("bob")}
     expect_sign_in(page)
     expect(page.get_by_label("Key")).to_be_focused()
     sign_in(page, "sidestream_wrong")
@@ -111,7 +112,7 @@ def test_a_page_leads_to_the_sign_in_and_back(
     expect_sign_in(page)
 
     enter(page, own_gateway, keys["ann"])
-    office.remove("ann")
+    keys_of_gateway.remove("ann")
     expect_sign_in(page)
     sign_in(page, keys["ann"])
     expect(page.get_by_role("alert")).to_be_visible()
@@ -119,8 +120,8 @@ def test_a_page_leads_to_the_sign_in_and_back(
 
 
 def test_a_server_that_restarts_asks_to_sign_in_again(page: Page, own_gateway: Gateway) -> None:
-    """The socket is refused before it opens, which a browser does not tell the page."""
-    key = Office(own_gateway).add("ann")
+    """The upgrade is refused, and browsers hide the status from the page."""
+    key = GatewayKeys(own_gateway).add("ann")
     page.goto(own_gateway.url)
     expect_sign_in(page)
     enter(page, own_gateway, key)
@@ -152,18 +153,16 @@ def foreign_port() -> Iterator[int]:
     server.server_close()
 
 
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"], ids=["same site", "other site"])
 @pytest.mark.parametrize("is_signed_in", [False, True], ids=["no keys", "signed in"])
 def test_a_page_on_a_foreign_origin_reaches_nothing(
     context: BrowserContext,
     own_gateway: Gateway,
     foreign_port: int,
-    name: str,
     is_signed_in: bool,
 ) -> None:
     page = context.new_page()
     if is_signed_in:
-        key = Office(own_gateway).add("ann")
+        key = GatewayKeys(own_gateway).add("ann")
         page.goto(own_gateway.url)
         expect_sign_in(page)
         enter(page, own_gateway, key)
@@ -171,22 +170,23 @@ def test_a_page_on_a_foreign_origin_reaches_nothing(
         open_page(page, own_gateway.url)
     before = states(page)
 
-    foreign = context.new_page()
-    foreign.goto(f"http://{name}:{foreign_port}/")
-    got = foreign.evaluate(ATTACK, own_gateway.url)
+    for name in ("127.0.0.1", "localhost"):  # the same site, and another
+        foreign = context.new_page()
+        foreign.goto(f"http://{name}:{foreign_port}/")
+        got = foreign.evaluate(ATTACK, own_gateway.url)
 
-    assert {way: what for way, what in got.items() if what is not None} == {}
-    frame = foreign.evaluate_handle(
-        """(target) => new Promise((resolve) => {
-          const frame = Object.assign(document.createElement('iframe'), { src: target });
-          frame.addEventListener('load', () => resolve(frame));
-          document.body.append(frame);
-        })""",
-        own_gateway.url,
-    )
-    shown = frame.as_element().content_frame()  # type: ignore[union-attr]
-    assert shown is not None
-    assert "Sidestream" not in shown.content()
+        assert {way: what for way, what in got.items() if what is not None} == {}, name
+        frame = foreign.evaluate_handle(
+            """(target) => new Promise((resolve) => {
+              const frame = Object.assign(document.createElement('iframe'), { src: target });
+              frame.addEventListener('load', () => resolve(frame));
+              document.body.append(frame);
+            })""",
+            own_gateway.url,
+        )
+        shown = frame.as_element().content_frame()  # type: ignore[union-attr]
+        assert shown is not None
+        assert "Sidestream" not in shown.content(), name
     assert states(page) == before, "nothing was started, and the user is still signed in"
     if not is_signed_in:
         # The same from the gateway's own page, so that what fails above fails for the origin.
@@ -195,6 +195,6 @@ def test_a_page_on_a_foreign_origin_reaches_nothing(
 
 
 def states(page: Page) -> dict[str, str]:
-    """Ask the gateway, as its own page, how its models stand."""
+    """Return the states of the gateway's models, requested by its own page."""
     models = json.loads(page.evaluate("async () => (await fetch('/models')).text()"))
     return {model["id"]: model["state"] for model in models}

@@ -1,12 +1,13 @@
-"""How people are used to work with a page: dragging, large text, other scripts, a screen reader."""
+"""Dragging, large text, other scripts, and screen readers."""
 
+import base64
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, WebSocket, expect
+from playwright.sync_api import Locator, Page, WebSocket, expect
 
 from tests.browser.gateway import Gateway
 from tests.browser.helpers import (
@@ -16,12 +17,14 @@ from tests.browser.helpers import (
     answer,
     answers_of,
     ask,
+    assert_fits,
     column,
     expect_end,
     expect_longer,
     limit,
     open_page,
     rendered,
+    strip,
     turn,
 )
 from tests.browser.watch import Watch
@@ -54,6 +57,32 @@ RECORD_SPEECH = """(log) => {
   }).observe(log, { childList: true });
 }"""
 
+# How far from the left and from the right the text of each of two lines is, in a picture.
+MEASURE_GAPS = """async (png) => {
+  const source = Uint8Array.from(atob(png), (character) => character.charCodeAt(0));
+  const picture = await createImageBitmap(new Blob([source]));
+  const { width, height } = picture;
+  const context = new OffscreenCanvas(width, height).getContext('2d');
+  context.drawImage(picture, 0, 0);
+  return [0, 1].map((line) => {
+    const rows = Math.floor(height / 2);
+    const { data } = context.getImageData(0, line * rows, width, rows);
+    const isInk = (at) => [0, 1, 2].some((part) => Math.abs(data[at + part] - data[part]) > 64);
+    const columns = Array.from({ length: width }, (_, column) => column);
+    const pixels = (x) => Array.from({ length: rows }, (_, y) => 4 * (y * width + x));
+    const inked = columns.filter((x) => pixels(x).some(isInk));
+    return [inked[0], width - 1 - inked.at(-1)];
+  });
+}"""
+
+
+def gaps(field: Locator) -> list[list[int]]:
+    """Return how far from the left and the right of a field its two lines are, in pixels."""
+    field.blur()  # a caret is no text
+    png = base64.b64encode(field.screenshot()).decode()
+    found: list[list[int]] = field.page.evaluate(MEASURE_GAPS, png)
+    return found
+
 
 def ask_briefly(page: Page, gateway: Gateway, prompt: str = SHORT, tokens: int = 6) -> None:
     """Open the page and have two models answer."""
@@ -65,8 +94,8 @@ def ask_briefly(page: Page, gateway: Gateway, prompt: str = SHORT, tokens: int =
 def go_on(page: Page, prompt: str) -> None:
     """Ask all columns and wait for their answers."""
     ask(page, prompt)
+    expect(strip(page).locator(".prompt")).to_have_text(prompt)
     for one in page.locator("answer-column").all():
-        expect(one.locator(".prompt").last).to_have_text(prompt)
         expect_end(one)
 
 
@@ -75,15 +104,8 @@ def expect_columns(page: Page, names: list[str]) -> None:
 
 
 def said(command: dict[str, Any]) -> list[str]:
-    """Return what a command says, prompts and answers in turn."""
+    """Return the messages of a command as texts."""
     return [message["content"] for message in command["messages"]]
-
-
-def assert_fits(page: Page, selector: str = "html") -> None:
-    """See that nothing of it is out of sight to a side, and that the page itself never scrolls."""
-    hidden = page.locator(selector).evaluate("(one) => one.scrollWidth - one.clientWidth")
-    below = page.evaluate("document.documentElement.scrollHeight - innerHeight")
-    assert (hidden, below) == (0, 0), selector
 
 
 def test_a_column_is_dragged_to_where_another_is(page: Page, gateway: Gateway) -> None:
@@ -148,7 +170,7 @@ def test_a_column_is_hidden_another_replaced(page: Page, gateway: Gateway, watch
     shown = answer(column(page, "Small")).text_content() or ""
     act(page, "Small", "Hide")
     act(page, "Brief", "Replace the model")
-    page.get_by_role("menuitem", name="Broken").click()
+    page.get_by_role("radio", name="Broken").click()
     expect(column(page, "Broken").locator(".footnote")).to_contain_text("by Brief")
     ask(page, "And again.")
     expect_end(column(page, "Broken"), "Failed")
@@ -173,13 +195,17 @@ def test_hebrew_runs_from_right_to_left(page: Page, gateway: Gateway, artifacts:
     text = page.evaluate_handle(RENDER, f"{HEBREW}\n\n```js\nrun(1)\n```")
     answered.evaluate("(answer, { children }) => answer.replaceChildren(...children)", text)
     composer = page.get_by_role("textbox", name="Prompt")
-    composer.fill(HEBREW)
-    for part in (composer, page.locator(".prompt").first, answered.locator("p")):
+    for part in (page.locator(".prompt").first, answered.locator("p")):
         expect(part).to_have_css("direction", "rtl")
     expect(answered.locator("pre")).to_have_css("direction", "ltr")
     for width, whole_page in ((1440, "ltr"), (1440, "rtl"), (390, "ltr"), (390, "rtl")):
         page.set_viewport_size({"width": width, "height": 844})
         page.evaluate("(direction) => { document.documentElement.dir = direction }", whole_page)
+        composer.fill(f"{HEBREW.split(maxsplit=1)[0]}\nHello")
+        (hebrew_left, hebrew_right), (latin_left, latin_right) = gaps(composer)
+        assert hebrew_right < 30 < hebrew_left, "each line begins at its script's side"
+        assert latin_left < 30 < latin_right
+        composer.fill(HEBREW)
         assert_fits(page)
         expect(page.locator("prompt-composer form")).to_be_in_viewport(ratio=1)
         page.screenshot(path=artifacts / f"right-to-left-{width}-{whole_page}.png")

@@ -1,10 +1,9 @@
-"""An answer in Markdown takes its shape while it is written."""
+"""Markdown is rendered while it streams."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
@@ -21,6 +20,7 @@ from tests.browser.helpers import (
     expect_end,
     expect_writing,
     open_page,
+    schemes,
 )
 from tests.browser.watch import Watch
 from tests.conftest import KeepLog
@@ -57,9 +57,9 @@ Take **two steps**, then *wait*. See [the manual](https://manual.example/a?b=1&c
 """
 
 
-@pytest.fixture
-def written(tmp_path: Path, keep_log: KeepLog) -> Iterator[Gateway]:
-    """Run a server whose one model answers with the text above, token by token."""
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("written")
     port, _ = free_ports(1)
     settings = (
         "[server]\ninstance = {instance}\nstate_dir = {directory}\nshutdown_grace = 0\n\n"
@@ -67,15 +67,21 @@ def written(tmp_path: Path, keep_log: KeepLog) -> Iterator[Gateway]:
     )
     command = [sys.executable, "-m", "tests.fakes.tgi", f"--port={port}", "--delay-ms=10"]
     with (
-        (tmp_path / "model.log").open("w") as log,
+        (folder / "model.log").open("w") as log,
         subprocess.Popen([*command, f"--text={MARKDOWN}"], cwd=ROOT, stdout=log) as model,
     ):
         try:
-            with running(tmp_path, settings) as gateway:
-                keep_log("the server", lambda: gateway.log)
+            with running(folder, settings) as gateway:
                 yield gateway
         finally:
             model.kill()
+
+
+@pytest.fixture
+def written(shared: Gateway, keep_log: KeepLog) -> Gateway:
+    """Return a server whose one model answers with the text above, token by token."""
+    keep_log("the server", lambda: shared.log)
+    return shared
 
 
 def whole(page: Page) -> str:
@@ -107,13 +113,7 @@ def test_what_is_streamed_looks_like_what_comes_at_once(
     expect(shown.locator("pre")).to_have_text(f"{CODE}\n")
     last = shown.locator("p", has_text="שלום")
     assert last.evaluate("(line) => getComputedStyle(line).direction") == "rtl"
-    assert watch.complaints == []
-
-
-def test_links_lead_outside_in_a_tab_of_their_own_and_nothing_is_fetched(
-    page: Page, written: Gateway, watch: Watch
-) -> None:
-    shown = wait_for_answer(page, written)
+    # Links lead outside in a tab of their own, and nothing is fetched.
     links = shown.get_by_role("link")
     expect(links).to_have_text(["the manual", "a picture"])
     for link in links.all():
@@ -122,6 +122,10 @@ def test_links_lead_outside_in_a_tab_of_their_own_and_nothing_is_fetched(
     expect(shown.locator("img, script, [onerror]")).to_have_count(0)
     expect(shown).to_contain_text("<script>alert(2)</script>")
     assert not [url for url in watch.requests if ".example" in url]
+    # What is selected in code is the code.
+    shown.locator("pre").evaluate("(code) => getSelection().selectAllChildren(code)")
+    assert page.evaluate("getSelection().toString()").rstrip("\n") == CODE
+    assert watch.complaints == []
 
 
 def test_the_button_copies_the_code(
@@ -141,12 +145,6 @@ def test_the_button_copies_the_code(
     assert watch.complaints == []
 
 
-def test_what_is_selected_in_code_is_the_code(page: Page, written: Gateway) -> None:
-    code = wait_for_answer(page, written).locator("pre")
-    code.evaluate("(code) => getSelection().selectAllChildren(code)")
-    assert page.evaluate("getSelection().toString()").rstrip("\n") == CODE
-
-
 def test_a_selection_stays_while_the_answer_grows(page: Page, written: Gateway) -> None:
     open_page(page, written.url)
     choose(page, "Written")
@@ -159,19 +157,15 @@ def test_a_selection_stays_while_the_answer_grows(page: Page, written: Gateway) 
 
 
 @pytest.mark.needs_node
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
 def test_nothing_is_wider_than_its_column_and_axe_finds_nothing(
-    page: Page, written: Gateway, scheme: Literal["light", "dark"], width: int, artifacts: Path
+    page: Page, written: Gateway, artifacts: Path
 ) -> None:
-    page.emulate_media(color_scheme=scheme)
-    open_page(page, written.url)
-    choose(page, "Written")
-    page.set_viewport_size({"width": width, "height": 1200})
-    ask(page, "How?")
-    expect_end(column(page, "Written"), "Complete")
-    page.screenshot(path=artifacts / f"markdown-{scheme}-{width}.png")
+    wait_for_answer(page, written)
     log = column(page, "Written").locator(".log")
-    assert log.evaluate("(log) => log.scrollWidth - log.clientWidth") == 0
-    assert log.locator("pre").evaluate("(code) => code.scrollWidth - code.clientWidth") > 0
-    assert axe_violations(page) == []
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 1200})
+        assert log.evaluate("(log) => log.scrollWidth - log.clientWidth") == 0, width
+        assert log.locator("pre").evaluate("(code) => code.scrollWidth - code.clientWidth") > 0
+        for scheme in schemes(page):
+            page.screenshot(path=artifacts / f"markdown-{scheme}-{width}.png")
+            assert axe_violations(page) == [], f"{scheme}, {width} pixels wide"

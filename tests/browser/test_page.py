@@ -1,8 +1,7 @@
-"""What the page is before and around the answers."""
+"""The page without and around answers."""
 
 import re
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,8 +20,12 @@ from tests.browser.helpers import (
     expect_longer,
     expect_writing,
     length,
+    open_card,
     open_page,
     rendered,
+    row,
+    schemes,
+    strip,
 )
 from tests.browser.watch import Watch
 
@@ -43,7 +46,7 @@ def test_the_first_visit_says_what_to_do(
     text = example.inner_text()
     example.click()
     for name in ("Small", "Brief"):
-        expect(column(page, name).locator(".prompt")).to_have_text(text)
+        expect(strip(page).locator(".prompt")).to_have_text(text)
         expect_longer(column(page, name), 0)
     page.keyboard.press("Escape")
     assert watch.complaints == []
@@ -65,7 +68,7 @@ def test_what_is_written_is_never_markup(page: Page, gateway: Gateway, watch: Wa
     choose(page, "Small")
     prompt = "<img src=x onerror=alert(1)><script>alert(2)</script> <b>Repeat this.</b>"
     ask(page, prompt)
-    expect(column(page, "Small").locator(".prompt")).to_have_text(prompt)
+    expect(strip(page).locator(".prompt")).to_have_text(prompt)
     expect_longer(column(page, "Small"), 20)
     page.keyboard.press("Escape")
     expect_end(column(page, "Small"))
@@ -87,7 +90,7 @@ def test_choice_and_draft_outlive_a_reload(page: Page, gateway: Gateway, watch: 
     expect(page.get_by_role("checkbox", name="Brief")).to_be_checked()
     expect(prompt).to_have_value("A first line\nand a second")
     prompt.press("Enter")
-    expect(column(page, "Brief").locator(".prompt")).to_have_text("A first line\nand a second")
+    expect(strip(page).locator(".prompt")).to_have_text("A first line\nand a second")
     expect(prompt).to_have_value("")
     expect_longer(column(page, "Brief"), 0)
     page.keyboard.press("Escape")
@@ -104,7 +107,7 @@ def test_a_reload_goes_on_with_every_answer_where_it_was(
         expect_longer(column(page, name), 50)
     open_page(page, gateway.url)
     small, brief = column(page, "Small"), column(page, "Brief")
-    expect(small.locator(".prompt")).to_have_text(PROMPT)
+    expect(strip(page).locator(".prompt")).to_have_text(PROMPT)
     for one in (small, brief):
         expect_longer(one, length(one) + 50)
         expect_writing(one)
@@ -146,12 +149,15 @@ def test_a_model_that_is_deselected_stops_and_comes_back_as_it_was(
 
 def test_a_model_is_started_and_stopped_in_the_picker(page: Page, own_gateway: Gateway) -> None:
     open_page(page, own_gateway.url)
-    row = page.locator("model-row").filter(has=page.get_by_role("checkbox", name="Small"))
-    expect(row).to_have_attribute("data-state", "stopped")
-    row.get_by_role("button", name="Start: Small").click()
-    expect(row).to_have_attribute("data-state", "ready")
-    row.get_by_role("button", name="Stop running: Small").click()
-    expect(row).to_have_attribute("data-state", "stopped")
+    small = row(page, "Small")
+    expect(small).to_have_attribute("data-state", "stopped")
+    card = open_card(page, "Small")
+    card.get_by_role("button", name="Start: Small").click()
+    expect(small).to_have_attribute("data-state", "ready")
+    expect(card.get_by_role("status")).to_have_text("Ready")
+    expect(card).to_contain_text("135M")  # as its server says
+    card.get_by_role("button", name="Stop running: Small").click()
+    expect(small).to_have_attribute("data-state", "stopped")
 
 
 def test_eight_models_are_all_on_the_screen(
@@ -174,21 +180,19 @@ def test_eight_models_are_all_on_the_screen(
 
 
 @pytest.mark.needs_node
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-def test_axe_finds_nothing(
-    page: Page, gateway: Gateway, scheme: Literal["light", "dark"], width: int
-) -> None:
+def test_axe_finds_nothing(page: Page, gateway: Gateway, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
-    page.emulate_media(color_scheme=scheme)
     open_page(page, gateway.url)
     if width < 800:
-        page.get_by_role("button", name="Models", exact=True).click()
+        page.get_by_role("button", name="Models and chats").click()
     choose(page, "Small", "Broken")
-    assert axe_violations(page) == [], "with the models open"
+    for scheme in schemes(page):
+        assert axe_violations(page) == [], f"with the models open, {scheme}"
     page.get_by_role("tab", name="Chats").click()
     expect(page.locator("chat-list").get_by_role("listitem").first).to_be_visible()
-    assert axe_violations(page) == [], "with the chats open"
+    for scheme in schemes(page):
+        assert axe_violations(page) == [], f"with the chats open, {scheme}"
     page.get_by_role("tab", name="Models").click()
     if width < 800:
         page.keyboard.press("Escape")
@@ -197,7 +201,8 @@ def test_axe_finds_nothing(
     expect_longer(column(page, "Small"), 20)
     page.keyboard.press("Escape")
     expect_end(column(page, "Small"))
-    assert axe_violations(page) == [], "with an answer and an error"
+    for scheme in schemes(page):
+        assert axe_violations(page) == [], f"with an answer and an error, {scheme}"
 
 
 def test_a_phone_shows_one_column_at_a_time(
@@ -209,7 +214,7 @@ def test_a_phone_shows_one_column_at_a_time(
     page = context.new_page()
     watch.follow(page)
     open_page(page, gateway.url)
-    models = page.get_by_role("button", name="Models", exact=True)
+    models = page.get_by_role("button", name="Models and chats")
     expect(page.locator("model-picker")).to_be_hidden()
     models.click()
     expect(page.get_by_role("checkbox", name="Small")).to_be_focused()
@@ -220,6 +225,7 @@ def test_a_phone_shows_one_column_at_a_time(
     ask(page)
     expect_longer(column(page, "Small"), 200)
     page.screenshot(path=artifacts / "phone.png")
+    expect(page.get_by_text("Esc stops all")).to_have_count(0)  # there is no such key
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     expect(column(page, "Small")).to_be_in_viewport(ratio=0.9)
     expect(column(page, "Brief")).not_to_be_in_viewport(ratio=0.5)

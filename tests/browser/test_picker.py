@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.gateway import Gateway
-from tests.browser.helpers import open_page
+from tests.browser.helpers import open_card, open_page, row
 from tests.browser.watch import Watch
 
 pytestmark = pytest.mark.needs_chromium
@@ -51,19 +51,18 @@ def test_a_models_log_is_followed_in_a_drawer(
 ) -> None:
     open_page(page, own_gateway.url)
     log = page.get_by_role("region", name="Log: Small")
-    opener = page.get_by_role("button", name="Log: Small")
-    opener.click()
+    open_card(page, "Small").get_by_role("button", name="Log: Small").click()
     expect(log).to_contain_text("Nothing was written yet.")
-    page.get_by_role("button", name="Start: Small").click()
-    row = page.locator("model-row").filter(has=page.get_by_role("checkbox", name="Small"))
-    expect(row).to_have_attribute("data-state", "ready")
+    open_card(page, "Small").get_by_role("button", name="Start: Small").click()
+    page.keyboard.press("Escape")
+    expect(row(page, "Small")).to_have_attribute("data-state", "ready")
     expect(page.locator("model-picker").get_by_role("log")).to_contain_text("Small: Ready.")
     expect(log.locator(".log-line").first).to_have_text(re.compile(r"^\d\d:\d\d:\d\d .+"))
     expect(log.locator(".log-line", has_text='"level"')).to_have_count(0)
     page.screenshot(path=artifacts / "log.png")
     log.get_by_role("log").press("Escape")
     expect(log).to_be_hidden()
-    expect(opener).to_be_focused()
+    expect(page.get_by_role("button", name="About Small")).to_be_focused()
     assert '"unsubscribe"' in "".join(watch.sent)
     assert watch.complaints == []
 
@@ -72,10 +71,11 @@ def test_why_a_model_cannot_start_is_said_with_what_to_do(
     page: Page, gateway: Gateway, artifacts: Path
 ) -> None:
     open_page(page, gateway.url)
-    row = page.locator("model-row").filter(has=page.get_by_role("checkbox", name="Broken"))
-    again = row.get_by_role("button", name="Start: Broken")
-    again.click()
-    expect(row.locator(".notice")).to_contain_text("/nowhere/at-all.gguf")
+    open_card(page, "Broken").get_by_role("button", name="Start: Broken").click()
+    page.keyboard.press("Escape")
+    broken = row(page, "Broken")
+    expect(broken.locator(".notice")).to_contain_text("/nowhere/at-all.gguf")
+    expect(broken.get_by_role("button", name="Start: Broken")).to_be_visible()
     heard = page.locator("model-picker").get_by_role("log")
     expect(heard).to_contain_text(re.compile(r"Broken: Failed\. .*nowhere"))
     page.screenshot(path=artifacts / "broken.png")

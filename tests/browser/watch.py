@@ -1,4 +1,4 @@
-"""What a page asked for, said, heard and complained of."""
+"""Record a page's requests, frames and console errors."""
 
 import json
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 
 @dataclass
 class Watch:
-    """Follow one page; what it does is collected here."""
+    """The record of one page."""
 
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)

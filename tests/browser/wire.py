@@ -1,4 +1,4 @@
-"""A server that says on the wire what a test wants: the page is real, the models are not."""
+"""A fake server on the WebSocket, with frames from the test, behind the real page."""
 
 import json
 from collections.abc import Callable
@@ -29,23 +29,26 @@ def model(model_id: str, **more: Any) -> Json:
         "defaults": {},
         "server": None,
         "details": {},
+        "config": None,
         **more,
     }
 
 
 def elsewhere(model_id: str, address: str, engine: str, *, server: Json, **more: Any) -> Json:
-    """Return a model on a server of somebody else."""
+    """Return a model on a remote server."""
     said = {"address": address, "model": model_id, **server}
     return model(model_id, runner="remote", engine=engine, server=said, **more)
 
 
 class FakeWire:
-    """Speak for the server on every socket that the page opens."""
+    """The server side of every socket that the page opens."""
 
     def __init__(self, page: Page, models: list[Json]) -> None:
         self.models = models
         self.said: list[Json] = []
         self.refusals: dict[str, Json] = {}
+        self.closes: dict[str, int] = {}
+        """The code with which the socket is closed at a command of this type."""
         self.on_generate: Callable[[str, Json], None] = lambda generation, command: None
         self._socket: WebSocketRoute | None = None
         self._count = 0
@@ -61,12 +64,12 @@ class FakeWire:
         return [command for command in self.said if command["type"] == kind]
 
     def wait(self, generation: str, state: str, **more: Any) -> None:
-        """Say what an answer waits for."""
+        """Send the reason for which an answer waits."""
         self.say({"type": "state", "generation": generation, "state": state, **more})
 
-    def answer(self, generation: str, text: str, **end: Any) -> None:
-        """Write an answer and end it."""
-        tokens = len(text.split())
+    def answer(self, generation: str, text: str, *, before: int = 0, **end: Any) -> None:
+        """Write an answer, behind so many deltas of other kinds, and end it."""
+        tokens = before + len(text.split())
         self.say({"type": "delta", "generation": generation, "seq": tokens, "text": text})
         self.say(
             {
@@ -85,6 +88,11 @@ class FakeWire:
             }
         )
 
+    def hang_up(self) -> None:
+        """Close the socket; the session of the next one is another."""
+        assert self._socket is not None
+        self._socket.close()
+
     def _open(self, socket: WebSocketRoute) -> None:
         self._socket = socket
         socket.on_message(self._take)
@@ -93,6 +101,10 @@ class FakeWire:
         command = json.loads(frame)
         self.said.append(command)
         kind = command["type"]
+        if kind in self.closes:
+            assert self._socket is not None
+            self._socket.close(code=self.closes[kind], reason="refused")
+            return
         if kind in self.refusals:
             self.say({"type": "error", "id": command["id"], "error": self.refusals[kind]})
             return

@@ -1,4 +1,4 @@
-"""A desk at which answers are asked for, with the fleet on stage behind it."""
+"""A generation service with sessions, and a fake fleet behind it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -12,13 +12,13 @@ from server.access.principal import Principal
 from server.access.quota import Quota
 from server.chat.admission import Admission
 from server.chat.answer_cache import AnswerCache
-from server.chat.desk import Desk
+from server.chat.generation_service import GenerationService
 from server.chat.session import Session, SessionLimits
 from server.chat.session_store import SessionStore, StoreLimits
 from server.core.protocol import Generate, Target
-from server.settings import AccessSettings
+from server.settings.access import AccessSettings
+from tests.support.fake_fleet import FakeFleet, FakeRunner, fake_fleet
 from tests.support.reader import Reader
-from tests.support.stage import Stage, StageRunner, stage
 
 
 def person(name: str) -> Principal:
@@ -30,41 +30,41 @@ class Clock:
     """Time that passes when a test says so."""
 
     def __init__(self) -> None:
-        self.now_ms = 0.0
+        self.now = 0.0
 
     def __call__(self) -> float:
-        return self.now_ms
+        return self.now
 
     def pass_seconds(self, seconds: float) -> None:
-        self.now_ms += seconds * 1000
+        self.now += seconds
 
 
 @dataclass
-class Office:
+class ChatBackend:
     """Everything a client speaks to, short of the socket."""
 
-    stage: Stage
-    desk: Desk
+    stage: FakeFleet
+    service: GenerationService
     store: SessionStore
     clock: Clock
 
     def session(self, principal: str = "me") -> tuple[Session, Reader]:
         """Open a session with one reader attached."""
         session, reader = self.store.create(person(principal)), Reader()
-        session.attach(reader.outbox)
+        session.add_outbox(reader.outbox)
         return session, reader
 
 
-OpenOffice = Callable[..., Any]
+OpenBackend = Callable[..., Any]
 
 
 @pytest.fixture
-async def office() -> AsyncIterator[OpenOffice]:
-    """Return `await office(...)`: open one, told how the models and the limits are."""
+async def chat_backend() -> AsyncIterator[OpenBackend]:
+    """Return `await chat_backend(...)`: open one, told how the models and the limits are."""
     async with AsyncExitStack() as stack:
 
         async def opened(
-            runner: StageRunner | None = None,
+            runner: FakeRunner | None = None,
             *,
             models: dict[str, dict[str, Any]] | None = None,
             upstreams: dict[str, dict[str, Any]] | None = None,
@@ -72,21 +72,21 @@ async def office() -> AsyncIterator[OpenOffice]:
             queue_timeout: float = 20.0,
             max_queue: int = 100,
             live: int = 100,
-            kept: int = 100,
-            kept_chars: int = 1_000_000,
+            retained: int = 100,
+            retained_chars: int = 1_000_000,
             sessions: int = 100,
             owner: int = 1000,
             prompt_chars: int = 1_000_000,
             answer_seconds: float = 1000.0,
             ttl: float = 300.0,
             **limits: Any,
-        ) -> Office:
+        ) -> ChatBackend:
             s = await stack.enter_async_context(
-                stage(runner, models=models, upstreams=upstreams, **limits)
+                fake_fleet(runner, models=models, upstreams=upstreams, **limits)
             )
-            desk = Desk(
+            service = GenerationService(
                 s.fleet,
-                Admission(max_places=max_queue),
+                Admission(max_slots=max_queue),
                 AnswerCache(max_bytes=cache_bytes, max_age_seconds=60.0),
                 queue_timeout_seconds=queue_timeout,
                 max_live_per_owner=owner,
@@ -94,14 +94,14 @@ async def office() -> AsyncIterator[OpenOffice]:
                 generation_timeout_seconds=answer_seconds,
                 quota=Quota(AccessSettings(), applies=lambda: False, clock=lambda: 0.0),
             )
-            stack.push_async_callback(desk.close, grace_seconds=0)
+            stack.push_async_callback(service.close, grace_seconds=0)
             clock = Clock()
             store = SessionStore(
-                desk,
-                StoreLimits(sessions, ttl, SessionLimits(live, kept, kept_chars)),
-                clock_ms=clock,
+                service,
+                StoreLimits(sessions, ttl, SessionLimits(live, retained, retained_chars)),
+                clock=clock,
             )
-            return Office(s, desk, store, clock)
+            return ChatBackend(s, service, store, clock)
 
         yield opened
 

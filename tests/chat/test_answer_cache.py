@@ -1,4 +1,4 @@
-"""Which answers are kept, and what has to be the same for one to be given again."""
+"""Which answers are cached, and what has to be the same for one to be given again."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from server.chat.answer_cache import AnswerCache, CachedAnswer
-from server.core.protocol import Cost, Message, Notice, TokenInfo
+from server.core.protocol import Cost, Message, Notice, PastCall, TokenInfo
 from server.dialects.base import Ask, EngineInfo, Finish, Prompt
 
 CHAT = (Message("user", "Hi"),)
@@ -47,14 +47,14 @@ def key(info: EngineInfo, parameters: dict[str, Any] | None = None, **more: Any)
     ],
     ids=str,
 )
-def test_only_an_answer_without_chance_is_kept(
+def test_only_an_answer_without_chance_is_cached(
     parameters: dict[str, Any], of_other: bool, of_tgi: bool
 ) -> None:
     assert (key(OTHER, parameters) is not None) == of_other
     assert (key(TGI, parameters) is not None) == of_tgi
 
 
-def test_nothing_is_kept_where_there_is_no_room() -> None:
+def test_nothing_is_cached_where_there_is_no_room() -> None:
     none = AnswerCache(max_bytes=0, max_age_seconds=60)
     assert none.key("a", TGI, Ask(Prompt(CHAT), GREEDY)) is None
 
@@ -65,6 +65,12 @@ def test_nothing_is_kept_where_there_is_no_room() -> None:
         {"server": "b"},
         {"content": "Hi"},
         {"content": (Message("system", "Hi"),)},
+        {"content": (Message("assistant", "", [PastCall("1", "look", "{}")]),)},
+        {"content": (Message("tool", "Hi", tool_call_id="1"),)},
+        {"parameters": {**GREEDY, "reasoning": "off"}},
+        {"parameters": {**GREEDY, "tools": [{"function": {"name": "look"}}]}},
+        {"parameters": {**GREEDY, "tool_choice": "required"}},
+        {"parameters": {**GREEDY, "grammar": {"type": "json", "value": {}}}},
         {"model": "other"},
         {"extra": {"mirostat": 2}},
         {"wants_tokens": True},
@@ -74,7 +80,7 @@ def test_nothing_is_kept_where_there_is_no_room() -> None:
 )
 def test_all_that_determines_an_answer_is_part_of_its_key(other: dict[str, Any]) -> None:
     assert key(OTHER, GREEDY) == key(OTHER, dict(GREEDY))
-    assert key(OTHER, GREEDY) != key(OTHER, GREEDY, **other)
+    assert key(OTHER, GREEDY) != key(OTHER, other.pop("parameters", GREEDY), **other)
 
 
 def test_another_model_or_version_behind_the_same_address_has_other_answers() -> None:
@@ -87,13 +93,13 @@ def test_details_make_no_difference_where_they_come_anyway() -> None:
     assert key(TGI, GREEDY) == key(TGI, GREEDY, wants_tokens=True)
 
 
-@pytest.mark.parametrize(("parameter", "is_kept"), [("temperature", False), ("min_p", True)])
-def test_an_answer_without_its_temperature_is_not_kept(parameter: str, is_kept: bool) -> None:
+@pytest.mark.parametrize(("parameter", "is_cached"), [("temperature", False), ("min_p", True)])
+def test_an_answer_without_its_temperature_is_not_cached(parameter: str, is_cached: bool) -> None:
     """A server that would not take temperature 0 has drawn at random, whatever was asked."""
     notice = Notice("parameter_left_out", "it was left out", {"parameter": parameter})
-    kept = cache()
-    kept.put(b"key", replace(ANSWER, finish=replace(ANSWER.finish, notices=(notice,))))
-    assert (kept.get(b"key") is not None) == is_kept
+    answers = cache()
+    answers.put(b"key", replace(ANSWER, finish=replace(ANSWER.finish, notices=(notice,))))
+    assert (answers.get(b"key") is not None) == is_cached
 
 
 def test_an_answer_that_is_given_again_costs_nothing() -> None:

@@ -1,14 +1,16 @@
 """Cancelling: the slot is free, the siblings go on, and the answer says what it was."""
 
 from server.core.protocol import State
-from tests.chat.conftest import OpenOffice, ask
+from tests.chat.conftest import OpenBackend, ask
 from tests.fakes.openai import serve
 from tests.fakes.openai_options import like
-from tests.support.stage import StageRunner
+from tests.support.fake_fleet import FakeRunner
 
 
-async def test_cancelling_one_frees_its_slot_while_the_other_goes_on(office: OpenOffice) -> None:
-    o = await office(StageRunner(hold_after=2))
+async def test_cancelling_one_frees_its_slot_while_the_other_goes_on(
+    chat_backend: OpenBackend,
+) -> None:
+    o = await chat_backend(FakeRunner(hold_after=2))
     session, reader = o.session()
     session.generate(ask("a", "a"))
     await reader.sees(lambda: reader.seq("g1") >= 2 and reader.seq("g2") >= 2)
@@ -24,8 +26,8 @@ async def test_cancelling_one_frees_its_slot_while_the_other_goes_on(office: Ope
     assert fake.state.counts["cancelled"] == 1
 
 
-async def test_cancelling_all_ends_all_that_are_live(office: OpenOffice) -> None:
-    o = await office(StageRunner(hold_after=1))
+async def test_cancelling_all_ends_all_that_are_live(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(FakeRunner(hold_after=1))
     session, reader = o.session()
     session.generate(ask("a", "a", "a"))
     session.cancel(["g2"])
@@ -36,24 +38,24 @@ async def test_cancelling_all_ends_all_that_are_live(office: OpenOffice) -> None
     assert session.cancel(None) == []
 
 
-async def test_cancelling_what_is_over_or_unknown_is_no_error(office: OpenOffice) -> None:
-    o = await office()
+async def test_cancelling_what_is_over_or_unknown_is_no_error(chat_backend: OpenBackend) -> None:
+    o = await chat_backend()
     session, reader = o.session()
     session.generate(ask("a"))
     await reader.end("g1")
     assert session.cancel(["g1", "g1", "g9", ""]) == []
 
 
-async def test_named_twice_it_is_cancelled_once(office: OpenOffice) -> None:
-    o = await office(StageRunner(hold_after=1))
+async def test_named_twice_it_is_cancelled_once(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(FakeRunner(hold_after=1))
     session, _ = o.session()
     session.generate(ask("a"))
     assert session.cancel(["g1", "g1"]) == ["g1"]
 
 
-async def test_a_cancel_before_the_first_step_ends_it_too(office: OpenOffice) -> None:
+async def test_a_cancel_before_the_first_step_ends_it_too(chat_backend: OpenBackend) -> None:
     """A task that is cancelled before it has run never gets to its own clean-up."""
-    o = await office()
+    o = await chat_backend()
     session, reader = o.session()
     session.generate(ask("a", "a"))
     assert session.cancel(None) == ["g1", "g2"]
@@ -65,9 +67,9 @@ async def test_a_cancel_before_the_first_step_ends_it_too(office: OpenOffice) ->
 
 
 async def test_a_cancel_while_the_model_starts_leaves_the_start_to_others(
-    office: OpenOffice,
+    chat_backend: OpenBackend,
 ) -> None:
-    o = await office()
+    o = await chat_backend()
     session, reader = o.session()
     o.stage.runner.loading.close()
     session.generate(ask("a", "a"))
@@ -79,10 +81,10 @@ async def test_a_cancel_while_the_model_starts_leaves_the_start_to_others(
 
 
 async def test_answers_that_wait_for_a_start_are_begun_in_the_order_they_were_asked(
-    office: OpenOffice,
+    chat_backend: OpenBackend,
 ) -> None:
     """Regression: the longest-waiting one might have come last."""
-    o = await office(StageRunner(hold_after=0), models={"a": {"weights": "x", "slots": 1}})
+    o = await chat_backend(FakeRunner(hold_after=0), models={"a": {"weights": "x", "slots": 1}})
     session, reader = o.session()
     session.generate(ask(*["a"] * 6))
     await reader.sees(lambda: "running" in reader.states("g1"))
@@ -93,9 +95,9 @@ async def test_answers_that_wait_for_a_start_are_begun_in_the_order_they_were_as
     assert positions == {"g2": 1, "g3": 2, "g4": 3, "g5": 4, "g6": 5}
 
 
-async def test_cancelling_many_that_wait_for_their_turn(office: OpenOffice) -> None:
+async def test_cancelling_many_that_wait_for_their_turn(chat_backend: OpenBackend) -> None:
     """Regression: each told the others, ended already, to move up, and that was an error."""
-    o = await office(StageRunner(hold_after=1), models={"a": {"weights": "x", "slots": 1}})
+    o = await chat_backend(FakeRunner(hold_after=1), models={"a": {"weights": "x", "slots": 1}})
     session, reader = o.session()
     ids = session.generate(ask(*["a"] * 6))
     await reader.sees(lambda: [s for s in reader.of(State, "g6") if s.position == 5])
@@ -110,11 +112,11 @@ async def test_cancelling_many_that_wait_for_their_turn(office: OpenOffice) -> N
     assert (await reader.end("g7")).finish_reason == "length"
 
 
-async def test_where_the_server_computes_on_the_end_says_so(office: OpenOffice) -> None:
+async def test_the_end_says_if_the_server_computes_on(chat_backend: OpenBackend) -> None:
     """One that was never asked for has nothing computed for it."""
     async with serve(like("transformers", hold_after=1)) as fake:
         model = {"runner": "remote", "url": fake.api, "dialect": "openai", "max_concurrent": 1}
-        o = await office(models={"a": {**model, "flavour": "transformers"}})
+        o = await chat_backend(models={"a": {**model, "flavour": "transformers"}})
         session, reader = o.session()
         session.generate(ask("a", "a"))
         await reader.sees(lambda: reader.seq("g1") and reader.of(State, "g2")[-1].position == 1)
@@ -128,10 +130,10 @@ async def test_where_the_server_computes_on_the_end_says_so(office: OpenOffice) 
         await reader.sees(lambda: reader.seq("g3"))
 
 
-async def test_where_it_stops_nothing_is_said(office: OpenOffice) -> None:
+async def test_the_end_says_nothing_if_the_server_stops(chat_backend: OpenBackend) -> None:
     async with serve(like("vllm", hold_after=1)) as fake:
         model = {"runner": "remote", "url": fake.api, "dialect": "openai", "flavour": "vllm"}
-        o = await office(models={"a": model})
+        o = await chat_backend(models={"a": model})
         session, reader = o.session()
         session.generate(ask("a"))
         await reader.sees(lambda: reader.seq("g1"))

@@ -7,7 +7,7 @@ import pytest
 
 from server.chat.costs import estimated_cost
 from server.core.protocol import Cost
-from tests.chat.conftest import OpenOffice, ask
+from tests.chat.conftest import OpenBackend, ask
 from tests.fakes.openai import Fake, serve
 from tests.fakes.openai_options import like
 
@@ -46,9 +46,11 @@ def test_tokens_times_prices_as_far_as_both_are_known(
         assert cost.amount == pytest.approx(amount)
 
 
-async def test_an_answer_costs_what_prices_say(office: OpenOffice) -> None:
+async def test_an_answer_costs_what_prices_say(chat_backend: OpenBackend) -> None:
     async with serve(like("vllm", prompt_tokens=1000)) as fake:
-        o = await office(models={"a": model(fake, price_in=1.0, price_out=2.0), "b": model(fake)})
+        o = await chat_backend(
+            models={"a": model(fake, price_in=1.0, price_out=2.0), "b": model(fake)}
+        )
         session, reader = o.session()
         session.generate(ask("a", "b"))
         end = await reader.end("g1")
@@ -57,7 +59,7 @@ async def test_an_answer_costs_what_prices_say(office: OpenOffice) -> None:
         assert (await reader.end("g2")).cost is None
 
 
-async def test_what_the_server_says_it_cost_comes_first(office: OpenOffice) -> None:
+async def test_the_servers_cost_comes_first(chat_backend: OpenBackend) -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 1, "cost": 0.25}
     chunks: list[dict[str, Any]] = [
         {"choices": [{"index": 0, "text": "Hi", "finish_reason": "stop"}]},
@@ -67,7 +69,7 @@ async def test_what_the_server_says_it_cost_comes_first(office: OpenOffice) -> N
     events = [_event({"id": "c", "model": "m", **chunk}) for chunk in chunks]
     replay = {"POST /v1/completions": [head, *events, b"data: [DONE]\n\n"]}
     async with serve(like("vllm", replay=replay)) as fake:
-        o = await office(models={"a": model(fake, price_in=1.0, price_out=2.0)})
+        o = await chat_backend(models={"a": model(fake, price_in=1.0, price_out=2.0)})
         session, reader = o.session()
         session.generate(ask("a"))
         assert (await reader.end("g1")).cost == Cost(0.25)
@@ -75,11 +77,11 @@ async def test_what_the_server_says_it_cost_comes_first(office: OpenOffice) -> N
 
 @pytest.mark.parametrize(("price_in", "amount"), [(0.0, 0.000004), (1.0, None)])
 async def test_a_cancelled_answer_costs_what_was_counted(
-    office: OpenOffice, price_in: float, amount: float | None
+    chat_backend: OpenBackend, price_in: float, amount: float | None
 ) -> None:
     """The fake counts no prompt beforehand, so with a price on it nobody knows."""
     async with serve(like("vllm", hold_after=2)) as fake:
-        o = await office(models={"a": model(fake, price_in=price_in, price_out=2.0)})
+        o = await chat_backend(models={"a": model(fake, price_in=price_in, price_out=2.0)})
         session, reader = o.session()
         session.generate(ask("a"))
         await reader.sees(lambda: reader.seq("g1") == 2)
@@ -88,9 +90,9 @@ async def test_a_cancelled_answer_costs_what_was_counted(
         assert cost == (None if amount is None else Cost(amount, estimated=True))
 
 
-async def test_an_answer_that_never_began_has_no_cost(office: OpenOffice) -> None:
+async def test_an_answer_that_never_began_has_no_cost(chat_backend: OpenBackend) -> None:
     async with serve(like("vllm", hold_after=-1)) as fake:
-        o = await office(models={"a": model(fake, price_in=0.0, price_out=2.0)})
+        o = await chat_backend(models={"a": model(fake, price_in=0.0, price_out=2.0)})
         session, reader = o.session()
         session.generate(ask("a"))
         await fake.state.reaches(held=1)
@@ -98,10 +100,10 @@ async def test_an_answer_that_never_began_has_no_cost(office: OpenOffice) -> Non
         assert (await reader.end("g1")).cost is None
 
 
-async def test_an_answer_given_again_costs_nothing(office: OpenOffice) -> None:
+async def test_an_answer_given_again_costs_nothing(chat_backend: OpenBackend) -> None:
     async with serve(like("vllm")) as fake:
         models = {"a": model(fake, price_in=1.0, price_out=2.0)}
-        o = await office(models=models, cache_bytes=1_000_000)
+        o = await chat_backend(models=models, cache_bytes=1_000_000)
         session, reader = o.session()
         for generation, is_cached in (("g1", False), ("g2", True)):
             session.generate(ask("a", parameters={"temperature": 0}))

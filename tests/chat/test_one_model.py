@@ -3,7 +3,7 @@
 from typing import Any
 
 from server.core.protocol import Notice, State
-from tests.chat.conftest import OpenOffice, ask
+from tests.chat.conftest import OpenBackend, ask
 from tests.fakes.openai import Fake, serve
 from tests.fakes.openai_options import like
 from tests.support.reader import Reader
@@ -23,9 +23,9 @@ def notices(reader: Reader, generation: str) -> list[Notice | None]:
     return [state.notice for state in reader.of(State, generation)]
 
 
-async def test_two_models_and_four_prompts_change_the_model_once(office: OpenOffice) -> None:
+async def test_two_models_and_four_prompts_change_the_model_once(chat_backend: OpenBackend) -> None:
     async with serve(like("vllm", models=("one", "two"), hold_after=1)) as fake:
-        o = await office(upstreams=server(fake))
+        o = await chat_backend(upstreams=server(fake))
         session, reader = o.session()
         session.generate(ask("u/one", "u/two"))
         await reader.sees(lambda: reader.seq("g1"))
@@ -45,9 +45,9 @@ async def test_two_models_and_four_prompts_change_the_model_once(office: OpenOff
         assert LOADS not in notices(reader, "g3")
 
 
-async def test_cancelling_what_waits_for_another_model(office: OpenOffice) -> None:
+async def test_cancelling_what_waits_for_another_model(chat_backend: OpenBackend) -> None:
     async with serve(like("vllm", models=("one", "two"), hold_after=1)) as fake:
-        o = await office(upstreams=server(fake))
+        o = await chat_backend(upstreams=server(fake))
         session, reader = o.session()
         session.generate(ask("u/one", "u/two"))
         await reader.sees(lambda: FOR_ONE in notices(reader, "g2"))
@@ -56,9 +56,9 @@ async def test_cancelling_what_waits_for_another_model(office: OpenOffice) -> No
         assert [body["model"] for body in fake.state.requests] == ["one"]
 
 
-async def test_a_cancelled_answer_makes_way_for_the_other_model(office: OpenOffice) -> None:
+async def test_a_cancelled_answer_makes_way_for_the_other_model(chat_backend: OpenBackend) -> None:
     async with serve(like("vllm", models=("one", "two"), hold_after=1)) as fake:
-        o = await office(upstreams=server(fake))
+        o = await chat_backend(upstreams=server(fake))
         session, reader = o.session()
         session.generate(ask("u/one", "u/two"))
         await reader.sees(lambda: reader.seq("g1") and FOR_ONE in notices(reader, "g2"))
@@ -70,10 +70,10 @@ async def test_a_cancelled_answer_makes_way_for_the_other_model(office: OpenOffi
 
 
 async def test_a_server_that_holds_all_its_models_answers_with_all_at_once(
-    office: OpenOffice,
+    chat_backend: OpenBackend,
 ) -> None:
     async with serve(like("vllm", models=("one", "two"), hold_after=1)) as fake:
-        o = await office(upstreams=server(fake, holds_one_model=False))
+        o = await chat_backend(upstreams=server(fake, holds_one_model=False))
         session, reader = o.session()
         session.generate(ask("u/one", "u/two"))
         await reader.sees(lambda: reader.seq("g1") and reader.seq("g2"))

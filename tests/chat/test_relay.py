@@ -6,9 +6,9 @@ import pytest
 
 from server.core.errors import ModelFailed
 from server.core.protocol import End
-from tests.chat.conftest import OpenOffice, ask
+from tests.chat.conftest import OpenBackend, ask
 from tests.fakes.tgi_answers import answer
-from tests.support.stage import StageRunner
+from tests.support.fake_fleet import FakeRunner
 
 TWO = {"a": {"weights": "x"}, "b": {"weights": "x"}}
 
@@ -20,9 +20,9 @@ def code(end: End) -> str | None:
 
 
 async def test_a_server_that_dies_is_the_answers_end_with_the_cause_and_nobody_elses(
-    office: OpenOffice,
+    chat_backend: OpenBackend,
 ) -> None:
-    o = await office(StageRunner(hold_after=2), models=TWO)
+    o = await chat_backend(FakeRunner(hold_after=2), models=TWO)
     session, reader = o.session()
     session.generate(ask("a", "b"))
     await reader.sees(lambda: reader.seq("g1") >= 1 and reader.seq("g2") >= 1)
@@ -40,8 +40,8 @@ async def test_a_server_that_dies_is_the_answers_end_with_the_cause_and_nobody_e
     assert (await reader.end("g2")).finish_reason == "length"
 
 
-async def test_the_next_prompt_starts_it_again(office: OpenOffice) -> None:
-    o = await office(StageRunner(hold_after=2))
+async def test_the_next_prompt_starts_it_again(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(FakeRunner(hold_after=2))
     session, reader = o.session()
     session.generate(ask("a"))
     await reader.sees(lambda: reader.seq("g1"))
@@ -57,9 +57,9 @@ async def test_the_next_prompt_starts_it_again(office: OpenOffice) -> None:
 
 
 async def test_a_model_that_cannot_be_started_fails_all_who_wait_for_it(
-    office: OpenOffice,
+    chat_backend: OpenBackend,
 ) -> None:
-    o = await office(models=TWO)
+    o = await chat_backend(models=TWO)
     o.stage.runner.start_error = ModelFailed("no such weights", hint="get some")
     session, reader = o.session()
     session.generate(ask("a", "a"))
@@ -72,9 +72,9 @@ async def test_a_model_that_cannot_be_started_fails_all_who_wait_for_it(
 
 
 async def test_a_model_that_is_stopped_while_it_starts_fails_who_waits_for_it(
-    office: OpenOffice,
+    chat_backend: OpenBackend,
 ) -> None:
-    o = await office()
+    o = await chat_backend()
     o.stage.runner.loading.close()
     session, reader = o.session()
     session.generate(ask("a"))
@@ -86,8 +86,10 @@ async def test_a_model_that_is_stopped_while_it_starts_fails_who_waits_for_it(
     assert "was stopped" in end.error.message
 
 
-async def test_a_model_that_is_stopped_finishes_the_answer_under_way(office: OpenOffice) -> None:
-    o = await office(StageRunner(hold_after=2))
+async def test_a_model_that_is_stopped_finishes_the_answer_under_way(
+    chat_backend: OpenBackend,
+) -> None:
+    o = await chat_backend(FakeRunner(hold_after=2))
     session, reader = o.session()
     session.generate(ask("a"))
     await reader.sees(lambda: reader.seq("g1"))
@@ -109,10 +111,10 @@ async def test_a_model_that_is_stopped_finishes_the_answer_under_way(office: Ope
         ({"malformed_after": 3}, "engine_error", "malformed event"),
     ],
 )
-async def test_what_an_engine_does_wrong_ends_the_answer_after_what_had_come(
-    office: OpenOffice, options: dict[str, Any], expected: str, said: str
+async def test_an_engines_error_ends_the_answer_after_the_text_so_far(
+    chat_backend: OpenBackend, options: dict[str, Any], expected: str, said: str
 ) -> None:
-    o = await office(StageRunner(**options))
+    o = await chat_backend(FakeRunner(**options))
     session, reader = o.session()
     session.generate(ask("a"))
     end = await reader.end("g1")
@@ -124,8 +126,10 @@ async def test_what_an_engine_does_wrong_ends_the_answer_after_what_had_come(
     assert reader.text("g1") == "".join(token.text for token in whole.tokens[:3])
 
 
-async def test_an_overloaded_engine_is_asked_again_until_it_has_room(office: OpenOffice) -> None:
-    o = await office(StageRunner(hold_after=1, max_concurrent_requests=1))
+async def test_an_overloaded_engine_is_asked_again_until_it_has_room(
+    chat_backend: OpenBackend,
+) -> None:
+    o = await chat_backend(FakeRunner(hold_after=1, max_concurrent_requests=1))
     session, reader = o.session()
     session.generate(ask("a"))
     await reader.sees(lambda: reader.seq("g1"))
@@ -139,16 +143,16 @@ async def test_an_overloaded_engine_is_asked_again_until_it_has_room(office: Ope
         assert (await reader.end(generation_id)).finish_reason == "length"
 
 
-async def test_but_not_for_longer_than_a_turn_may_be_waited_for(office: OpenOffice) -> None:
-    o = await office(StageRunner(overloaded=True), queue_timeout=0.3)
+async def test_but_not_for_longer_than_a_turn_may_be_waited_for(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(FakeRunner(overloaded=True), queue_timeout=0.3)
     session, reader = o.session()
     session.generate(ask("a"))
     assert code(await reader.end("g1")) == "engine_overloaded"
 
 
-async def test_a_turn_that_does_not_come_in_time_is_told(office: OpenOffice) -> None:
+async def test_a_turn_that_does_not_come_in_time_is_told(chat_backend: OpenBackend) -> None:
     models = {"a": {"weights": "x", "slots": 1}}
-    o = await office(StageRunner(hold_after=1), models=models, queue_timeout=0.1)
+    o = await chat_backend(FakeRunner(hold_after=1), models=models, queue_timeout=0.1)
     session, reader = o.session()
     session.generate(ask("a", "a"))
     end = await reader.end("g2")
@@ -157,8 +161,8 @@ async def test_a_turn_that_does_not_come_in_time_is_told(office: OpenOffice) -> 
     assert "no turn came" in end.error.message
 
 
-async def test_a_cancel_while_an_overloaded_engine_is_waited_for(office: OpenOffice) -> None:
-    o = await office(StageRunner(overloaded=True))
+async def test_a_cancel_while_an_overloaded_engine_is_waited_for(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(FakeRunner(overloaded=True))
     session, reader = o.session()
     session.generate(ask("a"))
     await reader.sees(lambda: reader.states("g1")[-2:] == ["running", "queued"])
@@ -166,8 +170,8 @@ async def test_a_cancel_while_an_overloaded_engine_is_waited_for(office: OpenOff
     assert (await reader.end("g1")).finish_reason == "cancelled"
 
 
-async def test_figures_are_of_the_servers_clock(office: OpenOffice) -> None:
-    o = await office(StageRunner(hold_after=4))
+async def test_figures_are_of_the_servers_clock(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(FakeRunner(hold_after=4))
     session, reader = o.session()
     session.generate(ask("a"))
     await reader.sees(lambda: reader.seq("g1") >= 3)
@@ -186,9 +190,9 @@ async def test_figures_are_of_the_servers_clock(office: OpenOffice) -> None:
 
 
 async def test_an_answer_without_chance_is_given_again_without_the_engine(
-    office: OpenOffice,
+    chat_backend: OpenBackend,
 ) -> None:
-    o = await office(cache_bytes=1_000_000)
+    o = await chat_backend(cache_bytes=1_000_000)
     session, reader = o.session()
     session.generate(ask("a"))
     first = await reader.end("g1")
@@ -202,8 +206,10 @@ async def test_an_answer_without_chance_is_given_again_without_the_engine(
     assert fake.state.counts["started"] == 1
 
 
-async def test_but_the_engine_is_asked_where_a_fresh_answer_is_wanted(office: OpenOffice) -> None:
-    o = await office(cache_bytes=1_000_000)
+async def test_but_the_engine_is_asked_where_a_fresh_answer_is_wanted(
+    chat_backend: OpenBackend,
+) -> None:
+    o = await chat_backend(cache_bytes=1_000_000)
     session, reader = o.session()
     for generation_id, is_fresh in (("g1", False), ("g2", True), ("g3", False)):
         session.generate(ask("a", fresh=is_fresh))
@@ -215,22 +221,22 @@ async def test_but_the_engine_is_asked_where_a_fresh_answer_is_wanted(office: Op
 
 
 @pytest.mark.parametrize(
-    ("parameters", "is_kept"),
+    ("parameters", "is_cached"),
     [({"temperature": 0.7}, False), ({"temperature": 0.7, "seed": 5}, True), ({"top_k": 3}, False)],
 )
-async def test_one_with_chance_in_it_is_not(
-    office: OpenOffice, parameters: dict[str, Any], is_kept: bool
+async def test_a_sampled_answer_is_cached_only_with_a_seed(
+    chat_backend: OpenBackend, parameters: dict[str, Any], is_cached: bool
 ) -> None:
-    o = await office(cache_bytes=1_000_000)
+    o = await chat_backend(cache_bytes=1_000_000)
     session, reader = o.session()
     for generation_id in ("g1", "g2"):
         session.generate(ask("a", parameters=parameters))
         end = await reader.end(generation_id)
-    assert end.cached is is_kept
+    assert end.cached is is_cached
 
 
-async def test_one_that_did_not_end_well_is_not_kept(office: OpenOffice) -> None:
-    o = await office(StageRunner(hold_after=2), cache_bytes=1_000_000)
+async def test_a_failed_answer_is_not_cached(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(FakeRunner(hold_after=2), cache_bytes=1_000_000)
     session, reader = o.session()
     session.generate(ask("a"))
     await reader.sees(lambda: reader.seq("g1"))

@@ -12,15 +12,17 @@ from server.core.errors import (
     UnknownModel,
 )
 from server.core.protocol import Delta, Generate, Message, Target
-from tests.chat.conftest import OpenOffice, ask
+from tests.chat.conftest import OpenBackend, ask
 from tests.fakes.tgi_answers import answer
-from tests.support.stage import StageRunner
+from tests.support.fake_fleet import FakeRunner
 
 TWO = {"a": {"weights": "x"}, "b": {"weights": "x"}}
 
 
-async def test_each_target_is_answered_in_a_generation_of_its_own(office: OpenOffice) -> None:
-    o = await office(models=TWO)
+async def test_each_target_is_answered_in_a_generation_of_its_own(
+    chat_backend: OpenBackend,
+) -> None:
+    o = await chat_backend(models=TWO)
     session, reader = o.session()
     ids = session.generate(ask("b", "a", "b"))
     assert ids == ["g1", "g2", "g3"]
@@ -37,8 +39,8 @@ async def test_each_target_is_answered_in_a_generation_of_its_own(office: OpenOf
     ]
 
 
-async def test_a_target_that_waits_does_not_hold_up_its_sibling(office: OpenOffice) -> None:
-    o = await office(models=TWO)
+async def test_a_target_that_waits_does_not_hold_up_its_sibling(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(models=TWO)
     session, reader = o.session()
     await o.stage.use("b")
     o.stage.runner.loading.close()
@@ -52,10 +54,10 @@ async def test_a_target_that_waits_does_not_hold_up_its_sibling(office: OpenOffi
 
 
 async def test_a_targets_parameters_win_over_the_commands_and_the_models(
-    office: OpenOffice,
+    chat_backend: OpenBackend,
 ) -> None:
     models = {"a": {"weights": "x", "parameters": {"seed": 1, "top_k": 1, "truncate": 1}}}
-    o = await office(models=models)
+    o = await chat_backend(models=models)
     session, reader = o.session()
     session.generate(
         Generate(
@@ -86,9 +88,9 @@ async def test_a_targets_parameters_win_over_the_commands_and_the_models(
     ],
 )
 async def test_the_system_prompt_is_the_models_unless_somebody_says_otherwise(
-    office: OpenOffice, system: str | None, messages: list[Message], expected: list[str]
+    chat_backend: OpenBackend, system: str | None, messages: list[Message], expected: list[str]
 ) -> None:
-    o = await office(models={"a": {"weights": "x", "system": "Be good."}})
+    o = await chat_backend(models={"a": {"weights": "x", "system": "Be good."}})
     session, reader = o.session()
     session.generate(Generate(1, [Target("a", {"max_new_tokens": 1}, system)], messages=messages))
     await reader.end("g1")
@@ -99,8 +101,8 @@ async def test_the_system_prompt_is_the_models_unless_somebody_says_otherwise(
     assert fake.state.requests[0]["inputs"] == f"{turns}<|assistant|>\n"
 
 
-async def test_a_prompt_goes_as_it_is_without_any_system_prompt(office: OpenOffice) -> None:
-    o = await office(models={"a": {"weights": "x", "system": "Be good."}})
+async def test_a_prompt_goes_as_it_is_without_any_system_prompt(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(models={"a": {"weights": "x", "system": "Be good."}})
     session, reader = o.session()
     session.generate(ask("a", prompt="Once upon"))
     await reader.end("g1")
@@ -111,10 +113,10 @@ async def test_a_prompt_goes_as_it_is_without_any_system_prompt(office: OpenOffi
 
 @pytest.mark.parametrize("no_template", [False, True])
 async def test_a_length_nobody_asked_for_is_fitted_to_the_context(
-    office: OpenOffice, no_template: bool
+    chat_backend: OpenBackend, no_template: bool
 ) -> None:
     """Regression: a base model with a context of 1024 refused every prompt at our own default."""
-    o = await office(StageRunner(max_total_tokens=40, no_template=no_template))
+    o = await chat_backend(FakeRunner(max_total_tokens=40, no_template=no_template))
     session, reader = o.session()
     session.generate(Generate(1, [Target("a")], messages=[Message("user", "Hi")]))
     end = await reader.end("g1")
@@ -124,9 +126,9 @@ async def test_a_length_nobody_asked_for_is_fitted_to_the_context(
 
 
 async def test_a_length_somebody_asked_for_is_refused_if_it_does_not_fit(
-    office: OpenOffice,
+    chat_backend: OpenBackend,
 ) -> None:
-    o = await office(StageRunner(max_total_tokens=40))
+    o = await chat_backend(FakeRunner(max_total_tokens=40))
     session, reader = o.session()
     session.generate(ask("a", parameters={"max_new_tokens": 100}))
     end = await reader.end("g1")
@@ -135,8 +137,10 @@ async def test_a_length_somebody_asked_for_is_refused_if_it_does_not_fit(
     assert end.error.code == "prompt_too_long"
 
 
-async def test_details_bring_the_tokens_special_ones_without_text(office: OpenOffice) -> None:
-    o = await office(StageRunner(text="All done"))
+async def test_details_bring_the_tokens_special_ones_without_text(
+    chat_backend: OpenBackend,
+) -> None:
+    o = await chat_backend(FakeRunner(text="All done"))
     session, reader = o.session()
     session.generate(ask("a", details=True))
     await reader.end("g1")
@@ -150,8 +154,8 @@ async def test_details_bring_the_tokens_special_ones_without_text(office: OpenOf
     assert reader.seq("g1") == 3
 
 
-async def test_without_details_special_tokens_leave_no_trace(office: OpenOffice) -> None:
-    o = await office(StageRunner(text="All done"))
+async def test_without_details_special_tokens_leave_no_trace(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(FakeRunner(text="All done"))
     session, reader = o.session()
     session.generate(ask("a"))
     end = await reader.end("g1")
@@ -174,9 +178,9 @@ async def test_without_details_special_tokens_leave_no_trace(office: OpenOffice)
     ],
 )
 async def test_one_bad_target_fails_the_whole_command_before_anything_starts(
-    office: OpenOffice, command: Generate, kind: type[Exception]
+    chat_backend: OpenBackend, command: Generate, kind: type[Exception]
 ) -> None:
-    o = await office(live=4)
+    o = await chat_backend(live=4)
     session, _ = o.session()
     with pytest.raises(kind):
         session.generate(command)
@@ -186,19 +190,21 @@ async def test_one_bad_target_fails_the_whole_command_before_anything_starts(
     assert o.stage.fleet.snapshot("a").waiting == 0
 
 
-async def test_a_full_queue_fails_the_whole_command_too(office: OpenOffice) -> None:
-    o = await office(models=TWO, max_queue=2)
+async def test_a_full_queue_fails_the_whole_command_too(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(models=TWO, max_queue=2)
     session, _ = o.session()
     session.generate(ask("a", "b"))
     with pytest.raises(QueueFull):
         session.generate(ask("b", "a", "a"))
     assert len(session.infos()) == 2
+    # Nothing of it was reserved, not even the slot of `b`, which there was.
+    assert session.generate(ask("b", "a")) == ["g3", "g4"]
 
 
 async def test_a_session_may_have_so_many_answers_under_way_and_no_more(
-    office: OpenOffice,
+    chat_backend: OpenBackend,
 ) -> None:
-    o = await office(StageRunner(hold_after=1), live=2)
+    o = await chat_backend(FakeRunner(hold_after=1), live=2)
     session, reader = o.session()
     session.generate(ask("a", "a"))
     with pytest.raises(SessionLimit, match="2 answers under way"):
@@ -208,8 +214,8 @@ async def test_a_session_may_have_so_many_answers_under_way_and_no_more(
     assert session.generate(ask("a")) == ["g3"]
 
 
-async def test_one_owner_has_a_limit_over_all_his_sessions(office: OpenOffice) -> None:
-    o = await office(StageRunner(hold_after=1), owner=2)
+async def test_an_owners_limit_holds_over_all_sessions(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(FakeRunner(hold_after=1), owner=2)
     (one, _), (two, _), (other, _) = o.session("me"), o.session("me"), o.session("you")
     one.generate(ask("a"))
     two.generate(ask("a"))
@@ -218,8 +224,8 @@ async def test_one_owner_has_a_limit_over_all_his_sessions(office: OpenOffice) -
     other.generate(ask("a"))
 
 
-async def test_a_request_id_is_carried_out_at_most_once(office: OpenOffice) -> None:
-    o = await office(models=TWO)
+async def test_a_request_id_is_carried_out_at_most_once(chat_backend: OpenBackend) -> None:
+    o = await chat_backend(models=TWO)
     session, reader = o.session()
     first = session.generate(ask("a", "b", request_id="r1"))
     assert session.generate(ask("a", "b", request_id="r1")) == first
@@ -230,8 +236,8 @@ async def test_a_request_id_is_carried_out_at_most_once(office: OpenOffice) -> N
     assert o.session()[0].generate(ask("a", request_id="r1")) == ["g1"]
 
 
-async def test_a_request_id_that_was_refused_may_be_tried_again(office: OpenOffice) -> None:
-    o = await office()
+async def test_a_request_id_that_was_refused_may_be_tried_again(chat_backend: OpenBackend) -> None:
+    o = await chat_backend()
     session, reader = o.session()
     with pytest.raises(UnknownModel):
         session.generate(ask("nobody", request_id="r1"))

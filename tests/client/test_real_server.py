@@ -2,11 +2,12 @@
 
 import asyncio
 import random
-import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from server.client import (
     ConnectionState,
@@ -17,9 +18,9 @@ from server.client import (
     Target,
     connect,
 )
-from server.models.catalog import ModelSpec
-from server.settings import ModelSettings
+from server.settings.models import ModelSettings
 from tests.conftest import StartFake
+from tests.support.launching import fake_launcher
 from tests.support.ports import free_ports
 from tests.wire.cutter import Cut, Side, cutting
 from tests.wire.gateway import gateway, until
@@ -94,6 +95,83 @@ async def test_a_conversation_with_parameters_and_details(fake_tgi: StartFake) -
         assert client.models["m"].capabilities["chat"]
 
 
+async def test_the_oldest_turns_are_left_out_and_the_lengths_are_told(
+    fake_tgi: StartFake,
+) -> None:
+    fake = await fake_tgi(max_total_tokens=100, hold_after=1)
+    async with gateway({"m": fake.url}) as running, connect(running.url) as client:
+        turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+        question = [*turns * 9, {"role": "user", "content": "And?"}]
+        (refused,) = await client.generate("m", question)
+        with pytest.raises(SidestreamError, match="the prompt has") as caught:
+            await refused.result()
+        assert caught.value.code == "prompt_too_long"
+        assert caught.value.details is not None
+        assert refused.prompt_tokens == caught.value.details["prompt_tokens"] > 100
+        (answer,) = await client.generate("m", question, trim="oldest_turns")
+        await fake.state.reaches(tokens=1)
+        await until(lambda: bool(answer.text), "the first token is here")
+        assert answer.context_tokens == 100
+        assert answer.prompt_tokens is not None
+        fake.state.release()
+        result = await answer.result()
+        assert result.usage.prompt_tokens == answer.prompt_tokens < 100
+        assert result.usage.context_tokens == 100
+        assert [notice.code for notice in result.notices] == ["turns_left_out", "context_full"]
+
+
+async def test_what_cannot_be_a_frame_fails_its_command_alone(fake_tgi: StartFake) -> None:
+    fake = await fake_tgi(answer_tokens=3)
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    async with gateway({"m": fake.url}) as running, connect(running.url) as client:
+        states = list[str]()
+        client.on("connection", lambda state: states.append(state.name))
+        for parameters in (
+            {"temperature": float("nan")},
+            {"stop": ["cut \ud83d"]},
+            {"stop": {"a set"}},
+            {"stop": nested},
+            {"stop": ["long" * 2_000_000]},
+        ):
+            with pytest.raises(SidestreamError) as caught:
+                await client.generate("m", "go", parameters=parameters)
+            assert caught.value.code == "invalid_command", caught.value
+        (answer,) = await client.generate("m", "go")
+        assert await joined(answer)
+        assert states == [], "the socket has stayed"
+
+
+async def test_a_command_that_no_socket_outlives_is_given_up() -> None:
+    sockets = 0
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        nonlocal sockets
+        sockets += 1
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            command = message.json()
+            if command["type"] == "generate":
+                break
+            welcome = {"protocol": 1, "server": {}, "session": "s", "resumed": True}
+            result = {**welcome, "models": [], "generations": []}
+            await socket.send_json([{"type": "result", "id": command["id"], "result": result}])
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/ws", serve)
+    async with (
+        TestServer(app) as there,
+        connect(str(there.make_url("/ws")), rhythm=QUICK) as client,
+    ):
+        with pytest.raises(SidestreamError, match="broke each time") as caught:
+            await client.generate("m", "go")
+        assert (caught.value.code, sockets) == ("connection_closed", 10)
+        await client.ping()
+
+
 async def test_cancelling_frees_the_model_and_the_text_stays(fake_tgi: StartFake) -> None:
     fake = await fake_tgi(answer_tokens=9, hold_after=4)
     async with gateway({"m": fake.url}) as running, connect(running.url) as client:
@@ -122,13 +200,10 @@ async def test_a_call_that_is_cancelled_takes_its_answers_with_it(fake_tgi: Star
 
 
 async def test_models_start_and_stop_and_their_changes_are_told() -> None:
-    def command_for(_: ModelSpec, listener: int, lifeline: int) -> list[str]:
-        fake = [sys.executable, "-m", "tests.fakes.tgi", "--json-output"]
-        return [*fake, "--fd", str(listener), "--lifeline-fd", str(lifeline)]
-
+    fake = fake_launcher("--json-output")
     model = ModelSettings(runner="process", weights="/nowhere")
     async with (
-        gateway({"m": model}, engines={"ports": free_ports(2)}, command_for=command_for) as running,
+        gateway({"m": model}, engines={"ports": free_ports(2)}, embedded=fake) as running,
         connect(running.url) as client,
         connect(running.url) as other,
     ):

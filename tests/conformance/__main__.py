@@ -4,11 +4,12 @@ import argparse
 import asyncio
 import sys
 
-from tests.conformance import answers, commands, resume, socket
+from tests.conformance import answers, commands, kinds, resume, socket
 from tests.conformance.kit import RULES, Subject, judge
 
 AREAS = {
-    module.__name__.rpartition(".")[2]: module for module in (socket, commands, answers, resume)
+    module.__name__.rpartition(".")[2]: module
+    for module in (socket, commands, answers, kinds, resume)
 }
 
 

@@ -145,6 +145,8 @@ async def one_of_messages_and_prompt_is_given(subject: Subject) -> None:
             {"targets": [_target(subject)], "prompt": "x", "messages": messages},
             {"targets": [], "prompt": "x"},
             {"targets": [_target(subject)], "messages": [{"role": "boss", "content": "x"}]},
+            {"targets": [_target(subject)], "prompt": "x", "trim": "oldest_turns"},
+            {"targets": [_target(subject)], "prompt": "x", "trim": "newest_turns"},
         ):
             await peer.be_refused("invalid_command", "generate", **fields)
 

@@ -26,8 +26,8 @@ class Subject:
         return self.url.replace("ws", "http", 1)
 
     @asynccontextmanager
-    async def peer(self) -> AsyncIterator[Peer]:
-        """Open a socket."""
+    async def peer(self, kinds: Sequence[str] = ()) -> AsyncIterator[Peer]:
+        """Open a socket, for who knows these kinds of text."""
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(aiohttp.ClientSession())
             try:
@@ -35,7 +35,7 @@ class Subject:
                 socket = await stack.enter_async_context(opened)
             except aiohttp.ClientError as error:
                 raise Breach(f"no socket can be opened: {error}") from None
-            yield Peer(socket)
+            yield Peer(socket, kinds)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from server.core.protocol import COMMANDS, EVENTS, RESULTS
+from server.core.protocol import COMMANDS, EVENTS
 
 EVENT_SECONDS = 60.0
 
@@ -58,8 +58,9 @@ class Followed:
 class Peer:
     """Say commands and hear events."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, kinds: Sequence[str] = ()) -> None:
         self.socket = socket
+        self._kinds = kinds
         self.generations: dict[str, Followed] = {}
         self.answers: list[int] = []
         self._cursors: dict[str, int] = {}
@@ -95,7 +96,7 @@ class Peer:
         require(answer["type"] == "result", f"{kind} {fields} was refused: {answer}")
         result: Json = answer["result"]
         try:
-            msgspec.convert(result, RESULTS[COMMANDS[kind]])
+            msgspec.convert(result, COMMANDS[kind].result)
         except msgspec.ValidationError as error:
             raise Breach(f"a result of {kind} that is not as defined ({error}): {result}") from None
         return result
@@ -118,6 +119,8 @@ class Peer:
         """Say hello and return the answer."""
         self._cursors = cursors
         fields: Json = {} if session is None else {"session": session, "cursors": cursors}
+        if self._kinds:
+            fields["kinds"] = list(self._kinds)
         return await self.ask("hello", **fields)
 
     async def hear_ends(self, generations: Sequence[str]) -> list[Followed]:

@@ -21,18 +21,27 @@ ROOT = Path(__file__).resolve().parents[2]
 Events = list[dict[str, Any]]
 LATE = {"ttft_ms": 1e9}
 OOPS = {"code": "oops"}
+MODELS = ["small", "large", "thinks"]
+THINKING = "<think>\nOne, two, more.</think>\n\nYes, <think>so."
 
 
 @pytest.fixture
 async def running(fake_tgi: StartFake) -> AsyncIterator[Running]:
     fakes = {name: await fake_tgi(model_id=name, delay_ms=1) for name in ("small", "large")}
+    fakes["thinks"] = await fake_tgi(model_id="thinks", delay_ms=1, text=THINKING)
     async with gateway({name: fake.url for name, fake in fakes.items()}) as running:
         yield running
 
 
 async def test_the_gateway_keeps_every_rule(running: Running) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.conformance", running.url, "-m", "small", "-m", "large"),
+        *(
+            sys.executable,
+            "-m",
+            "tests.conformance",
+            running.url,
+            *(f"-m{name}" for name in MODELS),
+        ),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -81,13 +90,13 @@ async def between(running: Running, change: Callable[[Events], Any]) -> AsyncIte
         await runner.cleanup()
 
 
-def edit(kind: str, **changes: Callable[[dict[str, Any]], Any]) -> Callable[[Events], Events]:
+def edit(event_type: str, **changes: Callable[[dict[str, Any]], Any]) -> Callable[[Events], Events]:
     """Change fields of every event of a kind."""
 
     def change(events: Events) -> Events:
         return [
             {**event, **{name: value(event) for name, value in changes.items()}}
-            if event["type"] == kind
+            if event["type"] == event_type
             else event
             for event in events
         ]
@@ -119,6 +128,23 @@ def result_without(name: str) -> Callable[[Events], Events]:
     return change
 
 
+def with_marks(events: Events) -> Events:
+    """Have marks read by those who know what they mark."""
+
+    def text_of(event: dict[str, Any]) -> str:
+        if not event.get("kind"):
+            return str(event["text"])
+        return "".join(token["text"] for token in event.get("tokens") or ())
+
+    return edit("delta", text=text_of)(events)
+
+
+def later_kinds_lost(events: Events) -> Events:
+    """Take thinking for answer where it is sent again, as in one that has ended."""
+    is_over = any(event["type"] == "end" for event in events)
+    return edit("delta", kind=lambda e: "answer")(events) if is_over else events
+
+
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
@@ -131,6 +157,12 @@ def result_without(name: str) -> Callable[[Events], Events]:
         (edit("delta", text=lambda e: 7), "hello_may_be_left_out"),
         (edit("delta", text=lambda e: e["text"] + "!"), "details_bring_tokens"),
         (edit("delta", text=lambda e: f"{e['seq']}."), "what_is_missing_follows_at_once"),
+        (edit("delta", kind=lambda e: "reasoning"), "who_lists_no_kind_gets_text"),
+        (edit("delta", text=lambda e: e["text"].strip("<")), "who_lists_no_kind_gets_text"),
+        (edit("delta", kind=lambda e: "answer"), "a_delta_is_of_one_kind"),
+        (with_marks, "a_delta_is_of_one_kind"),
+        (edit("delta", text=lambda e: f"{e['seq']}."), "cursors_mean_the_same_to_everybody"),
+        (later_kinds_lost, "cursors_mean_the_same_to_everybody"),
         (edit("end", finish_reason=lambda e: "stop"), "cancelling_ends_an_answer"),
         (edit("end", timings=lambda e: e["timings"] | LATE), "an_end_tells_what_it_took"),
         (edit("end", notices=lambda e: {"code": "x"}), "remarks_are_a_list"),
@@ -143,12 +175,13 @@ def result_without(name: str) -> Callable[[Events], Events]:
 async def test_who_breaks_a_rule_is_found_out(
     running: Running, change: Callable[[Events], Any], rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.conformance.kit.RULE_SECONDS", 5.0)
     (judged,) = [one for one in RULES if one.name == rule]
-    honest = await judge(Subject(running.url, ["small", "large"]), judged)
+    honest = await judge(Subject(running.url, MODELS), judged)
     assert honest.holds, honest
+    # Some rules are broken by what never comes.
+    monkeypatch.setattr("tests.conformance.kit.RULE_SECONDS", 5.0)
     async with between(running, change) as url:
-        verdict = await judge(Subject(url, ["small", "large"]), judged)
+        verdict = await judge(Subject(url, MODELS), judged)
     assert not verdict.holds
     assert verdict.reason
 
@@ -168,5 +201,5 @@ async def test_a_newer_server_may_say_more(running: Running) -> None:
     async with between(running, newer) as url:
         for judged in RULES:
             if judged.area == "answers":
-                verdict = await judge(Subject(url, ["small", "large"]), judged)
+                verdict = await judge(Subject(url, MODELS), judged)
                 assert verdict.holds, verdict

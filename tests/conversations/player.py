@@ -1,7 +1,7 @@
-"""A server that speaks its part of a recorded dialogue and nothing else.
+"""A server that plays its part of a recorded dialogue.
 
-After each frame it waits until the client has taken it, which a WebSocket's own ping tells: the
-pong comes behind what was read before it. So a replay goes the same way every time.
+After each frame it waits until the client has read it: it sends a WebSocket ping, whose pong comes
+after everything before it. So every replay is the same.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class Player:
                 async with asyncio.timeout(CEILING_SECONDS):
                     if kind == "do":
                         await do(what[0], what[1] if len(what) > 1 else None)
-                    elif kind != "about" and kind != "expect":
+                    elif kind not in {"about", "expect"}:
                         await self._step(kind, what)
             except (AssertionError, TimeoutError) as problem:
                 raise AssertionError(f"line {number}, {step}: {problem!r}") from problem

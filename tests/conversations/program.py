@@ -2,28 +2,35 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from server.client import Generation, Rhythm, SidestreamError, Target, connect
+from server.client.messages import KINDS, Kind
 
 # Cuts are many and waits are not what is tested here.
 QUICK = Rhythm(min_delay_seconds=0.01, max_delay_seconds=0.05)
 
 
-class Program:
-    """Do what the lines say, and tell what the client knows in the end."""
+# The answer as iterated over; then answer, thinking and calls' arguments out of the pieces.
+Said = tuple[str, str, str, dict[int, str]]
 
-    def __init__(self, url: str) -> None:
-        self.client = connect(url, rhythm=QUICK)
+
+class Program:
+    """Execute the steps, and report the client's state in the end."""
+
+    def __init__(self, url: str, kinds: Sequence[Kind] = KINDS) -> None:
+        self.client = connect(url, rhythm=QUICK, kinds=kinds)
         self._generations: list[Generation] = []
-        self._read: list[asyncio.Task[str]] = []
+        self._read: list[asyncio.Task[Said]] = []
         self._commands: list[asyncio.Task[Any]] = []
         self._connecting: asyncio.Task[Any] | None = None
         self._logs: list[list[str]] = []
         self._readings: list[asyncio.Task[None]] = []
 
     async def do(self, verb: str, what: Any) -> None:
-        """Begin what a line says; nothing is waited for but that it has begun."""
+        """Start a step, without waiting for its end."""
         match verb:
             case "connect":
                 self._connecting = asyncio.create_task(self.client.__aenter__())
@@ -51,11 +58,11 @@ class Program:
         await asyncio.sleep(0)  # tasks begin
 
     async def outcome(self) -> dict[str, Any]:
-        """Wait for all that was begun; return what the client knows, as `expect` has it."""
+        """Wait for all steps; return the client's state in the form of `expect`."""
         commands = [await _outcome_of(command) for command in self._commands]
         for generation, reading in zip(self._generations, self._read, strict=True):
             if not generation.is_live:
-                assert await reading == generation.text, "who iterates gets the same"
+                assert await reading == _said(generation), "who iterates gets the same"
         return {
             "generations": [
                 {
@@ -73,7 +80,7 @@ class Program:
         }
 
     async def close(self) -> None:
-        """Hang up and leave nothing behind."""
+        """Close the client and its tasks."""
         await self.client.close()
         tasks = [*self._readings, *self._commands, *self._read]
         tasks += [self._connecting] if self._connecting else []
@@ -93,7 +100,7 @@ class Program:
             details=fields.get("details", False),
         )
         self._generations += begun
-        self._read += [asyncio.create_task(_text_of(generation)) for generation in begun]
+        self._read += [asyncio.create_task(_read(generation)) for generation in begun]
 
     async def _read_log(self, lines: list[str], what: dict[str, Any]) -> None:
         reading = self.client.logs(what["model"], tail=what["tail"], follow=what["follow"])
@@ -104,7 +111,9 @@ class Program:
 def _remarks_of(generation: Generation) -> dict[str, Any]:
     """Return what a server says of few answers."""
     cost = generation.cost
-    remarks = {
+    remarks: dict[str, Any] = {
+        "reasoning": generation.reasoning,
+        "tool_calls": [asdict(call) for call in generation.tool_calls],
         "notices": [notice.code for notice in generation.notices],
         "details": generation.details,
         "answered_by": generation.answered_by,
@@ -122,9 +131,30 @@ async def _outcome_of(command: asyncio.Task[Any]) -> str:
     return "ok"
 
 
-async def _text_of(generation: Generation) -> str:
-    text = ""
-    with contextlib.suppress(SidestreamError):  # how it ended is told by the generation, too
-        async for piece in generation:
-            text += piece
-    return text
+def _said(generation: Generation) -> Said:
+    calls = {call.index: call.arguments for call in generation.tool_calls}
+    return generation.text, generation.text, generation.reasoning, calls
+
+
+async def _read(generation: Generation) -> Said:
+    """Read a generation in both ways, while it is written."""
+
+    async def read_answer() -> str:
+        text = ""
+        with contextlib.suppress(SidestreamError):  # how it ended is told by the generation, too
+            async for piece in generation:
+                text += piece
+        return text
+
+    async def read_pieces() -> tuple[str, str, dict[int, str]]:
+        texts, calls = {"answer": "", "reasoning": ""}, dict[int, str]()
+        with contextlib.suppress(SidestreamError):
+            async for piece in generation.pieces():
+                if piece.call is None:
+                    texts[piece.kind] += piece.text
+                else:
+                    calls[piece.call] = calls.get(piece.call, "") + piece.text
+        return texts["answer"], texts["reasoning"], calls
+
+    answer, pieces = await asyncio.gather(read_answer(), read_pieces())
+    return answer, *pieces

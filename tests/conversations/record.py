@@ -58,7 +58,7 @@ class Relay:
         self.is_deaf = False
 
     async def say_goodbye(self, code: int) -> None:
-        """Close the connection as a server does that goes away."""
+        """Close the connection like a server that shuts down."""
         socket, self._socket = self._socket, None
         assert socket is not None
         self.steps.append({"close": code})
@@ -83,8 +83,8 @@ class Relay:
                 await socket.send_str(message.data)
 
 
-class Stage:
-    """Where a scene is played: a gateway, its model servers, a client, and the wire between."""
+class Recording:
+    """The parts of a scene: a gateway, its model servers, a client, and the relay between them."""
 
     def __init__(self, stack: AsyncExitStack, relay: Relay) -> None:
         self.relay = relay
@@ -103,7 +103,7 @@ class Stage:
         return running
 
     async def do(self, verb: str, what: Any = None) -> None:
-        """Have the program do something, and write it down."""
+        """Execute and record a step of the program."""
         self.relay.steps.append({"do": [verb] if what is None else [verb, what]})
         await self.program.do(verb, what)
 
@@ -116,7 +116,7 @@ class Stage:
         await self.reconnected()
 
     async def reconnected(self) -> None:
-        """Return when the client is connected once more than it was."""
+        """Return when the client has reconnected."""
         self._known += 1
         await until(lambda: self._connected >= self._known, "it is connected again")
 
@@ -139,7 +139,7 @@ def question(*models: str, **more: Any) -> dict[str, Any]:
     return {"targets": [{"model": model} for model in models], "messages": messages, **more}
 
 
-Scene = Callable[[Stage], Awaitable[None]]
+Scene = Callable[[Recording], Awaitable[None]]
 SCENES: dict[str, Scene] = {}
 
 
@@ -161,13 +161,13 @@ async def record(play: Scene) -> list[Step]:
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         relay.url = f"ws://127.0.0.1:{runner.addresses[0][1]}/ws"
-        stage = Stage(stack, relay)
+        recording = Recording(stack, relay)
         try:
-            await play(stage)
-            steps.append({"expect": await stage.program.outcome()})
+            await play(recording)
+            steps.append({"expect": await recording.program.outcome()})
             return list(steps)  # hanging up is not recorded
         finally:
-            await stage.program.close()
+            await recording.program.close()
 
 
 def write(name: str, steps: list[Step]) -> None:

@@ -1,4 +1,4 @@
-"""Read a recorded dialogue, and hold a client's frames against it."""
+"""Read a recorded dialogue, and compare a client's frames with it."""
 
 import json
 from pathlib import Path
@@ -16,15 +16,22 @@ def load(path: Path) -> list[Step]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").strip("\n").split("\n")]
 
 
+def kinds_of(steps: list[Step]) -> list[Any]:
+    """Return the kinds that the recorded client knows, by its first `hello`."""
+    first = next(step["client"] for step in steps if "client" in step)
+    kinds: list[Any] = first.get("kinds", [])
+    return kinds
+
+
 class Names:
-    """Know by which names the client calls what the recording calls otherwise."""
+    """Map the ids of the recording to those of the client."""
 
     def __init__(self) -> None:
         self._ids: dict[int, int] = {}
         self._request_ids: dict[str, str] = {}
 
     def match(self, recorded: dict[str, Any], said: dict[str, Any]) -> None:
-        """Make sure that the client says what was recorded, under whatever ids."""
+        """Assert that the client sends the recorded frame, whatever its ids."""
         wanted, got = dict(recorded), dict(said)
         command_id = wanted.pop("id")
         assert self._ids.setdefault(command_id, got.pop("id")) == said["id"], said
@@ -34,7 +41,7 @@ class Names:
         assert got == wanted
 
     def translate(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return events with the ids by which the client knows its commands."""
+        """Return events with the client's ids."""
         return [
             {**event, "id": self._ids[event["id"]]} if event.get("id") in self._ids else event
             for event in events

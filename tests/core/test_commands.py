@@ -28,6 +28,7 @@ from server.core.protocol import (
 )
 
 CHAT = [{"role": "user", "content": "What is AI?"}]
+CALL = {"id": "1", "name": "look", "arguments": "{}"}
 GENERATE = {"id": 1, "type": "generate", "targets": [{"model": "a"}], "prompt": "Hi"}
 
 
@@ -128,12 +129,9 @@ NO_COMMAND = {
     "single quotes": "{'id':1,'type':'ping'}",
     "NaN": '{"id":NaN,"type":"ping"}',
     "a byte order mark": '\ufeff{"id":1,"type":"ping"}',
-    "half a surrogate pair": '{"id":1,"type":"\\ud800"}',
-    "half a surrogate pair, unescaped": '{"id":1,"type":"ping","x":"\ud800"}',
     "an id of 5,000 digits": '{"type":"ping","id":' + "9" * 5000 + "}",
-    "nested too deeply": '{"id":1,"type":"ping","x":' + "[" * 100_000 + "]" * 100_000 + "}",
-    "nested too deeply, with a way out missing": '{"id":1,"type":"ping","x":' + '{"a":' * 100_000,
     "bytes that are not UTF-8": b'{"id":1,"type":"\xff"}',
+    "nested too deeply, and no command": "[" * 100_000 + "]" * 100_000,
 }
 
 
@@ -141,6 +139,26 @@ NO_COMMAND = {
 def test_a_frame_that_is_no_command(frame: str | bytes) -> None:
     with pytest.raises(BadFrame):
         parse_command(frame)
+
+
+@pytest.mark.parametrize(
+    ("frame", "command_id", "words"),
+    [
+        ('{"id":1,"type":"\\ud800"}', 1, "surrogate"),
+        ('{"id":0,"type":"ping","x":"\\ud83d"}', None, "surrogate"),
+        ('{"id":1,"type":"ping","x":"\ud800"}', 1, "surrogate"),
+        ('{"id":7,"type":"ping","x":' + "[" * 100_000 + "]" * 100_000 + "}", 7, "too deeply"),
+        ('{"id":7,"type":"ping","x":' + '{"a":' * 100_000, 7, "too deeply"),
+    ],
+)
+def test_what_cannot_be_taken_is_answered_and_closes_no_socket(
+    frame: str, command_id: int | None, words: str
+) -> None:
+    """A client would connect again and repeat it, without end."""
+    with pytest.raises(BadCommand) as caught:
+        parse_command(frame)
+    assert caught.value.command_id == command_id
+    assert words in caught.value.error.message
 
 
 # --- commands that are wrong: answered with their id --------------------------------------------
@@ -176,7 +194,41 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "generate: content": (
         {**GENERATE, "messages": [{"role": "user", "content": None}]},
-        r"\$\.messages\[0\]\.content",
+        r"`content` may be null .*\$\.messages\[0\]",
+    ),
+    "generate: a tool's message without a call": (
+        {**GENERATE, "messages": [{"role": "tool", "content": "5"}]},
+        r"`tool_call_id` .*\$\.messages\[0\]",
+    ),
+    "generate: a user's call": (
+        {**GENERATE, "messages": [{"role": "user", "content": "", "tool_calls": [CALL]}]},
+        r"`tool_calls` .*\$\.messages\[0\]",
+    ),
+    "generate: a call without an id": (
+        {
+            **GENERATE,
+            "messages": [{"role": "assistant", "content": "", "tool_calls": [{**CALL, "id": ""}]}],
+        },
+        r"\$\.messages\[0\]\.tool_calls\[0\]\.id",
+    ),
+    "generate: tools": ({**GENERATE, "tools": {"a": 1}}, r"\$\.tools"),
+    "generate: a tool": ({**GENERATE, "tools": [{"type": "function"}]}, r"\$\.tools\[0\]"),
+    "generate: a tool of another kind": (
+        {**GENERATE, "tools": [{"type": "browser", "function": {"name": "a"}}]},
+        r"\$\.tools\[0\]\.type",
+    ),
+    "generate: a choice of tools": ({**GENERATE, "tool_choice": "any"}, r"\$\.tool_choice"),
+    "generate: a form of answers": (
+        {**GENERATE, "response_format": {"type": "json_schema", "json_schema": {"schema": []}}},
+        r"\$\.response_format\.json_schema\.schema",
+    ),
+    "generate: two forms of answers": (
+        {
+            **GENERATE,
+            "response_format": {"type": "json_object"},
+            "parameters": {"grammar": {"type": "regex", "value": "a"}},
+        },
+        "`response_format` or the parameter `grammar`",
     ),
     "generate: details": ({**GENERATE, "details": 1}, r"\$\.details"),
     "generate: an empty request id": ({**GENERATE, "request_id": ""}, r"\$\.request_id"),

@@ -10,7 +10,6 @@ from server.core.protocol import (
     Error,
     ErrorInfo,
     Event,
-    KeepingChanged,
     Log,
     LogRecord,
     Model,
@@ -20,6 +19,7 @@ from server.core.protocol import (
     Progress,
     Result,
     State,
+    StorageChanged,
     Timings,
     TokenInfo,
     Usage,
@@ -77,14 +77,14 @@ WRITTEN: list[tuple[str, Event]] = [
      '"engine":"llama.cpp","state":"pulling","progress":{"phase":"pulling","fraction":0.42,'
      '"text":"…","eta_seconds":31},"error":null,"running":0,"waiting":1,"limits":'
      '{"max_input_tokens":null,"max_total_tokens":4096},"capabilities":{"chat":true,'
-     '"cancel":true,"logprobs":false},"parameters":{"max_new_tokens":1024},"outdated":false,"defaults":{},"server":null,"details":{}}}',
+     '"cancel":true,"logprobs":false},"parameters":{"max_new_tokens":1024},"outdated":false,"defaults":{},"server":null,"details":{},"config":null}}',
      ModelChanged(MODEL)),
     ('{"type":"models","models":[]}', ModelsChanged([])),
     ('{"type":"log","subscription":"l1","lines":[{"time":1.5,"stream":"stdout","text":"Ready"}]}',
      Log("l1", [LogRecord(1.5, "stdout", "Ready")])),
-    ('{"type":"conversations","state":"on"}', KeepingChanged("on")),
+    ('{"type":"conversations","state":"on"}', StorageChanged("on")),
     ('{"type":"conversations","state":"failing","error":{"code":"storage_failed","message":"m"}}',
-     KeepingChanged("failing", ErrorInfo("storage_failed", "m"))),
+     StorageChanged("failing", ErrorInfo("storage_failed", "m"))),
 ]  # fmt: skip
 
 

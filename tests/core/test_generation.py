@@ -5,8 +5,9 @@ from typing import get_args
 
 import pytest
 
+from server.core.deltas import ANSWER, Label
 from server.core.generation import TRANSITIONS, Generation, LogState
-from server.core.protocol import ErrorInfo, GenerationState, Notice, TokenInfo
+from server.core.protocol import ErrorInfo, GenerationState, Notice, Timings, TokenInfo
 
 
 def in_state(state: LogState, *, keeps_tokens: bool = False) -> Generation:
@@ -41,7 +42,7 @@ def test_it_may_end_in_any_state_but_only_once(before: LogState) -> None:
     assert generation.has_ended
     with pytest.raises(ValueError, match="from ended to ended"):
         generation.end("stop", now_ms=1000)
-    assert generation.info().finish_reason == "cancelled"
+    assert generation.info(now_ms=1000).finish_reason == "cancelled"
 
 
 @pytest.mark.parametrize("state", ["queued", "starting", "ended"])
@@ -109,12 +110,44 @@ def test_who_stops_watching_is_told_nothing_more() -> None:
 def test_it_describes_itself_as_hello_lists_it() -> None:
     generation = in_state("running")
     generation.append(["a", "b"], [], now_ms=1000)
-    info = generation.info()
+    info = generation.info(now_ms=1000)
     assert (info.id, info.model, info.state, info.seq, info.finish_reason) == (
         ("g1", "a", "running", 2, None)
     )
     generation.end("length", now_ms=1000)
-    assert (generation.info().state, generation.info().finish_reason) == ("ended", "length")
+    info = generation.info(now_ms=2000)
+    assert (info.state, info.finish_reason, info.timings) == ("ended", "length", None)
+
+
+def test_who_comes_back_is_told_the_times_so_far() -> None:
+    generation = Generation("g1", "a", now_ms=1000)
+    generation.move_to("starting", now_ms=1010)
+    assert generation.info(now_ms=1500).timings == Timings(None, None, 500, None, starting_ms=490)
+    generation.move_to("queued", now_ms=2010, position=2)
+    waiting = Timings(None, None, 1500, None, starting_ms=1000)
+    assert generation.info(now_ms=2500).timings == waiting
+    loads = Notice("server_loads", "the server loads the model")
+    generation.move_to("running", now_ms=3000, notice=loads)
+    loading = Timings(2000, None, 2200, None, load_ms=200, starting_ms=1000)
+    assert generation.info(now_ms=3200).timings == loading
+    generation.move_to("running", now_ms=3400)
+    for moment in (3500, 3600, 3700):
+        generation.append(["a"], [], now_ms=moment)
+    writing = Timings(2000, 2500, 7000, 10.0, load_ms=400, starting_ms=1000)
+    assert generation.info(now_ms=8000).timings == writing
+    assert generation.timings_so_far(9000).total_ms == 8000
+
+
+def test_a_queue_says_its_limits_while_an_answer_waits_in_it() -> None:
+    generation = in_state("queued")
+    generation.max_concurrent, generation.queue_timeout = 4, 600.0
+    event = generation.state_event()
+    assert event is not None
+    assert (event.max_concurrent, event.queue_timeout) == (4, 600.0)
+    generation.move_to("running", now_ms=1000)
+    event = generation.state_event()
+    assert event is not None
+    assert (event.max_concurrent, event.queue_timeout) == (None, None)
 
 
 def test_the_end_says_what_it_cost_and_how_long_it_took() -> None:
@@ -215,13 +248,13 @@ def test_text_is_given_out_in_whole_deltas(
 ) -> None:
     generation = in_state("running")
     generation.append(["aa", "", "bbb", "c"], [], now_ms=1000)
-    assert generation.text_since(cursor, max_chars=max_chars) == expected
+    assert generation.text_since(cursor, max_chars=max_chars) == (*expected, ANSWER)
 
 
 def test_a_delta_larger_than_the_room_is_given_out_nevertheless() -> None:
     generation = in_state("running")
     generation.append(["x" * 50, "y"], [], now_ms=1000)
-    assert generation.text_since(0, max_chars=10) == ("x" * 50, 1)
+    assert generation.text_since(0, max_chars=10) == ("x" * 50, 1, ANSWER)
 
 
 def test_tokens_are_kept_only_where_somebody_asked_for_them() -> None:
@@ -230,3 +263,43 @@ def test_tokens_are_kept_only_where_somebody_asked_for_them() -> None:
         generation = in_state("running", keeps_tokens=keeps_tokens)
         generation.append(["a", "b"], [token, token], now_ms=1000)
         assert generation.tokens_between(1, 2) == ([token] if keeps_tokens else None)
+
+
+def test_thinking_is_counted_and_timed_apart() -> None:
+    generation = Generation("g", "a", now_ms=0)
+    generation.move_to("starting", now_ms=0)
+    generation.move_to("running", now_ms=70)
+    generation.append(["<think>"], [], now_ms=100, label=Label("reasoning", is_mark=True))
+    generation.append(["so", " so"], [], now_ms=100, label=Label("reasoning"))
+    generation.append(["</think>"], [], now_ms=300, label=Label("reasoning", is_mark=True))
+    generation.append(["yes"], [], now_ms=500)
+    generation.end("stop", now_ms=600)
+    end = generation.end_event
+    assert end is not None
+    assert end.seq == 5
+    assert (end.usage.completion_tokens, end.usage.reasoning_tokens) == (3, 2)
+    timings = end.timings
+    assert (timings.starting_ms, timings.ttft_ms) == (70, 100)
+    assert (timings.reasoning_ms, timings.answer_ms) == (100, 500)
+
+
+@pytest.mark.parametrize(("told", "expected"), [(None, 6), (0, 6), (7, 7)])
+def test_thinking_is_counted_by_the_server_or_by_its_share(told: int | None, expected: int) -> None:
+    generation = Generation("g", "a", now_ms=0)
+    generation.move_to("running", now_ms=0)
+    generation.append(["so", " so"], [], now_ms=1, label=Label("reasoning"))
+    generation.append(["yes"], [], now_ms=2)
+    generation.end("stop", now_ms=3, completion_tokens=9, reasoning_tokens=told)
+    assert generation.end_event is not None
+    assert generation.end_event.usage.reasoning_tokens == expected
+
+
+def test_an_answer_without_thinking_says_nothing_of_it() -> None:
+    generation = Generation("g", "a", now_ms=0)
+    generation.move_to("running", now_ms=0)
+    generation.append(["yes"], [], now_ms=2)
+    generation.end("stop", now_ms=3)
+    assert generation.end_event is not None
+    assert generation.end_event.usage.reasoning_tokens is None
+    assert generation.end_event.timings.answer_ms is None
+    assert generation.end_event.timings.reasoning_ms is None

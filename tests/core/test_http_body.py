@@ -96,10 +96,8 @@ def test_what_is_no_framing_is_an_error_byte_by_byte(data: bytes) -> None:
 
 def test_a_body_of_known_length_ends_there() -> None:
     body = SizedBody(5)
-    assert body.feed(b"hel") == b"hel"
-    assert not body.is_complete
-    assert body.feed(b"lo, and more") == b"lo"
-    assert body.is_complete
+    assert (body.feed(b"hel"), body.is_complete) == (b"hel", False)
+    assert (body.feed(b"lo, and more"), body.is_complete) == (b"lo", True)
     assert SizedBody(0).is_complete
 
 
@@ -141,6 +139,21 @@ def test_a_lone_chunk_is_recognised() -> None:
     assert lone_chunk(b"5\r\nabcde\r\n") == b"abcde"
     assert lone_chunk(b"5\r\nabcde\r\n5") is None
     assert lone_chunk(b"0\r\n\r\n") is None
+
+
+@pytest.mark.parametrize("size", ["0_3", "0x3", "+3", "-3", "3_0", " 3", "\u0663", ""])
+def test_a_size_is_hexadecimal_digits_only(size: str) -> None:
+    """What Python's `int` takes beside digits is no framing of HTTP: proxies read it otherwise."""
+    data = f"{size}\r\nabc\r\n".encode()
+    assert lone_chunk(data) is None
+    if not size.startswith(" "):  # blanks around a size are taken away
+        with pytest.raises(FramingError):
+            ChunkedBody().feed(data)
+
+
+def test_a_size_may_be_written_in_either_case() -> None:
+    for size in (b"0A", b"a", b"00a"):
+        assert lone_chunk(size + b"\r\n0123456789\r\n") == b"0123456789"
 
 
 def test_a_body_knows_when_it_is_between_chunks() -> None:

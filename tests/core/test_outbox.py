@@ -66,7 +66,7 @@ def kinds(events: list[Event]) -> list[str]:
 
 def test_an_answer_goes_out_as_state_delta_end(outbox: Outbox) -> None:
     generation = Generation("g1", "a", now_ms=0)
-    outbox.attach(generation)
+    outbox.add_generation(generation)
     assert outbox.take() == [State("g1", "queued")]
     generation.move_to("starting", now_ms=0)
     generation.move_to("running", now_ms=0)
@@ -82,7 +82,7 @@ def test_an_answer_goes_out_as_state_delta_end(outbox: Outbox) -> None:
 
 def test_the_place_in_the_queue_is_told_each_time_it_changes(outbox: Outbox) -> None:
     generation = Generation("g1", "a", now_ms=0)
-    outbox.attach(generation)
+    outbox.add_generation(generation)
     for position in (3, 2, 1):
         generation.move_to("queued", now_ms=0, position=position)
         assert outbox.take() == [State("g1", "queued", position)]
@@ -90,7 +90,7 @@ def test_the_place_in_the_queue_is_told_each_time_it_changes(outbox: Outbox) -> 
 
 def test_a_slow_reader_gets_the_latest_state_and_joined_text(outbox: Outbox) -> None:
     generation = Generation("g1", "a", now_ms=0)
-    outbox.attach(generation)
+    outbox.add_generation(generation)
     generation.move_to("queued", now_ms=0, position=2)
     generation.move_to("running", now_ms=0)
     for text in "abc":
@@ -100,12 +100,12 @@ def test_a_slow_reader_gets_the_latest_state_and_joined_text(outbox: Outbox) -> 
 
 def test_after_text_a_state_would_say_nothing(outbox: Outbox) -> None:
     generation = running("g1", "a", "b")
-    outbox.attach(generation, seq=1)
+    outbox.add_generation(generation, seq=1)
     assert outbox.take() == [Delta("g1", 2, "b")]
 
 
 def test_an_answer_to_a_command_precedes_what_the_command_set_off(outbox: Outbox) -> None:
-    outbox.attach(running("g1", "a"))
+    outbox.add_generation(running("g1", "a"))
     outbox.put_log("l1", [LogRecord(0, "stdout", "x")])
     outbox.put_model(MODEL)
     outbox.put(Result(1, {}))
@@ -142,7 +142,7 @@ def test_lines_of_a_log_nobody_wants_any_more_are_not_sent(outbox: Outbox) -> No
 
 def test_the_writer_is_woken_once_however_much_becomes_due(outbox: Outbox, wakes: Wakes) -> None:
     generation = running("g1")
-    outbox.attach(generation)
+    outbox.add_generation(generation)
     outbox.put(Result(1, {}))
     write(generation, "a", "b")
     assert wakes.count == 1
@@ -155,7 +155,7 @@ def test_the_writer_is_woken_once_however_much_becomes_due(outbox: Outbox, wakes
 def test_a_writer_that_has_not_taken_everything_need_not_be_woken(wakes: Wakes) -> None:
     outbox = Outbox(wakes, max_frame_chars=2)
     generation = running("g1", "aa", "bb", "cc")
-    outbox.attach(generation)
+    outbox.add_generation(generation)
     outbox.take()
     write(generation, "dd")
     assert wakes.count == 1
@@ -169,7 +169,7 @@ def test_a_frame_is_bounded_and_each_answer_has_its_turn(wakes: Wakes) -> None:
     outbox = Outbox(wakes, max_frame_chars=4)
     generations = [running(f"g{n}", *["xx"] * 4) for n in (1, 2, 3)]
     for generation in generations:
-        outbox.attach(generation)
+        outbox.add_generation(generation)
         generation.end("stop", now_ms=2)
     frames = []
     while events := outbox.take():
@@ -183,14 +183,14 @@ def test_a_frame_is_bounded_and_each_answer_has_its_turn(wakes: Wakes) -> None:
 def test_what_is_left_of_a_frame_is_used(wakes: Wakes) -> None:
     outbox = Outbox(wakes, max_frame_chars=5)
     for number in (1, 2):
-        outbox.attach(running(f"g{number}", "xx", "xx"))
+        outbox.add_generation(running(f"g{number}", "xx", "xx"))
     first = [e for e in outbox.take() if isinstance(e, Delta)]
     assert first == [Delta("g1", 2, "xxxx"), Delta("g2", 1, "xx")]
 
 
 def test_tokens_go_with_the_deltas_they_belong_to(wakes: Wakes) -> None:
     outbox = Outbox(wakes, max_frame_chars=100)
-    outbox.attach(running("g1", "a", "", "b", keeps_tokens=True))
+    outbox.add_generation(running("g1", "a", "", "b", keeps_tokens=True))
     sent = []
     while events := outbox.take():
         sent += [e for e in events if isinstance(e, Delta)]
@@ -207,7 +207,7 @@ def test_tokens_go_with_the_deltas_they_belong_to(wakes: Wakes) -> None:
 @pytest.mark.parametrize("seq", [-1, 3])
 def test_a_cursor_that_cannot_be_is_refused(outbox: Outbox, seq: int) -> None:
     with pytest.raises(ValueError, match="cursor"):
-        outbox.attach(running("g1", "a", "b"), seq=seq)
+        outbox.add_generation(running("g1", "a", "b"), seq=seq)
     assert outbox.is_empty
 
 
@@ -215,7 +215,7 @@ def test_a_cursor_that_cannot_be_is_refused(outbox: Outbox, seq: int) -> None:
 def test_who_comes_after_the_end_gets_what_is_missing_and_the_end(outbox: Outbox, seq: int) -> None:
     generation = running("g1", "a", "b")
     generation.end("stop", now_ms=2)
-    outbox.attach(generation, seq=seq)
+    outbox.add_generation(generation, seq=seq)
     expected: list[Event] = [] if seq == 2 else [Delta("g1", 2, "ab"[seq:])]
     assert generation.end_event is not None
     assert outbox.take() == [*expected, generation.end_event]
@@ -223,15 +223,15 @@ def test_who_comes_after_the_end_gets_what_is_missing_and_the_end(outbox: Outbox
 
 def test_attaching_again_sends_it_all_once_more(outbox: Outbox) -> None:
     generation = running("g1", "a", "b")
-    outbox.attach(generation)
+    outbox.add_generation(generation)
     outbox.take()
-    outbox.attach(generation)
+    outbox.add_generation(generation)
     assert outbox.take() == [State("g1", "running"), Delta("g1", 2, "ab")]
 
 
 def test_a_closed_outbox_neither_holds_nor_hears_anything(outbox: Outbox, wakes: Wakes) -> None:
     generation = running("g1", "a")
-    outbox.attach(generation)
+    outbox.add_generation(generation)
     outbox.put(Result(1, {}))
     outbox.put_model(MODEL)
     outbox.put_log("l1", [LogRecord(0, "stdout", "x")])
@@ -246,7 +246,7 @@ def test_a_closed_outbox_neither_holds_nor_hears_anything(outbox: Outbox, wakes:
 
 def test_after_its_end_an_answer_is_let_go(outbox: Outbox) -> None:
     generation = running("g1", "a")
-    outbox.attach(generation)
+    outbox.add_generation(generation)
     generation.end("stop", now_ms=2)
     assert isinstance(outbox.take()[-1], End)
     assert not generation._watchers

@@ -9,12 +9,22 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
+from server.core.deltas import ANSWER, Label
 from server.core.generation import TRANSITIONS, Generation
 from server.core.outbox import _DETAILS_FACTOR, Outbox
-from server.core.protocol import Delta, End, Model, ModelChanged, Result, State, TokenInfo
+from server.core.protocol import Delta, End, Model, ModelChanged, Result, State, TokenInfo, ToolCall
 from tests.core.test_events import MODEL
 
 _TEXTS = st.lists(st.text("ab🙂\u2028", max_size=3), min_size=1, max_size=4)
+_CALLS = (ToolCall(0, "look"), ToolCall(1, "look", "c1"))
+_LABELS = st.one_of(
+    st.just(ANSWER),
+    st.builds(Label, st.just("reasoning"), st.booleans()),
+    st.builds(Label, st.just("tool_call"), st.booleans(), st.sampled_from(_CALLS)),
+)
+_KINDS = st.sampled_from(
+    [(), ("reasoning",), ("tool_call", "unheard of"), ("reasoning", "tool_call")]
+)
 
 
 class Log:
@@ -23,29 +33,41 @@ class Log:
     def __init__(self, number: int, *, keeps_tokens: bool) -> None:
         self.generation = Generation(f"g{number}", "a", now_ms=0, keeps_tokens=keeps_tokens)
         self.texts: list[str] = []
+        self.labels: list[Label] = []
         self.tokens: list[TokenInfo] = []
 
-    @property
-    def text(self) -> str:
-        return "".join(self.texts)
+    def pieces(self, start: int, stop: int, kinds: tuple[str, ...]) -> list[tuple[Label, str]]:
+        """Return what a reader who knows these kinds has to be told, piece by piece."""
+        told = []
+        for text, label in zip(self.texts[start:stop], self.labels[start:stop], strict=True):
+            if label.kind not in kinds:
+                told.append((ANSWER, text))
+            else:
+                told.append((label._replace(is_mark=False), "" if label.is_mark else text))
+        return told
+
+    def text(self, kinds: tuple[str, ...]) -> str:
+        return "".join(text for _, text in self.pieces(0, len(self.texts), kinds))
 
 
 class Received:
     """What one socket has had of one generation."""
 
-    def __init__(self, log: Log, cursor: int) -> None:
+    def __init__(self, log: Log, cursor: int, kinds: tuple[str, ...]) -> None:
         self.log = log
         self.cursor = cursor
         self.has_text = cursor > 0
         self.has_ended = False
-        self.text = "".join(log.texts[:cursor])
+        self.text = "".join(text for _, text in log.pieces(0, cursor, kinds))
 
 
 class Socket:
     """A writer and a reader on the two ends of one outbox."""
 
-    def __init__(self, max_frame_chars: int) -> None:
+    def __init__(self, max_frame_chars: int, kinds: tuple[str, ...]) -> None:
         self.outbox = Outbox(self.wake, max_frame_chars=max_frame_chars)
+        self.outbox.kinds = frozenset(kinds)
+        self.kinds = kinds
         self.max_frame_chars = max_frame_chars
         self.is_awake = False
         self.received: dict[str, Received] = {}
@@ -57,8 +79,8 @@ class Socket:
         self.is_awake = True
 
     def attach(self, log: Log, cursor: int) -> None:
-        self.received[log.generation.id] = Received(log, cursor)
-        self.outbox.attach(log.generation, seq=cursor)
+        self.received[log.generation.id] = Received(log, cursor, self.kinds)
+        self.outbox.add_generation(log.generation, seq=cursor)
 
     def take_frame(self) -> None:
         events = self.outbox.take()
@@ -87,7 +109,9 @@ class Socket:
             return 0
         if isinstance(event, Delta):
             assert received.cursor < event.seq <= log.generation.seq
-            assert event.text == "".join(log.texts[received.cursor : event.seq])
+            told = log.pieces(received.cursor, event.seq, self.kinds)
+            assert event.text == "".join(text for _, text in told)
+            assert {(label.kind, label.call) for label, _ in told} == {(event.kind, event.call)}
             if log.generation.keeps_tokens:
                 assert event.tokens == log.tokens[received.cursor : event.seq]
             else:
@@ -135,8 +159,8 @@ class OutboxMachine(RuleBasedStateMachine):
             position = place if state == "queued" else None
             generation.move_to(state, now_ms=0, position=position)  # type: ignore[arg-type]
 
-    @rule(log=logs, texts=_TEXTS)
-    def write(self, log: Log, texts: list[str]) -> None:
+    @rule(log=logs, texts=_TEXTS, label=_LABELS)
+    def write(self, log: Log, texts: list[str], label: Label) -> None:
         if log.generation.state in ("queued", "starting"):
             log.generation.move_to("running", now_ms=0)
         if log.generation.state == "running":
@@ -146,17 +170,23 @@ class OutboxMachine(RuleBasedStateMachine):
             ]
             log.texts += texts
             log.tokens += tokens
-            log.generation.append(texts, tokens, now_ms=0)
+            log.labels += [label] * len(texts)
+            log.generation.append(texts, tokens, now_ms=0, label=label)
 
     @rule(log=logs)
     def end(self, log: Log) -> None:
         if not log.generation.has_ended:
             log.generation.end("stop", now_ms=0)
 
-    @rule(target=sockets, max_frame_chars=st.sampled_from([1, 3, 7, 150, 1000]), data=st.data())
-    def connect(self, max_frame_chars: int, data: st.DataObject) -> Socket:
+    @rule(
+        target=sockets,
+        max_frame_chars=st.sampled_from([1, 3, 7, 150, 1000]),
+        kinds=_KINDS,
+        data=st.data(),
+    )
+    def connect(self, max_frame_chars: int, kinds: tuple[str, ...], data: st.DataObject) -> Socket:
         """Come, or come back, with a cursor anywhere in each answer."""
-        socket = Socket(max_frame_chars)
+        socket = Socket(max_frame_chars, kinds)
         self.all_sockets.append(socket)
         for log in self.all_logs:
             socket.attach(log, data.draw(st.integers(0, len(log.texts))))
@@ -209,7 +239,7 @@ class OutboxMachine(RuleBasedStateMachine):
         for socket in self.all_sockets:
             if not socket.is_awake:
                 for received in socket.received.values():
-                    assert received.text == received.log.text
+                    assert received.text == received.log.text(socket.kinds)
                     assert received.has_ended == received.log.generation.has_ended
 
     def teardown(self) -> None:

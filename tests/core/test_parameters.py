@@ -11,25 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.core.errors import InvalidParameters
-from server.core.parameter_rules import (
-    GenerationParameters,
-    ParameterLimits,
-    check,
-    convert,
-    samples,
-)
-from server.core.parameters import DEFAULT_MAX_NEW_TOKENS, FIELDS, merge, normalise
+from server.core.parameter_rules import GenerationParameters, convert, samples
+from server.core.parameters import FIELDS, is_off, merge
+from server.dialects.tgi.parameters import normalise
 from tests.fakes.tgi_answers import Refusal
 from tests.fakes.tgi_answers import check as check_as_tgi
 from tests.fakes.tgi_options import FakeOptions
 
 
 def sent(**parameters: Any) -> dict[str, Any]:
-    """Return what goes to the model server, without the length that always goes along."""
-    normalised = normalise(parameters)
-    if "max_new_tokens" not in parameters:
-        assert normalised.pop("max_new_tokens") == DEFAULT_MAX_NEW_TOKENS
-    return normalised
+    """Return what goes to the model server."""
+    return normalise(parameters)
 
 
 # --- "off" --------------------------------------------------------------------------------------
@@ -73,12 +65,6 @@ def test_who_says_so_gets_no_sampling_with_a_temperature() -> None:
     assert sent(temperature=0.5, do_sample=False) == {"temperature": 0.5, "do_sample": False}
 
 
-def test_the_length_is_always_said() -> None:
-    assert normalise({})["max_new_tokens"] == DEFAULT_MAX_NEW_TOKENS
-    assert normalise({"max_new_tokens": None})["max_new_tokens"] == DEFAULT_MAX_NEW_TOKENS
-    assert normalise({"max_new_tokens": 5})["max_new_tokens"] == 5
-
-
 def test_everything_else_goes_through_as_it_is() -> None:
     parameters = {
         "max_new_tokens": 9,
@@ -93,9 +79,25 @@ def test_everything_else_goes_through_as_it_is() -> None:
         "adapter_id": "x",
         "return_full_text": True,
         "details": False,
-        "best_of": 1,
     }
     assert normalise(parameters) == parameters
+
+
+def test_what_clients_send_that_send_everything_changes_nothing() -> None:
+    """As TGI's own client does, which leaves nothing out."""
+    sent = {
+        "adapter_id": "",
+        "best_of": 1,
+        "decoder_input_details": False,
+        "logit_bias": {},
+        "stop": [],
+        "top_k": None,
+        "watermark": False,
+    }
+    assert normalise({"max_new_tokens": 9, **sent}) == {"max_new_tokens": 9}
+    assert all(is_off(name, value) for name, value in sent.items() if value is not None)
+    assert not is_off("watermark", 0)
+    assert not is_off("best_of", True)
 
 
 # --- refused, in TGI's words --------------------------------------------------------------------
@@ -136,46 +138,9 @@ def test_the_words_are_those_of_the_fake_which_has_them_from_tgi(
     assert caught.value.body["error"] == f"Input validation error: {said}"
 
 
-@pytest.mark.parametrize(
-    ("parameters", "limits", "said"),
-    [
-        ({"best_of": 3}, ParameterLimits(), "`best_of` must be > 0 and <= 2. Given: 3"),
-        ({"best_of": 0}, ParameterLimits(), "`best_of` must be > 0 and <= 2. Given: 0"),
-        ({"best_of": 2}, ParameterLimits(), "you must use sampling when `best_of` is > 1"),
-        (
-            {"best_of": 2, "do_sample": True, "seed": 1},
-            ParameterLimits(),
-            "`seed` must not be set when `best_of` > 1",
-        ),
-        (
-            {"truncate": 11},
-            ParameterLimits(max_input_tokens=10),
-            "`truncate` must be strictly positive and less than 10. Given: 11",
-        ),
-        ({"truncate": 0}, ParameterLimits(), "`truncate` must be strictly positive. Given: 0"),
-        (
-            {"stop": ["a", "b"]},
-            ParameterLimits(max_stop_sequences=1),
-            "`stop` supports up to 1 stop sequences. Given: 2",
-        ),
-    ],
-    ids=repr,
-)
-def test_an_answer_in_one_piece_has_rules_of_its_own(
-    parameters: dict[str, Any], limits: ParameterLimits, said: str
-) -> None:
-    with pytest.raises(InvalidParameters) as caught:
-        check(convert(parameters), limits, streaming=False)
-    assert caught.value.message == said
-
-
-def test_best_of_several_is_allowed_where_nothing_is_streamed() -> None:
-    check(convert({"best_of": 2, "do_sample": True}), ParameterLimits(), streaming=False)
-
-
-@pytest.mark.parametrize("truncate", [1, 10])
-def test_truncate_within_the_limit_is_allowed(truncate: int) -> None:
-    check(convert({"truncate": truncate}), ParameterLimits(max_input_tokens=10), streaming=True)
+def test_nothing_is_truncated_to_nothing() -> None:
+    with pytest.raises(InvalidParameters, match="`truncate` must be strictly positive"):
+        normalise({"truncate": 0})
 
 
 @pytest.mark.parametrize(

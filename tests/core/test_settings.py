@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import (
-    SECTIONS,
-    ModelSettings,
-    Settings,
-    SettingsError,
-    environment_name,
-    load,
-)
 from server.settings.document import ROOT, render_document, render_ini_head
-from server.settings.values import Size, format_value, parse_value
+from server.settings.loading import environment_name, load
+from server.settings.models import ModelSettings
+from server.settings.tables import SECTIONS, Settings
+from server.settings.values import SettingsError, Size, format_value, parse_value
 
 Write = Callable[[str], Path]
 A = "[model a]\nweights = a.gguf\n"

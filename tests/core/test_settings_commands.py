@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import ModelSettings, SettingsError, command_words, load
+from server.settings.commands import command_words
+from server.settings.loading import load
+from server.settings.models import ModelSettings
 from server.settings.secrets import Secret
+from server.settings.values import SettingsError
 
 Write = Callable[[str], Path]
 COMMAND = "[model m]\nrunner = command\ncommand = "

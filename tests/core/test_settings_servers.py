@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from server.core.extra import RESERVED
-from server.settings import ModelSettings, SettingsError, UpstreamSettings, load
+from server.settings.loading import load
+from server.settings.models import ModelSettings
 from server.settings.secrets import Secret
-from server.settings.values import Numbers, format_value
+from server.settings.upstreams import UpstreamSettings
+from server.settings.values import Numbers, SettingsError, format_value
 
 Write = Callable[[str], Path]
 REMOTE = "[model r]\nrunner = remote\nurl = gpu-box:8000/v1\n"

@@ -5,18 +5,18 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.core.turns import TURNS_IN_A_ROW, Turns
+from server.core.turns import TURNS_IN_A_ROW, TurnQueue
 
 PARTY = st.sampled_from("abc")
 MODEL = st.sampled_from("xyz")
 CAPACITY = st.one_of(st.none(), st.integers(1, 4))
 
 
-def joined(*parties: str) -> Turns[int]:
-    """Return a queue that the parties joined in that order; places are numbered from 0."""
-    turns: Turns[int] = Turns()
-    for place, party in enumerate(parties):
-        turns.join(place, party)
+def joined(*parties: str) -> TurnQueue[int]:
+    """Return a queue that the parties joined in that order; slots are numbered from 0."""
+    turns: TurnQueue[int] = TurnQueue()
+    for slot, party in enumerate(parties):
+        turns.join(slot, party)
     return turns
 
 
@@ -88,25 +88,25 @@ def test_a_first_prompt_waits_at_most_for_one_of_each_other_party(parties: list[
 # --- servers that hold one model at a time ------------------------------------------------------
 
 
-def loaded(turns: Turns[int], model_of: dict[int, str], capacity: int | None) -> list[str]:
+def loaded(turns: TurnQueue[int], model_of: dict[int, str], capacity: int | None) -> list[str]:
     """Serve all that wait, each ending before the next look; return the models, as loaded."""
     loads: list[str] = []
     while turns.waiting:
         called = turns.serve(capacity)
         assert called
-        for place in called:
-            if loads[-1:] != [model_of[place]]:
-                loads.append(model_of[place])
-            turns.leave(place)
+        for slot in called:
+            if loads[-1:] != [model_of[slot]]:
+                loads.append(model_of[slot])
+            turns.leave(slot)
     return loads
 
 
-def joined_by_model(*asked: tuple[str, str]) -> tuple[Turns[int], dict[int, str]]:
-    """Return a queue of parties that ask models, in that order, and the model of each place."""
-    turns: Turns[int] = Turns()
-    for place, (party, model) in enumerate(asked):
-        turns.join(place, party, model)
-    return turns, {place: model for place, (_, model) in enumerate(asked)}
+def joined_by_model(*asked: tuple[str, str]) -> tuple[TurnQueue[int], dict[int, str]]:
+    """Return a queue of parties that ask models, in that order, and the model of each slot."""
+    turns: TurnQueue[int] = TurnQueue()
+    for slot, (party, model) in enumerate(asked):
+        turns.join(slot, party, model)
+    return turns, {slot: model for slot, (_, model) in enumerate(asked)}
 
 
 def test_two_models_and_four_prompts_are_two_loads() -> None:
@@ -186,7 +186,7 @@ def test_one_model_at_a_time_in_order_and_each_once(
         assert called or under_way or not turns.waiting
         served += called
         under_way += called
-        assert len({asked[place][1] for place in under_way}) <= 1
+        assert len({asked[slot][1] for slot in under_way}) <= 1
         assert capacity is None or len(under_way) <= capacity
         is_coming = bool(later) and (not under_way or chance.random() < 0.5)
         if is_coming:
@@ -196,7 +196,7 @@ def test_one_model_at_a_time_in_order_and_each_once(
             turns.leave(under_way.pop(chance.randrange(len(under_way))))
     assert sorted(served) == list(range(len(asked)))
     for kind in set(asked):
-        of_kind = [place for place in served if asked[place] == kind]
+        of_kind = [slot for slot in served if asked[slot] == kind]
         assert of_kind == sorted(of_kind)
 
 

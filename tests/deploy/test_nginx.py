@@ -24,7 +24,7 @@ from tests.web.conftest import StartWithFake
 pytestmark = pytest.mark.needs_nginx
 
 # What nginx wants around a file of conf.d, all of it in a folder of the test's own.
-_AROUND = """\
+AROUND = """\
 {user}
 pid {place}/pid;
 error_log {place}/error.log info;
@@ -40,6 +40,11 @@ http {{
     include {place}/site.conf;
 }}
 """
+
+
+def as_root() -> str:
+    """Return the line by which nginx may enter the folder; as root it would be somebody else."""
+    return "user root;" if os.geteuid() == 0 else ""
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,7 @@ def set_up(address: str, port: int, place: Path) -> tuple[list[str], ssl.SSLCont
         assert site.count(example) == 1, example
         site = site.replace(example, ours)
     (place / "site.conf").write_text(site)
-    # As root, nginx would give its work to somebody who may not enter the folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    (place / "nginx.conf").write_text(_AROUND.format(place=place, user=user))
+    (place / "nginx.conf").write_text(AROUND.format(place=place, user=as_root()))
     command = ["nginx", "-p", str(place), "-c", str(place / "nginx.conf")]
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr

@@ -6,8 +6,7 @@ from typing import Any
 
 from server.core.errors import SidestreamError
 from server.core.protocol import Notice, TokenInfo
-from server.dialects.base import Finish
-from server.dialects.meter import Meter
+from server.dialects.base import Finish, Meter
 from server.dialects.openai.reading import AnswerReader, Reading
 
 
@@ -27,6 +26,13 @@ class Heard:
     @property
     def text(self) -> str:
         return "".join(token.text for token in self.tokens if not token.special)
+
+    @property
+    def spoken(self) -> str:
+        """Return the text without calls of tools."""
+        return "".join(
+            token.text for token in self.tokens if not token.special and token.kind != "tool_call"
+        )
 
     @property
     def outcome(self) -> tuple[object, ...]:
@@ -58,6 +64,7 @@ def hear(
     reading: Reading | None = None,
     stop: Sequence[str] = (),
     beginning: str = "",
+    most_tokens: int | None = None,
     broken: SidestreamError | None = None,
 ) -> Heard:
     """Read bytes as they come."""
@@ -77,6 +84,7 @@ def hear(
         is_chat=is_chat,
         stop=stop,
         beginning=beginning,
+        most_tokens=most_tokens,
     )
     for read in reads:
         if reader.feed(read):

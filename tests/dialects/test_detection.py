@@ -10,7 +10,7 @@ import pytest
 from server.core.errors import EngineError, EngineLost, EngineOverloaded, SidestreamError
 from server.dialects.base import Endpoint
 from server.dialects.connector import Connector
-from server.dialects.detection import OLLAMA, ROUTES, SIGNS, Seen, recognise
+from server.dialects.detection import ROUTES, SIGNS, Seen, recognise
 from server.dialects.http.client import Reply, Timeouts
 from server.dialects.ollama.upstream import OllamaUpstream
 from server.dialects.openai.flavour import MODELS
@@ -62,7 +62,7 @@ DOCUMENTED = {
         ("transformers", "transformers"),
         ("transformers with a model", "transformers"),
         ("litellm", "litellm"),
-        ("ollama", OLLAMA),
+        ("ollama", "ollama"),
         ("llama-swap", "llama-swap"),
         ("tgi", "tgi-openai"),
     ],
@@ -96,7 +96,7 @@ def test_every_flavour_is_recognised_by_a_recording_or_its_documentation() -> No
     assert seen | {"openai", "plain"} == SIGNS.keys()
 
 
-def test_one_that_imitates_ollama_is_itself() -> None:
+def test_a_server_that_imitates_ollama_is_recognised_as_itself() -> None:
     both = {**RECORDED["ollama"], **RECORDED["llama-swap"]}
     assert recognise(Seen("http://127.0.0.1", both)) == "llama-swap"
 

@@ -1,6 +1,6 @@
 """What is sent to each kind of server: parameters by its own names, and what it does not take."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -27,6 +27,8 @@ PARAMETERS = {
     "repetition_penalty",
     "frequency_penalty",
     "presence_penalty",
+    "tools",
+    "tool_choice",
     "seed",
     "stop",
     "truncate",
@@ -141,7 +143,7 @@ def test_frame_of_a_question(flavour: str) -> None:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_nothing_is_sent_that_nobody_named(flavour: str) -> None:
+def test_a_request_without_parameters_sends_none(flavour: str) -> None:
     sent = body(flavour, ask()).keys() - {"model", "messages", "stream", "stream_options"}
     assert sent <= {"return_progress"}
 
@@ -210,10 +212,10 @@ def test_unknown_server_far_away_is_a_provider(url: str, is_provider: bool) -> N
         ),
         (
             "llama.cpp",
-            {"grammar": {"type": "regex", "value": "a"}},
-            "`grammar` of type regex is not taken by llama.cpp",
+            {"grammar": {"type": "regex", "value": "a**"}},
+            "`grammar` has a regular expression that repeats a repeat (character 3)",
         ),
-        ("llama.cpp", {"truncate": 5}, "`truncate` is not taken by llama.cpp"),
+        ("sglang", {"truncate": 5}, "`truncate` is not taken by SGLang"),
         ("lmdeploy", {"presence_penalty": 0.5}, "`presence_penalty` is not taken by LMDeploy"),
         ("lmdeploy", {"top_n_tokens": 2}, "`top_n_tokens` is not taken by LMDeploy"),
         ("lmstudio", {"min_p": 0.1}, "`min_p` is not taken by LM Studio"),
@@ -223,7 +225,9 @@ def test_unknown_server_far_away_is_a_provider(url: str, is_provider: bool) -> N
         ("plain", {"best_of": 2}, "`best_of` is not taken by the model server"),
     ],
 )
-def test_what_a_server_does_not_take(flavour: str, parameters: dict[str, Any], words: str) -> None:
+def test_parameters_that_a_server_does_not_take_are_refused_or_left_out(
+    flavour: str, parameters: dict[str, Any], words: str
+) -> None:
     (name,) = parameters
     assert problems(FLAVOURS[flavour], parameters) == {name: words}
     with pytest.raises(InvalidParameters) as refusal:
@@ -240,7 +244,7 @@ def test_what_a_server_does_not_take(flavour: str, parameters: dict[str, Any], w
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_what_is_off_is_never_refused(flavour: str) -> None:
+def test_neutral_values_are_never_refused(flavour: str) -> None:
     off = {**OFF, "watermark": False, "best_of": 1, "stop": [], "top_n_tokens": 0}
     off |= {"decoder_input_details": False, "details": True, "return_full_text": True}
     assert problems(FLAVOURS[flavour], off) == {}
@@ -259,7 +263,7 @@ def test_what_is_off_is_never_refused(flavour: str) -> None:
 def test_not_sampling_is_temperature_0(
     flavour: str, do_sample: bool, temperature: float | None, sent: float | None
 ) -> None:
-    parameters = {"do_sample": do_sample}
+    parameters: dict[str, Any] = {"do_sample": do_sample}
     if temperature is not None:
         parameters |= {"temperature": temperature}
     got = body(flavour, ask(**parameters))
@@ -290,7 +294,7 @@ def test_probabilities(flavour: str, content: Any, wanted: int, sent: dict[str, 
     assert not names & compose(FLAVOURS[flavour], Ask(Prompt(content), {}), "m").body.keys()
 
 
-def test_where_the_stop_text_is_cut() -> None:
+def test_stop_texts_are_cut_by_flavour() -> None:
     stop = ["a", "b", "c", "d", "e"]
     question = Ask(Prompt(CHAT, stop=("e",)), {"stop": stop[:4]})
     left_out = compose(FLAVOURS["llama.cpp"], question, "m")
@@ -316,11 +320,10 @@ def test_empty_stop_text_is_refused(flavour: str) -> None:
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_an_answer_to_a_text_has_a_length(flavour: str) -> None:
     """Left out, it is 16 tokens at vLLM, SGLang and OpenAI."""
-    assert body(flavour, ask("Once"))["max_tokens"] == 1024
-    assert body(flavour, ask("Once", max_new_tokens=7))["max_tokens"] == 7
+    assert body(flavour, ask("Once", chosen=set(), max_new_tokens=7))["max_tokens"] == 7
 
 
-def test_what_nobody_chose_is_left_out_where_it_is_not_taken() -> None:
+def test_defaults_are_left_out_where_a_server_does_not_take_them() -> None:
     question = Ask(Prompt(CHAT), {"seed": 5, "typical_p": 0.5}, chosen=frozenset({"seed"}))
     composed = compose(FLAVOURS["vllm"], question, "m")
     assert composed.body["seed"] == 5
@@ -370,12 +373,12 @@ def test_flavour_is_whole(flavour: Flavour) -> None:
     assert flavour.ranges.keys() <= flavour.takes.keys()
     told = {field.name for field in fields(EngineInfo)}
     of_list = {"aliases", "title", "kind", "quantization", "parameters", "architecture"}
-    assert flavour.facts.keys() <= told | of_list | {"input", "output", "vision"}
+    assert flavour.facts.keys() <= told | of_list | {"input", "output", "vision", "tools"}
     assert bool(flavour.loaded) == ("is_loaded" in flavour.facts)
     assert (flavour.load is None) == (flavour.unload is None)
 
 
-def test_what_is_known_to_be_taken() -> None:
+def test_parameters_known_to_be_taken() -> None:
     assert taken(FLAVOURS["plain"]) is None
     vllm = taken(FLAVOURS["vllm"])
     assert vllm is not None
@@ -384,3 +387,103 @@ def test_what_is_known_to_be_taken() -> None:
     transformers = taken(FLAVOURS["transformers"])
     assert transformers is not None
     assert not {"grammar", "top_n_tokens"} & transformers
+
+
+def test_llama_cpp_takes_its_own_grammars_with_a_text() -> None:
+    schema = body("llama.cpp", ask("Once", grammar={"type": "json", "value": SCHEMA}))
+    assert "response_format" not in schema
+    assert schema["grammar"].startswith("root ::= ")
+    for content in ("Once", CHAT):
+        regex = body("llama.cpp", ask(content, grammar={"type": "regex", "value": "a|b"}))
+        assert regex["grammar"] == "root ::= ([a] | [b])"
+
+
+@pytest.mark.parametrize("content", ["Once", CHAT])
+def test_what_llama_cpp_would_pass_over_in_a_schema_is_refused(content: Any) -> None:
+    grammar = {"type": "json", "value": {**SCHEMA, "not": {"type": "null"}}}
+    with pytest.raises(InvalidParameters, match="`grammar` has a JSON schema that has `not`"):
+        body("llama.cpp", ask(content, grammar=grammar))
+    question = replace(ask(content, grammar=grammar), is_lenient=True)
+    composed = compose(FLAVOURS["llama.cpp"], question, "m")
+    assert [notice.code for notice in composed.notices] == ["parameter_left_out"]
+    assert not composed.body.keys() & {"grammar", "response_format"}
+
+
+GREEDY = at_its_place(FLAVOURS["llama.cpp"], "http://127.0.0.1:1", frozenset({"unset_is_greedy"}))
+EVERY = {
+    "samplers": ("penalties", "temperature", "top_k", "top_p", "typ_p", "min_p"),
+    "repeat_penalty": 1.0,
+    "repeat_last_n": 131_072,
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+    "temperature": 1.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "typical_p": 1.0,
+    "min_p": 0.0,
+}
+# The likeliest token, with one candidate to choose from.
+GREEDILY = {"temperature": 0, "top_k": 1}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sent"),
+    [
+        ({}, GREEDILY),
+        ({"temperature": 0, "top_p": 0.5}, GREEDILY),
+        ({"temperature": 1}, {"temperature": 1}),
+        ({"top_k": 0, "top_p": 1}, GREEDILY),
+        ({"do_sample": False, "temperature": 0.7}, GREEDILY),
+        ({"repetition_penalty": 1.2}, {**GREEDILY, "repeat_penalty": 1.2}),
+        ({"seed": 5}, GREEDILY),
+        ({"do_sample": True, "seed": 5}, {"seed": 5}),
+        ({"temperature": 0.7}, {"temperature": 0.7}),
+        ({"top_p": 0.5}, {"top_p": 0.5}),
+        ({"top_k": 3, "min_p": 0.1}, {"top_k": 3, "min_p": 0.1}),
+        ({"do_sample": True, "seed": 2**32 + 5}, {"seed": 4}),
+        ({"do_sample": True, "seed": 2**32 - 1}, {"seed": 0}),
+    ],
+)
+@pytest.mark.parametrize("content", ["Once", CHAT])
+def test_unset_parameters_are_neutral_where_unset_is_greedy(
+    content: Any, parameters: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    got = compose(GREEDY, ask(content, **parameters), "m").body
+    assert {name: got[name] for name in EVERY} == {
+        **EVERY,
+        **{k: v for k, v in sent.items() if k != "seed"},
+    }
+    assert got.get("seed") == sent.get("seed")
+
+
+@pytest.mark.parametrize("content", ["Once", CHAT])
+@pytest.mark.parametrize("wants_tokens", [False, True])
+def test_llama_cpp_is_not_told_stop_texts_where_tokens_are(
+    content: Any, wants_tokens: bool
+) -> None:
+    question = replace(ask(content, stop=["a", "b"]), wants_tokens=wants_tokens)
+    composed = compose(FLAVOURS["llama.cpp"], question, "m")
+    assert composed.cut == (("a", "b") if wants_tokens else ())
+    assert composed.body.get("stop") == (None if wants_tokens else ["a", "b"])
+    assert composed.body.get("timings_per_token") == (True if wants_tokens else None)
+
+
+@pytest.mark.parametrize(
+    ("bound", "is_ours"),
+    [
+        ({"type": "string"}, False),
+        ({"type": "integer", "minimum": 3}, False),
+        ({"type": "number", "minimum": 3}, True),
+        ({"type": "string", "pattern": "^a"}, True),
+        ({"anyOf": [{"type": "null"}, {"type": "object", "maxProperties": 2}]}, True),
+    ],
+)
+def test_what_llama_cpp_passes_over_in_a_chat_s_schema_is_our_grammar(
+    bound: dict[str, Any], is_ours: bool
+) -> None:
+    schema = {"type": "object", "properties": {"a": bound}}
+    got = body("llama.cpp", ask(grammar={"type": "json", "value": schema}))
+    assert ("grammar" in got, "response_format" in got) == (is_ours, not is_ours)
+    if is_ours:
+        # The model is bound from its first token on.
+        assert got["chat_template_kwargs"] == {"enable_thinking": False, "thinking": False}

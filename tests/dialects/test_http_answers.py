@@ -11,8 +11,8 @@ import pytest
 from server.core.errors import EngineLost, EngineTimeout
 from server.dialects.base import Endpoint
 from server.dialects.http.client import HTTPClient, HTTPStream, Timeouts
-from server.dialects.http.failures import BadAnswer
 from server.dialects.http.head import MAX_HEAD_BYTES
+from server.dialects.http.stream import BadAnswer
 from tests.support.clock import Clock
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -49,6 +49,16 @@ class Server:
             yield self
 
 
+def noting(heard: asyncio.Event) -> Callable[[bytes], bool]:
+    """Return what sets the event at each part, and wants more."""
+
+    def note(_: bytes) -> bool:
+        heard.set()
+        return False
+
+    return note
+
+
 def saying(*parts: bytes) -> Handler:
     """Say these parts, each in a packet of its own as far as that can be had, and close."""
 
@@ -80,7 +90,12 @@ async def whole(url: str, *, read_timeout_seconds: float = LONG_SECONDS) -> tupl
     """Return status and body."""
     parts: list[bytes] = []
     async with asking(url, read_timeout_seconds=read_timeout_seconds) as stream:
-        await stream.read(lambda data: parts.append(data) is not None)
+
+        def take(data: bytes) -> bool:
+            parts.append(data)
+            return False
+
+        await stream.read(take)
         return stream.status, b"".join(parts)
 
 
@@ -127,7 +142,7 @@ async def test_an_empty_body_ends_at_once_while_the_connection_stays() -> None:
         assert await whole(server.url) == (503, b"")
 
 
-async def test_what_came_with_the_head_is_not_lost() -> None:
+async def test_body_bytes_read_with_the_head_are_not_lost() -> None:
     async with (
         Server().answering(saying(OK + b"3\r\nabc\r\n0\r\n\r\n")) as server,
         asking(server.url) as stream,
@@ -144,7 +159,7 @@ async def test_a_body_is_cut_where_it_is_too_long() -> None:
         assert await stream.read_bytes(max_bytes=4) == b"0123"
 
 
-async def test_who_has_enough_leaves_and_the_server_sees_it() -> None:
+async def test_leaving_early_closes_the_connection() -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK + b"1\r\na\r\n")
         assert await reader.read() == b""
@@ -164,7 +179,7 @@ async def test_cancelled_it_closes_the_connection() -> None:
 
     async def read(url: str) -> None:
         async with asking(url) as stream:
-            await stream.read(lambda data: bool(heard.set()))
+            await stream.read(noting(heard))
 
     async with Server().answering(handler) as server:
         reading = asyncio.create_task(read(server.url))
@@ -175,7 +190,7 @@ async def test_cancelled_it_closes_the_connection() -> None:
             await reading
 
 
-async def test_what_the_reader_raises_is_raised_where_it_reads() -> None:
+async def test_an_exception_of_the_reader_is_raised_to_the_caller() -> None:
     def refuse(data: bytes) -> bool:
         raise ValueError("not that")
 
@@ -212,7 +227,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("answer", STRANGE.values(), ids=list(STRANGE))
-async def test_what_is_not_http_is_an_error(answer: bytes) -> None:
+async def test_a_peer_without_http_is_an_error(answer: bytes) -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
         await reader.read()
@@ -252,7 +267,7 @@ class Held:
     async def read(self, url: str) -> None:
         async with asking(url, read_timeout_seconds=10.0, clock=self.clock) as stream:
             self.heard.set()
-            await stream.read(lambda data: bool(self.heard.set()))
+            await stream.read(noting(self.heard))
 
     async def handler(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -331,7 +346,7 @@ async def test_a_server_that_takes_no_connection_is_given_up() -> None:
             await client.get("/")
 
 
-async def test_where_nobody_listens_is_an_error() -> None:
+async def test_a_closed_port_is_an_error() -> None:
     async with Server().answering(saying(b"")) as server:
         url = server.url
     with pytest.raises(EngineLost, match=r"at http://127.0.0.1:\d+: connection refused"):

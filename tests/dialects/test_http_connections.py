@@ -101,7 +101,7 @@ async def test_the_answer_to_head_has_no_body() -> None:
         assert server.connections == 1
 
 
-async def test_what_says_nothing_on_an_idle_connection_ends_it() -> None:
+async def test_bytes_on_an_idle_connection_close_it() -> None:
     asked = asyncio.Event()
 
     async def handler(request: Request) -> None:
@@ -245,14 +245,14 @@ async def held(request: Request) -> bool:
     return True
 
 
-async def test_who_leaves_without_reading_closes_the_connection() -> None:
+async def test_leaving_without_reading_closes_the_connection() -> None:
     async with asking(held) as (server, client):
         async with client.request("GET", "/") as stream:
             assert stream.status == 200
         await server.has_open(0)
 
 
-async def test_who_raises_closes_the_connection() -> None:
+async def test_an_exception_closes_the_connection() -> None:
     async with asking(held) as (server, client):
         with pytest.raises(LookupError):
             async with client.request("GET", "/"):

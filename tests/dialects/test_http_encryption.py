@@ -85,7 +85,7 @@ async def test_a_stream_is_cancelled_by_closing(folder: Path, tls: ssl.SSLContex
         await server.has_open(0)
 
 
-async def test_who_signed_it_has_to_be_known(tls: ssl.SSLContext) -> None:
+async def test_an_unknown_certificate_authority_is_refused(tls: ssl.SSLContext) -> None:
     async with serving(always(HELLO), tls=tls) as server:
         error = await failure(server.url(scheme="https"))
     assert type(error) is EngineError

@@ -55,7 +55,7 @@ async def test_latin_letters_are_sent_as_such() -> None:
         await client.close()
 
 
-async def test_who_traces_requests_finds_theirs_again() -> None:
+async def test_trace_headers_are_passed_on() -> None:
     parent = f"00-{'1' * 32}-{'2' * 16}-01"
     enter(Trace("id", parent))
     try:

@@ -152,7 +152,7 @@ async def test_in_the_end_a_well_server_is_given_up_too(said: bytes) -> None:
         await wait.server.has_open(0)
 
 
-async def test_what_is_heard_begins_the_count_again() -> None:
+async def test_every_byte_restarts_the_silence_timeout() -> None:
     async with waiting(CHUNKS) as wait:
         for _ in range(30):
             await wait.passes(40)
@@ -161,7 +161,7 @@ async def test_what_is_heard_begins_the_count_again() -> None:
         assert not wait.task.done()
 
 
-async def test_what_is_heard_during_a_look_makes_it_of_no_interest() -> None:
+async def test_bytes_during_a_health_check_make_its_result_irrelevant() -> None:
     async with waiting(CHUNKS) as wait:
         wait.may_answer.clear()
         wait.is_well = False
@@ -185,7 +185,7 @@ async def test_a_look_that_hangs_is_the_only_one_and_ends_with_the_request() -> 
         assert wait.running_looks == 0
 
 
-async def test_who_cancels_ends_the_look_too() -> None:
+async def test_cancelling_ends_the_health_check() -> None:
     async with waiting(b"") as wait:
         wait.may_answer.clear()
         await wait.passes(50)
@@ -196,7 +196,7 @@ async def test_who_cancels_ends_the_look_too() -> None:
         assert wait.clock.waiting == 0
 
 
-async def test_what_a_look_raises_is_raised_where_it_is_read() -> None:
+async def test_an_error_of_the_health_check_is_raised_in_the_reader() -> None:
     async with waiting(b"") as wait:
 
         async def broken() -> bool:

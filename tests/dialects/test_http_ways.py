@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from server.core.container import is_in_container
 from server.core.errors import EngineError, EngineLost
 from server.dialects.base import Endpoint
 from server.dialects.http.client import HTTPClient, Timeouts
-from server.dialects.http.container import is_in_container
 from server.dialects.http.origin import is_loopback, read_origin
 from server.dialects.http.proxies import proxy_for
 from tests.support.certificates import authority, server_context
@@ -45,7 +45,7 @@ NO_ADDRESSES = ["", "gpu-box:8000", "ftp://gpu-box", "http://", "http://a:99999"
 
 
 @pytest.mark.parametrize("url", [*NO_ADDRESSES, "http://a b/", "http://.ü..x"])
-async def test_what_is_no_address_is_told(url: str) -> None:
+async def test_an_invalid_address_is_an_error(url: str) -> None:
     with pytest.raises(EngineError, match="`url` is no address"):
         await HTTPClient(Endpoint(url), Timeouts()).get("/")
 
@@ -261,7 +261,7 @@ async def test_a_proxys_refusal_of_a_plain_request_is_told() -> None:
 
 
 @pytest.mark.needs_openssl
-async def test_what_is_encrypted_goes_through_a_tunnel(tmp_path: Path) -> None:
+async def test_https_goes_through_a_tunnel_of_the_proxy(tmp_path: Path) -> None:
     """The proxy sees the host alone; the tunnel is used again."""
     ca_file = authority(tmp_path)
     tls = server_context(tmp_path, names="DNS:gpu-box.example")

@@ -124,7 +124,7 @@ def test_sizes(count: int, text: str) -> None:
     ],
     ids=str,
 )
-def test_whatever_a_list_may_be(body: Any, names: list[str] | None) -> None:
+def test_lists_of_any_shape(body: Any, names: list[str] | None) -> None:
     found = entries(json.dumps(body).encode())
     assert (None if found is None else [entry["id"] for entry in found]) == names
 

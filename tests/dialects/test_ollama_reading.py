@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.core.errors import (
+    CannotSee,
     EngineError,
     EngineLimited,
     EngineLost,
@@ -19,9 +20,9 @@ from server.core.errors import (
     PromptTooLong,
     SidestreamError,
 )
-from server.core.protocol import TokenInfo
-from server.dialects.base import NO_TOKEN_ID, Finish
-from server.dialects.meter import Meter
+from server.core.protocol import ErrorInfo, TokenInfo, ToolCall
+from server.dialects.base import NO_TOKEN_ID, Finish, Meter
+from server.dialects.http.client import Reply
 from server.dialects.ollama.errors import failure
 from server.dialects.ollama.reading import MAX_LINE_BYTES, AnswerReader
 from tests.dialects.ollama_recordings import RECORDINGS, Recording
@@ -51,7 +52,7 @@ class Heard:
     @property
     def told(self) -> tuple[str, object]:
         """Return what must not depend on how the bytes were cut."""
-        end = self.end.to_wire() if isinstance(self.end, SidestreamError) else self.end
+        end = ErrorInfo.of(self.end) if isinstance(self.end, SidestreamError) else self.end
         return self.text, (type(self.end), end)
 
 
@@ -76,7 +77,7 @@ def read(parts: Iterable[bytes]) -> Heard:
     return heard
 
 
-def named(recordings: list[Recording]) -> Any:
+def named(recordings: list[Recording]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("recording", recordings, ids=lambda recording: recording.case)
 
 
@@ -106,7 +107,7 @@ def test_recorded_answer(recording: Recording) -> None:
 
 
 @named(STREAMS)
-def test_it_does_not_matter_where_bytes_are_cut(recording: Recording) -> None:
+def test_cuts_between_bytes_do_not_matter(recording: Recording) -> None:
     answer = recording.answer
     whole = read([answer]).told
     assert read(recording.reads).told == whole
@@ -249,11 +250,31 @@ def test_several_tokens_in_one_line() -> None:
     assert [(token.text, token.logprob) for token in heard.tokens] == [("a", -1.0), ("b", None)]
 
 
-def test_tool_calls_are_no_text() -> None:
+def test_tool_calls_are_pieces_of_their_own_kind() -> None:
     call = {"id": "1", "function": {"name": "look", "arguments": {"at": "sky"}}}
     heard = read([chat("I look."), chat("", tool_calls=[call]), DONE])
-    assert heard.text == "I look."
+    block = '<tool_call>\n{"name": "look", "arguments": {"at":"sky"}}\n</tool_call>\n'
+    assert heard.text == f"I look.{block}"
+    assert {token.call for token in heard.tokens if token.kind == "tool_call"} == {
+        ToolCall(0, "look", "1")
+    }
     assert heard.finish.details["tool_calls"] == [call]
+
+
+def test_calls_in_several_lines_are_several() -> None:
+    """Each line counts its calls from 0, in the function."""
+    call = {"function": {"index": 0, "name": "look", "arguments": {}}}
+    heard = read(
+        [
+            chat("", thinking="Hm."),
+            chat("", tool_calls=[call, call]),
+            chat("", tool_calls=[call]),
+            chat("So."),
+            DONE,
+        ]
+    )
+    block = '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>\n'
+    assert heard.text == f"<think>\nHm.\n</think>\n\n{block * 3}So."
 
 
 # --- thinking -----------------------------------------------------------------------------------
@@ -299,7 +320,7 @@ def test_thought_and_text_in_one_line() -> None:
         b'[1]\n"x"\n{"message":{"content":"b"},"new":{"field":[]}}\n',
     ],
 )
-def test_what_is_not_quite_right_ends_no_answer(line: bytes) -> None:
+def test_small_irregularities_do_not_end_an_answer(line: bytes) -> None:
     heard = read([chat("a"), line, DONE])
     assert heard.text == "ab"
     assert heard.finish.completion_tokens == 2
@@ -325,7 +346,7 @@ def test_a_line_has_a_limit() -> None:
     assert "unreadable" in heard.end.message
 
 
-def test_nothing_after_the_end_counts() -> None:
+def test_input_after_the_end_is_ignored() -> None:
     assert read([chat("a") + DONE + chat("b")]).text == "a"
 
 
@@ -358,7 +379,7 @@ EXPECTED = {
     "chat prompt too long, truncate false": (PromptTooLong, "6010 tokens"),
     "generate raw prompt too long, truncate false": (PromptTooLong, "6001 tokens"),
     "chat think true": (InvalidParameters, "does not support thinking"),
-    "chat images": (InvalidParameters, "does not support multimodal"),
+    "chat images": (CannotSee, "does not support multimodal"),
     "chat option of a wrong type": (InvalidParameters, 'option "temperature" must be'),
     "generate suffix": (InvalidParameters, "does not support insert"),
     "tools": (InvalidParameters, "does not support tools"),
@@ -376,7 +397,7 @@ EXPECTED = {
 @named(REFUSALS)
 def test_recorded_refusal(recording: Recording) -> None:
     kind, words = EXPECTED[recording.case]
-    error = failure(recording.status, {}, recording.answer, model="smollm2")
+    error = failure(Reply(recording.status, {}, recording.answer), model="smollm2")
     assert type(error) is kind
     assert words in error.message
     assert "{" not in error.message
@@ -429,17 +450,17 @@ def test_recorded_refusal(recording: Recording) -> None:
     ],
 )
 def test_refusal(status: int, body: str, kind: type[SidestreamError], words: str) -> None:
-    error = failure(status, {}, body.encode(), model="m")
+    error = failure(Reply(status, {}, body.encode()), model="m")
     assert type(error) is kind
     assert words in f"{error.message} {error.hint}"
 
 
 def test_limit_says_for_how_long() -> None:
-    error = failure(429, {"retry-after": "7"}, b"{}", model="m")
+    error = failure(Reply(429, {"retry-after": "7"}, b"{}"), model="m")
     assert isinstance(error, EngineLimited)
     assert error.retry_after_seconds == 7
 
 
 def test_unknown_model_says_how_to_fetch_it() -> None:
-    error = failure(404, {}, RECORDINGS["unknown model"].answer, model="qwen3:4b")
+    error = failure(Reply(404, {}, RECORDINGS["unknown model"].answer), model="qwen3:4b")
     assert error.hint == "fetch it there with `ollama pull qwen3:4b`"

@@ -217,7 +217,7 @@ REFUSED: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED)
-async def test_what_ollama_does_not_take(
+async def test_parameters_that_ollama_does_not_take_are_refused_or_left_out(
     fake: FakeOllama, connect: Connect, name: str, value: Any
 ) -> None:
     upstream = connect()
@@ -236,7 +236,7 @@ async def test_what_ollama_does_not_take(
     assert "format" not in body
 
 
-async def test_what_is_off_or_ours_is_no_reason_to_refuse(
+async def test_neutral_values_and_our_own_parameters_are_not_refused(
     fake: FakeOllama, connect: Connect
 ) -> None:
     off = {
@@ -320,9 +320,7 @@ async def test_a_model_is_named(fake: FakeOllama, connect: Connect) -> None:
     assert fake.bodies("/api/chat")[0]["model"] == "other"
 
 
-async def test_without_a_name_it_is_the_only_model_there_is(
-    fake: FakeOllama, connect: Connect
-) -> None:
+async def test_without_a_name_the_only_model_is_asked(fake: FakeOllama, connect: Connect) -> None:
     await generate(connect(model=""), CHAT)
     assert fake.bodies("/api/chat")[0]["model"] == "smollm2:135m"
     fake.answers["/api/tags"] = saying(
@@ -417,15 +415,15 @@ async def test_silence_of_a_server_that_is_not_well(fake: FakeOllama, connect: C
 
 async def test_words_are_counted(connect: Connect) -> None:
     upstream = connect()
-    assert upstream.heard == 0
+    assert upstream.meter.heard == 0
     heard = await generate(upstream)
-    assert 0 < upstream.heard <= len(heard.tokens)
+    assert 0 < upstream.meter.heard <= len(heard.tokens)
 
 
 # --- loading ------------------------------------------------------------------------------------
 
 
-async def test_who_waits_is_told_that_the_model_is_loaded(
+async def test_a_waiting_client_is_told_that_the_model_loads(
     fake: FakeOllama, connect: Connect
 ) -> None:
     fake.loaded = [{"name": "another:latest", "context_length": 64}]
@@ -547,7 +545,7 @@ async def test_describe(fake: FakeOllama, connect: Connect) -> None:
     assert (info.max_total_tokens, info.model_context_tokens) == (4096, 8192)
     assert (info.has_chat_template, info.has_logprobs) == (True, True)
     assert (info.can_load, info.is_loaded, info.can_cancel) == (True, True, True)
-    assert info.takes == TAKES
+    assert info.takes == TAKES - {"tools", "tool_choice"}
     assert info.defaults == {"temperature": 0.5, "top_k": 20}
     assert not info.unset_is_greedy
     assert [path for path, _ in fake.asked] == ["/api/version", "/api/show", "/api/ps"]
@@ -602,7 +600,7 @@ async def test_models(fake: FakeOllama, connect: Connect) -> None:
     (model,) = await connect().models()
     assert (model.name, model.kind, model.is_loaded) == (MODEL, "text", True)
     assert (model.context_tokens, model.model_context_tokens) == (4096, 8192)
-    assert model.capabilities == {"completion": True}
+    assert model.capabilities == {"completion": True, "vision": False}
     assert model.details == {"quantization": "Q4_1", "parameters": "134.52M", "family": "llama"}
 
 
@@ -629,7 +627,7 @@ async def test_models_of_other_kinds(fake: FakeOllama, connect: Connect) -> None
     assert see.capabilities == {"completion": True, "vision": True, "tools": True}
 
 
-async def test_what_answers_is_no_ollama(fake: FakeOllama, connect: Connect) -> None:
+async def test_a_server_that_is_not_ollama_is_an_error(fake: FakeOllama, connect: Connect) -> None:
     for answer in (
         saying("/api/tags", b"<html>hello</html>"),
         saying("/api/tags", {"data": []}),
@@ -652,7 +650,7 @@ async def test_health(fake: FakeOllama, connect: Connect) -> None:
     assert {path for path, _ in fake.asked} == {"/api/version"}
 
 
-async def test_there_are_no_figures(connect: Connect) -> None:
+async def test_ollama_has_no_metrics(connect: Connect) -> None:
     with pytest.raises(EngineError, match="figures"):
         await connect().metrics(max_bytes=1000)
 

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.core.errors import (
+    CannotSee,
     EngineError,
     EngineLimited,
     EngineLost,
@@ -17,6 +19,8 @@ from server.core.errors import (
     PromptTooLong,
     SidestreamError,
 )
+from server.core.protocol import ErrorInfo
+from server.dialects.http.client import Reply
 from server.dialects.openai.errors import (
     EngineLoading,
     RefusedParameter,
@@ -35,7 +39,8 @@ RECORDED = [
 def told(status: int, body: object, **headers: str) -> SidestreamError:
     """Return what an answer means; headers are named with `_` for `-`."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return failure(status, {name.replace("_", "-"): headers[name] for name in headers}, data)
+    sent = {name.replace("_", "-"): headers[name] for name in headers}
+    return failure(Reply(status, sent, data))
 
 
 def error(message: str, **more: Any) -> dict[str, Any]:
@@ -90,8 +95,8 @@ def test_words_are_bounded() -> None:
         assert len(told(500, body).message) < 1000
 
 
-def test_what_the_server_is_called_is_ours_to_say() -> None:
-    assert failure(500, {}, b"boom", engine="vLLM").message == "vLLM reports: boom"
+def test_messages_name_the_server_as_we_call_it() -> None:
+    assert failure(Reply(500, {}, b"boom"), engine="vLLM").message == "vLLM reports: boom"
 
 
 # --- what each means ------------------------------------------------------------------------------
@@ -118,6 +123,18 @@ def test_what_the_server_is_called_is_ours_to_say() -> None:
                 param="input_tokens",
             ),
             {"n_ctx": 2048},
+        ),
+        *(
+            (400, error(words), {"n_prompt_tokens": 13, "n_ctx": 4097})
+            for words in (
+                "This model's maximum context length is 4097 tokens, however you requested 8205"
+                " tokens (13 in your prompt; 8192 for the completion).",
+                "'max_tokens' or 'max_completion_tokens' is too large: 8192. This model's maximum"
+                " context length is 4097 tokens and your request has 13 input tokens.",
+                "Requested token count exceeds the model's maximum context length of 4097 tokens."
+                " You requested a total of 8205 tokens: 13 tokens from the input messages and 8192"
+                " tokens for the completion.",
+            )
         ),
         (400, error("Too much.", code="context_length_exceeded"), None),
         (
@@ -209,7 +226,7 @@ def test_the_parameter_that_is_wanted_instead_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", ["messages", "model", "prompt"])
-def test_what_every_request_needs_is_no_parameter_to_leave_out(name: str) -> None:
+def test_a_refused_required_field_is_an_invalid_request(name: str) -> None:
     assert type(told(400, error("no", param=name))) is InvalidParameters
 
 
@@ -240,7 +257,7 @@ def test_a_server_that_loads_says_so() -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_names_the_setting(status: int) -> None:
-    found = failure(status, {}, b'{"error":"Unauthorized"}')
+    found = failure(Reply(status, {}, b'{"error":"Unauthorized"}'))
     assert type(found) is EngineError
     assert "`api_key`" in found.message
     assert "Unauthorized" in found.message
@@ -406,14 +423,14 @@ def test_the_server_behind_a_router_has_words_and_headers_of_its_own() -> None:
 # --- what does not reach anybody ------------------------------------------------------------------
 
 
-def test_what_was_sent_is_not_repeated() -> None:
+def test_errors_do_not_repeat_the_request() -> None:
     fault = {"loc": ["body", "messages"], "msg": "wrong", "input": "my secret"}
     for body in (
         {"detail": [fault]},
         error("1 validation error:\n  {'loc': 'body.x', 'msg': 'wrong', 'input': 'my secret'}"),
     ):
         found = told(422, body)
-        assert "secret" not in repr(found.to_wire())
+        assert "secret" not in repr(ErrorInfo.of(found))
         assert "wrong" in found.message
 
 
@@ -423,8 +440,8 @@ def test_what_was_sent_is_not_repeated() -> None:
 def test_keys_are_taken_out(key: str) -> None:
     for body in (error(f"Incorrect API key provided: {key}."), error(f"got 'Bearer {key}'")):
         found = told(401, body)
-        assert key not in repr(found.to_wire())
-        assert key[3:] not in repr(found.to_wire())
+        assert key not in repr(ErrorInfo.of(found))
+        assert key[3:] not in repr(ErrorInfo.of(found))
 
 
 # --- anything -------------------------------------------------------------------------------------
@@ -450,7 +467,7 @@ def test_any_body_becomes_an_error_with_words(status: int, body: object) -> None
     for found in (told(status, body), failure_in_stream(body)):
         assert isinstance(found, SidestreamError)
         assert found.message
-        json.dumps(found.to_wire())
+        msgspec.json.encode(ErrorInfo.of(found))
 
 
 @given(st.integers(400, 599), st.binary(max_size=40))
@@ -461,6 +478,7 @@ def test_any_bytes_become_an_error_with_words(status: int, body: bytes) -> None:
 _KINDS = {
     "context too long": PromptTooLong,
     "prompt too long": PromptTooLong,
+    "image": CannotSee,
     "key": EngineError,
     "overload": EngineOverloaded,
     "unknown model": EngineError,
@@ -470,7 +488,7 @@ _KINDS = {
 @pytest.mark.parametrize("each", RECORDED, ids=lambda each: f"{each['server']}: {each['case']}")
 def test_recorded_errors(each: dict[str, Any]) -> None:
     """Whatever was recorded keeps its words, and is of the kind that its case says."""
-    found = failure(each["status"], each["headers"], each["body"].encode())
+    found = failure(Reply(each["status"], each["headers"], each["body"].encode()))
     kind = next((kind for words, kind in _KINDS.items() if words in each["case"]), None)
     if kind is not None:
         assert type(found) is kind

@@ -81,7 +81,7 @@ def test_an_event_cut_in_the_middle_is_none() -> None:
     assert isinstance(heard.error, EngineLost)
 
 
-def test_what_is_not_utf8_is_an_error_behind_the_words_before_it() -> None:
+def test_invalid_utf8_is_an_error_after_the_text_before_it() -> None:
     for bad in (b"\xff", b"\xed\xa0\x80"):
         data = sent(*HELLO) + b'data: {"id":"1","choices":[{"delta":{"content":"%b"}}]}\n\n' % bad
         heard = heard_always(data)
@@ -95,7 +95,7 @@ def test_a_malformed_event_is_an_error_in_its_words() -> None:
     assert "Internal Server Error" in heard.words
 
 
-def test_it_says_when_that_was_all() -> None:
+def test_the_reader_reports_the_end() -> None:
     assert hear(sent(*HELLO, STOP) + DONE, b"more").was_all
     assert hear(sent(*HELLO) + sent({"error": "boom"}), b"more").was_all
     assert not hear(sent(*HELLO, STOP)).was_all
@@ -178,7 +178,7 @@ def test_the_last_text_may_come_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_number_does_not_end_an_answer(value: str) -> None:
+def test_numbers_that_are_none_do_not_end_an_answer(value: str) -> None:
     data = sent(says("Hel")) + (
         b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"lo"},"logprobs":{"content":'
         b'[{"token":"lo","logprob":%b,"top_logprobs":[{"token":"x","logprob":%b}]}]}}]}\n\n'
@@ -245,7 +245,7 @@ def test_an_error_is_told_in_its_words_behind_the_answers(before: bytes, error: 
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_nothing_spoils_an_answer_that_has_ended(error: bytes) -> None:
+def test_an_answer_that_has_ended_ignores_later_input(error: bytes) -> None:
     heard = heard_always(sent(*HELLO, STOP) + error)
     assert heard.text == "Hello"
     assert heard.end.reason == "stop"
@@ -265,7 +265,7 @@ def test_a_limit_may_be_told_inside_a_stream() -> None:
     assert heard.error.retry_after_seconds == 12
 
 
-def test_what_was_asked_wrongly_may_be_told_inside_a_stream() -> None:
+def test_a_refused_request_may_be_reported_inside_a_stream() -> None:
     heard = heard_always(sent({"error": {"message": "no", "type": "BadRequestError", "code": 400}}))
     assert isinstance(heard.error, InvalidParameters)
 
@@ -342,7 +342,7 @@ def test_a_stop_without_anything_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize("name", ["stop_reason", "matched_stop"])
-def test_what_stopped_it_is_kept(name: str) -> None:
+def test_the_stop_reason_is_in_the_details(name: str) -> None:
     last = chunk({}, "stop")
     last["choices"][0][name] = "###"
     assert heard_always(sent(*HELLO, last) + DONE).end.details == {"stop_reason": "###"}
@@ -396,7 +396,7 @@ def test_usage_that_was_never_told_is_none(last: object) -> None:
     assert (end.prompt_tokens, end.completion_tokens) == (None, None)
 
 
-def test_what_usage_tells_besides_is_kept() -> None:
+def test_further_fields_of_usage_are_in_the_details() -> None:
     usage = USAGE | {
         "prompt_tokens_details": {"cached_tokens": 2},
         "completion_tokens_details": {"reasoning_tokens": 1},
@@ -457,7 +457,7 @@ def test_a_server_without_names_thinks_and_does_not_load() -> None:
     assert heard.waits == []
 
 
-def test_tool_calls_are_joined_and_no_text() -> None:
+def test_tool_calls_are_joined_and_pieces_of_their_own_kind() -> None:
     def calls(*items: dict[str, Any]) -> dict[str, Any]:
         return chunk({"role": "assistant", "tool_calls": list(items)})
 
@@ -471,12 +471,45 @@ def test_tool_calls_are_joined_and_no_text() -> None:
         )
         + DONE
     )
-    assert heard.text == ""
+    assert heard.spoken == ""
+    assert heard.text == (
+        '<tool_call>\n{"name": "sun", "arguments": {"at":"noon"}}\n</tool_call>\n'
+        '<tool_call>\n{"name": "moon", "arguments": {}}\n</tool_call>\n'
+    )
     assert heard.end.details["tool_calls"] == [
         {"id": "a", "type": "function", "function": {"name": "sun", "arguments": '{"at":"noon"}'}},
         {"id": "b", "type": "function", "function": {"name": "moon", "arguments": "{}"}},
     ]
     assert heard_always(sent(calls({"id": "a"}), STOP) + DONE).end.reason == "stop"
+
+
+def test_words_close_thinking_and_calls_in_turn() -> None:
+    call = {"function": {"name": "look", "arguments": "{}"}}
+    calls = chunk({"tool_calls": [call]})
+    heard = heard_always(
+        sent(chunk({"reasoning": "Hm."}), calls, says("I"), says(" look"), calls, STOP) + DONE
+    )
+    block = '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>\n'
+    assert heard.text == f"<think>\nHm.\n</think>\n\n{block}I look{block}"
+    assert [call["function"]["name"] for call in heard.end.details["tool_calls"]] == ["look"] * 2
+    first, second = dict.fromkeys(token.call for token in heard.tokens if token.call)
+    assert (first.index, second.index) == (0, 1)
+    assert first.id != second.id
+
+
+def test_openais_first_form_of_calls() -> None:
+    heard = heard_always(
+        sent(
+            chunk({"function_call": {"name": "look", "arguments": ""}}),
+            chunk({"function_call": {"arguments": '{"at":'}}),
+            chunk({"function_call": {"arguments": " 1}"}}),
+            chunk({}, "function_call"),
+        )
+        + DONE
+    )
+    assert heard.text == '<tool_call>\n{"name": "look", "arguments": {"at": 1}}\n</tool_call>\n'
+    assert heard.end.reason == "stop"
+    assert heard.end.details["finish_reason"] == "function_call"
 
 
 # --- stop texts of ours ---------------------------------------------------------------------------
@@ -492,7 +525,7 @@ def test_a_stop_text_ends_the_answer_and_is_no_part_of_it() -> None:
         assert heard.end.details == {"stop": "world"}
 
 
-def test_what_was_held_back_for_a_stop_text_is_not_lost() -> None:
+def test_text_held_back_for_a_stop_text_is_not_lost() -> None:
     heard = heard_always(sent(*HELLO, STOP) + DONE, stop=("lo, world",))
     assert heard.text == "Hello"
     assert heard.end.details == {}
@@ -507,7 +540,7 @@ def test_no_stop_text_is_looked_for_in_thinking() -> None:
     assert heard.text == "<think>\nUser: hm\n</think>\n\nHi"
 
 
-def test_what_is_held_back_stands_before_later_thinking() -> None:
+def test_held_back_text_comes_before_later_thinking() -> None:
     data = sent(says("the EN"), chunk({"reasoning": "Hm."}), says("D"), STOP) + DONE
     heard = heard_always(data, stop=("END",))
     assert heard.text == "the EN<think>\nHm.\n</think>\n\nD"
@@ -600,3 +633,71 @@ def test_several_common_chunks_of_one_read_are_handed_on_at_once() -> None:
     heard = hear(sent(HELLO[0]), sent(words[0]), sent(*words[1:4]), sent(*words[4:]), sent(STOP))
     assert heard.text == "abcdefg"
     assert heard.handed_on == [1, 3, 3]
+
+
+# --- llama.cpp's own count of tokens ------------------------------------------------------------
+
+
+def writes(text: str, written: int, token_id: int) -> dict[str, Any]:
+    """Write a chunk as llama.cpp does where probabilities and timings are asked for."""
+    entry = {"id": token_id, "token": text, "bytes": list(text.encode()), "logprob": -1.5}
+    item = says(text, timings={"cache_n": 22, "prompt_n": 9, "predicted_n": written})
+    item["choices"][0]["logprobs"] = {"content": [entry]}
+    return item
+
+
+EMOJI = (writes("🙂", 3, 220), writes("日", 5, 115), writes("a", 6, 81))
+USAGE = {"prompt_tokens": 31, "completion_tokens": 7, "total_tokens": 38}
+NOTHING = TokenInfo(-1, "", None, False)
+
+
+def test_tokens_that_complete_no_character_are_counted() -> None:
+    heard = heard_always(sent(*EMOJI, STOP, {"choices": [], "usage": USAGE}) + DONE)
+    assert heard.tokens == [
+        *(NOTHING, NOTHING, TokenInfo(220, "🙂", -1.5, False)),
+        *(NOTHING, TokenInfo(115, "日", -1.5, False), TokenInfo(81, "a", -1.5, False)),
+        # The model's own end, which a chat does not show.
+        TokenInfo(-1, "", None, True),
+    ]
+    assert heard.end.completion_tokens == len(heard.tokens)
+
+
+def test_the_end_cuts_a_character_and_its_tokens_count() -> None:
+    length = chunk({}, "length")
+    usage = {**USAGE, "completion_tokens": 8}
+    heard = heard_always(sent(*EMOJI, length, {"choices": [], "usage": usage}) + DONE)
+    assert heard.tokens[-2:] == [NOTHING, NOTHING]
+    assert heard.end.completion_tokens == len(heard.tokens)
+
+
+def test_an_answer_that_we_cut_has_the_server_s_count_all_the_same() -> None:
+    heard = heard_always(sent(*EMOJI), stop=["a"])
+    assert heard.text == "🙂日"
+    assert (heard.end.prompt_tokens, heard.end.completion_tokens) == (31, 6)
+    assert heard.end.details == {"stop": "a", "cached_tokens": 22}
+    # Without a word of the server's it is not known.
+    assert hear(sent(says("xa")), stop=["a"]).end.completion_tokens is None
+
+
+def test_an_answer_without_probabilities_that_we_cut_has_the_count_of_its_last_chunk() -> None:
+    words = ("The", " end", " is", " near", ".")
+    told = [
+        says(word, timings={"cache_n": 22, "prompt_n": 9, "predicted_n": written})
+        for written, word in enumerate(words, 1)
+    ]
+    heard = heard_always(sent(HELLO[0], *told), stop=["."])
+    assert heard.text == "The end is near"
+    assert (heard.end.prompt_tokens, heard.end.completion_tokens) == (31, len(words))
+
+
+def test_the_last_token_comes_with_the_end() -> None:
+    end = sent(chunk({}, "length"), {"choices": [], "usage": {**USAGE, "completion_tokens": 6}})
+    events = by_events(sent(*EMOJI) + end + DONE)
+    assert hear(*events, most_tokens=6).handed_on == [3, 2, 1]
+    assert hear(*events[:3], most_tokens=6).text == "🙂日a"
+    special = writes("", 7, 2)
+    events = by_events(sent(*EMOJI, special, STOP, {"choices": [], "usage": USAGE}) + DONE)
+    heard = hear(*events)
+    assert heard.handed_on == [3, 2, 1, 1]
+    assert heard.tokens[-1] == TokenInfo(2, "", -1.5, True)
+    assert heard.was_all

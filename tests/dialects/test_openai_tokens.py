@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from server.core.protocol import Alternative, TokenInfo
 from server.dialects.openai.tokens import read_tokens
+from server.dialects.openai.unseen import Unseen
 
 _ENTRY = st.fixed_dictionaries(
     {},
@@ -93,7 +94,7 @@ def test_ids_alone_tell_a_token_only_if_there_is_one() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), None, "x"])
-def test_what_is_no_number_is_an_unknown_probability(value: object) -> None:
+def test_a_logprob_that_is_no_number_is_unknown(value: object) -> None:
     assert read_tokens("a", chat(entry("a", value)), None)[0].logprob is None
 
 
@@ -106,3 +107,65 @@ def test_what_is_no_number_is_an_unknown_probability(value: object) -> None:
 def test_the_text_is_never_changed(text: str, logprobs: Any, ids: Any, is_end: bool) -> None:
     tokens = read_tokens(text, logprobs, ids, is_end=is_end)
     assert "".join(token.text for token in tokens if not token.special) == text
+
+
+def test_tokens_kept_back_come_without_text_before_the_one_that_brings_it() -> None:
+    last = entry("\ufffd", id=218)
+    whole = entry("🚀", id=218, top_logprobs=[last])
+    assert read_tokens("🚀", chat(whole), None, unseen=2) == [
+        TokenInfo(-1, "", None, False),
+        TokenInfo(-1, "", None, False),
+        TokenInfo(218, "🚀", -0.5, False, [Alternative(218, "\ufffd", -0.5)]),
+    ]
+
+
+def test_a_token_with_an_id_and_no_bytes_is_special() -> None:
+    assert read_tokens("", chat(entry("", id=2)), None) == [TokenInfo(2, "", -0.5, True)]
+
+
+def _written(*counts: object) -> list[int | None]:
+    unseen = Unseen()
+    return [unseen.before({"timings": {"predicted_n": count}}, {}) for count in counts]
+
+
+def test_the_number_written_tells_how_many_were_kept_back() -> None:
+    assert _written(1, 2, 5, 6) == [0, 0, 2, 0]
+    # Many more are no part of a character; nothing is not known either.
+    assert _written(1, 9, 10) == [0, None, 0]
+    assert _written(None, "3", True, 0, -1) == [None] * 5
+    assert Unseen().before({"timings": None}, {}) is None
+    assert Unseen().before({}, {}) is None
+    assert Unseen().before({"timings": {"predicted_n": 1}}, None) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "is_ended_by_model", "specials"),
+    [
+        (3, True, []),
+        (4, True, [True]),
+        (5, False, [False, False]),
+        (6, True, [False, False, True]),
+        (40, True, []),
+        (2, False, []),
+        (None, True, []),
+    ],
+)
+def test_the_rest_comes_with_the_end(
+    written: int | None, is_ended_by_model: bool, specials: list[bool]
+) -> None:
+    unseen = Unseen()
+    assert unseen.rest(4, is_ended_by_model=True) == []
+    unseen.before({"timings": {"predicted_n": 3}}, {})
+    rest = unseen.rest(written, is_ended_by_model=is_ended_by_model)
+    assert [token.special for token in rest] == specials
+    assert {token.text for token in rest} <= {""}
+
+
+def test_the_last_one_is_known_by_the_length_that_was_asked_for() -> None:
+    unseen = Unseen(3)
+    were_all = []
+    for number in (2, 3):
+        unseen.before({"timings": {"predicted_n": number}}, {})
+        were_all.append(unseen.is_all)
+    assert were_all == [False, True]
+    assert not Unseen().is_all

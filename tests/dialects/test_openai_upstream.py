@@ -78,7 +78,7 @@ async def test_chat_and_text_have_routes_of_their_own(flavour: str) -> None:
         # The only model there is, looked for once.
         assert [body["model"] for body in fake.state.requests] == ["fake-model"] * 2
         assert fake.state.routes["GET /v1/models"] <= 2
-        assert upstream.heard > 0
+        assert upstream.meter.heard > 0
 
 
 async def test_api_may_be_elsewhere() -> None:
@@ -160,7 +160,7 @@ async def test_model_that_answers_whatever_is_asked_for_is_told_by_its_own_name(
         ("litellm", (None, None, None, "", True)),
     ],
 )
-async def test_what_a_server_tells_of_itself(flavour: str, told: tuple[Any, ...]) -> None:
+async def test_info_of_a_server(flavour: str, told: tuple[Any, ...]) -> None:
     async with serve(like(flavour)) as fake, speaking(fake, flavour) as upstream:
         info = await upstream.describe()
         assert told == (
@@ -252,6 +252,32 @@ async def test_prompt_is_counted_only_if_needed() -> None:
         prompt = await upstream.prompt(CHAT, needs_count=True)
         assert (prompt.content, prompt.tokens) == (CHAT, 31)
         assert await upstream.count(prompt) == 31
+
+
+async def test_prompt_is_cut_by_the_server_s_own_tokens() -> None:
+    routes = {
+        "POST /v1/chat/completions/input_tokens": Canned({"input_tokens": 5}),
+        "POST /apply-template": Canned({"prompt": "<user>Hi"}),
+        "POST /tokenize": Canned({"tokens": [1, 2, 3, 4, 5]}),
+    }
+    async with (
+        serve(like("llama.cpp", routes=routes)) as fake,
+        speaking(fake, "llama.cpp") as upstream,
+    ):
+        for content in (CHAT, "Once"):
+            await answered(upstream, ask(content, truncate=2, max_new_tokens=3))
+            assert fake.state.requests[-1]["prompt"] == [4, 5]
+            assert not {"messages", "truncate"} & fake.state.requests[-1].keys()
+            await answered(upstream, ask(content, truncate=5, max_new_tokens=3))
+            assert fake.state.requests[-1].get("messages" if content == CHAT else "prompt")
+            assert fake.state.requests[-1].get("prompt") != [1, 2, 3, 4, 5]
+
+
+async def test_prompt_cannot_be_cut_where_nobody_tells_its_tokens() -> None:
+    async with serve(like("llama.cpp")) as fake, speaking(fake, "llama.cpp") as upstream:
+        with pytest.raises(InvalidParameters, match="`truncate` is not taken"):
+            await answered(upstream, ask("Once", truncate=2))
+        assert not [route for route in fake.state.routes if "completions" in route]
 
 
 async def test_older_server_counts_in_two_steps() -> None:
@@ -348,7 +374,7 @@ async def test_value_that_is_refused_says_nothing_of_others() -> None:
         assert fake.state.routes["POST /v1/chat/completions"] == 2
 
 
-async def test_what_only_we_sent_goes_without_a_word() -> None:
+async def test_a_default_of_ours_is_dropped_without_a_notice() -> None:
     refuses = ("stream_options", "return_progress", "logprobs")
     async with (
         serve(like("llama.cpp", refuses=refuses)) as fake,
@@ -363,7 +389,7 @@ async def test_what_only_we_sent_goes_without_a_word() -> None:
         assert len(fake.state.requests) == asked + 1
 
 
-async def test_what_nobody_chose_goes_without_a_word() -> None:
+async def test_an_unchosen_parameter_is_dropped_without_a_notice() -> None:
     """The default length and the seed of a kept answer are ours, and no reason to refuse one."""
     parameters = {"max_new_tokens": 1024, "seed": 5, "temperature": 0.5}
     refuses = ("seed", "max_tokens", "max_completion_tokens")
@@ -443,6 +469,16 @@ async def test_too_long_and_too_often() -> None:
         assert error.value.retry_after_seconds == 7
 
 
+async def test_proxy_that_lost_its_connection_is_asked_once_more() -> None:
+    async with serve(FakeOptions(bad_gateway=1)) as fake, speaking(fake) as upstream:
+        assert (await answered(upstream, ask())).text
+        assert fake.state.counts["started"] == 2
+    async with serve(FakeOptions(bad_gateway=2)) as fake, speaking(fake) as upstream:
+        with pytest.raises(EngineError, match="status 502 without a word"):
+            await answered(upstream, ask())
+        assert fake.state.counts["started"] == 2
+
+
 async def test_cut_prompt_is_noticed() -> None:
     """As recorded: six thousand words, of which the server says it read 2,050."""
     async with serve(FakeOptions(prompt_tokens=2050)) as fake, speaking(fake) as upstream:
@@ -470,7 +506,7 @@ async def test_prompt_that_a_server_cut_is_noticed_with_every_flavour(flavour: s
 
 
 async def test_text_behind_a_stop_text_that_the_server_keeps_is_cut() -> None:
-    """transformers leaves the stop text in, and the rest of its token behind it."""
+    """Transformers leaves the stop text in, and the rest of its token behind it."""
     body = streamed("transformers serve", "chat stream stop logprobs")
     replay = {"POST /v1/chat/completions": [HEAD, body]}
     for flavour, end in (("plain", "Rayleigh scattering"), ("transformers", "Rayleigh ")):

@@ -8,7 +8,7 @@ import pytest
 
 from server.core.generation import Generation
 from server.core.protocol import End, TokenInfo
-from server.dialects.meter import Meter
+from server.dialects.base import Meter
 from server.dialects.ollama.reading import AnswerReader as OllamaReader
 from server.dialects.openai.reading import AnswerReader, Reading
 from tests.dialects.heard import chunk, says
@@ -117,7 +117,7 @@ def test_thinking_that_is_shown_counts() -> None:
     assert end.timings.tokens_per_second == pytest.approx(RATE, rel=0.02)
 
 
-def test_what_a_server_does_not_count_is_counted_and_said_to_be() -> None:
+def test_tokens_that_a_server_does_not_count_are_estimated_and_marked() -> None:
     end = heard(streamed(in_events_of(1), {"usage": None}))
     assert (end.usage.completion_tokens, end.usage.estimated) == (TOKENS, True)
     assert end.usage.prompt_tokens is None

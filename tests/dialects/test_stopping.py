@@ -102,7 +102,7 @@ def test_a_token_that_the_cut_goes_through_keeps_its_id_and_its_probability() ->
     assert cutter.stopped_at == "\n\nUser:"
 
 
-def test_what_only_looked_like_a_stop_text_comes_whole() -> None:
+def test_text_that_only_begins_like_a_stop_text_comes_whole() -> None:
     reads = [tokens_of(text) for text in ("Yes", "\n", "\n", "Us", "ers", " know")]
 
     assert list(map(text_of, run(StopCutter(ROLES), reads))) == [
@@ -110,7 +110,7 @@ def test_what_only_looked_like_a_stop_text_comes_whole() -> None:
     ]  # fmt: skip
 
 
-def test_what_is_held_back_at_the_end_belongs_to_the_answer() -> None:
+def test_held_back_text_belongs_to_the_answer_at_its_end() -> None:
     cutter = StopCutter(ROLES)
 
     assert text_of(cutter.feed(tokens_of("Yes.", "\n\nUser"))) == "Yes."
@@ -139,3 +139,12 @@ def test_long_stop_texts_and_long_tokens_take_no_square_of_their_length() -> Non
 
     assert cutter.feed(tokens_of("a" * size)) == []
     assert len(text_of(cutter.feed(tokens_of("a" * size, "c")))) == size
+
+
+def test_a_stop_text_that_is_shown_ends_the_answer_whole() -> None:
+    """Also where it ends inside a token, of which the rest goes."""
+    cutter = StopCutter(["Human: "], shows_stop=True)
+    reads = [tokens_of("Hu"), tokens_of("man", ":"), tokens_of(" you"), tokens_of("more")]
+    handed_on = run(cutter, reads)
+    assert [one.text for read in handed_on for one in read] == ["Hu", "man", ":", " "]
+    assert cutter.stopped_at == "Human: "

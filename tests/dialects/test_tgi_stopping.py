@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from server.core.errors import EngineError
 from server.core.protocol import TokenInfo
-from server.dialects.base import Finish
-from server.dialects.meter import Meter
+from server.dialects.base import Finish, Meter
 from server.dialects.tgi.cutting import CutAnswerReader
 from server.dialects.tgi.transcripts import ROLE_STOPS
 
@@ -52,7 +51,7 @@ def test_a_stop_text_that_ends_inside_a_token_ends_the_answer(stop: str, togethe
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_where_the_server_ends_its_own_word_counts(together: bool) -> None:
+def test_the_servers_own_stop_counts(together: bool) -> None:
     end = event("stop\n", ends="stop_sequence")
     # A line feed behind the text is no reason for TGI to go on, and is none to cut.
     assert read(event("a "), end, stop=("stop",), together=together) == ("a stop\n", WHOLE, True)
@@ -61,7 +60,7 @@ def test_where_the_server_ends_its_own_word_counts(together: bool) -> None:
     assert read(event("a "), end, stop=("stop",), together=together) == ("a stop", length, True)
 
 
-def test_what_comes_behind_it_in_the_same_read_is_not_shown() -> None:
+def test_text_after_the_stop_in_the_same_read_is_not_shown() -> None:
     chunks = [event("ab"), event("cd"), event("", ends="eos_token", special=True)]
     assert read(*chunks, stop=("b",), together=True) == ("ab", WHOLE, True)
     assert read(*chunks[:2], b'data: {"error":"x"}\n\n', stop=("a",), together=True)[0] == "a"
@@ -73,7 +72,7 @@ def test_special_tokens_are_no_part_of_it() -> None:
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_it_is_found_in_what_was_held_back_for_a_role(together: bool) -> None:
+def test_a_stop_text_is_found_in_text_held_back_for_a_role(together: bool) -> None:
     chunks = [event("Yes.\nUs"), event("e"), event("ful", ends="length")]
     shown, finish, _ = read(*chunks, stop=("\n",), roles=ROLE_STOPS, together=together)
     assert (shown, finish) == ("Yes.\n", WHOLE)
@@ -88,7 +87,7 @@ def test_it_is_found_in_what_was_held_back_for_a_role(together: bool) -> None:
     st.lists(st.text("ab\n", max_size=4), min_size=1, max_size=8),
     st.lists(st.text("ab\n", min_size=1, max_size=3), min_size=1, max_size=3),
 )
-def test_what_is_shown_is_all_up_to_the_first_that_is_complete(
+def test_text_up_to_the_first_complete_stop_text_is_shown(
     texts: list[str], stop: list[str]
 ) -> None:
     whole = "".join(texts)

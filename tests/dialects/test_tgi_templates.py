@@ -13,9 +13,8 @@ import pytest
 from server.core.errors import EngineError, InvalidCommand
 from server.core.protocol import Message, TokenInfo
 from server.core.sse import lone_data
-from server.dialects.base import Ask, Endpoint, Finish
+from server.dialects.base import Ask, Endpoint, Finish, Meter
 from server.dialects.http.client import Timeouts
-from server.dialects.meter import Meter
 from server.dialects.tgi import render_worker
 from server.dialects.tgi.cutting import CutAnswerReader
 from server.dialects.tgi.refusals import Refused
@@ -73,7 +72,7 @@ async def render() -> AsyncIterator[Callable[..., Any]]:
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda r: f"{r['template']}-{r['case']}")
-def test_what_tgi_really_answers_is_told_apart(recorded: dict[str, Any]) -> None:
+def test_recorded_answers_of_tgi_are_told_apart(recorded: dict[str, Any]) -> None:
     if recorded["status"] == 200:
         return
     body = json.loads(recorded["body"])
@@ -93,7 +92,7 @@ def test_what_tgi_really_answers_is_told_apart(recorded: dict[str, Any]) -> None
     assert refused.template_words == expected
 
 
-def test_what_the_embedded_engine_says_is_told_apart_too() -> None:
+def test_answers_of_the_embedded_engine_are_told_apart() -> None:
     said = "Template error: at line 1, column 9:\n ... ^\nError: Jinja Exception: No system, please"
 
     assert Refused("", 422, "template_error", said).template_words == "No system, please"
@@ -143,7 +142,7 @@ def read(*chunks: bytes, together: bool = False) -> tuple[str, Finish | None, bo
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_what_the_server_shows_of_its_stop_text_is_cut(together: bool) -> None:
+def test_a_stop_text_that_the_server_shows_is_cut(together: bool) -> None:
     chunks = [
         event(" Yes."),
         event("\n"),
@@ -156,7 +155,7 @@ def test_what_the_server_shows_of_its_stop_text_is_cut(together: bool) -> None:
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_where_the_server_goes_on_the_connection_is_left(together: bool) -> None:
+def test_the_connection_is_closed_if_the_server_goes_on(together: bool) -> None:
     chunks = [event(" Yes.\n"), event("\nUser: a"), event("nd")]
 
     shown, finish, was_all = read(*chunks, together=together)
@@ -165,7 +164,7 @@ def test_where_the_server_goes_on_the_connection_is_left(together: bool) -> None
     assert finish.reason == "stop"
 
 
-def test_what_is_held_back_comes_with_an_end_and_with_an_error() -> None:
+def test_held_back_text_comes_before_an_end_and_before_an_error() -> None:
     held = [event(" Yes."), event("\n\nUs")]
 
     assert read(*held, event("e", ends="length"))[0] == " Yes.\n\nUse"
@@ -279,7 +278,7 @@ async def test_the_models_own_template_is_taken_from_the_cache(
     assert (prompt.content, prompt.notices) == ("[B]<|user|>Hi\n<|assistant|>", ())
 
 
-async def test_one_of_the_cache_that_cannot_be_rendered_leaves_a_transcript_that_says_why(
+async def test_a_cached_template_that_fails_falls_back_to_a_transcript_with_a_notice(
     fake_tgi: StartFake, connect: Connect, tmp_path: Path
 ) -> None:
     add_model(tmp_path, "acme/new", "{{ messages.clear() }}", {})
@@ -347,7 +346,7 @@ def test_a_template_that_is_too_large_or_no_text_counts_as_not_there(tmp_path: P
 # --- rendering, out of this process ---------------------------------------------------------------
 
 
-async def test_it_renders_as_transformers_does(render: Callable[..., Any]) -> None:
+async def test_templates_render_as_in_transformers(render: Callable[..., Any]) -> None:
     template = (
         "{%- generation %}\n{{ bos_token }}{{ messages | tojson }}\n{% endgeneration %}\n"
         "{% for m in messages %}\n  {% if loop.last %}\n{{ m.content.strip() }}\n"
@@ -363,7 +362,7 @@ async def test_a_last_message_of_the_assistants_is_gone_on_with(render: Callable
     assert await render(CHATML, USER, ASSISTANT) == "<|user|>Hi\n<|assistant|>Hello"
 
 
-async def test_what_a_template_raises_is_a_refusal(render: Callable[..., Any]) -> None:
+async def test_an_exception_of_a_template_is_a_refusal(render: Callable[..., Any]) -> None:
     with pytest.raises(TemplateRefused, match=r"^not you$"):
         await render("{{ raise_exception('not ' + 'you') }}")
 
@@ -379,10 +378,12 @@ async def test_what_a_template_raises_is_a_refusal(render: Callable[..., Any]) -
             "memory",
         ),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself"),
-        (
-            "{% for i in range(99999) %}{% for j in range(99999) %}aaaaaaaa{% endfor %}"
+        pytest.param(
+            # In large steps: there are so many characters before the seconds are over.
+            "{% for i in range(99999) %}{% for j in range(99999) %}" + "a" * 10_000 + "{% endfor %}"
             "{% endfor %}",
             "characters",
+            id="characters without end",
         ),
         ("{{ ().__class__.__base__.__subclasses__() }}", "SecurityError"),
         ("{{ cycler.__init__.__globals__ }}", "SecurityError"),
@@ -398,7 +399,7 @@ async def test_a_template_gets_no_further_than_its_fences(
         await render(template)
 
 
-async def test_one_that_never_ends_is_ended_and_the_next_prompt_is_rendered_anew() -> None:
+async def test_a_template_that_never_ends_is_killed_and_the_next_prompt_is_rendered() -> None:
     template = (
         "{% if messages | length > 1 %}{% for i in range(99999) %}{% for j in range(99999) %}"
         "{% endfor %}{% endfor %}{% endif %}done"
@@ -412,7 +413,7 @@ async def test_one_that_never_ends_is_ended_and_the_next_prompt_is_rendered_anew
         await renderer.close()
 
 
-async def test_what_gets_out_of_the_sandbox_opens_nothing(tmp_path: Path) -> None:
+async def test_code_that_leaves_the_sandbox_cannot_open_anything(tmp_path: Path) -> None:
     """A filter that opens files stands for whatever gets past Jinja2."""
     worker = tmp_path / "worker.py"
     worker.write_text(

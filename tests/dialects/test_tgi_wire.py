@@ -6,8 +6,7 @@ import pytest
 
 from server.core.errors import EngineError, EngineLost, SidestreamError
 from server.core.protocol import TokenInfo
-from server.dialects.base import Finish
-from server.dialects.meter import Meter
+from server.dialects.base import Finish, Meter
 from server.dialects.tgi.wire import AnswerReader
 
 TOKEN = b'data: {"token":{"id":1,"text":"Hi","logprob":-0.5,"special":false}}\n\n'
@@ -62,7 +61,7 @@ def test_a_last_token_without_its_empty_line_is_not_lost() -> None:
         b"boom",
     ],
 )
-def test_what_came_in_place_of_an_event_is_told(error: bytes) -> None:
+def test_a_body_in_place_of_an_event_is_in_the_error(error: bytes) -> None:
     text, end = hear(TOKEN, error)
     assert text == "Hi"
     assert isinstance(end, EngineError)
@@ -83,7 +82,7 @@ def event(text: str, generated: str | None = None, reason: str = "length") -> by
     return b"data:" + json.dumps(item).encode() + b"\n\n"
 
 
-def test_what_was_streamed_is_not_replaced_by_the_last_events_text() -> None:
+def test_streamed_text_is_not_replaced_by_that_of_the_last_event() -> None:
     """That text is empty where the answer ends in the middle of a character."""
     parts = ["", "", "👨", "", "", "👩"]
     assert hear(*map(event, parts), event("", "")) == ("👨👩", Finish("length", 37, 7))

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from server.models.catalog import ModelSpec
+from server.models.catalogue.catalog import ModelSpec
 from server.models.runners.docker.errors import DockerUnreachable
 from server.models.runners.docker.runner import DockerRunner
-from server.settings import DockerSettings
+from server.settings.tables import DockerSettings
 from tests.docker import image
 from tests.docker.engine import INSTANCE, Engine
 from tests.docker.own_engine import sweep
@@ -70,9 +70,9 @@ def fake(alone: None) -> str:
 
 
 @pytest.fixture(scope="session")
-def embedded(alone: None) -> str:
-    """Return the image of the embedded engine."""
-    return image.engine_image()
+def llama(alone: None) -> str:
+    """Return the image of llama.cpp's own server."""
+    return image.llama_image()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Start what a test wants by the command line of TGI's launcher, inside a container.
+"""Start what a test wants by the command line of TGI, llama-server or vLLM, inside a container.
 
 A container gets only what settings can ask for. So what it is to do is the name of the model:
 
@@ -19,6 +19,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+from aiohttp import web
 
 from tests.fakes.tgi import run
 from tests.fakes.tgi_options import FakeOptions
@@ -45,6 +47,8 @@ def show_token() -> None:
     token = os.environ.get("HF_TOKEN", "")
     print(f"HF_TOKEN={token}", flush=True)
     print(f"Authorization: Bearer {token}", file=sys.stderr, flush=True)
+    if "DOOR_PASSWORD" in os.environ:
+        print(f"the door opens to {os.environ['DOOR_PASSWORD']}", flush=True)
     sys.exit(1)
 
 
@@ -53,6 +57,30 @@ def use_cache() -> None:
     cache = Path(os.environ["HUGGINGFACE_HUB_CACHE"])
     print((cache / "private").read_text(), flush=True)
     (cache / "written").write_text("by the container")
+
+
+async def serve_as_ollama() -> int:
+    """Answer as an Ollama does that fetches a model without an end."""
+
+    async def show(request: web.Request) -> web.Response:
+        return web.json_response({"error": "not found"}, status=404)
+
+    async def pull(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"status":"pulling","digest":"a","total":100,"completed":25}\n')
+        await asyncio.Event().wait()
+        return response
+
+    app = web.Application()
+    app.router.add_post("/api/show", show)
+    app.router.add_post("/api/pull", pull)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    host, _, port = os.environ["OLLAMA_HOST"].rpartition(":")
+    await web.TCPSite(runner, host, int(port)).start()
+    await asyncio.Event().wait()
+    return 0
 
 
 ACTIONS: dict[str, Callable[[], None]] = {
@@ -65,12 +93,17 @@ ACTIONS: dict[str, Callable[[], None]] = {
 def main() -> int:
     """Do as the model's name says."""
     signal.signal(signal.SIGUSR1, lambda *_: eat_memory())
+    if sys.argv[1:] == ["serve"] and "FAKE_OLLAMA" in os.environ:
+        return asyncio.run(serve_as_ollama())
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--model-id", required=True)
+    # As vLLM has it, without an option.
+    parser.add_argument("model", nargs="?", default="")
+    parser.add_argument("--model-id", "--hf-repo", default="")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--json-output", action="store_true")
     arguments, _ = parser.parse_known_args()
-    kind, _, name = arguments.model_id.rpartition("/")
+    model_id = arguments.model_id or arguments.model
+    kind, _, name = model_id.rpartition("/")
     if name in ACTIONS:
         ACTIONS[name]()
         return 0
@@ -84,7 +117,7 @@ def main() -> int:
         os.execv(sys.executable, [sys.executable, *words])
     options = replace(
         FAULTS.get(name, FakeOptions()),
-        model_id=arguments.model_id,
+        model_id=model_id,
         json_output=arguments.json_output,
     )
     return asyncio.run(run(options, lambda: _bound(arguments.port)))

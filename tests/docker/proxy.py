@@ -27,6 +27,7 @@ class Proxy:
         self.requests: list[str] = []
         self._engine = engine
         self._server: asyncio.Server | None = None
+        self._is_cut = False
         self._connections: set[asyncio.Task[None]] = set()
         self._hold: tuple[int, Moment] | None = None
         self.held = asyncio.Event()
@@ -52,15 +53,36 @@ class Proxy:
         self._frozen = beginning
 
     async def open(self) -> None:
-        """Listen."""
+        """Listen, for the first time or again."""
         self._frozen = None
-        self._server = await asyncio.start_unix_server(self._accept, self.path)
+        if self._server is None:
+            self._server = await asyncio.start_unix_server(self._accept, self.path)
+        else:
+            self._away.rename(self.path)
+        self._is_cut = False
 
     async def cut(self) -> None:
-        """Stop listening and break every connection, as an engine that is gone."""
+        """Break every connection and let none be made, as an engine that is gone.
+
+        The socket is moved away and goes on listening: asyncio neither serves nor closes a
+        connection that it accepted right before its server is closed.
+        """
+        self._is_cut = True
+        self.path.rename(self._away)
+        await self._break()
+
+    async def close(self) -> None:
+        """Break every connection and stop listening."""
+        self._is_cut = True
         if self._server is not None:
             self._server.close()
-            self.path.unlink(missing_ok=True)
+        await self._break()
+
+    @property
+    def _away(self) -> Path:
+        return self.path.with_suffix(".away")
+
+    async def _break(self) -> None:
         connections = list(self._connections)
         for connection in connections:
             connection.cancel()
@@ -72,7 +94,8 @@ class Proxy:
         assert task is not None
         self._connections.add(task)
         try:
-            await self._serve(reader, writer)
+            if not self._is_cut:
+                await self._serve(reader, writer)
         except asyncio.CancelledError:
             pass  # Cut: the connection is to break, and nobody asks this task.
         finally:
@@ -126,4 +149,4 @@ async def proxy(folder: Path, engine: str = SOCKET) -> AsyncIterator[Proxy]:
         yield running
     finally:
         running.let_go()
-        await running.cut()
+        await running.close()

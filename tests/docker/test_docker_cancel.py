@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.models.runners.base import Condition
-from server.settings import DockerSettings
+from server.settings.tables import DockerSettings
 from tests.docker.conftest import MakeRunner, model
 from tests.docker.engine import Engine
 from tests.docker.proxy import Moment, proxy

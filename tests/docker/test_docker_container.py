@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from server.core.errors import ModelFailed
+from server.core.protocol import ErrorInfo
 from server.doctor.containers import clean
 from server.doctor.findings import Wanted
-from server.models.causes import explain_exit
+from server.models.diagnosis.causes import explain_exit
 from server.models.runners.base import Condition
 from server.models.runners.docker.runner import DockerRunner
-from server.settings import DockerSettings
+from server.settings.tables import DockerSettings
 from server.settings.values import Size
 from tests.docker.conftest import MakeRunner, model
 from tests.docker.engine import Engine
@@ -76,7 +77,7 @@ async def test_inside_it_root_has_no_capability_left(engine: Engine, runner: Doc
     assert status["Seccomp"] == "2"
 
 
-async def test_without_a_limit_of_its_own_it_gets_less_than_the_machine_has(
+async def test_a_container_without_a_memory_limit_gets_less_than_the_machine(
     engine: Engine, runner: DockerRunner
 ) -> None:
     """The kernel then ends the model, not whatever else runs here."""
@@ -115,7 +116,7 @@ async def test_a_token_goes_into_the_container_and_is_shown_nowhere(
     logged = [line.text async for line in runner.logs(A, tail=100, follow=False)]
     assert sorted(logged) == ["Authorization: Bearer [redacted]", "HF_TOKEN=[redacted]"]
     assert TOKEN not in repr(seen)
-    assert TOKEN not in str(explain_exit(seen).to_wire())
+    assert TOKEN not in str(ErrorInfo.of(explain_exit(seen)))
 
 
 async def test_the_key_that_tgi_prints_with_its_arguments_is_hidden(runner: DockerRunner) -> None:
@@ -190,7 +191,7 @@ async def test_a_new_runner_takes_over_what_runs_and_knows_it_for_outdated(
     assert engine.inspect(NAME_A)["Id"] == container_id
 
 
-async def test_what_an_aborted_start_left_is_no_server_and_stands_in_nobodys_way(
+async def test_remains_of_an_aborted_start_are_no_server_and_block_nothing(
     engine: Engine, runner: DockerRunner, fake: str
 ) -> None:
     """A gateway that is killed between creating a container and starting it leaves one."""

@@ -1,6 +1,6 @@
 """The runner contract, over containers of a real engine.
 
-The tests are those of `tests/models/test_runner_contract.py`, all but two: closing leaves
+The tests are those of `tests/models/runners/test_runner_contract.py`, all but two: closing leaves
 containers running, and a cancel is put at each call to the engine in `test_docker_cancel.py`,
 not at each step of the event loop, of which a start here has thousands.
 """
@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from server.models.catalog import ModelSpec
+from server.models.catalogue.catalog import ModelSpec
 from server.models.runners.docker.runner import DockerRunner
-from server.settings import DockerSettings
+from server.settings.tables import DockerSettings
 from tests.docker import image
 from tests.docker.conftest import model
 from tests.docker.engine import Engine
-from tests.models import test_runner_contract as contract
+from tests.models.runners import test_runner_contract as contract
 from tests.support.ports import free_ports
 
 _OTHERWISE = {
@@ -36,25 +36,28 @@ class _EndingRunner(DockerRunner):
 class DockerBench:
     """Containers."""
 
-    def __init__(self, engine: Engine, settings: DockerSettings) -> None:
+    def __init__(self, engine: Engine, settings: DockerSettings, kind: str) -> None:
         self._engine = engine
         self._settings = settings
+        # Of every engine it is the same image, told what to do by the engine's own arguments.
+        self._kind = {"engine": kind, "image": settings.image}
 
     def runner(self, ports: tuple[int, int]) -> DockerRunner:
         return _EndingRunner(self._settings, instance="test", ports=ports, environment={})
 
     def spec(self, what: str) -> ModelSpec:
         if what == "missing":
-            return model("program/missing", image=image.broken_image())
-        return model(f"program/{what}")
+            return model("program/missing", **{**self._kind, "image": image.broken_image()})
+        return model(f"program/{what}", **self._kind)
 
     def leftovers(self) -> object:
         return {name: one["Id"] for name, one in self._engine.containers().items()}
 
 
-@pytest.fixture
-def bench(engine: Engine, settings: DockerSettings) -> DockerBench:
-    return DockerBench(engine, settings)
+@pytest.fixture(params=["tgi", "llama.cpp"])
+def bench(engine: Engine, settings: DockerSettings, request: pytest.FixtureRequest) -> DockerBench:
+    """Go through the engines."""
+    return DockerBench(engine, settings, request.param)
 
 
 @pytest.fixture

@@ -14,16 +14,16 @@ from server.doctor.containers import (
     check_containers,
     check_leftovers,
     clean,
-    is_allowed,
 )
 from server.doctor.findings import Wanted
 from server.models.runners.base import Replica
 from server.models.runners.docker.runner import DockerRunner
-from server.settings import DockerSettings
+from server.settings.tables import DockerSettings
 from tests.docker.conftest import MakeRunner, model
 from tests.docker.engine import Engine
 from tests.docker.proxy import proxy
 from tests.docker.watching import A, B, ends, says, silent
+from tests.support.docker_policy import is_allowed
 
 WANTED = Wanted(instance="test", container_models=frozenset({"a"}), problems=())
 
@@ -134,5 +134,5 @@ def test_the_policy_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("GET", "/containers/sidestream-a-b/archive"),
     ],
 )
-def test_what_sidestream_does_not_need_the_policy_does_not_allow(method: str, path: str) -> None:
+def test_the_policy_allows_nothing_more_than_is_needed(method: str, path: str) -> None:
     assert not is_allowed(method, path)

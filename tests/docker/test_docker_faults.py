@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from server.core.errors import ModelFailed
-from server.models.causes import StoppedBySomebody, explain_exit
+from server.models.diagnosis.causes import StoppedBySomebody, explain_exit
 from server.models.runners.base import Condition
 from server.models.runners.docker.runner import DockerRunner
 from server.settings.values import Size

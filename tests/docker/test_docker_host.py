@@ -15,7 +15,7 @@ import pytest
 from server.core.errors import ModelFailed
 from server.models.runners.base import Condition
 from server.models.runners.docker.runner import DockerRunner
-from server.settings import DockerSettings
+from server.settings.tables import DockerSettings
 from tests.docker.conftest import MakeRunner, end, model
 from tests.docker.engine import SOCKET
 from tests.docker.own_engine import OwnEngine, into, own_engine, own_network
@@ -145,7 +145,7 @@ async def test_a_cache_that_is_not_on_the_engines_machine_is_an_error_that_says_
     environment = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(certificates)}
     there = replace(settings, host=tls_engine[1], hf_cache=Path("/nonexistent/cache"))
     runner = DockerRunner(there, instance="test", ports=free_ports(3), environment=environment)
-    with pytest.raises(ModelFailed, match="cache cannot be mounted"):
+    with pytest.raises(ModelFailed, match="folder for weights cannot be mounted"):
         await runner.start(A, model("fake/tgi"), silent)
     await end(runner)
     await good_byes_are_said(tls_engine[1])
@@ -209,6 +209,7 @@ def ssh_host(
     shutil.rmtree(folder)
 
 
+@pytest.mark.needs_ssh
 async def test_an_engine_on_another_machine_is_used_through_ssh(
     far_engine: OwnEngine, settings: DockerSettings, ssh_host: str
 ) -> None:
@@ -237,6 +238,7 @@ def port_of(engine: OwnEngine) -> int:
     return int(next(iter(bindings.values()))[0]["HostPort"])
 
 
+@pytest.mark.needs_ssh
 async def test_a_machine_that_ssh_does_not_reach_is_an_error_with_its_words(
     settings: DockerSettings,
 ) -> None:

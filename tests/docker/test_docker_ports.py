@@ -7,11 +7,11 @@ import pytest
 
 from server.core.errors import ModelFailed
 from server.models.runners.base import Replica
-from server.models.runners.process import ProcessRunner
+from server.models.runners.programs.runner import ProgramRunner
 from tests.docker.conftest import MakeRunner, model
 from tests.docker.engine import INSTANCE, Engine
 from tests.docker.watching import A, B, answers, says, silent
-from tests.models.test_runner_contract import command_for
+from tests.support.launching import program_launcher
 from tests.support.ports import free_ports
 from tests.support.specs import spec
 
@@ -71,7 +71,7 @@ async def test_as_many_starts_at_once_as_there_are_ports_get_one_each(
     ports = free_ports(8)
     held: set[int] = set()
     runner = make_runner(ports=ports, held_ports=held)
-    processes = ProcessRunner(command_for, ports=ports, held_ports=held)
+    processes = ProgramRunner(program_launcher(), ports=ports, held_ports=held)
     try:
         endpoints = await asyncio.gather(
             *(

@@ -10,7 +10,7 @@ import pytest
 
 from server.models.runners.base import Condition
 from server.models.runners.docker.runner import DockerRunner
-from server.settings import DockerSettings
+from server.settings.tables import DockerSettings
 from tests.docker.conftest import end, model
 from tests.docker.own_engine import OwnEngine, own_engine
 from tests.docker.watching import CEILING_SECONDS, A, B, answers, says, silent

@@ -11,7 +11,7 @@ from server.core.protocol import Progress
 from server.models.runners.base import Condition
 from server.models.runners.docker.errors import DockerUnreachable
 from server.models.runners.docker.runner import DockerRunner
-from server.settings import DockerSettings
+from server.settings.tables import DockerSettings
 from tests.docker.conftest import MakeRunner, model
 from tests.docker.engine import Engine
 from tests.docker.proxy import proxy
@@ -38,9 +38,7 @@ async def test_without_an_engine_a_start_says_so_at_once(
 @pytest.mark.parametrize(
     "host", ["garbage", "/var/run/docker.sock", "fd://", "unix://", "tcp://", "ssh://", "tcp://h:x"]
 )
-async def test_what_is_no_address_of_an_engine_is_called_that(
-    settings: DockerSettings, host: str
-) -> None:
+async def test_an_invalid_engine_address_is_an_error(settings: DockerSettings, host: str) -> None:
     runner = DockerRunner(
         settings, instance="test", ports=(1, 1), environment={"DOCKER_HOST": host}
     )
@@ -190,7 +188,7 @@ async def test_a_log_goes_on_where_its_connection_broke(
         (b"200 OK\r\nContent-Type: application/json\r\n\r\n{}", "cannot be read"),
     ],
 )
-async def test_whoever_answers_in_the_engines_place_the_error_says_what_he_said(
+async def test_another_server_in_the_engines_place_is_an_error(
     settings: DockerSettings, tmp_path: Path, answer: bytes, said: str
 ) -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

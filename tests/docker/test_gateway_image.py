@@ -102,9 +102,7 @@ def built(alone: None) -> Iterator[None]:
     subprocess.run(["docker", "rmi", TAG], capture_output=True, check=False)
 
 
-def test_it_serves_without_rights_is_healthy_reloads_and_stops_in_order(
-    built: None, engine: Engine
-) -> None:
+def test_the_image_serves_without_rights_reloads_and_stops(built: None, engine: Engine) -> None:
     port, _ = free_ports(1)
     with running(port):
         until("{{.State.Health.Status}}", "healthy")
@@ -122,7 +120,7 @@ def test_it_serves_without_rights_is_healthy_reloads_and_stops_in_order(
         assert json.loads(logs.stderr.splitlines()[-1])["message"] == "stopping"
 
 
-def test_what_is_nobody_elses_is_not_in_the_image(built: None, engine: Engine) -> None:
+def test_the_image_holds_only_the_files_of_the_gateway(built: None, engine: Engine) -> None:
     listing = run(
         "docker",
         "run",

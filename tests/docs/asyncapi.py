@@ -13,7 +13,7 @@ import yaml
 from aiohttp import WSCloseCode
 
 from server.core.errors import SidestreamError
-from server.core.protocol import COMMANDS, EVENTS, PROTOCOL_VERSION, RESULTS
+from server.core.protocol import COMMANDS, EVENTS, PROTOCOL_VERSION
 from server.web.sockets.frames import CLOSE_TOO_SLOW
 from server.web.sockets.websocket import CLOSE_BAD_FRAME, CLOSE_FLOODING, CLOSE_REVOKED
 
@@ -106,7 +106,7 @@ def _messages() -> dict[str, Any]:
         name: {
             "summary": _summary(command),
             "payload": _ref(command),
-            "x-result": _ref(RESULTS[command]),
+            "x-result": _ref(command.result),
         }
         for name, command in COMMANDS.items()
     }
@@ -119,7 +119,7 @@ def _messages() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    results = list(dict.fromkeys(RESULTS.values()))
+    results = list(dict.fromkeys(command.result for command in COMMANDS.values()))
     _, schemas = msgspec.json.schema_components(
         [*COMMANDS.values(), *EVENTS, *results], ref_template="#/components/schemas/{name}"
     )
@@ -130,7 +130,20 @@ def _schemas() -> dict[str, Any]:
         {"required": ["messages"], "properties": {"messages": {"type": "array"}}},
         {"required": ["prompt"], "properties": {"prompt": {"type": "string"}}},
     ]
-    return schemas
+    return {name: _without_discriminators(schema) for name, schema in schemas.items()}
+
+
+def _without_discriminators(schema: Any) -> Any:
+    """Take out what OpenAPI has of the same name in another form; the tags say the same."""
+    if isinstance(schema, list):
+        return [_without_discriminators(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: _without_discriminators(value)
+        for name, value in schema.items()
+        if not (name == "discriminator" and isinstance(value, dict))
+    }
 
 
 def _codes(error: type[SidestreamError]) -> set[str]:

@@ -152,8 +152,8 @@ async def test_browser(running: Running, where: str) -> None:
         "/demo/main.js": ("text/javascript", page_module),
         "/demo/worker.js": ("text/javascript", worker),
     }
-    for path in (ROOT / "static/js/client").glob("*.js"):
-        files[f"/demo/client/{path.name}"] = ("text/javascript", path.read_text(encoding="utf-8"))
+    for source in (ROOT / "static/js/client").glob("*.js"):
+        files[f"/demo/client/{source.name}"] = ("text/javascript", source.read_text("utf-8"))
     address = f"http://127.0.0.1:{running.port}"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(

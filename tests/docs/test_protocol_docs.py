@@ -16,6 +16,7 @@ from server.core.protocol import (
     parse_command,
 )
 from server.settings.document import ROOT
+from tests.docs.protocol_tables import render_tables, split_page
 
 TEXT = (ROOT / "docs" / "PROTOCOL.md").read_text(encoding="utf-8")
 EXAMPLE = re.findall(r"^([CS]) (.+)$", TEXT, re.MULTILINE)
@@ -50,6 +51,10 @@ def test_every_error_code_is_listed(code: str) -> None:
 def test_every_field_of_a_shared_struct_is_named(struct: type[msgspec.Struct]) -> None:
     words = set(re.findall(r"\w+", TEXT))
     assert set(struct.__struct_fields__) - words == set()
+
+
+def test_the_tables_of_messages_are_those_of_the_definitions() -> None:
+    assert split_page()[1] == render_tables(), "run: python -m tests.docs.protocol_tables"
 
 
 def test_the_example_is_a_real_dialogue() -> None:

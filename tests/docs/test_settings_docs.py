@@ -1,7 +1,7 @@
 """`settings.ini` and `docs/SETTINGS.md` hold exactly what the program knows."""
 
-from server.settings import load
 from server.settings.document import ROOT, render_document, render_ini_head
+from server.settings.loading import load
 from server.settings.tables import SECTIONS, Settings
 
 

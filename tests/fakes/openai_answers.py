@@ -174,6 +174,10 @@ def answer(options: FakeOptions, body: dict[str, Any], *, is_chat: bool) -> Answ
             raise Refusal(400, f"Unsupported parameter: '{name}'", param=name)
         if options.takes is not None and name not in options.takes:
             raise Refusal(422, f"Unexpected field: {name}", param=name)
+    if options.is_blind and '"image_url"' in json.dumps(body):
+        raise Refusal(
+            500, "image input is not supported - hint: provide the mmproj", "server_error"
+        )
     prompt_tokens = options.prompt_tokens or len(tokens_of(_prompt_text(body, is_chat=is_chat)))
     if options.max_prompt_tokens is not None and prompt_tokens > options.max_prompt_tokens:
         raise _too_long(options, prompt_tokens)

@@ -73,6 +73,7 @@ class FakeOptions:
     takes: tuple[str, ...] | None = None
     """Refuse with 422 what is not among these, as strict servers do; None takes everything."""
     refuses: tuple[str, ...] = _words((), "refuse these parameters with 400, naming them")
+    is_blind: bool = _option(False, "refuse pictures, in llama.cpp's words")
     max_prompt_tokens: int | None = _count("refuse a longer prompt")
 
     # In which form
@@ -108,6 +109,7 @@ class FakeOptions:
     error_form: str = _option("", "the form of errors (the flavour's)", choices=("", *ERROR_FORMS))
     error_text: str = _option("it went wrong", "the words of errors", type=str)
     limited: int = _option(0, "answer the first N generations with 429 (-1: all)", type=int)
+    bad_gateway: int = _option(0, "answer the first N generations with a bare 502", type=int)
     retry_after: str = _option("", "the header Retry-After beside 429 and 503", type=str)
     unavailable: int = _option(0, "answer the first N requests with 503 (-1: all)", type=int)
     overloaded: bool = _option(False, "have no place for a generation")

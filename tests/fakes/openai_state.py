@@ -21,6 +21,8 @@ class OpenAIState(FakeState):
         self.routes: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
         """The headers of each request, names in lower case."""
+        self.bodies: list[bytes] = []
+        """What was sent to routes whose answers are given."""
         self.transports: WeakSet[Any] = WeakSet()
         """The connections that have brought a request."""
 

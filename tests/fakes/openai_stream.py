@@ -36,6 +36,8 @@ async def generate(request: web.Request, *, is_chat: bool) -> web.StreamResponse
     response = web.StreamResponse()
     try:
         async with _counted(request, body):
+            if state.counts["started"] <= options.bad_gateway:
+                return web.Response(status=502)
             _refuse(options, state)
             whole = answer(options, body, is_chat=is_chat)
             stream = Stream(request, whole)

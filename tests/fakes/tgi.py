@@ -15,7 +15,6 @@ a request is never merged into a batch with another.
 
 import argparse
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -130,7 +129,7 @@ async def _info(request: web.Request) -> web.Response:
         {
             "model_id": options.model_id,
             "model_sha": "0123456789abcdef",
-            "model_pipeline_tag": "text-generation",
+            "model_pipeline_tag": options.pipeline_tag,
             "max_concurrent_requests": options.max_concurrent_requests,
             "max_best_of": 2,
             "max_stop_sequences": 4,
@@ -148,6 +147,7 @@ async def _info(request: web.Request) -> web.Response:
 
 async def _metrics(request: web.Request) -> web.Response:
     options = request.app[OPTIONS]
+    request.app[STATE].metrics_requests += 1
     if options.silent_metrics:
         await asyncio.Event().wait()
     if options.metrics is not None:
@@ -232,26 +232,13 @@ def _bound_socket(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _exit_with_lifeline(fd: int) -> None:
-    if not os.read(fd, 1):
-        os._exit(1)
-
-
 async def _main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fakes.tgi", description="A fake TGI.")
-    place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--port", type=int, help="bind this port when ready")
-    place.add_argument("--fd", type=int, help="listen on this bound, inherited socket when ready")
+    parser.add_argument("--port", type=int, required=True, help="bind this port when ready")
     parser.add_argument("--hostname", default="127.0.0.1", help="bind this address")
-    parser.add_argument("--lifeline-fd", type=int, help="exit when this pipe's other end closes")
     add_flags(parser)
     arguments = parser.parse_args()
     options = from_arguments(arguments)
-    if arguments.lifeline_fd is not None and not options.ignore_lifeline:
-        fd: int = arguments.lifeline_fd
-        asyncio.get_running_loop().add_reader(fd, _exit_with_lifeline, fd)
-    if arguments.fd is not None:
-        return await run(options, lambda: socket.socket(fileno=arguments.fd))
     return await run(options, lambda: _bound_socket(arguments.hostname, arguments.port))
 
 

@@ -39,7 +39,7 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True)
-class Token:
+class FakeToken:
     """One token as TGI sends it."""
 
     id: int
@@ -60,7 +60,7 @@ class Token:
 class Answer:
     """A whole answer, known before its first token is sent."""
 
-    tokens: tuple[Token, ...]
+    tokens: tuple[FakeToken, ...]
     generated_text: str
     finish_reason: str
     input_length: int
@@ -85,7 +85,7 @@ def answer(options: FakeOptions, inputs: str, parameters: dict[str, Any] | None 
     input_length = len(tokenize(options, inputs))
     limit = parameters.get("max_new_tokens") or options.max_total_tokens - input_length
     stops = parameters.get("stop") or []
-    tokens: list[Token] = []
+    tokens: list[FakeToken] = []
     text, finish_reason = "", "length"
     for token in _tokens(options, inputs, limit):
         tokens.append(token)
@@ -189,7 +189,7 @@ def _check_lengths(options: FakeOptions, inputs: str, given: dict[str, Any], ref
         )
 
 
-def _tokens(options: FakeOptions, inputs: str, limit: int) -> list[Token]:
+def _tokens(options: FakeOptions, inputs: str, limit: int) -> list[FakeToken]:
     if options.text is not None:
         pieces = split(options.text)
     else:
@@ -200,11 +200,11 @@ def _tokens(options: FakeOptions, inputs: str, limit: int) -> list[Token]:
     return list(map(_token, [*pieces, EOS_TEXT]))[:limit]
 
 
-def _token(text: str) -> Token:
+def _token(text: str) -> FakeToken:
     if text in _SPECIAL:
-        return Token(_SPECIAL[text], text, -0.1, special=True)
+        return FakeToken(_SPECIAL[text], text, -0.1, special=True)
     number = zlib.crc32(text.encode())
-    return Token(id=10 + number % 50_000, text=text, logprob=-(1 + number % 4000) / 1000)
+    return FakeToken(id=10 + number % 50_000, text=text, logprob=-(1 + number % 4000) / 1000)
 
 
 @functools.cache
@@ -220,7 +220,7 @@ def _recorded(path: str, inputs: str) -> Answer:
     line = recordings[int(numbers[-1]) % len(recordings) if numbers else 0]
     return Answer(
         tokens=tuple(
-            Token(token["id"], token["text"], token["logprob"], token["special"])
+            FakeToken(token["id"], token["text"], token["logprob"], token["special"])
             for token in line["tokens"]
         ),
         generated_text=line["generated_text"],

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.fakes.tgi_answers import Answer, Refusal, Token, answer, check
+from tests.fakes.tgi_answers import Answer, FakeToken, Refusal, answer, check
 from tests.fakes.tgi_options import FakeOptions
 from tests.fakes.tgi_state import FakeState
 
@@ -79,7 +79,7 @@ async def generate_stream(request: web.Request) -> web.StreamResponse:
 
 
 def token_event(
-    sent: int, token: Token, whole: Answer | None, parameters: dict[str, Any]
+    sent: int, token: FakeToken, whole: Answer | None, parameters: dict[str, Any]
 ) -> dict[str, Any]:
     """Return one event's data, fields in TGI's order; `whole` marks the last one."""
     event: dict[str, Any] = {"index": sent + 1, "token": token.to_wire()}

@@ -26,6 +26,7 @@ class FakeOptions:
 
     # As TGI's launcher
     model_id: str = _option("fake/tgi", "what /info and the answers call the model", type=str)
+    pipeline_tag: str = _option("text-generation", "the hub's word for the model", type=str)
     api_key: str | None = _option(None, "ask for this bearer key", type=str)
     json_output: bool = _option(False, "log in JSON")
     max_concurrent_requests: int = _option(128, "more than that is 'overloaded'", type=int)
@@ -77,7 +78,6 @@ class FakeOptions:
 
     # How it fails to stop
     ignore_sigterm: bool = _option(False, "SIGTERM does nothing")
-    ignore_lifeline: bool = _option(False, "live on when --lifeline-fd's other end closes")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ class FakeState:
     def __init__(self) -> None:
         self.counts = dict.fromkeys(("started", "running", "tokens", *self.OUTCOMES), 0)
         self.requests: list[dict[str, Any]] = []
+        self.metrics_requests = 0
         self.traceparents: list[str | None] = []
         self.released = asyncio.Event()
         self._changed = asyncio.Event()

@@ -9,7 +9,7 @@ test('it says hello first and knows the models from the answer', () => {
   const socket = network.latest;
   assert.deepEqual(socket.sent, []);
   socket.open();
-  assert.deepEqual(socket.sent, [{ id: 1, type: 'hello' }]);
+  assert.deepEqual(socket.sent, [{ id: 1, type: 'hello', kinds: ['reasoning', 'tool_call'] }]);
   assert.equal(client.connection.name, 'connecting');
   socket.answer('hello', welcome());
   assert.equal(client.connection.name, 'connected');

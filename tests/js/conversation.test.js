@@ -21,6 +21,23 @@ test('each column goes on with its own answers, and unanswered prompts are left 
   assert.deepEqual(conversation.messages(first, 'a'), [user('One?')], 'what came later is not told');
 });
 
+test('a question stays where its answer is a call of a tool, or was cut while thinking', () => {
+  const conversation = new Conversation();
+  const first = conversation.add('One?');
+  const calls = [{ index: 0, id: 'c1', name: 'look', arguments: '{"at":"sky"}' }];
+  conversation.addAnswer(first, 'a', said('', { toolCalls: calls }));
+  conversation.addAnswer(first, 'b', said('', { reasoning: 'Hm, ', finishReason: 'cancelled' }));
+  conversation.addAnswer(first, 'c', said('So.', { reasoning: 'Hm.', toolCalls: calls }));
+  conversation.addAnswer(first, 'd', said('\n', { reasoning: ' \n', finishReason: 'length' }));
+  const second = conversation.add('Two?');
+  const between = (/** @type {string} */ column) => conversation.messages(second, column).slice(1, -1);
+  for (const column of ['a', 'b', 'c']) assert.equal(conversation.messages(second, column)[0].content, 'One?', column);
+  assert.deepEqual(between('a'), [assistant('look({"at":"sky"})')]);
+  assert.deepEqual(between('b'), [assistant('(Stopped while thinking.)')]);
+  assert.deepEqual(between('c'), [assistant('So.')], 'the text is what goes on');
+  assert.deepEqual(conversation.messages(second, 'd'), [user('Two?')]);
+});
+
 test('one answer can be made the history of all columns, for the turns below', () => {
   const conversation = new Conversation();
   const first = conversation.add('One?');
@@ -62,30 +79,15 @@ test('a conversation comes back from its record as it was', () => {
   const conversation = new Conversation({ title: 'About one' });
   const first = conversation.add('One?', { isBlind: true });
   conversation.addAnswer(first, 'a', said('Yes.', { parameters: { seed: 7 } }));
-  conversation.setVote(first, { kind: 'tie', best: null, names: { a: 'A' } });
+  assert.ok(conversation.isSecret);
+  assert.ok(new Conversation(JSON.parse(JSON.stringify(conversation))).isSecret, 'a blind round is blind after a reload');
+  conversation.reveal(first, { kind: 'tie', best: null });
+  assert.ok(!conversation.isSecret);
   conversation.add('Two?');
   conversation.show(first);
   const again = new Conversation(JSON.parse(JSON.stringify(conversation)));
   assert.deepEqual(JSON.parse(JSON.stringify(again)), JSON.parse(JSON.stringify(conversation)));
   assert.equal(again.path[0].answer('a').isLive, false);
-});
-
-test('while an answer runs its figures come from deltas, afterwards from the server', () => {
-  let now = 0;
-  const answer = new Answer({ model: 'm' }, () => now);
-  const generation = new Generation('g1');
-  now = 1_000;
-  answer.send();
-  answer.follow(generation);
-  now = 1_250;
-  assert.deepEqual(answer.figures, { ttftMs: null, tokensPerSecond: null, tokens: null, totalMs: 250 });
-  generation.receive(delta('g1', 1, 'a'));
-  assert.deepEqual(answer.figures, { ttftMs: 250, tokensPerSecond: null, tokens: 1, totalMs: 250 });
-  now = 1_750;
-  generation.receive(delta('g1', 21, 'b'));
-  assert.deepEqual(answer.figures, { ttftMs: 250, tokensPerSecond: 40, tokens: 21, totalMs: 750 });
-  generation.receive(end('g1', 22));
-  assert.deepEqual(answer.figures, { ttftMs: 20, tokensPerSecond: 40, tokens: 22, totalMs: 90 });
 });
 
 test('an answer goes on from the middle, after a reload or because it was asked to', () => {
@@ -106,5 +108,5 @@ test('an answer goes on from the middle, after a reload or because it was asked 
   const more = new Generation('g2');
   answer.follow(more);
   more.receive(delta('g2', 1, ' there was'));
-  assert.deepEqual([answer.text, answer.isLive, answer.figures.tokens], ['Once upon a time there was', true, 5]);
+  assert.deepEqual([answer.text, answer.isLive, answer.metrics.tokens], ['Once upon a time there was', true, 5]);
 });

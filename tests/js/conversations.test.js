@@ -9,13 +9,14 @@ test('there are recorded dialogues', () => {
 
 for (const name of NAMES) {
   test(`replay: ${name}`, { timeout: 20_000 }, async (t) => {
+    const steps = load(name);
     const player = new Player();
-    const program = new Program(await player.url());
+    const program = new Program(await player.url(), steps);
     t.after(async () => {
       program.client.close();
       await player.close();
     });
-    const expected = await player.play(load(name), program);
+    const expected = await player.play(steps, program);
     assert.deepEqual(await program.outcome(), expected);
   });
 }

@@ -1,8 +1,8 @@
 /**
  * Hold dialogues with a real server: `node dialogues.js [--worker] DIALOGUES`, a JSON array of
- * `{url, models, prompt, parameters, cuts}`; prints, for each, what was received of every answer.
+ * `{url, models, prompt, parameters, cuts}`; prints the answers received in each.
  *
- * With `--worker` the client runs in a worker thread. After the end it goes on, pinging, until its
+ * With `--worker` the client runs in a worker thread. After the end it keeps pinging until its
  * connection was cut `cuts` times.
  */
 
@@ -26,7 +26,9 @@ async function hold({ url, models, prompt, parameters, cuts }) {
     generation.on('delta', ({ text }) => { heard += text; });
     let read = '';
     for await (const text of generation) read += text;
-    return { heard, read, text: generation.text, finish_reason: generation.finishReason };
+    const { reasoning, toolCalls, text, finishReason } = generation;
+    const besides = { ...(reasoning && { reasoning }), ...(toolCalls.length > 0 && { tool_calls: toolCalls }) };
+    return { heard, read, text, finish_reason: finishReason, ...besides };
   }));
   while (connections <= cuts) await client.ping();
   client.close();

@@ -1,8 +1,8 @@
 /**
- * A WebSocket that a test speaks for, and a client on it.
+ * A fake WebSocket controlled by the test, and a client that uses it.
  *
- * Each connection attempt makes a new one; `network.latest` is the newest. What the client sent is
- * in `sent`, parsed.
+ * Each connection attempt makes a new one; `network.latest` is the newest. `sent` has the parsed
+ * commands of the client.
  */
 
 import { webcrypto } from 'node:crypto';
@@ -30,7 +30,7 @@ export class FakeSocket {
     this.readyState = 3;
   }
 
-  // What the other side and the network do
+  // The server and the network
 
   open() {
     this.readyState = 1;
@@ -108,7 +108,7 @@ export function welcome(more = {}) {
   };
 }
 
-/** Make a client whose waits are short, not yet connected. */
+/** Make a client with short waits, not connected yet. */
 export function makeClient(options = {}) {
   const network = new FakeNetwork();
   const client = new SidestreamClient({
@@ -134,7 +134,7 @@ export function greet(socket, result = {}) {
   socket.answer('hello', welcome(result));
 }
 
-/** Have answers begun, one for each model named; ids as given. */
+/** Start one answer per model, with these ids. */
 export async function generating(client, socket, generations) {
   const targets = Object.values(generations).map((id) => ({ model: id }));
   const promise = client.generate({ targets, prompt: 'Hello' });
@@ -142,7 +142,7 @@ export async function generating(client, socket, generations) {
   return promise;
 }
 
-export const delta = (generation, seq, text) => ({ type: 'delta', generation, seq, text });
+export const delta = (generation, seq, text, more = {}) => ({ type: 'delta', generation, seq, text, ...more });
 
 export const end = (generation, seq, more = {}) => ({
   type: 'end',

@@ -87,3 +87,57 @@ test('who begins to listen during an event hears the next one first', () => {
   generation.receive(delta('g1', 2, 'b'));
   assert.deepEqual(heard, ['b']);
 });
+
+const reasoning = (seq, text) => delta('g1', seq, text, { kind: 'reasoning' });
+const call = (seq, text, index, more) => delta('g1', seq, text, { kind: 'tool_call', call: { index, name: 'look', ...more } });
+
+test('thinking and calls are no part of the answer, whatever their order', async () => {
+  const generation = new Generation('g1');
+  const heard = [];
+  for (const kind of ['delta', 'reasoning', 'toolCall']) generation.on(kind, ({ text }) => heard.push([kind, text]));
+  const read = collect(generation);
+  generation.receive(reasoning(2, 'Hm'));
+  generation.receive(reasoning(3, 'm.'));
+  generation.receive(delta('g1', 4, 'Yes'));
+  generation.receive(call(5, '{"a"', 0, { id: 'c0' }));
+  generation.receive(call(6, '{}', 1, { id: 'c1' }));
+  generation.receive(call(7, ':1}', 0));
+  generation.receive(reasoning(8, ' So.'));
+  generation.receive(delta('g1', 9, '!'));
+  generation.receive(end('g1', 9));
+  assert.deepEqual([generation.text, generation.reasoning, generation.seq], ['Yes!', 'Hmm. So.', 9]);
+  assert.deepEqual(generation.toolCalls, [
+    { index: 0, id: 'c0', name: 'look', arguments: '{"a":1}' },
+    { index: 1, id: 'c1', name: 'look', arguments: '{}' },
+  ]);
+  assert.equal((await read).join(''), 'Yes!');
+  assert.deepEqual(heard.map(([kind]) => kind), ['reasoning', 'reasoning', 'delta', 'toolCall', 'toolCall', 'toolCall', 'reasoning', 'delta']);
+});
+
+test('a mark has no text, and counts for the cursor', () => {
+  const generation = new Generation('g1');
+  generation.receive(reasoning(1, ''));
+  assert.deepEqual([generation.seq, generation.reasoning, generation.state], [1, '', 'running']);
+});
+
+test('what was received before a break is not taken twice, of any kind', () => {
+  const generation = new Generation('g1');
+  const events = [reasoning(2, 'Hm'), call(3, '{', 0), delta('g1', 5, 'Yes'), call(6, '}', 0)];
+  for (const event of [...events, ...events]) generation.receive(event);
+  assert.deepEqual([generation.reasoning, generation.toolCalls[0].arguments, generation.text], ['Hm', '{}', 'Yes']);
+});
+
+test('the lengths are told while it runs, and are those of its end', () => {
+  const generation = new Generation('g1');
+  const heard = [];
+  generation.on('state', ({ promptTokens, contextTokens }) => heard.push([promptTokens, contextTokens]));
+  generation.receive({ type: 'state', generation: 'g1', state: 'running', context_tokens: 2048 });
+  generation.receive({ type: 'state', generation: 'g1', state: 'running', prompt_tokens: 31, context_tokens: 2048 });
+  generation.receive({ type: 'state', generation: 'g1', state: 'running', prompt_tokens: 31, context_tokens: 2048 });
+  assert.deepEqual(heard, [[null, 2048], [31, 2048]]);
+  generation.receive(delta('g1', 1, 'a'));
+  assert.deepEqual([generation.promptTokens, generation.contextTokens], [31, 2048]);
+  const usage = { prompt_tokens: 32, completion_tokens: 1, context_tokens: 4096 };
+  generation.receive(end('g1', 1, { usage }));
+  assert.deepEqual([generation.promptTokens, generation.contextTokens], [32, 4096]);
+});

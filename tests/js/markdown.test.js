@@ -72,11 +72,34 @@ const OTHERS = [
   ['| a |\n---\n', '<p>| a |</p><hr />'],
   ['|x| is 3\nand so on', '<p>|x| is 3\nand so on</p>'],
   ['| a<br>b |\n|-|', '<table><thead><tr><th>a<br />\nb</th></tr></thead></table>'],
+  ['Name | Age\n--- | --:\nAnn | *5*\n', '<table><thead><tr><th>Name</th><th align="right">Age</th></tr></thead><tbody><tr><td>Ann</td><td align="right"><em>5</em></td></tr></tbody></table>'],
+  ['- x\n\n  a | **b** | `c`\n  :-|-|-\n  1\n- y', '<ul><li><p>x</p><table><thead><tr><th align="left">a</th><th><strong>b</strong></th><th><code>c</code></th></tr></thead><tbody><tr><td align="left">1</td><td></td><td></td></tr></tbody></table></li><li><p>y</p></li></ul>'],
+  ['a | b\n---\nc | d\n- | -\n\ne | f\n- g', '<p>a | b</p><hr /><table><thead><tr><th>c</th><th>d</th></tr></thead></table><p>e | f</p><ul><li>g</li></ul>'],
+  ['a | b\nc\n-|-', '<p>a | b\nc\n-|-</p>'],
   // Strikethrough
   ['~~a *b* c~~ ~d~ ~~~e~~~', '<p><del>a <em>b</em> c</del> ~d~ ~~~e~~~</p>'],
   ['about ~5 or ~~ 6', '<p>about ~5 or ~~ 6</p>'],
   // Tasks
   ['- [ ] a\n- [x] b\n- [c] d\n- [ ]', '<ul><li>☐ a</li><li>☑ b</li><li>[c] d</li><li>[ ]</li></ul>'],
+  ['1. [x] **a**', '<ol><li>☑ <strong>a</strong></li></ol>'],
+  // Beside Chinese, Japanese and Korean
+  ['**注意：**请先备份。', '<p><strong>注意：</strong>请先备份。</p>'],
+  ['**颜色（可选）**红 含**「要点」**的 **価格:**三', '<p><strong>颜色（可选）</strong>红 含<strong>「要点」</strong>的 <strong>価格:</strong>三</p>'],
+  ['**太字。**続き。~~旧（已删）。~~新 **"인용"**은 这是*“引用”*的', '<p><strong>太字。</strong>続き。<del>旧（已删）。</del>新 <strong>&quot;인용&quot;</strong>은 这是<em>“引用”</em>的</p>'],
+  ['**Note:**the 2**3 **"Q"**word **a **b** c', '<p><strong>Note:</strong>the 2**3 <strong>&quot;Q&quot;</strong>word **a <strong>b</strong> c</p>'],
+  // Headings without a space
+  ['##Next\n#tag\n###**a**', '<h2>Next</h2><p>#tag</p><h3><strong>a</strong></h3>'],
+  // Small elements
+  ['H<sub>2</sub>O<br/>x<sup>*2</sup>, <kbd>a</kbd> <sub>a</sup> <sub><b>c</b></sub>', '<p>H<sub>2</sub>O<br />\nx<sup>*2</sup>, <kbd>a</kbd> &lt;sub&gt;a&lt;/sup&gt; &lt;sub&gt;&lt;b&gt;c&lt;/b&gt;&lt;/sub&gt;</p>'],
+  ['&alpha;&Omega; &rArr; &constructor;', '<p>αΩ ⇒ &amp;constructor;</p>'],
+  // Fences as models write them
+  ['```markdown\n# T\n\n```python\nprint(1)\n```\n\n~~~js\n```\n~~~\nend\n```\nafter', '<pre><code class="language-markdown"># T\n\n```python\nprint(1)\n```\n\n~~~js\n```\n~~~\nend\n</code></pre><p>after</p>'],
+  ['```md\n````js\n```\n````\n```\nx', '<pre><code class="language-md">````js\n```\n````\n</code></pre><p>x</p>'],
+  ['```js\n```py\n```\nx', '<pre><code class="language-js">```py\n</code></pre><p>x</p>'],
+  ['text:```lang\ncode\n```\nafter', '<p>text:</p><pre><code class="language-lang">code\n</code></pre><p>after</p>'],
+  ['- a ```js \n  b\n  c``` \n- d', '<ul><li>a<pre><code class="language-js">b\nc\n</code></pre></li><li>d</li></ul>'],
+  ['a ```js b\n``` c ```js\nd `e` ``f\ng``', '<p>a <code>js b </code> c ```js\nd <code>e</code> <code>f g</code></p>'],
+  ['use ```\n\nb \\```js\nc\n# ```js\nd', '<p>use ```</p><p>b ```js\nc</p><h1>```js</h1><p>d</p>'],
   // Addresses
   ['(see https://a.example/x_(y)_z?q=1&b=2).', '<p>(see <a href="https://a.example/x_(y)_z?q=1&amp;b=2">https://a.example/x_(y)_z?q=1&amp;b=2</a>).</p>'],
   ['**https://a.example/**, xhttps://b.example', '<p><strong><a href="https://a.example/">https://a.example/</a></strong>, xhttps://b.example</p>'],
@@ -107,10 +130,11 @@ test('what is not in CommonMark reads as on GitHub, and mathematics as it stands
 
 test('an answer of any shape is the same, however it is cut', () => {
   const parts = ['*', '**', '_', '`', '```', '~~', '[', '](', ')', '!', '<', '>', '&amp;', '\\', '\\(', '\\)', '$', '$$', '|', '|-|', '-',
-    '- ', '1. ', '# ', '    ', '\t', ' ', '  ', '\n', '\n', '\n\n', '\r\n', 'a', 'word', 'https://', 'é', '👍', '"', ':', 'h', '=', '+ '];
+    '- ', '1. ', '# ', '    ', '\t', ' ', '  ', '\n', '\n', '\n\n', '\r\n', 'a', 'word', 'https://', 'é', '👍', '"', ':', 'h', '=', '+ ',
+    '```md', 'a | b', '\n-|-\n', '：', '字', '<sub>', '</sub>', '[x] '];
   const random = numbers(7);
   const pick = () => parts[Math.floor(random.next().value * parts.length)];
-  for (let n = 0; n < 1000; n += 1) {
+  for (let n = 0; n < 3000; n += 1) {
     const text = Array.from({ length: 1 + Math.floor(random.next().value * 40) }, pick).join('');
     const whole = paper([text]).html;
     assert.equal(paper([...text]).html, whole, JSON.stringify(text));

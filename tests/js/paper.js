@@ -1,7 +1,7 @@
 /**
- * What the Markdown parser writes to when there is no page: a tree, and what was done to it.
+ * A target for the Markdown parser without a page: a tree, and the operations on it.
  *
- * `html` writes it in the form of CommonMark's examples, so that they can be compared.
+ * `html` formats it like CommonMark's examples, for comparison.
  */
 
 import { Markdown } from '../../static/js/markdown/blocks.js';
@@ -64,7 +64,7 @@ export class Paper {
     return this.root.children.map((child) => html(child, false)).join('');
   }
 
-  /** The text alone, as somebody reads it. */
+  /** The visible text. */
   get words() {
     const words = (node) => (typeof node === 'string' ? node : node.children.map(words).join(''));
     return words(this.root);
@@ -88,7 +88,7 @@ function html(node, isTight) {
   const { tag, attributes, children } = node;
   const isListTight = tag === 'ul' || tag === 'ol' ? !node.isLoose : isTight && tag === 'li';
   const inner = children.map((child) => html(child, isListTight)).join('');
-  if (tag === 'line') return inner;
+  if (tag === 'line' || tag === 'task') return inner;
   if (tag === 'hr') return '<hr />\n';
   if (tag === 'br') return '<br />\n';
   if (tag === 'pre') {
@@ -108,7 +108,7 @@ function escaped(text) {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }
 
-/** Write without the white space that means nothing, and addresses as they read decoded. */
+/** Normalise insignificant white space, and decode addresses. */
 export function normal(text) {
   return text.replace(/href="([^"]*)"/g, (_, to) => `href="${decoded(to)}"`)
     .replace(/\s*(<\/?(?:p|h\d|pre|ul|ol|li|blockquote|table|thead|tbody|tr|th|td|hr)\b[^>]*>)\s*/g, '$1')

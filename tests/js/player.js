@@ -1,8 +1,8 @@
 /**
- * Recorded dialogues (tests/conversations): a server that speaks its part, a program that does its.
+ * Recorded dialogues (tests/conversations): a server and a program that play their parts.
  *
- * After each frame the server waits until the client has taken it, which a WebSocket's own ping
- * tells: the pong comes behind what was read before it. So a replay goes the same way every time.
+ * After each frame the server waits until the client has read it: it sends a WebSocket ping, whose
+ * pong comes after everything before it. So every replay is the same.
  */
 
 import assert from 'node:assert/strict';
@@ -22,7 +22,7 @@ export function load(name) {
   return text.trimEnd().split('\n').map((line) => JSON.parse(line));
 }
 
-/** Things that come one after the other, for one who waits for them. */
+/** An asynchronous queue. */
 class Arrivals {
   #here = [];
   #waiting = [];
@@ -56,7 +56,7 @@ export class Player {
     return `ws://127.0.0.1:${this.#server.address().port}/ws`;
   }
 
-  /** Go through a dialogue; return what the client is expected to know in the end. */
+  /** Play a dialogue; return the expected state of the client. */
   async play(steps, program) {
     for (const [index, step] of steps.entries()) {
       const [[kind, what]] = Object.entries(step);
@@ -98,7 +98,7 @@ export class Player {
     }
   }
 
-  /** Make sure that the client says what was recorded, under whatever ids. */
+  /** Assert that the client sends the recorded frame, whatever its ids. */
   #match({ id, request_id, ...wanted }, { id: saidId, request_id: saidRequestId, ...said }) {
     assert.deepEqual(said, wanted);
     if (!this.#ids.has(id)) this.#ids.set(id, saidId);
@@ -121,9 +121,12 @@ export class Program {
   #readings = [];
   #logs = [];
 
-  constructor(url) {
+  /** @param {string} url @param {object[]} steps Their first `hello` says what the program knows. */
+  constructor(url, steps) {
+    const { kinds = [] } = steps.find(({ client }) => client)?.client ?? {};
     this.client = new SidestreamClient({
       url,
+      kinds,
       createSocket: (address) => new WebSocket(address),
       minDelayMs: 10,
       maxDelayMs: 50,
@@ -136,7 +139,7 @@ export class Program {
     });
   }
 
-  /** Begin what a line says; nothing is waited for. */
+  /** Start a step, without waiting for its end. */
   do(verb, what) {
     const { client } = this;
     if (verb === 'connect') client.connect();
@@ -151,7 +154,7 @@ export class Program {
     else throw new Error(`what is ${verb}?`);
   }
 
-  /** Wait for all that was begun; return what the client knows, as `expect` has it. */
+  /** Wait for all steps; return the client's state in the form of `expect`. */
   async outcome() {
     const commands = await Promise.all(this.#commands);
     for (const [index, generation] of this.#generations.entries()) {
@@ -193,8 +196,8 @@ export class Program {
 }
 
 /** What a server says of few answers. */
-function remarksOf({ notices, details, answeredBy, cost, usage }) {
-  const remarks = { notices: notices.map(({ code }) => code), details, answered_by: answeredBy, cost: cost?.amount, estimated: usage?.estimated };
+function remarksOf({ reasoning, toolCalls, notices, details, answeredBy, cost, usage }) {
+  const remarks = { reasoning, tool_calls: toolCalls, notices: notices.map(({ code }) => code), details, answered_by: answeredBy, cost: cost?.amount, estimated: usage?.estimated };
   const isSaid = (value) => (typeof value === 'object' ? Object.keys(value).length > 0 : value);
   return Object.fromEntries(Object.entries(remarks).filter(([, value]) => isSaid(value)));
 }

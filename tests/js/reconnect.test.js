@@ -13,6 +13,7 @@ test('after a break it resumes at its cursors, and the text is whole', async () 
   again.open();
   assert.deepEqual(again.sent[0], {
     id: again.sent[0].id, type: 'hello', session: 's_1', cursors: { g1: 2, g2: 1 },
+    kinds: ['reasoning', 'tool_call'],
   });
   const infos = [
     { id: 'g1', model: 'small', state: 'running', seq: 5, finish_reason: null },
@@ -64,6 +65,35 @@ test('a command whose answer was lost is sent again, with the same request id', 
   await meanwhile;
   again.say(delta('g1', 1, 'Hi'));
   assert.equal(generation.text, 'Hi');
+  client.close();
+});
+
+test('a command that no socket outlives is given up, and the others go on', async () => {
+  const { client, network } = connectedClient();
+  const given = client.start('small');
+  let last;
+  given.catch((error) => { last = error; });
+  let sockets = 1;
+  while (!last) {
+    const next = network.next();
+    network.latest.breakOff();
+    greet(await next, { resumed: true });
+    sockets += 1;
+    assert.ok(sockets < 20);
+  }
+  assert.deepEqual([last.code, sockets], ['connection_closed', 11]);
+  const ping = client.ping();
+  network.latest.answer('ping', {});
+  await ping;
+  client.close();
+});
+
+test('a command that cannot be written as JSON fails and is not kept', async () => {
+  const { client, socket } = connectedClient();
+  await assert.rejects(client.generate({ targets: [{ model: 'small' }], prompt: 'Hello', parameters: { seed: 1n } }), TypeError);
+  const ping = client.ping();
+  socket.answer('ping', {});
+  await ping;
   client.close();
 });
 

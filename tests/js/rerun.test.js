@@ -42,7 +42,7 @@ const outcome = (before, after) => {
   return repeat.outcome;
 };
 
-function stage(original, conversations = {}) {
+function setUp(original, conversations = {}) {
   const { client, socket } = connectedClient({}, { models: [model('small', { parameters: { temperature: 1, seed: 3 } })] });
   clients.push(client);
   const made = [];
@@ -72,6 +72,14 @@ function stage(original, conversations = {}) {
   };
   return { api, asked, client, finish, made, socket, acknowledge, parts: { api, client } };
 }
+
+test('a picture that a model did not take may be left out again', () => {
+  const attachments = [{ type: 'image', attachment: 'p' }];
+  const original = { ...stored([]), turns: [{ id: 't1', text: '', attachments }] };
+  const repeat = new Repeat(answer('a1', 't1', { notices: [{ code: 'picture_left_out', message: 'One.' }] }), original);
+  assert.equal(repeat.question(undefined).targets[0].lenient, true);
+  assert.equal(repeat.prompt, 'Only what is attached');
+});
 
 test('what was left out when it was asked may be left out again', () => {
   const [target] = new Repeat(answer('a1', 't1', { notices: [{ code: 'parameter_left_out', message: 'min_p' }] }), stored([])).question(undefined).targets;
@@ -135,7 +143,7 @@ test('all are asked one after the other, into a copy that has the same shape', a
     answer('a4', 't2', { model: 'away' }),
     answer('a5', 't3'),
   ];
-  const { asked, finish, made, parts } = stage(stored(answers));
+  const { asked, finish, made, parts } = setUp(stored(answers));
   const rerun = await Rerun.load(parts, 'c_1');
   assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['waiting', 'waiting', 'waiting', 'impossible', 'waiting']);
   const done = rerun.run();
@@ -159,7 +167,7 @@ test('all are asked one after the other, into a copy that has the same shape', a
 
 test('what goes on from something that could not be asked is not asked either', async () => {
   const answers = [answer('a1', 't1', { model: 'away' }), answer('a2', 't1', { continues: 'a1' })];
-  const { asked, parts } = stage(stored(answers));
+  const { asked, parts } = setUp(stored(answers));
   const rerun = await Rerun.load(parts, 'c_1');
   await rerun.run();
   assert.equal(asked().length, 0);
@@ -167,7 +175,7 @@ test('what goes on from something that could not be asked is not asked either', 
 });
 
 test('an error of one answer ends that one, any other the run, which can be gone on with', async () => {
-  const { asked, finish, parts, socket } = stage(stored([answer('a1', 't1'), answer('a2', 't2'), answer('a3', 't3')]));
+  const { asked, finish, parts, socket } = setUp(stored([answer('a1', 't1'), answer('a2', 't2'), answer('a3', 't3')]));
   const rerun = await Rerun.load(parts, 'c_1');
   let done = rerun.run();
   await tick();
@@ -187,8 +195,24 @@ test('an error of one answer ends that one, any other the run, which can be gone
   assert.equal(asked().length, 4);
 });
 
+test('a picture or file that cannot be asked with ends its answer only', async () => {
+  const { asked, parts, socket } = setUp(stored(['a1', 'a2', 'a3', 'a4'].map((id) => answer(id, 't1'))));
+  const rerun = await Rerun.load(parts, 'c_1');
+  const done = rerun.run();
+  for (const code of ['cannot_see', 'unknown_attachment', 'invalid_attachment']) {
+    await tick();
+    socket.refuse('generate', { code, message: 'No.' });
+  }
+  await tick();
+  assert.equal(asked().length, 4);
+  socket.say({ type: 'result', id: asked()[3].id, result: { generations: ['g1'], answers: ['n1'] } }, delta('g1', 1, 'Yes.'), end('g1', 1));
+  await done;
+  assert.equal(rerun.fault, null);
+  assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['failed', 'failed', 'failed', 'same']);
+});
+
 test('a run that is stopped asks no more, whatever it is waiting for', async () => {
-  const { acknowledge, asked, parts, socket } = stage(stored([answer('a1', 't1'), answer('a2', 't2')]));
+  const { acknowledge, asked, parts, socket } = setUp(stored([answer('a1', 't1'), answer('a2', 't2')]));
   const rerun = await Rerun.load(parts, 'c_1');
   const done = rerun.run();
   await tick();
@@ -203,7 +227,7 @@ test('a run that is stopped asks no more, whatever it is waiting for', async () 
 });
 
 test('what is stopped elsewhere, or contradicts what has become of the copy, stops the run too', async () => {
-  const { acknowledge, asked, parts, socket } = stage(stored([answer('a1', 't1'), answer('a2', 't2'), answer('a3', 't3')]));
+  const { acknowledge, asked, parts, socket } = setUp(stored([answer('a1', 't1'), answer('a2', 't2'), answer('a3', 't3')]));
   const rerun = await Rerun.load(parts, 'c_1');
   let done = rerun.run();
   await acknowledge();
@@ -221,7 +245,7 @@ test('what is stopped elsewhere, or contradicts what has become of the copy, sto
 });
 
 test('what was given without being kept is no place for others', async () => {
-  const { asked, parts, socket, finish } = stage(stored([answer('a1', 't1'), answer('a2', 't2'), answer('a5', 't3')]));
+  const { asked, parts, socket, finish } = setUp(stored([answer('a1', 't1'), answer('a2', 't2'), answer('a5', 't3')]));
   const rerun = await Rerun.load(parts, 'c_1');
   const done = rerun.run();
   await tick();
@@ -241,7 +265,7 @@ test('what goes on at the server is waited for, not asked again', async () => {
     answer('n2', 't1', { repeats: 'a1', finish_reason: 'cancelled', text: '' }),
     answer('n3', 't2', { repeats: 'a2', state: 'running', finish_reason: null }),
   ], { id: 'c_2', view: { repeats: 'c_1' } });
-  const { asked, client, parts, socket } = stage(original, { c_2: copy });
+  const { asked, client, parts, socket } = setUp(original, { c_2: copy });
   const begun = client.generate({ targets: [{ model: 'small' }], prompt: 'Two?' });
   socket.answer('generate', { generations: ['g9'], answers: ['n3'] });
   await begun;
@@ -257,7 +281,7 @@ test('what goes on at the server is waited for, not asked again', async () => {
 test('what is asked in another window is left to it', async () => {
   const copy = stored([answer('n1', 't1', { repeats: 'a1', state: 'running', finish_reason: null })], { id: 'c_2', view: { repeats: 'c_1' } });
   const conversations = { c_2: copy };
-  const { api, asked, client, finish } = stage(stored([answer('a1', 't1'), answer('a2', 't2')]), conversations);
+  const { api, asked, client, finish } = setUp(stored([answer('a1', 't1'), answer('a2', 't2')]), conversations);
   const rerun = await Rerun.load({ api: { ...api, get: async (id) => (id === 'c_2' ? conversations.c_2 : api.get(id)) }, client }, 'c_2');
   await rerun.run();
   assert.equal(rerun.fault.code, 'elsewhere');
@@ -273,7 +297,7 @@ test('what is asked in another window is left to it', async () => {
 
 test('of more columns than a conversation may have, the last are asked without', async () => {
   const columns = Array.from({ length: 64 }, (_, at) => ({ id: `c${at}`, model: 'small', parameters: {}, system: null, hidden_name: null }));
-  const { asked, finish, made, parts } = stage(stored([answer('a1', 't1'), answer('a2', 't1', { column: 'gone' })], { columns }));
+  const { asked, finish, made, parts } = setUp(stored([answer('a1', 't1'), answer('a2', 't1', { column: 'gone' })], { columns }));
   const rerun = await Rerun.load(parts, 'c_1');
   const done = rerun.run();
   await finish('Yes.');
@@ -286,7 +310,7 @@ test('of more columns than a conversation may have, the last are asked without',
 test('whatever an import calls its original, it is asked for only by what can be an id', async () => {
   for (const repeats of [{}, ['c_1'], '../models', 'a/b', '', 7]) {
     const odd = stored([answer('a1', 't1')], { id: 'c_2', view: { repeats } });
-    const { api, client } = stage(odd, { c_2: odd });
+    const { api, client } = setUp(odd, { c_2: odd });
     const read = [];
     const rerun = await Rerun.load({ api: { ...api, get: (id) => (read.push(id), api.get(id)) }, client }, 'c_2');
     assert.equal(rerun.originalId, 'c_2');
@@ -302,14 +326,31 @@ test('a copy is compared with its original, and by itself when that is gone', as
     answer('n2', 't2', { repeats: 'a2', state: 'running', finish_reason: null, text: '' }),
     answer('n3', 't3', { repeats: 'a3', text: 'No.', engine: { ...ENGINE, image: 'sha256:2' } }),
   ], { id: 'c_2', view: { repeats: 'c_1' } });
-  const rerun = await Rerun.load(stage(original, { c_2: copy }).parts, 'c_2');
+  const rerun = await Rerun.load(setUp(original, { c_2: copy }).parts, 'c_2');
   assert.equal(rerun.originalId, 'c_1');
   assert.equal(rerun.copyId, 'c_2');
   assert.deepEqual(rerun.repeats.map((repeat) => repeat.outcome), ['same', 'waiting', 'different']);
   assert.deepEqual(rerun.repeats[2].changes, [{ trait: 'image', then: 'sha256:1', now: 'sha256:2' }]);
   assert.equal(rerun.afresh().copyId, null);
-  const alone = await Rerun.load(stage(original, { c_1: undefined, c_2: copy }).parts, 'c_2');
+  const alone = await Rerun.load(setUp(original, { c_1: undefined, c_2: copy }).parts, 'c_2');
   assert.equal(alone.copyId, null);
   assert.equal(alone.repeats.length, 4);
-  await assert.rejects(Rerun.load(stage(original).parts, 'c_9'), { code: 'unknown_conversation' });
+  await assert.rejects(Rerun.load(setUp(original).parts, 'c_9'), { code: 'unknown_conversation' });
+});
+
+test('thinking is compared apart, and calls with the answer', async () => {
+  const call = (said) => [{ index: 0, id: '', name: 'look', arguments: said }];
+  const original = stored([
+    answer('a1', 't1', { reasoning: 'Hm.' }), answer('a2', 't2', { reasoning: 'Hm.' }),
+    answer('a3', 't3', { text: '', tool_calls: call('{}') }), answer('a4', 't4', { text: '', tool_calls: call('{}') }),
+  ]);
+  const again = (id, turn, repeats, more) => answer(id, turn, { repeats, ...more });
+  const copy = stored([
+    again('n1', 't1', 'a1', { reasoning: 'Hm.' }), again('n2', 't2', 'a2', { reasoning: 'Well.' }),
+    again('n3', 't3', 'a3', { text: '', tool_calls: call('{}') }), again('n4', 't4', 'a4', { text: '', tool_calls: call('{"at":1}') }),
+  ], { id: 'c_2', view: { repeats: 'c_1' } });
+  const { repeats } = await Rerun.load(setUp(original, { c_2: copy }).parts, 'c_2');
+  assert.deepEqual(repeats.map(({ outcome }) => outcome), ['same', 'same', 'same', 'different']);
+  assert.deepEqual(repeats.map(({ thoughts }) => thoughts?.map(({ text }) => text) ?? null), [['Hm.', 'Hm.'], ['Hm.', 'Well.'], null, null]);
+  assert.deepEqual(repeats[3].answers.map(({ text }) => text), ['look({})', 'look({"at":1})']);
 });

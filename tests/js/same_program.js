@@ -1,13 +1,13 @@
 /**
  * Compare programs: `node same_program.js WRITTEN SENT ...`, pairs of files.
  *
- * Prints as JSON where their syntax trees differ first, or nothing of a pair that is the same.
+ * Prints as JSON the first difference between their syntax trees, nothing for an equal pair.
  */
 
 import { readFileSync } from 'node:fs';
 import ts from 'typescript';
 
-/** Every node's kind, and every leaf's text; comments and spaces are in none of them. */
+/** The kind of every node and the text of every leaf, without comments and spaces. */
 function tree(path) {
   const file = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.ESNext, false, ts.ScriptKind.JS);
   const nodes = file.parseDiagnostics.map(({ messageText }) => `error: ${messageText}`);

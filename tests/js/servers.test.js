@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Columns } from '../../static/js/model/columns.js';
-import { commonError, grouped, lastSeen, serverTitle, traits } from '../../static/js/view/servers.js';
-import { hasWords, modelState } from '../../static/js/view/words.js';
+import { chips, commonError, grouped, lastSeen, serverTitle, traits } from '../../static/js/view/servers.js';
+import { matches, modelState } from '../../static/js/view/labels.js';
 import { model } from './fake_socket.js';
 
 const NOW = 1_000_000;
@@ -11,7 +11,7 @@ const ollama = (id, more = {}, server = {}) => model(id, {
   engine: 'Ollama', runner: 'remote', limits: {}, server: { name: 'ollama', address: 'http://127.0.0.1:11434', ...server }, ...more,
 });
 
-test('models stand together by their servers: our own first, what was found last', () => {
+test('models stand together by their servers: our own first, then what was found', () => {
   const models = [
     ollama('found', { engine: 'LM Studio' }, { name: 'lmstudio', address: 'http://127.0.0.1:1234', found: true }),
     ollama('a'),
@@ -22,9 +22,9 @@ test('models stand together by their servers: our own first, what was found last
   ];
   assert.deepEqual(grouped(models).map(({ title, server, models: own }) => [title, server, own.map(({ id }) => id).join()]), [
     ['Run by Sidestream', '', 'own'],
+    ['LM Studio · 127.0.0.1:1234', 'lmstudio', 'found'],
     ['Ollama · 127.0.0.1:11434', '', 'a,b'],
     ['On other servers', '', 'lonely,other'],
-    ['LM Studio · 127.0.0.1:1234', 'lmstudio', 'found'],
   ]);
   assert.deepEqual(grouped([model('own')]).map(({ title }) => title), [''], 'alone they need no title');
   assert.deepEqual(grouped([]), []);
@@ -32,6 +32,31 @@ test('models stand together by their servers: our own first, what was found last
   assert.equal(serverTitle(ollama('a', {}, { name: 'ollama-11435' })), 'ollama-11435 · Ollama · 127.0.0.1:11434');
   const unknown = { engine: 'the model server' };
   assert.equal(serverTitle(ollama('a', unknown, { name: 'mine', flavour: 'plain' })), 'mine · 127.0.0.1:11434');
+});
+
+test('among many, what is chosen and what runs stands by itself', () => {
+  const models = [
+    ollama('found', {}, { name: 'lmstudio', found: true }), ollama('a'), ollama('b'),
+    model('idle', { state: 'stopped' }), model('runs'), model('picked', { state: 'failed' }),
+  ];
+  const groups = grouped(models, { chosen: new Set(['b', 'picked', 'found']), running: new Set(['runs', 'picked']) });
+  assert.deepEqual(groups.map(({ key, title, models: own }) => [key, title.split(' · ')[0], own.map(({ id }) => id).join()]), [
+    ['chosen', 'Chosen', 'b,picked'],
+    ['running', 'Running here', 'runs'],
+    ['idle', 'Here, not running', 'idle'],
+    ['found lmstudio', 'lmstudio', 'found'],
+    ['server ollama', 'Ollama', 'a'],
+  ]);
+});
+
+test('a model is told from others by a few signs', () => {
+  const signs = (details, limits = {}, server = {}) => chips(ollama('a', { details, limits }, server)).map(([text]) => text).join(' ');
+  assert.equal(signs({ parameters: '8.03B', quantization: 'Q4_K_M' }, { max_total_tokens: 131_072 }), '8B Q4 128k ollama');
+  assert.equal(signs({ parameters: '7.62B', quantization: 'IQ2_XS' }, { max_total_tokens: 4096, model_context: 32_768 }), '7.6B IQ2 4k ollama');
+  assert.equal(signs({ parameters: '30.5B', quantization: 'bitsandbytes-nf4' }, { model_context: 2 ** 20 }), '30.5B nf4 1M ollama');
+  assert.equal(signs({ parameters: '135M' }, { model_context: 200_000 }, { name: '' }), '135M 200k remote');
+  assert.deepEqual(chips(model('own', { limits: {} })), []);
+  assert.deepEqual(chips(ollama('a', { details: undefined })), [['ollama', 'chip-server']], 'of an older server');
 });
 
 test('a server that is used is no longer among what was found', () => {
@@ -70,7 +95,7 @@ test('the context in force stands apart from the longest, and what is not told i
   assert.equal(said({ max_total_tokens: null, model_context: 32_768 }), 'context unknown, at most 32,768');
   assert.equal(said({}, { details: { parameters: '8.2B', quantization: 'Q4_K_M' } }, { loaded: true }), '8.2B | Q4_K_M | loaded');
   assert.equal(said({}, {}, { loaded: false }), '');
-  assert.deepEqual(traits(model('own', { limits: { max_total_tokens: 9 } })), []);
+  assert.deepEqual(traits(model('own', { limits: { max_total_tokens: 9 } })), ['context 9']);
 });
 
 test('a model that its server has not loaded has not failed', () => {
@@ -89,8 +114,8 @@ test('of a model that was found is said what its server tells, and no more', () 
 
 test('a model is found by its server, its own name there, and what tells it from others', () => {
   const one = ollama('a', { details: { quantization: 'Q4_K_M' } }, { model: 'Qwen3:8B' });
-  for (const words of [['11434'], ['qwen3', 'ollama'], ['q4_k'], []]) assert.ok(hasWords(one, words), words.join());
-  assert.ok(!hasWords(one, ['vllm']));
+  for (const words of [['11434'], ['qwen3', 'ollama'], ['q4_k'], []]) assert.ok(matches(one, words), words.join());
+  assert.ok(!matches(one, ['vllm']));
 });
 
 test('what was found is not chosen by itself', () => {

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 
 import { Generation } from '../../static/js/client/generation.js';
 import { Answer } from '../../static/js/model/answer.js';
-import { duration, percent, rate, timeLeft, tokens } from '../../static/js/view/figures.js';
-import { Frames } from '../../static/js/view/frames.js';
-import { activity, advice, ending, figuresLine, pieces, progressLine, runsOn, sentence, waitingFor } from '../../static/js/view/words.js';
+import { Frames, inSlices } from '../../static/js/view/frames.js';
+import { waitingFor } from '../../static/js/view/answer-labels.js';
+import { activity, advice, askLabel, duration, endLine, ending, figures, percent, pieces, progressLine, rate, runsOn, sentence, timeLeft, tokens, turnLabel } from '../../static/js/view/labels.js';
 import { delta, end, model } from './fake_socket.js';
 
 test('figures are written so that they can be read', () => {
@@ -15,6 +15,20 @@ test('figures are written so that they can be read', () => {
   assert.deepEqual([0.2, 31, 120, 7200].map(timeLeft), ['a moment left', '31 s left', '2 min left', '2 h left']);
   assert.deepEqual([0, 0.425, 0.999, 1].map(percent), ['0 %', '42 %', '99 %', '100 %']);
   assert.deepEqual([1, 12_345].map(tokens), ['1 token', '12,345 tokens']);
+});
+
+test('the end of an answer is read aloud without stray signs', () => {
+  const answer = new Answer({ model: 'm' }, () => 0);
+  answer.finish('failed', { code: 'model_failed', message: 'It is gone.', hint: null });
+  assert.equal(endLine(answer), 'Failed');
+  const whole = new Answer({ model: 'm' }, () => 0);
+  const generation = new Generation('g1');
+  whole.send();
+  whole.follow(generation);
+  generation.receive(delta('g1', 1, 'a'));
+  generation.receive(end('g1', 1));
+  assert.equal(endLine(whole), `${ending(whole)}, ${figures(whole.metrics).join(' · ')}`);
+  assert.notDeepEqual(figures(whole.metrics), []);
 });
 
 test('it is said what an answer waits for, does, and how it ended', () => {
@@ -38,7 +52,7 @@ test('it is said what an answer waits for, does, and how it ended', () => {
   assert.equal(activity(answer), 'Writing');
   generation.receive(end('g1', 1, { finish_reason: 'length' }));
   assert.equal(ending(answer), 'Length limit reached after 0.09 s');
-  assert.equal(figuresLine({ ttftMs: 1, tokens: 2, tokensPerSecond: 40, totalMs: 9 }), '2 tokens · 40.0 /s');
+  assert.equal(figures({ ttftMs: 1, tokens: 2, tokensPerSecond: 40, totalMs: 9, answerMs: null }).join(' · '), '2 tokens · 40.0 /s');
 });
 
 test('unknown words of a newer server are shown as they are', () => {
@@ -71,18 +85,43 @@ test('an error is followed by what can be done about it', () => {
   assert.match(advice({ code: 'prompt_too_long' })[0], /^“New chat” /);
 });
 
-test('a frame writes everything, then settles, once each', () => {
+test('a frame writes everything once', () => {
   const log = [];
   let frame;
   const frames = new Frames({ isHidden: () => false, request: (callback) => { frame = callback; return 1; }, cancel: () => {} });
-  const job = (name) => ({
-    write: () => log.push(`write ${name}`),
-    settle: () => log.push(`settle ${name}`),
-  });
+  const job = (name) => ({ write: () => log.push(name) });
   const [a, b] = [job('a'), job('b')];
   for (const one of [a, b, a]) frames.schedule(one);
   frame();
-  assert.deepEqual(log, ['write a', 'write b', 'settle a', 'settle b']);
+  assert.deepEqual(log, ['a', 'b']);
+});
+
+test('long works take turns, a step at a time, until each is done', async () => {
+  const log = [];
+  const work = (name, count, done) => () => {
+    log.push(`${name}${(count -= 1)}`);
+    if (count === 0) done();
+    return count > 0;
+  };
+  await Promise.all([['a', 3], ['b', 2]].map(([name, count]) => new Promise((done) => inSlices(work(name, count, done)))));
+  assert.deepEqual(log, ['a2', 'b1', 'a1', 'b0', 'a0']);
+  await new Promise((done) => inSlices(work('c', 1, done)));
+  assert.equal(log.at(-1), 'c0', 'also what comes after all were done');
+});
+
+test('it is said who is asked, and that hidden columns are not', () => {
+  assert.equal(askLabel({ names: [], hidden: 0 }), 'Ask');
+  assert.equal(askLabel({ names: ['Small'], hidden: 1 }), 'Ask Small, not the hidden one');
+  assert.equal(askLabel({ names: ['Small', 'Brief'], hidden: 0 }), 'Ask Brief and Small');
+  assert.equal(askLabel({ names: ['x'.repeat(30), 'Brief'], hidden: 0 }), 'Ask both columns');
+  assert.equal(askLabel({ names: ['x'.repeat(50)], hidden: 0 }), 'Ask the model');
+  assert.equal(askLabel({ names: ['a', 'b', 'c'], hidden: 2 }), 'Ask all 3 columns, not the 2 hidden ones');
+});
+
+test('a turn is named by its number and what was asked or attached', () => {
+  assert.equal(turnLabel({ prompt: 'Why\n  so?', attachments: [] }, 0), '1 · Why so?');
+  assert.equal(turnLabel({ prompt: 'x'.repeat(5000), attachments: [] }, 9).length, 205);
+  assert.equal(turnLabel({ prompt: '', attachments: [{ name: 'a.png' }, { name: 'b.md' }] }, 1), '2 · a.png, b.md');
 });
 
 test('a hidden tab writes by timer, also what was waiting for a frame', async () => {

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Columns } from '../../static/js/model/columns.js';
-import { FIELDS, describe, read, write } from '../../static/js/model/parameters.js';
-import { letter, shuffled, tally } from '../../static/js/model/rounds.js';
+import { FIELDS, read, write } from '../../static/js/model/parameter-fields.js';
+import { describe } from '../../static/js/model/parameters.js';
+import { letter, shuffled } from '../../static/js/model/rounds.js';
 import { Sentences } from '../../static/js/model/sentences.js';
 import { model } from './fake_socket.js';
 
@@ -69,27 +70,19 @@ test('columns are put into order by dragging, by steps and by a shuffle', () => 
 test('what is typed becomes a parameter, or it is said why not', () => {
   assert.equal(read(field('temperature'), ' 0,7 '), 0.7);
   assert.equal(read(field('seed'), ''), null);
+  assert.deepEqual(['off', ' High ', '200', ''].map((text) => read(field('reasoning'), text)), ['off', 'high', 200, null]);
   assert.deepEqual(read(field('stop'), 'End\n\n\\n\\n'), ['End', '\n\n']);
   assert.equal(write(['End', '\n\n']), 'End\n\\n\\n');
   assert.equal(write(0.7) + write(undefined), '0.7');
-  const refused = [['temperature', 'warm'], ['top_p', '1.5'], ['top_k', '2.5'], ['max_new_tokens', '0'], ['stop', 'a\nb\nc\nd\ne']];
+  const refused = [['temperature', 'warm'], ['top_p', '1.5'], ['top_k', '2.5'], ['max_new_tokens', '0'], ['stop', 'a\nb\nc\nd\ne'], ['reasoning', 'loud'], ['reasoning', '0'], ['reasoning', '1.5']];
   for (const [name, text] of refused) assert.throws(() => read(field(name), text), RangeError, name);
-  assert.equal(describe({ temperature: 0.2, stop: ['\n'], odd: 1 }), 'Temperature 0.2 · Stop at "\\n" · odd 1');
+  assert.equal(describe({ temperature: 0.2, stop: ['\n'], odd: 1 }), 'Temperature 0.2 · Stop sequences "\\n" · odd 1');
 });
 
 test('a shuffle keeps everyone, and depends on chance only', () => {
   const draws = [0.9, 0, 0.5];
   assert.deepEqual(shuffled(['a', 'b', 'c', 'd'], () => draws.shift()), ['c', 'b', 'a', 'd']);
   assert.deepEqual(['a', 'b', 'c'].map((_, index) => letter(index)), ['A', 'B', 'C']);
-});
-
-test('votes add up by name, the best first', () => {
-  const names = { x: 'Small', y: 'Large' };
-  const votes = [{ kind: 'best', best: 'y', names }, { kind: 'tie', best: null, names }, { kind: 'bad', best: null, names: { z: 'Large' } }];
-  assert.deepEqual(tally(votes), [
-    { name: 'Large', wins: 1, ties: 1, rounds: 3 },
-    { name: 'Small', wins: 0, ties: 1, rounds: 2 },
-  ]);
 });
 
 test('sentences are heard when they are whole, in every cut', () => {

@@ -1,4 +1,4 @@
-"""A change is told to everybody, its numbers as often as can be afforded."""
+"""Changes are announced at once, numbers as often as the number of subscribers allows."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from server.core.protocol import Model
 from server.models.announcer import Announcer
 
 
-class Stage:
+class CountedModels:
     """Models that are only a count of how many answers run."""
 
     def __init__(self) -> None:
@@ -44,37 +44,37 @@ class Stage:
 
 
 async def test_the_first_change_is_told_at_once_and_those_behind_it_together() -> None:
-    stage = Stage()
-    stage.announcer.subscribe(stage.listen)
+    models = CountedModels()
+    models.announcer.subscribe(models.listen)
     for _ in range(5):
-        stage.run("a")
-    stage.run("b")
-    assert stage.told == ["a1"]
-    await stage.next()
-    assert stage.told == ["a1", "a5", "b1"]
+        models.run("a")
+    models.run("b")
+    assert models.told == ["a1"]
+    await models.next()
+    assert models.told == ["a1", "a5", "b1"]
 
 
 async def test_a_change_after_a_quiet_time_is_told_at_once() -> None:
-    stage = Stage()
-    stage.announcer.subscribe(stage.listen)
-    stage.run("a")
-    stage.run("a")
-    await stage.next()
-    await stage.until_quiet()
-    stage.run("a")
-    assert stage.told == ["a1", "a2", "a3"]
+    models = CountedModels()
+    models.announcer.subscribe(models.listen)
+    models.run("a")
+    models.run("a")
+    await models.next()
+    await models.until_quiet()
+    models.run("a")
+    assert models.told == ["a1", "a2", "a3"]
 
 
 async def test_a_state_does_not_wait_and_brings_the_numbers_with_it() -> None:
-    stage = Stage()
-    stage.announcer.subscribe(stage.listen)
-    stage.run("a")
-    stage.run("a")
-    stage.announcer.tell("a")
-    assert stage.told == ["a1", "a2"]
-    stage.run("b")
-    await stage.next()
-    assert stage.told == ["a1", "a2", "b1"], "nothing is told twice"
+    models = CountedModels()
+    models.announcer.subscribe(models.listen)
+    models.run("a")
+    models.run("a")
+    models.announcer.tell("a")
+    assert models.told == ["a1", "a2"]
+    models.run("b")
+    await models.next()
+    assert models.told == ["a1", "a2", "b1"], "nothing is told twice"
 
 
 async def test_the_more_are_to_be_told_the_longer_the_pause(
@@ -90,23 +90,23 @@ async def test_the_more_are_to_be_told_the_longer_the_pause(
 
     monkeypatch.setattr(loop, "call_later", call_later)
     for listeners in (1, 200):
-        stage = Stage()
+        models = CountedModels()
         for _ in range(listeners):
-            stage.announcer.subscribe(stage.listen)
-        stage.run("a")
-        assert len(stage.told) == listeners
-        stage.announcer.close()
+            models.announcer.subscribe(models.listen)
+        models.run("a")
+        assert len(models.told) == listeners
+        models.announcer.close()
     assert pauses[1] == pytest.approx(200 * pauses[0])
 
 
-async def test_who_has_left_is_told_nothing() -> None:
-    stage = Stage()
-    unsubscribe = stage.announcer.subscribe(stage.listen)
-    stage.announcer.subscribe(stage.listen)
+async def test_a_removed_listener_is_told_nothing() -> None:
+    models = CountedModels()
+    unsubscribe = models.announcer.subscribe(models.listen)
+    models.announcer.subscribe(models.listen)
     unsubscribe()
     unsubscribe()
-    stage.run("a")
-    assert stage.told == ["a1"]
-    stage.announcer.close()
-    stage.run("b")
-    assert stage.told == ["a1"]
+    models.run("a")
+    assert models.told == ["a1"]
+    models.announcer.close()
+    models.run("b")
+    assert models.told == ["a1"]

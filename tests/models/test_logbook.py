@@ -1,10 +1,9 @@
-"""A log that several read: each from its own place, nobody held up by another."""
+"""A log with several readers: each has its own position, and none delays another."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
-from server.models.logbook import LogBook
-from server.models.runners.base import LogLine
+from server.models.logbook import LogBook, LogLine
 
 
 def add(book: LogBook, *numbers: int) -> None:
@@ -27,7 +26,7 @@ async def test_history_is_as_long_as_asked() -> None:
         assert [int(line.text) for line in book.tail(tail)] == expected
 
 
-async def test_who_follows_gets_each_new_line_until_the_book_is_closed() -> None:
+async def test_a_follower_gets_each_line_until_the_logbook_closes() -> None:
     book = LogBook()
     add(book, 1, 2)
     reading = asyncio.create_task(numbers(book.read(tail=1, follow=True)))

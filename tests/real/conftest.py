@@ -1,6 +1,6 @@
 """Servers that run for the whole session, one of each kind and worker."""
 
-from tests.chat.conftest import office
+from tests.chat.conftest import chat_backend
 from tests.support.real_fixtures import (
     any_process,
     llama_process,
@@ -16,9 +16,9 @@ from tests.support.real_fixtures import (
 
 __all__ = [
     "any_process",
+    "chat_backend",
     "llama_process",
     "llama_swap_process",
-    "office",
     "ollama_process",
     "real_llama",
     "real_llama_swap",

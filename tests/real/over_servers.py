@@ -129,6 +129,7 @@ async def until_idle(server: RealServer, http: aiohttp.ClientSession) -> None:
         return
     metric, path = {
         "tgi": ("tgi_batch_current_size", "/metrics"),
+        "vllm": ("vllm:num_requests_running", "/metrics"),
         "llama-swap": ("llamacpp:requests_processing", f"/upstream/{server.model}/metrics"),
     }.get(server.name, ("llamacpp:requests_processing", "/metrics"))
     async with asyncio.timeout(CEILING_SECONDS):

@@ -10,9 +10,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from server.models.discovery import Discovery
-from server.models.found import Found
-from server.settings import DiscoverySettings, Settings
+from server.models.catalogue.discovery import Discovery
+from server.models.catalogue.found_servers import FoundServers
+from server.settings.tables import Settings
+from server.settings.upstreams import DiscoverySettings
 from server.settings.values import Numbers
 from tests.conftest import KeepLog
 from tests.support.dialogue import dialogue
@@ -28,7 +29,7 @@ NAMES = {"llama-server": "llama.cpp"}
 @asynccontextmanager
 async def looking(*servers: RealServer) -> AsyncIterator[Discovery]:
     ports = Numbers(server.port for server in servers)
-    found = Found()
+    found = FoundServers()
     settings = Settings(discovery=DiscoverySettings(ports=ports))
     discovery = Discovery(settings, found, own_ports=tuple)
     try:

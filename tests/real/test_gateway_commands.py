@@ -13,7 +13,6 @@ import pytest
 from tests.conftest import KeepLog
 from tests.real.over_servers import Over, over
 from tests.support.dialogue import CEILING_SECONDS
-from tests.support.keeper import descendants
 from tests.support.ports import free_ports
 from tests.support.processes import Watched
 from tests.support.real_servers import (
@@ -25,6 +24,7 @@ from tests.support.real_servers import (
     python_with_shard_modules,
     small_model,
 )
+from tests.support.supervisor import descendants
 
 ENGINES = {
     "llama.cpp": "llama.cpp",

@@ -196,7 +196,7 @@ async def _first_half(
             for event in json.loads(await socket.recv()):
                 if event.get("id") == 1:
                     session = event["result"]["session"]
-                if event["type"] == "error":
+                if event["type"] in {"error", "end"}:
                     raise AssertionError(event)
                 if event["type"] == "delta":
                     text, seq = text + event["text"], event["seq"]

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from server.core.protocol import Generate, Message, Notice, State, Target
-from tests.chat.conftest import OpenOffice, ask
+from tests.chat.conftest import OpenBackend, ask
 from tests.conftest import KeepLog
 from tests.support.reader import Reader
 from tests.support.real_servers import RealServer, available, has, llama_swap
@@ -43,9 +43,9 @@ def codes(reader: Reader, generation: str) -> list[str]:
 
 @pytest.mark.parametrize("any_process", LLAMAS, indirect=True)
 async def test_a_cancel_while_it_writes_frees_the_slot(
-    office: OpenOffice, real_server: RealServer
+    chat_backend: OpenBackend, real_server: RealServer
 ) -> None:
-    o = await office(models={"a": {"runner": "remote", "url": real_server.url}})
+    o = await chat_backend(models={"a": {"runner": "remote", "url": real_server.url}})
     session, reader = o.session()
     session.generate(ask("a", parameters={"max_new_tokens": 1500}, prompt="Count: 1, 2, 3,"))
     await reader.sees(lambda: reader.seq("g1") >= 3)
@@ -57,10 +57,10 @@ async def test_a_cancel_while_it_writes_frees_the_slot(
 
 @pytest.mark.parametrize("any_process", LLAMAS, indirect=True)
 async def test_a_cancel_while_it_reads_the_prompt_frees_the_slot(
-    office: OpenOffice, real_server: RealServer
+    chat_backend: OpenBackend, real_server: RealServer
 ) -> None:
     """A part of the prompt that is being computed is not interrupted, but the next is not begun."""
-    o = await office(models={"a": {"runner": "remote", "url": real_server.url}})
+    o = await chat_backend(models={"a": {"runner": "remote", "url": real_server.url}})
     session, reader = o.session()
     session.generate(ask("a", prompt="one two three " * 150))
     await reader.sees(lambda: "prompt_progress" in codes(reader, "g1"))
@@ -73,10 +73,10 @@ async def test_a_cancel_while_it_reads_the_prompt_frees_the_slot(
 
 @pytest.mark.parametrize("any_process", LLAMAS, indirect=True)
 async def test_a_cancel_in_our_queue_never_takes_a_slot(
-    office: OpenOffice, real_server: RealServer
+    chat_backend: OpenBackend, real_server: RealServer
 ) -> None:
     model = {"runner": "remote", "url": real_server.url, "max_concurrent": 1}
-    o = await office(models={"a": model})
+    o = await chat_backend(models={"a": model})
     session, reader = o.session()
     session.generate(ask("a", "a", parameters={"max_new_tokens": 1500}, prompt="Count: 1, 2, 3,"))
     await reader.sees(lambda: reader.seq("g1") and reader.of(State, "g2")[-1].position == 1)
@@ -92,13 +92,13 @@ async def test_a_cancel_in_our_queue_never_takes_a_slot(
 if has("llama-swap"):
 
     async def test_two_models_and_four_prompts_make_two_loads_at_most(
-        office: OpenOffice, keep_log: KeepLog
+        chat_backend: OpenBackend, keep_log: KeepLog
     ) -> None:
         server = llama_swap()
         keep_log("llama-swap", server.log)
         async with server:
             upstream = {"url": server.url, "models": ("one", "two")}
-            o = await office(upstreams={"swap": upstream}, queue_timeout=CEILING_SECONDS)
+            o = await chat_backend(upstreams={"swap": upstream}, queue_timeout=CEILING_SECONDS)
             session, reader = o.session()
             for number in range(4):
                 session.generate(ask("swap/one", "swap/two", prompt=f"Number {number} is"))
@@ -114,13 +114,13 @@ if has("llama-swap"):
             assert any("server_loads" in told[number] for number in waited)
 
     async def test_a_cancel_while_a_model_is_loaded_leaves_no_slot_busy(
-        office: OpenOffice, keep_log: KeepLog
+        chat_backend: OpenBackend, keep_log: KeepLog
     ) -> None:
         server = llama_swap(models=("one",), options={"sendLoadingState": True})
         keep_log("llama-swap", server.log)
         async with server:
             upstream = {"url": server.url, "models": ("one",)}
-            o = await office(upstreams={"swap": upstream})
+            o = await chat_backend(upstreams={"swap": upstream})
             session, reader = o.session()
             chat = [Message("user", "Count to a thousand.")]
             session.generate(Generate(1, [Target("swap/one")], messages=chat))

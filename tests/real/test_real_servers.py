@@ -18,7 +18,7 @@ from tests.support.recording_proxy import recording_proxy
 
 OWNER = """\
 import os, sys
-from tests.support.keeper import descendants
+from tests.support.supervisor import descendants
 from tests.support.real_servers import start
 server = start(sys.argv[1]).__enter__()
 print(server.home, *descendants(os.getpid()), flush=True)

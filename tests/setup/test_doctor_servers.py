@@ -16,7 +16,7 @@ from server.doctor import servers
 from server.doctor.findings import Finding, KnownServer, Wanted
 from server.doctor.known import known_servers
 from server.doctor.servers import check_keys, check_servers
-from server.settings import load
+from server.settings.loading import load
 
 VLLM = {"object": "list", "data": [{"id": "Qwen/Qwen3-8B", "owned_by": "vllm"}]}
 INFO = {"model_id": "gpt2", "version": "3.3.7"}
@@ -156,7 +156,7 @@ async def test_servers_that_are_not_there_are_each_said(tmp_path: Path, start: S
 def test_a_loopback_address_in_a_container_is_the_containers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "_IN_A_CONTAINER", (tmp_path,))
+    monkeypatch.setattr(servers, "is_in_container", lambda: True)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"

@@ -19,6 +19,12 @@ def test_container():
 def test_simple():
     pass
 """
+WITHOUT_SSHD = """
+import shutil
+
+which = shutil.which
+shutil.which = lambda name, **words: None if name == "sshd" else which(name, **words)
+"""
 XFAIL = """
 import pytest
 
@@ -49,6 +55,25 @@ def test_missing_engine_skips_and_names_the_command(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "1 passed, 1 skipped" in done.stdout
     assert "a Docker engine is missing here" in done.stdout
+    assert "python3 run.py test --system" in done.stdout
+
+
+@pytest.mark.needs_docker
+def test_an_engine_without_sshd_skips_and_names_what_is_missing(tmp_path: Path) -> None:
+    """The tests of engines on other machines ended in an error that named no package."""
+    (tmp_path / "without_sshd.py").write_text(WITHOUT_SSHD)
+    words = ["-k", "ssh", "-p", "without_sshd", "tests/docker/test_docker_host.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 skipped" in done.stdout
+    assert "OpenSSH (client and server) is missing here" in done.stdout
     assert "python3 run.py test --system" in done.stdout
 
 

@@ -23,7 +23,7 @@ def call(*words: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_verb_and_the_options_of_the_server() -> None:
     done = call("--help")
     assert done.returncode == 0
-    verbs = ("run", "key", "test", "doctor", "bench", "reload", "lock")
+    verbs = ("run", "key", "test", "doctor", "bench", "model", "reload", "lock")
     for word in (*verbs, "--host", "--port", "--settings"):
         assert word in done.stdout
 

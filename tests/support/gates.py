@@ -1,8 +1,8 @@
-"""Hold something up exactly where a test wants it, and know that it has got there."""
+"""A gate holds up a task where a test wants it, and tells the test that it is there."""
 
 import asyncio
 
-from server.models.bell import Bell
+from server.models.state_changed import StateChanged
 
 
 class Gate:
@@ -11,7 +11,7 @@ class Gate:
     def __init__(self) -> None:
         self.is_open = True
         self.arrivals = 0
-        self._bell = Bell()
+        self._changed = StateChanged()
 
     def close(self) -> None:
         """Hold up who comes from now on."""
@@ -20,18 +20,18 @@ class Gate:
     def open(self) -> None:
         """Let everybody through."""
         self.is_open = True
-        self._bell.ring()
+        self._changed.notify_all()
 
     async def pass_through(self) -> None:
         """Go through, once it is open."""
         self.arrivals += 1
-        self._bell.ring()
-        await self._bell.until(lambda: self.is_open)
+        self._changed.notify_all()
+        await self._changed.wait_for(lambda: self.is_open)
 
     async def reached(self, arrivals: int = 1, *, ceiling_seconds: float = 20) -> None:
         """Return once so many have come, since ever."""
         try:
             async with asyncio.timeout(ceiling_seconds):
-                await self._bell.until(lambda: self.arrivals >= arrivals)
+                await self._changed.wait_for(lambda: self.arrivals >= arrivals)
         except TimeoutError:
             raise AssertionError(f"{self.arrivals} came, not {arrivals}") from None

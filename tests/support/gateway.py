@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.dialogue import CEILING_SECONDS
-from tests.support.processes import Watched, children
+from tests.support.processes import Watched
+from tests.support.supervisor import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,13 +39,21 @@ class Gateway:
         return self.process.pid
 
     def engine(self, model: str) -> int:
-        """Return the child process that serves a model."""
+        """Return the process that serves a model, which is below its supervisor."""
         (pid,) = [
             pid
-            for pid in children(self.pid)
-            if f"--model-id\0{model}\0" in Path(f"/proc/{pid}/cmdline").read_text()
+            for pid, command in descendants(self.pid).items()
+            if f"--model-id {model} " in f"{command} "
         ]
         return pid
+
+    def embedded(self, model: str) -> tuple[str, str]:
+        """Return the address of a model's embedded server, and the key that it asks for."""
+        process = Path(f"/proc/{self.engine(model)}")
+        words = (process / "cmdline").read_text().split("\0")
+        variables = (process / "environ").read_text().split("\0")
+        (key,) = [said.partition("=")[2] for said in variables if said.startswith("LLAMA_API_KEY=")]
+        return f"http://127.0.0.1:{words[words.index('--port') + 1]}", key
 
     async def kill(self) -> None:
         """Kill it as nothing else would."""
@@ -55,7 +64,7 @@ class Gateway:
         """End it by SIGTERM; it says that all is well, and no child of it is left."""
         if self.process.returncode is not None:
             return
-        engines = [Watched(pid) for pid in children(self.pid)]
+        engines = [Watched(pid) for pid in descendants(self.pid)]
         self.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(CEILING_SECONDS):
             assert await self.process.wait() == 0

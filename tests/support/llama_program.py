@@ -19,6 +19,8 @@ def main() -> int:
     parser.add_argument("--alias", default="", help="the model's name in the list")
     parser.add_argument("--api-key", default="")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=0, help="tokens that are read in one piece")
+    parser.add_argument("--template", default="", help="a chat template in place of the model's")
     arguments = parser.parse_args()
     # Before the threads of the library begin, which shall not be the ones to get the signals.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
@@ -37,6 +39,10 @@ def main() -> int:
     options.warmup = False
     options.cpuparams.n_threads = arguments.threads
     options.cpuparams_batch.n_threads = arguments.threads
+    if arguments.batch:
+        options.n_batch = options.n_ubatch = arguments.batch
+    if arguments.template:
+        options.chat_template = arguments.template
     if arguments.alias:
         options.model_alias = {arguments.alias}
     if arguments.api_key:

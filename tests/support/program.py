@@ -1,6 +1,6 @@
 """A program to be run by a runner: light, since many tests start it, and told what to do.
 
-`python -S program.py WHAT [--fd N | --port N] [--lifeline-fd N]` does one of these:
+`python -S program.py WHAT [--fd N | --port N]` does one of these:
 
     serve       say "ready", answer every connection, end on SIGTERM with code 0
     stubborn    the same, but SIGTERM does nothing
@@ -23,15 +23,12 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 
 
-def main() -> int:
+def main() -> int:  # noqa: C901, PLR0912  (each word is a habit of its own)
     what, *words = sys.argv[1:]
     given = words[:2] if what == "tell" else words
     options = dict(zip(given[::2], map(int, given[1::2]), strict=True))
-    if "--lifeline-fd" in options:
-        threading.Thread(target=die_with, args=(options["--lifeline-fd"],), daemon=True).start()
     if what in ("stubborn", "family"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
@@ -80,11 +77,6 @@ def main() -> int:
         connection, _ = listener.accept()
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         connection.close()
-
-
-def die_with(lifeline: int) -> None:
-    if not os.read(lifeline, 1):
-        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from server.core.outbox import Outbox
 from server.core.protocol import Delta, End, Event, State
-from server.models.bell import Bell
+from server.models.state_changed import StateChanged
 
 E = TypeVar("E", bound=Event)
 
@@ -18,7 +18,7 @@ class Reader:
         self.outbox = Outbox(self._wake)
         self.events: list[Event] = []
         self.is_held = False
-        self._bell = Bell()
+        self._changed = StateChanged()
 
     def _wake(self) -> None:
         # As the real writer, not from within the change that woke it.
@@ -27,7 +27,7 @@ class Reader:
     def _take(self) -> None:
         while not self.is_held and (events := self.outbox.take()):
             self.events += events
-            self._bell.ring()
+            self._changed.notify_all()
 
     def hold(self) -> None:
         """Read nothing until let go: a slow reader."""
@@ -42,7 +42,7 @@ class Reader:
         """Return when that is true of what has come."""
         try:
             async with asyncio.timeout(20):
-                await self._bell.until(lambda: bool(is_true()))
+                await self._changed.wait_for(lambda: bool(is_true()))
         except TimeoutError:
             raise AssertionError(f"waited in vain; saw {self.events}") from None
 

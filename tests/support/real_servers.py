@@ -11,8 +11,8 @@ parametrised with `available(...)`.
 
 Rules:
 
-1. Nothing outlives a test: a keeper (`keeper.py`) kills all that a server has started when the
-   block ends, and also when the tests themselves are killed.
+1. Nothing outlives a test: a supervisor (`supervisor.py`) kills all that a server has started
+   when the block ends, and also when the tests themselves are killed.
 2. A server counts as started when it answers, and its log is in the error when it does not.
 3. Servers of llama.cpp have one thread each unless told otherwise: several that spin on few cores
    halt one another.
@@ -41,10 +41,9 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from server.engine.arguments import default_weights_dir
-from server.engine.log import EngineLog
-from server.engine.weights import WeightsRequest, obtain_weights
-from tests.support.keeper import descendants
+from server.weights.obtaining import WeightsRequest, obtain_weights
 from tests.support.ports import free_ports
+from tests.support.supervisor import descendants
 from tests.system import SHARED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +93,7 @@ def start(name: str, **options: Any) -> "RealServer":
 def small_model() -> Path:
     """Return the small real model's file, fetched once into the user's own cache."""
     request = WeightsRequest(WEIGHTS, WEIGHTS, default_weights_dir(), None)
-    return obtain_weights(request, EngineLog(json_output=False)).path
+    return obtain_weights(request, lambda *_, **__: None).path
 
 
 class RealServer:
@@ -110,8 +109,10 @@ class RealServer:
         settle: Callable[["RealServer"], None] | None = None,
         model: str = MODEL,
         wait: bool = True,
+        ceiling_seconds: float = CEILING_SECONDS,
     ) -> None:
         self.name = name
+        self._ceiling_seconds = ceiling_seconds
         self.model = model
         """The model's name in the server's list."""
         self.port = free_ports(1)[0]
@@ -126,7 +127,7 @@ class RealServer:
         self._has_ended = threading.Event()
         self._exit_code: int | None = None
         self._folder: Path | None = None
-        self._keeper: subprocess.Popen[str] | None = None
+        self._supervisor: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._last_log = ""
 
@@ -165,7 +166,7 @@ class RealServer:
 
     def processes(self) -> dict[int, str]:
         """Return all that belongs to it and lives, nearest first, with their command lines."""
-        return {} if self._keeper is None else descendants(self._keeper.pid)
+        return {} if self._supervisor is None else descendants(self._supervisor.pid)
 
     def process(self, word: str) -> int:
         """Return the process that has `word` in its command line, the farthest of several."""
@@ -233,11 +234,11 @@ class RealServer:
 
     def close(self) -> None:
         """Kill all of it and take its folder away; may be called again."""
-        if self._keeper is not None:
+        if self._supervisor is not None:
             self._last_log = self.log()
-            assert self._keeper.stdin is not None
-            self._keeper.stdin.close()
-            self._keeper.wait()
+            assert self._supervisor.stdin is not None
+            self._supervisor.stdin.close()
+            self._supervisor.wait()
             if self._reader is not None:
                 self._reader.join()
         if self._folder is not None:
@@ -253,11 +254,11 @@ class RealServer:
         }
         environment.pop("PORT", None)  # TGI's launcher would take it for its own.
         command = [str(word) for word in self._command(self)]
-        self._keeper = _start_keeper(self.home, command, environment)
-        assert self._keeper.stdout is not None
-        self.pid = int(self._keeper.stdout.readline() or 0)
+        self._supervisor = _start_supervisor(self.home, command, environment)
+        assert self._supervisor.stdout is not None
+        self.pid = int(self._supervisor.stdout.readline() or 0)
         assert self.pid, f"{command[0]} could not be started"
-        said = self._keeper.stdout
+        said = self._supervisor.stdout
         self._reader = threading.Thread(target=self._read_exit_code, args=(said,), daemon=True)
         self._reader.start()
 
@@ -268,7 +269,7 @@ class RealServer:
                 self._has_ended.set()
 
     def _wait_until_it_answers(self) -> None:
-        end = time.monotonic() + CEILING_SECONDS
+        end = time.monotonic() + self._ceiling_seconds
         while not self._answers():
             if self._has_ended.wait(_LOOK_SECONDS):
                 raise AssertionError(f"{self.name} ended: {self._exit_code}\n{self.log()}")
@@ -318,15 +319,27 @@ def tgi(
 
 
 def llama_cpp(
-    *, slots: int = 2, context: int = 2048, key: str = "", model: str = MODEL, threads: int = 1
+    *,
+    slots: int = 2,
+    context: int = 2048,
+    key: str = "",
+    model: str = MODEL,
+    threads: int = 1,
+    batch: int = 0,
+    template: str = "",
 ) -> RealServer:
-    """Start llama.cpp's server out of the wheel; `context` is in tokens and of each slot."""
+    """Start llama.cpp's server out of the wheel; `context` is in tokens and of each slot.
+
+    `batch` is how many tokens of a prompt are read in one piece, `template` a chat template in
+    place of the model's own.
+    """
 
     def command(server: RealServer) -> Sequence[str | Path]:
         words: list[str | Path] = [sys.executable, "-m", "tests.support.llama_program"]
         words += [small_model()]
         words += ["--port", str(server.port), "--slots", str(slots), "--context", str(context)]
         words += ["--alias", model, "--api-key", key, "--threads", str(threads)]
+        words += ["--batch", str(batch), "--template", template]
         return words
 
     path = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -436,18 +449,18 @@ def _create(server: RealServer, name: str, modelfile: Path) -> None:
 def _shared_store() -> Path:
     """Return a folder that is there for as long as this process."""
     folder = Path(tempfile.mkdtemp(prefix="ollama-models-"))
-    keeper = _start_keeper(folder, ["true"], dict(os.environ))
+    supervisor = _start_supervisor(folder, ["true"], dict(os.environ))
 
-    atexit.register(keeper.communicate)
+    atexit.register(supervisor.communicate)
     return folder / "models"
 
 
-def _start_keeper(
+def _start_supervisor(
     folder: Path, command: Sequence[str], environment: Mapping[str, str]
 ) -> subprocess.Popen[str]:
-    keeper = Path(__file__).with_name("keeper.py")
+    supervisor = Path(__file__).with_name("supervisor.py")
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", keeper, folder, *command],
+        [sys.executable, "-I", "-S", supervisor, folder, *command],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

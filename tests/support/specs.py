@@ -1,12 +1,14 @@
-"""Models for tests: settings, and what is made of them."""
+"""Settings and catalogues of models for tests."""
 
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from server.models.catalog import Catalog, ModelSpec, build_catalog
-from server.settings import ModelSettings, Settings, UpstreamSettings
+from server.models.catalogue.catalog import Catalog, ModelSpec, build_catalog
+from server.settings.models import ModelSettings
+from server.settings.tables import Settings
+from server.settings.upstreams import UpstreamSettings
 from tests.support import program
 
 

@@ -1,4 +1,4 @@
-"""Recorded ends of model servers: the causes that are to be read from them, and a check.
+"""Recorded ends of model servers, the causes to recognise in them, and a check.
 
 The recordings are whole logs whose last line is `exit N`. In them the arguments, the paths and the
 code that tracebacks quote are made up; that code speaks of other errors on purpose.
@@ -8,13 +8,22 @@ import re
 from pathlib import Path
 
 from server.core.errors import ModelFailed
-from server.models.causes import explain_exit
-from server.models.runners.base import TAIL_LINES, Condition, LogLine, Observation, Replica
+from server.models.diagnosis.causes import explain_exit
+from server.models.logbook import LogLine
+from server.models.runners.base import TAIL_LINES, Condition, Observation, Replica
 
 STARTS = Path(__file__).resolve().parents[1] / "recordings" / "starts"
 
 # The cause, and what is said of it.
 CAUSES = {
+    "embedded-arch": ("unsupported_model", "unknown model architecture: 'novam'"),
+    "embedded-badoption": ("bad_argument", "'--host' is not allowed here"),
+    "embedded-cut": ("broken_weights", "/tmp/cut.gguf is damaged or cut short (60000000 bytes)"),
+    "embedded-nofile": ("weights_missing", "the weights /models/none.gguf does not exist"),
+    "embedded-port": ("port_taken", "port: 8199"),
+    "embedded-sum": ("wrong_sum", "has SHA-256 "),
+    "embedded-tensor-cut": ("broken_weights", "is not within the file bounds"),
+    "embedded-ulimit": ("memory_refused", "failed to allocate buffer for kv cache"),
     "hub-badtoken": ("bad_token", "HfHubHTTPError: Client error '401 Unauthorized'"),
     "hub-entry": ("weights_not_found", "RemoteEntryNotFoundError: 404 Client Error."),
     "hub-gated": ("gated_model", "GatedRepoError: 403 Client Error."),

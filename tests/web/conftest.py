@@ -6,13 +6,9 @@ from typing import Any
 
 import pytest
 
-from server.settings import (
-    AnswerSettings,
-    ConversationSettings,
-    EngineSettings,
-    ModelSettings,
-    Settings,
-)
+from server.settings.conversations import ConversationSettings
+from server.settings.models import ModelSettings
+from server.settings.tables import AnswerSettings, EngineSettings, Settings
 from tests.conftest import StartFake
 from tests.fakes.tgi import Fake
 from tests.support.dialogue import Dialogue

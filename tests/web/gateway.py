@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,10 +13,13 @@ from aiohttp import web
 
 from server.app import build_app
 from server.core.protocol import Model
-from server.models.catalog import ModelSpec
-from server.settings import ModelSettings, ServerSettings, Settings
+from server.settings.models import ModelSettings
+from server.settings.tables import AnswerSettings, ServerSettings, Settings
 from server.web.keys import FLEET
 from server.web.listening import make_runner
+from tests.fakes.openai import Fake, serve
+from tests.fakes.openai_options import FakeOptions
+from tests.support.launching import fake_launcher
 from tests.support.ports import free_ports
 from tests.support.state import state_dir
 
@@ -101,12 +103,7 @@ class Gateway:
 @asynccontextmanager
 async def running(settings: Settings, *fake_flags: str) -> AsyncIterator[Gateway]:
     """Run a gateway whose own model servers are fakes with those flags."""
-
-    def command_for(spec: ModelSpec, listener: int, lifeline: int) -> list[str]:
-        fds = ["--fd", str(listener), "--lifeline-fd", str(lifeline)]
-        return [sys.executable, "-m", "tests.fakes.tgi", *fds, *fake_flags]
-
-    app = build_app(settings, command_for=command_for)
+    app = build_app(settings, embedded=fake_launcher(*fake_flags))
     runner = make_runner(app, settings.access)
     await runner.setup()
     try:
@@ -117,6 +114,20 @@ async def running(settings: Settings, *fake_flags: str) -> AsyncIterator[Gateway
             yield Gateway(f"http://127.0.0.1:{runner.addresses[0][1]}", app, http)
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def before_fake(options: FakeOptions, **words: Any) -> AsyncIterator[tuple[Gateway, Fake]]:
+    """Run a fake server of OpenAI's form, and a gateway with its model `m` ready."""
+    async with serve(options) as fake:
+        settings = Settings(
+            server=server_settings(),
+            answers=AnswerSettings(queue_timeout=0.0),
+            models={"m": remote(fake.api, **{"dialect": "openai", **words})},
+        )
+        async with running(settings) as gateway:
+            await gateway.until(lambda model: model.state == "ready")
+            yield gateway, fake
 
 
 def server_settings(**words: Any) -> ServerSettings:

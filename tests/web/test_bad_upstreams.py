@@ -10,13 +10,9 @@ from typing import Any
 import pytest
 
 from server.core.protocol import Model
-from server.settings import (
-    DiscoverySettings,
-    EngineSettings,
-    ModelSettings,
-    Settings,
-    UpstreamSettings,
-)
+from server.settings.models import ModelSettings
+from server.settings.tables import EngineSettings, Settings
+from server.settings.upstreams import DiscoverySettings, UpstreamSettings
 from server.web.keys import CATALOG_SOURCE, FLEET
 from tests.fakes.openai import Fake, serve
 from tests.fakes.openai_options import FakeOptions, like
@@ -93,7 +89,12 @@ class Bad:
 
 @asynccontextmanager
 async def beside_good(
-    url: str, *, model: dict[str, Any] | None = None, **words: Any
+    url: str,
+    *,
+    model: dict[str, Any] | None = None,
+    connect_timeout: float = CEILING_SECONDS,
+    read_timeout: float = CEILING_SECONDS,
+    **words: Any,
 ) -> AsyncIterator[Bad]:
     """Run a gateway before `[upstream u]` at `url` and a good one; see that both leave no task."""
     before = asyncio.all_tasks()
@@ -103,9 +104,9 @@ async def beside_good(
             server=server_settings(),
             engines=EngineSettings(
                 ports=ports(),
-                connect_timeout=1.0,
-                read_timeout=1.0,
-                first_token_timeout=2.0,
+                connect_timeout=connect_timeout,
+                read_timeout=read_timeout,
+                first_token_timeout=read_timeout,
                 health_interval=0.2,
             ),
             discovery=DiscoverySettings(enabled=False, interval=5.0),
@@ -162,7 +163,7 @@ async def raw_server(serving: Serving) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("form", ["html", "no-list", "not-json"])
-async def test_what_is_no_list_is_told_in_words(form: str) -> None:
+async def test_an_invalid_list_is_explained(form: str) -> None:
     async with bad_server(FakeOptions(models_form=form)) as (bad, _):
         model = await bad.failed("[upstream u]")
         assert "list of models" in model.error.message  # type: ignore[union-attr]
@@ -221,7 +222,9 @@ async def test_a_key_that_the_server_repeats_reaches_nobody(
 
 
 async def test_ollamas_dialect_at_another_server_says_what_came() -> None:
-    async with bad_server(like("vllm"), dialect="ollama", models=("fake-model",)) as (bad, fake):
+    async with bad_server(
+        like("vllm"), dialect="ollama", models=("fake-model",), connect_timeout=3.0
+    ) as (bad, fake):
         model = await bad.failed("u/fake-model")
         assert fake.url in model.error.message  # type: ignore[union-attr]
         assert "`dialect`" in model.error.hint  # type: ignore[union-attr,operator]
@@ -282,6 +285,7 @@ async def test_names_of_any_kind_make_an_error_that_can_be_read() -> None:
     names = (*ODD_NAMES, *(f"model-{number}" for number in range(3000)))
     async with (
         serve(like("vllm", models=names)) as fake,
+        # Three thousand models keep a busy machine's event loop for more than a second.
         beside_good(fake.url, model={"url": fake.url}) as bad,
     ):
         model = await bad.failed("m")
@@ -347,7 +351,7 @@ async def test_a_server_scaled_to_zero_is_waited_for_and_says_so() -> None:
 
 async def test_a_server_that_is_not_well_says_so() -> None:
     ill = like("vllm", health_status=500)
-    async with bad_server(ill, models=("fake-model",)) as (bad, _):
+    async with bad_server(ill, models=("fake-model",), connect_timeout=3.0) as (bad, _):
         model = await bad.failed("u/fake-model")
         assert "not well" in model.error.message  # type: ignore[union-attr]
 
@@ -356,7 +360,7 @@ async def test_a_server_that_is_not_well_says_so() -> None:
 
 
 async def test_silence_after_the_head_ends_in_time() -> None:
-    async with bad_server(like("vllm", silent_after=0)) as (bad, _):
+    async with bad_server(like("vllm", silent_after=0), read_timeout=3.0) as (bad, _):
         await bad.sees(lambda models: "u/fake-model" in models)
         reply = await bad.ask("u/fake-model")
         assert reply.status >= 500

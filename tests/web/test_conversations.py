@@ -1,5 +1,8 @@
 """Conversations over the socket and over HTTP, kept by the real gateway before a fake TGI."""
 
+import io
+import json
+import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.settings import ConversationSettings
+from server.settings.conversations import ConversationSettings
 from tests.fakes.tgi import Fake
 from tests.support.dialogue import Dialogue, dialogue
 from tests.web.conftest import StartWithFake
@@ -100,6 +103,25 @@ async def test_an_answer_is_kept_with_all_that_led_to_it(page: Page) -> None:
         assert "".join(token["text"] for token in answer["tokens"]) == answer["text"]
 
 
+async def test_thinking_is_kept_apart_whatever_the_socket_knows(
+    before_fake: StartWithFake,
+) -> None:
+    text = "<think>Perhaps a beacon?</think>To warn ships."
+    async with opened(before_fake, text=text) as page:
+        name = await page.begin()
+        result = await page.told({"conversation": name, "turn": "t1"}, "a")
+        assert page.client.text(result["generations"][0]) == text
+        (answer,) = (await page.load(name))["answers"]
+        assert (answer["text"], answer["reasoning"]) == ("To warn ships.", "Perhaps a beacon?")
+        assert answer["usage"]["reasoning_tokens"] > 0
+        for query, count in (("q=ships", 1), ("q=beacon", 0), ("q=beacon&reasoning=1", 1)):
+            listing = await page.gateway.get(f"/conversations?{query}")
+            assert len(listing.json["conversations"]) == count, query
+        assert (await page.gateway.get("/conversations?q=beacon&reasoning=much")).status == 400
+        exported = await page.gateway.get(f"/conversations/{name}/export?form=markdown")
+        assert "> Perhaps a beacon?\n\n</details>\n\nTo warn ships." in exported.text
+
+
 async def test_a_kept_answer_asked_again_is_the_same(page: Page) -> None:
     name = await page.begin()
     question = [{"role": "user", "content": "Why?"}]
@@ -134,6 +156,46 @@ async def test_what_the_context_left_for_it_is_kept_too_so_that_it_can_be_asked_
         (again,) = await client.ask("m", prompt=prompt, parameters=answer["parameters"])
         assert (await client.end(again))["finish_reason"] == answer["finish_reason"] == "length"
         assert client.text(again) == answer["text"]
+
+
+async def test_an_answer_is_kept_with_what_it_was_asked_with_and_no_turn_that_was_left_out(
+    before_fake: StartWithFake,
+) -> None:
+    async with opened(before_fake, answer_tokens=100, max_total_tokens=100) as page:
+        name = await page.begin()
+        messages = [{"role": "system", "content": "Brief"}]
+        for number in range(6):
+            messages += [
+                {"role": "user", "content": f"Why{number}"},
+                {"role": "assistant", "content": f"So{number}"},
+            ]
+        messages.append({"role": "user", "content": "And"})
+        question: dict[str, Any] = {"prompt": None, "messages": messages}
+        await page.told(
+            {"conversation": name, "turn": "t1"}, "a", "b", trim="oldest_turns", **question
+        )
+        await page.told({"conversation": name, "turn": "t2"}, "a", **question)
+        kept = await page.load(name, full=1)
+        *answers, failed = kept["answers"]
+        for answer in answers:
+            asked = [kept["messages"][place] for place in answer["asked"]]
+            assert asked == [messages[0], *messages[7:]]
+            usage = answer["usage"]
+            assert usage["prompt_tokens"] + usage["completion_tokens"] == 100
+            assert usage["context_tokens"] == 100
+            codes = [notice["code"] for notice in answer["notices"]]
+            assert codes == ["turns_left_out", "context_full"]
+            (again,) = await page.client.ask("m", messages=asked, parameters=answer["parameters"])
+            await page.client.end(again)
+            assert page.client.text(again) == answer["text"]
+        assert [kept["messages"][place] for place in failed["asked"]] == messages
+        assert failed["error"]["code"] == "prompt_too_long"
+        assert failed["usage"]["prompt_tokens"] > failed["usage"]["context_tokens"]
+        assert "max_new_tokens" not in failed["parameters"]
+        export = await page.gateway.get(f"/conversations/{name}/export?form=json")
+        taken = await page.gateway.post("/conversations/import", export.json)
+        imported = (await page.load(taken.json["id"]))["answers"]
+        assert [one["usage"] for one in imported] == [one["usage"] for one in kept["answers"]]
 
 
 async def test_an_answer_names_the_one_it_repeats(page: Page) -> None:
@@ -196,17 +258,41 @@ async def test_turns_are_a_tree_and_a_column_may_answer_again(page: Page) -> Non
     again = await page.told({"conversation": name, "turn": "t1"}, "a")
     chosen = first["answers"][1]
     await page.told(
-        {"conversation": name, "turn": "t2", "parent": "t1", "history": chosen},
-        prompt="And then?",
+        {"conversation": name, "turn": "t1"},
         targets=[{"model": "m", "column": "a", "continues": again["answers"][0]}],
     )
+    record = {"conversation": name, "turn": "t2", "parent": "t1", "history": chosen}
+    await page.told(record, "a", prompt="And then?")
     await page.told({"conversation": name, "turn": "t1b"}, "a", prompt="What is a buoy for?")
     kept = await page.load(name)
     turns = {turn["id"]: (turn["parent"], turn["history"]) for turn in kept["turns"]}
     assert turns == {"t1": (None, None), "t2": ("t1", chosen), "t1b": (None, None)}
     places = [(answer["turn"], answer["column"]) for answer in kept["answers"]]
-    assert places == [("t1", "a"), ("t1", "b"), ("t1", "a"), ("t2", "a"), ("t1b", "a")]
+    assert places == [("t1", "a"), ("t1", "b"), *[("t1", "a")] * 2, ("t2", "a"), ("t1b", "a")]
     assert kept["answers"][3]["continues"] == again["answers"][0]
+
+
+async def test_an_answer_of_another_turn_is_refused(page: Page) -> None:
+    """`continues` names an answer of the same turn, `history` one of the parent."""
+    name = await page.begin()
+    first = {"conversation": name, "turn": "t1"}
+    (answer,) = (await page.told(first, "a"))["answers"]
+    await page.told({"conversation": name, "turn": "t2", "parent": "t1"}, "a")
+    for record, target, place in (
+        ({"turn": "t2", "parent": "t1"}, {"continues": answer}, "$.targets[0].continues"),
+        ({"turn": "t3", "parent": "t2", "history": answer}, {}, "$.record.history"),
+        ({"turn": "t3", "history": answer}, {}, "$.record.history"),
+    ):
+        refused = await page.client.try_to(
+            type="generate",
+            prompt="Hi",
+            targets=[{"model": "m", "column": "a", **target}],
+            record={"conversation": name, **record},
+        )
+        assert refused["error"]["code"] == "invalid_command"
+        assert f"{answer!r} is no answer of" in refused["error"]["message"]
+        assert place in refused["error"]["message"]
+    assert len((await page.load(name))["answers"]) == 2
 
 
 async def test_a_repeated_command_keeps_nothing_twice(page: Page) -> None:
@@ -302,6 +388,64 @@ async def test_a_title_columns_and_a_view_can_be_others(page: Page) -> None:
     assert (large.status, large.json["error"]["code"]) == (400, "invalid_command")
 
 
+async def test_several_are_pinned_tagged_exported_deleted_and_imported_again(page: Page) -> None:
+    gateway = page.gateway
+    names = [await page.begin(title=title) for title in ("One/1", "Two", "two", "Other")]
+    for name in names:
+        await page.told({"conversation": name, "turn": "t1"}, "a")
+    several = {"ids": names[:3]}
+    changed = await gateway.ask("PATCH", "/conversations", {**several, "add_tags": ["a b", "c"]})
+    assert [one["tags"] for one in changed.json["conversations"]] == [["a b", "c"]] * 3
+    await gateway.ask("PATCH", f"/conversations/{names[0]}", {"pinned": True, "tags": ["c"]})
+    for query, titles in (
+        ("pinned=only", {"One/1"}),
+        ("pinned=none&tag=c", {"Two", "two"}),
+        ("tag=a+b", {"Two", "two"}),
+        ("tag=a", set()),
+    ):
+        listing = (await gateway.get(f"/conversations?{query}")).json["conversations"]
+        assert {one["title"] for one in listing} == titles
+    assert (await gateway.get("/conversations/tags")).json == {
+        "tags": [{"name": "a b", "conversations": 2}, {"name": "c", "conversations": 3}]
+    }
+    for body, status, told in (
+        ({**several, "add_tags": ["a,b"]}, 400, "add_tags"),
+        ({**several, "add_tags": [" a"]}, 400, "add_tags"),
+        ({"ids": []}, 400, "ids"),
+        ({"ids": [*names, "c_none"], "deleted": True}, 404, "c_none"),
+    ):
+        refused = await gateway.ask("PATCH", "/conversations", body)
+        assert (refused.status, told in refused.text) == (status, True)
+    unknown = await gateway.post("/conversations/export", {"ids": ["c_none"]})
+    assert (unknown.status, unknown.json["error"]["code"]) == (404, "unknown_conversation")
+
+    exported = await gateway.post("/conversations/export", several)
+    assert exported.headers["Content-Type"] == "application/json"
+    await gateway.ask("PATCH", "/conversations", {"ids": names, "deleted": True})
+    assert (await gateway.get("/conversations")).json["conversations"] == []
+    imported = await gateway.post("/conversations/import", json.loads(exported.text))
+    assert imported.status == 201
+    assert (imported.json["source"], imported.json["imported"]) == ("sidestream", 3)
+    listing = (await gateway.get("/conversations?pinned=none")).json["conversations"]
+    assert {one["title"] for one in listing} == {"Two", "two"}
+    assert listing[0]["tags"] == ["a b", "c"]
+    again = {"ids": imported.json["ids"], "form": "markdown"}
+    async with gateway.open("/conversations/export", again) as response:
+        assert response.headers["Content-Disposition"] == "attachment; filename=chats.zip"
+        packed = zipfile.ZipFile(io.BytesIO(await response.read()))
+    assert packed.testzip() is None
+    assert {name.casefold() for name in packed.namelist()} == {"one_1.md", "two.md", "two 2.md"}
+    assert packed.read("One_1.md").startswith(b"# One/1\n")
+
+
+async def test_what_is_no_export_is_refused_in_words(page: Page) -> None:
+    refused = await page.gateway.post("/conversations/import", [{"a": 1}])
+    assert refused.status == 400
+    told = refused.json["error"]
+    assert told["message"].startswith("this is not a Sidestream export, nor one of ChatGPT")
+    assert "conversations.json" in told["hint"]
+
+
 async def test_a_vote_is_kept_changed_and_taken_back(page: Page) -> None:
     name = await page.begin()
     result = await page.told({"conversation": name, "turn": "t1"}, "a", "b")
@@ -314,8 +458,23 @@ async def test_a_vote_is_kept_changed_and_taken_back(page: Page) -> None:
     }
     given = await page.gateway.ask("PUT", address, better)
     assert given.status == 200
-    assert given.json == {**better, "created": given.json["created"]}
-    assert (await page.load(name))["turns"][0]["vote"] == given.json
+    vote = {**better, "created": given.json["created"]}
+    assert given.json == {**vote, "replaced": None}
+    assert (await page.load(name))["turns"][0]["vote"] == vote
+    assert (await page.gateway.ask("PUT", address, better)).json["replaced"] == vote
+    (listed,) = (await page.gateway.get(f"/votes?conversation={name}")).json["votes"]
+    assert (listed["voter"], listed["conversation"], listed["turn"]) == ("local", name, "t1")
+    assert [one["parameters"] for one in listed["candidates"]] == [{}, {"seed": 7}]
+    tally = (await page.gateway.get("/votes/tally")).json
+    assert [(s["wins"], s["rounds"]) for s in tally["scores"]] == [(1, 1), (0, 1)]
+    assert (await page.gateway.ask("DELETE", "/votes")).json == {"votes": 1}
+    assert (await page.gateway.post("/votes/restore", {})).json == {"votes": 1}
+    earlier = {"id": "old-1", "verdict": "tie", "candidates": [{"model": "m"}, {"model": "n"}]}
+    for new in (1, 0):
+        reply = await page.gateway.post("/votes/import", {"votes": [earlier]})
+        assert reply.json == {"votes": new}
+    assert (await page.gateway.get("/votes/tally")).json["votes"] == 2
+    assert (await page.gateway.get("/votes?conversation=c_none")).status == 404
     for wrong in (
         {"verdict": "tie", "winners": result["answers"][:1], "among": result["answers"]},
         {"verdict": "better", "among": result["answers"]},

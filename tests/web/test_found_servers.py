@@ -191,14 +191,14 @@ async def test_a_name_that_settings_ini_has_taken_meanwhile_undoes_it(place: Pat
         assert "[upstream" not in (place / "servers.ini").read_text()
 
 
-async def test_what_settings_ini_names_is_not_given_up_here(place: Path) -> None:
+async def test_servers_of_settings_ini_cannot_be_removed_by_the_page(place: Path) -> None:
     more = "\n[upstream box]\nurl = http://127.0.0.1:9\n"
     async with gateway(settings(9, more=more), place) as running:
         status, refused = await ask(running, "DELETE", "/servers/box")
         assert (status, refused["error"]["code"]) == (404, "invalid_command")
 
 
-async def test_what_else_listens_there_is_no_matter(place: Path) -> None:
+async def test_other_programs_at_known_ports_are_ignored(place: Path) -> None:
     held = asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

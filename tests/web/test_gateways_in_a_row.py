@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from server.settings import Settings, UpstreamSettings
+from server.settings.tables import Settings
+from server.settings.upstreams import UpstreamSettings
 from tests.fakes.openai import serve
 from tests.fakes.openai_options import like
 from tests.web.gateway import Gateway, running, server_settings

@@ -141,7 +141,10 @@ async def test_a_request_that_is_no_upgrade_is_refused_in_json(
     headers = {name: value for name, value in UPGRADE.items() if name != missing}
     reply = await gateway.get("/ws", headers=headers)
     assert 400 <= reply.status < 500
-    assert reply.json["error"]["message"]
+    error = reply.json["error"]
+    assert "WebSocket" in error["message"]
+    assert "ws://" in error["hint"]
+    assert error["details"]["reason"]
 
 
 # --- every answer -------------------------------------------------------------------------------
@@ -192,8 +195,8 @@ async def test_the_pages_files_are_kept_for_ever_under_a_name_that_changes_with_
 ) -> None:
     page = await gateway.get("/")
     assert page.headers["Cache-Control"] == "no-cache"
-    path = next(part for part in page.text.split('"') if part.startswith("/static/"))
-    file = await gateway.get(path)
+    path = next(part for part in page.text.split('"') if part.startswith("static/"))
+    file = await gateway.get(f"/{path}")
     assert file.status == 200
     assert "immutable" in file.headers["Cache-Control"]
     icon = await gateway.get("/favicon.ico")
@@ -204,7 +207,7 @@ async def test_the_pages_files_are_kept_for_ever_under_a_name_that_changes_with_
 @pytest.mark.parametrize(
     "raw", [b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"]
 )
-async def test_what_is_no_http_is_refused_and_the_next_request_is_answered(
+async def test_invalid_http_is_refused_and_the_next_request_answered(
     gateway: Gateway, raw: bytes
 ) -> None:
 

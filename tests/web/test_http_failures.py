@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from server.settings import EngineSettings, Settings
-from server.web.keys import DESK
+from server.settings.tables import EngineSettings, Settings
+from server.web.keys import GENERATIONS
 from tests.web.conftest import Start, StartWithFake
 from tests.web.gateway import own, ports, running, server_settings
 
@@ -131,7 +131,7 @@ async def test_a_server_that_stops_says_so_in_the_stream(before_fake: StartWithF
     gateway, fake = await before_fake(hold_after=2, answer_tokens=9)
     async with gateway.open("/generate_stream", ASK) as response:
         await fake.state.reaches(tokens=2)
-        await gateway.app[DESK].close(grace_seconds=0)
+        await gateway.app[GENERATIONS].close(grace_seconds=0)
         text = (await response.read()).decode()
     assert '"code":"shutting_down"' in text
     refused = await gateway.post("/generate", ASK)

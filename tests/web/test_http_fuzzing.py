@@ -9,13 +9,14 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import huggingface_hub.constants
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from server.core.parameter_rules import ParameterLimits, is_number
-from server.core.parameters import TGI_LACKS
-from server.settings import Settings
+from server.core.parameter_rules import is_number
+from server.dialects.tgi.parameters import TGI_LACKS, TGI_LIMITS
+from server.settings.tables import Settings
 from server.web.http.api import OPERATIONS
 from server.web.http.openapi import Description
 from tests.fakes.tgi import serve
@@ -65,7 +66,9 @@ class _Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[_Server]:
-    with _Server() as found:
+    # A name at random may be one that the real hub has.
+    with pytest.MonkeyPatch.context() as patch, _Server() as found:
+        patch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
         yield found
 
 
@@ -73,7 +76,6 @@ def _keep_to_what_tgi_takes(body: Any) -> None:
     """Take out of a body what TGI, which all of them go to, refuses, and others take."""
     if not isinstance(body, dict):
         return
-    limits = ParameterLimits()
     parameters = body.get("parameters")
     for fields in (body, parameters):
         if isinstance(fields, dict):
@@ -81,9 +83,9 @@ def _keep_to_what_tgi_takes(body: Any) -> None:
                 fields.pop(name, None)
     for name in ("logprobs", "top_logprobs"):
         if is_number(body.get(name)):
-            body[name] = min(body[name], limits.max_top_n_tokens)
+            body[name] = min(body[name], TGI_LIMITS.max_top_n_tokens)
     if isinstance(stop := body.get("stop"), list):
-        del stop[limits.max_stop_sequences :]
+        del stop[TGI_LIMITS.max_stop_sequences :]
     if isinstance(wishes := body.get("sidestream"), dict):
         # No model's settings allow any.
         wishes.pop("extra", None)

@@ -142,7 +142,7 @@ async def test_fields_that_are_not_known_are_ignored(before_fake: StartWithFake)
     ],
 )
 @pytest.mark.parametrize("path", ["/generate", "/generate_stream"])
-async def test_what_cannot_be_answered_is_refused_with_a_reason(
+async def test_invalid_generate_requests_are_refused_with_a_reason(
     before_fake: StartWithFake, path: str, body: Any, status: int, code: str, says: str
 ) -> None:
     gateway, fake = await before_fake()
@@ -152,7 +152,7 @@ async def test_what_cannot_be_answered_is_refused_with_a_reason(
     assert fake.state.counts["running"] == 0
 
 
-async def test_what_is_wrong_is_wrong_beside_temperature_0_too(
+async def test_invalid_values_are_refused_even_at_temperature_0(
     before_fake: StartWithFake,
 ) -> None:
     gateway, _ = await before_fake()

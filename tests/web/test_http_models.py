@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.web.keys import DESK
+from server.web.keys import GENERATIONS
 from tests.web.conftest import Start, StartWithFake
 
 
@@ -55,7 +55,7 @@ async def test_nobody_has_to_wait(cold: Start) -> None:
         ("DELETE", "/models", 405, "method_not_allowed"),
     ],
 )
-async def test_what_cannot_be_is_refused(
+async def test_invalid_requests_are_refused(
     before_fake: StartWithFake, method: str, path: str, status: int, code: str
 ) -> None:
     gateway, _ = await before_fake()
@@ -80,7 +80,7 @@ async def test_ready_tells_why_not(start_gateway: Start, before_fake: StartWithF
     assert reply.json == {"ready": False, "reasons": ["the settings name no model"]}
     gateway, _ = await before_fake()
     assert (await gateway.get("/ready")).json == {"ready": True, "reasons": []}
-    gateway.app[DESK].refuse()
+    gateway.app[GENERATIONS].refuse()
     reply = await gateway.get("/ready")
     assert (reply.status, reply.json["reasons"]) == (503, ["the server is about to stop"])
     assert (await gateway.get("/health")).status == 200

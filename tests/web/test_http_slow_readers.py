@@ -18,7 +18,9 @@ def ask(tokens: int) -> dict[str, Any]:
     return {"model": "m", "inputs": PROMPT, "parameters": parameters}
 
 
-async def test_what_was_written_while_nobody_read_comes_later(before_fake: StartWithFake) -> None:
+async def test_text_written_during_a_pause_of_the_reader_comes_later(
+    before_fake: StartWithFake,
+) -> None:
     gateway, fake = await before_fake(max_total_tokens=5_000)
     async with gateway.open("/generate_stream", ask(3_000)) as response:
         # The model server is read to its end, and its slot is free, long before the client reads.

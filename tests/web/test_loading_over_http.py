@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from server.settings import Settings, UpstreamSettings
+from server.settings.tables import Settings
+from server.settings.upstreams import UpstreamSettings
 from server.web.keys import FLEET
 from tests.fakes.openai import Fake, serve
 from tests.fakes.openai_options import Canned, like
@@ -96,7 +97,7 @@ async def test_a_model_with_a_section_of_its_own_is_loaded_and_unloaded_too() ->
         assert fake.state.routes[UNLOAD] == 1
 
 
-async def test_what_a_server_can_do_may_be_known_only_once_it_is_up() -> None:
+async def test_a_model_is_loaded_where_abilities_are_known_only_once_the_server_is_up() -> None:
     async with swapping(Canned("OK"), is_known=False) as (gateway, fake):
         started = await gateway.post("/models/one/start?wait=30")
         assert (started.status, started.json["state"]) == (202, "ready")

@@ -55,13 +55,13 @@ async def test_a_request_and_its_answer_have_one_line_each_and_share_an_id(
     )
     assert reply.headers["X-Request-Id"] == "order-66"
 
-    (request,) = log.records("server.web.observation.observing")
+    (request,) = log.records("server.web.metrics.request_log")
     assert request["message"] == "POST /v1/chat/completions 200"
     assert request["request_id"] == "order-66"
     assert (request["route"], request["status"]) == ("/v1/chat/completions", 200)
     assert request["duration_ms"] > 0
 
-    (answer,) = log.records("server.chat.desk")
+    (answer,) = log.records("server.chat.generation_service")
     assert answer["request_id"] == "order-66"
     assert answer["generation"] == reply.json["id"]
     assert (answer["model"], answer["outcome"]) == ("m", "length")
@@ -78,7 +78,7 @@ async def test_an_answer_over_a_socket_is_found_by_session_and_generation(
         await ready(client, "m")
         (generation,) = await client.ask("m", prompt=PROMPT)
         await client.end(generation)
-    (answer,) = log.records("server.chat.desk")
+    (answer,) = log.records("server.chat.generation_service")
     assert answer["generation"] == generation
     assert session.startswith(answer["session"])
     # Who has a session's whole id may read its answers.
@@ -102,7 +102,7 @@ async def test_neither_prompts_nor_keys_nor_answers_are_logged(
         await client.end((await client.ask("m", prompt=PROMPT))[0])
         await client.try_to(type="generate", targets=[{"model": "m"}], prompt=[PROMPT])
     text = log.getvalue()
-    assert log.records("server.chat.desk")
+    assert log.records("server.chat.generation_service")
     for private in (SECRET, PROMPT, said):
         assert private not in text
 
@@ -171,7 +171,7 @@ async def test_a_trace_goes_on_to_the_model_server(before_fake: StartWithFake, l
         await gateway.post(path, data=body, headers=headers)
     await gateway.post("/generate", {"model": "m", "inputs": "x"})
     assert fake.state.traceparents == [TRACEPARENT, TRACEPARENT, None]
-    first, second, third = log.records("server.chat.desk")
+    first, second, third = log.records("server.chat.generation_service")
     assert first["trace_id"] == second["trace_id"] == TRACEPARENT.split("-")[1]
     assert "trace_id" not in third
 
@@ -187,7 +187,7 @@ async def test_a_socket_is_traced_by_the_request_that_opened_it(
         while not any(event["type"] == "end" for event in await socket.receive_json()):
             pass
     assert fake.state.traceparents == [TRACEPARENT]
-    (answer,) = log.records("server.chat.desk")
+    (answer,) = log.records("server.chat.generation_service")
     assert answer["request_id"] == "the-socket"
     assert answer["trace_id"] == TRACEPARENT.split("-")[1]
 
@@ -238,7 +238,7 @@ def test_ids_do_not_reach_those_who_began_nothing() -> None:
 
 
 @pytest.mark.parametrize(("level", "is_told"), [("info", True), ("warning", False)])
-def test_what_is_below_the_level_is_not_logged(level: str, is_told: bool, log: Log) -> None:
+def test_records_below_the_level_are_not_logged(level: str, is_told: bool, log: Log) -> None:
     configure(level, "json", output=log)
     logging.getLogger("server.test").info("something")
     assert bool(log.records("server.test")) is is_told

@@ -1,12 +1,12 @@
 """A model's id may have slashes and other signs; all its addresses lead to it all the same."""
 
-import re
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from server.web.http.api import OPERATIONS
-from server.web.http.operations import routes
+from server.web.http.operations import add_operations
 from tests.web.conftest import Start
 from tests.web.gateway import Gateway, own
 
@@ -59,7 +59,7 @@ async def test_a_model_with_a_slash_is_started_and_stopped(gateway: Gateway) -> 
         ("GET", "/models/meta-llama", 404, "unknown_model"),
     ],
 )
-async def test_what_is_no_models_address_is_refused(
+async def test_addresses_of_no_model_are_refused(
     gateway: Gateway, method: str, path: str, status: int, code: str
 ) -> None:
     reply = await gateway.ask(method, path)
@@ -115,6 +115,11 @@ async def test_an_encoded_slash_is_none_too_many(gateway: Gateway) -> None:
 
 
 def test_each_route_keeps_the_address_that_stands_in_the_description() -> None:
-    for operation, route in zip(OPERATIONS, routes(OPERATIONS), strict=True):
-        bare = re.sub(r"\{(\w+):[^{}]*\}", r"{\1}", route.path)
-        assert bare == operation.path
+    app = web.Application()
+    add_operations(app, OPERATIONS)
+    routes = {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None
+    }
+    assert routes >= {(operation.method, operation.path) for operation in OPERATIONS}

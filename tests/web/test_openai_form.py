@@ -8,7 +8,8 @@ from tests.web.conftest import StartWithFake
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 TEXT = {"model": "m", "prompt": "Hello"}
-BOTH = [("/v1/chat/completions", CHAT), ("/v1/completions", TEXT)]
+TOOL = {"type": "function", "function": {"name": "look"}}
+BOTH: list[tuple[str, dict[str, Any]]] = [("/v1/chat/completions", CHAT), ("/v1/completions", TEXT)]
 MIXED = [
     {"role": "developer", "content": "Be kind."},
     {"role": "user", "content": [{"type": "text", "text": "He"}, {"type": "text", "text": "llo"}]},
@@ -85,7 +86,7 @@ async def test_an_answer_that_runs_past_its_stop_sequence_is_cut_short(
     await fake.state.reaches(cancelled=1)
 
 
-async def test_what_openai_names_differently_arrives_by_tgis_name(
+async def test_openais_parameters_arrive_under_tgis_names(
     before_fake: StartWithFake,
 ) -> None:
     gateway, fake = await before_fake(text="x", model={"parameters": {"temperature": 0.5}})
@@ -153,12 +154,34 @@ async def test_a_completion_may_begin_with_its_prompt(before_fake: StartWithFake
     assert said(stream.events) == "Hello there"
 
 
+@pytest.mark.parametrize("effort", ["none", "low", "max"])
+async def test_effort_is_ignored_where_a_model_cannot_think(
+    before_fake: StartWithFake, effort: str
+) -> None:
+    gateway, _ = await before_fake(text="Hello")
+    reply = await gateway.post("/v1/chat/completions", {**CHAT, "reasoning_effort": effort})
+    assert reply.json["choices"][0]["message"]["content"] == "Hello"
+    assert not (reply.json.get("sidestream") or {}).get("notices")
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
+async def test_null_is_no_text_in_any_role(before_fake: StartWithFake, role: str) -> None:
+    gateway, _ = await before_fake(text="Hello")
+    messages = [{"role": role, "content": None}, {"role": "user", "content": "Hi"}]
+    reply = await gateway.post("/v1/chat/completions", {**CHAT, "messages": messages})
+    assert reply.json["choices"][0]["message"]["content"] == "Hello"
+
+
 @pytest.mark.parametrize(
     ("path", "change", "status", "code", "param"),
     [
         ("chat", {"model": "none"}, 404, "model_not_found", "model"),
         ("chat", {"n": 2}, 400, "invalid_parameters", "n"),
-        ("chat", {"tools": [{"type": "function"}]}, 400, "invalid_parameters", "tools"),
+        ("chat", {"tools": [TOOL]}, 400, "invalid_parameters", "tools"),
+        ("chat", {"tools": [{"type": "function"}]}, 400, "invalid_command", "function"),
+        ("chat", {"functions": [{"name": "a"}]}, 400, "invalid_parameters", "functions"),
+        ("chat", {"reasoning_format": "loud"}, 400, "invalid_command", "reasoning_format"),
+        ("chat", {"reasoning_format": "hidden"}, 400, "invalid_command", "reasoning_format"),
         ("chat", {"top_logprobs": 6}, 400, "invalid_parameters", "top_logprobs"),
         ("chat", {"top_logprobs": 21}, 400, "invalid_command", "top_logprobs"),
         ("", {"logprobs": 6}, 400, "invalid_parameters", "logprobs"),
@@ -178,17 +201,24 @@ async def test_a_completion_may_begin_with_its_prompt(before_fake: StartWithFake
         ("chat", {"messages": []}, 400, "invalid_command", "messages"),
         (
             "chat",
-            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
             400,
             "invalid_command",
             "messages",
         ),
         (
             "chat",
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            400,
+            "invalid_command",
+            "image_url",
+        ),
+        (
+            "chat",
             {"messages": [{"role": "user", "content": "word " * 2000}]},
             400,
             "context_length_exceeded",
-            "inputs",
+            None,
         ),
         ("", {"prompt": ["a", "b"]}, 400, "invalid_command", "prompt"),
         ("", {"prompt": [1, 2]}, 400, "invalid_command", "prompt"),
@@ -197,9 +227,11 @@ async def test_a_completion_may_begin_with_its_prompt(before_fake: StartWithFake
         ("", {"echo": True, "logprobs": 1}, 400, "invalid_parameters", "echo"),
         ("", {"max_tokens": 0}, 400, "invalid_command", "max_tokens"),
         ("", {"sidestream": {"extra": {"x": 1}}}, 400, "invalid_parameters", None),
+        ("", {"sidestream": {"trim": "oldest_turns"}}, 400, "invalid_command", "trim"),
+        ("chat", {"sidestream": {"trim": "all"}}, 400, "invalid_command", "sidestream"),
     ],
 )
-async def test_what_cannot_be_done_is_refused_in_openais_form(
+async def test_unsupported_features_are_refused_in_openais_form(
     before_fake: StartWithFake,
     path: str,
     change: dict[str, Any],

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from server.settings import AnswerSettings, Settings, UpstreamSettings
+from server.settings.tables import Settings
+from server.settings.upstreams import UpstreamSettings
 from server.web.keys import FLEET
 from tests.fakes.openai import Fake, serve
 from tests.fakes.openai_options import Canned, FakeOptions, like
-from tests.web.gateway import Gateway, remote, running, server_settings
+from tests.web.gateway import Gateway, before_fake, running, server_settings
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 CHAT = {"model": "m", "messages": MESSAGES}
@@ -44,16 +45,7 @@ async def before() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def start(options: FakeOptions, **words: Any) -> tuple[Gateway, Fake]:
-            fake = await stack.enter_async_context(serve(options))
-            model = remote(fake.api, **{"dialect": "openai", **words})
-            settings = Settings(
-                server=server_settings(),
-                answers=AnswerSettings(queue_timeout=0.0),
-                models={"m": model},
-            )
-            gateway = await stack.enter_async_context(running(settings))
-            await gateway.until(lambda model: model.state == "ready")
-            return gateway, fake
+            return await stack.enter_async_context(before_fake(options, **words))
 
         yield start
 
@@ -62,7 +54,7 @@ async def before() -> AsyncIterator[Start]:
 
 
 @pytest.mark.parametrize(("path", "body"), BOTH)
-async def test_what_the_server_takes_is_passed_on(
+async def test_parameters_that_the_server_takes_are_passed_on(
     before: Start, path: str, body: dict[str, Any]
 ) -> None:
     gateway, fake = await before(like("vllm"), flavour="vllm")
@@ -187,7 +179,7 @@ async def test_refusals_have_openais_names(before: Start) -> None:
     assert error["details"]["parameter"] == "response_format"
 
 
-async def test_what_is_left_out_has_openais_name(before: Start) -> None:
+async def test_left_out_parameters_have_openais_names(before: Start) -> None:
     gateway, _ = await before(like("transformers"), flavour="transformers")
     for path, body, name in (
         ("/v1/chat/completions", {**CHAT, "logprobs": True, "top_logprobs": 2}, "top_logprobs"),
@@ -348,7 +340,7 @@ async def test_a_day_that_is_used_up_is_not_asked_about_again(before: Start) -> 
 @pytest.mark.parametrize(
     "broken", ['{"error":"boom"}', "<html><body><h1>boom</h1></body></html>", "boom"]
 )
-async def test_what_came_in_place_of_an_answer_is_told(
+async def test_a_body_in_place_of_an_answer_is_in_the_error(
     before: Start, broken: str, has_text: bool
 ) -> None:
     body = f"data: {json.dumps(says('Hello'))}\n\n" * has_text + broken

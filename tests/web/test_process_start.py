@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,34 @@ from tests.support.gateway import ROOT, gateway
 from tests.support.processes import Watched, children
 from tests.web.processes import CEILING_SECONDS, PROGRAM, settings, until_exit
 
+# Tells what is there once it listens, and ends.
+STARTED = """\
+import gc, sys
+import server.__main__ as program
+
+async def tell(*_):
+    print(gc.isenabled(), gc.get_freeze_count() > 0, *sys.modules, sep="\\n")
+    return True
+
+program._is_told_to_stop = tell
+sys.exit(program.main())
+"""
+
+# As on a kernel that was started with `ipv6.disable=1`.
+WITHOUT_IPV6 = """\
+import errno, os, socket, sys
+import server.__main__ as program
+
+class Socket(socket.socket):
+    def __init__(self, family=-1, *rest, **more):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        super().__init__(family, *rest, **more)
+
+socket.socket = Socket
+sys.exit(program.main())
+"""
+
 
 @pytest.fixture
 def place(tmp_path: Path, keep_log: KeepLog) -> Path:
@@ -27,10 +56,12 @@ def place(tmp_path: Path, keep_log: KeepLog) -> Path:
     return tmp_path
 
 
-async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+async def run(
+    *arguments: str, program: tuple[str, str] = ("-m", "server"), **environment: str
+) -> tuple[int, str, str]:
     """Run the program to its end; return its code and what it wrote."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server", *arguments),
+        *(sys.executable, *program, *arguments),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -47,7 +78,7 @@ async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_it_is_healthy_whatever_its_models_do(place: Path) -> None:
+async def test_the_gateway_is_healthy_while_a_model_never_gets_ready(place: Path) -> None:
     """The model is started with it and never gets anywhere; asking for its health comes first."""
     text = settings("fake --never-healthy", model="preload = yes")
     async with gateway(text, place, program=PROGRAM) as running:
@@ -61,6 +92,20 @@ async def test_it_is_healthy_whatever_its_models_do(place: Path) -> None:
             await client.say(type="hello")
             models = client.events[-1]["result"]["models"]
             assert models[0]["state"] != "ready"
+
+
+async def test_a_start_imports_no_more_than_it_needs(tmp_path: Path) -> None:
+    """Most of a start's time are imports; and it collects no garbage until it is over."""
+    file = tmp_path / "settings.ini"
+    file.write_text(
+        f"[server]\nport = 0\nstate_dir = {tmp_path}\ninstance = start\n\n[model m]\nweights = x\n"
+    )
+    code, out, err = await run("--settings", str(file), program=("-c", STARTED))
+    assert code == 0, err
+    _, collects, is_frozen, *modules = out.splitlines()
+    assert (collects, is_frozen) == ("True", "True")
+    assert not {"aiodocker", "huggingface_hub", "xllamacpp"} & {*modules}
+    assert "server.app" in modules
 
 
 async def test_settings_that_cannot_be_used_are_told_line_by_line(tmp_path: Path) -> None:
@@ -123,6 +168,28 @@ async def test_an_address_that_cannot_be_had_is_told_in_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
+async def test_all_of_ipv6_is_all_of_ipv4_too(place: Path) -> None:
+    text = settings("fake", model="preload = no") + "[access]\ninsecure = yes\n"
+    async with gateway(text, place, options=("--host", "::")) as running:
+        port = running.address.rpartition(":")[2]
+        async with aiohttp.ClientSession() as http:
+            for host in ("127.0.0.1", "[::1]"):
+                async with http.get(f"http://{host}:{port}/health") as answer:
+                    assert answer.status == 200, host
+    log = (place / "server.log").read_text()
+    assert "::ffff:" not in log, "an address of IPv4 is written as one"
+
+
+async def test_a_system_without_ipv6_says_so(tmp_path: Path) -> None:
+    file = listening_settings(tmp_path)
+    arguments = ("--settings", file, "--host", "::", "--port", "0")
+    code, out, err = await run(*arguments, program=("-c", WITHOUT_IPV6))
+    assert (code, out) == (1, "")
+    assert err.startswith("Cannot listen on [::]:0: this system has no IPv6; --host 0.0.0.0")
+    assert err.count("\n") == 1
+
+
 async def test_a_second_gateway_of_the_same_name_is_refused(place: Path) -> None:
     async with gateway("", place, instance="twin") as running:
         code, out, err = await run("--settings", str(place / "settings.ini"))
@@ -130,6 +197,30 @@ async def test_a_second_gateway_of_the_same_name_is_refused(place: Path) -> None
         assert err.startswith(f"A Sidestream named 'twin' runs already (process {running.pid}).")
     async with gateway("", place, instance="twin"):
         pass
+
+
+async def test_a_database_that_is_locked_is_waited_for_until_ctrl_c(place: Path) -> None:
+    async with gateway("", place):
+        pass
+    (file,) = place.glob("*.conversations")
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server", "--settings", str(place / "settings.ini")),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(CEILING_SECONDS):
+        while b"is locked by another program; waiting for it" not in (
+            line := await process.stderr.readline()
+        ):
+            assert line, "it ended before"
+        process.send_signal(signal.SIGINT)
+        out, _ = await process.communicate()
+    assert (process.returncode, out) == (0, b"")
+    other.close()
 
 
 async def test_a_standby_takes_over_when_the_first_one_goes(place: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from server.client import connect
-from server.settings import add_upstream, remove_upstream
+from server.settings.added import add_entry, remove_entry
 from tests.conftest import KeepLog
 from tests.support.dialogue import dialogue
 from tests.support.gateway import ROOT, Gateway, gateway
@@ -113,7 +113,7 @@ async def test_a_broken_file_changes_nothing_and_is_reported(place: Path) -> Non
         assert await models(running) == ["m"]
 
 
-async def test_what_takes_a_restart_is_named_and_the_rest_is_done(place: Path) -> None:
+async def test_a_reload_applies_what_it_can_and_names_what_takes_a_restart(place: Path) -> None:
     text = settings()
     async with gateway(text, place, program=PROGRAM) as running:
         changed = text.replace("drain_timeout = 0", "drain_timeout = 7\nmax_running = 3") + MORE
@@ -154,12 +154,12 @@ async def test_servers_come_and_go_whoever_wrote_them_down(
         monkeypatch.delenv("BOX_KEY")
         write(place, text + box)
         assert await reload(place) == (0, "added upstream box\n")
-        add_upstream(place / "settings.ini", "found", {"url": "http://127.0.0.1:9"})
+        add_entry(place / "settings.ini", "upstream", "found", {"url": "http://127.0.0.1:9"})
         assert await reload(place) == (0, "added upstream found\n")
         write(place, text + box + 'models = a*\nheaders = {"X-Key": "hunter2"}\n')
         assert await reload(place) == (0, "changed upstream box (headers, models)\n")
         write(place, text + "[discovery]\nports = 1, 2\ninterval = 60\n")
-        assert remove_upstream(place / "settings.ini", "found")
+        assert remove_entry(place / "settings.ini", "upstream", "found")
         assert await reload(place) == (
             0,
             "[discovery] ports = 1, 2\n[discovery] interval = 60\n"
@@ -184,7 +184,7 @@ async def test_the_log_level_changes_at_once(place: Path) -> None:
         assert len(log(place)) == before
 
 
-async def test_without_a_gateway_it_says_so_and_signals_nobody(place: Path) -> None:
+async def test_reload_without_a_gateway_signals_nobody(place: Path) -> None:
     async with gateway(settings(), place, program=PROGRAM):
         pass
     code, said = await reload(place)
@@ -214,7 +214,7 @@ async def test_other_signals_along_with_it_keep_no_stop_from_being_in_order(
 
 
 @pytest.mark.parametrize("is_ignored", [False, True])
-def test_it_ends_with_its_terminal_unless_that_was_to_be_ignored(
+def test_the_gateway_ends_with_its_terminal_unless_sighup_was_ignored(
     place: Path, is_ignored: bool
 ) -> None:
     """A terminal that closes sends SIGHUP too; a server nobody sees would be left behind."""

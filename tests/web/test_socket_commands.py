@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import websockets
 
-from server.settings import ModelSettings
+from server.settings.models import ModelSettings
 from tests.conftest import StartFake
 from tests.support.dialogue import Dialogue, Event
 from tests.web.conftest import Start
@@ -18,6 +18,7 @@ CHAT = [{"role": "user", "content": "What is AI?"}]
 
 
 GENERATE = {"type": "generate", "targets": [{"model": "gpt2"}], "prompt": "Hi"}
+TALK = {"type": "generate", "targets": [{"model": "gpt2"}], "messages": CHAT}
 FAILING: list[tuple[dict[str, Any], str]] = [
     ({"type": "dance"}, "unknown_type"),
     ({"type": ""}, "unknown_type"),
@@ -32,6 +33,9 @@ FAILING: list[tuple[dict[str, Any], str]] = [
     ({**GENERATE, "prompt": ""}, "invalid_command"),
     ({**GENERATE, "messages": CHAT}, "invalid_command"),
     ({**GENERATE, "targets": []}, "invalid_command"),
+    ({**GENERATE, "trim": "oldest_turns"}, "invalid_command"),
+    ({**TALK, "trim": "newest_turns"}, "invalid_command"),
+    ({**TALK, "trim": True}, "invalid_command"),
     ({"type": "hello", "pace_ms": -1}, "invalid_command"),
     ({"type": "hello", "pace_ms": 1001}, "invalid_command"),
     ({"type": "hello", "pace_ms": 2.5}, "invalid_command"),
@@ -129,7 +133,9 @@ async def test_a_model_object_has_every_field(client: Dialogue) -> None:
         "waiting", "limits", "capabilities", "parameters",
     }  # fmt: skip
     assert (model["name"], model["runner"], model["state"]) == ("SmolLM2", "remote", "ready")
-    assert set(model["capabilities"]) == {"chat", "cancel", "logprobs", "load", "cost"}
+    assert set(model["capabilities"]) == {
+        *("chat", "cancel", "logprobs", "load", "cost", "vision"),
+    }
 
 
 async def test_a_model_that_cannot_start_says_why_in_its_column_and_in_its_row(
@@ -198,7 +204,7 @@ async def test_a_log_is_followed_until_nobody_wants_it_any_more(start_gateway: S
         assert await client.say(type="unsubscribe", subscription="l99") == {}
 
 
-async def test_of_a_log_that_is_not_followed_the_last_lines_come(start_gateway: Start) -> None:
+async def test_logs_without_follow_give_the_last_lines(start_gateway: Start) -> None:
     async with speaking(await start_gateway({"m": own()})) as client:
         await client.say(type="start", model="m")
         await client.model("m", "ready")

@@ -17,17 +17,17 @@ import aiohttp
 from aiohttp import web
 
 from server.app import build_app
-from server.models.runners.process import CommandFor
-from server.settings import (
+from server.models.runners.programs.launch import Launcher
+from server.settings.conversations import ConversationSettings
+from server.settings.models import ModelSettings
+from server.settings.tables import (
     AnswerSettings,
-    ConversationSettings,
     EngineSettings,
-    ModelSettings,
     ServerSettings,
     SessionSettings,
     Settings,
 )
-from server.web.keys import DESK, SESSIONS, SOCKETS
+from server.web.keys import GENERATIONS, SESSIONS, SOCKETS
 
 CEILING_SECONDS = 20.0
 
@@ -64,7 +64,7 @@ class Running:
     @property
     def live(self) -> int:
         """Return how many answers are under way."""
-        return len(self.app[DESK]._live)
+        return len(self.app[GENERATIONS]._live)
 
     @property
     def kept(self) -> int:
@@ -75,7 +75,7 @@ class Running:
     @property
     def known_requests(self) -> int:
         """Return how many request ids the sessions hold."""
-        return sum(len(session._requests) for session in self.app[SESSIONS]._sessions.values())
+        return sum(len(session._by_request_id) for session in self.app[SESSIONS]._sessions.values())
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def gateway(
     *,
     port: int = 0,
     send_buffer_bytes: int | None = None,
-    command_for: CommandFor | None = None,
+    embedded: Launcher | None = None,
     **sections: Mapping[str, Any],
 ) -> AsyncIterator[Running]:
     """Run a gateway; a model is the address of its server, or its settings.
@@ -110,7 +110,7 @@ async def gateway(
             for name, model in models.items()
         },
     )
-    app = build_app(settings, command_for=command_for)
+    app = build_app(settings, embedded=embedded)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     listener = socket.create_server(("127.0.0.1", port))

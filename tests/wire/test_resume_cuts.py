@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from server.settings import ModelSettings
+from server.settings.models import ModelSettings
 from tests.conftest import StartFake
 from tests.wire.cutter import Cut, Cutter, Plan, Side, cutting
 from tests.wire.gateway import gateway, until

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from server.settings import ModelSettings
+from server.settings.models import ModelSettings
 from tests.conftest import StartFake
 from tests.fakes.tgi import serve
 from tests.fakes.tgi_options import FakeOptions
@@ -123,6 +123,19 @@ async def finish(those: list[Client]) -> None:
         client.ledger.check()
 
 
+@asynccontextmanager
+async def silent(port: int) -> AsyncIterator[None]:
+    """Take connections and say nothing, as a server that loads; break them at the end."""
+    taken: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+        for writer in taken:
+            writer.transport.abort()
+
+
 async def test_resume_while_models_start() -> None:
     first, last = free_ports(2)
     fakes = {
@@ -131,7 +144,12 @@ async def test_resume_while_models_start() -> None:
     }
     models = {name: f"http://127.0.0.1:{port}" for name, (_, port) in fakes.items()}
     written = [deltas_of(options, "go", PARAMETERS) for options, _ in fakes.values()]
+    # Where nothing listens a server of another's is soon given up: these take connections.
+    silence = AsyncExitStack()
+    for _, port in fakes.values():
+        await silence.enter_async_context(silent(port))
     async with (
+        silence,
         gateway(models, engines={"connect_timeout": 60.0}) as running,
         clients(running, written) as those,
     ):
@@ -139,6 +157,7 @@ async def test_resume_while_models_start() -> None:
         for _ in range(2):
             assert set((await cut_all(those, running, session)).values()) == {"starting"}
         async with AsyncExitStack() as stack:
+            await silence.aclose()
             for options, port in fakes.values():
                 await stack.enter_async_context(serve(options, port=port))
             await finish(those)

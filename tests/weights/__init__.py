@@ -1,0 +1,1 @@
+"""Weights: found, fetched and checked, against indexes and hubs that behave or do not."""
