@@ -87,7 +87,7 @@ async def case(name: str, count: int, *, is_listed: bool) -> AsyncIterator[Case]
 
 
 async def _all_there(case: Case) -> None:
-    """Return once all models are there and ready, as whoever looks on is told it."""
+    """Return once a client is told that all models are there and ready."""
     states: dict[str, str] = {}
     async with (
         aiohttp.ClientSession() as http,
@@ -102,7 +102,7 @@ async def _all_there(case: Case) -> None:
 
 
 async def newcomer(case: Case) -> None:
-    """Measure what somebody waits for who comes anew, and `GET /models`."""
+    """Measure how long a new client waits for `hello`, and `GET /models`."""
     async with aiohttp.ClientSession() as http:
         async with http.ws_connect(f"{case.url}/ws", max_msg_size=0) as ws:
             began, cpu = time.perf_counter(), cpu_seconds(case.relay.pids)
@@ -126,7 +126,7 @@ async def page(case: Case, browser: Browser) -> None:
 
 
 async def answer(case: Case) -> None:
-    """Measure what somebody who only looks on is told of one answer."""
+    """Measure what a client that asks nothing is told of another's answer."""
     model = f"big/vendor-7/model-{7:04d}" if "[upstream]" in case.name else "m7"
     command = {
         "id": 2,
@@ -155,7 +155,7 @@ async def answer(case: Case) -> None:
 
 
 async def looks(cases: list[Case], seconds: float) -> None:
-    """Count what each server is asked while nobody does anything."""
+    """Count the requests to each server while no client does anything."""
     before = [sum(case.fake.state.routes.values()) for case in cases]
     await asyncio.sleep(seconds)
     for case, count in zip(cases, before, strict=True):

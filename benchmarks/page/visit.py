@@ -8,7 +8,7 @@ told as well.
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -68,10 +68,14 @@ class Visit:
 
     async def tasks(self, seconds: float) -> list[Task]:
         """Return every task of the page's main thread for a while."""
+        return await self.tasks_while(self.page.wait_for_timeout(seconds * 1000))
+
+    async def tasks_while(self, doing: Awaitable[object]) -> list[Task]:
+        """Return every task of the page's main thread while something is done with it."""
         browser = self.page.context.browser
         assert browser is not None
         await browser.start_tracing(page=self.page, categories=["toplevel"])
-        await self.page.wait_for_timeout(seconds * 1000)
+        await doing
         events = json.loads(await browser.stop_tracing())["traceEvents"]
         named = [event for event in events if event.get("name") == "thread_name"]
         mains = {

@@ -23,7 +23,7 @@ _EVENT_COUNT: Final = re.compile(rb'"generated_tokens":(\d+)')
 _DELTA: Final = re.compile(rb'"type":"delta","generation":"(g\d+)","seq":\d+,"text":"(\d+)"')
 _END: Final = re.compile(
     rb'"type":"end","generation":"(g\d+)","seq":\d+,"finish_reason":"length",'
-    rb'"usage":\{"prompt_tokens":[^,]+,"completion_tokens":(\d+)\}'
+    rb'"usage":\{"prompt_tokens":[^,]+,"completion_tokens":(\d+)[,}]'
 )
 _TEXT_ALONE: Final = {"prompt": "What is AI?"}
 _CHAT: Final = {"messages": [{"role": "user", "content": "What is AI?"}]}

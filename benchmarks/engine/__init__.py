@@ -1,0 +1,1 @@
+"""The embedded engine beside the bare server of its library."""
