@@ -5,7 +5,6 @@ are where `shared/servers` is.
 """
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -24,8 +23,9 @@ from tests.docker.test_docker_container import status_of
 from tests.docker.watching import CEILING_SECONDS, NAME_A, A, answers, ends, says, silent
 from tests.support.dialogue import dialogue
 from tests.support.gateway import Gateway, gateway
+from tests.support.ollama_store import put_model
 from tests.support.ports import free_ports
-from tests.support.real_servers import has, ollama
+from tests.support.real_servers import has, small_model
 
 SETTINGS = """\
 [engines]
@@ -76,8 +76,7 @@ def _prepare(kind: str, folder: Path) -> None:
     if kind == "tgi":
         real_images.put_tgi_model(folder / "hf")
     elif kind == "ollama":
-        with ollama(has_own_store=True) as server:
-            shutil.copytree(server.home / "store", folder / "ollama")
+        put_model(folder / "ollama", "smollm2", small_model())
     else:
         image.put_model(folder / "hf")
 

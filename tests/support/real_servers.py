@@ -42,6 +42,7 @@ from typing import IO, Any, Self
 
 from server.engine.arguments import default_weights_dir
 from server.weights.obtaining import WeightsRequest, obtain_weights
+from tests.support.ollama_store import put_model
 from tests.support.ports import free_ports
 from tests.support.supervisor import descendants
 from tests.system import SHARED
@@ -106,7 +107,6 @@ class RealServer:
         *,
         environment: Mapping[str, str] | None = None,
         health: str = "/health",
-        settle: Callable[["RealServer"], None] | None = None,
         model: str = MODEL,
         wait: bool = True,
         ceiling_seconds: float = CEILING_SECONDS,
@@ -122,7 +122,6 @@ class RealServer:
         self._command = command
         self._environment = environment or {}
         self._health = health
-        self._settle = settle
         self._waits = wait
         self._has_ended = threading.Event()
         self._exit_code: int | None = None
@@ -203,8 +202,6 @@ class RealServer:
             self._start()
             if self._waits:
                 self._wait_until_it_answers()
-            if self._settle is not None:
-                self._settle(self)
         except BaseException:
             self.close()
             raise
@@ -403,11 +400,11 @@ def ollama(
 ) -> RealServer:
     """Start Ollama with the small model under each of the names in `models`.
 
-    The store of models is shared by all that this process starts, so that the model is made once;
-    a test that deletes models or needs to know all names asks for its own.
+    The store of models is shared by all that this process starts; a test that deletes models or
+    needs to know all names asks for its own.
     """
     ours = {
-        "OLLAMA_NOPRUNE": "1",  # Another server on the same store may be making a model.
+        "OLLAMA_NOPRUNE": "1",  # Blobs may be there before the manifest that names them.
         "OLLAMA_NO_CLOUD": "1",
         "OLLAMA_CONTEXT_LENGTH": "2048",
         **(environment or {}),
@@ -415,34 +412,12 @@ def ollama(
 
     def command(server: RealServer) -> Sequence[str | Path]:
         store = server.home / "store" if has_own_store else _shared_store()
+        for name in models:
+            put_model(store, name, small_model())
         place = [f"OLLAMA_HOST=127.0.0.1:{server.port}", f"OLLAMA_MODELS={store}"]
         return ["env", *place, SERVERS / _PROGRAMS["ollama"], "serve"]
 
-    def settle(server: RealServer) -> None:
-        with _open(server.url + "/api/tags", timeout=CEILING_SECONDS) as answer:
-            there = {model["name"] for model in json.load(answer)["models"]}
-        modelfile = server.home / "Modelfile"
-        modelfile.write_text(f"FROM {small_model()}\nPARAMETER num_thread 1\n")
-        for name in models:
-            if name not in there and f"{name}:latest" not in there:
-                _create(server, name, modelfile)
-
-    return RealServer(
-        "ollama", command, environment=ours, health="/api/version", settle=settle, model=models[0]
-    )
-
-
-def _create(server: RealServer, name: str, modelfile: Path) -> None:
-    done = subprocess.run(
-        [SERVERS / _PROGRAMS["ollama"], "create", name, "-f", modelfile],
-        env={**os.environ, "HOME": str(server.home), "OLLAMA_HOST": server.url},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=CEILING_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stderr}\n{server.log()}"
+    return RealServer("ollama", command, environment=ours, health="/api/version", model=models[0])
 
 
 @cache

@@ -206,8 +206,6 @@ export class ModelPicker extends PageElement {
     if (this.#limit >= this.#models.size) return;
     this.#limit += PAGE;
     this.#show();
-    this.#sight?.unobserve(this.#end); // so that it is told again if the end is still in sight
-    this.#sight?.observe(this.#end);
   }
 
   #show() {
@@ -228,6 +226,9 @@ export class ModelPicker extends PageElement {
     const found = models.length === 0 ? 'No model has all these words.' : `${models.length} of ${this.#models.size} models`;
     setText(this.#found, words.length > 0 ? found : '');
     this.#keepStop();
+    if (models.length <= this.#limit) return;
+    this.#sight?.unobserve(this.#end); // so that it is told again if the end is still in sight
+    this.#sight?.observe(this.#end);
   }
 
   // The keyboard
