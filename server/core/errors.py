@@ -228,11 +228,14 @@ class EngineLimited(EngineOverloaded):
         retry_after_seconds: float | None = None,
         is_final: bool = False,
         hint: str | None = None,
+        details: dict[str, Any] | None = None,
     ) -> None:
-        details = {"retry_after_seconds": retry_after_seconds} if retry_after_seconds else {}
+        known: dict[str, Any] = {}
+        if retry_after_seconds:
+            known["retry_after_seconds"] = retry_after_seconds
         if is_final:
-            details["is_final"] = True
-        super().__init__(message, hint=hint, details=details or None)
+            known["is_final"] = True
+        super().__init__(message, hint=hint, details={**known, **(details or {})} or None)
         self.retry_after_seconds = retry_after_seconds
         self.is_final = is_final
 
