@@ -14,6 +14,7 @@ from tests.browser.helpers import (
     begin,
     column,
     expect_end,
+    open_card,
     open_page,
     schemes,
 )
@@ -103,7 +104,7 @@ def test_axe_finds_nothing_in_tokens_differences_and_log(
         page.screenshot(path=artifacts / f"differences-{scheme}.png")
         assert axe_violations(page) == [], scheme
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Log: Small").click()
+    open_card(page, "Small").get_by_role("button", name="Log: Small").click()
     expect(page.locator(".log-line").first).to_be_visible()
     for scheme in schemes(page):
         page.screenshot(path=artifacts / f"log-{scheme}.png")

@@ -178,7 +178,7 @@ def test_an_answer_is_followed_by_what_is_to_be_remarked(
     expect(one.locator(".figures dd").nth(1)).to_have_text("≈41.3 /s")
     expect(one.locator(".figures dd").nth(2)).to_have_text("≈3")
     ask(page, "And?")
-    expect(turn(one).locator(".is-changed")).to_have_text(" · answered by Two, before by One")
+    expect(turn(one).locator(".is-changed")).to_have_text("answered by Two, before by One")
     assert axe_violations(page) == []
     page.reload()
     expect(turn(column(page, "a")).locator(".is-changed")).to_contain_text("before by One")

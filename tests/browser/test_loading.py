@@ -79,6 +79,7 @@ def test_a_second_visit_loads_only_what_may_have_changed(
     page: Page, context: BrowserContext, gateway: Gateway
 ) -> None:
     open_page(page, gateway.url)
+    page.wait_for_load_state("networkidle")  # with what comes after the page
     statuses: list[tuple[str, int]] = []
     page.on("response", lambda response: statuses.append((response.url, response.status)))
     wire = context.new_cdp_session(page)

@@ -123,7 +123,7 @@ def test_below_a_path_all_of_it_works(page: Page, proxied: Proxied, watch: Watch
     page.reload()
     expect(answer(column(page, "Thinker"))).to_have_text("Blue, as the sea is.")
     with page.expect_download() as download:
-        page.locator("answer-column").get_by_role("link", name="notes.txt").click()
+        page.locator("turn-strip").get_by_role("link", name="notes.txt").click()
     assert download.value.path().read_bytes() == b"The sea."
 
     page.get_by_role("tab", name="Chats").click()
@@ -137,7 +137,7 @@ def test_below_a_path_all_of_it_works(page: Page, proxied: Proxied, watch: Watch
     described = page.request.get(str(link.evaluate("(link) => link.href"))).json()
     assert described["servers"] == [{"url": "./"}]
     page.get_by_role("link", name="The chat page").click()
-    expect(page).to_have_title("Sidestream")
+    expect(page).to_have_title("Which colour? · Sidestream")
     page.get_by_role("button", name="Sign out").click()
     expect_sign_in(page)
     assert {urlsplit(one).path.split("/")[1] for one in watch.requests} == {"ai"}

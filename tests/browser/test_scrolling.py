@@ -12,6 +12,7 @@ from tests.browser.helpers import (
     expect_longer,
     expect_writing,
     length,
+    limit,
     open_page,
 )
 
@@ -56,7 +57,7 @@ def expect_following(column: Locator) -> None:
 
 def turn_wheel(page: Page, column: Locator, pixels: int) -> None:
     """Scroll over `column`; downwards if positive."""
-    column.locator(".log").hover()
+    column.locator(".log").hover(position={"x": 8, "y": 8})  # beside the button “Newest”
     page.mouse.wheel(0, pixels)
 
 
@@ -86,9 +87,10 @@ def test_a_column_that_follows_its_text_does_so_through_every_change_of_layout(
 def test_a_little_turn_of_the_wheel_leaves_the_end_until_the_user_comes_back(
     page: Page, gateway: Gateway
 ) -> None:
-    page.set_viewport_size({"width": 880, "height": 360})
     open_page(page, gateway.url)
     choose(page, "Small")
+    limit(page, 1500)
+    page.set_viewport_size({"width": 880, "height": 360})
     ask(page)
     small = column(page, "Small")
     go_to_newest(small)

@@ -136,6 +136,7 @@ export class AnswerColumn extends PageElement {
   /** Show the new state of the column's model. */
   update() {
     for (const view of this.#turns.views) if (view.turn.answer(this.#column.id)?.isLive) view.refresh();
+    this.#showFigures();
     this.#render();
   }
 
@@ -171,9 +172,7 @@ export class AnswerColumn extends PageElement {
   /** Show the current figures, and the progress relative to the others. @param {number} mostTokens */
   tick(mostTokens) {
     const { answer } = this;
-    // Our own servers send one token per delta; others may send several.
-    const isOurs = !answer || this.#parts.workspace.isSecret || this.#parts.model(answer.model)?.server === null;
-    this.#figures.show(answer, isOurs);
+    this.#showFigures();
     for (const view of this.#turns.views) {
       const { notice = null, state = '' } = view.turn.answer(this.#column.id) ?? {};
       if (notice || state === 'queued' || view instanceof PlainTurn) view.refresh(); // its text counts
@@ -185,6 +184,13 @@ export class AnswerColumn extends PageElement {
   }
 
   // Internal
+
+  #showFigures() {
+    const { answer } = this;
+    // Our own servers send one token per delta; others may send several.
+    const isOurs = !answer || this.#parts.workspace.isSecret || this.#parts.model(answer.model)?.server === null;
+    this.#figures.show(answer, isOurs);
+  }
 
   #showGauge() {
     const { id, model } = this.#column;

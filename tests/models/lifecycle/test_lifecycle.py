@@ -76,7 +76,7 @@ async def test_ready_it_says_what_it_can_do() -> None:
     async with fake_fleet(FakeRunner(max_input_tokens=100, max_total_tokens=200)) as s:
         assert s.fleet.snapshot("a").limits == {
             "max_input_tokens": None,
-            "max_total_tokens": None,
+            "max_total_tokens": 4096,
             "max_concurrent": None,
             "model_context": None,
         }
