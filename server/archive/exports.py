@@ -1,7 +1,7 @@
 """Export a conversation: complete as JSON, or to be read as Markdown or one HTML file.
 
-Turns come in the order of the tree, each branch whole before the next. The HTML escapes all text,
-and its content security policy forbids scripts and loading anything.
+Turns come in the order of the tree, each branch whole before the next. In the HTML answers are
+rendered as on the page; its content security policy forbids scripts and loading anything.
 """
 
 import base64
@@ -9,7 +9,7 @@ import hashlib
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from math import floor, log10
@@ -31,6 +31,7 @@ from server.archive.shapes import (
 )
 from server.core.errors import ConversationLimit
 from server.core.protocol import Cost, FilePart
+from server.typesetting.documents import render_markdown
 
 MARKDOWN: Final = "text/markdown"
 HTML: Final = "text/html"
@@ -51,21 +52,26 @@ def export_json(conversation: Conversation, server: str) -> bytes:
     return msgspec.json.format(msgspec.json.encode(export), indent=1)
 
 
-def export_markdown(conversation: Conversation, max_chars: int) -> bytes:
+def export_markdown(
+    conversation: Conversation, max_chars: int, names: Mapping[str, str] = {}
+) -> bytes:
     """Write prompts, answers, and the figures of each answer.
+
+    `names` has what models are called by their ids; others appear by their ids.
 
     Raises `ConversationLimit` when the answers' whole texts have more than `max_chars` characters.
     """
     texts = whole_texts(conversation, max_chars)
     parts = [f"# {_one_line(conversation.title) or 'A conversation'}"]
-    parts.append(f"{moment(conversation.created)}, {_counted(conversation)}")
+    named = _named(conversation, names)
+    parts.append(f"{moment(conversation.created)}, {_counted(conversation, named)}")
     for turn, branch, answers in walk(conversation):
         parts.append("## Prompt" + (f" (branch {branch})" if branch else ""))
         parts.append(_quoted(turn.text))
         if files := attachments_of(conversation, turn):
             parts.append("\n".join(f"- {_one_line(words)}" for words, _ in files))
         for answer in answers:
-            parts.append(f"### {_one_line(answer.model)}")
+            parts.append(f"### {named[answer.model]}")
             if answer.reasoning:
                 parts += ["<details><summary>Thinking</summary>", _folded(answer.reasoning)]
                 parts.append("</details>")
@@ -77,18 +83,23 @@ def export_markdown(conversation: Conversation, max_chars: int) -> bytes:
     return ("\n\n".join(parts) + "\n").encode()
 
 
-def export_html(conversation: Conversation, max_chars: int) -> bytes:
-    """Write one HTML file with everything in it; raises what `export_markdown` does."""
+def export_html(conversation: Conversation, max_chars: int, names: Mapping[str, str] = {}) -> bytes:
+    """Write one HTML file with everything in it; as `export_markdown` otherwise."""
+    named = _named(conversation, names)
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     page = _environment().get_template("conversation.html")
     return page.render(
         conversation=conversation,
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
-        "form-action 'none'",
+        # The styles of single elements are those of tables' cells and of formulas.
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; "
+        "style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
         # Our own file; in a style element nothing is unescaped.
         style=Markup(style),  # noqa: S704
-        words=_counted(conversation),
+        words=_counted(conversation, named),
+        named=named,
+        # Markup in an answer is text, and what is written here is escaped.
+        render=lambda text: Markup(render_markdown(text)),  # noqa: S704
         walk=walk,
         attachments_of=attachments_of,
         moment=moment,
@@ -197,8 +208,11 @@ def describe_answer(answer: StoredAnswer, turn: Turn) -> list[str]:
         facts.append(_cost_of(answer.cost))
     if answer.answered_by:
         facts.append(f"answered by {answer.answered_by}")
-    if "seed" in answer.parameters:
-        facts.append(f"seed {answer.parameters['seed']}")
+    facts += [
+        f"{name.replace('_', ' ')} {_in_words(value)}"
+        for name, value in answer.parameters.items()
+        if value is not None
+    ]
     if turn.vote is not None and answer.id in (turn.vote.winners or turn.vote.among):
         facts.append("voted " + _VERDICTS[turn.vote.verdict])
     if answer.error is not None:
@@ -221,9 +235,23 @@ def _cost_of(cost: Cost) -> str:
     return f"{'about ' if cost.estimated else ''}${amount:.{digits}f}"
 
 
-def _counted(conversation: Conversation) -> str:
-    models = sorted({answer.model for answer in conversation.answers})
-    return ", ".join([f"{len(conversation.turns)} prompts", *map(_one_line, models)])
+def _named(conversation: Conversation, names: Mapping[str, str]) -> dict[str, str]:
+    """Return what to call each model; several of one name have their ids beside it."""
+    models = dict.fromkeys(answer.model for answer in conversation.answers)
+    called = {model: _one_line(names.get(model) or model) for model in models}
+    found = list(called.values())
+    return {
+        model: name if found.count(name) == 1 else f"{name} ({_one_line(model)})"
+        for model, name in called.items()
+    }
+
+
+def _counted(conversation: Conversation, named: Mapping[str, str]) -> str:
+    return ", ".join([f"{len(conversation.turns)} prompts", *sorted(named.values())])
+
+
+def _in_words(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _one_line(text: Any) -> str:

@@ -166,7 +166,8 @@ on('answer-copy', async ({ text, button }) => {
 });
 on('column-stop', ({ answers }) => scheduler.stop(answers));
 on('menu-open', ({ items, button }) => menu.open(items, button));
-on('column-menu', ({ column, button }) => menu.open(columnItems(acts, column), button));
+on('column-menu', ({ column, button }) => menu.open(columnItems({ ...acts, alone: board.alone, showAlone: (id) => { board.alone = id; } }, column), button));
+on('column-alone', ({ column }) => { board.alone = column; });
 on('column-move', ({ id, by, target }) => (target ? columns.moveTo(id, target) : columns.move(id, by)));
 on('tab-show', refreshChats);
 on('chat-new', newChat);

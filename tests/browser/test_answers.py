@@ -98,7 +98,9 @@ def test_an_error_stands_in_the_column_it_belongs_to(
     choose(page, "Small", "Broken")
     ask(page)
     broken = column(page, "Broken")
-    expect(broken.get_by_role("alert")).to_contain_text("model_failed")
+    expect(broken.get_by_role("alert").locator(".notice-title")).to_have_attribute(
+        "title", "model_failed"
+    )
     expect(broken.get_by_role("alert")).to_contain_text("/nowhere/at-all.gguf")
     expect_longer(column(page, "Small"), 100)
     expect(column(page, "Small").get_by_role("alert")).to_have_count(0)
@@ -115,7 +117,7 @@ def test_a_prompt_that_is_too_long_points_to_a_new_chat(
     choose(page, "Small")
     ask(page, "word " * 4000)
     alert = column(page, "Small").get_by_role("alert")
-    expect(alert).to_contain_text("prompt_too_long")
+    expect(alert.locator(".notice-title")).to_have_attribute("title", "prompt_too_long")
     expect(alert.locator(".notice-hint")).to_contain_text([re.compile("context"), "“New chat”"])
     expect(alert).not_to_contain_text("`")
     page.get_by_role("button", name="New chat").click()
@@ -184,7 +186,9 @@ def test_a_killed_server_is_waited_for(page: Page, own_gateway: Gateway, artifac
     own_gateway.start()
     expect(state).to_have_attribute("data-state", "connected")
     expect_end(small, "Interrupted")
-    expect(small.get_by_role("alert")).to_contain_text("session_lost")
+    expect(small.get_by_role("alert").locator(".notice-title")).to_have_attribute(
+        "title", "session_lost"
+    )
     assert length(small) > 50, "what had been written is kept"
     ask(page, "Say hello.")
     expect(small.locator("answer-turn")).to_have_count(2)

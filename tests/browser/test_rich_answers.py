@@ -1,5 +1,6 @@
-"""What stands in answers beside text: code."""
+"""What stands in answers beside text: code and mathematics."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import running
 from tests.browser.gateway import ROOT, Gateway
 from tests.browser.helpers import (
+    act,
     answer,
     ask,
     axe_violations,
@@ -18,6 +20,7 @@ from tests.browser.helpers import (
     column,
     expect_end,
     open_page,
+    schemes,
 )
 from tests.browser.watch import Watch
 from tests.conftest import KeepLog
@@ -57,12 +60,20 @@ Name | Age
 Ann | 5
 """
 
+MATHS = r"""The sum $\sum_{i=1}^n x_i^2$ costs $5 or $6, or \(\text{<b>}\).
+
+$$
+\begin{align} a &= \color{red} b \\ c &= d \end{align}
+$$
+
+None is $\foo$, in any case."""
+
 
 @pytest.fixture(scope="module")
 def rich(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Run a server with a model for each text."""
     directory = tmp_path_factory.mktemp("rich")
-    texts = {"Code": CODE}
+    texts = {"Code": CODE, "Maths": MATHS}
     ports = free_ports(len(texts) + 1)
     settings = "[server]\ninstance = {instance}\nstate_dir = {directory}\nshutdown_grace = 0\n\n"
     models = []
@@ -161,4 +172,86 @@ def test_code_is_coloured_wrapped_folded_and_its_head_stays_in_sight(
     }"""
     assert [one.evaluate(order) for one in shown.locator("p code").all()] == [True, True, True]
     assert shown.locator("p").first.evaluate("(p) => getComputedStyle(p).direction") == "rtl"
+    assert watch.complaints == []
+
+
+def test_formulas_are_typeset(page: Page, written: Gateway, watch: Watch, artifacts: Path) -> None:
+    shown = answered(page, written, "Maths")
+    expect(shown.locator(".formula.is-typeset math")).to_have_count(3)
+    expect(shown.locator("p").first).to_have_text(
+        "The sum \u2211i=1nxi2 costs $5 or $6, or <b>.", use_inner_text=False
+    )
+    block = shown.locator(".formula.is-block math")
+    expect(block).to_have_attribute("display", "block")
+    styles = (
+        "(math) => [...math.querySelectorAll('[style]')].map((one) => getComputedStyle(one).color)"
+    )
+    assert "rgb(255, 0, 0)" in block.evaluate(styles)
+    parts = "(math) => [...math.querySelectorAll('mtd')].map((one) => one.textContent)"
+    assert [part for part in block.evaluate(parts) if part] == ["a", "=b", "(1)", "c", "=d", "(2)"]
+    wrong = shown.locator(".formula:not(.is-typeset)")
+    expect(wrong).to_have_text("$\\foo$")
+    expect(wrong).to_have_attribute("title", re.compile(r"cannot be typeset: .*\\foo"))
+    for scheme in schemes(page):
+        page.screenshot(path=artifacts / f"maths-{scheme}.png")
+        assert axe_violations(page) == [], scheme
+    # The answer's source is what is copied, and shown where that is asked for.
+    column(page, "Maths").get_by_role("button", name="As it was written").click()
+    expect(column(page, "Maths").get_by_text("$\\sum_{i=1}^n x_i^2$")).to_be_visible()
+    assert watch.complaints == []
+
+
+def test_formulas_that_the_server_does_not_typeset_stay_as_they_were_written(
+    page: Page, written: Gateway
+) -> None:
+    asked = []
+    page.route("**/formulas", lambda route: (asked.append(route.request.url), route.abort()))
+    shown = answered(page, written, "Maths")
+    expect(shown.locator(".formula").first).to_have_text("$\\sum_{i=1}^n x_i^2$")
+    page.unroute("**/formulas")
+    page.reload()
+    expect(answer(column(page, "Maths")).locator("math")).to_have_count(3)
+    assert asked
+
+
+def test_a_table_is_opened_over_the_page(
+    page: Page, written: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    shown = answered(page, written, "Code")
+    page.set_viewport_size({"width": 390, "height": 844})
+    shown.get_by_role("table").hover()
+    shown.get_by_role("button", name="Open this table over the page").click()
+    dialog = page.get_by_role("dialog", name="Table")
+    expect(dialog.get_by_role("cell")).to_have_text(["Ann", "5"])
+    page.screenshot(path=artifacts / "table.png")
+    assert axe_violations(page) == []
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(shown.get_by_role("table")).to_have_count(1)
+    assert watch.complaints == []
+
+
+def test_a_column_is_shown_alone_until_all_are_wanted_again(
+    page: Page, written: Gateway, watch: Watch
+) -> None:
+    open_page(page, written.url)
+    choose(page, "Code", "Maths")
+    ask(page, "Go")
+    for name in ("Code", "Maths"):
+        expect_end(column(page, name), "Complete")
+    width = "(one) => one.clientWidth"
+    before = column(page, "Maths").evaluate(width)
+    act(page, "Maths", "Show this column alone")
+    expect(column(page, "Code")).to_be_hidden()
+    assert column(page, "Maths").evaluate(width) > 1.9 * before
+    assert axe_violations(page) == []
+    ask(page, "Go on")
+    expect(column(page, "Maths").locator("answer-turn")).to_have_count(2)
+    expect_end(column(page, "Maths"), "Complete")
+    column(page, "Maths").get_by_role("button", name="Show all columns").click()
+    expect(column(page, "Code").locator("answer-turn")).to_have_count(2)
+    expect(column(page, "Code")).to_be_visible()
+    act(page, "Maths", "Show this column alone")
+    act(page, "Maths", "Remove")
+    expect(column(page, "Code")).to_be_visible()
     assert watch.complaints == []

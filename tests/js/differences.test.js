@@ -37,15 +37,26 @@ test('what is common is the same in both, and nothing is marked in vain', () => 
   }
 });
 
+test('sentences are compared first, and words only where most of them are the same', () => {
+  const left = 'The river is long. A cat sleeps by the old mill. It rains in the town.';
+  const right = 'It was a dark night. The river is long. A dog sleeps by the old mill. Nobody in the house is awake.';
+  assert.deepEqual(shown(left, right), [['cat', 'It rains in the town.'], ['It was a dark night.', 'dog', 'Nobody in the house is awake.']]);
+  assert.deepEqual(shown('One of the two.\n\nIt is the end.', 'The end of it.\n\nTwo is what one is.').map(({ length }) => length), [1, 1]);
+  assert.deepEqual(shown('雨です。猫が寝ている。', '雨です。犬が寝ている。'), [['猫'], ['犬']]);
+  assert.deepEqual(shown('- a\n- b\n- c\n', '- a\n- c\n'), [['- b'], []]);
+});
+
 test('two long texts with little in common are compared all the same, within bounds', () => {
   const left = Array.from({ length: 6000 }, (_, n) => `l${n}`);
   const right = Array.from({ length: 6000 }, (_, n) => `r${n}`);
-  left[1000] = right[2000] = 'anchor';
-  left[5000] = right[5500] = 'harbour';
+  for (let n = 0; n < 6000; n += 1) if (n % 3) left[n] = right[n] = `both${n}`;
   const found = differences(left.join('|'), right.join('|'));
   const common = rest(left.join('|'), found.left);
-  assert.match(common, /anchor/);
-  assert.match(common, /harbour/);
+  assert.match(common, /both1\|both2\|/);
+  assert.match(common, /both5999/);
+  assert.equal(found.left.length, 2000);
   const other = differences('x '.repeat(20_000), 'y '.repeat(20_000));
   assert.equal(other.left.length, 1);
+  const many = differences('So it is. '.repeat(5000), 'It was not. '.repeat(5000));
+  assert.equal(many.left.length, 1);
 });

@@ -105,10 +105,15 @@ const OTHERS = [
   ['**https://a.example/**, xhttps://b.example', '<p><strong><a href="https://a.example/">https://a.example/</a></strong>, xhttps://b.example</p>'],
   ['[https://a.example](https://b.example)', '<p><a href="https://b.example">https://a.example</a></p>'],
   // Mathematics
-  ['$a_1 * b_2 * c$ and \\(x_1 *y* z\\)', '<p>$a_1 * b_2 * c$ and \\(x_1 *y* z\\)</p>'],
-  ['\\[\na * b\n+ c_1 \\\\\n- d\n\\]\nthen *e*', '<p>\\[\na * b\n+ c_1 \\\\\n- d\n\\]\nthen <em>e</em></p>'],
-  ['$$\n# x_1\n$$', '<p>$$\n# x_1\n$$</p>'],
+  ['$a_1 * b_2 * c$ and \\(x_1 *y* z\\)', '<p><math>$a_1 * b_2 * c$</math> and <math>\\(x_1 *y* z\\)</math></p>'],
+  ['\\[\na * b\n+ c_1 \\\\\n- d\n\\]\nthen *e*', '<p><math>\\[\na * b\n+ c_1 \\\\\n- d\n\\]</math>\nthen <em>e</em></p>'],
+  ['$$\n# x_1\n$$', '<p><math>$$\n# x_1\n$$</math></p>'],
+  ['设$x$为数，$2 \\times 3$, $-1$ and *$y$*', '<p>设<math>$x$</math>为数，<math>$2 \\times 3$</math>, <math>$-1$</math> and <em><math>$y$</math></em></p>'],
   ['$5 and *maybe* $10', '<p>$5 and <em>maybe</em> $10</p>'],
+  ['$5 and that is 10$', '<p>$5 and that is 10$</p>'],
+  ['US$5 or A$6$; $5/month or 7$ a day', '<p>US$5 or A$6$; $5/month or 7$ a day</p>'],
+  ['echo $HOME/$PATH, $HOME:x$', '<p>echo $HOME/$PATH, $HOME:x$</p>'],
+  ['| $a$ |\n|--|\n', '<table><thead><tr><th><math>$a$</math></th></tr></thead></table>'],
   ['\\(never *ended*', '<p>(never <em>ended</em></p>'],
   // Pictures
   ['[![a](https://b.example/c.svg)](https://d.example)', '<p><a href="https://d.example"><a href="https://b.example/c.svg">a</a></a></p>'],
@@ -124,7 +129,7 @@ const OTHERS = [
   ['👩‍🚀**a**👩‍🚀 *＊b*', '<p>👩‍🚀<strong>a</strong>👩‍🚀 <em>＊b</em></p>'],
 ];
 
-test('what is not in CommonMark reads as on GitHub, and mathematics as it stands', () => {
+test('what is not in CommonMark reads as on GitHub, and mathematics is told from prices', () => {
   for (const [index, [markdown, html]] of OTHERS.entries()) expect(markdown, html, index + 1);
 });
 

@@ -17,7 +17,10 @@ FLOORS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("hub",), "what a model hub has"),
     (("settings",), "settings: read, checked, documented"),
     (("dialects",), "how model servers are spoken to (DIALECTS.md)"),
-    (("core", "engines", "instance", "weights"), "data and state machines; weights"),
+    (
+        ("core", "engines", "instance", "typesetting", "weights"),
+        "data and state machines; formulas and Markdown; weights",
+    ),
 )
 FLOOR_OF = {
     part: len(FLOORS) - 1 - depth for depth, (parts, _) in enumerate(FLOORS) for part in parts

@@ -8,7 +8,7 @@ from aiohttp import web
 from server import __version__
 from server.web.bodies import json_response
 from server.web.entry.gate import CALLER, GATE, TICKET_SECONDS
-from server.web.http import attachments, catalog, conversations, models, servers, votes
+from server.web.http import attachments, catalog, conversations, formulas, models, servers, votes
 from server.web.http.openai import operations as openai
 from server.web.http.openapi import DESCRIPTION
 from server.web.http.operations import JSON, Group, Reply
@@ -97,6 +97,7 @@ OPERATIONS: Final = (
     *conversations.GROUP.operations,
     *votes.GROUP.operations,
     *attachments.GROUP.operations,
+    *formulas.GROUP.operations,
     *_GROUP.operations,
     *metrics.GROUP.operations,
 )

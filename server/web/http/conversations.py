@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
@@ -32,7 +33,7 @@ from server.core.errors import ConversationsOff, SidestreamError
 from server.web.bodies import Query, check_is_json, json_response, read_body, read_bytes
 from server.web.entry.gate import CALLER
 from server.web.http.operations import JSON, Group, Reply
-from server.web.keys import ARCHIVE
+from server.web.keys import ARCHIVE, FLEET
 
 logger = logging.getLogger(__name__)
 
@@ -179,9 +180,10 @@ async def export_several(request: web.Request) -> web.StreamResponse:
     )
     await response.prepare(request)
     bundle = Bundle(wanted.form)
+    names = _names(request)
     for conversation_id in dict.fromkeys(wanted.ids):
         try:
-            name, body = await _exported(archive, owner, conversation_id, wanted.form)
+            name, body = await _exported(archive, owner, conversation_id, wanted.form, names)
         except SidestreamError as error:
             logger.warning("the export of several lacks %s: %s", conversation_id, error)
             if is_json and request.transport is not None:
@@ -300,7 +302,7 @@ async def export(request: web.Request) -> web.StreamResponse:
     """Export a conversation as a file: JSON with everything, or a document to read."""
     form: Form = _FORM.read(request)
     name, body = await _exported(
-        archive_of(request), owner_of(request), request.match_info["id"], form
+        archive_of(request), owner_of(request), request.match_info["id"], form, _names(request)
     )
     kind, _ = _KINDS[form]
     return web.Response(
@@ -312,8 +314,13 @@ async def export(request: web.Request) -> web.StreamResponse:
     )
 
 
+def _names(request: web.Request) -> dict[str, str]:
+    """Return what models are called, by their ids."""
+    return {model.id: model.name for model in request.app[FLEET].snapshots()}
+
+
 async def _exported(
-    archive: Archive, owner: str, conversation_id: str, form: Form
+    archive: Archive, owner: str, conversation_id: str, form: Form, names: Mapping[str, str]
 ) -> tuple[str, bytes]:
     """Return the name and the content of an exported conversation."""
     conversation = await archive.load(
@@ -325,7 +332,7 @@ async def _exported(
         body = await asyncio.to_thread(export_json, conversation, __version__)
     else:
         write = export_markdown if form == "markdown" else export_html
-        body = await asyncio.to_thread(write, conversation, most)
+        body = await asyncio.to_thread(write, conversation, most, names)
     stem = conversation.title[:80].rstrip(". ") or conversation.id
     return f"{stem}.{_KINDS[form][1]}", body
 

@@ -33,7 +33,9 @@ const MAX_ANGLED = 2040;
 const MAX_BRACKETS = 32;
 const ESCAPED = /[!-/:-@[-`{-~]/;
 /** @type {Record<string, RegExp>} */
-const ENDS = { '\\(': /\\\)/g, '\\[': /\\\]/g, $$: /\$\$/g, $: /(?<![\s\\$])\$(?![$\d])/g };
+const ENDS = { '\\(': /\\\)/g, '\\[': /\\\]/g, $$: /\$\$/g, $: /(?<![\s\\$])\$(?![$\da-zA-Z])/g };
+/** What stands between two prices, or two names of a shell's variables. */
+const NO_FORMULA = /^(?:\d[\d.,]*[a-zA-Z]?[ \n/-][a-zA-Z]{2}|[A-Z_]{2,}\b)[^\\^={}]*$/;
 const TICKS = Array.from({ length: LONGEST_RUN + 1 }, (_, n) => new RegExp(`(?<!\`)\`{${n}}(?!\`)`, 'g'));
 
 /**
@@ -156,7 +158,7 @@ class Inline extends Scanner {
     const next = this.source[this.at + 1];
     if (next === undefined && !this.isFinal) this.pending('', 1);
     else if (next === '\n') this.element('br', '', 2);
-    else if (next === '(' || next === '[') this.#verbatim(ENDS[`\\${next}`], 2, '');
+    else if (next === '(' || next === '[') this.#verbatim(ENDS[`\\${next}`], 2, 'math');
     else if (next && ESCAPED.test(next)) this.add(next, 2);
     else this.add('\\', 1);
   }
@@ -164,25 +166,27 @@ class Inline extends Scanner {
   #dollar() {
     const next = this.source[this.at + 1];
     if (next === undefined && !this.isFinal) this.pending('$', 1);
-    else if (next === '$') this.#verbatim(ENDS.$$, 2, '');
-    else if (next === undefined || /\s/.test(next)) this.add('$', 1);
-    else this.#verbatim(ENDS.$, 1, '');
+    else if (next === '$') this.#verbatim(ENDS.$$, 2, 'math');
+    else if (next === undefined || /\s/.test(next) || /[\da-zA-Z]/.test(this.source[this.at - 1] ?? '')) this.add('$', 1);
+    else this.#verbatim(ENDS.$, 1, 'math');
   }
 
   /**
-   * Take code or mathematics as it stands.
+   * Take code or mathematics as it stands; mathematics keeps its signs.
    *
-   * @param {RegExp} closer @param {number} length Of its opener. @param {string} tag '' for mathematics, which keeps its signs.
+   * @param {RegExp} closer @param {number} length Of its opener. @param {'code' | 'math'} tag
    */
   #verbatim(closer, length, tag) {
     const source = this.source;
     const from = this.at;
+    const isMath = tag === 'math';
     const match = this.next(closer, from + length);
     const end = match ? match.index + match[0].length : source.length;
     const isNear = end - from <= REACH;
-    if (match && isNear && (end < source.length || this.isFinal || (tag === '' && length > 1))) {
-      if (tag) this.element(tag, code(source.slice(from + length, match.index)), end - from);
-      else this.add(source.slice(from, end), end - from);
+    if (match && isNear && isMath && length === 1 && NO_FORMULA.test(source.slice(from + 1, match.index))) {
+      this.add('$', 1);
+    } else if (match && isNear && (end < source.length || this.isFinal || (isMath && length > 1))) {
+      this.element(tag, isMath ? source.slice(from, end) : code(source.slice(from + length, match.index)), end - from);
     } else if ((!match || isNear) && this.#mayEnd(from)) {
       this.#openVerbatim(match ? match.index : end, length, tag);
     } else {
@@ -192,15 +196,16 @@ class Inline extends Scanner {
   }
 
   /**
-   * Show what has no end yet as if it had; a price is more frequent than mathematics in one `$`.
+   * Show what has no end yet: code as if it had one, mathematics as its source. A price is more frequent
+   * than mathematics in one `$`.
    *
-   * @param {number} end @param {number} length @param {string} tag
+   * @param {number} end @param {number} length @param {'code' | 'math'} tag
    */
   #openVerbatim(end, length, tag) {
     const source = this.source;
     const from = this.at;
     const begin = this.pending('', 0);
-    if (tag) {
+    if (tag === 'code') {
       begin.opens = [{ tag }];
       this.add(code(source.slice(from + length, end)), source.length - from);
     } else if (length === 1) {

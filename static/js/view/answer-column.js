@@ -4,7 +4,8 @@
  * The prompts are in the strip above all columns. Screen readers do not announce the text here;
  * `Announcer` does, by sentences.
  *
- * Events: `column-stop` with `{answers}` and `column-menu` with `{column}`, `column-move` with
+ * Events: `column-stop` with `{answers}` and `column-menu` with `{column}`, `column-alone` with
+ * `{column}`, null for all of them; `column-move` with
  * `{id, by}` or `{id, target}`; `turn-read` with `{turn}` when the user has scrolled to another turn.
  */
 
@@ -38,6 +39,8 @@ export class AnswerColumn extends PageElement {
   #state = h('span', { class: 'column-state' });
   #gauge = h('span', { class: 'gauge', role: 'meter', 'aria-label': 'Context', 'aria-valuemin': 0, hidden: true });
   #stop = h('button', { type: 'button', class: 'stop', hidden: true }, icon('stop'), h('span', {}, 'Stop'));
+  /** In sight while no other column is. */
+  #all = iconButton('close', 'Show all columns', { hidden: true });
   #menu = iconButton('more', 'More', { 'aria-haspopup': 'menu' });
   #own = h('span', { class: 'column-own', hidden: true });
   #figures = new FiguresView();
@@ -97,7 +100,7 @@ export class AnswerColumn extends PageElement {
   build() {
     this.setAttribute('role', 'region');
     this.append(
-      h('header', {}, this.#grip, this.#name, this.#own, this.#state, this.#gauge, this.#stop, this.#menu),
+      h('header', {}, this.#grip, this.#name, this.#own, this.#state, this.#gauge, this.#stop, this.#all, this.#menu),
       this.#figures.element,
       this.#race,
       h('div', { class: 'column-body' }, this.#log, this.#apart, this.#newest),
@@ -112,6 +115,7 @@ export class AnswerColumn extends PageElement {
       this.#read();
       this.#log.focus({ preventScroll: true }); // the button goes
     }, { signal });
+    this.#all.addEventListener('click', () => this.announce('column-alone', { column: null }), { signal });
     this.#menu.addEventListener('click', () => this.announce('column-menu', { column: this.#column, button: this.#menu }), { signal });
     this.addEventListener('keydown', (event) => this.#pressed(event), { signal });
     this.#connectDragging(signal);
@@ -124,6 +128,12 @@ export class AnswerColumn extends PageElement {
     }, { signal });
     this.#watchEnd(signal);
     this.showPath(this.#conversation.path);
+  }
+
+  /** Whether no other column is shown. @param {boolean} isAlone */
+  set isAlone(isAlone) {
+    this.classList.toggle('is-alone', isAlone);
+    this.#all.hidden = !isAlone;
   }
 
   // Actions

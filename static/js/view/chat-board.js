@@ -36,6 +36,8 @@ export class ChatBoard extends PageElement {
   /** The column that was scrolled last. @type {AnswerColumn | null} */
   #read = null;
   #isLinked = visits.get('linked') !== false;
+  /** @type {string | null} */
+  #alone = null;
   #welcome = new ChatWelcome();
   /** Comes after the page. @type {TurnStrip | null} */
   #strip = null;
@@ -122,7 +124,24 @@ export class ChatBoard extends PageElement {
     this.toTurn(this.#parts?.workspace.conversation.path.at(-1) ?? null);
   }
 
+  /** The column that is shown alone. */
+  get alone() {
+    return this.#shown.length > 1 ? this.#alone : null;
+  }
+
+  set alone(id) {
+    this.#alone = id;
+    this.#showAlone();
+  }
+
   // Internal
+
+  #showAlone() {
+    const { alone } = this;
+    const isThere = this.#shown.some(({ column }) => column.id === alone);
+    this.#grid.classList.toggle('is-alone', isThere);
+    for (const element of this.#shown) element.isAlone = isThere && element.column.id === alone;
+  }
 
   get #shown() {
     return /** @type {AnswerColumn[]} */ ([...this.#grid.children]);
@@ -154,6 +173,7 @@ export class ChatBoard extends PageElement {
     arrange(this.#grid, wanted);
     wanted.forEach((element, index) => { element.column = columns.shown[index]; });
     this.#grid.dataset.count = String(wanted.length);
+    this.#showAlone();
     this.#show(this.#turn, (column) => column.turn !== this.#turn && (this.#isLinked || !column.turn));
     this.#changed();
   }

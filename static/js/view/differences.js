@@ -1,20 +1,27 @@
 /**
- * Where two answers differ, word by word. No DOM.
+ * Where two answers differ: by sentences, and word by word within those that say it in other words. No DOM.
  *
  * The common prefix and suffix are skipped; the rest is compared by Myers' greedy algorithm, which is
- * fast for few differences. If there are too many, words that occur once in both serve as anchors,
+ * fast for few differences. If there are too many, parts that occur once in both serve as anchors,
  * and the stretches between them are compared (patience diff). Work is bounded: a stretch that still
- * differs too much counts as different as a whole.
+ * differs too much counts as different as a whole. So do sentences that share less than half of their
+ * words, of which single common words would tell nothing.
  */
 
 /** How many insertions and deletions a stretch may need: more is another text, not another wording. */
 const MAX_EDITS = 400;
+/** How many pairs of sentences are weighed between two common ones. */
+const MAX_PAIRS = 20_000;
+const LEAST_LIKENESS = 0.5;
 
+/** With the white space behind it. */
+const SENTENCE = /[\s\S]*?(?:[.!?…][)\]"'”’»*_]*\s+|[。！？؟।]\s*|\n\s*|$)/gu;
 /** A word, a number, one sign; scripts without spaces go character by character. */
 const TOKEN = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]|(?:(?![\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}])[\p{L}\p{N}\p{M}'’_])+|\s+|./gsu;
 
 /** @typedef {{start: number, end: number}} Range In units of the text. */
 /** @typedef {{from: number, to: number, otherFrom: number, otherTo: number}} Stretch */
+/** @typedef {{text: string, from: number, to: number, words: string[]}} Sentence Its tokens are `from` to `to`, without the space behind it. */
 
 /**
  * Return the ranges of each that the other lacks, in order.
@@ -23,10 +30,96 @@ const TOKEN = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]|(?:(?![\p{s
  * @returns {{left: Range[], right: Range[]}}
  */
 export function differences(left, right) {
-  const [a, b] = [left.match(TOKEN) ?? [], right.match(TOKEN) ?? []];
-  const [inA, inB] = [new Uint8Array(a.length), new Uint8Array(b.length)];
-  /** @type {Stretch[]} */
-  const todo = [{ from: 0, to: a.length, otherFrom: 0, otherTo: b.length }];
+  const [a, b] = [parsed(left), parsed(right)];
+  const [inA, inB] = [new Uint8Array(a.tokens.length), new Uint8Array(b.tokens.length)];
+  for (const { from, to, otherFrom, otherTo } of gaps(a.sentences, b.sentences)) {
+    const [ours, theirs] = [a.sentences.slice(from, to), b.sentences.slice(otherFrom, otherTo)];
+    for (const one of ours) inA.fill(1, one.from, one.to);
+    for (const one of theirs) inB.fill(1, one.from, one.to);
+    for (const [one, other] of alike(ours, theirs)) {
+      inA.fill(0, one.from, one.to);
+      inB.fill(0, other.from, other.to);
+      compareAll(a.tokens, b.tokens, { from: one.from, to: one.to, otherFrom: other.from, otherTo: other.to }, inA, inB);
+    }
+  }
+  return { left: ranges(a.tokens, inA), right: ranges(b.tokens, inB) };
+}
+
+// Sentences
+
+/** @param {string} text */
+function parsed(text) {
+  /** @type {string[]} */
+  const tokens = [];
+  /** @type {Sentence[]} */
+  const sentences = [];
+  for (const whole of text.match(SENTENCE)?.filter(Boolean) ?? []) {
+    const own = whole.match(TOKEN) ?? [];
+    const from = tokens.length;
+    tokens.push(...own);
+    const to = tokens.length - (own.length > 1 && /^\s/.test(own[own.length - 1]) ? 1 : 0);
+    sentences.push({ text: whole.trim(), from, to, words: own.filter((token) => /[\p{L}\p{N}]/u.test(token)).sort() });
+  }
+  return { tokens, sentences };
+}
+
+/** The stretches of sentences between those that both have. @param {Sentence[]} a @param {Sentence[]} b */
+function* gaps(a, b) {
+  const [inA, inB] = [new Uint8Array(a.length + 1), new Uint8Array(b.length + 1)];
+  const whole = { from: 0, to: a.length, otherFrom: 0, otherTo: b.length };
+  compareAll(a.map(({ text }) => text), b.map(({ text }) => text), whole, inA, inB);
+  for (let [from, otherFrom] = [0, 0]; from < a.length || otherFrom < b.length; [from, otherFrom] = [from + 1, otherFrom + 1]) {
+    let [to, otherTo] = [from, otherFrom];
+    while (inA[to]) to += 1;
+    while (inB[otherTo]) otherTo += 1;
+    if (to > from || otherTo > otherFrom) yield { from, to, otherFrom, otherTo };
+    [from, otherFrom] = [to, otherTo];
+  }
+}
+
+/** Pair the sentences that are most alike, in their order. @param {Sentence[]} a @param {Sentence[]} b @returns {[Sentence, Sentence][]} */
+function alike(a, b) {
+  if (a.length * b.length > MAX_PAIRS) return [];
+  const width = b.length + 1;
+  const best = new Float64Array((a.length + 1) * width);
+  const likeness = a.map((one) => b.map((other) => likenessOf(one.words, other.words)));
+  for (let x = a.length - 1; x >= 0; x -= 1) {
+    for (let y = b.length - 1; y >= 0; y -= 1) {
+      const without = Math.max(best[(x + 1) * width + y], best[x * width + y + 1]);
+      const paired = likeness[x][y] < LEAST_LIKENESS ? 0 : likeness[x][y] + best[(x + 1) * width + y + 1];
+      best[x * width + y] = Math.max(without, paired);
+    }
+  }
+  /** @type {[Sentence, Sentence][]} */
+  const pairs = [];
+  for (let [x, y] = [0, 0]; x < a.length && y < b.length;) {
+    if (best[x * width + y] === best[(x + 1) * width + y]) x += 1;
+    else if (best[x * width + y] === best[x * width + y + 1]) y += 1;
+    else [x, y] = [pairs.push([a[x], b[y]]) && x + 1, y + 1];
+  }
+  return pairs;
+}
+
+/** Which part of their words two sentences share. @param {string[]} a Sorted. @param {string[]} b Sorted. */
+function likenessOf(a, b) {
+  let common = 0;
+  for (let [x, y] = [0, 0]; x < a.length && y < b.length;) {
+    if (a[x] === b[y]) [x, y, common] = [x + 1, y + 1, common + 1];
+    else if (a[x] < b[y]) x += 1;
+    else y += 1;
+  }
+  return a.length + b.length === 0 ? 0 : (2 * common) / (a.length + b.length);
+}
+
+// Words
+
+/**
+ * Mark what of a stretch the other lacks.
+ *
+ * @param {string[]} a @param {string[]} b @param {Stretch} whole @param {Uint8Array} inA @param {Uint8Array} inB
+ */
+function compareAll(a, b, whole, inA, inB) {
+  const todo = [whole];
   for (let stretch = todo.pop(); stretch; stretch = todo.pop()) {
     const core = trimmed(a, b, stretch);
     if (core.from === core.to || core.otherFrom === core.otherTo || !compare(a, b, core, inA, inB)) {
@@ -39,7 +132,6 @@ export function differences(left, right) {
       }
     }
   }
-  return { left: ranges(a, inA), right: ranges(b, inB) };
 }
 
 /** Skip the common prefix and suffix. @param {string[]} a @param {string[]} b @param {Stretch} stretch @returns {Stretch} */

@@ -16,7 +16,7 @@ import { advice, errorTitle, pieces, sentence } from './labels.js';
 export function errorNotice(error, { isAlert = false } = {}) {
   const { code, message } = error;
   return h('div', { class: 'notice', role: isAlert ? 'alert' : null },
-    h('p', { class: 'notice-title' }, errorTitle(code), ' ', h('code', {}, code)),
+    h('p', { class: 'notice-title', title: code }, errorTitle(code)),
     h('p', { class: 'notice-message' }, ...withCode(sentence(message))),
     ...advice(error).map((line) => h('p', { class: 'notice-hint' }, ...withCode(line))));
 }

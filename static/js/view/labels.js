@@ -153,7 +153,7 @@ const ERRORS = {
   queue_full: 'The queue is full',
   rate_limited: 'Too many requests',
   session_limit: 'Too many sessions',
-  session_lost: 'The session was lost',
+  session_lost: 'The answer was interrupted',
   shutting_down: 'The server is shutting down',
   unknown_attachment: 'An attached file is gone',
   unknown_model: 'No such model',

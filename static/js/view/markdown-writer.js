@@ -5,17 +5,26 @@
  * browser lays out only the last one; every few blocks form a part, so that it paints only the last
  * one. A link opens a new tab without a referrer; an unsafe one becomes text followed by its address.
  * A picture becomes a link, since showing it would contact another server. Each block has its own
- * text direction.
+ * text direction. A formula stands as its source until it is typeset; what does that is loaded with the
+ * first one.
  */
 
 import { Markdown } from '../markdown/blocks.js';
 import { CodeBlock } from './code-block.js';
-import { h } from './element.js';
+import { h, iconButton } from './element.js';
+import { Late } from './late.js';
 
 /** @typedef {{open: HTMLElement[], node: ChildNode | null, length: number}} Mark */
 
 /** About as many as are visible at once. */
 const BLOCKS_IN_PART = 6;
+
+const formulas = new Late(async () => new (await import('./formulas.js')).Formulas());
+/** Complete before `formulas` is here. @type {HTMLElement[]} */
+const waiting = [];
+formulas.on('change', () => {
+  for (const element of formulas.value ? waiting.splice(0) : []) formulas.value?.add(element);
+});
 
 export class MarkdownWriter {
   #markdown = new Markdown(this);
@@ -64,6 +73,10 @@ export class MarkdownWriter {
   close() {
     const element = this.#open.pop();
     if (element?.className === 'line') this.#code?.completeLine(element);
+    if (element?.className !== 'formula') return;
+    if (formulas.value) return formulas.value.add(element);
+    waiting.push(element);
+    void formulas.load();
   }
 
   /** @param {string} text */
@@ -112,7 +125,9 @@ export class MarkdownWriter {
     }
     if (tag === 'table') {
       const table = h('table');
-      return [h('div', { class: 'table', tabindex: 0 }, table), table];
+      const open = iconButton('expand', 'Open this table over the page', { class: 'icon-button table-open' });
+      open.addEventListener('click', async () => (await import('./opened-table.js')).openTable(table));
+      return [h('div', { class: 'table' }, h('div', { class: 'table-part', tabindex: 0 }, table), open), table];
     }
     /** @type {HTMLElement} */
     let element;
@@ -120,6 +135,7 @@ export class MarkdownWriter {
       element = h('span', { class: 'task', role: 'img', 'aria-label': state });
       this.#last.closest('li')?.classList.add('has-task');
     } else if (tag === 'line') element = h('span', { class: 'line' });
+    else if (tag === 'math') element = h('span', { class: 'formula' });
     else if (tag === 'a' && href) element = h('a', { href, title: title ?? null, target: '_blank', rel: 'noopener noreferrer' });
     else if (to !== undefined && !href) element = h('span', { class: 'address', 'data-to': to });
     else element = h(/** @type {keyof HTMLElementTagNameMap} */ (tag), attributes);

@@ -14,6 +14,7 @@ const SHORTCUTS = [
   ['Alt Shift ←  →', 'Move the column that has the focus'],
   ['Alt N', 'New chat'],
   ['Space', 'In the list of models: choose one; letters search'],
+  ['↑ ↓ F2 Del', 'In the list of chats: go to another, rename it, delete it'],
   ['?', 'This help'],
 ];
 
@@ -28,6 +29,7 @@ const FEATURES = [
   ['Branches', 'Edit an earlier prompt, or ask again; the former answers stay'],
   ['Blind', 'Names are hidden until you have voted'],
   ['How sure', 'Each token is tinted by its probability'],
+  ['Alone', 'One column over the whole board, in its menu; a table of an answer opens over the page'],
   ['Compare', 'The differences between two answers, in a column’s menu'],
   ['Run again', 'Ask a whole chat again and compare, in a chat’s menu'],
   ['Exports', 'A chat as JSON, Markdown or a page, in a chat’s menu'],

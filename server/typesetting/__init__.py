@@ -1,0 +1,1 @@
+"""What the page does not write itself: formulas as MathML, and Markdown as HTML for exports."""
