@@ -460,6 +460,28 @@ def chat(url: str, model: str = "sees", **more: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": content}], **more}
 
 
+async def test_our_own_form_names_what_was_put(page: Page) -> None:
+    notes, picture = await page.id_of(b"The sea.", "notes.txt"), await page.id_of(png(2, 2))
+    file = {"type": "file", "attachment": notes}
+    for path in ("/generate", "/generate_stream"):
+        body = {"model": "sees", "messages": says("Why?", file, image(picture))}
+        assert (await page.gateway.post(path, body)).status == 200
+        (message,) = page.sees.state.requests[-1]["messages"]
+        assert [part["type"] for part in message["content"]] == ["text", "text", "image_url"]
+        assert "The sea." in message["content"][1]["text"]
+
+
+async def test_our_own_form_refuses_what_was_not_put(page: Page) -> None:
+    part = {"type": "file", "attachment": "0" * 64}
+    for role in ("user", "system"):
+        messages = [{"role": role, "content": [part]}, *says("Why?")]
+        reply = await page.gateway.post("/generate", {"model": "sees", "messages": messages})
+        assert (reply.status, reply.json["error"]["code"]) == (404, "unknown_attachment")
+    body = {"model": "blind", "messages": says("Why?", image(await page.id_of(png(2, 2))))}
+    reply = await page.gateway.post("/generate", body)
+    assert (reply.status, reply.json["error"]["code"]) == (422, "cannot_see")
+
+
 async def test_openais_form_takes_pictures_and_stores_none(page: Page) -> None:
     reply = await page.gateway.post("/v1/chat/completions", chat(data_url(REAL["webp_alpha"])))
     assert reply.status == 200, reply.text

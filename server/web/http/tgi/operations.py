@@ -12,10 +12,12 @@ from typing import Final
 from aiohttp import web
 
 from server import __version__
+from server.chat.prompt_attachments import find_attachments
 from server.chat.request import GenerationRequest
 from server.core.errors import InvalidParameters, ModelFailed
 from server.dialects.tgi.parameters import TGI_LIMITS
 from server.web.bodies import json_response, read_body, whole_numbers
+from server.web.entry.gate import CALLER
 from server.web.failures import TGIFailure
 from server.web.http.answering import generating, prepare, read_whole, stream_answer
 from server.web.http.operations import EVENTS, JSON, Group, Reply
@@ -28,7 +30,7 @@ from server.web.http.tgi.types import (
     StreamEvent,
 )
 from server.web.http.tgi.writers import TGIWriter, whole_answer
-from server.web.keys import FLEET
+from server.web.keys import ATTACHMENTS, FLEET
 
 GROUP: Final = Group("Text generation (TGI's form)")
 _ERRORS: Final = (400, 404, 413, 415, 422, 502, 503, 504)
@@ -191,14 +193,14 @@ async def model_health(request: web.Request) -> web.StreamResponse:
 async def _answer(
     request: web.Request, model: str, body: Prompted, *, as_list: bool = False
 ) -> web.StreamResponse:
-    prepared = _prepare(request, model, body)
+    prepared = await _prepare(request, model, body)
     with generating(request, prepared, _new_id(), keeps_tokens=True) as answer:
         whole = whole_answer(prepared, *await read_whole(answer))
     return json_response([whole] if as_list else whole)
 
 
 async def _stream(request: web.Request, model: str, body: Prompted) -> web.StreamResponse:
-    prepared = _prepare(request, model, body)
+    prepared = await _prepare(request, model, body)
     with generating(request, prepared, _new_id(), keeps_tokens=True) as answer:
         return await stream_answer(request, answer, TGIWriter(prepared, answer.generation))
 
@@ -207,8 +209,14 @@ def _new_id() -> str:
     return f"gen-{secrets.token_urlsafe(16)}"
 
 
-def _prepare(request: web.Request, model: str, body: Prompted) -> GenerationRequest:
+async def _prepare(request: web.Request, model: str, body: Prompted) -> GenerationRequest:
     parameters = whole_numbers(body.parameters or {})
     if parameters.get("best_of") not in (None, 1):
         raise InvalidParameters("`best_of` other than 1 is not supported: ask again instead")
-    return prepare(request, model, body.content, parameters, body.sidestream)
+    content = body.content
+    attachments = await find_attachments(
+        request.app[ATTACHMENTS],
+        request[CALLER].principal.id,
+        () if isinstance(content, str) else content,
+    )
+    return prepare(request, model, content, parameters, body.sidestream, attachments)
