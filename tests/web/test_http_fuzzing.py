@@ -15,6 +15,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import positive_data_acceptance
+from schemathesis.core.result import Ok
 
 from server.core.parameter_rules import is_number
 from server.dialects.tgi.parameters import TGI_LACKS, TGI_LIMITS
@@ -113,6 +114,7 @@ def _keep_to_rules_between_messages(body: Any) -> None:
 def _cases() -> Iterator[tuple[str, GenerationMode]]:
     """Yield operations with the kinds of requests there are: of a path alone none is malformed."""
     for one in schema.get_all_operations():
+        assert isinstance(one, Ok)
         operation = one.ok()
         yield operation.label, GenerationMode.POSITIVE
         if operation.body or operation.query:
