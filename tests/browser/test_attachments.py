@@ -320,7 +320,7 @@ def test_where_a_server_takes_no_pictures_it_is_asked_without(page: Page, seeing
     give(page, PICTURE)
     ask(page, "What is this?")
     m = column(page, "m")
-    expect(m.get_by_role("alert")).to_contain_text("The model takes no pictures cannot_see")
+    expect(m.get_by_role("alert")).to_contain_text("The model takes no pictures")
     del wire.refusals["generate"]
     wire.on_generate = lambda generation, command: wire.answer(generation, "Something.")
     m.get_by_role("button", name="Ask without pictures").click()

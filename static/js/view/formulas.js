@@ -14,6 +14,8 @@ import { ask } from '../client/conversations.js';
 const MAX_AT_ONCE = 100;
 /** Formulas that come together, as those of a stored chat, are asked for together. */
 const WAIT_MS = 30;
+/** After a failure all wait so many times longer, in case there were too many requests. */
+const LONGER = 20;
 const MAX_KNOWN = 500;
 const MAX_ATTEMPTS = 3;
 
@@ -43,7 +45,7 @@ export class Formulas {
     this.#waiting.add(element);
     if (this.#isDue) return;
     this.#isDue = true;
-    setTimeout(() => this.#typeset(), WAIT_MS);
+    setTimeout(() => this.#typeset(), WAIT_MS * LONGER ** Math.min(this.#failures, MAX_ATTEMPTS - 1));
   }
 
   // Internal
