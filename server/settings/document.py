@@ -94,7 +94,7 @@ def render_document() -> str:
 
 
 def write(root: Path = ROOT) -> None:
-    """Write both files anew; the models in `settings.ini` stay as they are."""
+    """Rewrite both files; keep the models in `settings.ini`."""
     ini = root / "settings.ini"
     text = ini.read_text(encoding="utf-8")
     models = re.search(r"^\[(model|upstream) ", text, re.MULTILINE)

@@ -34,7 +34,7 @@ _MOST_NAMED: Final = 20
 
 
 class ServerLook(msgspec.Struct, frozen=True):
-    """The server at an address: its name in the settings, and its models."""
+    """The server at an address: its name in the settings, and the number of its models."""
 
     name: str
     address: str

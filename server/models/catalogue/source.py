@@ -67,7 +67,7 @@ class CatalogSource:
             self._readings[name].reader.look_soon()
 
     def facts(self, name: str) -> ServerFacts:
-        """Return what is known of a server in addition to its status."""
+        """Return the facts about a server that its status lacks."""
         upstream = self.settings.upstreams.get(name)
         known = None if upstream is None else self._lists.get(name, upstream.url)
         if known is None:

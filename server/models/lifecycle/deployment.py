@@ -96,7 +96,7 @@ class Deployment:
         self._serving: asyncio.Task[SidestreamError] | None = None
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")
 
-    # --- for everybody ----------------------------------------------------------------------
+    # --- for other tasks --------------------------------------------------------------------
 
     @property
     def upstream(self) -> Upstream | None:

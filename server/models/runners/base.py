@@ -3,7 +3,7 @@
 A runner holds no lifecycle state: it acts when it is called, and reports what it observes.
 
     verb      absent              running             exited
-    start     starts it           same endpoint       starts it anew
+    start     starts it           same endpoint       starts it again
     stop      success             ends it             removes what is left
     inspect   MISSING             RUNNING             EXITED with code and tail
     wait      MISSING at once     until it ends       EXITED at once

@@ -71,11 +71,11 @@ class Output(asyncio.Protocol):
             self._timer = loop.call_later(_CATCH_UP_SECONDS, self._catch_up)
 
     def eof_received(self) -> None:
-        """Hand on what is left."""
+        """Pass on the rest of the output."""
         self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Hand on what is left."""
+        """Pass on the rest of the output."""
         self._finish()
 
     # --- inside -----------------------------------------------------------------------------
