@@ -16,7 +16,7 @@ class AttachmentSettings:
     )
     max_pixels: int = option(
         50_000_000,
-        "Most pixels of a picture, width times height: a small file can hold a picture that fills "
+        "Maximum pixels of a picture, width times height: a small file can hold a picture that fills "
         "a model server's memory. Phones take up to 50 million.",
         low=1,
     )

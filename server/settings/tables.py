@@ -134,7 +134,7 @@ class AnswerSettings:
     )
     default_length: int = option(
         DEFAULT_LENGTH,
-        "Most tokens of an answer if neither the request nor the model's `parameters` set "
+        "Maximum tokens of an answer if neither the request nor the model's `parameters` set "
         "`max_new_tokens`; fewer if the model's context has no room for as many.",
         low=1,
     )
@@ -154,7 +154,7 @@ class AnswerSettings:
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What all model servers share."""
+    """Settings of all model servers."""
 
     ports: tuple[int, int] = option(
         (8080, 8089),

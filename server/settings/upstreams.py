@@ -26,7 +26,7 @@ WELL_KNOWN_PORTS: Final = Numbers(
 
 @dataclass(frozen=True)
 class UpstreamSettings(RemoteSettings):
-    """A running model server, whose models all become models of the catalogue."""
+    """A running model server; all its models become models of the catalogue."""
 
     models: tuple[str, ...] = option(
         (),

@@ -78,7 +78,7 @@ class LookRequest(msgspec.Struct, frozen=True):
 
 
 class AddRequest(msgspec.Struct, frozen=True):
-    """The model to add; `file` is a file of its repository, by default the one that a look-up chooses.
+    """The model to add; `file` is a file of its repository, by default the one of the look-up.
 
     `title` and `description` are shown to people, `id` names the model in requests; each has a
     default. `force` adds a model that does not fit this machine.
