@@ -16,8 +16,8 @@ class AttachmentSettings:
     )
     max_pixels: int = option(
         50_000_000,
-        "Maximum pixels of a picture, width times height: a small file can hold a picture that fills "
-        "a model server's memory. Phones take up to 50 million.",
+        "Maximum pixels of a picture, width times height: a small file can hold a picture that "
+        "fills a model server's memory. Phones take up to 50 million.",
         low=1,
     )
     max_text_size: Size = option(

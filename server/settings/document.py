@@ -46,7 +46,7 @@ _NAMED = {
     "upstream": _Named(
         "NAME",
         "upstream my-server",
-        f"A running server with all its models is a section [upstream NAME], {RULES['upstream']}.",
+        f"A running server with many models is a section [upstream NAME], {RULES['upstream']}.",
     ),
 }
 
