@@ -1,1 +1,1 @@
-"""What runs: the catalogue, the engines, and each model's lifecycle."""
+"""Models and their servers: catalogue, runners, lifecycle, capacity and diagnosis."""

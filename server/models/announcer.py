@@ -15,15 +15,15 @@ from server.core.protocol import Model
 Subscriber = Callable[[Model], None]
 ListSubscriber = Callable[[list[Model]], None]
 
-# Notifying one subscriber takes some 25 µs until the frame is sent: half a percent of the time.
+# Notifying one subscriber takes some 25 µs: half a percent of this pause.
 PAUSE_PER_SUBSCRIBER_SECONDS: Final = 0.005
 
-# From this number on one event with all models is shorter than one for each.
+# From this number on, one event with all models is shorter than one event for each.
 _FEW: Final = 20
 
 
 class Announcer:
-    """Give subscribers the present views of models."""
+    """Notify subscribers of the current views of models."""
 
     def __init__(self, snapshot: Callable[[str], Model]) -> None:
         self._snapshot = snapshot
@@ -60,7 +60,7 @@ class Announcer:
                 subscriber(model)
 
     def tell_several(self, model_ids: list[str], everything: Callable[[], list[Model]]) -> None:
-        """Announce several models at once: one by one if they are few, else all that there are."""
+        """Announce several models at once: one by one if they are few, else all as one list."""
         if len(model_ids) >= _FEW:
             self.tell_all(everything())
             return
@@ -80,7 +80,7 @@ class Announcer:
             self._tell_due()
 
     def close(self) -> None:
-        """Announce nothing more."""
+        """Stop announcing changes."""
         self._subscribers.clear()
         self._list_subscribers.clear()
         if self._pause is not None:

@@ -1,4 +1,4 @@
-"""All model servers: leases to use them, views of their models, room for those that start."""
+"""All model servers: leases to use them, views of their models, and room for starts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -44,9 +44,9 @@ class Fleet:
         found: FoundServers | None = None,
         takes_of_gpus: TakesOfGpus = no_gpus,
     ) -> None:
-        """Hold the models of `catalog`; those in `found` are only shown, after the others.
+        """Hold the models of `catalog`; list those in `found` after them.
 
-        `facts` returns what is known of an `[upstream]` beside its status; `on_server_change` is
+        `facts` returns the facts about an `[upstream]` that its status lacks; `on_server_change` is
         called with its name when its list of models may have changed.
         """
         self._catalog = catalog
@@ -74,9 +74,9 @@ class Fleet:
 
     @asynccontextmanager
     async def lease(self, model_id: str) -> AsyncIterator[Lease]:
-        """Start the model's server if need be and hold a lease of it while the context lasts.
+        """Start the model's server if necessary, and hold a lease of it while the context lasts.
 
-        Raises `UnknownModel`, and `ModelFailed` when the server cannot be had.
+        Raises `UnknownModel`, and `ModelFailed` if the server cannot be brought up.
         """
         spec, deployment = self.spec(model_id), self._deployment(model_id)
         with self._usage.wait(spec):
@@ -91,7 +91,7 @@ class Fleet:
         return self._deployment(model_id).status.state == "ready"
 
     def start(self, model_id: str) -> Model:
-        """Have the model's server started, or have it load the model; progress follows as changes.
+        """Request a start of the model's server; progress is announced as changes of the model.
 
         A remote server is asked to load the model, if it takes such requests.
         """
@@ -104,9 +104,9 @@ class Fleet:
         return self.snapshot(model_id)
 
     def stop(self, model_id: str) -> Model:
-        """Have the model's server stopped, or have it unload the model.
+        """Request a stop of the model's server, or have a remote server unload the model.
 
-        Raises `InvalidCommand` if it is not ours to stop.
+        Raises `InvalidCommand` for a remote server that cannot unload it.
         """
         spec, deployment = self.spec(model_id), self._deployment(model_id)
         info = _info(deployment, spec)
@@ -120,11 +120,11 @@ class Fleet:
         return self.snapshot(model_id)
 
     async def wait_until_ready(self, root_id: str) -> Upstream:
-        """Return how to speak to a server as soon as it is up; starts nothing."""
+        """Wait until a server is up, and return its upstream; starts nothing."""
         return await self._deployments[root_id].wait_until_ready()
 
     def tell_of(self, root_id: str) -> None:
-        """Tell subscribers of all models of a server, because something about it has changed."""
+        """Announce all models of a server, because something about it has changed."""
         served = self._catalog.served_by(root_id)
         self._announcer.tell_several([one.id for one in served], self.shown)
 
@@ -140,8 +140,8 @@ class Fleet:
     def change(self, catalog: Catalog) -> None:
         """Replace the catalogue.
 
-        Servers of models that are gone are drained and stopped; servers whose settings have
-        changed run on until they are next stopped. A model keeps its kind of runner.
+        Servers of removed models are drained and stopped. Servers whose settings have changed run
+        on until they are next stopped. A model keeps its kind of runner.
         """
         known = {spec.id: spec for spec in self._catalog}
         self._catalog = catalog
@@ -160,11 +160,11 @@ class Fleet:
                 self._deployments[spec.id].request_start()
 
     async def adopt(self) -> None:
-        """Take over the servers of an earlier run; see `Deployments.adopt`."""
+        """Adopt the servers of an earlier run; see `Deployments.adopt`."""
         await self._deployments.adopt(self._room.admit)
 
     async def close(self, *, keeps_servers: bool) -> None:
-        """End every lifecycle and close the runners; servers that can go on may be kept running."""
+        """End every lifecycle and close the runners; `keeps_servers` leaves containers running."""
         self._idle_timers.close()
         await self._loads.close()
         await self._engine_metrics.close()
@@ -177,7 +177,7 @@ class Fleet:
         return list(self._deployments)
 
     def own_ports(self) -> frozenset[int]:
-        """Return the ports of the servers that we run."""
+        """Return the ports of the managed servers."""
         return self._deployments.own_ports()
 
     async def engine_metrics(self) -> dict[str, str | None]:
@@ -217,33 +217,33 @@ class Fleet:
         return [*self.snapshots(), *found]
 
     def info(self, model_id: str) -> EngineInfo:
-        """Return what the model's server says of itself and it; raises `UnknownModel`."""
+        """Return the server's description of itself and the model; raises `UnknownModel`."""
         return _info(self._deployment(model_id), self.spec(model_id))
 
     def spec(self, model_id: str) -> ModelSpec:
-        """Return the description of a model that can be asked; raises `UnknownModel`."""
+        """Return the spec of a model that can be asked; raises `UnknownModel`."""
         if model_id not in self._catalog:
             self._found.check(model_id)
         return self._catalog.get(model_id)
 
     def named(self, name: str, *, sees: Callable[[str], bool]) -> ModelSpec:
-        """Return the model that is called so; see `Catalog.named`."""
+        """Return the model of that id or name; see `Catalog.named`."""
         return self._catalog.named(name, sees=sees)
 
     def subscribe(
         self, subscriber: Subscriber, list_subscriber: ListSubscriber | None = None
     ) -> Callable[[], None]:
-        """Have changes told; see `Announcer.subscribe`."""
+        """Subscribe to changes; see `Announcer.subscribe`."""
         return self._announcer.subscribe(subscriber, list_subscriber)
 
     # --- what deployments need (`DeploymentHost`) -------------------------------------------
 
     async def enter(self, spec: ModelSpec, report: Report) -> None:
-        """Return when there is room for the model's server."""
+        """Wait until there is room for the model's server."""
         await self._room.enter(spec, report)
 
     def leave(self, spec: ModelSpec) -> None:
-        """Give the room of a server that is gone to others."""
+        """Release the room of a server that is gone."""
         self._room.leave(spec.id)
 
     def is_answering(self, spec: ModelSpec) -> bool:
@@ -251,7 +251,7 @@ class Fleet:
         return self._usage.is_answering(spec.id)
 
     def changed(self, spec: ModelSpec) -> None:
-        """Tell subscribers of a deployment's new status."""
+        """Announce a deployment's new status."""
         deployment = self._deployments.get(spec.id)
         if deployment is not None and deployment.status.state == "ready":
             self._usage.touch(spec.id)
@@ -287,7 +287,7 @@ class Fleet:
             self._check_soon(self._catalog.get(model_id))
 
     def _check_soon(self, spec: ModelSpec) -> None:
-        """Have a remote server asked soon whether the model is in memory."""
+        """Ask a remote server soon whether the model is in memory."""
         if spec.server:
             self._on_server_change(spec.server)
         else:
@@ -303,5 +303,5 @@ class Fleet:
 
 
 def _info(deployment: Deployment, spec: ModelSpec) -> EngineInfo:
-    """Return what a server has said of itself with a model; empty before it was asked."""
+    """Return a server's description of itself and a model; empty before it was asked."""
     return deployment.infos.get(spec.served_as) or deployment.status.info or EngineInfo()

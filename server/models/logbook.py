@@ -1,7 +1,7 @@
 """The last lines of a model server's log, for any number of readers.
 
 Each reader has its own position. A slow reader misses lines that were dropped in the meantime; it
-delays nobody, and memory stays bounded.
+delays no other reader, and memory stays bounded.
 """
 
 from collections import deque
@@ -11,15 +11,15 @@ from typing import Final
 
 from server.models.state_changed import StateChanged
 
-# A start of TGI with its arguments, a traceback and what led to it, twice over.
+# Twice as much as a start of TGI that ends with a traceback.
 MAX_LINES: Final = 2000
-# Lines of ordinary length never add up to this; endless ones may.
+# A bound for very long lines; ordinary ones never reach it.
 MAX_CHARS: Final = 2_000_000
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line a model server wrote; `time` is in seconds since the epoch."""
+    """One line of a model server's log; `time` is in seconds since the epoch."""
 
     time: float
     stream: str
@@ -48,7 +48,7 @@ class LogBook:
         self._changed.notify_all()
 
     def close(self) -> None:
-        """Say that no line will follow."""
+        """End the log, so that readers who follow it end."""
         self._is_closed = True
         self._changed.notify_all()
 
@@ -57,14 +57,14 @@ class LogBook:
         return list(self._lines)[max(len(self._lines) - count, 0) :]
 
     async def read(self, *, tail: int, follow: bool) -> AsyncIterator[list[LogLine]]:
-        """Give the last `tail` lines, then, if `follow`, what is added until the book closes."""
+        """Yield the last `tail` lines, then, if `follow`, new lines until the log is closed."""
         seen = self._count - min(tail, len(self._lines))
         while True:
             missed = self._count - seen
             seen = self._count
             if missed:
                 yield self.tail(missed)
-            # While the reader had its lines, more may have come.
+            # Lines may have been added while the reader handled the last ones.
             if seen == self._count:
                 if self._is_closed or not follow:
                     return

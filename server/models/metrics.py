@@ -1,11 +1,11 @@
-"""What is measured of model servers: counted by us, and asked of the servers themselves.
+"""Metrics of model servers: our own counters, and those that the servers expose.
 
 Rules for asking:
 
-1. Only servers that are up are asked; nothing is started, and no start is waited for.
-2. All are asked at once, for a bounded time. A server that is slow, fails or answers too much is
-   reported without a text.
-3. Concurrent callers share one request: many scrapers are not more work for the model servers.
+1. Only servers that are up are asked; nothing is started or waited for.
+2. All servers are asked at once, with a timeout. A server that is slow, fails or answers too much
+   is reported without a text.
+3. Concurrent callers share one request, so that many scrapers cause no more load than one.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ from server.core.errors import SidestreamError
 from server.core.histogram import Histogram
 from server.dialects.base import Upstream
 
-# From a small model that is here already to a large one that is fetched first.
+# From a small model that is already downloaded to a large one that is not.
 START_BOUNDS: Final = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
-# A fifth of what Prometheus gives a scrape by default.
+# A fifth of Prometheus' default timeout of a scrape.
 TIMEOUT_SECONDS: Final = 2.0
-# TGI's are some 60 KB, with a hundred buckets for each length.
+# TGI's metrics take some 60 KB, with a hundred buckets for each length.
 MAX_BYTES: Final = 1 << 20
 
 
 @dataclass
 class StartCounters:
-    """Count the starts of one model server, and time those that succeeded."""
+    """Count the starts of one model server, and measure those that succeed."""
 
     starts: int = 0
     seconds: Histogram = field(default_factory=lambda: Histogram(START_BOUNDS))
@@ -47,10 +47,10 @@ class EngineMetrics:
         self._asking: asyncio.Task[dict[str, str | None]] | None = None
 
     async def ask(self) -> dict[str, str | None]:
-        """Return the text of each server that is up, by its model's id; None where none came."""
+        """Return the metrics of each server that is up, by its model's id; None if it sent none."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_all(), name="engine metrics")
-        # A caller that is cancelled leaves the request to the others.
+        # Cancelling one caller does not cancel the request of the others.
         return await asyncio.shield(self._asking)
 
     async def close(self) -> None:

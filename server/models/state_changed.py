@@ -1,7 +1,7 @@
 """Wait until a predicate is true: `asyncio.Condition` for code that is not a coroutine.
 
-A condition variable of asyncio notifies only from a coroutine that holds its lock. Here state
-changes within one step of the event loop, so that no lock is needed.
+`asyncio.Condition` can be notified only by a coroutine that holds its lock. Here state changes
+within one step of the event loop, so no lock is needed.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ class StateChanged:
         self._waiters: dict[object, asyncio.Future[None]] = {}
 
     def notify_all(self) -> None:
-        """Have every waiter check its predicate."""
+        """Wake all waiters, so that each checks its predicate."""
         for waiter in self._waiters.values():
             if not waiter.done():
                 waiter.set_result(None)
 
     async def wait_for(self, predicate: Callable[[], bool]) -> None:
-        """Return when `predicate()` is true after a notification, or at once if it is true now."""
+        """Wait until `predicate()` is true at a notification; return at once if it is true now."""
         key = object()
         try:
             while not predicate():
@@ -34,7 +34,7 @@ class StateChanged:
             self._waiters.pop(key, None)
 
     async def wait(self) -> None:
-        """Return at the next notification."""
+        """Wait for the next notification."""
         key = object()
         try:
             await self._notified(key)

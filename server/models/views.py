@@ -1,4 +1,4 @@
-"""The view of a model that clients get: its settings, status, server and use as one value."""
+"""The view of a model that clients get, made from its settings, status, server and use."""
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ from server.settings.addresses import resolve_address
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What is known of an `[upstream]` beside its status.
+    """Facts about an `[upstream]` in addition to its status.
 
     `seen` is when its list was last read, in seconds since the epoch; `problem` is why the list
-    cannot be read; `left_out` is how many of its models do not answer with text.
+    cannot be read; `left_out` is how many of its models do not generate text.
     """
 
     seen: float | None = None
@@ -28,7 +28,7 @@ class ServerFacts:
     left_out: int = 0
 
     def is_as(self, other: "ServerFacts") -> bool:
-        """Tell whether both say the same, whatever the time at which the server was seen."""
+        """Tell whether both are equal except for the value of `seen`."""
         return replace(self, seen=other.seen) == other and (self.seen is None) == (
             other.seen is None
         )
@@ -46,7 +46,7 @@ class UseCounts:
 
 
 class ViewParts(NamedTuple):
-    """What a model's view is made of."""
+    """The parts that a model's view is made from."""
 
     spec: ModelSpec
     status: Status
@@ -62,7 +62,7 @@ def model_view(parts: ViewParts) -> Model:
     spec, status, info, use, facts, load_state, load_error = parts
     served = spec.served or ServedModel(spec.served_as)
     if _is_loaded(spec, info):
-        # The model is in memory, whatever became of a request to load it.
+        # The model is in memory, so an earlier error of loading it does not matter.
         load_error = None
     error = status.error or load_error or facts.problem
     sees = spec.can_see(info)
@@ -86,7 +86,7 @@ def model_view(parts: ViewParts) -> Model:
             "model_context": info.model_context_tokens or served.model_context_tokens,
         },
         capabilities={
-            # A model that was never used has no description; servers with lists have chat models.
+            # A model that was never used has no description; models in lists are chat models.
             "chat": info.has_chat_template or (spec.served is not None and not info.model_id),
             "cancel": info.can_cancel,
             "logprobs": info.has_logprobs,
@@ -105,7 +105,7 @@ def model_view(parts: ViewParts) -> Model:
 
 
 class ModelViews:
-    """The view of each model, made anew only when something in it has changed.
+    """Cache the view of each model, and remake it only when one of its parts has changed.
 
     Every new client gets all models. Of thousands hardly any has changed since the last time, and
     making a view takes longer than sending it.
@@ -115,7 +115,7 @@ class ModelViews:
         self._made: dict[str, tuple[ViewParts, Model]] = {}
 
     def view(self, parts: ViewParts) -> Model:
-        """Return what `model_view` makes of the same parts."""
+        """Return `model_view(parts)`, from the cache if the parts have not changed."""
         made = self._made.get(parts.spec.id)
         if made is None or made[0] != parts:
             made = self._made[parts.spec.id] = parts, model_view(parts)
@@ -136,12 +136,12 @@ def _state(
     if status.state != "ready":
         return status.state
     if spec.is_server:
-        # The server answers, but has no model that could be asked.
+        # The server answers, but no model of it can be asked.
         return "loading" if error is None else "failed"
     if load_state is not None:
         return load_state
     if is_loaded is False:
-        # The server answers, and loads the model with the next request.
+        # The server answers, and loads the model on the next request.
         return "stopped"
     return status.state
 
@@ -156,7 +156,7 @@ def _is_loaded(spec: ModelSpec, info: EngineInfo) -> bool | None:
 
 
 def _nothing_to_take(facts: ServerFacts) -> ModelError | None:
-    """Return why a server that answers has no models here; None before its list was read."""
+    """Return why none of a server's models can be used; None before its list was read."""
     if facts.seen is None:
         return None
     others = f"; {facts.left_out} that do not are left out" if facts.left_out else ""
@@ -168,13 +168,13 @@ def _nothing_to_take(facts: ServerFacts) -> ModelError | None:
 
 
 def _context_set(spec: ModelSpec) -> int | None:
-    """Return the context by our settings, for a server that we start and that is not up yet."""
+    """Return the context in the settings, for a managed server that is not up yet."""
     if spec.runner == "process":
         return spec.settings.context_tokens
     return spec.settings.max_total_tokens or None
 
 
-# Names hardly change, and every change of a model makes its view anew.
+# Cached: names hardly change, but every change of a model remakes its view.
 @lru_cache(maxsize=4096)
 def _details_in(names: tuple[str, ...], quantization: str) -> dict[str, str]:
     return named_details(*names, quantization=quantization)
@@ -193,7 +193,7 @@ def _config(spec: ModelSpec) -> ModelConfig | None:
         weights=_weights(spec),
         price_in=settings.price_in,
         price_out=settings.price_out,
-        # A plain number: a subclass of int cannot be written.
+        # A plain int: msgspec cannot encode a subclass of int.
         memory=int(settings.memory) or None,
     )
     return None if config == ModelConfig() else config
@@ -203,7 +203,7 @@ def _weights(spec: ModelSpec) -> str:
     if spec.runner == "remote":
         return ""  # `ModelServer.model` is what its server calls it
     weights = spec.settings.weights or spec.settings.model_id
-    # The folders of this machine concern nobody else.
+    # Clients must not see the folders of this machine.
     return weights if weights.startswith(("hf:", "pypi:")) else without_folders(weights)
 
 

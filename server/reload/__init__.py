@@ -1,1 +1,1 @@
-"""Settings that are read again while the gateway runs: how it does that, and how it is asked to."""
+"""Reload the settings while the gateway runs, on request of another process."""

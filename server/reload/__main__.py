@@ -1,4 +1,4 @@
-"""Have the gateway that runs read its settings again: `python3 run.py reload`.
+"""Have the running gateway reload its settings: `python3 run.py reload`.
 
 The settings are checked here first, so that a broken file does not reach the gateway. Then the
 gateway, found by its lock, is sent SIGHUP, and its report is shown.
@@ -17,7 +17,7 @@ from server.settings.values import SettingsError
 
 
 def main() -> int:
-    """Have them read again; the exit code is 0 if they were taken, 1 or 2 if not."""
+    """Have the settings reloaded; return 0 if they were applied, 1 or 2 if not."""
     parser = argparse.ArgumentParser(prog="run.py reload", description=__doc__)
     parser.add_argument(
         "--settings",
@@ -26,7 +26,7 @@ def main() -> int:
         help="the settings file that the gateway was started with",
     )
     try:
-        # A path given to run.py is relative to where that was called.
+        # A path given to run.py is relative to the folder in which that was called.
         file = Path(os.environ.get("CALLED_FROM", ""), parser.parse_args().settings)
         settings = load(file, dict(os.environ), looks_up=False)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Ask the gateway that runs to read its settings again, and hear what came of it."""
+"""Ask the running gateway to reload its settings, and read its report."""
 
 import os
 import select
@@ -18,13 +18,13 @@ _MAX_REPORT_BYTES: Final = 1 << 20
 
 
 def running_gateway(settings: Settings) -> int | None:
-    """Return the process that holds the instance, None if there is none."""
+    """Return the id of the process that holds the instance's lock, None if there is none."""
     lock = InstanceLock(settings.server.state_dir.expanduser(), settings.server.instance)
     return None if lock.is_free() else lock.holder()
 
 
 def ask_to_reload(pid: int, settings: Settings) -> Reloaded | None:
-    """Send the signal and return the report; None when none comes in time."""
+    """Send SIGHUP to the gateway and return its report; None if none comes in time."""
     pipe = report_pipe(settings.server.state_dir, settings.server.instance)
     pipe.unlink(missing_ok=True)
     os.mkfifo(pipe, 0o600)

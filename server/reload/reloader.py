@@ -1,13 +1,12 @@
-"""Read the settings again while the gateway runs, and do what can be done without a restart.
+"""Reload the settings while the gateway runs, and apply the changes that need no restart.
 
 Rules:
 
-1. Settings that cannot be used change nothing; each problem is told.
-2. Models come, go and change; servers go on until their answers are done. A model
-   keeps its kind of runner as long as there is a server of it. So do servers that somebody else
-   runs, and where they are looked for.
-3. What takes a restart keeps its old value, and is named each time until that has happened.
-4. The program that asks for a reload may wait for its report at a pipe beside the lock file.
+1. Invalid settings change nothing; each problem is reported.
+2. Models, remote servers and discovery are changed at once; a server that is no longer wanted
+   finishes its answers first. A model keeps its kind of runner while it has a server.
+3. A setting that needs a restart keeps its old value, and every report names it until then.
+4. The process that asks for a reload can read the report from a named pipe beside the lock file.
 """
 
 import dataclasses
@@ -31,13 +30,13 @@ from server.settings.values import SettingsError, format_value
 
 logger = logging.getLogger(__name__)
 
-# Keys of [server] that are looked at anew whenever something is logged.
+# Keys of [server] that are read for every log line.
 _LIVE: Final = frozenset({"log_level", "log_format"})
 
 
 @dataclass(frozen=True)
 class Reloaded:
-    """What came of it: what has changed, what takes a restart, or why nothing could be done."""
+    """The report of a reload: the changes, the settings that need a restart, or the problems."""
 
     changed: list[str] = field(default_factory=list)
     needs_restart: list[str] = field(default_factory=list)
@@ -45,7 +44,7 @@ class Reloaded:
 
 
 class Reloader:
-    """Hold the settings in force, and replace of them what can be replaced."""
+    """Hold the settings in force, and apply changes of them."""
 
     def __init__(
         self,
@@ -62,7 +61,7 @@ class Reloader:
         self._discovery = discovery
 
     def reload(self) -> Reloaded:
-        """Read the settings again and go by them; a log line tells what came of it."""
+        """Read the settings again and apply them; return and log the report."""
         try:
             wanted = self._read()
         except SettingsError as error:
@@ -98,7 +97,7 @@ class Reloader:
             *_changes(known.upstreams, wanted.upstreams, "upstream"),
         ]
         reloaded.changed.extend(changes)
-        # First: a server that is in use from now on is not found any more.
+        # First, so that a server that is now in use is no longer among the found ones.
         self._discovery.apply(self._settings)
         if changes:
             self._source.apply(self._settings)
@@ -110,7 +109,7 @@ class Reloader:
     def _models(
         self, wanted: Mapping[str, ModelSettings], reloaded: Reloaded
     ) -> dict[str, ModelSettings]:
-        """Return the models as wanted; one that runs keeps its runner."""
+        """Return the wanted models; one that has a server keeps its runner."""
         models = dict(wanted)
         for server in self._fleet.servers():
             model = models.get(server.spec.id)
@@ -121,18 +120,18 @@ class Reloader:
 
 
 def report_pipe(state_dir: Path, instance: str) -> Path:
-    """Return the pipe at which the report of a reload may be waited for."""
+    """Return the path of the named pipe for the report of a reload."""
     return state_dir.expanduser() / f"{instance}.reload"
 
 
 def report(reloaded: Reloaded, pipe: Path) -> None:
-    """Write the report to the pipe, if a reader is there."""
+    """Write the report to the pipe if it has a reader."""
     try:
         descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "wb", buffering=0) as output:
             output.write(msgspec.json.encode(reloaded))
     except OSError as error:
-        # There is no reader, or it is gone.
+        # There is no pipe or no reader, or the reader is gone.
         if error.errno not in {errno.ENOENT, errno.ENXIO, errno.EPIPE}:
             logger.warning("%s: %s", pipe, error.strerror)
 
@@ -144,7 +143,7 @@ def _differences(known: Any, wanted: Any) -> Iterator[str]:
 
 
 def _changes(known: Mapping[str, Any], wanted: Mapping[str, Any], kind: str) -> Iterator[str]:
-    """Say what is another in the sections of one kind; a model goes by its id alone."""
+    """Yield a line for each changed section of one kind; a model is named by its id alone."""
     word = "" if kind == "model" else f"{kind} "
     yield from (f"added {word}{name}" for name in wanted if name not in known)
     yield from (f"removed {word}{name}" for name in known if name not in wanted)

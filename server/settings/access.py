@@ -14,7 +14,7 @@ _ORIGIN = re.compile(r"https?://[^/\s@?#]+")
 
 @dataclass(frozen=True)
 class AccessSettings:
-    """Who may come in, beside `allowed_hosts` in [server], and how much one caller may ask."""
+    """Who may use the server, beside `allowed_hosts` in [server], and the limits of one caller."""
 
     insecure: bool = option(
         False,
@@ -24,74 +24,78 @@ class AccessSettings:
     )
     allowed_origins: tuple[str, ...] = option(
         (),
-        "Origins, such as `https://tools.example`, beside the server's own whose pages may use it: "
-        "they open sockets, and CORS lets them read answers. They have to show a key.",
+        "Other origins, such as `https://tools.example`, whose pages may open sockets here and "
+        "read answers (CORS). They have to show a key.",
     )
     trusted_proxies: tuple[str, ...] = option(
         (),
-        "Addresses or networks, such as `127.0.0.1, 10.0.0.0/8`, of proxies before this server. "
-        "Only their word on `X-Forwarded-For`, `-Proto` and `-Host` counts. With any, others are "
-        "taken to reach the server, whatever `host` is.",
+        "Addresses or networks, such as `127.0.0.1, 10.0.0.0/8`, of proxies in front of this "
+        "server. `X-Forwarded-For`, `-Proto` and `-Host` count only from them. If there are any, "
+        "the server counts as reachable from elsewhere, whatever `host` is.",
     )
     sign_in_lifetime: float = option(
         2_592_000.0,
-        "Seconds that a browser stays signed in, at most until the server restarts: 30 days, after "
-        "which a forgotten browser is worth nothing.",
+        "Seconds that a browser stays signed in, at most until the server restarts. By default 30 "
+        "days, so that a forgotten browser loses its access.",
         low=60,
     )
     tls_certificate: str = option(
         "",
-        "File (PEM) with the certificate for https, and those between it and its root; with "
+        "File (PEM) with the certificate for https and its intermediate certificates; needs "
         "`tls_key`. Empty serves http.",
     )
     tls_key: str = option("", "File (PEM) with the certificate's key, without a password.")
     requests_per_minute: int = option(
         600,
-        "Requests, sockets and `generate` commands a minute for one key; 0 sets no limit, here and "
-        "in the three that follow, which count only where there are keys or others reach the "
-        "server. Ten a second is more than people and most tools ask.",
+        "Requests, sockets and `generate` commands a minute for one key; 0 sets no limit. This "
+        "limit and the next three apply only if there are keys or the server is reachable from "
+        "elsewhere. Ten a second is more than people and most tools need.",
         low=0,
     )
     requests_per_minute_per_address: int = option(
-        1_200, "The same for one address (of IPv6, one /64 network): a few people share it.", low=0
+        1_200,
+        "The same for one address (in IPv6 for one /64 network), which a few people may share.",
+        low=0,
     )
     tokens_per_minute: int = option(
         120_000,
-        "Generated tokens a minute for one key, after which new answers are refused for a while. "
-        "Eight answers at once at 250 tokens a second each.",
+        "Generated tokens a minute for one key; beyond them new answers are refused for a while. "
+        "The default is eight answers at once at 250 tokens a second each.",
         low=0,
     )
     tokens_per_minute_per_address: int = option(
-        240_000, "The same for one address: a few people share it.", low=0
+        240_000, "The same for one address, which a few people may share.", low=0
     )
     request_timeout: float = option(
         30.0,
         "Seconds in which a request's body has to arrive. Prompts are short; a slower sender only "
-        "holds a place.",
+        "occupies a connection.",
         low=0.1,
     )
     connection_timeout: float = option(
         75.0,
         "Seconds that a connection may be open without a whole request, at first and after each "
-        "answer. Longer than proxies keep theirs by default, so that they never use one just then.",
+        "answer. Longer than proxies keep their connections by default, so that no proxy uses one "
+        "that is just being closed.",
         low=1,
     )
     max_header_bytes: int = option(
         8_190,
-        "Longest line and longest header field of a request; there may be 128 of them. What other "
-        "servers allow; cookies of other services on one name add up.",
+        "Longest request line and longest header field, in bytes; a request may have 128 fields. "
+        "Other servers have the same limit. The cookies of all services under one host name add "
+        "up.",
         low=1024,
         high=1_048_576,
     )
 
 
 def networks_of(access: AccessSettings) -> tuple[Network, ...]:
-    """Return `trusted_proxies` as networks; raises `ValueError` if one is none."""
+    """Return `trusted_proxies` as networks; raises `ValueError` for an invalid one."""
     return tuple(map(ipaddress.ip_network, access.trusted_proxies))
 
 
 def access_problems(access: AccessSettings) -> Iterator[tuple[str, str]]:
-    """Give each key with a value that makes no sense, and why."""
+    """Yield each key with an invalid value, and why it is invalid."""
     try:
         networks_of(access)
     except ValueError as error:

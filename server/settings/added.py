@@ -2,12 +2,12 @@
 
 Rules:
 
-1. Who writes here reached the page, and not this machine: an entry names no file, no environment
-   variable, no command and no image. On the command line, which is on this machine, a model's
-   weights may be a file; nothing else may.
-2. The file is written whole, to a file beside it that then takes its place, for its owner only:
-   a reader finds either the old entries or the new ones. Writers wait for each other.
-3. What is there stays as it is. A file that cannot be read is never written over.
+1. A user of the page has no access to this machine, so an entry names no file, no environment
+   variable, no command and no image. Only the command line, which runs on this machine, may name
+   a file, and only as a model's weights.
+2. A change writes a new file, readable by its owner only, and renames it over the old one: a
+   reader finds either the old entries or the new ones. Writers wait for each other.
+3. Other entries stay as they are. A file that cannot be read is never overwritten.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ _HEAD: Final = """\
 # Servers and models that were added in Sidestream's page or by `run.py model add`, which write
 # this file. A section of the same name in settings.ini goes before the one here.
 """
-# Those that name a place on this machine.
+# The keys that name a file of this machine.
 _REFUSED_KEYS: Final = frozenset({"ca_file"})
 ADDED_KEYS: Final = frozenset(
     declared.name for declared in dataclasses.fields(UpstreamSettings)
@@ -44,7 +44,7 @@ ADDED_MODEL_KEYS: Final = frozenset(
         *("threads", "memory", "max_concurrent", "idle_timeout", "system", "parameters"),
     }
 )
-"""The keys that a model's entry may have: what the embedded engine runs, and how it is asked."""
+"""The keys that a model's entry may have: those of the embedded engine, and of requests to it."""
 _OF_THE_HUB: Final = re.compile(
     r"hf:[A-Z0-9][\w.-]*/[A-Z0-9][\w.-]*(/(?!\.{1,2}/)[^\s@/\\]+)+(?<=\.gguf)"
     r"(@(?!.*\.\.)[A-Z0-9][\w./-]*)?",
@@ -54,7 +54,7 @@ _FILE: Final = re.compile(r"/.+\.gguf", re.IGNORECASE)
 
 
 class EntryRefused(SettingsError):
-    """An entry that is to be written says what it may not, or what cannot be."""
+    """An entry is not written because it has a forbidden or an invalid value."""
 
 
 class EntryExists(EntryRefused):
@@ -64,10 +64,10 @@ class EntryExists(EntryRefused):
 def added_problems(
     kind: str, written: Mapping[str, str], *, may_name_file: bool = True
 ) -> Iterator[tuple[str, str]]:
-    """Give what an entry in the page's file may not say, by key.
+    """Yield the keys that an entry of the page's file may not have, and why.
 
-    `may_name_file` tells whether a model's weights may be a file of this machine: an entry that is
-    there may have been made on the command line, one that the page makes may not name any.
+    `may_name_file` is whether a model's weights may be a file of this machine. That is allowed in
+    entries that exist, which the command line may have written, but not in those the page writes.
     """
     if kind == "model":
         yield from _refused_of_model(written, may_name_file=may_name_file)
@@ -89,10 +89,11 @@ def add_entry(
 ) -> None:
     """Write a server or a model into the page's file beside the settings file at `path`.
 
-    `kind` is `upstream` or `model`. A server of the same name is replaced; of a model raises
-    `EntryExists`. `values` have the types of the settings, or are texts as in the file. A model's
-    weights are of the hub, or with `may_name_file` a file of this machine by its whole path. Raises
-    `EntryRefused` for what cannot be used, and `SettingsError` for what cannot be written.
+    `kind` is `upstream` or `model`. `values` have the types of the settings, or are texts as in the
+    file. A model's weights are on the hub or, with `may_name_file`, a file of this machine by its
+    absolute path. A server of the same name is replaced. Raises `EntryExists` for a model of the
+    same name, `EntryRefused` for an invalid entry, and `SettingsError` if the file cannot be
+    written.
     """
     written = {key: _as_text(value).strip() for key, value in values.items()}
     found = _entry_problems(kind, name, written, may_name_file=may_name_file)
@@ -103,7 +104,7 @@ def add_entry(
         raise EntryRefused(problems)
     section = f"{kind} {name}"
     if parse_sections(_render({section: written}), path) != {section: written}:
-        # Such as a line of a prompt that would be read as a comment.
+        # For example, a line of a prompt would be read as a comment.
         raise EntryRefused([f"[{section}] has a text that cannot be written into a file"])
 
     def add(entries: Sections) -> None:
@@ -115,7 +116,7 @@ def add_entry(
 
 
 def remove_entry(path: Path, kind: str, name: str) -> bool:
-    """Take an entry out of the page's file; tell whether it was there. Raises `SettingsError`."""
+    """Remove an entry from the page's file; return whether it existed. Raises `SettingsError`."""
     removed = False
 
     def remove(entries: Sections) -> None:
@@ -189,7 +190,7 @@ def _change(path: Path, edit: Any) -> None:
 def _render(entries: Sections) -> str:
     parts = [_HEAD]
     for section, keys in entries.items():
-        # A line that is indented goes on with the value before it.
+        # An indented line continues the value before it.
         lines = [f"{key} = {value}".replace("\n", "\n  ").rstrip() for key, value in keys.items()]
         parts.append("\n".join([f"[{section}]", *lines, ""]))
     return "\n".join(parts)
@@ -210,7 +211,7 @@ def _header_values(text: str) -> list[str]:
     try:
         headers = json.loads(text)
     except ValueError:
-        return []  # Told where the value is parsed.
+        return []  # Reported where the value is parsed.
     return (
         [value for value in headers.values() if isinstance(value, str)]
         if (isinstance(headers, dict))

@@ -1,15 +1,15 @@
-"""Addresses of model servers, as people paste them, and what is meant by them.
+"""Resolve the addresses of model servers that people paste.
 
-A server has a base, behind which its health route is, and from there a path to its API in OpenAI's
-form. Rules:
+An address has a base, to which the health route is relative, and below it the path of the API in
+OpenAI's form. Rules:
 
-1. Without a scheme it is `http`, behind port 443 `https`. Blanks around it, doubled slashes and
-   slashes at the end mean nothing. The address to listen on everywhere (`0.0.0.0`) is this machine.
-2. Routes that servers are known by (`/api/chat`, `/v1/models`, `/health`) are taken off.
-3. A part such as `v1`, `v4` or `v1beta` begins the API: `/paas/v4` and `/v1beta/openai` stay as
-   they are written. Without one the API is at `/v1` behind what is written.
-4. What stands before `/chat/completions` is the API's root in any case, whatever it looks like.
-5. Names, keys, queries and fragments are no part of an address and are refused.
+1. The default scheme is `http`, with port 443 `https`. Blanks around an address, double slashes and
+   slashes at its end are ignored. The wildcard address (`0.0.0.0`) means this machine.
+2. Well-known routes at the end (`/api/chat`, `/v1/models`, `/health`) are removed.
+3. A version such as `v1`, `v4` or `v1beta` begins the path of the API: `/paas/v4` and
+   `/v1beta/openai` stay as they are. Without a version the API is at `/v1` below the address.
+4. The path before `/chat/completions` is always the path of the API.
+5. User names, keys, queries and fragments are refused.
 """
 
 import re
@@ -21,7 +21,7 @@ from server.core.ip import parse_ip
 
 _USUAL_API: Final = "/v1"
 _CHAT: Final = ("chat", "completions")
-# What stands last in addresses that people copy from a manual or from a browser.
+# Routes at the end of addresses that people copy from a manual or from a browser.
 _ROUTES: Final = (
     *(("completions",), ("models",), ("embeddings",), ("responses",)),
     *(("api", name) for name in ("chat", "generate", "tags", "ps", "version", "show", "embed")),
@@ -40,19 +40,19 @@ _THIS_MACHINE: Final = frozenset(
 
 @dataclass(frozen=True)
 class Address:
-    """Say where a server is: its base, without a slash at the end, and the path to its API."""
+    """The address of a server: its base, without a slash at the end, and the path of its API."""
 
     url: str
     api: str = _USUAL_API
 
     def __str__(self) -> str:
-        """Return the address in a form that means the same when it is pasted."""
+        """Return the address as text that `resolve_address` resolves to the same address."""
         plain = f"{self.url}{self.api}"
         return plain if resolve_address(plain) == self else "/".join([plain, *_CHAT])
 
 
 def resolve_address(text: str) -> Address:
-    """Return the address that is meant; raises `ValueError` that says what is wrong with it."""
+    """Return the address that `text` means; raises `ValueError` with what is wrong with it."""
     text = text.strip().strip("<>\"'`").strip()
     if not text or re.search(r"[\s\x00-\x1f\x7f\\]", text):
         raise _refused(text)
@@ -102,7 +102,7 @@ def _origin(text: str) -> tuple[str, str]:
 
 
 def _bracketed(text: str) -> str:
-    """Put an IPv6 address that stands alone into brackets."""
+    """Put brackets around a bare IPv6 address."""
     host, slash, path = text.partition("/")
     return f"[{host}]{slash}{path}" if ":" in host and parse_ip(host) else text
 
@@ -112,7 +112,7 @@ def _is_host(host: str) -> bool:
 
 
 def _split(origin: str, parts: list[str]) -> Address | None:
-    """Return the address whose API begins at the last version in its path; None without one."""
+    """Return the address whose API begins at the last version in its path; None if it has none."""
     for number in range(len(parts) - 1, -1, -1):
         if _VERSION.fullmatch(parts[number]):
             return Address(_joined(origin, parts[:number]), _joined("", parts[number:]))

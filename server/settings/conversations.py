@@ -7,13 +7,13 @@ from server.settings.values import Size, option
 
 @dataclass(frozen=True)
 class ConversationSettings:
-    """What was said, kept in a database."""
+    """Conversations, stored in a database."""
 
-    enabled: bool = option(True, "Whether conversations are kept.")
+    enabled: bool = option(True, "Whether conversations are stored.")
     file: str = option(
         "",
-        "The database. Empty: `INSTANCE.conversations` in `state_dir`. No two gateways can have "
-        "the same.",
+        "The database file; empty takes `INSTANCE.conversations` in `state_dir`. Two gateways "
+        "cannot share one.",
     )
     max_conversations: int = option(
         10_000,
@@ -22,22 +22,22 @@ class ConversationSettings:
     )
     max_conversation_size: Size = option(
         Size(16 << 20),
-        "Characters that one conversation may have, what was asked included: it is sent whole to "
-        "a page that opens it.",
+        "Characters of one conversation, prompts included: it is sent whole to a page that opens "
+        "it.",
         low=1024,
     )
     max_size: Size = option(
         Size(8 << 30),
-        "Size of the whole database; when it is reached, answers go on and are not kept.",
+        "Size of the whole database. Once it is reached, answers go on but are not stored.",
         low=1 << 20,
     )
     keep_for: float = option(
         0.0,
-        "Seconds after its last change after which a conversation is deleted; 0 keeps it for ever.",
+        "Seconds after its last change until a conversation is deleted; 0 keeps it for ever.",
         low=0,
     )
     deleted_ttl: float = option(
         604_800.0,
-        "Seconds for which a conversation or a vote that was deleted can be restored.",
+        "Seconds in which a deleted conversation or vote can be restored.",
         low=0,
     )

@@ -1,7 +1,7 @@
-"""Write the settings down for people: the head of `settings.ini`, and `docs/SETTINGS.md`.
+"""Write the documentation of the settings: the head of `settings.ini`, and `docs/SETTINGS.md`.
 
-Both are made from the tables, so that they cannot say anything else than what is true; a
-test compares them. `python -m server.settings` writes them anew.
+Both are generated from the tables by `python -m server.settings`; a test checks that they are
+up to date.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ _INI_HEAD = """\
 
 
 class _Named(NamedTuple):
-    """How a section of which there may be many is written, and what it is for."""
+    """How a section that may occur several times is written, and its purpose."""
 
     name: str
     example: str
@@ -46,8 +46,7 @@ _NAMED = {
     "upstream": _Named(
         "NAME",
         "upstream my-server",
-        "A server that is already there, with all its models, is a section [upstream NAME], "
-        f"{RULES['upstream']}.",
+        f"A running server with many models is a section [upstream NAME], {RULES['upstream']}.",
     ),
 }
 
@@ -55,20 +54,21 @@ _DOC_HEAD = """\
 # Settings
 
 Sidestream reads `settings.ini` (or the file named with `--settings`), then the environment, which
-overrides it. Anything unknown, doubled, of the wrong type or impossible is refused at start, with
-its place and what was expected there. Durations are in seconds.
+overrides it. A key that is unknown, duplicate or has an invalid value is refused at start, with its
+place and what was expected there. Durations are in seconds.
 
-Servers and models that are added in the page or by `run.py model add` stand in `servers.ini` beside
-that file, which they write; where both have a section of one name, that of `settings.ini` holds. A
-model there has only keys of the embedded engine. Its weights are of the hub, or where it was added
-on the command line a file.
+The page and `run.py model add` write the servers and models that they add to `servers.ini` beside
+that file; if both files have a section of the same name, the one in `settings.ini` counts. A model
+in `servers.ini` has only keys of the embedded engine. Its weights are on the hub or, if it was
+added on the command line, in a file.
 
-This page is made from the table the program checks with: `python -m server.settings` writes it.
+This page is generated from the table that the program checks settings with, by
+`python -m server.settings`.
 """
 
 
 def render_ini_head() -> str:
-    """Return everything of `settings.ini` that stands before the models."""
+    """Return the part of `settings.ini` above the models."""
     parts = [_INI_HEAD]
     for section, table in SECTIONS.items():
         lines = [_comment(_summary(table)), f"[{section}]"]
@@ -94,7 +94,7 @@ def render_document() -> str:
 
 
 def write(root: Path = ROOT) -> None:
-    """Write both files anew; the models in `settings.ini` stay as they are."""
+    """Rewrite both files; keep the models in `settings.ini`."""
     ini = root / "settings.ini"
     text = ini.read_text(encoding="utf-8")
     models = re.search(r"^\[(model|upstream) ", text, re.MULTILINE)
@@ -127,7 +127,7 @@ def _section(title: str, example: str, table: type, about: str = "") -> Iterator
 
 def _help(declared: dataclasses.Field[Any], table: type) -> str:
     rules = declared.metadata
-    # Only models have a runner; what another section takes is for all of its kind.
+    # Only models have a runner; the keys of other sections always apply.
     runners = in_words(tuple(f"`{runner}`" for runner in rules["only_for"]))
     is_limited = bool(runners) and table is ModelSettings
     return f"Only for {runners}. {rules['help']}" if is_limited else rules["help"]

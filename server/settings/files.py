@@ -1,7 +1,7 @@
 """The two files that settings are read from, as sections of plain text.
 
-`settings.ini` is what people write. `servers.ini` beside it is what the page writes when an
-operator adds a server or a model; the first wins where both have a section.
+People write `settings.ini`. The page writes `servers.ini` beside it when an operator adds a server
+or a model. If both have the same section, the one in `settings.ini` counts.
 """
 
 import configparser
@@ -17,14 +17,14 @@ Sections = dict[str, dict[str, str]]
 
 
 def added_file(path: Path) -> Path:
-    """Return where the page writes what is added, beside the settings file at `path`."""
+    """Return the path of the page's file, which lies beside the settings file at `path`."""
     return path.with_name(ADDED_FILE)
 
 
 def read_sections(path: Path) -> Sections:
     """Return each section's keys as they are written.
 
-    Raises `SettingsError` for a file that cannot be read, or has something twice.
+    Raises `SettingsError` for a file that cannot be read, or has a section or a key twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -49,7 +49,7 @@ def parse_sections(text: str, path: Path) -> Sections:
     except configparser.MissingSectionHeaderError as error:
         raise SettingsError([f"{path}: line {error.lineno} stands before any [SECTION]"]) from None
     except configparser.ParsingError as error:
-        # Without the lines themselves: one may hold a key.
+        # Only the numbers of the lines: a line may hold a secret.
         numbers = ", ".join(str(number) for number, _ in error.errors)
         raise SettingsError(
             [f"{path}: line {numbers}: expected [SECTION] or KEY = VALUE"]
@@ -58,7 +58,7 @@ def parse_sections(text: str, path: Path) -> Sections:
 
 
 def read_added(path: Path) -> Sections:
-    """Return what the page wrote beside the settings file at `path`; nothing if it did not.
+    """Return the sections of the page's file beside the settings file at `path`; empty without one.
 
     Raises `SettingsError`.
     """

@@ -1,16 +1,16 @@
-"""Read `settings.ini` and what the page added, then the environment, into the tables.
+"""Read `settings.ini` and the page's file, then the environment, into the tables.
 
 Rules:
 
-1. Nothing is guessed: an unknown section or key, a wrong type, an impossible value or a
-   duplicate is refused at start, with file, section, key and what was expected.
+1. Nothing is guessed: an unknown section or key, a wrong type, an invalid value or a duplicate is
+   refused at start, with file, section, key and what was expected.
 2. `SIDESTREAM_SECTION__KEY` in the environment overrides the file; a model's section is
    `SIDESTREAM_MODEL_<ID>__KEY`, the id in capitals with `_` for every other character, and a
    server's is `SIDESTREAM_UPSTREAM_<NAME>__KEY`.
 3. A model is a section `[model ID]`, a server with many models a section `[upstream NAME]`; adding
    one is all it takes.
-4. What the page added gives way to a section of the same name in `settings.ini`, and has fewer
-   rights.
+4. A section in `settings.ini` goes before one of the same name in the page's file, which may have
+   fewer keys.
 """
 
 import dataclasses
@@ -40,9 +40,9 @@ ENVIRONMENT_PREFIX = "SIDESTREAM_"
 def load(path: Path, environment: Mapping[str, str], *, looks_up: bool = True) -> Settings:
     """Read `path`, the file beside it that the page writes, and the environment.
 
-    Without `looks_up`, values such as `env:NAME` stay as they are: another program that reads the
-    settings may have another environment and other rights than the gateway. Raises
-    `SettingsError` with every problem found, each with its place.
+    Without `looks_up`, values such as `env:NAME` are not resolved: another program that reads the
+    settings may have another environment and other rights than the gateway. Raises `SettingsError`
+    with every problem, each with its place.
     """
     return _Loading(path, environment, looks_up=looks_up).settings()
 
@@ -53,7 +53,7 @@ def environment_name(section: str, key: str) -> str:
 
 
 def kind_and_name(section: str) -> tuple[str, str] | None:
-    """Return what `[model ID]` or `[upstream NAME]` names; None for any other section."""
+    """Return kind and name of a `[model ID]` or `[upstream NAME]`; None for any other section."""
     kind, blank, name = section.partition(" ")
     return (kind, name.strip()) if blank and kind in NAMED_SECTIONS else None
 
@@ -97,14 +97,14 @@ class _Loading:
         return Settings(**sections, models=named["model"], upstreams=upstreams)
 
     def _without_known(self, added: Sections) -> Sections:
-        """Return the added sections that `settings.ini` does not have itself."""
+        """Return the sections of the page's file that `settings.ini` does not have."""
         known = {_folded(section) for section in self._written}
         return {section: keys for section, keys in added.items() if _folded(section) not in known}
 
     def _take(
         self, section: str, named: dict[str, dict[str, Any]], *, is_added: bool = False
     ) -> None:
-        """Read one section of those that have a name."""
+        """Read one section that has a name."""
         kind, name = kind_and_name(section) or ("", "")
         place = self._place(section)
         if not kind or not is_name(kind, name):
@@ -126,7 +126,7 @@ class _Loading:
             named[kind][name] = NAMED_SECTIONS[kind](**values)
 
     def _values(self, section: str, table: type, written: Mapping[str, str]) -> dict[str, Any]:
-        """Parse the keys of a section, the environment's word before the file's."""
+        """Parse the keys of a section; the environment overrides the file."""
         overrides = self._overrides.get(section, {})
         known = {option.name: option for option in dataclasses.fields(table)}
         values: dict[str, Any] = {}
@@ -180,7 +180,7 @@ def _section(kind: str) -> str:
 def _overrides(
     sections: list[str], environment: Mapping[str, str], problems: list[str]
 ) -> dict[str, dict[str, str]]:
-    """Sort the environment's variables by section; one that fits nothing is a problem."""
+    """Group the environment's variables by section; one that matches no key is a problem."""
     places: dict[str, list[tuple[str, str]]] = {}
     for section in sections:
         kind, _ = kind_and_name(section) or ("", "")
@@ -193,7 +193,7 @@ def _overrides(
     for name, value in environment.items():
         if name in misspelt:
             problems.append(f"environment variable {name}: expected {misspelt[name]}")
-        # Others use the prefix too: Kubernetes names the addresses of a service so.
+        # Others use the prefix too, such as Kubernetes for the addresses of a service.
         if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
             continue
         if name not in places:

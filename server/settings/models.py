@@ -10,9 +10,9 @@ from server.settings.values import Size, Variables, option
 
 @dataclass(frozen=True)
 class _RunSettings:
-    """What a model is called, and what runs it."""
+    """How a model is named and run."""
 
-    name: str = option("", "Name shown to people; the section's id where empty.")
+    name: str = option("", "Name shown to people; empty takes the section's id.")
     description: str = option("", "One line about the model.")
     base: str = option(
         "",
@@ -26,24 +26,24 @@ class _RunSettings:
     )
     engine: str = option(
         "",
-        "Which model server it is: `tgi`, `vllm`, `sglang`, `llama.cpp` or `ollama`. Empty takes "
-        "`tgi` for `docker`, and for `command` what its words say.",
+        "Engine of the model server: `tgi`, `vllm`, `sglang`, `llama.cpp` or `ollama`. Empty "
+        "takes `tgi` for `docker`, and for `command` the engine that the command names.",
         choices=("", *NAMES),
         only_for=("command", "docker"),
     )
     command: str = option(
         "",
-        "Program that serves the model, with its arguments: started, watched and stopped by us. No "
-        "shell runs it. `{port}`, here or in `env`, becomes a port of `ports` in [engines], on "
-        "loopback; otherwise `url` says where the program answers, which may have `{port}` too.",
+        "Program that serves the model, with its arguments; the gateway starts, watches and stops "
+        "it. No shell runs it. `{port}`, here, in `env` or in `url`, becomes a port of `ports` in "
+        "[engines]. `url` says where the program answers, if not at that port on loopback.",
         only_for=("command",),
     )
     env: Variables = option(
         Variables(),
-        "Environment variables, such as `CUDA_VISIBLE_DEVICES=0`: for a program beside the "
-        "gateway's own, for a container beside those that stand for no argument. Several with "
-        "blanks between them, or as a JSON object. Values may be `env:NAME` or `file:PATH`, as for "
-        "`api_key`.",
+        "Environment variables, such as `CUDA_VISIBLE_DEVICES=0`, separated by blanks or as a "
+        "JSON object. A program gets them in addition to the gateway's own; a container may not "
+        "have those that stand for an argument of its engine. Values may be `env:NAME` or "
+        "`file:PATH`, as for `api_key`.",
         secret=True,
         only_for=("command", "docker"),
     )
@@ -61,7 +61,7 @@ class _RunSettings:
     )
     slots: int = option(
         4,
-        "Answers written at once; of containers those of llama.cpp and Ollama.",
+        "Answers written at once; in containers only for llama.cpp and Ollama.",
         low=1,
         high=64,
         only_for=("process", "docker"),
@@ -72,16 +72,16 @@ class _RunSettings:
     threads: int = option(0, "CPU threads; 0 takes all cores.", low=0, only_for=("process",))
     engine_options: str = option(
         "",
-        "Options of llama.cpp's server by their names there, such as `--n-gpu-layers 99 "
+        "Options of llama.cpp's server under its own names, such as `--n-gpu-layers 99 "
         "--flash-attn on --cache-type-k q8_0`; `--mmproj` and `--model-draft` take weights in the "
-        "forms of `weights`. Only those on a list are taken.",
+        "forms of `weights`. Only options on a list are accepted.",
         only_for=("process",),
     )
     model_id: str = option(
         "",
-        "For `docker` the model on the hub, `OWNER/NAME`, for llama.cpp a repository of GGUF files "
-        "(`OWNER/REPO:QUANTISATION`), for Ollama its own name. For `command` and `remote` the "
-        "server's own name of the model; empty takes the only one it has.",
+        "For `docker` the model on the hub, `OWNER/NAME`; in llama.cpp a repository of GGUF "
+        "files, `OWNER/REPO:QUANTISATION`; in Ollama its name there. For `command` and `remote` "
+        "the server's own name of the model; empty takes the only one it has.",
         only_for=("command", "docker", "remote"),
     )
     revision: str = option(
@@ -107,10 +107,9 @@ class _RunSettings:
     )
     gpu_memory: float = option(
         0.0,
-        "Share of the memory of each of its GPUs that the server may take, such as 0.45: models "
-        "whose shares a GPU does not hold together do not run at once. 0 takes the engine's own: 1 "
-        "for TGI, 0.9 for vLLM and SGLang; of others and of a `command` without an engine nothing "
-        "is known.",
+        "Share of each GPU's memory that the server may take, such as 0.45. Models whose shares "
+        "add up to more than a GPU do not run at once. 0 takes the engine's own: 1 for TGI, 0.9 "
+        "for vLLM and SGLang; for others, and for a `command` without an engine, it is unknown.",
         low=0,
         high=1,
         only_for=("command", "docker"),
@@ -150,13 +149,14 @@ class _RunSettings:
     )
     arguments: str = option(
         "",
-        "More arguments for the engine; what is allowed is told when another is tried.",
+        "More arguments for the engine. One that is not allowed is refused with a list of those "
+        "that are.",
         only_for=("docker",),
     )
     shm_size: Size = option(
         Size(0),
-        "Size of /dev/shm, which the parts of a model talk through. 0 takes the engine's own: 1G "
-        "for TGI, 8G for vLLM and SGLang, 64M for others.",
+        "Size of /dev/shm, through which the parts of a model communicate. 0 takes the engine's "
+        "own: 1G for TGI, 8G for vLLM and SGLang, 64M for others.",
         low=0,
         only_for=("docker",),
     )
@@ -166,33 +166,33 @@ class _RunSettings:
     )
     chat_template: str = option(
         "",
-        "File with the template (Jinja2) by which conversations become text, for a TGI server "
-        "whose model brings none.",
+        "File with a chat template (Jinja2), for a TGI server whose model has none.",
         only_for=("command", "docker", "remote"),
     )
     memory: Size = option(
         Size(0),
-        "Memory the model's server takes, for `memory_budget`; 0 if unknown. For `docker` also the "
-        "container's limit, which is nine tenths of the machine where it is 0.",
+        "Memory that the model's server takes, counted against `memory_budget`; 0 if unknown. For "
+        "`docker` it is also the container's limit; 0 sets that to nine tenths of the machine's "
+        "memory.",
     )
     start_timeout: float = option(
         0.0,
-        "Seconds that this server may take to start, in place of `start_timeout` in [engines] or "
-        "[docker]; 0 takes that.",
+        "Seconds that this server may take to start; 0 takes `start_timeout` in [engines] or "
+        "[docker].",
         low=0,
         only_for=STARTING_RUNNERS,
     )
     download_timeout: float = option(
         0.0,
-        "Seconds that fetching its weights, and its image, may each take, in place of "
-        "`download_timeout` there; 0 takes that.",
+        "Seconds that fetching its weights, and its image, may each take; 0 takes "
+        "`download_timeout` in that section.",
         low=0,
         only_for=STARTING_RUNNERS,
     )
     stop_grace: float = option(
         0.0,
-        "Seconds it gets to end by itself before it is killed, in place of `stop_grace` there; 0 "
-        "takes that.",
+        "Seconds it gets to end by itself before it is killed; 0 takes `stop_grace` in that "
+        "section.",
         low=0,
         only_for=STARTING_RUNNERS,
     )

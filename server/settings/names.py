@@ -1,4 +1,4 @@
-"""What models and servers may be called in the settings.
+"""The names that models and servers may have in the settings.
 
 A model's id is part of addresses, of environment variables, and of a container's name. It may be
 the model's name on a hub, such as `meta-llama/Llama-3.1-8B`.
@@ -7,7 +7,7 @@ the model's name on a hub, such as `meta-llama/Llama-3.1-8B`.
 import re
 from typing import Final
 
-# Of a model's id twice the longest names on the hub fit.
+# A model's id may be twice as long as the longest name on the hub.
 _MOST_CHARACTERS: Final = {"model": 128, "upstream": 64}
 _PATTERNS: Final = {
     "model": re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:/@+-]*[A-Za-z0-9._-])?"),

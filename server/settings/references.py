@@ -1,7 +1,7 @@
-"""Values that stand for something outside of the settings: keys, header fields, files.
+"""Resolve values that refer to files or environment variables: keys, header fields, templates.
 
-They are looked up when the settings are read, so that what is missing is told at start, with its
-key, and not when a model is asked.
+They are resolved when the settings are read, so that a missing file or variable is reported at
+start, with its key, and not by the first request.
 """
 
 import re
@@ -23,7 +23,7 @@ from server.settings.values import Variables
 
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MAX_HEADERS: Final = 32
-# Fields that say how a request is sent, which is the gateway's business.
+# Fields about the transport of a request, which the gateway writes itself.
 _ITS_OWN_FIELDS: Final = frozenset(
     {
         *("accept", "accept-encoding", "connection", "content-encoding", "content-length"),
@@ -31,7 +31,7 @@ _ITS_OWN_FIELDS: Final = frozenset(
         *("transfer-encoding", "upgrade"),
     }
 )
-# A template of a model's; the longest known has 30 KB.
+# The longest known chat template has 30 KB.
 _MAX_TEMPLATE_BYTES: Final = 1 << 20
 
 
@@ -43,11 +43,11 @@ def look_up(
     overridden: Mapping[str, str],
     origin: str = WRITTEN,
 ) -> Iterator[Problem]:
-    """Put what `values` refer to in their place; give each key for which there is nothing.
+    """Replace references in `values` by what they refer to; yield each key whose target is missing.
 
-    Relative paths begin at `folder`. Without an environment, what stands outside of the settings
-    is not looked at. `overridden` are the keys that the environment set, and `origin` is where the
-    others stand.
+    Relative paths begin at `folder`. If `environment` is None, nothing outside of the settings is
+    read. `overridden` are the keys that the environment set; `origin` is where the others are
+    written.
     """
 
     def secret(key: str, text: str) -> Secret:
@@ -96,7 +96,7 @@ def _look_up_variables(
         try:
             if problem := variable_problem(name, value):
                 raise ValueError(problem)
-            # Unlike a key, a variable that is written out may be empty, or have any characters.
+            # Unlike an API key, a literal variable may be empty and have any characters.
             is_elsewhere = is_reference(value)
             variables[name] = secret("env", value) if is_elsewhere else Secret(value)
         except ValueError as error:

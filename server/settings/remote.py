@@ -1,8 +1,8 @@
-"""The keys that say how a server that we do not start is asked: one table for two sections.
+"""The keys for the address, the API and the answers of a server, shared by two kinds of sections.
 
-A `[model ID]` with `runner = remote` names one model of such a server, one with `runner = command`
-the server that it starts, and an `[upstream NAME]` takes all models that match. All have the keys
-below, with the same meaning.
+A `[model ID]` with `runner = remote` names one model of a remote server, one with
+`runner = command` the server that it starts, and an `[upstream NAME]` takes all models that match.
+The keys below mean the same in all three.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _REMOTE: Final = ("remote",)
 
 @dataclass(frozen=True)
 class RemoteSettings:
-    """Where a server answers, how it is spoken to, and what its answers are like by default."""
+    """The address of a server, its API, and the defaults of its answers."""
 
     url: str = option(
         "",
-        "Address of the model server, such as `http://gpu-box:8000/v1`. With or without `/v1`, and "
-        "as any address of its API: what is meant is found out.",
+        "Address of the model server, such as `http://gpu-box:8000/v1`, with or without `/v1`. "
+        "Any address of its API is understood.",
         only_for=ASKED_RUNNERS,
     )
     dialect: str = option(
@@ -41,8 +41,8 @@ class RemoteSettings:
     )
     api_key: str = option(
         "",
-        "Key that the server asks for: `env:NAME` for an environment variable, `file:PATH` for a "
-        "file that holds nothing else (from this file's folder on), or the key itself.",
+        "Key for the server: `env:NAME` for an environment variable, `file:PATH` for a file that "
+        "holds nothing else (relative to this file's folder), or the key itself.",
         secret=True,
         only_for=ASKED_RUNNERS,
     )
@@ -55,8 +55,7 @@ class RemoteSettings:
     )
     ca_file: str = option(
         "",
-        "File (PEM) with the certificates that vouch for an `https` server, in place of the "
-        "system's.",
+        "File (PEM) with the certificates to trust for an `https` server, instead of the system's.",
         only_for=ASKED_RUNNERS,
     )
     num_ctx: int = option(
@@ -68,25 +67,28 @@ class RemoteSettings:
     )
     holds_one_model: bool = option(
         False,
-        "Whether the server unloads one model to answer with another, where it does not tell.",
+        "Whether the server unloads one model to answer with another, if it does not tell this "
+        "itself.",
         only_for=ASKED_RUNNERS,
     )
     vision: str = option(
         "auto",
-        "Whether the model takes pictures: `yes`, `no`, or `auto` to go by what its server says. "
-        "Where a server does not say, it is asked with them, and its refusal told; TGI refuses "
-        "nothing, so that there `auto` means `no` unless the model's hub page says that it sees.",
+        "Whether the model takes pictures: `yes`, `no`, or `auto` for what its server says. If "
+        "the server does not say, pictures are sent to it and a refusal is shown. TGI refuses "
+        "nothing: there `auto` means `no` unless the model's hub page says that it takes "
+        "pictures.",
         choices=("auto", "yes", "no"),
     )
     extra_allowed: tuple[str, ...] = option(
         (),
-        "Names that an answer's `extra` may have, which go to the server as they are. Never those "
-        "that the gateway writes itself, such as `model` or `max_tokens`.",
+        "Names of fields that `extra` in a request may have; they go to the server unchanged. "
+        "Fields that the gateway writes itself, such as `model` or `max_tokens`, cannot be "
+        "allowed.",
         only_for=("command", "docker", "remote"),
     )
     price_in: float | None = option(
         None,
-        "US dollars for a million tokens of prompt, where the server does not tell what an answer "
+        "US dollars for a million tokens of prompt, if the server does not tell what an answer "
         "cost.",
         low=0,
         only_for=_REMOTE,
@@ -96,7 +98,7 @@ class RemoteSettings:
     )
     max_concurrent: int = option(
         0,
-        "Answers that the server writes at once, others wait; 0 takes what it says itself.",
+        "Answers that the server writes at once; others wait. 0 takes what the server says.",
         low=0,
     )
     system: str = option(
@@ -111,6 +113,6 @@ class RemoteSettings:
 
     @property
     def flags(self) -> frozenset[str]:
-        """Return what these settings say of the server that it does not tell itself."""
+        """Return facts about the server that it does not report itself."""
         flags = {"holds_one_model"} if self.holds_one_model else set()
         return frozenset(flags | ({f"num_ctx={self.num_ctx}"} if self.num_ctx else set()))

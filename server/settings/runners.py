@@ -1,7 +1,7 @@
 """The runners that a model's settings can name, and what is known of each.
 
-`server/models/runners/registry.py` says how each runner is made, `PROBLEMS` in `checks.py` which
-settings it refuses; a test compares the tables.
+`server/models/runners/registry.py` defines how each runner is made, and `PROBLEMS` in `checks.py`
+which settings it refuses. A test checks that the tables agree.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class RunnerKind:
     section: str = "engines"
     """The section of the settings that limits how long a start may take."""
     is_asked: bool = False
-    """Whether a server is asked what it is, because its settings do not determine that."""
+    """Whether the server is asked for its engine, because the settings do not determine it."""
     starts_servers: bool = True
 
 

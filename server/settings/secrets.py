@@ -1,8 +1,8 @@
-"""Secrets: where they are taken from when the settings are read, and that nothing repeats them.
+"""Secrets: how they are resolved when the settings are read, and kept out of all output.
 
-A value `env:NAME` stands for an environment variable, `file:PATH` for what a file holds, as Docker
-and Kubernetes bring secrets in. Anything else is the secret itself. Errors name the place, never
-what was found there.
+A value `env:NAME` stands for an environment variable, `file:PATH` for the content of a file, as
+Docker and Kubernetes provide secrets. Any other value is the secret itself. Errors name the place
+of a secret, never the secret.
 """
 
 import stat
@@ -10,37 +10,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
-# A key is a line; more is another file.
+# A secret is one line; a larger file holds something else.
 _MAX_BYTES: Final = 16_384
 
 WRITTEN: Final = "written"
-"""The origin of a secret that stands in a settings file itself."""
+"""The origin of a secret that is written in a settings file itself."""
 
 
 class Secret(str):
-    """A text that is not shown where values are; `origin` says where it was taken from."""
+    """A text whose `repr` is its `origin`, the place it was read from, instead of its value."""
 
     __slots__ = ("origin",)
     origin: str
 
     def __new__(cls, text: str, origin: str = WRITTEN) -> Self:
-        """Hold the text."""
+        """Make a secret of a text."""
         secret = super().__new__(cls, text)
         secret.origin = origin
         return secret
 
     @property
     def is_from_elsewhere(self) -> bool:
-        """Tell whether it was taken from a file or a variable that the settings name."""
+        """Tell whether it was read from a file or a variable that the settings name."""
         return is_reference(self.origin)
 
     def __repr__(self) -> str:
-        """Return where it was taken from."""
+        """Return the place it was read from."""
         return f"<secret: {self.origin}>"
 
 
 def is_reference(text: str) -> bool:
-    """Tell whether the text says where a secret is, in place of the secret."""
+    """Tell whether the text refers to a secret and is not the secret itself."""
     return text.startswith(("env:", "file:"))
 
 
@@ -49,7 +49,7 @@ def resolve_secret(
 ) -> Secret:
     """Return the secret that `text` is or stands for; a relative path begins at `folder`.
 
-    Raises `ValueError` that says what is missing, and nothing of what was found.
+    Raises `ValueError` with what is missing, which never repeats the secret.
     """
     kind, _, place = text.partition(":")
     if kind == "env" and is_reference(text):
@@ -88,7 +88,7 @@ def _checked(text: str, origin: str, place: str) -> Secret:
 
 
 def read_file(path: Path, max_bytes: int, too_large: str = "") -> bytes:
-    """Return what a file holds; raises `ValueError` for one that cannot be read or is larger."""
+    """Return a file's content; raises `ValueError` if it cannot be read or exceeds `max_bytes`."""
     try:
         # Reading a pipe or a device could take for ever.
         if not stat.S_ISREG(path.stat().st_mode):

@@ -1,7 +1,6 @@
 """The one table of settings: (name, type, default, help) of every key.
 
-These dataclasses type the program, parse and check the file, and the documentation is
-generated from them.
+The file is parsed and checked by these dataclasses, and its documentation is generated from them.
 """
 
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from server.settings.upstreams import DiscoverySettings, UpstreamSettings
 from server.settings.values import Size, option
 
 DEFAULT_LENGTH: Final = 8_192
-"""Long enough for a model that thinks before it answers; an answer that never ends stops there."""
+"""Enough for a model that thinks before it answers; an endless answer stops here."""
 
 
 @dataclass(frozen=True)
@@ -42,44 +41,45 @@ class ServerSettings:
         "Where the gateway keeps what it must remember, such as which instance runs.",
     )
     log_level: str = option(
-        "info", "How much is logged.", choices=("debug", "info", "warning", "error")
+        "info", "Lowest level that is logged.", choices=("debug", "info", "warning", "error")
     )
     log_format: str = option(
         "auto",
-        "How it is logged: `text`, or `json` with an object a line. `auto` writes text on a "
+        "Format of the log: `text`, or `json` with one object a line. `auto` writes text on a "
         "terminal and JSON elsewhere.",
         choices=("auto", "text", "json"),
     )
     allowed_hosts: tuple[str, ...] = option(
         (),
-        "Host names, beside loopback names and `host`, under which a browser may reach the page. "
-        "Guards against web pages that point a name of theirs at this machine.",
+        "Host names under which a browser may reach the page, in addition to loopback names and "
+        "`host`. Guards against web pages that make a name of their own point to this machine.",
     )
     heartbeat: float = option(
         20.0, "Seconds between WebSocket pings; a peer that does not answer is dropped.", low=1
     )
     reader_timeout: float = option(
         60.0,
-        "Seconds that a client may take no data before its socket is closed; its session waits.",
+        "Seconds that a client may read nothing before its socket is closed; its session is kept.",
         low=1,
     )
     max_sockets: int = option(5_000, "WebSockets open at once; each costs some 25 KB.", low=1)
     command_rate: float = option(
         50.0,
-        "Commands a second that a client may send on average; twice that at once. Far above what "
-        "people and tools need, far below what keeps the server busy.",
+        "Commands a second that a client may send on average, with bursts of twice as many. Far "
+        "above what people and tools need, far below what keeps the server busy.",
         low=1,
     )
     keep_alive: float = option(
         15.0,
         "Seconds without a token after which a stream over HTTP gets a comment, so that no proxy "
-        "gives it up; TGI's own. What fails later than the first comment cannot be told by an HTTP "
-        "status any more.",
+        "closes it; TGI has the same. After the first comment an HTTP status can no longer tell "
+        "an error.",
         low=0.01,
     )
     max_frame_bytes: int = option(
         4_194_304,
-        "Largest command a client may send; a long conversation comes whole with each prompt.",
+        "Largest command that a client may send, in bytes; each prompt comes with its whole "
+        "conversation.",
         low=1024,
     )
     shutdown_grace: float = option(
@@ -89,7 +89,7 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """What a client works in."""
+    """The sessions of clients: the answers that each retains, and for how long."""
 
     session_ttl: float = option(
         300.0, "Seconds a session is kept after its last socket has gone.", low=0
@@ -103,20 +103,20 @@ class SessionSettings:
     )
     max_kept_generations: int = option(
         64,
-        "Ended answers that a session keeps for sockets that come back: eight prompts to eight "
+        "Ended answers that a session retains for sockets that reconnect: eight prompts to eight "
         "models.",
         low=1,
     )
     max_kept_chars: int = option(
         2_000_000,
-        "Characters of ended answers that a session keeps: more than 64 long answers have.",
+        "Characters of ended answers that a session retains: more than 64 long answers have.",
         low=0,
     )
 
 
 @dataclass(frozen=True)
 class AnswerSettings:
-    """How answers wait for their turn, and which are kept to be given again."""
+    """The queue of answers, their limits, and the answer cache."""
 
     max_queue: int = option(
         256, "Answers that one model server may have waiting and under way.", low=1
@@ -128,37 +128,37 @@ class AnswerSettings:
     )
     generation_timeout: float = option(
         1_800.0,
-        "Seconds that writing one answer may take in all: 8,192 tokens at five a second fit. An "
-        "answer that goes on for ever holds a model server's slot.",
+        "Seconds that writing one answer may take in all, enough for 8,192 tokens at five a "
+        "second. An endless answer would occupy a slot of the model server for ever.",
         low=1,
     )
     default_length: int = option(
         DEFAULT_LENGTH,
-        "Tokens of an answer at most where neither the request nor the model's `parameters` say "
-        "`max_new_tokens`; fewer where the model's context leaves fewer.",
+        "Maximum tokens of an answer if neither the request nor the model's `parameters` set "
+        "`max_new_tokens`; fewer if the model's context has no room for as many.",
         low=1,
     )
     max_prompt_chars: int = option(
         1_000_000,
-        "Characters of a prompt or a conversation; a quarter of a million tokens. Model servers "
-        "refuse what is longer than their context, after they have cut it into tokens.",
+        "Characters of a prompt or a conversation, about a quarter of a million tokens. Model "
+        "servers refuse a prompt that exceeds their context only after they have tokenised it.",
         low=1,
     )
     cache_size: Size = option(
         Size(0),
-        "Memory for answers that are given again to the same question where no chance is in them "
-        "(no sampling, or a seed); 0 keeps none.",
+        "Memory for the answer cache. A repeated request gets the cached answer if it is "
+        "deterministic (no sampling, or a seed); 0 caches none.",
     )
-    cache_max_age: float = option(3600.0, "Seconds an answer is given again.", low=0)
+    cache_max_age: float = option(3600.0, "Seconds that an answer is cached.", low=0)
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What all model servers share."""
+    """Settings of all model servers."""
 
     ports: tuple[int, int] = option(
         (8080, 8089),
-        "Ports for the model servers we start, on loopback; the next one when one is taken.",
+        "Ports for the model servers we start, on loopback; a port that is taken is skipped.",
         low=1,
         high=65535,
     )
@@ -173,8 +173,8 @@ class EngineSettings:
     )
     max_running: int = option(
         0,
-        "Model servers of ours that may run at once; 0 sets no limit. When it is reached, the one "
-        "idle for longest gives way; while all are busy, a start waits.",
+        "Model servers of ours that may run at once; 0 sets no limit. When it is reached, a start "
+        "stops the server that is idle for longest; while all are busy, it waits.",
         low=0,
     )
     memory_budget: Size = option(
@@ -187,13 +187,13 @@ class EngineSettings:
     )
     restart_limit: int = option(
         5,
-        "How often a model server that crashed is started again by itself before it is given up: "
-        "at once, then after 10 s, 20 s, and so on up to 300 s.",
+        "How often a model server that crashed is started again automatically before it is given "
+        "up: at once, then after 10 s, 20 s, and so on up to 300 s.",
         low=0,
     )
     on_exit: str = option(
         "keep",
-        "What becomes of model containers when the gateway stops: `keep` them for its next start, "
+        "What happens to model containers when the gateway stops: `keep` them for its next start, "
         "or `stop` them. Child processes always stop.",
         choices=("keep", "stop"),
     )
@@ -201,22 +201,21 @@ class EngineSettings:
         10.0, "Seconds a model server gets to end by itself before it is killed.", low=0
     )
     health_interval: float = option(
-        15.0, "Seconds between two looks at the health of a running model server.", low=0.1
+        15.0, "Seconds between two health checks of a running model server.", low=0.1
     )
     connect_timeout: float = option(
-        5.0, "Seconds to reach a running model server before it counts as gone.", low=0.1
+        5.0, "Seconds to connect to a running model server before it counts as gone.", low=0.1
     )
     read_timeout: float = option(
         45.0,
-        "Seconds without a byte from a model server before an answer is given up. "
-        "TGI sends a keep-alive comment every 15 s; of other servers it is asked whether they are "
-        "well.",
+        "Seconds without a byte from a model server before an answer is given up. TGI sends a "
+        "keep-alive comment every 15 s; with other servers a health check decides.",
         low=1,
     )
     first_token_timeout: float = option(
         600.0,
         "Seconds without a byte after which an answer is given up although its model server is "
-        "well: reading a long prompt or loading a big model takes minutes.",
+        "healthy: reading a long prompt or loading a big model takes minutes.",
         low=1,
     )
 
@@ -234,12 +233,12 @@ class DockerSettings:
     )
     image: str = option(
         TGI.image,
-        "Image of TGI's models that name none; other engines have their own.",
+        "Image of TGI's models that set none; other engines have their own.",
     )
     allowed_images: tuple[str, ...] = option(
         (),
         "The only images that are run, as patterns with `*`, separated by commas. Empty allows "
-        "each engine's own, in all versions.",
+        "all versions of each engine's own.",
     )
     hf_cache: Path = option(
         Path("~/.cache/huggingface"),
@@ -279,7 +278,7 @@ class DockerSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the program can be told."""
+    """All settings, by section."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
@@ -309,4 +308,4 @@ NAMED_SECTIONS: Mapping[str, type[ModelSettings] | type[UpstreamSettings]] = {
     "model": ModelSettings,
     "upstream": UpstreamSettings,
 }
-"""The sections of which there may be many, each with a name behind this word."""
+"""The kinds of sections that may occur several times, as `[KIND NAME]`."""

@@ -1,4 +1,4 @@
-"""The keys of a server with many models, and of finding servers on this machine."""
+"""The keys of a server with many models, and of the search for servers on this machine."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from server.settings.remote import RemoteSettings
 from server.settings.values import Numbers, option
 
-# Where servers listen unless told otherwise; 8080 and 8000 are those of several.
+# The default ports of servers; 8080 and 8000 are those of several.
 WELL_KNOWN_PORTS: Final = Numbers(
     (
         11434,  # Ollama
@@ -26,18 +26,18 @@ WELL_KNOWN_PORTS: Final = Numbers(
 
 @dataclass(frozen=True)
 class UpstreamSettings(RemoteSettings):
-    """A server that is already there, each of whose models becomes one of the catalogue."""
+    """A running model server; all its models become models of the catalogue."""
 
     models: tuple[str, ...] = option(
         (),
         "Which of the server's models to take: names or patterns with `*`, separated by commas. "
-        "Empty takes all where the server is on this machine; elsewhere it has to be said.",
+        "Empty takes all of a server on this machine; for another server it has to be set.",
     )
 
 
 @dataclass(frozen=True)
 class DiscoverySettings:
-    """Looking for model servers on this machine; what is found is shown, and used when told to."""
+    """The search for model servers on this machine; an operator decides which to use."""
 
     enabled: bool = option(True, "Whether well-known ports of this machine are asked.")
     ports: Numbers = option(
@@ -48,4 +48,4 @@ class DiscoverySettings:
         low=1,
         high=65535,
     )
-    interval: float = option(30.0, "Seconds from one look to the next.", low=5)
+    interval: float = option(30.0, "Seconds between two searches.", low=5)

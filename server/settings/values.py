@@ -36,7 +36,7 @@ def human_size(size_bytes: int) -> str:
 
 
 class Numbers(tuple[int, ...]):
-    """A list of numbers, written with commas; a plain pair of them is a range."""
+    """A list of numbers, separated by commas; a plain tuple of two numbers is a range."""
 
     __slots__ = ()
 
@@ -46,7 +46,7 @@ class Variables(dict[str, str]):
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; `problems` names each place and what was expected there."""
+    """The settings are invalid; `problems` has each place and what was expected there."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -64,10 +64,10 @@ def option(
     secret: bool = False,
     only_for: tuple[str, ...] = (),
 ) -> Any:
-    """Declare one key: its default, a sentence about it, and what its value must satisfy.
+    """Declare one key: its default, its help text, and the constraints on its value.
 
-    `only_for` names the runners without which a model's key means nothing. A default of None
-    stands for a number that may be left out. A secret is neither shown nor repeated in errors.
+    `only_for` names the runners for which a model's key has a meaning. A default of None stands for
+    a number that may be left out. A secret is neither shown nor repeated in errors.
     """
     metadata = {
         "default": default,
@@ -87,12 +87,12 @@ def option(
 
 
 def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
-    """Turn the text of a key into its value.
+    """Parse the text of a key.
 
-    Raises `ValueError` that says what was expected and what was found.
+    Raises `ValueError` with what was expected and what was found.
     """
     text = text.strip()
-    text.encode()  # An environment variable may hold bytes that are no text.
+    text.encode()  # An environment variable may hold bytes that are not UTF-8.
     rules = declared.metadata
     value = _parse_as(rules["default"], text, is_secret=rules["secret"])
     for number in value if isinstance(value, tuple) else () if value is None else (value,):
@@ -112,7 +112,7 @@ def in_words(names: tuple[str, ...]) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Write a value as it would stand in the file."""
+    """Return a value as it is written in the file."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
@@ -129,7 +129,7 @@ def format_value(value: Any) -> str:
 
 
 def describe_type(default: Any) -> str:
-    """Name a value's type for people."""
+    """Return the name of a value's type for people."""
     if _is_range(default):
         return "range of numbers"
     if isinstance(default, tuple):
@@ -189,7 +189,7 @@ def _size(text: str) -> Size:
 
 def _json_object(text: str, *, is_secret: bool) -> dict[str, Any]:
     try:
-        # Stricter than the standard library's: no NaN, no half characters.
+        # Stricter than the standard library's: no NaN, no lone surrogates.
         value = msgspec.json.decode(text or "{}")
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"expected a JSON object: {error}") from None
@@ -226,7 +226,7 @@ def _optional_number(text: str) -> float | None:
     return _number(float, "a number", text) if text else None
 
 
-# By a default's type; the first that fits counts, as a `bool` is an `int`, too.
+# By the type of the default; the first match counts, because a `bool` is an `int`, too.
 _PARSERS: Final[tuple[tuple[type, Callable[[str], Any]], ...]] = (
     (bool, _boolean),
     (Size, _size),

@@ -57,7 +57,7 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield Kept(opened.archive.attachments, opened.now)
 
 
-async def test_what_was_put_is_found_and_read(kept: Kept) -> None:
+async def test_stored_attachments_can_be_found_and_read(kept: Kept) -> None:
     one, two = await kept.put(REAL["png"], name="a.png"), await kept.put(b"hello", name="b.txt")
     found = await kept.store.find("me", [two, one, two])
     assert {name: file.name for name, file in found.items()} == {one: "a.png", two: "b.txt"}
@@ -99,7 +99,7 @@ async def test_room_is_made_by_the_least_recently_used(kept: Kept) -> None:
     await kept.store.find("me", [names[0]])
 
 
-async def test_what_is_too_large_for_an_owner_is_refused(kept: Kept) -> None:
+async def test_attachments_over_the_quota_of_an_owner_are_refused(kept: Kept) -> None:
     with pytest.raises(AttachmentLimit, match="2,000 bytes"):
         await kept.put(b"x" * 2_001)
 
@@ -183,7 +183,7 @@ async def test_kept_with_the_conversation_and_gone_with_it(stored: StoredConvers
 
 
 @pytest.mark.parametrize("use", ["put", "asked with"])
-async def test_what_may_be_asked_with_next_outlives_its_conversation(
+async def test_recently_used_attachments_outlive_their_conversation(
     stored: StoredConversations, use: str
 ) -> None:
     picture = await put(stored, REAL["png"])
@@ -230,7 +230,7 @@ async def test_of_two_conversations_the_last_one_keeps_it(stored: StoredConversa
     assert stored.rows("SELECT id FROM attachment") == []
 
 
-async def test_what_conversations_have_makes_no_room(file: Path) -> None:
+async def test_attachments_of_conversations_are_not_evicted_to_make_room(file: Path) -> None:
     async with stored_conversations(file, attachments=replace(SMALL, owner_files=1)) as stored:
         kept = await put(stored, REAL["png"])
         name = await stored.begin()

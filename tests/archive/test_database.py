@@ -217,7 +217,7 @@ async def test_answers_of_before_thinking_was_told_apart_keep_their_text(file: P
     assert (cut.text, cut.reasoning, cut.finish_reason) == ("<think>Well", "", "interrupted")
 
 
-async def test_what_was_stored_before_is_found_in_every_script(file: Path) -> None:
+async def test_older_databases_are_indexed_again_for_search_in_every_script(file: Path) -> None:
     """The words of the third version were those between spaces."""
     third = sqlite3.connect(file)
     for script in MIGRATIONS[:3]:
@@ -269,7 +269,7 @@ async def test_a_step_up_that_fails_leaves_the_file_in_its_version(file: Path) -
     assert sqlite3.connect(file).execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
-def test_what_was_released_is_not_edited() -> None:
+def test_released_migrations_are_unchanged() -> None:
     """A file out there was made by these very words: a change is another step."""
     digests = [hashlib.sha256(script.encode()).hexdigest()[:16] for script in MIGRATIONS]
     assert digests == [

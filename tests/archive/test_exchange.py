@@ -67,7 +67,7 @@ async def name(stored: StoredConversations) -> str:
     return name
 
 
-async def test_what_is_exported_and_imported_is_equal(
+async def test_conversations_survive_export_and_import_unchanged(
     stored: StoredConversations, name: str
 ) -> None:
     data = await exported(stored, name)
@@ -107,7 +107,7 @@ async def test_an_export_says_all_that_it_takes_to_ask_again(
     assert asked == [{"role": "user", "content": "And?"}]
 
 
-async def test_what_tools_were_asked_and_said_is_kept_with_the_messages(
+async def test_tool_calls_and_their_results_are_exported_and_imported(
     stored: StoredConversations,
 ) -> None:
     look, again = AskedCall("call_1", "look", "{}"), AskedCall("call_2", "look", "{}")
@@ -132,7 +132,7 @@ async def test_what_tools_were_asked_and_said_is_kept_with_the_messages(
     assert len({size for (size,) in sizes}) == 1, "an import is as large as what it was"
 
 
-async def test_what_was_imported_can_be_found_and_gone_on_with(
+async def test_imported_conversations_can_be_found_and_continued(
     stored: StoredConversations, name: str
 ) -> None:
     copy = await taken(stored, await exported(stored, name))
@@ -143,7 +143,7 @@ async def test_what_was_imported_can_be_found_and_gone_on_with(
     assert len((await stored.load(copy.id)).turns) == 4
 
 
-async def test_what_was_under_way_when_it_was_exported_comes_back_interrupted(
+async def test_answers_exported_while_running_are_imported_as_interrupted(
     stored: StoredConversations,
 ) -> None:
     name = await stored.begin()
@@ -237,7 +237,7 @@ async def test_a_wrong_field_is_refused_with_its_place(
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"null", b'{"format": "\\ud800"}', b"1e999"]
 )
-async def test_what_is_no_export_is_refused(stored: StoredConversations, body: bytes) -> None:
+async def test_malformed_exports_are_refused(stored: StoredConversations, body: bytes) -> None:
     with pytest.raises(InvalidCommand):
         await stored.archive.import_export("me", body)
 
@@ -400,7 +400,7 @@ async def test_the_markdown_has_prompts_answers_and_figures(
     ("amount", "words"),
     [(0, "$0.00"), (1e-9, "less than $0.000001"), (0.0000123, "$0.000012"), (3.456, "$3.46")],
 )
-async def test_what_an_answer_cost_is_told_from_nothing(
+async def test_markdown_exports_tell_small_costs_from_zero(
     stored: StoredConversations, amount: float, words: str
 ) -> None:
     name = await stored.begin()

@@ -115,7 +115,7 @@ async def test_open_webuis_models_are_columns(stored: StoredConversations) -> No
 
 
 @pytest.mark.parametrize("tool", ["chatgpt", "open_webui"])
-async def test_what_came_from_elsewhere_is_a_chat_like_any_other(
+async def test_imported_chats_can_be_found_exported_and_continued(
     stored: StoredConversations, tool: str
 ) -> None:
     """It is found, exported and imported again, and gone on with."""
@@ -179,7 +179,7 @@ async def test_a_list_keeps_its_times_and_a_single_chat_is_the_newest(
         (b'[{"mapping": {}, "title": "x"}]', "there are no messages in this file"),
     ],
 )
-async def test_what_is_no_export_is_told_in_words(
+async def test_files_that_are_no_export_are_refused_with_the_reason(
     stored: StoredConversations, body: bytes, told: str
 ) -> None:
     error = await refused(stored, body)
@@ -225,7 +225,7 @@ async def test_a_wrong_field_is_told_in_words_and_nothing_is_imported(
     assert told in (await refused(stored, data)).message
 
 
-def test_what_msgspec_says_is_said_in_words() -> None:
+def test_validation_errors_of_msgspec_are_put_in_plain_words() -> None:
     for message, words in (
         (
             "Expected `str`, got `int` - at `$.conversation.turns[2].text`",

@@ -117,7 +117,7 @@ async def test_an_answer_of_thinking_alone_has_no_text(stored: StoredConversatio
     assert (answer.text, answer.reasoning) == ("", "On and on ")
 
 
-async def test_what_comes_while_it_is_stored_is_stored_next_and_once(
+async def test_deltas_that_arrive_between_flushes_are_stored_exactly_once(
     stored: StoredConversations,
 ) -> None:
     name = await stored.begin()
@@ -343,7 +343,7 @@ async def test_a_conversation_has_an_end(file: Path) -> None:
             await stored.archive.restore("me", name)
 
 
-async def test_what_is_old_is_deleted_and_later_deleted_for_good(file: Path) -> None:
+async def test_old_conversations_expire_and_are_later_deleted_for_good(file: Path) -> None:
     async with stored_conversations(file, keep_seconds=1000.0) as stored:
         old = await stored.begin(title="Old")
         await stored.told(old, "Why?", "because", reasoning="well")
@@ -394,7 +394,7 @@ async def test_a_model_that_has_gone_from_the_settings_is_no_reason_to_store_not
     assert (answer.text, answer.engine) == ("because ", None)
 
 
-async def test_what_breaks_in_an_unforeseen_way_is_said_and_tried_again(
+async def test_unexpected_errors_while_storing_are_logged_and_retried(
     stored: StoredConversations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_: str) -> None:

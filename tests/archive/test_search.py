@@ -148,7 +148,7 @@ def test_a_text_finds_itself(text: str) -> None:
         ("**東京**は~~大阪~~", "東京は大阪"),
     ],
 )
-def test_what_is_shown_has_no_signs_of_markdown(line: str, plain: str) -> None:
+def test_snippets_have_no_markdown_signs(line: str, plain: str) -> None:
     assert without_signs(line) == plain
 
 
@@ -258,7 +258,7 @@ def test_a_title_is_the_first_line_that_says_something(prompt: str, title: str) 
     assert title_of(prompt) == title
 
 
-async def test_what_was_found_is_shown_in_its_place(several: StoredConversations) -> None:
+async def test_hits_are_shown_with_the_text_around_them(several: StoredConversations) -> None:
     listing = await several.archive.browse("me", words="rock", deleted=False, before="", limit=9)
     (summary,) = listing.conversations
     assert [(piece.text, piece.hit) for piece in summary.found] == [

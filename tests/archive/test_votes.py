@@ -141,7 +141,9 @@ async def test_votes_go_with_their_conversation_and_come_back_with_it(
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed", "interrupted"])
-async def test_what_failed_or_was_stopped_cannot_win(stored: StoredConversations, end: str) -> None:
+async def test_failed_or_stopped_answers_cannot_win_a_vote(
+    stored: StoredConversations, end: str
+) -> None:
     name, _ = await round_of(stored)
     log = await stored.ask(name, "Why?", turn="t0", model="small")
     log.end(end, now_ms=9)  # type: ignore[arg-type]
@@ -185,7 +187,7 @@ async def test_votes_are_listed_page_by_page_the_latest_first(stored: StoredConv
     assert seen == ["t4", "t3", "t2", "t1", "t0"]
 
 
-async def test_what_a_browser_kept_is_taken_over_once(stored: StoredConversations) -> None:
+async def test_votes_kept_by_a_browser_are_imported_once(stored: StoredConversations) -> None:
     votes = stored.archive.votes
     pair = [VoteCandidate("small", won=True), VoteCandidate("large")]
     tie = [VoteCandidate("small"), VoteCandidate("large")]

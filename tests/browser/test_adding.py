@@ -180,7 +180,7 @@ def test_why_a_model_cannot_be_added_is_said(
     expect(alert).to_have_count(0)
 
 
-def test_what_is_looked_up_is_forgotten_with_its_name(
+def test_lookup_results_are_dropped_when_the_name_is_edited(
     page: Page, outside: Outside, gateway_beside: Gateway
 ) -> None:
     dialog = open_adder(page, gateway_beside)
@@ -199,7 +199,7 @@ def test_what_is_looked_up_is_forgotten_with_its_name(
     expect(dialog.get_by_role("radio")).to_have_count(1)
 
 
-def test_what_was_added_is_fetched_started_and_asked(
+def test_added_models_are_downloaded_started_and_answer(
     page: Page, outside: Outside, gateway_beside: Gateway, watch: Watch, folder: Path
 ) -> None:
     request = WeightsRequest(
@@ -239,7 +239,7 @@ def test_a_server_is_added_by_its_address(
 @pytest.mark.parametrize(
     ("scheme", "width", "height"), [("light", 1280, 800), ("dark", 1280, 800), ("dark", 390, 844)]
 )
-def test_it_has_room_everywhere(
+def test_add_dialog_fits_the_viewport(
     page: Page, gateway_beside: Gateway, artifacts: Path, scheme: str, width: int, height: int
 ) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")

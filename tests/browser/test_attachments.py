@@ -252,7 +252,7 @@ def test_pictures_are_pasted_and_text_stays_text(page: Page, seeing: Gateway) ->
     expect(given(page)).to_have_count(1)
 
 
-def test_what_is_refused_says_why_and_is_not_sent(
+def test_refused_attachments_say_why_and_are_not_sent(
     page: Page, seeing: Gateway, fake: Fake, artifacts: Path
 ) -> None:
     open_page(page, seeing.url)
@@ -352,7 +352,7 @@ def test_a_prompt_waits_for_its_files(page: Page, seeing: Gateway, fake: Fake) -
     assert len(fake.state.requests) == 1
 
 
-def test_what_is_attached_survives_a_reload(page: Page, seeing: Gateway) -> None:
+def test_attachments_survive_a_reload(page: Page, seeing: Gateway) -> None:
     open_page(page, seeing.url)
     give(page, PICTURE, NOTES)
     expect(status(page)).to_contain_text("notes.md")

@@ -125,7 +125,7 @@ def test_prompts_queue_and_columns_take_turns(page: Page, gateway: Gateway) -> N
     page.keyboard.press("Escape")
 
 
-def test_what_was_asked_last_is_the_first_in_the_list(page: Page, gateway: Gateway) -> None:
+def test_chat_with_the_latest_prompt_is_listed_first(page: Page, gateway: Gateway) -> None:
     open_page(page, gateway.url)
     choose(page, "Small", "Brief")
     open_page(page, gateway.url)

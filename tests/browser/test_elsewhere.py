@@ -87,7 +87,7 @@ def test_models_stand_by_their_servers_with_what_tells_them_apart(
     assert watch.complaints == []
 
 
-def test_what_was_found_is_used_when_somebody_says_so(
+def test_found_servers_are_used_only_after_a_click(
     page: Page, gateway: Gateway, watch: Watch
 ) -> None:
     wire = FakeWire(page, [found("gemma")])
@@ -194,7 +194,7 @@ def test_an_answer_is_followed_by_what_is_to_be_remarked(
     assert watch.complaints == []
 
 
-def test_what_a_server_refuses_can_be_left_out(
+def test_refused_parameters_can_be_left_out_by_asking_again(
     page: Page, gateway: Gateway, watch: Watch, artifacts: Path
 ) -> None:
     wire = FakeWire(page, [ollama("a")])

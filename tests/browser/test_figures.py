@@ -70,7 +70,7 @@ def test_eight_columns_leave_room_to_read(page: Page, gateway: Gateway, artifact
     ), "who has arrived races no more"
 
 
-def test_it_is_said_for_how_long_and_why_an_answer_is_queued(page: Page, gateway: Gateway) -> None:
+def test_queued_answers_show_how_long_and_why_they_wait(page: Page, gateway: Gateway) -> None:
     wire = FakeWire(page, [model("a")])
     page.clock.install()
     open_page(page, gateway.url)

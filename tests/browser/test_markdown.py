@@ -99,7 +99,7 @@ def wait_for_answer(page: Page, gateway: Gateway) -> Locator:
     return answer(column(page, "Written"))
 
 
-def test_what_is_streamed_looks_like_what_comes_at_once(
+def test_streamed_markdown_renders_like_the_whole_text(
     page: Page, written: Gateway, watch: Watch
 ) -> None:
     page.route("**/formulas", lambda route: None)  # they are typeset later, if at all

@@ -63,7 +63,9 @@ def test_nothing_is_asked_of_anybody_else(page: Page, gateway: Gateway, watch: W
     assert watch.complaints == []
 
 
-def test_what_is_written_is_never_markup(page: Page, gateway: Gateway, watch: Watch) -> None:
+def test_prompts_and_answers_are_never_parsed_as_html(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
     open_page(page, gateway.url)
     choose(page, "Small")
     prompt = "<img src=x onerror=alert(1)><script>alert(2)</script> <b>Repeat this.</b>"

@@ -143,7 +143,9 @@ def test_below_a_path_all_of_it_works(page: Page, proxied: Proxied, watch: Watch
     assert {urlsplit(one).path.split("/")[1] for one in watch.requests} == {"ai"}
 
 
-def test_what_a_proxy_does_wrong_is_told_on_the_page(page: Page, proxied: Proxied) -> None:
+def test_faults_of_a_misconfigured_proxy_are_explained_on_the_page(
+    page: Page, proxied: Proxied
+) -> None:
     line = "proxy_set_header Host $http_host;"
     page.goto(proxied.sites["host"])
     expect(page.locator("body")).to_contain_text(line)

@@ -132,7 +132,9 @@ def test_an_export_run_again_says_the_same(
     assert watch.complaints == []
 
 
-def test_what_differs_is_told_and_why(page: Page, gateway: Gateway, tmp_path: Path) -> None:
+def test_reruns_report_which_answers_differ_and_why(
+    page: Page, gateway: Gateway, tmp_path: Path
+) -> None:
     def change(chat: Stored) -> None:
         first, second, third, fourth, fifth = chat["answers"]
         first["text"] = "The Nile, of course."

@@ -107,7 +107,7 @@ def test_a_little_turn_of_the_wheel_leaves_the_end_until_the_user_comes_back(
     page.keyboard.press("Escape")
 
 
-def test_who_reads_the_beginning_stays_there_even_if_the_column_goes_and_comes_back(
+def test_scroll_position_is_kept_while_text_streams_and_after_a_column_is_hidden(
     page: Page, gateway: Gateway
 ) -> None:
     page.set_viewport_size({"width": 880, "height": 360})

@@ -142,7 +142,7 @@ def test_an_answer_is_shown_as_it_was_written(page: Page, gateway: Gateway, watc
         ("{", "{"),
     ],
 )
-def test_what_only_begins_like_json_is_text(
+def test_text_that_only_begins_like_json_is_shown_as_text(
     page: Page, gateway: Gateway, text: str, shown: str
 ) -> None:
     one = said(page, gateway.url, text)

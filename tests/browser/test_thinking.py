@@ -129,7 +129,7 @@ def test_folded_thinking_changes_nothing_but_its_figures(page: Page, gateway: Ga
     assert page.evaluate("window.changes") > 0
 
 
-def test_what_was_thought_is_no_part_of_what_is_copied_compared_or_sent(
+def test_thinking_is_left_out_of_copies_comparisons_and_later_prompts(
     page: Page, quick: Gateway, watch: Watch
 ) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -206,7 +206,7 @@ def test_an_end_while_it_thinks_says_so(page: Page, gateway: Gateway) -> None:
     expect(column(page, "a").get_by_role("button", name="Copy this answer")).to_be_hidden()
 
 
-def test_what_was_opened_stays_in_sight(page: Page, gateway: Gateway) -> None:
+def test_opened_thinking_stays_in_view(page: Page, gateway: Gateway) -> None:
     """Opening long thinking above the end must not jump to the end, nor at the next scroll."""
     wire = FakeWire(page, [model("a")])
 

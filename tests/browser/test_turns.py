@@ -196,7 +196,7 @@ def test_a_column_that_was_not_asked_says_so_in_one_line(
     assert watch.complaints == []
 
 
-def test_who_reads_on_is_not_taken_to_what_was_queued(page: Page, gateway: Gateway) -> None:
+def test_queued_turns_do_not_scroll_a_reader_away(page: Page, gateway: Gateway) -> None:
     wire = open_with(page, gateway)
     ready, generations = wire.on_generate, []
     wire.on_generate = lambda generation, command: generations.append((generation, command))

@@ -31,7 +31,7 @@ asyncio.run(main())
 """
 
 
-def test_it_can_be_used_where_nothing_else_of_the_server_is() -> None:
+def test_client_can_be_used_without_the_libraries_of_the_server() -> None:
     blocked = {"msgspec", "jinja2", "aiodocker", "huggingface_hub", "uvloop", "xllamacpp"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(blocked=blocked)],

@@ -39,7 +39,7 @@ async def test_a_picture_and_a_file_are_put_and_asked_about(tmp_path: Path) -> N
         assert second["messages"][0]["content"] == [image]
 
 
-async def test_what_is_refused_is_an_error_with_its_code(tmp_path: Path) -> None:
+async def test_refused_attachments_raise_an_error_with_its_code(tmp_path: Path) -> None:
     async with (
         gateway({}) as running,
         connect(f"ws://127.0.0.1:{running.port}/ws") as client,

@@ -120,7 +120,9 @@ async def test_the_oldest_turns_are_left_out_and_the_lengths_are_told(
         assert [notice.code for notice in result.notices] == ["turns_left_out", "context_full"]
 
 
-async def test_what_cannot_be_a_frame_fails_its_command_alone(fake_tgi: StartFake) -> None:
+async def test_commands_that_cannot_be_encoded_fail_alone_and_keep_the_socket_open(
+    fake_tgi: StartFake,
+) -> None:
     fake = await fake_tgi(answer_tokens=3)
     nested: list[Any] = []
     for _ in range(100_000):
@@ -301,7 +303,9 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
         await runner.cleanup()
 
 
-async def test_it_gives_up_in_the_end_and_everybody_is_told(fake_tgi: StartFake) -> None:
+async def test_client_gives_up_after_max_attempts_and_fails_everything_pending(
+    fake_tgi: StartFake,
+) -> None:
     fake = await fake_tgi(answer_tokens=8, hold_after=4)
     states: list[ConnectionState] = []
     impatient = Rhythm(min_delay_seconds=0.01, max_delay_seconds=0.04, max_attempts=3)

@@ -172,7 +172,7 @@ def later_kinds_lost(events: Events) -> Events:
         (edit("log", ended=lambda e: False, lines=lambda e: e["lines"] * 3), "logs_come_and_end"),
     ],
 )  # fmt: skip
-async def test_who_breaks_a_rule_is_found_out(
+async def test_broken_rules_are_detected(
     running: Running, change: Callable[[Events], Any], rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (judged,) = [one for one in RULES if one.name == rule]

@@ -53,7 +53,7 @@ PASTED = [
 
 
 @pytest.mark.parametrize(("text", "url", "api"), PASTED, ids=[text for text, _, _ in PASTED])
-def test_what_people_paste_works(text: str, url: str, api: str) -> None:
+def test_pasted_addresses_are_resolved(text: str, url: str, api: str) -> None:
     address = resolve_address(text)
     assert (address.url, address.api) == (url, api)
     assert resolve_address(str(address)) == address
@@ -82,7 +82,7 @@ def test_what_people_paste_works(text: str, url: str, api: str) -> None:
         ("http://a/v1#hunter2", "no `?` or `#`"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_words(text: str, said: str) -> None:
+def test_invalid_addresses_are_refused_without_showing_secrets(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         resolve_address(text)
     assert said in str(caught.value)

@@ -151,7 +151,7 @@ def test_a_frame_that_is_no_command(frame: str | bytes) -> None:
         ('{"id":7,"type":"ping","x":' + '{"a":' * 100_000, 7, "too deeply"),
     ],
 )
-def test_what_cannot_be_taken_is_answered_and_closes_no_socket(
+def test_unreadable_frames_raise_bad_command_with_the_id_if_it_can_be_read(
     frame: str, command_id: int | None, words: str
 ) -> None:
     """A client would connect again and repeat it, without end."""

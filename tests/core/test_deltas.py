@@ -48,7 +48,7 @@ def test_bounded_parts_make_the_whole_sealed_or_not(texts: list[str], max_chars:
         assert "".join(parts) == made.text() == "".join(texts)
 
 
-def test_what_is_sealed_does_not_grow() -> None:
+def test_sealed_deltas_cannot_grow() -> None:
     made = deltas(["a"], is_sealed=True)
     made.seal()
     with pytest.raises(ValueError, match="sealed"):

@@ -62,7 +62,7 @@ def test_a_label_that_is_called_like_ours_is_kept_under_another_name() -> None:
     assert found == {("x", frozenset(expected)): 1}
 
 
-def test_what_is_there_twice_counts_once_and_time_stamps_go() -> None:
+def test_first_of_repeated_samples_is_kept_and_timestamps_are_dropped() -> None:
     assert merged(a="x 1 1700000000000\nx 2\n") == '# TYPE x untyped\nx{model="a"} 1\n'
 
 

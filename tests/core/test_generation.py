@@ -36,7 +36,7 @@ def test_a_move_is_made_if_the_table_has_it_and_refused_if_not(
 
 
 @pytest.mark.parametrize("before", ["queued", "starting", "running"])
-def test_it_may_end_in_any_state_but_only_once(before: LogState) -> None:
+def test_generations_can_end_in_any_state_but_only_once(before: LogState) -> None:
     generation = in_state(before)
     generation.end("cancelled", now_ms=1000)
     assert generation.has_ended
@@ -58,7 +58,7 @@ def test_after_its_first_token_it_does_not_go_back_to_the_queue() -> None:
         generation.move_to("queued", now_ms=1000)
 
 
-def test_it_tells_watchers_of_every_change_and_of_nothing_else() -> None:
+def test_watchers_are_told_once_of_each_change() -> None:
     told: list[Generation] = []
     generation = in_state("queued")
     generation.watch(told.append)
@@ -98,7 +98,7 @@ def test_why_it_waits_may_change_while_it_runs() -> None:
     assert generation.end_event.timings.queued_ms == 0
 
 
-def test_who_stops_watching_is_told_nothing_more() -> None:
+def test_removed_watchers_are_not_told_again() -> None:
     told: list[Generation] = []
     generation = in_state("queued")
     generation.watch(told.append)
@@ -107,7 +107,7 @@ def test_who_stops_watching_is_told_nothing_more() -> None:
     assert told == []
 
 
-def test_it_describes_itself_as_hello_lists_it() -> None:
+def test_info_describes_a_generation_for_hello() -> None:
     generation = in_state("running")
     generation.append(["a", "b"], [], now_ms=1000)
     info = generation.info(now_ms=1000)
@@ -119,7 +119,7 @@ def test_it_describes_itself_as_hello_lists_it() -> None:
     assert (info.state, info.finish_reason, info.timings) == ("ended", "length", None)
 
 
-def test_who_comes_back_is_told_the_times_so_far() -> None:
+def test_info_has_the_timings_so_far() -> None:
     generation = Generation("g1", "a", now_ms=1000)
     generation.move_to("starting", now_ms=1010)
     assert generation.info(now_ms=1500).timings == Timings(None, None, 500, None, starting_ms=490)
@@ -212,7 +212,7 @@ def test_a_rate_that_cannot_be_known_is_not_made_up(texts: list[str]) -> None:
     assert generation.end_event.timings.ttft_ms == (100 if texts else None)
 
 
-def test_what_never_ran_was_never_out_of_the_queue() -> None:
+def test_generations_that_never_ran_have_no_queued_time() -> None:
     generation = in_state("starting")
     generation.end("failed", now_ms=1500, error=ErrorInfo("model_failed", "m"))
     assert generation.end_event is not None

@@ -83,13 +83,13 @@ def test_a_chunk_is_given_out_before_it_is_whole() -> None:
 
 
 @broken
-def test_what_is_no_framing_is_an_error(data: bytes) -> None:
+def test_broken_framing_is_an_error(data: bytes) -> None:
     with pytest.raises(FramingError):
         ChunkedBody().feed(data)
 
 
 @broken
-def test_what_is_no_framing_is_an_error_byte_by_byte(data: bytes) -> None:
+def test_broken_framing_is_an_error_byte_by_byte(data: bytes) -> None:
     with pytest.raises(FramingError):
         read(one_by_one(data))
 
@@ -127,7 +127,7 @@ def test_a_length_that_is_none_is_an_error(length: str) -> None:
 @example(b"5\r\nabcdefg")
 @example(b"3\r\nabc\r\n3\r\nabc\r\n")
 @example(b"0\r\n\r\n")
-def test_what_is_taken_for_a_lone_chunk_is_one(data: bytes) -> None:
+def test_lone_chunk_agrees_with_the_parser(data: bytes) -> None:
     content = lone_chunk(data)
     if content is not None:
         body = ChunkedBody()
@@ -179,14 +179,14 @@ def test_a_body_knows_when_it_is_between_chunks() -> None:
     ],
     ids=["a length", "no length", "chunks"],
 )
-def test_what_follows_a_body_is_remembered(body: SizedBody | ChunkedBody, data: bytes) -> None:
+def test_bytes_after_a_body_set_has_surplus(body: SizedBody | ChunkedBody, data: bytes) -> None:
     body.feed(data)
     assert (body.is_complete, body.has_surplus) == (True, False)
     assert body.feed(b"more" * MAX_LINE_BYTES) == b""
     assert (body.is_complete, body.has_surplus) == (True, True)
 
 
-def test_what_comes_with_the_end_of_a_body_is_remembered() -> None:
+def test_bytes_behind_the_end_of_a_body_in_one_feed_set_has_surplus() -> None:
     sized, chunked = SizedBody(2), ChunkedBody()
     assert sized.feed(b"abc") == b"ab"
     assert chunked.feed(b"2\r\nab\r\n0\r\n\r\nc") == b"ab"

@@ -106,7 +106,7 @@ def test_cut_anywhere_it_is_no_picture(data: bytes) -> None:
     ],
     ids=shown,
 )
-def test_what_is_wrong_is_said(data: bytes, words: str) -> None:
+def test_broken_images_are_refused_with_the_reason(data: bytes, words: str) -> None:
     with pytest.raises(BrokenImage, match=words):
         read_image(data)
 
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_said(data: bytes, words: str) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"GIF", b"hello", b"RIFF\0\0\0\0WAVE", b"<svg>", b"%PDF-1.7"]
 )
-def test_what_begins_as_no_picture_is_none(data: bytes) -> None:
+def test_bytes_that_do_not_begin_like_an_image_are_none(data: bytes) -> None:
     assert read_image(data) is None
 
 

@@ -180,7 +180,7 @@ def test_a_frame_is_bounded_and_each_answer_has_its_turn(wakes: Wakes) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_left_of_a_frame_is_used(wakes: Wakes) -> None:
+def test_room_left_in_a_frame_is_filled_with_the_next_generation(wakes: Wakes) -> None:
     outbox = Outbox(wakes, max_frame_chars=5)
     for number in (1, 2):
         outbox.add_generation(running(f"g{number}", "xx", "xx"))
@@ -212,7 +212,7 @@ def test_a_cursor_that_cannot_be_is_refused(outbox: Outbox, seq: int) -> None:
 
 
 @pytest.mark.parametrize("seq", [0, 1, 2])
-def test_who_comes_after_the_end_gets_what_is_missing_and_the_end(outbox: Outbox, seq: int) -> None:
+def test_late_subscribers_get_the_missing_text_and_the_end(outbox: Outbox, seq: int) -> None:
     generation = running("g1", "a", "b")
     generation.end("stop", now_ms=2)
     outbox.add_generation(generation, seq=seq)

@@ -61,7 +61,7 @@ def test_a_temperature_asks_for_sampling(temperature: float) -> None:
     assert sent(temperature=temperature) == {"temperature": temperature, "do_sample": True}
 
 
-def test_who_says_so_gets_no_sampling_with_a_temperature() -> None:
+def test_do_sample_false_is_kept_beside_a_temperature() -> None:
     assert sent(temperature=0.5, do_sample=False) == {"temperature": 0.5, "do_sample": False}
 
 
@@ -83,7 +83,7 @@ def test_everything_else_goes_through_as_it_is() -> None:
     assert normalise(parameters) == parameters
 
 
-def test_what_clients_send_that_send_everything_changes_nothing() -> None:
+def test_default_values_sent_explicitly_change_nothing() -> None:
     """As TGI's own client does, which leaves nothing out."""
     sent = {
         "adapter_id": "",
@@ -183,7 +183,7 @@ def test_a_wrong_type_is_refused_and_named(parameters: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "name", ["temperature", "repetition_penalty", "frequency_penalty", "top_p", "typical_p"]
 )
-def test_what_is_no_number_is_refused(name: str, number: float) -> None:
+def test_numbers_that_are_not_finite_are_refused(name: str, number: float) -> None:
     """Regression: every comparison with NaN is false, so no range check caught it."""
     with pytest.raises(InvalidParameters, match=name):
         normalise({name: number})
@@ -235,7 +235,7 @@ def test_the_layers_themselves_are_left_alone() -> None:
     ],
     ids=repr,
 )
-def test_it_knows_when_tgi_draws_at_random(parameters: dict[str, Any], draws: bool) -> None:
+def test_samples_tells_when_tgi_draws_at_random(parameters: dict[str, Any], draws: bool) -> None:
     assert samples(convert(parameters)) is draws
 
 
@@ -253,7 +253,7 @@ _VALUE = (
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), _VALUE, max_size=6))
-def test_what_is_accepted_is_accepted_by_tgi_too(parameters: dict[str, Any]) -> None:
+def test_accepted_parameters_are_accepted_by_tgi_too(parameters: dict[str, Any]) -> None:
     try:
         normalised = normalise(parameters)
     except InvalidParameters:

@@ -22,14 +22,14 @@ def test_chance_takes_up_to_half_of_a_pause_away() -> None:
     assert retries.after(BUSY, now=0, chance=0.0) == FIRST_PAUSE_SECONDS / 2
 
 
-def test_what_the_server_asks_for_is_the_least() -> None:
+def test_retries_wait_at_least_as_long_as_the_server_asks() -> None:
     retries = Retries(now=0, timeout_seconds=1000)
     for seconds in (60.0, 0.0):
         limited = EngineLimited("later", retry_after_seconds=seconds)
         assert retries.after(limited, now=0, chance=1.0) == max(seconds, 2 * FIRST_PAUSE_SECONDS)
 
 
-def test_what_would_come_after_the_deadline_is_refused_at_once() -> None:
+def test_retries_after_the_deadline_are_refused_at_once() -> None:
     retries = Retries(now=100, timeout_seconds=50)
     limited = EngineLimited("later", retry_after_seconds=20)
     assert retries.after(limited, now=130, chance=1.0) == 20
@@ -42,7 +42,7 @@ def test_what_would_come_after_the_deadline_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize("hint", [None, "pay"])
-def test_what_is_final_is_not_asked_again(hint: str | None) -> None:
+def test_final_refusals_are_not_retried(hint: str | None) -> None:
     limited = EngineLimited("a day's share", retry_after_seconds=1, is_final=True, hint=hint)
     with pytest.raises(EngineLimited) as refused:
         Retries(now=0, timeout_seconds=1000).after(limited, now=0, chance=1.0)

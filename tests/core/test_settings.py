@@ -256,7 +256,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize(("text", "place", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_hold_is_refused_with_its_place(
+def test_invalid_settings_are_refused_with_their_place(
     write: Write, text: str, place: str, said: str
 ) -> None:
     path = write(text)
@@ -274,7 +274,7 @@ def test_what_cannot_hold_is_refused_with_its_place(
         ("[server]\nport = 1\nPORT = 2\n", 3, "[server] port: the key is there twice"),
     ],
 )
-def test_what_is_there_twice_is_refused_with_its_line(
+def test_duplicate_sections_and_keys_are_refused_with_their_line(
     write: Write, text: str, line: int, said: str
 ) -> None:
     path = write(text)
@@ -288,7 +288,7 @@ def test_a_model_is_there_twice_however_it_is_written(write: Write, section: str
 
 
 @pytest.mark.parametrize("text", ["port = 1\n", "[server]\nport\n", "[server\nport = 1\n"])
-def test_what_is_no_settings_file_is_refused_with_file_and_line(write: Write, text: str) -> None:
+def test_malformed_settings_files_are_refused_with_file_and_line(write: Write, text: str) -> None:
     path = write(text)
     (problem,) = refused(path)
     assert problem.startswith(f"{path}: ")

@@ -70,7 +70,7 @@ def test_a_server_is_removed(path: Path) -> None:
     assert list(load(path, {}).upstreams) == ["other"]
 
 
-def test_what_people_wrote_goes_before_what_the_page_wrote(path: Path) -> None:
+def test_upstreams_in_settings_ini_go_before_those_the_page_wrote(path: Path) -> None:
     add_entry(path, "upstream", "ollama", OLLAMA)
     path.write_text("[upstream Ollama]\nurl = http://127.0.0.1:2\n")
     (one,) = load(path, {}).upstreams.values()
@@ -108,7 +108,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "values", "said"), REFUSED, ids=[said for _, _, said in REFUSED])
-def test_what_cannot_be_used_is_not_written(
+def test_invalid_entries_are_not_written(
     path: Path, name: str, values: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:
@@ -138,7 +138,7 @@ def test_what_cannot_be_used_is_not_written(
         ("nonsense", "line 1 stands before any"),
     ],
 )
-def test_what_the_pages_file_may_not_say_is_refused_with_its_place(
+def test_forbidden_entries_in_the_pages_file_are_refused_with_their_place(
     path: Path, text: str, said: str
 ) -> None:
     added_file(path).write_text(text)
@@ -161,7 +161,7 @@ def test_a_folder_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
         add_entry(tmp_path / "none" / "settings.ini", "upstream", "a", OLLAMA)
 
 
-def test_what_a_killed_writer_left_disturbs_nobody(path: Path) -> None:
+def test_temporary_files_of_a_killed_writer_are_ignored(path: Path) -> None:
     added_file(path).with_name("servers.ini.new").write_text("half of")
     add_entry(path, "upstream", "a", OLLAMA)
     assert list(load(path, {}).upstreams) == ["a"]
@@ -198,7 +198,7 @@ def test_a_model_is_never_written_over(path: Path) -> None:
     assert load(path, {}).models["m"].weights == WEIGHTS["weights"]
 
 
-def test_what_people_wrote_of_a_model_goes_before_what_the_page_wrote(path: Path) -> None:
+def test_models_in_settings_ini_go_before_those_the_page_wrote(path: Path) -> None:
     add_entry(path, "model", "m", WEIGHTS)
     path.write_text("[model M]\nweights = hf:org/repo/mine.gguf\n")
     (one,) = load(path, {}).models.values()

@@ -119,7 +119,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "key", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_is_refused_with_its_place(
+def test_invalid_command_settings_are_refused_with_their_section_and_key(
     write: Write, text: str, key: str, said: str
 ) -> None:
     path = write(text)

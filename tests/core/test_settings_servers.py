@@ -138,7 +138,7 @@ def test_header_fields_are_secrets_too(write: Write, tmp_path: Path) -> None:
     assert "hunter2" not in repr(settings.upstreams["u"].headers)
 
 
-def test_who_reads_the_settings_beside_the_gateway_needs_none_of_its_keys(write: Write) -> None:
+def test_settings_can_be_read_without_resolving_secrets(write: Write) -> None:
     """An operator's shell has another environment than the service."""
     path = write(f"{REMOTE}api_key = env:BOX\nca_file = none.pem\nurl = https://far\n".replace(
         "url = gpu-box:8000/v1\n", ""
@@ -306,7 +306,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize(("text", "place", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_hold_is_refused_with_its_place(
+def test_invalid_server_settings_are_refused_with_their_place(
     write: Write, text: str, place: str, said: str
 ) -> None:
     path = write(text)
@@ -316,7 +316,7 @@ def test_what_cannot_hold_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
-def test_what_the_gateway_writes_itself_is_never_extra(write: Write, name: str) -> None:
+def test_reserved_fields_cannot_be_allowed_as_extra(write: Write, name: str) -> None:
     (problem,) = refused(write(f"{REMOTE}extra_allowed = {name.upper()}\n"))
     assert "cannot be allowed" in problem
 

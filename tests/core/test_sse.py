@@ -198,7 +198,7 @@ def test_an_event_that_is_not_utf8_is_an_error(bad: bytes) -> None:
         parse(b"data: a" + bad + b"\n\n")
 
 
-def test_what_is_not_utf8_outside_an_event_does_not_matter() -> None:
+def test_invalid_utf8_in_comments_is_ignored() -> None:
     assert parse(b": \xff\n\ndata: a\n\n") == [ServerSentEvent("a")]
 
 
@@ -213,7 +213,7 @@ def test_an_error_does_not_take_the_events_before_it_along(bad: bytes) -> None:
 
 
 @given(st.text("da: {}\n\r\u2028é", max_size=12).map(str.encode))
-def test_what_is_taken_for_a_lone_event_is_one(end: bytes) -> None:
+def test_lone_data_agrees_with_the_parser(end: bytes) -> None:
     for chunk in (b"data: " + end, b"data: " + end + b"\n\n", end):
         data = lone_data(chunk)
         if data is not None:
@@ -247,7 +247,7 @@ def test_a_parser_knows_when_it_is_between_events() -> None:
     ],
     ids=repr,
 )
-def test_what_the_end_of_the_stream_left_without_its_empty_line(
+def test_close_returns_an_event_that_lacks_its_empty_line(
     end: bytes, event: ServerSentEvent | None, size: int
 ) -> None:
     for start in (b"", b"data: a\n\n", b"\xef\xbb\xbf"):

@@ -28,7 +28,7 @@ def nested(depth: int) -> dict[str, Any]:
     return schema
 
 
-def test_what_is_right_is_taken_as_it_is() -> None:
+def test_valid_tools_are_accepted_unchanged() -> None:
     parameters = {
         "tools": [
             tool("a", parameters={"type": "object"}, strict=True),
@@ -75,7 +75,7 @@ def test_what_is_right_is_taken_as_it_is() -> None:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_what_is_wrong_is_refused_with_its_place(parameters: dict[str, Any], words: str) -> None:
+def test_invalid_tools_are_refused_with_their_place(parameters: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidParameters, match=words):
         checked(parameters)
 
@@ -147,7 +147,7 @@ def test_schemas_of_all_drafts_are_schemas(schema: Any) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_is_none_has_its_place(schema: Any, place: str) -> None:
+def test_invalid_schemas_are_reported_with_their_place(schema: Any, place: str) -> None:
     assert schema_problem(schema, "schema").startswith(place)
 
 

@@ -49,7 +49,7 @@ def test_the_system_prompt_and_the_last_turn_stay(
 
 
 @given(messages)
-def test_what_is_left_is_the_end_of_the_conversation_behind_its_system_prompt(
+def test_trimmed_conversations_keep_the_system_prompt_and_the_last_turns(
     conversation: list[Message],
 ) -> None:
     turns = Turns.of(conversation)

@@ -28,7 +28,7 @@ def test_fifty_of_one_do_not_hold_up_one_of_another() -> None:
     assert joined(*"a" * 50, "b").order()[:3] == [0, 50, 1]
 
 
-def test_what_is_being_served_counts() -> None:
+def test_requests_being_served_count_against_their_party() -> None:
     turns = joined("a", "a")
     assert turns.serve(1) == [0]
     turns.join(2, "b")
@@ -51,7 +51,7 @@ def test_positions_are_those_of_the_queue_from_1() -> None:
     assert list(joined("a", "a", "b").positions()) == [(1, 0), (2, 2), (3, 1)]
 
 
-def test_who_is_not_there_may_leave() -> None:
+def test_leaving_without_having_joined_does_nothing() -> None:
     turns = joined("a")
     turns.leave(7)
     assert turns.waiting == 1
@@ -115,7 +115,7 @@ def test_two_models_and_four_prompts_are_two_loads() -> None:
         assert loaded(turns, model_of, capacity) == ["x", "y"]
 
 
-def test_what_comes_while_its_model_is_loaded_goes_on_first() -> None:
+def test_requests_for_the_loaded_model_go_first() -> None:
     turns, _ = joined_by_model(("a", "x"), ("a", "y"))
     assert turns.serve(1) == [0]
     turns.join(2, "a", "x")
@@ -154,7 +154,7 @@ def test_within_a_model_parties_take_turns() -> None:
     assert turns.order()[:2] == [0, 5]
 
 
-def test_who_goes_back_has_its_place_again() -> None:
+def test_requests_put_back_in_the_queue_regain_their_place() -> None:
     turns = joined(*"aab")
     assert turns.serve(2) == [0, 2]
     turns.join(2, "b")

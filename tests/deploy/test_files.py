@@ -32,7 +32,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["ExecStart", "ExecReload"])
-def test_what_the_unit_runs_is_there(key: str) -> None:
+def test_commands_of_the_systemd_unit_can_be_run(key: str) -> None:
     text = (DEPLOY / "sidestream.service").read_text()
     (command,) = re.findall(rf"^{key}=(.+)$", text, re.MULTILINE)
     program, *words = shlex.split(command)

@@ -399,7 +399,7 @@ def test_llama_cpp_takes_its_own_grammars_with_a_text() -> None:
 
 
 @pytest.mark.parametrize("content", ["Once", CHAT])
-def test_what_llama_cpp_would_pass_over_in_a_schema_is_refused(content: Any) -> None:
+def test_schema_keywords_that_llama_cpp_would_ignore_are_refused(content: Any) -> None:
     grammar = {"type": "json", "value": {**SCHEMA, "not": {"type": "null"}}}
     with pytest.raises(InvalidParameters, match="`grammar` has a JSON schema that has `not`"):
         body("llama.cpp", ask(content, grammar=grammar))
@@ -478,7 +478,7 @@ def test_llama_cpp_is_not_told_stop_texts_where_tokens_are(
         ({"anyOf": [{"type": "null"}, {"type": "object", "maxProperties": 2}]}, True),
     ],
 )
-def test_what_llama_cpp_passes_over_in_a_chat_s_schema_is_our_grammar(
+def test_bounds_that_llama_cpp_ignores_in_chats_are_sent_as_our_grammar(
     bound: dict[str, Any], is_ours: bool
 ) -> None:
     schema = {"type": "object", "properties": {"a": bound}}

@@ -98,7 +98,7 @@ def test_inexpressible_parameters_are_refused(flavour: str, value: Any, words: s
     assert question.body == compose(FLAVOURS[flavour], ask(), "m").body
 
 
-def test_what_is_optional_is_sent_where_it_is_taken_and_else_left_out_in_silence() -> None:
+def test_optional_parameters_are_left_out_without_a_notice_where_they_are_not_taken() -> None:
     asked = replace(ask(reasoning="low", seed=1), optional=frozenset({"reasoning"}))
     for name, is_taken in (("openai", True), ("tgi-openai", False), ("transformers", False)):
         question = compose(FLAVOURS[name], asked, "m")

@@ -37,7 +37,7 @@ def test_the_page_is_valid() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_what_is_really_said_fits(path: Path) -> None:
+def test_recorded_conversations_fit_the_description(path: Path) -> None:
     known = {
         schema["properties"]["type"]["enum"][0]
         for schema in DESCRIPTION["components"]["schemas"].values()
@@ -77,7 +77,7 @@ def test_what_is_really_said_fits(path: Path) -> None:
     ],
     ids=json.dumps,
 )
-def test_what_the_server_refuses_does_not_fit(command: dict[str, Any]) -> None:
+def test_commands_the_server_refuses_do_not_fit_the_description(command: dict[str, Any]) -> None:
     with pytest.raises(BadCommand):
         parse_command(msgspec.json.encode(command))
     assert not VALIDATORS[command["type"]].is_valid(command)

@@ -111,7 +111,7 @@ def test_a_server_as_a_whole_says_what_is_the_matter_there() -> None:
         ({"price_out": 0.0}, False, True),
     ],
 )
-def test_it_says_whether_its_answers_cost_something(
+def test_models_say_whether_their_answers_cost_something(
     prices: dict[str, Any], is_billed: bool, costs: bool
 ) -> None:
     model = ModelSettings(runner="remote", url="h:1", **prices)
@@ -207,7 +207,7 @@ def test_models_that_are_gone_are_forgotten() -> None:
     assert views.view(PARTS) is not model
 
 
-def test_what_the_settings_say_of_a_model_is_told() -> None:
+def test_views_show_the_settings_of_a_model() -> None:
     own = ModelSettings(
         weights="/home/somebody/qwen2.5-7b-instruct-q4_k_m.gguf",
         context_tokens=8192,
@@ -261,7 +261,7 @@ def test_names_tell_size_and_quantization(name: str, told: dict[str, str]) -> No
     assert named_details(name) == told
 
 
-def test_what_the_settings_load_weights_as_goes_before_names() -> None:
+def test_quantization_in_the_settings_goes_before_the_one_in_the_name() -> None:
     assert named_details("x-AWQ", quantization="gptq") == {"quantization": "gptq"}
     docker = ModelSettings(runner="docker", model_id="Qwen/Qwen2-7B", quantize="bitsandbytes-nf4")
     model = view(build_catalog(Settings(models={"m": docker})).get("m"), Status("stopped"))

@@ -63,7 +63,7 @@ async def test_openai_s_client_reads_every_flavour(flavour: str) -> None:
         assert fake.state.generations == fake.state.counts["served"] == 2
 
 
-async def test_what_it_is_told_to_do_wrong_happens_there() -> None:
+async def test_fake_misbehaves_as_its_options_say() -> None:
     async with serve(FakeOptions(cut_after=2)) as fake:
         got = await raw(fake, {})
         assert got.count(b'"content"') == 3  # the role's is empty

@@ -109,7 +109,7 @@ async def stopped(o: Over) -> None:
 
 
 @every_command
-async def test_it_is_started_by_a_prompt_answers_and_leaves_nothing(
+async def test_commands_start_on_a_prompt_answer_and_stop_without_leaving_processes(
     name: str, section: str, tmp_path: Path
 ) -> None:
     async with over(section, tmp_path) as o:
@@ -128,7 +128,7 @@ async def test_it_is_started_by_a_prompt_answers_and_leaves_nothing(
 
 
 @every_command
-async def test_it_dies_with_a_gateway_that_is_killed(
+async def test_commands_exit_when_the_gateway_is_killed(
     name: str, section: str, tmp_path: Path
 ) -> None:
     async with over(section, tmp_path) as o:

@@ -79,7 +79,9 @@ async def test_one_model_and_many_models_give_the_servers_own_answers(
 
 
 @every_server
-async def test_what_clients_see_of_it_is_so(real_server: RealServer, tmp_path: Path) -> None:
+async def test_models_of_real_servers_are_described_correctly(
+    real_server: RealServer, tmp_path: Path
+) -> None:
     settings = as_model(real_server) + upstream(real_server, "models = *")
     engine, dialect, flavour = FACTS[real_server.name]
     async with over(settings, tmp_path) as o:

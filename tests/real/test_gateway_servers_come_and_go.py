@@ -121,7 +121,7 @@ async def test_an_address_that_drops_packets_keeps_its_models_and_holds_nobody_u
                 assert (end["finish_reason"], end["error"]["code"]) == ("failed", "model_failed")
 
 
-async def test_what_does_not_answer_with_text_is_left_out_and_counted(tmp_path: Path) -> None:
+async def test_models_that_do_not_generate_text_are_left_out_and_counted(tmp_path: Path) -> None:
     names = ("chat", "bge-m3", "text-embedding-3-small", "whisper-1", "my-reranker")
     fake = like("vllm", models=names)
     async with serve(fake) as server, over(upstream(server.url), tmp_path) as o:

@@ -96,7 +96,7 @@ async def test_temperature_alone_draws_from_all_tokens(real_server: RealServer) 
     assert shown(one) == shown(await say(real_server.url, max_new_tokens=16))
 
 
-async def test_what_it_says_of_itself(real_llama: RealServer) -> None:
+async def test_llama_cpp_describes_its_limits_and_parameters(real_llama: RealServer) -> None:
     async with embedded(real_llama.url) as upstream:
         info = await upstream.describe()
     assert info.unset_is_greedy
@@ -316,7 +316,7 @@ async def test_truncate_keeps_the_last_tokens_of_a_prompt(real_server: RealServe
     "parameters",
     [{"watermark": True}, {"decoder_input_details": True}, {"adapter_id": "a"}, {"best_of": 2}],
 )
-async def test_what_it_cannot_do_is_refused_by_name(
+async def test_unsupported_parameters_are_refused_by_name(
     real_llama: RealServer, parameters: dict[str, Any]
 ) -> None:
     (name,) = parameters

@@ -34,7 +34,7 @@ def weights() -> Path:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-async def test_it_answers_and_ends_with_the_block(name: str) -> None:
+async def test_servers_answer_and_exit_when_their_context_manager_ends(name: str) -> None:
     async with start(name) as server, recording_proxy(server.url) as proxy:
         below = [Watched(pid) for pid in server.processes()]
         assert server.pid in {watched.pid for watched in below}
@@ -61,7 +61,7 @@ async def test_it_answers_and_ends_with_the_block(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-async def test_it_ends_when_the_tests_are_killed(name: str) -> None:
+async def test_servers_exit_when_the_test_process_is_killed(name: str) -> None:
     owner = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", OWNER, name),
         stdin=subprocess.PIPE,

@@ -142,7 +142,7 @@ async def test_chats_are_those_of_v1(
     ],
     ids=lambda parameters: next(iter(parameters)),
 )
-async def test_what_tgi_refuses_is_told_in_its_words(
+async def test_refusals_carry_the_message_of_tgi(
     real_tgi: RealServer,
     parameters: dict[str, Any],
 ) -> None:
@@ -176,7 +176,7 @@ async def test_a_failure_of_the_shard_comes_after_its_words(real_tgi: RealServer
         assert (await ask(upstream, "And now?")).finish is not None
 
 
-async def test_what_it_says_of_itself(real_tgi: RealServer) -> None:
+async def test_tgi_describes_its_limits_and_capabilities(real_tgi: RealServer) -> None:
     async with tgi_at(real_tgi.url) as upstream:
         info = await upstream.describe()
         assert (info.max_input_tokens, info.max_total_tokens) == (1024, 2048)

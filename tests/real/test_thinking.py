@@ -148,7 +148,7 @@ async def test_a_grammar_has_llama_cpp_think(
 
 if has("llama-swap"):
 
-    async def test_what_llama_swap_says_while_it_loads_is_no_thinking(
+    async def test_loading_messages_of_llama_swap_are_not_counted_as_thinking(
         keep_log: KeepLog, tmp_path: Path
     ) -> None:
         server = llama_swap(

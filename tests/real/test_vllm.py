@@ -46,7 +46,7 @@ async def before_vllm(
         yield o
 
 
-async def test_it_tells_who_it_is_and_its_context(before_vllm: Over) -> None:
+async def test_vllm_reports_its_engine_and_context_length(before_vllm: Over) -> None:
     model = await before_vllm.sees("m")
     assert model["engine"] == "vLLM"
     assert model["limits"]["max_total_tokens"] == CONTEXT

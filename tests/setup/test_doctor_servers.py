@@ -110,7 +110,7 @@ async def test_a_server_says_who_it_is(
         ([1], "/v1/models is no list of models", "set `dialect`"),
     ],
 )
-async def test_what_is_wrong_is_said_with_a_mend(
+async def test_wrong_replies_are_reported_with_a_fix(
     tmp_path: Path, start: Start, reply: Any, said: str, mend: str
 ) -> None:
     server = await start({"/v1/models": reply})
@@ -165,7 +165,7 @@ def test_a_loopback_address_in_a_container_is_the_containers(
     assert "`host.docker.internal`" in found.mend
 
 
-def test_what_speaks_no_http_is_said() -> None:
+def test_servers_that_do_not_speak_http_are_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def greet() -> None:

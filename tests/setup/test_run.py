@@ -46,7 +46,7 @@ def test_second_start_calls_no_pip(set_up: Project) -> None:
     assert not set_up.index.asked.is_set()
 
 
-def test_what_a_start_compiles_is_kept_for_the_next(set_up: Project) -> None:
+def test_bytecode_is_kept_for_the_next_start(set_up: Project) -> None:
     """Regression: under PYTHONDONTWRITEBYTECODE each start took a third of a second longer."""
     shutil.rmtree(set_up.folder / "server/__pycache__", ignore_errors=True)
     assert set_up.run(env=set_up.environment | {"PYTHONDONTWRITEBYTECODE": "1"}).returncode == 0

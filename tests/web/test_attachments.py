@@ -182,7 +182,7 @@ async def test_a_text_file_is_put_and_shown_as_text(page: Page) -> None:
     ],
     ids=range(9),
 )
-async def test_what_is_no_attachment_is_refused(
+async def test_unsupported_bytes_are_refused_as_attachments(
     page: Page, data: bytes, status: int, code: str
 ) -> None:
     reply = await page.put(data, "a.png")
@@ -211,7 +211,7 @@ async def test_a_body_that_is_cut_leaves_nothing(page: Page) -> None:
     assert (await page.get(hashlib.sha256(cut).hexdigest()))[0] == 404
 
 
-async def test_what_does_not_exist_is_not_found(page: Page) -> None:
+async def test_unknown_attachments_are_answered_with_404(page: Page) -> None:
     for name in ("0" * 64, "x", "..%2F..%2Fetc"):
         reply = await page.gateway.get(f"/attachments/{name}")
         assert (reply.status, reply.json["error"]["code"]) == (404, "unknown_attachment")
@@ -256,7 +256,9 @@ async def test_parts_of_text_alone_are_plain_text(page: Page) -> None:
     assert page.blind.state.requests[-1]["messages"] == [{"role": "user", "content": "Why not?"}]
 
 
-async def test_who_cannot_see_is_refused_before_anything_starts(page: Page) -> None:
+async def test_pictures_for_a_model_without_vision_are_refused_before_any_generation_starts(
+    page: Page,
+) -> None:
     picture = await page.id_of(REAL["png"])
     asked = page.sees.state.generations
     failed = await page.client.try_to(
@@ -270,7 +272,7 @@ async def test_who_cannot_see_is_refused_before_anything_starts(page: Page) -> N
     assert page.sees.state.generations == asked
 
 
-async def test_who_cannot_see_answers_without_the_picture_where_that_was_said(page: Page) -> None:
+async def test_lenient_requests_leave_pictures_out_for_a_model_without_vision(page: Page) -> None:
     picture = await page.id_of(REAL["png"])
     result = await page.client.say(
         type="generate",
@@ -297,7 +299,7 @@ async def test_a_message_without_its_picture_is_not_empty(page: Page, text: list
     assert message == {"role": "user", "content": "[a picture was left out]"}
 
 
-async def test_who_was_not_started_yet_is_found_not_to_see_in_its_own_column() -> None:
+async def test_pictures_fail_only_the_answer_of_a_cold_model_found_to_lack_vision() -> None:
     async with serve(FakeOptions(text="It is red.", routes=props(vision=True))) as fake:
         models = {"sees": remote(fake.url, dialect="openai", flavour="llama.cpp"), "cold": own()}
         async with opened(models=models, engines=EngineSettings(ports=ports())) as page:

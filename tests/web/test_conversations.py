@@ -142,7 +142,7 @@ async def test_a_kept_answer_asked_again_is_the_same(page: Page) -> None:
     assert page.client.text(again) == answer["text"]
 
 
-async def test_what_the_context_left_for_it_is_kept_too_so_that_it_can_be_asked_again(
+async def test_token_limits_cut_to_the_context_are_stored_so_that_an_answer_can_be_repeated(
     before_fake: StartWithFake,
 ) -> None:
     async with opened(before_fake, answer_tokens=100, max_total_tokens=30) as page:
@@ -334,7 +334,9 @@ async def test_a_place_that_is_not_there_is_refused_and_nothing_begins(
     assert (await page.gateway.get("/models")).json[0]["running"] == 0
 
 
-async def test_what_is_deleted_can_be_restored_until_it_is_deleted_for_good(page: Page) -> None:
+async def test_deleted_conversations_can_be_restored_until_they_are_deleted_for_good(
+    page: Page,
+) -> None:
     name = await page.begin(title="Gone")
     address = f"/conversations/{name}"
     assert (await page.gateway.ask("DELETE", address)).json["deleted"] > 0
@@ -438,7 +440,7 @@ async def test_several_are_pinned_tagged_exported_deleted_and_imported_again(pag
     assert packed.read("One_1.md").startswith(b"# One/1\n")
 
 
-async def test_what_is_no_export_is_refused_in_words(page: Page) -> None:
+async def test_imports_of_unknown_form_are_refused_with_a_plain_message(page: Page) -> None:
     refused = await page.gateway.post("/conversations/import", [{"a": 1}])
     assert refused.status == 400
     told = refused.json["error"]

@@ -26,7 +26,7 @@ async def test_formulas_become_mathml_in_their_order(before_fake: StartWithFake)
         ({"formulas": [{"tex": "x"}] * 101}, "$.formulas"),
     ],
 )
-async def test_what_is_no_list_of_formulas_is_refused(
+async def test_malformed_lists_of_formulas_are_refused(
     before_fake: StartWithFake, body: object, path: str
 ) -> None:
     gateway, _ = await before_fake()

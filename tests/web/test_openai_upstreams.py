@@ -124,7 +124,9 @@ async def test_a_turn_of_the_assistants_without_content_is_empty(before: Start) 
 # --- what is refused, or left out -----------------------------------------------------------------
 
 
-async def test_what_the_server_is_known_not_to_take_is_refused_by_its_name(before: Start) -> None:
+async def test_parameters_the_server_does_not_take_are_refused_by_name_unless_lenient(
+    before: Start,
+) -> None:
     gateway, fake = await before(FakeOptions(), flavour="openai")
     asked = {**CHAT, "min_p": 0.1}
     refused = await gateway.post("/v1/chat/completions", asked)

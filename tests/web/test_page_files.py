@@ -163,7 +163,7 @@ LATER = {
 }
 
 
-def test_what_several_that_come_later_need_is_sent_once() -> None:
+def test_modules_shared_by_several_lazy_modules_are_sent_once() -> None:
     assert later_files(LATER, "js/main.js") == {
         *("js/view/one.js", "js/two.js", "js/three.js", "js/view/writer.js"),
         *("js/d.js", "js/e.js"),
@@ -201,7 +201,7 @@ async def test_joined_modules_run_once_each_in_their_order(tmp_path: Path) -> No
     assert sorted(said[0]) == sorted(said[1]) == sorted(words.split())
 
 
-def test_what_is_imported_at_once_and_later_is_refused() -> None:
+def test_modules_imported_both_statically_and_dynamically_are_refused() -> None:
     sources = LATER | {"js/note.js": "import { d } from './d.js';\nexport function note() {}"}
     sources |= {
         "js/d.js": "export const d = 1;",

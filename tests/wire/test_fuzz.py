@@ -267,7 +267,7 @@ def test_whatever_bytes_come_nothing_breaks(
 @given(st.binary(max_size=60))
 @example(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # as one begins who expects TLS
 @example(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
-def test_what_is_no_http_is_refused_without_a_traceback(victim: Victim, said: bytes) -> None:
+def test_random_bytes_on_a_socket_cause_no_traceback(victim: Victim, said: bytes) -> None:
     async def hold() -> None:
         victim.records.clear()
         reader, writer = await asyncio.open_connection("127.0.0.1", victim.running.port)

@@ -77,7 +77,7 @@ async def test_commands_that_are_wrong_count_too() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ping", "applaud"])
-async def test_who_goes_on_although_refused_is_closed_with_4429(kind: str) -> None:
+async def test_clients_that_keep_exceeding_the_command_rate_are_closed_with_4429(kind: str) -> None:
     async with (
         gateway({}, server={"command_rate": 1.0}) as running,
         speaking(running.url) as speaker,

@@ -70,7 +70,7 @@ async def silent(running: Running) -> AsyncIterator[asyncio.StreamWriter]:
         writer.close()
 
 
-async def test_who_stops_reading_delays_nobody_and_gets_everything_joined(
+async def test_paused_readers_delay_nobody_and_get_joined_deltas_later(
     fake_tgi: StartFake,
 ) -> None:
     async with (
@@ -101,7 +101,9 @@ async def test_a_slow_reader_is_not_taken_for_a_dead_one(fake_tgi: StartFake) ->
         assert text(stopped) == TEXT
 
 
-async def test_who_stays_away_is_closed_with_4408_and_can_resume(fake_tgi: StartFake) -> None:
+async def test_readers_that_stay_paused_are_closed_with_4408_and_can_resume(
+    fake_tgi: StartFake,
+) -> None:
     async with one_model(fake_tgi, server={"reader_timeout": 0.3}) as running:
         async with reader(running) as away:
             session = await ask(away)

@@ -1,1 +1,1 @@
-"""Who may run: room on the machine and on its GPUs, use, and idleness."""
+"""Which model servers may run: memory, GPU shares, use, and idle times."""

@@ -1,7 +1,7 @@
-"""The share of each GPU's memory that a model's server takes: pure functions.
+"""Compute the share of each GPU's memory that a model's server takes: pure functions.
 
-GPUs have the names that the settings use, which are numbers or ids; `*` stands for all GPUs. Where
-the settings give a number of GPUs, Docker takes the first ones.
+GPUs are named as in the settings, by numbers or ids; `*` stands for all GPUs. If the settings give
+a number of GPUs, Docker takes the first ones.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,12 +26,12 @@ _NONE: Final = frozenset({"", "-1", "none", "void", "NoDevFiles"})
 
 
 async def no_gpus(spec: ModelSpec) -> Mapping[str, float]:
-    """Return no GPU: for a machine whose GPUs are not known."""
+    """Return no shares, because the machine's GPUs are not known."""
     return {}
 
 
 def gpu_takes(spec: ModelSpec, docker: DockerSettings, *, has_gpus: bool) -> Mapping[str, float]:
-    """Return the share of each GPU's memory that a model's server takes, as far as it is known.
+    """Return the share of each GPU's memory that a model's server takes, if it is known.
 
     `has_gpus` is whether containers can get GPUs.
     """
@@ -68,7 +68,7 @@ def _given(model: ModelSettings, image: str, *, has_gpus: bool) -> list[str]:
 
 
 def _visible(model: ModelSettings) -> list[str]:
-    """Return the GPUs that a program's variables let it see; none where they say nothing."""
+    """Return the GPUs that a program's variables name; without these, all GPUs of a share."""
     for name in _VISIBLE:
         if name in model.env:
             said = model.env[name].strip()

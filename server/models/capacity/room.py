@@ -2,11 +2,11 @@
 
 Rules:
 
-1. Waiting servers enter in the order in which they came; a small model does not overtake a large
-   one for ever.
+1. Waiting servers enter in the order of their requests, so that small models cannot overtake a
+   large one for ever.
 2. `placement.whom_to_evict` decides which servers are stopped. No other task runs between the
    decision and the request to stop, so a server that has just become busy is never stopped.
-3. A server that runs already, found at start-up, is inside without waiting.
+3. A server that runs already when the gateway starts is inside without waiting.
 4. The GPU shares of a server are looked up once, before it enters: they may depend on the machine.
 """
 
@@ -37,7 +37,7 @@ _GPU_HINT: Final = (
 
 
 class Room:
-    """Let model servers in while there is capacity; have idle ones stopped when there is none."""
+    """Admit model servers while there is capacity; stop idle ones when there is none."""
 
     def __init__(
         self,
@@ -81,14 +81,14 @@ class Room:
             self._changed.notify_all()
 
     def leave(self, model_id: str) -> None:
-        """Release the room of a server; one that is not inside is no error."""
+        """Release the room of a server; does nothing if it is not inside."""
         self._inside.discard(model_id)
         self._gpus.pop(model_id, None)
         self._leaving.discard(model_id)
         self._changed.notify_all()
 
     def use_changed(self) -> None:
-        """Have the waiting servers check whether one inside has become idle."""
+        """Recheck whether a server inside has become idle and can make room."""
         self._changed.notify_all()
 
     async def _look_up_found(self) -> None:

@@ -1,4 +1,4 @@
-"""How many answers use each model now, and which model servers are idle for how long."""
+"""Count the answers of each model, and measure how long model servers are idle."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ from server.models.lifecycle.deployment import Deployment
 
 
 class Usage:
-    """Count the answers that a model writes and those that wait for it, and both per server.
+    """Count running and waiting answers, per model and per server.
 
-    Each count goes up and down by the same `ModelSpec`, even if the catalogue changes in between.
+    A count is raised and lowered by the same `ModelSpec`, even if the catalogue changes in between.
     `on_change` is called with the model at every change.
     """
 
@@ -40,7 +40,7 @@ class Usage:
         return self._waiting[model_id]
 
     def is_answering(self, root_id: str) -> bool:
-        """Tell whether the server writes an answer of any of its models."""
+        """Tell whether the server is writing an answer of any of its models."""
         return self._answering[root_id] > 0
 
     def idle_since(self, root_id: str) -> float | None:
@@ -89,7 +89,7 @@ class Usage:
 
 
 class IdleTimers:
-    """Stop each server of ours that has been idle for as long as its settings allow."""
+    """Stop each managed server that has been idle for its `idle_timeout`."""
 
     def __init__(self) -> None:
         self._timers: dict[str, asyncio.TimerHandle] = {}

@@ -1,1 +1,1 @@
-"""Which models there are: by the settings, by servers' lists, and as operators add them."""
+"""The models: from the settings, from servers' lists, and added by operators."""

@@ -2,11 +2,11 @@
 
 Rules:
 
-1. Before anything is written the hub and this machine are asked, and a model that is gone, gated
-   or does not fit is refused. Nothing is fetched before the model is first started.
-2. An entry that is made here names weights of the hub, never a file of this machine.
-3. A model that is removed leaves the catalogue at once; its server is drained and stopped. Its
-   weights stay in the hub's cache.
+1. A model is checked against the hub and this machine before it is written: one that is missing,
+   gated or too large is refused. Weights are downloaded only when the model is first started.
+2. The page's entries name weights on the hub, never a file of this machine.
+3. A removed model leaves the catalogue at once; its server is drained and stopped. Its weights stay
+   in the hub's cache.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ _NO_FILES: Final = (
     "a file of this machine is named in settings.ini, or by `run.py model add` on its command line"
 )
 _PLAIN: Final = ModelSettings()
-# A line for people, and a prompt for the model.
+# A line for people, and a system prompt.
 _Line = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Text = Annotated[str, msgspec.Meta(max_length=100_000)]
 _Slots = Annotated[int, msgspec.Meta(ge=1, le=64)]
@@ -54,14 +54,14 @@ _Key = Annotated[
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What was named: a model of the hub, or a server with its models; the other one is null."""
+    """What a name stands for: a model on the hub or a server; the other field is null."""
 
     hub: HubLook | None = None
     server: ServerLook | None = None
 
 
 class AddedModel(msgspec.Struct, frozen=True):
-    """A model that was added, as it stands in the page's file."""
+    """A model that was added, as it is written in the page's file."""
 
     id: str
     name: str
@@ -78,7 +78,7 @@ class LookRequest(msgspec.Struct, frozen=True):
 
 
 class AddRequest(msgspec.Struct, frozen=True):
-    """The model to add; `file` is one of its repository's files, by default the one looked up.
+    """The model to add; `file` is a file of its repository, by default the one of the look-up.
 
     `title` and `description` are shown to people, `id` names the model in requests; each has a
     default. `force` adds a model that does not fit this machine.
@@ -103,14 +103,14 @@ class AddedModels:
     def __init__(self, source: CatalogSource, servers: AddedServers) -> None:
         self._source = source
         self._servers = servers
-        # Shared with servers, so that the file has one change at a time.
+        # Shared with `AddedServers`, so that the file is changed by one task at a time.
         self._additions = servers.additions
 
     async def look(self, wanted: LookRequest) -> Look:
-        """Return what a name stands for, and whether it fits; nothing is fetched.
+        """Return what a name stands for, and whether it fits this machine; downloads nothing.
 
-        Raises `InvalidCommand` for what names nothing, `HubError` for what the hub has not, and for
-        a server what `AddedServers.look` does.
+        Raises `InvalidCommand` for an invalid name, `HubError` if the hub does not have the model,
+        and for a server what `AddedServers.look` raises.
         """
         place = await hub_place()
         named = _named(wanted.name, place)
@@ -121,9 +121,9 @@ class AddedModels:
     async def add(self, wanted: AddRequest) -> tuple[str, str]:
         """Add a model or a server by name; return the model's id, or "" and the server's name.
 
-        Raises what `look` does, `DoesNotFit`, `Contradiction` where it is there already or the
-        settings stand against it, and `StorageFailed` where it cannot be written down. Cancelling
-        during the look ends it, and later leaves it under way.
+        Raises what `look` raises, `DoesNotFit`, `Contradiction` if it exists already or conflicts
+        with the settings, and `StorageFailed` if it cannot be written. Cancelling ends the look-up;
+        a change that has begun goes on.
         """
         place = await hub_place()
         named = _named(wanted.name, place)
@@ -141,7 +141,7 @@ class AddedModels:
         return await self._additions.make(add), ""
 
     async def add_file(self, model_id: str, entry: Mapping[str, Any]) -> None:
-        """Add a model whose weights are a file of this machine; raises what `add` does."""
+        """Add a model whose weights are a file of this machine; raises what `add` raises."""
 
         async def add(file: Path) -> None:
             if model_id.casefold() in {one.casefold() for one in self._taken()}:
@@ -166,8 +166,8 @@ class AddedModels:
     async def remove(self, model_id: str) -> None:
         """Remove a model that was added.
 
-        Raises `UnknownModel` for any other one, `Contradiction` where the settings need it, and
-        `StorageFailed`. Cancelling leaves it under way.
+        Raises `UnknownModel` if it was not added here, `Contradiction` if the settings refer to it,
+        and `StorageFailed`. After cancelling, the change goes on.
         """
 
         async def remove(file: Path) -> None:
@@ -222,8 +222,8 @@ def id_for(
 ) -> str:
     """Return the id to add a model under.
 
-    Raises `Contradiction` if the one that is wanted is taken, or nobody wants one and the catalogue
-    has a model with these weights.
+    Raises `Contradiction` if the wanted id is taken, or if no id is wanted and the settings have a
+    model with these weights already.
     """
     if wanted:
         if "/" in wanted:

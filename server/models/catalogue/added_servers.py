@@ -34,14 +34,14 @@ _MOST_NAMED: Final = 20
 
 
 class ServerLook(msgspec.Struct, frozen=True):
-    """The server at an address: its name here, and how many models it has."""
+    """The server at an address: its name in the settings, and the number of its models."""
 
     name: str
     address: str
     kind: str
     model_count: int
     models: list[str]
-    """The first of them, by the server's own names."""
+    """The first of its models, by the server's own names."""
 
 
 class AddedServers:
@@ -56,14 +56,14 @@ class AddedServers:
     async def use(self, name: str) -> None:
         """Add a server that was found on this machine.
 
-        A server in use is no error. Raises `UnknownServer`, `Contradiction` if the settings
-        conflict with it, and `StorageFailed` if it cannot be written. Cancelling leaves the change
-        under way.
+        Does nothing if the server is in use already. Raises `UnknownServer`, `Contradiction` if the
+        settings conflict with it, and `StorageFailed` if it cannot be written. After cancelling,
+        the change goes on.
         """
         await self.additions.make(partial(self._use, name))
 
     async def remove(self, name: str) -> None:
-        """Remove a server that was added in the page; raises what `use` does."""
+        """Remove a server that was added in the page; raises what `use` raises."""
         await self.additions.make(partial(self._remove, name))
 
     async def look(self, url: str, api_key: str = "") -> ServerLook:
@@ -77,7 +77,7 @@ class AddedServers:
         return self._looked(address, kind, served)
 
     async def add(self, url: str, api_key: str = "") -> str:
-        """Add the server at an address, and return its name; raises what `look` and `use` do."""
+        """Add the server at an address, and return its name; raises what `look` and `use` raise."""
         address = self._unused(url)
         kind, served = await self._ask(address, api_key)
 
@@ -124,7 +124,7 @@ class AddedServers:
         if name.casefold() in map(str.casefold, added):
             raise Contradiction(f"a server named {name} was added already")
         await in_file(add_entry, file, "upstream", name, {"url": url, "models": "*", **more})
-        # Its models are then known before its list is read again.
+        # So that its models are known before its list is read again.
         self._source.learn(name, url, list(served))
         await self.additions.put_in_force(partial(remove_entry, file, "upstream", name), check)
 
@@ -186,7 +186,7 @@ class AddedServers:
         )
 
     def _free_name(self, address: Address, kind: str) -> str:
-        """Return a free name: that of its host or, on this machine, of its kind."""
+        """Return a free name, made from the host or, on this machine, from the server's kind."""
         found = self._found.name_at(address)
         host, port = place_of(address.url)
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-._")[:40] or kind or "server"

@@ -1,7 +1,7 @@
-"""Changes of the page's own settings file while the gateway runs: applied, or undone.
+"""Change the page's settings file while the gateway runs; undo a change that cannot be applied.
 
-An entry is written and the settings are read again, so that the settings in force are those after a
-restart. Changes are made one at a time. Cancelling a caller does not cancel its change.
+An entry is written and then all settings are reloaded, so that a restart would not change them.
+Changes are made one at a time. Cancelling a caller does not cancel its change.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from server.settings.values import SettingsError
 T = TypeVar("T")
 
 Reload = Callable[[], Sequence[str]]
-"""Read the settings again and apply them; return why that is not possible."""
+"""Reload the settings; return the problems that prevent it."""
 
 _MEND: Final = "mend that, then try again"
 
 
 class Additions:
-    """Make changes of the page's file, one after the other."""
+    """Change the page's file, one change at a time."""
 
     def __init__(self) -> None:
         self._file: Path | None = None
@@ -32,18 +32,18 @@ class Additions:
         self._under_way: set[asyncio.Task[Any]] = set()
 
     def set_file(self, settings_file: Path, reload: Reload) -> None:
-        """Set the settings file, which the page's file lies beside, and how both are read."""
+        """Set the settings file, next to which the page's file lies, and the reload function."""
         self._file, self._reload = settings_file, reload
 
     async def close(self) -> None:
-        """Wait for changes that are under way."""
+        """Wait until the changes that have begun are done."""
         if self._under_way:
             await asyncio.wait(self._under_way)
 
     async def make(self, change: Callable[[Path], Awaitable[T]]) -> T:
         """Make a change; return or raise what it returns or raises.
 
-        Cancelling leaves it under way. Raises `Contradiction` without a settings file.
+        After cancelling, the change goes on. Raises `Contradiction` without a settings file.
         """
         file = self._file
         if file is None:
@@ -53,14 +53,14 @@ class Additions:
             async with self._alone:
                 return await change(file)
 
-        # Tasks that it starts, such as requests to servers, do not inherit the caller's trace.
+        # Its tasks, such as requests to servers, do not inherit the caller's trace.
         task = asyncio.create_task(alone(), name="change of what was added", context=Context())
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
     async def read(self, read: Callable[[Path], T]) -> T:
-        """Return what is in the file; raises `StorageFailed`, `Contradiction` without a file."""
+        """Return `read(file)`; raises `StorageFailed`, or `Contradiction` without a file."""
         if self._file is None:
             raise Contradiction("this gateway has no settings file to write beside")
         return await in_file(read, self._file)
@@ -68,7 +68,7 @@ class Additions:
     async def put_in_force(
         self, undo: Callable[[], object], check: Callable[[], Sequence[str]] = list
     ) -> None:
-        """Read the settings again; undo the change if they are invalid or `check` finds problems.
+        """Reload the settings; undo the change if they are invalid or `check` finds problems.
 
         Raises `Contradiction`, and `StorageFailed` if it cannot be undone.
         """
@@ -79,7 +79,7 @@ class Additions:
 
 
 async def in_file(act: Callable[..., T], *arguments: object) -> T:
-    """Return the result of reading or writing the file.
+    """Read or write the page's file in a thread, and return the result.
 
     Raises `StorageFailed`, `Contradiction` for an entry that exists already, and `InvalidCommand`
     for one that is not allowed.

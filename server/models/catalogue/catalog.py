@@ -1,9 +1,9 @@
 """The catalogue: an immutable list of all models, built from the settings and servers' lists.
 
-A `ModelSpec` is a root, which has a model server of its own, or shares the server of a root. Those
-that share are presets, which have another prompt and other parameters than their root, and models
-of an `[upstream]`, whose root is that server as a whole. Only roots have a lifecycle. A server as a
-whole is not shown as a model.
+A `ModelSpec` either is a root, with a model server of its own, or shares the server of a root.
+Presets share a server: they have another prompt and other parameters than their root. So do the
+models of an `[upstream]`, whose root is the server as a whole. Only roots have a lifecycle. A
+server as a whole is not shown as a model.
 """
 
 import dataclasses
@@ -29,10 +29,10 @@ from server.settings.tables import DEFAULT_LENGTH, Settings
 from server.settings.upstreams import UpstreamSettings
 
 _PATTERN: Final = re.compile(r"[*?\[]")
-# Enough to see how they differ.
+# Enough to show how they differ.
 _SHOWN_NAMESAKES: Final = 5
 
-# Keys for people, for requests and for the lifecycle: a server is not started with them.
+# Keys for people, requests and the lifecycle, which a server is not started with.
 _NOT_THE_SERVERS = (
     *("name", "description", "system", "parameters"),
     *("max_concurrent", "idle_timeout", "pinned", "preload"),
@@ -43,7 +43,7 @@ _NOT_THE_SERVERS = (
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model: what people see, what is run, and how requests are made."""
+    """One model: how it is shown, how its server is run, and how requests to it are made."""
 
     id: str
     name: str
@@ -55,17 +55,17 @@ class ModelSpec:
     system: str
     parameters: Mapping[str, Any]
     max_concurrent: int | None
-    """How many answers its server writes at once; None to take what the server says."""
+    """How many answers its server writes at once; None for the number that the server reports."""
     chosen: frozenset[str] = frozenset()
-    """The parameters that the settings set, as opposed to defaults of the gateway."""
+    """The parameters that the settings set; the others are defaults of the gateway."""
     program: str = ""
     """The engine that is started, by its name in the settings; empty if it is not known."""
     dialect: str = "tgi"
-    """The dialect of its server; `auto` if the server is asked for it."""
+    """The dialect of its server; `auto` to ask the server."""
     unset_is_greedy: bool = False
-    """Whether its server takes the most likely token unless a parameter says otherwise."""
+    """Whether its server takes the most likely token unless a parameter asks for sampling."""
     served_as: str = ""
-    """The server's own name of the model; empty for the only one it has."""
+    """The server's own name of the model; empty if it has only one model."""
     extra_allowed: frozenset[str] = frozenset()
     """The names in `extra` that are passed on to its server."""
     server: str = ""
@@ -73,7 +73,7 @@ class ModelSpec:
     served: ServedModel | None = None
     """Its entry in the server's list."""
     default_length: int = DEFAULT_LENGTH
-    """How many tokens an answer has at most where nobody says."""
+    """How many tokens an answer has at most if neither request nor settings set a limit."""
 
     @property
     def is_preset(self) -> bool:
@@ -86,8 +86,8 @@ class ModelSpec:
         return bool(self.server) and not self.is_preset
 
     def context_tokens(self, info: EngineInfo) -> int | None:
-        """Return the context in force, None if unknown; `info` is what the server has said."""
-        # The list was read later than the description.
+        """Return the context in tokens, None if unknown; `info` is the server's description."""
+        # The list is newer than the description.
         return (self.served.context_tokens if self.served else None) or info.max_total_tokens
 
     def is_called(self, name: str) -> bool:
@@ -98,9 +98,9 @@ class ModelSpec:
         return name in (self.served_as, without_folders(self.served_as), *aliases)
 
     def can_see(self, info: EngineInfo) -> bool | None:
-        """Tell whether the model takes pictures, None if nobody says.
+        """Tell whether the model takes pictures, None if unknown.
 
-        `info` is what its server says of itself and the model.
+        `info` is its server's description of itself and the model.
         """
         if self.settings.vision != "auto":
             return self.settings.vision == "yes"
@@ -110,7 +110,7 @@ class ModelSpec:
 
     @property
     def server_settings(self) -> ModelSettings:
-        """Return the settings that a server is started with; others may change while it runs."""
+        """Return the settings that a server starts with; the others may change while it runs."""
         plain = ModelSettings()
         kept = {key: getattr(plain, key) for key in _NOT_THE_SERVERS}
         if self.runner != "docker":
@@ -119,12 +119,12 @@ class ModelSpec:
 
 
 class Catalog:
-    """Hold the models in the order of the settings, and the servers with many of them."""
+    """Hold the models in the order of the settings, and the servers with many models."""
 
     def __init__(self, specs: list[ModelSpec]) -> None:
         self._servers = {spec.id: spec for spec in specs if spec.is_server}
         with_models = {spec.root for spec in specs if spec.is_preset}
-        # A server without known models is shown itself, with its error.
+        # A server without known models is shown as a whole, with its error.
         self._specs = {
             spec.id: spec for spec in specs if not spec.is_server or spec.id not in with_models
         }
@@ -151,8 +151,8 @@ class Catalog:
     def named(self, name: str, *, sees: Callable[[str], bool] = lambda model_id: True) -> ModelSpec:
         """Return the model with that id, or else the only one whose server uses that name for it.
 
-        Only models for whose ids `sees` is true are considered. Raises `UnknownModel`, with all
-        ids if several models have the name.
+        Only models whose ids `sees` accepts are considered. Raises `UnknownModel`; its message has
+        all ids if several models have the name.
         """
         if name in self._specs and sees(name):
             return self._specs[name]
@@ -183,10 +183,10 @@ def build_catalog(
 ) -> Catalog:
     """Build the catalogue from checked settings; a preset inherits what it does not set.
 
-    `lists` has the models of each `[upstream]`, as far as they are known.
+    `lists` has the known models of each `[upstream]`.
     """
     specs: dict[str, ModelSpec] = {}
-    # Roots first: a preset may stand above its base in the file.
+    # Roots first, because a preset may come before its base in the file.
     for model_id, model in sorted(settings.models.items(), key=lambda item: bool(item[1].base)):
         spec = _own_spec(model_id, model, settings.answers.default_length)
         if model.base:
@@ -249,9 +249,9 @@ def served_spec(server: ModelSpec, served: ServedModel) -> ModelSpec:
 
 
 def taken(upstream: UpstreamSettings, models: Sequence[ServedModel] | None) -> list[ServedModel]:
-    """Return the models of a list that answer with text and match the settings, each once.
+    """Return the models of a list that generate text and match the settings, each once.
 
-    Without a list, return those that the settings name without a pattern.
+    Without a list, return the models that the settings name in full.
     """
     if models is None:
         return [ServedModel(name) for name in upstream.models if not _PATTERN.search(name)]
@@ -280,7 +280,7 @@ def _own_spec(model_id: str, model: ModelSettings, default_length: int) -> Model
         description=model.description,
         runner=model.runner,
         engine=_title(model, engine),
-        # The embedded engine's launcher tells the phases of a start as data.
+        # The embedded engine's launcher reports the phases of a start as data.
         program=engine.name if engine and model.runner != "process" else "",
         root=model_id,
         settings=model,
@@ -297,7 +297,7 @@ def _own_spec(model_id: str, model: ModelSettings, default_length: int) -> Model
 
 
 def _engine(model: ModelSettings) -> Engine | None:
-    """Return the engine that is started by a model's settings, None if it is not known."""
+    """Return the engine that a model's settings start, None if it is not known."""
     if model.runner == "docker":
         return engine_of(model)
     if model.runner == "command":

@@ -2,14 +2,14 @@
 
 Rules:
 
-1. Requests are free of charge: lists and descriptions, by GET, without a key. A server that is
-   known is asked for its list only.
+1. Requests cost nothing: lists and descriptions, by GET, without a key. A known server is asked
+   only for its list.
 2. All ports are asked at once, each with its own timeout, so that a silent one delays no other. A
    server is shown as soon as it has answered.
-3. Left out are the gateway's own port and servers, other gateways of this kind, and the servers in
-   the settings. A port has one server: the first address of this machine that answers counts.
-4. A server is gone when it did not answer twice in a row. A port where something else answers is
-   asked ever less often. A port where nothing listens is not logged.
+3. The gateway's own port and servers, other Sidestream gateways, and the servers in the settings
+   are left out. A port has one server: the first address of this machine that answers counts.
+4. A server that does not answer twice in a row is gone. A port where something else answers is
+   asked less and less often. A port where nothing listens is not logged.
 """
 
 import asyncio
@@ -33,24 +33,24 @@ from server.settings.tables import Settings
 
 logger = logging.getLogger(__name__)
 
-# A server on this machine lists its models in milliseconds, a busy one in Python in a few seconds.
+# A server on this machine lists its models in milliseconds; a busy one may take a few seconds.
 PATIENCE_SECONDS: Final = 5.0
 MISSES_UNTIL_GONE: Final = 2
-# A container engine lists what it runs in milliseconds.
+# A container engine lists its containers in milliseconds.
 _ENGINE_SECONDS: Final = 1.0
 _MOST_LOOKS_LEFT_OUT: Final = 4
 _AT_ONCE: Final = 32
 _HERE: Final = ("127.0.0.1", "[::1]")
-# Docker's name for the machine around a container; our compose file maps it.
+# Docker's name for the host machine of a container; our compose file maps it.
 _AROUND: Final = "host.docker.internal"
 _NAMES_AROUND: Final = frozenset({_AROUND, "host.containers.internal", "gateway.docker.internal"})
-# The path of the API if it is not /v1, by the port of the only program with another one.
+# The path of the API by port, where it is not /v1.
 _PATHS: Final = {12434: "/engines/v1"}
 
 
 @dataclass(frozen=True)
 class _Known:
-    """A server that answers: its upstream, and what was found."""
+    """A server that answers: its upstream, and its description."""
 
     upstream: Upstream
     server: FoundServer
@@ -58,12 +58,12 @@ class _Known:
 
 @dataclass
 class _Port:
-    """What is known of one port."""
+    """The state of one port."""
 
     known: _Known | None = None
     misses: int = 0
     pause: int = 0
-    """How many rounds are skipped where something else answers."""
+    """How many rounds to skip, because something else answers."""
     left_out: int = 0
 
 
@@ -93,8 +93,8 @@ class Discovery:
     ) -> None:
         """Put the servers that are found into `found`; nothing is asked before `start`.
 
-        `own_ports` are those of the gateway's own model servers, `after` is the task that finds
-        out which of them run already; `around` returns the names of the host machine.
+        `own_ports` returns the ports of the gateway's own model servers. `after` is the task that
+        adopts servers which run already. `around` returns the names of the host machine.
         """
         self._settings = settings
         self._found = found
@@ -159,14 +159,14 @@ class Discovery:
 
     async def _run(self) -> None:
         if self._after is not None:
-            # An engine that does not answer is asked for ever, so that this wait needs a limit.
+            # The task asks an engine that does not answer for ever, so this wait needs a limit.
             await asyncio.wait([self._after], timeout=_ENGINE_SECONDS)
         while True:
             self._has_changed.clear()
             try:
                 await self.look()
             except Exception:
-                # Nothing else would report it, and the next round may well succeed.
+                # Nothing else would report the error, and the next round may succeed.
                 logger.exception("looking for model servers broke")
             try:
                 async with asyncio.timeout(self._settings.discovery.interval):
@@ -220,7 +220,7 @@ class Discovery:
         return _Known(upstream, FoundServer(address, kind, _info(who), served))
 
     async def _is_as_it_was(self, known: _Known) -> bool:
-        """Tell whether a server still lists the same models; if not, it is recognised anew."""
+        """Tell whether a server still lists the same models; if not, it is recognised again."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return await known.upstream.models() == known.server.served
@@ -229,7 +229,7 @@ class Discovery:
 
     async def _take(self, number: int, port: _Port, known: _Known) -> None:
         if not self._is_wanted(number, known.server.address):
-            # The settings changed while it was asked.
+            # The settings changed during the request.
             await known.upstream.close()
             return
         before = port.known
@@ -287,7 +287,7 @@ def place_of(url: str) -> tuple[str, int]:
 
 
 def _info(who: Recognised) -> EngineInfo:
-    # Whether a model has a chat template is known once it is in use.
+    # Whether a model has a chat template is known only once it is in use.
     return EngineInfo(
         engine=who.title, dialect=who.dialect, flavour=who.flavour, has_chat_template=True
     )

@@ -2,9 +2,10 @@
 
 Rules:
 
-1. A server keeps its name for as long as it is known: the name of its kind, with its port if a
-   server in the settings or another found one has that name already.
-2. Its models are shown as they will be once it is in use, after all others. They cannot be asked.
+1. A server keeps its name for as long as it is known. The name is that of its kind, followed by
+   its port if another server, found or in the settings, has the name already.
+2. Its models are listed after all others, as they will look once the server is in use. Until
+   then they cannot be asked.
 3. Subscribers are notified only of changes.
 """
 
@@ -26,13 +27,13 @@ from server.models.views import ServerFacts, UseCounts, ViewParts, model_view
 from server.settings.addresses import Address
 from server.settings.upstreams import UpstreamSettings
 
-# People do not choose from longer lists; a server in use has all of its models.
+# Nobody chooses from a longer list; a server in use has all of its models.
 _MOST_MODELS: Final = 2000
 
 
 @dataclass(frozen=True)
 class FoundServer:
-    """A server that answers at an address: what it says it is, and the models that it lists.
+    """A server that answers at an address: its description, and the models that it lists.
 
     Its name is made from `kind`.
     """
@@ -73,7 +74,7 @@ class FoundServers:
         return next((m[model_id] for m in self._models.values() if model_id in m), None)
 
     def check(self, model_id: str) -> None:
-        """Raise `UnknownModel` with a hint what to do, if it is one of these models."""
+        """Raise `UnknownModel` with a hint if the model is one of a found server."""
         model = self.model(model_id)
         if model is not None and model.server is not None:
             raise UnknownModel(
@@ -94,7 +95,7 @@ class FoundServers:
             self._tell()
 
     def take(self, server: FoundServer) -> None:
-        """Add a server, or replace what is known of it."""
+        """Add or replace a server."""
         name = self.name_at(server.address)
         if name is not None and self._servers[name] == server:
             return

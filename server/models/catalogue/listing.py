@@ -5,10 +5,10 @@ Rules:
 1. A list is read when its server becomes ready, when it may have changed, and at intervals. The
    request costs the server nothing.
 2. A list that cannot be read changes nothing: the models stay, and so does the time when the
-   server was last seen. A model is removed only when a list that was read lacks it.
-3. Lists are stored in a file, so that after a restart the models of a server that is away are
-   still there. A server at another address is another server.
-4. No answer of a server ends its reader or disturbs anything else.
+   server was last seen. A model is removed only when a list is read that lacks it.
+3. Lists are stored in a file, so that the models of an unreachable server survive a restart. A
+   server at another address is another server.
+4. No answer of a server ends its reader.
 """
 
 import asyncio
@@ -29,24 +29,24 @@ logger = logging.getLogger(__name__)
 
 # A list of a few thousand models is some 500 KB.
 _MAX_FILE_BYTES: Final = 16 << 20
-# Other users must not see the addresses and the models of servers.
+# Other users must not see the addresses and models of servers.
 _MODE: Final = 0o600
-# What changes a list, such as an answer, often happens several times in a row.
+# Events that may change a list, such as an answer, often come several at a time.
 _PAUSE_SECONDS: Final = 0.5
-# Against servers that send their list byte by byte.
+# Bounds a server that sends its list byte by byte.
 _READ_SECONDS: Final = 60.0
 # The time when a server was last seen is stored to the minute.
 _STORE_SECONDS: Final = 60.0
 
 
 class ServerList(msgspec.Struct, frozen=True):
-    """The models of one server as it listed them at a time, in seconds since the epoch."""
+    """The models that one server listed at `seen`, in seconds since the epoch."""
 
     url: str
     models: list[ServedModel]
     seen: float
     left_out: int = 0
-    """How many of them do not answer with text."""
+    """How many of its models do not generate text."""
 
 
 class ServerLists:
@@ -64,21 +64,21 @@ class ServerLists:
         return {name: known.models for name, known in lists.items() if known is not None}
 
     def get(self, name: str, url: str) -> ServerList | None:
-        """Return a server's list as it was last read; None if it was not read at that address."""
+        """Return a server's last list; None if none was read at that address."""
         known = self._lists.get(name)
         return known if known is not None and known.url == url else None
 
     def take(self, name: str, url: str, models: list[ServedModel]) -> bool:
-        """Take a list that was read; tell whether its models have changed."""
+        """Replace a server's list; return whether its models have changed."""
         known = self.get(name, url)
         left_out = sum(model.kind != "text" for model in models)
         self._lists[name] = ServerList(url, models, time.time(), left_out)
         return known is None or known.models != models
 
     def store(self, *, is_last: bool = False) -> None:
-        """Write the lists if one has other models than were written, or is much newer.
+        """Write the lists if the models of one have changed, or its time has by at least a minute.
 
-        `is_last` says that this is the last call, so that the newest times are written too.
+        `is_last` also writes times that changed by less.
         """
         if self._file is None or not self._is_to_be_stored(0.0 if is_last else _STORE_SECONDS):
             return
@@ -90,7 +90,7 @@ class ServerLists:
             partial.replace(self._file)
             self._was_stored = True
         except (OSError, ValueError) as error:
-            # After a restart lists are read again; only servers that are away lack their models.
+            # A restart reads the lists again; only unreachable servers then lack their models.
             if self._was_stored:
                 logger.warning("the lists of models cannot be stored: %s", error)
             self._was_stored = False
@@ -128,7 +128,7 @@ class ListReader:
         self._changed.set()
 
     def stop(self) -> None:
-        """Stop reading, without waiting for the end."""
+        """Stop reading, without waiting for the task to end."""
         self._task.cancel()
 
     async def close(self) -> None:

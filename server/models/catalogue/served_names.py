@@ -1,7 +1,7 @@
-"""The id and the title of a model in a server's list, made from the server's name of it.
+"""Make the id and the title of a model in a server's list from the server's name of it.
 
 An id appears in URLs, settings and logs. It is stable and unique, and equals the server's name of
-the model where that can be part of a URL.
+the model if that can be part of a URL.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 # The characters of an id beside letters and digits; others are percent-encoded.
 _ID_CHARS: Final = "._-:@+/"
-# The name that servers give a model which is a file, on any operating system.
+# A model's name that is the path of a file, on any operating system.
 _FILE: Final = re.compile(r".*[/\\]([^/\\]+\.gguf)", re.DOTALL)
 # Longer names are shortened, because ids appear in URLs and in logs.
 _MAX_SERVED_ID: Final = 160
@@ -21,9 +21,9 @@ _MAX_SHOWN: Final = 160
 def served_id(server: str, name: str) -> str:
     """Return the id of a server's model: stable, unique, and fit for a URL.
 
-    Other characters are percent-encoded, the percent sign included, so that two names never have
-    the same id. If only a part of the name is used, because the name is too long or has folders
-    that cannot be part of a URL, a hash of the whole name follows.
+    Characters that a URL cannot have are percent-encoded, the percent sign included, so that two
+    names never have the same id. If the name is too long, or has folders that cannot be part of a
+    URL, a part of it is used, followed by a hash of the whole name.
     """
     shown = name if _is_path(name) else without_folders(name)
     text = quote(shown, safe=_ID_CHARS, errors="surrogatepass")
@@ -43,11 +43,11 @@ def readable(text: str) -> str:
 
 
 def without_folders(name: str) -> str:
-    """Return the name of a file without the folders before it; any other name as it is."""
+    """Return the path of a file without its folders; any other name unchanged."""
     file = _FILE.fullmatch(name)
     return name if file is None else file[1]
 
 
 def _is_path(name: str) -> bool:
-    """Tell whether a name can be a part of a URL as it is."""
+    """Tell whether a name can be part of a URL unchanged."""
     return "\\" not in name and {"", ".", ".."}.isdisjoint(name.split("/"))

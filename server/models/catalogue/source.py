@@ -1,7 +1,7 @@
-"""Build the catalogue anew when settings are read again or a server's list changes.
+"""Rebuild the catalogue when the settings are reloaded or a server's list changes.
 
-The fleet only gets catalogues. This module has their sources: the settings, and the lists of the
-servers in `[upstream]` sections.
+The fleet only receives catalogues. This module has their sources: the settings, and the lists of
+the servers in `[upstream]` sections.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class _Reading:
 
 
 class CatalogSource:
-    """Hold settings and lists, and give a fleet the catalogues that follow from them."""
+    """Hold settings and lists, and give the fleet the catalogues built from them."""
 
     def __init__(self, settings: Settings, lists: ServerLists) -> None:
         self.settings = settings
@@ -38,7 +38,7 @@ class CatalogSource:
         self._fleet: Fleet | None = None
 
     def catalog(self) -> Catalog:
-        """Return the catalogue of the present settings and lists."""
+        """Return the catalogue of the current settings and lists."""
         return build_catalog(self.settings, self._lists.models(_urls(self.settings.upstreams)))
 
     def set_fleet(self, fleet: Fleet) -> None:
@@ -53,7 +53,7 @@ class CatalogSource:
         self._follow()
 
     def is_used(self, name: str) -> bool:
-        """Tell whether the settings have a server of that name."""
+        """Tell whether the settings have an `[upstream]` of that name."""
         return name in self.settings.upstreams
 
     def learn(self, name: str, url: str, models: list[ServedModel]) -> None:
@@ -67,7 +67,7 @@ class CatalogSource:
             self._readings[name].reader.look_soon()
 
     def facts(self, name: str) -> ServerFacts:
-        """Return what is known of a server in addition to its status."""
+        """Return the facts about a server that its status lacks."""
         upstream = self.settings.upstreams.get(name)
         known = None if upstream is None else self._lists.get(name, upstream.url)
         if known is None:

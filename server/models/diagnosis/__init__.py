@@ -1,1 +1,1 @@
-"""Why a model server ended: its log read into entries, evidence and causes."""
+"""Why a model server ended: its log parsed into entries, evidence and causes."""

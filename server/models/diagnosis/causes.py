@@ -1,12 +1,12 @@
 """Explain why a model server ended, from its exit and its last log lines.
 
-Rules, of which the first that applies counts:
+The first of these rules that applies gives the cause:
 
-1. What the engine reports: memory ran out, or somebody stopped the server.
+1. The container engine reports that memory ran out, or that somebody stopped the server.
 2. The server's log says that it was asked to stop, and nothing had failed before.
-3. The signal that ended it, or that ended a part of it according to its log.
-4. The last exception of the phase that failed; else the last error of that phase, which is only
-   called likely; else the last line.
+3. A signal ended the server or, according to its log, a part of it.
+4. The last exception of the phase that failed; else the last error of that phase, which is called
+   only likely; else the last line.
 
 A recognised cause has a message, a code in `details["cause"]`, and a hint what to do. For an
 unknown cause the line of the exception is shown. The details have the last log lines.
@@ -26,23 +26,23 @@ from server.models.runners.base import Condition, Observation
 
 # The exit code of a launcher with invalid arguments.
 _USAGE_ERROR: Final = 2
-# Longer than what people read; the whole is in the details.
+# People do not read more; the details have the whole text.
 _MAX_QUOTED_CHARS: Final = 300
-# The log lines in the details: a traceback, and what led to it. JSON may need twelve times as much,
-# and common WebSocket clients refuse a megabyte.
+# Enough log lines for a traceback and the lines before it. As JSON they may be twelve times as
+# long, and common WebSocket clients refuse a megabyte.
 _MAX_TOLD_CHARS: Final = 32_000
 _MAX_TOLD_LINES: Final = 100
-# Reading blocks the event loop: in the worst case a tenth of a second for this much.
+# Parsing blocks the event loop: for this much up to a tenth of a second.
 _MAX_READ_CHARS: Final = 1_000_000
 
-# How sure it is that an error's text is the cause.
+# Shown before an error that may not be the cause.
 _LIKELY: Final = "most likely because of its last error: "
 _WRAPPED: Final = "and its log says no more than: "
 _WORDS: Final = "the last it wrote is: "
 
 
 class StoppedBySomebody(ModelFailed):
-    """Somebody else stopped the server through the engine: it stays stopped."""
+    """Somebody else stopped the server through the container engine; it stays stopped."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class _Finding:
 
 
 def explain_exit(observation: Observation, engine: str = "") -> ModelFailed:
-    """Return why a model server of that engine is not running, with its last lines as details."""
+    """Return why a model server of that engine is not running; the details have its last lines."""
     told = observation.tail[-_MAX_TOLD_LINES:]
     details: dict[str, Any] = {"log": last_words(line.text for line in told)}
     if observation.condition is not Condition.EXITED:
@@ -76,7 +76,7 @@ def explain_exit(observation: Observation, engine: str = "") -> ModelFailed:
 
 
 def last_words(lines: Iterable[str], room: int = _MAX_TOLD_CHARS) -> list[str]:
-    """Return as many of the last lines as there is room for; a line too long is cut."""
+    """Return as many of the last lines as fit into `room` characters; a line too long is cut."""
     told: list[str] = []
     for line in reversed(list(lines)):
         told.insert(0, line[-room:])
@@ -107,7 +107,7 @@ def _find(observation: Observation, engine: str) -> _Finding:
 def _was_stopped(evidence: Sequence[Evidence]) -> bool:
     """Tell whether the log says that the server was asked to stop, and nothing had failed before.
 
-    TGI's router is also stopped when a shard is lost, which its log says only later.
+    TGI also stops its router when a shard is lost, and logs the loss only later.
     """
     for one in evidence:
         if one.kind is Kind.STOP:
@@ -123,7 +123,7 @@ def _was_stopped(evidence: Sequence[Evidence]) -> bool:
 def _by_evidence(evidence: Sequence[Evidence], exit_code: int | None, engine: str) -> _Finding:
     telling = [one for one in evidence if not one.is_wrapper]
     usage = [one for one in telling if one.kind is Kind.USAGE]
-    # Of an unknown program's exit codes nothing is known.
+    # An unknown program's exit codes may mean anything.
     if usage or (exit_code == _USAGE_ERROR and (engine or not telling)):
         words = usage or [one for one in telling if one.kind in {Kind.RAISED, Kind.ERROR}]
         return _Finding(BAD_ARGUMENT, _shortened(words[-1].line if words else ""))
@@ -170,7 +170,7 @@ def _by_exception(last: Evidence, telling: Sequence[Evidence], engine: str) -> _
 def _with_plainer_words(
     found: _Finding, last: Evidence, telling: Sequence[Evidence], engine: str
 ) -> _Finding:
-    """Prefer an error line with the same cause if a Rust program printed a structure."""
+    """Prefer an error line with the same cause if the last evidence is a printed Rust structure."""
     if not last.text.startswith("Error: "):
         return found
     for one in reversed(telling):

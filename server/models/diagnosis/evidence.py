@@ -1,4 +1,4 @@
-"""Collect from a log the evidence of a server's end: errors, exceptions, signals and the like.
+"""Collect the evidence of why a server ended from its log: errors, exceptions, signals.
 
 Rules:
 
@@ -6,7 +6,7 @@ Rules:
 2. Warnings and their texts are no evidence. A traceback that may belong to a warning counts only if
    there is nothing else, and only as an error.
 3. Wrappers, which say only that something else failed, are marked: they count only if there is
-   nothing else.
+   no other evidence.
 """
 
 import re
@@ -40,7 +40,7 @@ class Kind(IntEnum):
 class Evidence:
     """One thing that may be why a server ended.
 
-    Causes are searched in `text`; people read `line`. Unsure evidence may belong to a warning.
+    Causes are searched in `text`; people see `line`. Unsure evidence may belong to a warning.
     `led_to_by` are the exceptions that led to this one, the nearest first.
     """
 
@@ -53,7 +53,7 @@ class Evidence:
     led_to_by: tuple["Evidence", ...] = ()
 
 
-# Characters of an exception's message, which may contain a whole answer.
+# Characters of an exception's message, which may quote a whole answer.
 _MAX_SEARCHED_CHARS: Final = 8_000
 
 # Lines of all engines that say only that something else failed.
@@ -69,7 +69,7 @@ _WRAPPERS: Final = re.compile(
     r"|check the stack trace above|failed to start\.$|Engine process failed to start"
     r"|died unexpectedly|Engine core (?:proc|initialization)|EngineDeadError"
     r"|Rank \d+ scheduler died"
-    # llama.cpp: the first of several lines tells, the others that there was one
+    # llama.cpp: only the first of several lines tells the cause
     r"|[Ff]ailed to load (?:model|draft model|multimodal model|(?:the )?CLIP model|lora adapter)\b"
     r"|failed to create[_ ]context|exiting due to|failed to apply lora adapter"
     r"|failed to allocate (?:CPU )?buffer of size|trying to fit params"
@@ -79,7 +79,7 @@ _WRAPPERS: Final = re.compile(
     r"|^(?:SystemExit|KeyboardInterrupt)\b|^subprocess\.CalledProcessError|ChildFailedError"
     r"|ProcessRaisedException|note: (?:run with|Some details)|^stack backtrace:",
 )
-# Exceptions that say less than the exceptions that led to them.
+# Exceptions that say less than the exceptions that caused them.
 _SEEN_THROUGH: Final = re.compile(
     r"is not a local folder and is not a valid model identifier|couldn't connect to"
     r"|Can't load (?:the )?(?:configuration|tokenizer|config)|weights found for model"
@@ -121,7 +121,7 @@ def gather(entries: Sequence[Entry]) -> list[Evidence]:
 
 
 def signal_told(evidence: Evidence) -> int:
-    """Return the number of the signal in a server's message."""
+    """Return the number of the signal that a server's message names."""
     told = _SIGNALLED.search(evidence.text)
     return int(told[1]) if told else 0
 
@@ -140,7 +140,7 @@ def _of_entry(entry: Entry) -> list[Evidence]:
 def _of_chain(chain: Sequence[Raised], phase: str) -> Evidence:
     """Return the last exception of a chain, with those that led to it."""
     said = [_of_exception(raised, phase) for raised in chain]
-    # A wrapper is no cause if other exceptions led to it.
+    # A wrapper that other exceptions led to is not the cause.
     telling = [one for one in said if not one.is_wrapper] or said
     *before, last = telling
     if _SEEN_THROUGH.search(last.text):
@@ -174,7 +174,7 @@ def _of_line(line: str, entry: Entry) -> Evidence | None:
 
 
 def _of_variant(what: str, phase: str) -> Evidence:
-    """Return the error that a Rust program ended with; people read the text that it quotes."""
+    """Return the error that a Rust program ended with; `line` is the text that it quotes."""
     quoted = _QUOTED_IN_VARIANT.search(what)
     line = what
     if quoted:

@@ -2,13 +2,13 @@
 
 Rules:
 
-1. A framed line, with a level and a time stamp, begins an entry. Bare lines continue an entry only
-   after frames that are known to be followed by them (TGI's, as text), and unless they begin
-   something new themselves.
-2. Lines that a process writes in a row with the same frame (vLLM) are one entry.
+1. A framed line, with a level and a time stamp, begins an entry. A bare line continues the entry
+   only if such frames can be followed by bare lines (TGI's text form), and only if the line does
+   not begin an entry itself.
+2. Consecutive lines of one process with the same frame (vLLM) are one entry.
 3. A traceback right below a warning may belong to the warning or be the program's last words: it is
-   an entry of its own, and doubtful.
-4. A phase begins with a line that is known to begin it. Phases never go back.
+   an entry of its own, marked as doubtful.
+4. Known lines begin a phase. Phases never go back.
 """
 
 import re
@@ -29,10 +29,10 @@ HARMLESS: Final = frozenset({"TRACE", "DEBUG", "INFO", "WARN"})
 _OWN: Final = re.compile(r"thread '.*' (?:\(\d+\) )?panicked at |Error: |(?:[\w./-]+: )?error: ")
 _TRACEBACK: Final = re.compile(r".*\bTraceback \(most recent call last\)")
 
-# Longer than any useful line; a log is not to be trusted.
+# No useful line is longer; a log cannot be trusted.
 _MAX_LINE_CHARS: Final = 8_000
 
-# Of TGI, vLLM and llama.cpp; the embedded engine logs its phases as data.
+# The first lines of phases in TGI, vLLM and llama.cpp; the embedded engine logs phases as data.
 _BEGINNINGS: Final = (
     ("downloading", re.compile(r"Starting check and download process")),
     ("loading", re.compile(r"Starting shard|Starting to load model|.*\bloading model '")),
@@ -46,7 +46,7 @@ _ORDER: Final = ("", *(phase for phase, _ in _BEGINNINGS))
 class Entry:
     """One message of a log: its level ("" for bare lines), its lines, and its phase.
 
-    `place` is the place in the server's code that wrote it, if the frame has it.
+    `place` is the place in the server's code that wrote it, if the frame names it.
     """
 
     level: str
@@ -57,7 +57,7 @@ class Entry:
 
     @property
     def is_harmless(self) -> bool:
-        """Tell whether it cannot be the cause of the server's end."""
+        """Tell whether the entry cannot be the cause of the server's end."""
         return self.level in HARMLESS
 
 
@@ -73,7 +73,7 @@ class _Reader:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self._phase = ""
-        # The present entry of each process, and whether bare lines continue it.
+        # The current entry of each process.
         self._under_way: dict[str, Entry] = {}
         self._is_open = False
 

@@ -1,9 +1,9 @@
-"""Parse log lines: take the level and the message out of the frames of known engines.
+"""Parse log lines: separate the level and the message from the frames of known engines.
 
-TGI's launcher and router, and the embedded engine with them, write JSON objects under
-`--json-output` (launcher lines nest the message under `fields`, router lines do not) and
-plain text otherwise, with or without ANSI colours. Last words are plain text always. vLLM,
-SGLang, llama.cpp, Ollama and the libraries in them have frames of their own.
+TGI's launcher and router, and the embedded engine like them, write JSON objects under
+`--json-output` (launcher lines nest the message under `fields`, router lines do not) and plain
+text otherwise, with or without ANSI colours. Their last words are always plain text. vLLM, SGLang,
+llama.cpp, Ollama and their libraries have frames of their own.
 """
 
 import re
@@ -22,7 +22,7 @@ _TEXT_LINE = re.compile(
 )
 # The field that lines of a shard's thread end with.
 _RANK = re.compile(r" rank=\d+$")
-# Which of vLLM's processes wrote the line, also before lines that have no other frame.
+# The name of the vLLM process that wrote the line; some lines have no other frame.
 _PROCESS = re.compile(r"^\((?P<process>\w[\w .=-]*) ?pid=\d+\) ?")
 _LOGGED: Final = r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)"
 _FRAMES: Final = tuple(
@@ -30,15 +30,15 @@ _FRAMES: Final = tuple(
     for pattern in (
         # vLLM
         rf"^{_LOGGED} \d\d-\d\d \d\d:\d\d:\d\d \[(?P<place>[\w./-]+:\d+)\] ?(?P<message>.*)$",
-        # loguru, which TGI's shards write with
+        # loguru, used by TGI's shards
         r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \| (?P<level>[A-Z]+) *\| \S+ - (?P<message>.*)$",
-        # llama.cpp; of older ones the function's name alone stands before the message
+        # llama.cpp; older versions write only the function's name before the message
         r"^\d+\.\d\d\.\d{3}\.\d{3} (?P<level>[DIWE]) (?P<message>.*)$",
         # SGLang
         rf"^\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d[^\]]*\] (?:{_LOGGED}:? )?(?P<message>.*)$",
         # uvicorn
         rf"^{_LOGGED}:\s+(?P<message>.*)$",
-        # what PyTorch's C++ writes, in glog's form
+        # PyTorch's C++, in glog's form
         r"^(?:\[rank\d+\]:)?\[?(?P<level>[IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ [^\]]*\] "
         r"(?P<message>.*)$",
         # Ollama
@@ -63,10 +63,10 @@ SERVING: Final = re.compile(
     r"Connected$|Application startup complete|.*\bserver is listening on|.*\blistening on "
     r"|The server is fired up"
 )
-"""By which message TGI, vLLM, llama.cpp and SGLang say that they serve, or are just about to."""
+"""The messages of TGI, vLLM, llama.cpp and SGLang that they serve, or are about to."""
 
 
-# A server's log is not to be trusted: larger numbers are no progress.
+# A server's log cannot be trusted: larger numbers are ignored.
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**60)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=10**9)]
 
@@ -98,8 +98,8 @@ _json_line = msgspec.json.Decoder(_JsonLine)
 class LogEntry(msgspec.Struct, frozen=True):
     """A log line's message without its frame; bare lines have no level.
 
-    `process` and `place` say which of several processes wrote it and where in its code, if the
-    frame has them. `is_open` is whether bare lines that follow may belong to it.
+    `process` and `place` are the process that wrote the line and the place in its code, if the
+    frame names them. `is_open` is whether bare lines that follow may belong to it.
     """
 
     level: str
@@ -117,12 +117,12 @@ class LogEntry(msgspec.Struct, frozen=True):
 
 
 def read_line(text: str) -> LogEntry:
-    """Parse a log line; a line without a known frame is all message."""
+    """Parse a log line; without a known frame the whole line is the message."""
     return read_framed(_ANSI.sub("", text).strip())
 
 
 def read_framed(text: str) -> LogEntry:
-    """Parse a line without colours; its indentation stays."""
+    """Parse a line without colours, keeping its indentation."""
     if text.startswith("{"):
         try:
             line = _json_line.decode(text)
@@ -147,10 +147,10 @@ def read_framed(text: str) -> LogEntry:
 
 
 def without_colours(text: str) -> str:
-    """Return a line without colour codes; its indentation stays."""
+    """Return a line without colour codes, with its indentation."""
     return _ANSI.sub("", text).rstrip("\r\n")
 
 
 def without_rank(text: str) -> str:
-    """Return a line without the rank at the end, which TGI adds to a shard's lines."""
+    """Return a line without the rank that TGI appends to a shard's lines."""
     return _RANK.sub("", text)

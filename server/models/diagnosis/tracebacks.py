@@ -4,8 +4,8 @@ Rules:
 
 1. Stack frames and their code are skipped in all forms: Python's own, rich's boxes, exception
    groups. The content of a box that is cut off is lost.
-2. After a traceback's frames any name is an exception. Elsewhere only a name that ends like one is.
-3. Exceptions that led to one another are one chain, in the order in which they were raised.
+2. After a traceback's frames any name is an exception; elsewhere only a name with a typical ending.
+3. Exceptions that caused one another form a chain, in the order in which they were raised.
 4. Rich wraps messages at 80 columns, so the lines of a boxed message's first paragraph are joined.
 """
 
@@ -30,10 +30,10 @@ _SOUNDS_RAISED: Final = re.compile(
     r"(?P<type>(?:[a-z_]\w*\.)*_?[A-Z]\w*(?:Error|Exception|Interrupt|Failure|Exit))"
     r"(?:: (?P<message>.*))?$"
 )
-# The line of pydantic's report that has the problem, below the line with the field.
+# The problem in pydantic's report, on the line below the field.
 _INVALID: Final = re.compile(r"\s+(?:Value error, |Assertion failed, )?(?P<what>.+?) \[type=\w+")
 _INVALID_HEADING: Final = re.compile(r"\d+ validation errors? for ")
-# Lines that are searched backwards for the beginning of a message.
+# How many lines are searched backwards for the beginning of a message.
 _LONGEST_MESSAGE: Final = 20
 _THROWN: Final = re.compile(r"terminate called after throwing an instance of '(?P<type>[^']+)'")
 _WHAT: Final = re.compile(r"\s*what\(\):\s*")
@@ -44,7 +44,7 @@ _THREAD_PANICKED: Final = re.compile(
 
 @dataclass(frozen=True)
 class Raised:
-    """An exception: its type as it was written, its whole message, and one line of both."""
+    """An exception: its type as written, its whole message, and one line with both."""
 
     type: str
     message: str
@@ -134,7 +134,7 @@ class _Reader:
         self._is_linked = False
 
     def _take_back(self) -> None:
-        """Read the last lines as an exception without a traceback, because it was never raised."""
+        """Parse the last lines as an exception without a traceback, because it was never raised."""
         for number in range(len(self.rest) - 1, max(len(self.rest) - _LONGEST_MESSAGE, 0) - 1, -1):
             named = _NAMED.match(self.rest[number])
             if named and named["message"] and named["type"].rpartition(".")[2][:1].isupper():

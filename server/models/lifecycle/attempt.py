@@ -1,7 +1,7 @@
-"""One attempt to bring a model server up: started, its log followed, probed until it is ready.
+"""One attempt to bring a model server up: start it, follow its log, probe it until it is ready.
 
-An attempt acts through the runner and the probe, and reports what it sees. Whether there is
-another attempt is decided elsewhere.
+An attempt acts through the runner and the probe, and reports progress. It does not decide whether
+there is another attempt.
 """
 
 import asyncio
@@ -32,20 +32,20 @@ logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[Event, Progress], None]
 
-# The first probe comes early, since a small model is ready in a second; a large one takes
-# minutes and is not to be asked ten times a second. One that says in its log that it serves is
-# probed at once, however often it says so no oftener than that.
+# The first probe comes early, since a small model is ready in a second. The pauses grow, since a
+# large one takes minutes. A server that logs that it serves is probed at once, but never more often
+# than this.
 _FIRST_PROBE_SECONDS: Final = 0.1
 _LAST_PROBE_SECONDS: Final = 1.0
-# Enough for a traceback and what led to it.
+# Enough for a traceback and the lines before it.
 _TOLD_LINES: Final = 20
 _TICK_SECONDS: Final = 1.0
-# What a runner may remember from before the attempt.
+# Lines that a runner may have from before the attempt.
 _LOG_HISTORY_LINES: Final = 1000
 
 
 class Attempt:
-    """Start one server and return when it is ready; `watch` then tells when it is not any more."""
+    """Start one server and wait until it is ready; `watch` then waits until it fails."""
 
     def __init__(
         self,
@@ -87,21 +87,21 @@ class Attempt:
         self._said_it_serves_at = -math.inf
         self._following: list[asyncio.Task[None]] = []
         self.has_server = False
-        """Whether there may be a server: a runner whose start failed has left none."""
+        """Whether there may be a server; a failed start leaves none."""
 
     async def close(self) -> None:
         """Stop following the log, and close the connections to the server."""
         try:
             await _end(self._following)
         finally:
-            # Also if this is cancelled, because the lifecycle ends meanwhile.
+            # Also if this is cancelled because the lifecycle ends.
             await self._probe.close()
 
     async def bring_up(self) -> ReadyServer:
-        """Return when the server is ready; its log is followed from its start until `close`.
+        """Start the server and return when it is ready; follow its log until `close`.
 
-        Raises `ModelFailed` when it cannot be started, ends before it is ready, or takes
-        longer than its phase may.
+        Raises `ModelFailed` if it cannot be started, ends before it is ready, or exceeds the
+        timeout of a phase.
         """
         self._began = _now()
         self._counters.starts += 1
@@ -130,7 +130,7 @@ class Attempt:
         return ReadyServer(upstream, replace(info, image=seen.image), self._spec, seen.is_outdated)
 
     def report(self, progress: Progress) -> None:
-        """Show progress that does not come from the log."""
+        """Report progress that does not come from the log."""
         advanced = self._progress.advance(progress)
         if advanced is not None:
             self._accept(advanced)
@@ -156,7 +156,7 @@ class Attempt:
             self.report(progress)
 
     async def _tick(self) -> None:
-        """Give a sign of life in phases that are quiet."""
+        """Report progress in phases that log nothing."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             progress = self._progress.tick(_now())
@@ -193,7 +193,7 @@ class Attempt:
             await asyncio.wait([exited])
 
     async def _pause(self, seconds: float) -> float:
-        """Pause between two probes, at most until there is news; return the next pause."""
+        """Wait for the next probe, which log lines may bring forward; return the pause after it."""
         try:
             async with asyncio.timeout(seconds):
                 await self._has_news.wait()
@@ -203,14 +203,14 @@ class Attempt:
         return _FIRST_PROBE_SECONDS
 
     def _extend_deadline(self, message: str) -> None:
-        """Give more time to a server that says that it is not ready: it is there."""
+        """Extend the deadline of a server that answers that it is not ready yet."""
         self._report_message(message)
         if self._deadline is not None and not self._deadline.expired():
             last = self._began + self._limits.download
             self._deadline.reschedule(min(_now() + self._limits.start, last))
 
     def _report_message(self, message: str) -> None:
-        """Report what a server says of itself; beside a log, each message once."""
+        """Report a server's message about itself; if it also has a log, each message once."""
         if message != self._last_message or not self._runner.is_managed:
             self._last_message = message
             self.report(Progress("loading", None, message))
@@ -242,7 +242,7 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     if tasks:
         await asyncio.wait(tasks)
     for task in tasks:
-        # Progress is an extra: a start does not fail for want of it.
+        # Progress is optional: a start does not fail without it.
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the progress of a start cannot be told", exc_info=error)
 

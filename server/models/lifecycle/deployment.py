@@ -1,16 +1,16 @@
-"""One model server's lifecycle: one task acts, everybody else asks and waits.
+"""One model server's lifecycle: one task acts, all others request and wait.
 
 Rules:
 
 1. Only the control task changes the state (`state.TRANSITIONS`). Others request a start or a stop
    and wait for the outcome; nobody reads the state in order to decide.
-2. A bring-up is an attempt with a number. Concurrent starts wait for the same attempt; a stop
-   cancels it; its end, whatever it is, releases all waiters.
-3. A stop lets answers under way finish first, for a while. A start that is requested meanwhile
-   gets the next attempt.
-4. A server that crashed after it was ready is started again, at once and then ever later, until
-   it is given up. One that did not come up, or that somebody else had its engine stop, waits
-   for the next request. A remote one is probed for ever.
+2. Each start is an attempt with a number. Concurrent requests to start wait for the same attempt; a
+   stop cancels it; its end, whatever it is, releases all waiters.
+3. A stop first waits for running answers, up to a timeout. A start that is requested meanwhile gets
+   the next attempt.
+4. A server that crashed after it was ready is restarted, at once and then with growing pauses,
+   until it is given up. A server that failed to start, or that somebody else stopped through the
+   container engine, waits for the next request. A remote server is probed for ever.
 """
 
 import asyncio
@@ -49,10 +49,10 @@ logger = logging.getLogger(__name__)
 
 
 class DeploymentHost(Protocol):
-    """What a deployment needs from the fleet: room to start in, and whether it is in use."""
+    """The part of the fleet that a deployment needs: room for its server, and its use."""
 
     async def enter(self, spec: ModelSpec, report: Report) -> None:
-        """Return when the server may be started."""
+        """Wait until there is room for the server."""
 
     def leave(self, spec: ModelSpec) -> None:
         """Release the room of a server that is gone."""
@@ -61,11 +61,11 @@ class DeploymentHost(Protocol):
         """Tell whether the server is writing an answer."""
 
     def changed(self, spec: ModelSpec) -> None:
-        """Tell subscribers of a new status."""
+        """Announce a new status."""
 
 
 class Deployment:
-    """Bring one model server up when it is wanted, watch it, and take it down."""
+    """Start one model server when it is wanted, watch it, and stop it."""
 
     def __init__(
         self,
@@ -96,20 +96,20 @@ class Deployment:
         self._serving: asyncio.Task[SidestreamError] | None = None
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")
 
-    # --- for everybody ----------------------------------------------------------------------
+    # --- for other tasks --------------------------------------------------------------------
 
     @property
     def upstream(self) -> Upstream | None:
-        """Return how to speak to the server if it is up just now; starts nothing."""
+        """Return the server's upstream if it is ready now; starts nothing."""
         return None if self._ready is None else self._ready.upstream
 
     @property
     def infos(self) -> ModelInfos:
-        """Return what a server with many models has said of each."""
+        """Return the server's descriptions of its models, for a server with many."""
         return ModelInfos() if self._ready is None else self._ready.infos
 
     async def wait_until_ready(self) -> Upstream:
-        """Return how to speak to the server once it is up by its present settings."""
+        """Wait until the server is up with its current settings, and return its upstream."""
         while (ready := self._ready) is None or ready.is_outdated_by(self.spec):
             await self._desired.wait()
         return ready.upstream
@@ -120,14 +120,14 @@ class Deployment:
         return self._runner.is_managed
 
     def request_start(self) -> None:
-        """Ask for the server to be up, without waiting."""
+        """Request a start, without waiting for it."""
         self._desired.request_start()
 
     async def ensure_ready(self) -> ReadyServer:
-        """Start the server if need be, and return how to speak to it.
+        """Start the server if necessary, and return it when it is ready.
 
-        Raises `ModelFailed` when it cannot be started, or is stopped meanwhile. Cancelling
-        one waiter leaves the start to the others.
+        Raises `ModelFailed` if it cannot be started, or is stopped meanwhile. Cancelling one waiter
+        does not cancel the start.
         """
         is_settled = await self._desired.wait_for_outcome(self._desired.request_start())
         if is_settled and self._ready is not None:
@@ -136,21 +136,21 @@ class Deployment:
         raise failure or ModelFailed(f"{self.spec.name} was stopped")
 
     def request_stop(self) -> None:
-        """Ask for the server to be down; a start under way is cancelled."""
+        """Request a stop, without waiting for it; a start under way is cancelled."""
         self._desired.request_stop()
 
     async def stop(self) -> None:
-        """Take the server down and return when it is gone."""
+        """Stop the server and return when it is gone."""
         self._desired.request_stop()
         await self._desired.wait_until_ended()
 
     async def remove(self) -> None:
-        """Take the server down, also one of an earlier run; cancelled, it may be wanted again."""
+        """Stop the server, also one of an earlier run; may be cancelled if it is wanted again."""
         await self.stop()
         await self._ending.once()
 
     def change(self, spec: ModelSpec) -> None:
-        """Use another description from the next start on, for a remote server at once."""
+        """Use another spec from the next start on; for a remote server at once."""
         is_elsewhere = self.spec.server_settings != spec.server_settings
         self.spec = spec
         self._update(progress=self.status.progress, error=self.status.error)
@@ -159,16 +159,16 @@ class Deployment:
             self._desired.request_start()
 
     def use_changed(self) -> None:
-        """Have a drain check whether the server is still writing answers."""
+        """Recheck whether a server that is being drained still writes answers."""
         self._desired.notify_all()
 
     def check_soon(self) -> None:
-        """Have a remote server asked soon whether its model is in memory."""
+        """Ask a remote server soon whether its model is in memory."""
         if self._attempt is not None:
             self._attempt.watch.check_soon()
 
     async def cause_of_loss(self, upstream: Upstream) -> SidestreamError | None:
-        """Return why the server behind `upstream` went away; None if it is still well."""
+        """Return why the server behind `upstream` was lost; None if it is healthy."""
 
         def is_gone() -> bool:
             return self._ready is None or self._ready.upstream is not upstream
@@ -179,19 +179,19 @@ class Deployment:
         return self._failure if self._ready is None else None
 
     async def close(self, *, keeps_server: bool = False) -> None:
-        """End the control task and take the server down, unless it can go on and is to be kept."""
+        """End the control task and stop the server, unless `keeps_server` and it outlives us."""
         await self.end()
         if not (keeps_server and self._runner.outlives_us):
             await self._ending.once()
 
     async def end(self) -> None:
-        """End the control task, and nothing else."""
+        """End the control task and leave the server as it is."""
         self._control.cancel()
-        # Cancelled while it waits for the attempt's end, it leaves that to go on.
+        # If the control task is cancelled while it waits for the attempt, the attempt goes on.
         await asyncio.wait([task for task in (self._control, self._serving) if task is not None])
 
     def show_problem(self, error: SidestreamError | None) -> None:
-        """Show why a server that is stopped could not be started now; None for no reason."""
+        """Show an error on a stopped server that could not be started now; None shows none."""
         if self.status.state == "stopped":
             self._update(error=None if error is None else model_error(error))
 
@@ -207,9 +207,9 @@ class Deployment:
                 self._desired.request_start()
 
     async def _attempt_once(self) -> float | None:
-        """Bring the server up, watch it until it fails or is to stop, take it down.
+        """Start the server, watch it until it fails or has to stop, and stop it.
 
-        Return the seconds after which it is to be started again by itself, None for never.
+        Return the seconds until the automatic restart, None for none.
         """
         desired = self._desired
         stops = desired.stop_requests
@@ -238,12 +238,12 @@ class Deployment:
             self._publish("gone", error=None if failure is None else model_error(failure))
             return None
         if self.status.error != model_error(failure):
-            # A remote server that stays away is looked at for ever, and complained of once.
+            # An unreachable remote server is probed for ever, but logged only once.
             logger.warning("%s failed: %s", self.spec.id, failure)
         return self._after_failure(failure, was_up_seconds=was_up_seconds)
 
     async def _serve(self) -> SidestreamError:
-        """Return what ended the server or kept it from starting."""
+        """Start and watch the server; return the error that ended it or kept it from starting."""
         self._attempt = attempt = Attempt(
             self.spec,
             self._replica,
@@ -280,7 +280,7 @@ class Deployment:
         return failure
 
     async def _drain(self, serving: asyncio.Task[SidestreamError]) -> None:
-        """Let answers under way end, as long as there is a server to write them."""
+        """Wait until running answers have ended, as long as the server runs."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits(self.spec).drain):
                 await self._desired.wait_for(
@@ -288,7 +288,7 @@ class Deployment:
                 )
 
     def _after_failure(self, failure: SidestreamError, *, was_up_seconds: float) -> float | None:
-        """Show the failure and decide when the server is tried again."""
+        """Show the failure, and return the seconds until the next try, None for none."""
         error = model_error(failure)
         pause: float | None = self._limits(self.spec).health_interval
         if self.is_managed:
@@ -306,7 +306,7 @@ class Deployment:
     def _publish(
         self, event: Event, *, progress: Progress | None = None, error: ModelError | None = None
     ) -> None:
-        """Show the state that follows on an event."""
+        """Show the state that follows an event."""
         state = next_state(self.status.state, event)
         if state == "stopping" and event != "stop":
             return
@@ -322,7 +322,7 @@ class Deployment:
         progress: Progress | None = None,
         error: ModelError | None = None,
     ) -> None:
-        """Show a state, by default the present one, with what belongs to it now."""
+        """Show a state, by default the current one, with its progress and error."""
         info, is_outdated = self.status.info, False
         if self._ready is not None:
             info, is_outdated = self._ready.info, self._ready.is_outdated_by(self.spec)

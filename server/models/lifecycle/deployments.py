@@ -1,7 +1,7 @@
-"""The deployments of all model servers: made, changed and ended as the catalogue says.
+"""The deployments of all model servers: created, changed and ended to match the catalogue.
 
-A new catalogue interrupts no answer: the server of a model that is gone is drained first, as for
-any stop, and a model that comes back meanwhile keeps its deployment.
+A new catalogue interrupts no answer: the server of a removed model is drained first, as for any
+stop, and a model that comes back meanwhile keeps its deployment.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from server.models.runners.base import Condition, Observation, Replica, Runner
 
 logger = logging.getLogger(__name__)
 
-# An engine that is started later is noticed within this time.
+# A container engine that is started later is noticed within this time.
 _ENGINE_RETRY_SECONDS: Final = 15.0
 
 
 class Deployments:
-    """Hold one deployment per model server, also of those that are about to be removed."""
+    """Hold one deployment per model server, including those about to be removed."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Deployments:
         return self._all.get(root_id)
 
     def own_ports(self) -> frozenset[int]:
-        """Return the ports of the servers that we run."""
+        """Return the ports of the managed servers."""
         running = (
             d.spec.id
             for d in self._all.values()
@@ -67,9 +67,9 @@ class Deployments:
         return frozenset(port for url in urls if (port := urlsplit(url).port) is not None)
 
     def apply(self, catalog: Catalog) -> None:
-        """Make, change and retire deployments until they fit the catalogue.
+        """Create, change and retire deployments so that they match the catalogue.
 
-        The caller makes sure that a server keeps its kind of runner.
+        The caller has to ensure that a server keeps its kind of runner.
         """
         roots = {spec.id: spec for spec in catalog.roots()}
         for root_id, deployment in self._all.items():
@@ -93,17 +93,17 @@ class Deployments:
         self._all = {root_id: self._all[root_id] for root_id in {**roots, **self._all}}
 
     async def adopt(self, admit: Callable[[ModelSpec], None]) -> None:
-        """Take over the servers of an earlier run of this gateway, and start preloaded models.
+        """Adopt the servers of an earlier run of this gateway, and start preloaded models.
 
-        `admit` is called with each server that runs. An engine that does not answer is asked
-        again until it does; meanwhile the preloaded models show that error.
+        `admit` is called with each server that runs. A container engine that does not answer is
+        asked until it does; meanwhile the preloaded models show that error.
         """
         async with asyncio.TaskGroup() as tasks:
             for name, runner in self._runners.items():
                 tasks.create_task(self._adopt_from(name, runner, admit))
 
     async def close(self, *, keeps_servers: bool) -> None:
-        """End every lifecycle; servers that can go on may be kept."""
+        """End every lifecycle; `keeps_servers` leaves servers running that outlive us."""
         for task in self._retiring.values():
             task.cancel()
         await asyncio.gather(
@@ -126,7 +126,7 @@ class Deployments:
 
     async def _retire(self, deployment: Deployment) -> None:
         await deployment.remove()
-        # A model that comes back from here on gets a new deployment, whose server stays untouched.
+        # From here on, a model that comes back gets a new deployment; its server is left alone.
         del self._all[deployment.spec.id], self._retiring[deployment.spec.id]
         self._addresses.pop(deployment.spec.id, None)
         deployment.log.close()
@@ -159,7 +159,7 @@ class Deployments:
     async def _listed(
         self, name: str, runner: Runner, wanted: Sequence[Deployment]
     ) -> list[Observation]:
-        """Return the servers that an engine has once it answers; `wanted` show why they wait."""
+        """Wait until an engine answers, and return its servers; `wanted` show its error."""
         trouble = ""
         while True:
             try:

@@ -1,7 +1,7 @@
 """The desired state of a model server, and the numbered attempts to start it.
 
-A request to start returns a ticket: the number of the attempt whose outcome answers it. That is
-the present attempt while it can still succeed, else the next one.
+A request to start returns a ticket: the number of the attempt whose outcome answers the request.
+That is the current attempt while it can still succeed, else the next one.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from server.models.state_changed import StateChanged
 
 
 class DesiredState(StateChanged):
-    """Hold requests and attempts; notify waiters whenever either changes."""
+    """Hold requests and attempts, and notify waiters of each change."""
 
     def __init__(self, *, is_wanted: bool) -> None:
         super().__init__()
@@ -26,13 +26,13 @@ class DesiredState(StateChanged):
     # --- requests ---------------------------------------------------------------------------
 
     def request_start(self) -> int:
-        """Ask for the server to be up; return a ticket."""
+        """Request a start and return its ticket."""
         self.is_wanted = True
         self.notify_all()
         return self.attempt if self.attempt > self._last_closed else self.attempt + 1
 
     def request_stop(self) -> None:
-        """Ask for the server to be down; tickets of attempts that have not begun become void."""
+        """Request a stop; tickets of attempts that have not begun become void."""
         self.stop_requests += 1
         self.is_wanted = False
         self._last_closed = self.attempt
@@ -46,26 +46,26 @@ class DesiredState(StateChanged):
         self._is_active = True
 
     def settle_attempt(self) -> None:
-        """Release the waiters of the present attempt: its outcome is known."""
+        """Release the waiters of the current attempt, whose outcome is known."""
         self._last_settled = self.attempt
         self.notify_all()
 
     def close_attempt(self) -> None:
-        """Give no more tickets of the present attempt; a request for the next one still stands."""
+        """Issue no more tickets for the current attempt; tickets for the next one stay valid."""
         if self.attempt > self._last_closed:
             self.is_wanted = False
             self._last_closed = self.attempt
         self.notify_all()
 
     def end_attempt(self) -> None:
-        """End the present attempt: nothing of its server is left."""
+        """End the current attempt, of whose server nothing is left."""
         self._is_active = False
         self.settle_attempt()
 
     # --- waiting ----------------------------------------------------------------------------
 
     async def wait_for_outcome(self, ticket: int) -> bool:
-        """Return when the outcome of the ticket's attempt is known; False if it became void."""
+        """Wait for the outcome of the ticket's attempt; return False if the ticket became void."""
         stops = self.stop_requests
 
         def is_void() -> bool:
@@ -75,12 +75,12 @@ class DesiredState(StateChanged):
         return self._last_settled >= ticket
 
     async def wait_until_ended(self) -> None:
-        """Return when nothing is left of the present attempt."""
+        """Wait until the current attempt has ended."""
         attempt = self.attempt
         await self.wait_for(lambda: not self._is_active or self.attempt > attempt)
 
     async def is_unchanged_for(self, seconds: float) -> bool:
-        """Wait; return False as soon as a start or a stop is requested, else True at the end."""
+        """Wait for that time; return False as soon as a start or a stop is requested, else True."""
         stops = self.stop_requests
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

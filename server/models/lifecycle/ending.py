@@ -12,20 +12,20 @@ from server.models.runners.base import Replica, Runner
 
 logger = logging.getLogger(__name__)
 
-# An engine that cannot stop a server just now may be able to a little later.
+# An engine that cannot stop a server now may succeed a little later.
 _STOP_RETRY_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Ending:
-    """Stop one replica's server, which has `grace_seconds()` for it."""
+    """Stop one replica's server within `grace_seconds()`."""
 
     runner: Runner
     replica: Replica
     grace_seconds: Callable[[], float]
 
     async def until_gone(self, on_trouble: Callable[[SidestreamError], None]) -> None:
-        """Stop the server, with retries until that succeeds; `on_trouble` gets each error."""
+        """Stop the server, retrying until that succeeds; `on_trouble` is called with each error."""
         while True:
             try:
                 await self.runner.stop(self.replica, grace_seconds=self.grace_seconds())
@@ -39,7 +39,7 @@ class Ending:
                 await asyncio.sleep(_STOP_RETRY_SECONDS)
 
     async def once(self) -> None:
-        """Try once to stop the server, and log the error if that fails."""
+        """Try once to stop the server; log an error."""
         try:
             await self.runner.stop(self.replica, grace_seconds=self.grace_seconds())
         except SidestreamError as error:

@@ -1,4 +1,4 @@
-"""How long a model server may take for what it does, and how often it may fail."""
+"""The timeouts of a model server's lifecycle, and the number of its restarts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -27,16 +27,16 @@ class Loads:
         self._errors: dict[str, ModelError] = {}
 
     def state(self, model_id: str) -> LoadState | None:
-        """Return which request is under way for a model."""
+        """Return the request that is under way for a model, None if none is."""
         under_way = self._tasks.get(model_id)
         return None if under_way is None else under_way[0]
 
     def error(self, model_id: str) -> ModelError | None:
-        """Return why the last request failed."""
+        """Return the error of the last request, None if it succeeded."""
         return self._errors.get(model_id)
 
     def request(self, model_id: str, state: LoadState, upstream: Upstream, name: str) -> None:
-        """Ask the server to load the model of that name, or to take it out of memory."""
+        """Ask the server to load or to unload the model of that name."""
         if self.state(model_id) == state:
             return
         if model_id in self._tasks:
@@ -49,7 +49,7 @@ class Loads:
         self._on_change(model_id)
 
     async def close(self) -> None:
-        """Cancel the requests; what the servers have begun goes on."""
+        """Cancel the requests; servers finish the loads that they have begun."""
         tasks = [task for _, task in self._tasks.values()]
         for task in tasks:
             task.cancel()

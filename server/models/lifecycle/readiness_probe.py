@@ -1,8 +1,8 @@
-"""Probe a model server until it is ready: connect, check its health, have it describe its model.
+"""Probe a model server until it is ready: connect, check its health, ask for its description.
 
-Of a server that is not started by us only its answers are known. One that says that it is not
-ready yet (a proxy that wakes a sleeping server, for example) is waited for. Any other answer is an
-error to show. Where nothing listens, nothing is waited for: the next request probes again.
+A remote server is known only by its answers. If it answers that it is not ready yet (for example, a
+proxy that wakes a sleeping server), it is probed again. Any other answer is shown as an error. If
+nothing listens at its address, probing stops until the next request.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ does not serve yet, another `EngineError` for an answer that no model server giv
 """
 
 PROBE_TIMEOUT_SECONDS: Final = 5.0
-# A third of a second: a connection may also break at a server that lives.
+# In a third of a second; a connection to a living server may break, too.
 _LOSSES_UNTIL_GIVEN_UP: Final = 3
-# Servers that answer before they have loaded do so for less than this.
+# Servers give answers of the wrong form while they load, but not for longer than this.
 _PATIENCE_SECONDS: Final = 30.0
 
 
 class ReadinessProbe:
     """Probe one server until it is ready.
 
-    `asks_why` also asks an unhealthy server for the reason; `gives_up` stops probing where nothing
+    `asks_why` also asks an unhealthy server for the reason; `gives_up` stops probing if nothing
     listens; `is_patient` probes again after an answer that no model server gives.
     """
 
@@ -57,22 +57,22 @@ class ReadinessProbe:
 
     @property
     def not_ready_message(self) -> str:
-        """Return the words in which the server says that it is not ready yet, or nothing."""
+        """Return the server's message that it is not ready yet; empty if there is none."""
         return self._why_not.message if isinstance(self._why_not, EngineOverloaded) else ""
 
     @property
     def message(self) -> str:
-        """Return what a server that answers says of itself, or nothing."""
+        """Return the last message of a server that answers; empty if there is none."""
         is_silent = isinstance(self._why_not, EngineLost | EngineTimeout)
         return "" if self._why_not is None or is_silent else self._why_not.message
 
     @property
     def is_given_up(self) -> bool:
-        """Tell whether nothing listens at the address of a server that we do not start."""
+        """Tell whether nothing listens at the address of a remote server."""
         return self._gives_up and self._losses >= _LOSSES_UNTIL_GIVEN_UP
 
     async def probe(self, endpoint: Endpoint) -> tuple[Upstream, EngineInfo] | None:
-        """Return how to speak to the server and what it says of its model; None if not ready.
+        """Return the server's upstream and its description of its model; None if it is not ready.
 
         Raises `EngineError` for an answer that no model server gives.
         """
@@ -108,7 +108,7 @@ class ReadinessProbe:
         return None
 
     def _tolerate(self, error: SidestreamError) -> None:
-        """Remember an answer that is of no use; raise it once patience has run out."""
+        """Record an unusable answer; raise it once it has been tolerated for long enough."""
         now = asyncio.get_running_loop().time()
         if self._useless_since is None:
             self._useless_since = now
@@ -117,14 +117,14 @@ class ReadinessProbe:
         self._why_not = error
 
     async def described(self, model: str) -> EngineInfo | None:
-        """Return what the server says of a model now, None if it gives no answer in time."""
+        """Return the server's current description of a model; None if none comes in time."""
         if self.upstream is None:
             return None
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
                 return await self.upstream.describe(model)
         except (SidestreamError, TimeoutError) as error:
-            # The last answer stands; health is checked elsewhere.
+            # The last description stays in force; health is checked elsewhere.
             logger.debug("a server does not describe its model: %s", error)
             return None
 

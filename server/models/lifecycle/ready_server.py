@@ -1,4 +1,4 @@
-"""A server that is ready: how to speak to it, what it says of itself and its models, its lease."""
+"""A server that is ready: its upstream, its descriptions of itself and its models, its lease."""
 
 import asyncio
 from collections import defaultdict
@@ -14,14 +14,14 @@ from server.models.catalogue.catalog import ModelSpec
 _DESCRIBE_SECONDS: Final = 30.0
 
 CauseOfLoss = Callable[[Upstream], Awaitable[SidestreamError | None]]
-"""Tell why the server behind an upstream went away; None if it did not."""
+"""Return why the server behind an upstream was lost; None if it was not."""
 
 
 class ModelInfos:
-    """What a server with many models says of each, by the server's own names.
+    """A server's descriptions of its models, by the server's own names.
 
-    A model is asked about when it is used, and again after it changed; until then the last answer
-    stays visible.
+    The server is asked for a description when the model is used, and again after a change; until
+    then the last one stays visible.
     """
 
     def __init__(self) -> None:
@@ -30,15 +30,15 @@ class ModelInfos:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def get(self, model: str) -> EngineInfo | None:
-        """Return the last answer about a model, None if there is none."""
+        """Return the last description of a model, None if there is none."""
         return self._infos.get(model)
 
     def outdate(self, model: str) -> None:
-        """Have the server asked about a model again when it is next used."""
+        """Ask for the description of a model again when it is next used."""
         self._outdated.add(model)
 
     async def ask(self, upstream: Upstream, model: str) -> EngineInfo:
-        """Return what the server says of a model; concurrent callers share one request.
+        """Return the server's description of a model; concurrent callers share one request.
 
         Raises `EngineError`.
         """
@@ -51,7 +51,7 @@ class ModelInfos:
 
 @dataclass(frozen=True)
 class ReadyServer:
-    """How to speak to a server, and what it has said."""
+    """A server that is ready: its upstream and its description."""
 
     upstream: Upstream
     info: EngineInfo
@@ -61,10 +61,10 @@ class ReadyServer:
     infos: ModelInfos = field(default_factory=ModelInfos)
 
     async def describe(self, model: str, cause_of_loss: CauseOfLoss) -> EngineInfo:
-        """Return what the server says of one of its models; concurrent callers share one request.
+        """Return the server's description of a model; concurrent callers share one request.
 
-        Raises `EngineError`, `ModelFailed` for the server as a whole, or what `cause_of_loss` says
-        of a server whose connection broke.
+        Raises `EngineError`, `ModelFailed` for the server as a whole, or, if the connection broke,
+        the error that `cause_of_loss` returns.
         """
         if self.spec.settings.model_id != ANY_MODEL:
             return self.info
@@ -76,7 +76,7 @@ class ReadyServer:
             raise await cause_of_loss(self.upstream) or lost from None
 
     def is_outdated_by(self, spec: ModelSpec) -> bool:
-        """Tell whether the server would be started with other settings now."""
+        """Tell whether the server runs with other settings than those of `spec`."""
         return self.was_outdated or self.spec.server_settings != spec.server_settings
 
 
@@ -91,7 +91,7 @@ class Lease:
     _cause_of_loss: CauseOfLoss
 
     async def cause_of_loss(self) -> SidestreamError | None:
-        """Return why the server went away, if it did."""
+        """Return why the server was lost; None if it was not."""
         return await self._cause_of_loss(self.upstream)
 
 

@@ -1,16 +1,16 @@
-"""When a model server that crashed is started again by itself, and when it is given up."""
+"""Decide when a crashed model server is restarted, and when it is given up."""
 
 from typing import Final
 
 from server.core.placement import pause_before_restart
 from server.core.protocol import ModelError
 
-# A crash after this time begins a new count.
+# A crash after more than this time starts a new count.
 _STABLE_SECONDS: Final = 60.0
 
 
 class Restarts:
-    """Count the crashes in a row of one server."""
+    """Count the consecutive crashes of one server."""
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
@@ -27,7 +27,7 @@ class Restarts:
     ) -> tuple[ModelError, float | None]:
         """Return the error to show, and the seconds until the next start.
 
-        They are None for a server that was not ready yet, unless the start was automatic.
+        The seconds are None for a server that was not ready yet, unless its start was automatic.
         """
         if not was_up_seconds and not is_automatic:
             return error, None

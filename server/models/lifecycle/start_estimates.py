@@ -1,7 +1,6 @@
 """Estimate the progress of a start from how long its phases took last time.
 
-Many servers say nothing while they load. Progress that a server does report is never replaced by
-an estimate.
+Many servers log nothing while they load. An estimate never replaces progress that a server reports.
 """
 
 from typing import Final
@@ -10,9 +9,9 @@ import msgspec
 
 from server.core.protocol import Progress
 
-# An estimate that has run out proves nothing: the bar stays here until the phase ends.
+# A phase that takes longer than estimated stays at this fraction until it ends.
 _MAX_FRACTION: Final = 0.95
-# How long others took to make room says nothing of how long they will take.
+# How long it took to get room says nothing about the next time.
 _UNTIMED: Final = frozenset({"waiting"})
 
 
@@ -32,7 +31,7 @@ class StartEstimates:
         self._measured = {}
 
     def estimate(self, progress: Progress, now_seconds: float) -> Progress:
-        """Record progress, and add an estimated fraction and time left where it has neither."""
+        """Record progress; add an estimated fraction and remaining time if it has neither."""
         if progress.phase != self._phase:
             self._end_phase(now_seconds)
             self._phase, self._since, self._shown = progress.phase, now_seconds, 0.0

@@ -1,11 +1,11 @@
-"""The phases and the progress of a start, read from the log lines of the model server.
+"""Follow the phases and the progress of a start by the log lines of the model server.
 
 Rules:
 
-1. A phase never goes back, and within a phase the fraction never does.
-2. A line that is not understood changes nothing. Of an unknown program the last line is shown, at
-   most once a second: people see more in it than we do.
-3. A phase without any line for a while is shown with its age.
+1. Phases never go back; within a phase the fraction never falls.
+2. An unknown line changes nothing. For an unknown program the last line is shown, at most once a
+   second, since people may understand it.
+3. A phase that has logged nothing for a while is shown with its duration.
 """
 
 import re
@@ -20,7 +20,7 @@ from server.models.diagnosis.log_lines import read_line
 from server.models.lifecycle.state import Event
 from server.models.logbook import LogLine
 
-# Phase names as they are sent, in the order in which a start goes through them.
+# The phases by their names on the wire, in their order.
 EVENT_OF_PHASE: Final[dict[str, Event]] = {
     "waiting": "start",
     "pulling": "pull",
@@ -31,27 +31,27 @@ EVENT_OF_PHASE: Final[dict[str, Event]] = {
 }
 PHASES: Final = tuple(EVENT_OF_PHASE)
 
-# Of an engine that is not known: those of all.
+# For an unknown engine, the signs of all engines.
 _ANY: Final = tuple(sign for engine in ENGINES.values() for sign in engine.signs)
 _SIGNS: Final = {
     name: [(re.compile(sign.pattern), sign) for sign in signs]
     for name, signs in {"": _ANY, **{one.name: one.signs for one in ENGINES.values()}}.items()
 }
-# Lines with signs are short; a log is not to be trusted.
+# Lines with signs are short; a log cannot be trusted.
 _MAX_SEARCHED_CHARS: Final = 2_000
 
 # TGI itself writes a line every 10 s while it loads.
 _QUIET_SECONDS: Final = 10.0
 _SAY_EVERY_SECONDS: Final = 5.0
-# What fits into a row of the page; the whole line is in the log.
+# As much as fits into a row of the page; the log has the whole line.
 _MAX_TOLD_CHARS: Final = 160
 
 
 class StartProgress:
-    """Follow one start by its log lines, and by the clock where there are none.
+    """Follow one start by its log lines, and by the clock if there are none.
 
-    `engine` is the name of the one that is started, if that is known. `tells_lines` shows lines
-    that are not understood, too.
+    `engine` is the name of the engine, empty if it is not known. `tells_lines` also shows unknown
+    lines.
     """
 
     def __init__(self, engine: str = "", *, tells_lines: bool = False) -> None:
@@ -69,7 +69,7 @@ class StartProgress:
         """Whether the last line says that the server serves."""
 
     def feed(self, line: LogLine) -> Progress | None:
-        """Return the progress that the line means, or nothing if it means none."""
+        """Return the progress that a line means; None if it means none."""
         entry = read_line(line.text)
         self.says_it_serves = entry.says_it_serves
         reported = entry.progress
@@ -78,7 +78,7 @@ class StartProgress:
             return self.advance(
                 Progress(reported.phase, fraction, entry.message, reported.eta_seconds)
             )
-        # A bar writes its states over one another, of which the last counts.
+        # A progress bar overwrites its line; only the last state counts.
         message = entry.message.rstrip("\r").rpartition("\r")[2][:_MAX_SEARCHED_CHARS]
         for pattern, sign in self._signs:
             if found := pattern.search(message):
@@ -88,7 +88,7 @@ class StartProgress:
         return None
 
     def advance(self, progress: Progress) -> Progress | None:
-        """Accept a step forward; return nothing for one that would go back."""
+        """Record progress and return it; return None if it would go back."""
         if progress.phase not in PHASES:
             return None
         phase = PHASES.index(progress.phase)
@@ -102,7 +102,7 @@ class StartProgress:
         return msgspec.structs.replace(progress, fraction=self._fraction)
 
     def tick(self, now_seconds: float) -> Progress | None:
-        """Return a sign of life for a phase that has been quiet; `now_seconds` only goes up."""
+        """Return progress for a phase that has logged nothing; `now_seconds` is monotonic."""
         if self._phase < 0:
             return None
         if self._phase_since is None:
@@ -120,7 +120,7 @@ class StartProgress:
         return Progress(phase, self._fraction, f"{phase}, {age_seconds} s")
 
     def _read(self, sign: Sign, found: re.Match[str]) -> Progress | None:
-        """Return what a line means: a phase, how much of it is done, and what that is called."""
+        """Return the phase, the fraction and the message that a line means."""
         numbers = {name: int(text or 0) for name, text in found.groupdict().items()}
         if not sign.phase:
             self._total = max(numbers["total"], 1)
@@ -140,7 +140,7 @@ class StartProgress:
 
 
 def _shown(message: str) -> str:
-    """Return a line's beginning as one that can be shown."""
+    """Return the beginning of a line in printable form."""
     text = " ".join(message[: 4 * _MAX_TOLD_CHARS].split())
     text = "".join(char if char.isprintable() else "\ufffd" for char in text)
     return text if len(text) <= _MAX_TOLD_CHARS else f"{text[: _MAX_TOLD_CHARS - 1]}…"

@@ -1,8 +1,8 @@
 """The states of a model server, the events that change them, and the status that clients see.
 
-Strategy: the state machine is data. `TRANSITIONS` says for each state which events may happen and
-which state follows; an event that it lacks is a bug in the lifecycle, not a matter of the server.
-docs/PROJECT_STRUCTURE.md shows the table, generated from here.
+Strategy: the state machine is data. `TRANSITIONS` maps each state and each event that may happen in
+it to the next state; any other event is a bug in the lifecycle, not a fault of the server. The
+table in docs/PROJECT_STRUCTURE.md is generated from it.
 """
 
 import logging
@@ -33,25 +33,25 @@ def _follow(*events: Event) -> dict[Event, ModelState]:
     return {event: EVENTS[event][0] for event in events}
 
 
-# A stop is not taken back by what the server still does.
+# No event of the server takes a stop back.
 _STOPPING: Final[dict[Event, ModelState]] = dict.fromkeys(EVENTS, "stopping")
 _COMING_UP: Final = _follow("start", "pull", "load", "ready", "stop", "gone", "fail")
 
 TRANSITIONS: Final[dict[ModelState, dict[Event, ModelState]]] = {
     "stopped": _follow("start"),
-    # Room and image come first, weights may be fetched by the server that was started.
+    # Room and image come first; the started server may download the weights itself.
     "starting": _COMING_UP,
     "pulling": _COMING_UP,
     "loading": _follow("load", "ready", "stop", "gone", "fail"),
     "ready": _follow("stop", "gone", "fail"),
     "stopping": _STOPPING | _follow("gone", "fail"),
-    # A remote server that is away is probed again without being shown as starting.
+    # An unreachable remote server is probed again without being shown as starting.
     "failed": _follow("start", "load", "ready", "stop", "fail"),
 }
 
 
 def next_state(state: ModelState, event: Event) -> ModelState:
-    """Return the state that follows; a transition that the table lacks is logged as a bug."""
+    """Return the next state; log a transition that the table lacks as a bug."""
     follows = TRANSITIONS[state].get(event)
     if follows is None:
         logger.error("bug: a model server that is %s cannot get the event %s", state, event)
@@ -61,7 +61,7 @@ def next_state(state: ModelState, event: Event) -> ModelState:
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a deployment with what belongs to it."""
+    """The state of a deployment, with its progress and its error."""
 
     state: ModelState = "stopped"
     progress: Progress | None = None
@@ -71,12 +71,12 @@ class Status:
 
 
 def as_sidestream_error(error: Exception) -> SidestreamError:
-    """Return an error as one of our own tree."""
+    """Return an error as a `SidestreamError`."""
     return (
         error if isinstance(error, SidestreamError) else SidestreamError(f"internal error: {error}")
     )
 
 
 def model_error(error: SidestreamError) -> ModelError:
-    """Return an error in the form in which clients see it on a model."""
+    """Return an error in the form that clients get with a model."""
     return ModelError(error.code, error.message, error.hint)

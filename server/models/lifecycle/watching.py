@@ -1,13 +1,13 @@
-"""Watch over a model server that is ready: health checks, its exit, and why a connection broke.
+"""Watch a model server that is ready: health checks, its exit, and why a connection broke.
 
 Rules:
 
-1. One missed health check may be a busy machine; several in a row end the watch. Tokens that
-   arrive count as a sign of life: a server that is being stopped finishes its answers and fails
-   its health check meanwhile.
+1. One missed health check may be due to a busy machine; several in a row end the watch. Tokens that
+   arrive count as a successful check: a server that is being stopped finishes its answers although
+   its health check fails.
 2. After a broken connection one failed check is enough, and earlier tokens do not count.
-3. A broken connection and the exit behind it are seen by two tasks. The answer's task waits until
-   the watch knows that the server is gone, or the server proves to be healthy.
+3. Two tasks see a broken connection and the exit that caused it. The answer's task waits until the
+   watch has seen the exit, or a health check succeeds.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _SECOND_CHECK_SECONDS: Final = 0.5
 
 
 class Watch:
-    """Watch one server from the moment when it is ready."""
+    """Watch one server while it is ready."""
 
     def __init__(
         self,
@@ -50,17 +50,18 @@ class Watch:
         self._model_changed = asyncio.Event()
 
     def check_now(self) -> None:
-        """Check at once: a connection broke, and one failed check is enough."""
+        """Check the health at once, because a connection broke; one failed check is enough."""
         self._connection_broke.set()
 
     def check_soon(self) -> None:
-        """Check soon: the server may have loaded or unloaded its model."""
+        """Check the health soon, because the server may have loaded or unloaded its model."""
         self._model_changed.set()
 
     async def run(self, ready: ReadyServer, on_info: Callable[[EngineInfo], None]) -> ModelFailed:
-        """Return why the server is no longer of use, once it is not.
+        """Wait until the server fails, and return why.
 
-        `on_info` gets what a server says that loads and unloads its model by itself.
+        `on_info` is called with the descriptions of a server that loads and unloads its model by
+        itself.
         """
         upstream = ready.upstream
         exited = asyncio.create_task(self._runner.wait(self._replica))
@@ -88,7 +89,7 @@ class Watch:
         return ModelFailed("the model server does not answer its health check any more")
 
     async def _pause(self, exited: "asyncio.Task[Observation]") -> bool:
-        """Return when the next check is due; tell whether a connection broke."""
+        """Wait until the next check is due; return whether a connection broke."""
         broke = asyncio.create_task(self._connection_broke.wait())
         changed = asyncio.create_task(self._model_changed.wait())
         try:
@@ -108,10 +109,10 @@ class Watch:
 async def wait_for_cause(
     upstream: Upstream, is_gone: Callable[[], bool], desired: DesiredState, *, is_managed: bool
 ) -> None:
-    """Return once the server is known to be gone or proves to be healthy, or after a timeout.
+    """Wait until the server is known to be gone or a health check succeeds, or for a timeout.
 
-    The exit of a managed server is seen with its cause, and so is waited for before the server is
-    checked; a remote one is checked first.
+    For a managed server the exit, which has the cause, is waited for before the health is checked;
+    a remote server is checked first.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(_CAUSE_SECONDS):

@@ -1,1 +1,1 @@
-"""Where model servers run: siblings behind one seam, `base.Runner`."""
+"""Runners of model servers, all behind one interface, `base.Runner`."""

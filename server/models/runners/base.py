@@ -1,9 +1,9 @@
 """The interface between a model's lifecycle and the place where its server runs.
 
-A runner holds no lifecycle state: it acts when it is called, and reports what it sees.
+A runner holds no lifecycle state: it acts when it is called, and reports what it observes.
 
     verb      absent              running             exited
-    start     starts it           same endpoint       starts it anew
+    start     starts it           same endpoint       starts it again
     stop      success             ends it             removes what is left
     inspect   MISSING             RUNNING             EXITED with code and tail
     wait      MISSING at once     until it ends       EXITED at once
@@ -11,7 +11,7 @@ A runner holds no lifecycle state: it acts when it is called, and reports what i
 
 Every verb may be called at any time and may be cancelled; a cancelled `start` leaves
 nothing behind. A runner whose engine does not answer reports UNKNOWN, never MISSING:
-a living server must not be forgotten because it cannot be seen just now.
+a running server must not be forgotten because it cannot be observed now.
 """
 
 import signal
@@ -25,8 +25,8 @@ from server.dialects.base import Endpoint
 from server.models.catalogue.catalog import ModelSpec
 from server.models.logbook import LogLine
 
-# The lines that come with an exited server's observation: vLLM logs its wrapping errors a hundred
-# lines below the cause, and rich's boxes have three hundred lines.
+# The last log lines of an exited server: vLLM logs its wrapping errors a hundred lines below the
+# cause, and rich's boxes have three hundred lines.
 TAIL_LINES: Final = 500
 
 Report = Callable[[Progress], None]
@@ -34,14 +34,14 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Replica:
-    """Name one running copy of a model under one gateway instance."""
+    """The name of one running server of a model in one gateway instance."""
 
     instance: str
     model: str
 
 
 class Condition(Enum):
-    """What a runner sees of a replica."""
+    """What a runner observes of a replica."""
 
     RUNNING = "running"
     EXITED = "exited"
@@ -51,19 +51,19 @@ class Condition(Enum):
 
 # Signals that ask a server to end. SIGKILL is not among them: it may be a simulated crash.
 _ASKING: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
-# Exit codes above it are of processes that a signal ended, as shells and containers report them.
+# Shells and containers report the end by a signal as this number plus the signal's.
 _SIGNAL_BASE: Final = 128
 
 
 @dataclass(frozen=True)
 class Observation:
-    """Report what is there: for EXITED its code (negative: the signal) and its last lines.
+    """What a runner observes; for EXITED the exit code (negative: the signal) and the last lines.
 
-    `sent_signals` are those that the engine was asked to send to it, as far as that is known.
-    `left_behind` is how many processes went on after a program had ended, and were killed;
-    `ports_elsewhere` are the ports of a running one that does not listen at its endpoint.
-    `is_outdated` is whether a running server was started with other settings than the present
-    ones, `image` the digest of a container's image.
+    `sent_signals` are the known signals that the engine was asked to send to the server.
+    `left_behind` is the number of processes that outlived their program and were killed;
+    `ports_elsewhere` are the ports of a running server that does not listen at its endpoint.
+    `is_outdated` is whether a running server was started with other settings than the current
+    ones, `image` is the digest of a container's image.
     """
 
     replica: Replica
@@ -80,14 +80,14 @@ class Observation:
 
     @property
     def ended_by(self) -> int | None:
-        """Return the number of the signal that ended it; containers report 128 more, unsigned."""
+        """Return the number of the signal that ended it, None for none."""
         if self.exit_code is None or 0 <= self.exit_code <= _SIGNAL_BASE:
             return None
         return -self.exit_code if self.exit_code < 0 else self.exit_code - _SIGNAL_BASE
 
     @property
     def was_told_to_stop(self) -> bool:
-        """Tell whether the engine was asked to stop it: that is a request and not a crash."""
+        """Tell whether the engine was asked to stop it, so that its end is not a crash."""
         return self.condition is Condition.EXITED and not self.sent_signals.isdisjoint(_ASKING)
 
 
@@ -95,44 +95,44 @@ class Runner(Protocol):
     """Start, stop and watch model servers in one kind of place."""
 
     is_managed: ClassVar[bool]
-    """Whether we start and stop the servers, rather than merely find them."""
+    """Whether the runner starts and stops the servers, or only finds them."""
 
     outlives_us: ClassVar[bool]
-    """Whether the servers can go on when we end, and be found again."""
+    """Whether the servers can outlive the gateway, and be found again."""
 
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
-        """Return as soon as the server's process runs, which is before it is ready.
+        """Start the server and return as soon as its process runs, before it is ready.
 
-        Raises `ModelFailed` when it cannot be made to run. Cancellation removes all traces.
+        Raises `ModelFailed` if it cannot be started. If cancelled, nothing of it is left.
         """
 
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
-        """End the replica and remove what is left of it; absent is success.
+        """Stop the replica and remove all of it; does nothing if it does not exist.
 
-        Raises `ModelFailed` when the engine does not answer: what runs there runs on.
-        Cancelled within the grace, it kills at once rather than leave the server running.
+        Raises `ModelFailed` if the engine does not answer; the server then runs on. If cancelled
+        within `grace_seconds`, it kills the server at once.
         """
 
     async def inspect(self, replica: Replica) -> Observation:
-        """Report what is there now."""
+        """Report the replica's current condition."""
 
     async def wait(self, replica: Replica) -> Observation:
-        """Return once the replica is not running any more."""
+        """Wait until the replica does not run any more, and report its condition."""
 
     async def list(self) -> list[Observation]:
-        """Report every replica that is ours, those of an earlier run of the gateway included.
+        """Report every replica of this gateway instance, those of earlier runs included.
 
-        Raises `ModelFailed` when the engine does not answer.
+        Raises `ModelFailed` if the engine does not answer.
         """
 
     def logs(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
-        """Give the last `tail` lines, then, if `follow`, each new one until the server ends."""
+        """Yield the last `tail` lines, then, if `follow`, each new line until the server ends."""
 
     def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
-        """Give progress of a start that is not in its log, such as bytes that arrive.
+        """Yield progress of a start that is not in its log, such as downloaded bytes.
 
         It may go on for ever: the caller stops iterating when the server is ready.
         """
 
     async def close(self) -> None:
-        """Release everything that the runner holds."""
+        """Release all resources of the runner."""

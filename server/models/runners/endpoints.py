@@ -1,4 +1,4 @@
-"""The endpoint of a server as a model's settings describe it, with its chat template's text."""
+"""The endpoint of a server, from a model's settings, with the text of its chat template."""
 
 import asyncio
 from pathlib import Path
@@ -12,10 +12,10 @@ from server.settings.models import ModelSettings
 async def described_endpoint(
     address: Address, model: ModelSettings, *, hub_cache: str, likely: str = ""
 ) -> Endpoint:
-    """Return the endpoint at an address, for a server whose settings say how it is spoken to.
+    """Return the endpoint at an address, with the dialect and other facts from the settings.
 
-    `hub_cache` is the hub's folder on this machine, which a server here reads too; `likely` is the
-    flavour that its command suggests. Raises `ModelFailed` as `read_template` does.
+    `hub_cache` is the hub's cache on this machine, which a server here reads, too; `likely` is the
+    flavour that its command suggests. Raises what `read_template` raises.
     """
     return Endpoint(
         address.url,
@@ -34,9 +34,9 @@ async def described_endpoint(
 
 
 async def read_template(path: str) -> str:
-    """Return the text of a chat template's file, nothing for no file.
+    """Return the text of a chat template's file, empty for no file.
 
-    Raises `ModelFailed` for a file that could be read when the settings were, and cannot be now.
+    Raises `ModelFailed` for a file that cannot be read any more.
     """
     if not path:
         return ""

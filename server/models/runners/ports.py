@@ -1,4 +1,4 @@
-"""The ports of the range for model servers, shared by the runners that take them."""
+"""The ports in the range for model servers, shared by all runners."""
 
 import socket
 from collections.abc import Iterator
@@ -27,9 +27,9 @@ class Claim:
 
 
 class PortRange:
-    """The range, and the ports in it that are reserved although nothing listens on them yet.
+    """The range, and its ports that are reserved although nothing listens on them yet.
 
-    `held` is shared by all runners that take ports from the same range.
+    All runners that take ports from the same range share `held`.
     """
 
     def __init__(self, ports: tuple[int, int], held: set[int]) -> None:
@@ -46,13 +46,13 @@ class PortRange:
             self._held.discard(port)
 
     def claim(self) -> Claim:
-        """Take the first free port for a server that binds it itself, sooner or later.
+        """Reserve the first free port for a server that will bind it itself.
 
-        Until the server has bound it, another gateway on this machine would take it, too. So the
-        UDP port of the same number is bound, which tells other gateways to skip it: nothing else
-        uses it, it ends with this process, and it does not conflict with the TCP port.
+        Until then, another gateway on this machine could take it, too. So the UDP port of the same
+        number is bound as a sign for other gateways: nothing else uses it, it is released when this
+        process ends, and it does not conflict with the TCP port.
 
-        Raises `ModelFailed` when none is free.
+        Raises `ModelFailed` if no port is free.
         """
         for port in self.candidates(is_local=True):
             sign = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -77,10 +77,10 @@ class PortRange:
         return Claim(port, self._held)
 
     def candidates(self, *, is_local: bool) -> Iterator[int]:
-        """Give ports that look free, first those without lingering closed connections.
+        """Yield ports that seem free, first those without lingering closed connections.
 
-        On another machine only its engine can tell which ports are free, so none are checked. The
-        caller tries one, and takes the next if that fails.
+        With `is_local` false no port is checked, because only the engine of the other machine can
+        tell which are free. The caller tries each port in turn.
         """
         ports = range(self.first, self.last + 1)
         tried: set[int] = set()
@@ -104,7 +104,7 @@ def is_free(port: int, *, lingering: bool = False) -> bool:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((_LOOPBACK, port))
             if lingering:
-                # Linux lets two bind that set the option, while neither listens.
+                # Linux lets two sockets with the option bind one port while neither listens.
                 probe.listen()
         except OSError:
             return False

@@ -1,8 +1,8 @@
 """Hide secrets in the lines of a log.
 
-TGI's launcher prints all its arguments, the API key among them, and Python tracebacks may
-contain a token. In text form the printed arguments go over several lines, so that a line may
-have to be hidden because of the one before it.
+TGI's launcher prints all its arguments, including the API key, and Python tracebacks may contain a
+token. As text, the arguments are printed on several lines, so a line may have to be hidden because
+of the line before it.
 """
 
 import re
@@ -14,20 +14,20 @@ from server.settings.secrets import Secret
 
 HIDDEN: Final = "[redacted]"
 
-# Shorter ones are no secrets, and hiding them would tear words apart.
+# Shorter ones are no secrets, and hiding them would cut up ordinary words.
 _MIN_SECRET_CHARS: Final = 6
 _TELLS_A_SECRET: Final = ("key", "token", "secret", "password")
 _TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 _BEARER: Final = re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{6,}")
 _KEY_WORD: Final = r"(?:api[_-]?key|hf[_-]?token|hf[_-]?api[_-]?token|hugging_face_hub_token)"
-# `api_key: Some("…")`, also over several lines and with the quotes escaped in JSON;
+# `api_key: Some("…")`, also on several lines and with the quotes escaped in JSON;
 # `--api-key …`, `API_KEY=…`, `"api_key": "…"`.
 _SOME: Final = re.compile(rf'(?i)({_KEY_WORD}:\s*Some\((?:\\n|\s)*\\?")(.*?)(\\?")')
 _ASSIGNED: Final = re.compile(
     rf"""(?i)(--{_KEY_WORD}[ =]|\b{_KEY_WORD}\\?["']?\s*[=:]\s*\\?["'])([^\s"'\\]+)"""
 )
 _PLAIN: Final = re.compile(rf"(\b{_KEY_WORD.upper()}=)([^\s\"']+)")
-# A line with a match for a pattern above has one of these; searching for them is ten times faster.
+# A line that matches a pattern above has one of these; searching for them is ten times faster.
 _SIGNS: Final = ("key", "token", "bearer", "hf_")
 _SOME_OPENS: Final = re.compile(rf"(?i){_KEY_WORD}:\s*Some\(\s*$")
 

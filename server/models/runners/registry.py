@@ -1,6 +1,7 @@
-"""The registry of runners: how each is made, and how long its servers may take by default.
+"""The registry of runners: how each is made, and the default timeouts of its servers.
 
-`server/settings/runners.py` and `checks.py` have what settings know of each; a test compares them.
+`server/settings/runners.py` and `checks.py` have what the settings need of each; a test checks that
+they agree.
 """
 
 from collections.abc import Callable
@@ -22,10 +23,10 @@ from server.settings.tables import Settings
 
 @dataclass(frozen=True)
 class RunnerContext:
-    """What runners are made with.
+    """The arguments that runners are made with.
 
-    `embedded` starts the embedded engine; `held_ports` is shared by all runners that take ports
-    from the same range.
+    `embedded` starts the embedded engine; all runners that take ports from the same range share
+    `held_ports`.
     """
 
     settings: Settings
@@ -34,13 +35,13 @@ class RunnerContext:
 
     @property
     def hub_cache(self) -> str:
-        """Return the hub's folder on this machine."""
+        """Return the hub's cache on this machine."""
         return str(self.settings.docker.hf_cache.expanduser() / "hub")
 
 
 @dataclass(frozen=True)
 class RunnerEntry:
-    """How a runner is made, and the limits of its models where they have none of their own."""
+    """How a runner is made, and the limits of its models that set none."""
 
     make: Callable[[RunnerContext], Runner]
     limits: Callable[[LifecycleLimits, Settings, ModelSettings], LifecycleLimits] = (
@@ -92,7 +93,7 @@ REGISTRY: Final = {
 
 
 def make_runners(context: RunnerContext) -> dict[str, Runner]:
-    """Make one runner of each kind; none does anything before it is used."""
+    """Make one runner of each kind; none connects or starts anything before it is used."""
     return {name: entry.make(context) for name, entry in REGISTRY.items()}
 
 

@@ -1,6 +1,6 @@
-"""Use a model server that is run elsewhere: nothing is started, nothing is stopped.
+"""Use model servers that somebody else runs: nothing is started or stopped.
 
-The lifecycle checks whether it answers; the runner only knows its address.
+The lifecycle checks whether a server answers; the runner only knows its address.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from server.settings.addresses import resolve_address
 
 
 class RemoteRunner:
-    """Return the addresses in the settings of remote servers."""
+    """Return the addresses of remote servers from the settings."""
 
     is_managed: ClassVar[bool] = False
     outlives_us: ClassVar[bool] = True
 
     def __init__(self, hub_cache: str = "") -> None:
-        """`hub_cache` is the hub's folder on this machine, which servers here read too."""
+        """`hub_cache` is the hub's cache on this machine, which servers here read, too."""
         self._hub_cache = hub_cache
         self._endpoints: dict[Replica, Endpoint] = {}
 
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
-        """Return the address from the settings; raises `ModelFailed` for a template's file."""
+        """Return the endpoint from the settings; raises what `read_template` raises."""
         address = resolve_address(spec.settings.url)
         endpoint = await described_endpoint(address, spec.settings, hub_cache=self._hub_cache)
         self._endpoints[replica] = endpoint
@@ -39,13 +39,13 @@ class RemoteRunner:
         self._endpoints.pop(replica, None)
 
     async def inspect(self, replica: Replica) -> Observation:
-        """Report a server in use as UNKNOWN: we cannot see its process."""
+        """Report a server in use as UNKNOWN, because its process cannot be observed."""
         endpoint = self._endpoints.get(replica)
         condition = Condition.MISSING if endpoint is None else Condition.UNKNOWN
         return Observation(replica, condition, endpoint)
 
     async def wait(self, replica: Replica) -> Observation:
-        """Wait for an end we could not see: for ever, unless the address is forgotten."""
+        """Wait until the address is forgotten, because the server's end cannot be observed."""
         if replica in self._endpoints:
             await asyncio.get_running_loop().create_future()
         return await self.inspect(replica)
@@ -55,13 +55,13 @@ class RemoteRunner:
         return [await self.inspect(replica) for replica in list(self._endpoints)]
 
     async def logs(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
-        """Give nothing: the log is the other side's."""
+        """Yield nothing, because the log cannot be read."""
         nothing: tuple[LogLine, ...] = ()
         for line in nothing:
             yield line
 
     async def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
-        """Give nothing: nothing is started."""
+        """Yield nothing, because nothing is started."""
         nothing: tuple[Progress, ...] = ()
         for seen in nothing:
             yield seen

@@ -180,7 +180,7 @@ def test_a_preset_of_a_remote_model_asks_the_same_server() -> None:
 
 
 @given(ANYTHING)
-def test_what_is_shown_is_one_line(name: str) -> None:
+def test_readable_names_are_one_short_printable_line(name: str) -> None:
     assert readable(name * 10).isprintable()
     assert len(readable(name * 500)) <= 160
 

@@ -103,7 +103,7 @@ async def test_models_are_there_as_soon_as_the_server_is_well() -> None:
         assert list(s.models()) == ["u/a", "u/b"]
 
 
-async def test_what_is_known_of_a_list_is_told_although_no_model_is_another() -> None:
+async def test_list_errors_and_left_out_models_are_announced_although_no_model_changes() -> None:
     async with serve(like("vllm", models=("a",))) as fake, sight(u=fake.url) as s:
         await s.ready("u/a")
         s.told.clear()

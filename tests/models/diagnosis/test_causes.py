@@ -121,7 +121,7 @@ def test_a_cause_is_recognised_by_what_is_said(cause: str, line: str) -> None:
         ("cache_not_writable", "cannot write /models/x: Permission denied (9 MB free)"),
     ],
 )
-def test_what_the_embedded_engine_says_is_its_cause(cause: str, line: str) -> None:
+def test_errors_of_the_embedded_engine_map_to_causes(cause: str, line: str) -> None:
     said = io.StringIO()
     EngineLog(out=said).error(line)
     failure = explain_exit(ended(said.getvalue().rstrip()), "llama.cpp")
@@ -303,7 +303,7 @@ def test_old_log_lines_are_no_cause_of_a_stop() -> None:
     assert cause_of(ended(log, exit_code=143)) == "stopped_by_somebody"
 
 
-def test_what_the_engine_knows_of_memory_counts_most() -> None:
+def test_out_of_memory_reported_by_the_runner_goes_before_log_lines() -> None:
     log = error("Shard 0 crashed")
     assert cause_of(ended(log, was_out_of_memory=True)) == "out_of_memory"
 

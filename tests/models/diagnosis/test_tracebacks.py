@@ -90,7 +90,7 @@ def test_the_panics_of_old_and_new_rust_are_two_lines_or_one() -> None:
     assert lines_of("thread 'main' panicked at 'it broke', src/a.rs:1:2") == ["it broke"]
 
 
-def test_what_cpp_throws_is_an_exception() -> None:
+def test_uncaught_cpp_exceptions_are_recognised() -> None:
     text = "terminate called after throwing an instance of 'std::bad_thing'\n  what():  no way"
     assert lines_of(text) == ["std::bad_thing: no way"]
 

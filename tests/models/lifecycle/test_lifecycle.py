@@ -284,7 +284,7 @@ async def test_each_phase_has_its_own_time() -> None:
         ({"runner": "docker", "model_id": "x"}, "`download_timeout` in [docker]"),
     ],
 )
-async def test_who_runs_out_of_time_is_told_what_to_raise_and_where(
+async def test_download_timeouts_name_the_setting_to_raise_and_its_section(
     settings: dict[str, Any], place: str
 ) -> None:
     async with fake_fleet(models={"a": settings}, start=CEILING_SECONDS, download=0.2) as s:
@@ -361,7 +361,7 @@ async def test_a_server_that_dies_while_it_is_stopped_leaves_nobody_waiting() ->
 # --- at the gateway's own start and end ---------------------------------------------------------
 
 
-async def test_what_runs_already_is_taken_over() -> None:
+async def test_running_servers_are_adopted_without_another_start() -> None:
     runner = FakeRunner()
     async with fake_fleet(runner) as before:
         await before.use()

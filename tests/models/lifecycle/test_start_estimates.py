@@ -39,7 +39,7 @@ def test_a_guess_that_ran_out_waits_below_the_end() -> None:
     assert shown.eta_seconds is None
 
 
-def test_what_is_known_is_not_replaced_and_nothing_goes_back() -> None:
+def test_reported_progress_goes_before_estimates_and_never_falls() -> None:
     estimates = known_estimates()
     estimates.estimate(LOADING, 200.0)
     assert estimates.estimate(LOADING, 205.0).fraction == 0.5

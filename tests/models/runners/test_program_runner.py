@@ -137,7 +137,7 @@ async def test_a_program_that_a_signal_ended_is_told_by_its_number(
 
 
 @pytest.mark.parametrize("what", ["mother", "deserter"])
-async def test_what_a_program_has_started_does_not_hide_its_end_and_ends_with_it(
+async def test_children_of_an_exited_program_do_not_hide_its_exit_and_are_killed(
     make: Callable[[int], Runner], what: str
 ) -> None:
     """Regression: as long as anybody held its output open, the program seemed to run."""

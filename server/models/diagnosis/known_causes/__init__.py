@@ -1,4 +1,4 @@
-"""The causes that are recognised, as data: those of each engine, and those that all share.
+"""The known causes, as data: those of each engine, and those that all engines share.
 
 An engine's own causes are searched first, then those of libraries and of the machine, and then
 those of other engines, because a command or an image may start any engine.
@@ -22,7 +22,7 @@ OF_ALL: Final = (*hub.CAUSES, *machine.CAUSES)
 
 
 def causes_of(engine: str) -> Iterator[Cause]:
-    """Yield the causes to search in a log of that engine, likelier ones first."""
+    """Yield the causes to search for in a log of that engine, likelier ones first."""
     own = OF_ENGINE.get(engine.lower(), ())
     yield from own
     yield from OF_ALL

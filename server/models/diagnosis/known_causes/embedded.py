@@ -1,6 +1,6 @@
-"""Causes in the words of the embedded engine, whose last error is the cause of its end.
+"""Causes in the messages of the embedded engine; its last error is why it ended.
 
-What it shares with others that fetch from the hub stands in `hub`.
+Causes shared with other engines that download from the hub are in `hub`.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Causes that are known without the log: by exit code, signal, and what the engine reports."""
+"""Causes known without the log: from the exit code, the signal and the container engine."""
 
 from typing import Final
 
@@ -21,7 +21,7 @@ KILLED_BY_SOMEBODY: Final = Cause(
 STOPPED: Final = Cause(
     "stopped_by_somebody", "the model server was stopped by somebody else", "start it again"
 )
-# TGI ends like this when it is asked to; so does a program that is no server.
+# TGI exits like this when it is asked to, and so does a program that is no server.
 ENDED: Final = Cause(
     "stopped_by_somebody",
     "the model server ended without an error, as when somebody else stops it",

@@ -1,4 +1,4 @@
-"""Causes why weights cannot be fetched, in the words of the hub's libraries and of ours."""
+"""Causes why weights cannot be downloaded, in messages of the hub's libraries and of ours."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ CAUSES: Final = (
         "the model is gated: its owner asks for consent",
         "accept its conditions on the model's page on the hub, and set HF_TOKEN to a token of "
         "the account that did",
-        # The hub's client mentions gated repositories whenever there is none.
+        # The hub's client also mentions gated repositories when a repository does not exist.
         r"GatedRepoError|cannot access gated repo|you are trying to access a gated repo"
         r"|awaiting a review from the repo authors|on the hub is gated",
     ),

@@ -1,4 +1,4 @@
-"""Causes in the machine, in the words of Python, Linux, PyTorch and NCCL."""
+"""Causes in the machine, in messages of Python, Linux, PyTorch and NCCL."""
 
 from typing import Final
 

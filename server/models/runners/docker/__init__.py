@@ -1,5 +1,5 @@
-"""Model servers in containers: the runner, and the requests that it makes to the engine.
+"""Model servers in containers: the runner, and its requests to the engine.
 
-aiodocker is imported by `client` alone, and only once a container is asked for: without
-Docker, and without aiodocker, everything else works.
+Only `client` imports aiodocker, and only when the first container is needed: everything else works
+without Docker and without aiodocker.
 """

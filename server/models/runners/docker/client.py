@@ -3,10 +3,10 @@
 Rules:
 
 1. Nothing is connected, and aiodocker is not even imported, before the first call.
-2. Each call has a connection of its own: one kept alive may lead to an engine that was
+2. Each call has its own connection: a kept-alive connection may be to an engine that has
    restarted, and a POST that fails on it cannot safely be sent again.
 3. Streams are read from the response itself and always closed. aiodocker leaves its streams to
-   the garbage collector, and a pull ends only when its stream is closed.
+   the garbage collector, but a pull ends only when its stream is closed.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from server.models.runners.docker.tunnel import Tunnel
 if TYPE_CHECKING:
     from aiodocker import Docker
 
-# The engine answers at once, or after it has set up namespaces and ports on a busy machine.
+# The engine usually answers at once; on a busy machine it may first set up namespaces and ports.
 CALL_SECONDS: Final = 60.0
 _PING_SECONDS: Final = 10.0
 _READ_BYTES: Final = 64 * 1024
@@ -32,7 +32,7 @@ _SCHEMES: Final = frozenset({"unix", "tcp", "http", "https", "ssh"})
 
 
 class DockerEngine:
-    """Hold the connection to one engine; every method raises the errors of `errors`."""
+    """The connection to one engine; every method raises the errors in `errors`."""
 
     def __init__(
         self, host: str, environment: Mapping[str, str], *, ports: tuple[int, int]
@@ -44,11 +44,11 @@ class DockerEngine:
         self._docker: Docker | None = None
         self._opening = asyncio.Lock()
         self.was_reached = False
-        """Whether it ever answered; an engine that did is waited for."""
+        """Whether the engine has ever answered; if so, it is waited for when it does not answer."""
 
     @property
     def is_local(self) -> bool:
-        """Tell whether the engine's files and ports are this machine's."""
+        """Tell whether the engine runs on this machine, with its files and ports."""
         return self._host.startswith("unix://")
 
     def can_reach(self, port: int) -> bool:
@@ -82,15 +82,15 @@ class DockerEngine:
     async def stream(
         self, what: str, method: str, path: str, parameters: Mapping[str, str]
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Make a request whose answer is a stream without a time limit; give its bytes."""
+        """Make a request whose answer is a stream without a time limit; yield its bytes."""
         async with calling(what, within_seconds=None):
             docker = await self.docker()
             if docker.api_version == "auto":
-                # aiodocker asks for the version with its first own call.
+                # aiodocker asks for the API version in its first call.
                 async with calling(what, within_seconds=CALL_SECONDS):
                     await docker.system.info()
             url = f"{docker.docker_host}/{docker.api_version}/{path}"
-            # Events and logs are promised at once. A pull says nothing before the registry does.
+            # Events and logs begin at once. A pull answers only after the registry has.
             async with asyncio.timeout(CALL_SECONDS if method == "GET" else None):
                 response = await docker.session.request(method, url, params=parameters)
             try:
@@ -110,7 +110,7 @@ class DockerEngine:
         tunnel, self._tunnel = self._tunnel, None
         if docker is not None:
             await docker.close()
-            # aiodocker closes only what it made.
+            # aiodocker closes only sessions that it has made itself.
             await docker.session.close()
         if tunnel is not None:
             await tunnel.close()
@@ -136,7 +136,7 @@ class DockerEngine:
 
 
 def _address(host: str) -> tuple[str, str]:
-    """Return an engine's scheme and place; raises `DockerUnreachable` if it is no address."""
+    """Split an engine's address into scheme and place; raises `DockerUnreachable` if invalid."""
     scheme, _, place = host.partition("://")
     try:
         where = urlsplit(host)

@@ -2,13 +2,13 @@
 
 Rules:
 
-1. A container of any engine gets only what it needs: no privileges, no capability (except one, see
+1. A container gets only what it needs: no privileges, no capability (except one, see
    `_capabilities`), no new privileges, no host namespace, no restart policy, limits on memory,
    processes and log, one folder, and one port, published on loopback.
-2. What a user can choose comes from checked settings; nothing else can be chosen.
-3. The label `sidestream.settings` is a hash of everything that comes from the settings, and
-   of nothing else: not the port, not the token, not the machine. A container with another label
-   was started with other settings.
+2. Users can choose only what the checked settings allow.
+3. The label `sidestream.settings` is a hash of everything that comes from the settings, but not of
+   the port, the token or the machine. A container with another label was started with other
+   settings.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ from server.settings.containers import DEVICE_FILE_FLAVOURS, engine_of, image_of
 from server.settings.models import ModelSettings
 from server.settings.tables import DockerSettings
 
-# A container without this label has the default engine.
+# A container without this label runs the default engine.
 LABEL_ENGINE: Final = "sidestream.engine"
 LABEL_SETTINGS: Final = "sidestream.settings"
 
 _PORT_KEY: Final = f"{CONTAINER_PORT}/tcp"
-# The variables of the gateway that a container needs to reach the hub by the same proxy.
+# The gateway's variables that a container needs to reach the hub through the same proxy.
 _PROXIES: Final = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -42,26 +42,26 @@ _PROXIES: Final = (
     "https_proxy",
     "no_proxy",
 )
-# Inside the container, where only the published port leads to it.
+# Inside the container, which is reachable only at its published port.
 _ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104
 _MEMORY_SHARE: Final = 0.9
-# Short of memory, the kernel kills a model server before the user's own programs.
+# When memory is short, the kernel kills a model server before the user's own programs.
 _OOM_SCORE: Final = 500
 _NANO: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Host:
-    """What the configuration depends on of the engine's machine."""
+    """The facts about the engine's machine that the configuration depends on."""
 
     memory_bytes: int = 0
     has_gpus: bool = False
     is_cache_foreign: bool = False
-    """Whether the cache belongs to another user than root is outside the container."""
+    """Whether root in a container is another user than the cache's owner."""
 
 
 def shared_folder(engine: Engine, docker: DockerSettings) -> Path:
-    """Return the folder of the engine's machine that its containers share."""
+    """Return the folder on the engine's machine that all containers of the engine share."""
     folder: Path = getattr(docker, engine.cache.setting)
     return folder.expanduser().absolute() / engine.cache.folder
 
@@ -77,7 +77,7 @@ def configuration(
     token: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return what the engine's API takes to create the model's container.
+    """Return the body of the request to the engine's API that creates the model's container.
 
     `port` and `folder` are those on the engine's machine.
     """
@@ -103,7 +103,7 @@ def configuration(
 
 
 def settings_hash(spec: ModelSpec, docker: DockerSettings) -> str:
-    """Return a hash of everything in a container that comes from the settings."""
+    """Return a hash of the parts of a container's configuration that come from the settings."""
     folder: Path = getattr(docker, engine_of(spec.settings).cache.setting)
     body = _from_settings(spec, docker, Host(), str(folder))
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
@@ -130,7 +130,7 @@ def _from_settings(
         "Cmd": _command(model, engine, image, uses_gpus=uses_gpus),
         "Env": [f"{name}={value}" for name, value in _variables(model, engine).items()],
         "ExposedPorts": {_PORT_KEY: {}},
-        # The gateway checks the health; a request for /health may cost the server a generation.
+        # The gateway checks the health; each request for /health may cost the server a generation.
         "Healthcheck": {"Test": ["NONE"]},
         "StopSignal": "SIGTERM",
         "StopTimeout": max(1, round(model.stop_grace or grace)),
@@ -153,7 +153,7 @@ def _from_settings(
                 }
             ],
             "Memory": memory_bytes,
-            # No swap: a model that swaps is of no use, and slows down the machine.
+            # No swap: a model that swaps is useless, and slows down the machine.
             "MemorySwap": memory_bytes,
             "NanoCpus": round(model.cpus * _NANO),
             "PidsLimit": model.pids_limit,
@@ -187,7 +187,7 @@ def _command(model: ModelSettings, engine: Engine, image: str, *, uses_gpus: boo
 
 
 def _values(model: ModelSettings, engine: Engine) -> dict[str, Any]:
-    """Return the values of all keys that an engine knows."""
+    """Return the values of all settings that an engine knows."""
     values: dict[str, Any] = {key: getattr(model, key, "") for key in engine.keys}
     for key, other in engine.multiplied.items():
         values[key] *= values[other]
@@ -231,8 +231,8 @@ def _gpus(model: ModelSettings, image: str) -> dict[str, Any]:
 def _capabilities(host: Host) -> list[str]:
     """Return the capabilities that the container keeps.
 
-    TGI runs as root and needs none, with one exception. Root without capabilities is bound by
-    file permissions like any user: it can neither read nor fill another user's cache.
-    DAC_OVERRIDE permits that, and only for the files that are mounted.
+    TGI runs as root and needs none, with one exception: root without capabilities is bound by
+    file permissions like any user, and can neither read nor write another user's cache.
+    DAC_OVERRIDE permits that, and only the mounted files are within reach.
     """
     return ["DAC_OVERRIDE"] if host.is_cache_foreign else []

@@ -1,9 +1,9 @@
 """The engine's containers: found by name and label, created, started, stopped, removed.
 
-Only one container at a time can have a name, so the engine itself prevents a second one of the
-same replica. Labels tell which gateway a container belongs to; a container without them is neither
-used nor touched. Neither is one with these labels under another name: an image that was made of a
-container (`docker commit`) passes its labels on.
+The name of a container is unique, so the engine itself prevents a second one of the same replica.
+Labels tell which gateway a container belongs to. Containers without these labels are never used or
+changed, nor are containers with the labels but another name: an image made from a container
+(`docker commit`) passes its labels on.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from server.models.runners.docker.errors import (
     calling,
 )
 
-# How long a removal by somebody else may take.
+# How many times to look whether a removal by somebody else is done.
 _REMOVAL_LOOKS: Final = 100
 _REMOVAL_LOOK_SECONDS: Final = 0.2
 _RUNNING: Final = frozenset({"running", "paused", "restarting"})
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Container:
-    """What the engine says of one of the gateway's containers."""
+    """The engine's description of one of the gateway's containers."""
 
     id: str
     replica: Replica
@@ -58,7 +58,7 @@ class Container:
 
     @property
     def is_running(self) -> bool:
-        """Tell whether its process lives, even if it is paused."""
+        """Tell whether its process exists, even if it is paused."""
         return self.status in _RUNNING
 
     @property
@@ -68,13 +68,13 @@ class Container:
 
 
 class Containers:
-    """Act on containers; every method raises the errors of `errors`."""
+    """Find, create, stop and remove containers; every method raises the errors in `errors`."""
 
     def __init__(self, engine: DockerEngine) -> None:
         self._engine = engine
 
     async def find(self, replica: Replica) -> Container | None:
-        """Return the replica's container; raises `DockerRefused` if its name is not ours."""
+        """Return the replica's container; raises `DockerRefused` if a foreign one has its name."""
         name = name_of(replica)
         try:
             async with calling("show a container", within_seconds=CALL_SECONDS):
@@ -113,24 +113,24 @@ class Containers:
         return found
 
     async def run(self, name: str, configuration: dict[str, Any]) -> None:
-        """Create and start a container; cancelled or failed, nothing is left of it.
+        """Create and start a container; if cancelled or failed, nothing of it is left.
 
-        Raises `PortTaken` if the port it is to publish is.
+        Raises `PortTaken` if the port to publish is taken.
         """
         running = asyncio.ensure_future(self._create_and_start(name, configuration))
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError:
-            # The engine may be creating it at this moment: only once it has answered is
-            # there something to remove.
+            # The engine may be creating the container now: it can be removed only once the engine
+            # has answered.
             if await _end_of(running) is None:
                 await self._surely(self.remove(name), name)
             raise
 
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
-        """End a container politely, after `grace_seconds` by force, and remove it.
+        """Ask a container to end, kill it after `grace_seconds`, and remove it.
 
-        Absent is success. Cancelled, it is killed and removed at once.
+        Does nothing if there is none. If cancelled, it is killed and removed at once.
         """
         try:
             container = await self.find(replica)
@@ -147,13 +147,13 @@ class Containers:
             raise
 
     async def discard(self, replica: Replica) -> None:
-        """Remove the replica's container, killing it if it runs; absent is success."""
+        """Kill and remove the replica's container; does nothing if there is none."""
         container = await self.find(replica)
         if container is not None:
             await self.remove(container.id)
 
     async def remove(self, name_or_id: str) -> None:
-        """Remove a container, killing it if it runs; absent is success."""
+        """Kill and remove a container; does nothing if there is none."""
         try:
             await _absent_is_success(self._remove(name_or_id), within_seconds=CALL_SECONDS)
         except DockerRefused as refused:
@@ -187,7 +187,7 @@ class Containers:
         await docker.containers.container(name_or_id).delete(force=True, v=True)
 
     async def _until_gone(self, name_or_id: str) -> None:
-        """Wait for a removal that was begun by somebody else."""
+        """Wait for a removal that somebody else has begun."""
         for _ in range(_REMOVAL_LOOKS):
             try:
                 async with calling("show a container", within_seconds=CALL_SECONDS):
@@ -212,7 +212,7 @@ def name_of(replica: Replica) -> str:
 
 
 def _read(shown: dict[str, Any]) -> Container | None:
-    """Read an inspected container; None if its labels or its name are not the gateway's."""
+    """Parse an inspected container; None if its labels or its name are not the gateway's."""
     labels = shown["Config"].get("Labels") or {}
     if LABEL_INSTANCE not in labels or LABEL_MODEL not in labels:
         return None

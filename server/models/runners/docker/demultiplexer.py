@@ -1,9 +1,9 @@
 """Turn the bytes of a container's log into lines.
 
 The engine writes frames: one byte for the stream, three of padding, four for the length,
-then the text. With `timestamps` each frame begins with the time it was written. A line
-longer than 16 KiB comes in several frames, of which only the last ends with a line feed.
-No I/O: bytes in, lines out, however they are cut.
+then the text. With `timestamps` the text begins with the time at which it was written. A line
+longer than 16 KiB comes in several frames; only the last ends with a line feed.
+No I/O: bytes in, lines out, whatever the chunks.
 """
 
 import struct
@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 
 _HEADER: Final = struct.Struct(">BxxxL")
 _STREAMS: Final = {0: "stdout", 1: "stdout", 2: "stderr"}
-# A model server that writes without line feeds must not fill the memory.
+# Bounds the memory for a model server that writes no line feeds.
 MAX_LINE_BYTES: Final = 64 * 1024
 
 
 class StampedLine(NamedTuple):
-    """A line with the engine's time stamp, as it was written and in seconds."""
+    """A line with the engine's time stamp, as text and in seconds since the epoch."""
 
     stamp: str
     time: float
@@ -34,7 +34,7 @@ class Demultiplexer:
         self._stamp = ""
 
     def feed(self, data: bytes) -> list[StampedLine]:
-        """Take bytes that have arrived; return the lines that they complete."""
+        """Add received bytes; return the lines that they complete."""
         self._buffer += data
         lines = []
         while len(self._buffer) >= _HEADER.size:
@@ -48,11 +48,11 @@ class Demultiplexer:
         return lines
 
     def finish(self) -> list[StampedLine]:
-        """Return what stands there without a line feed, once nothing will follow."""
+        """End the log; return the last line if it has no line feed."""
         return [
             self._line(stream)
             for stream, begun in self._begun.items()
-            # More than one piece cannot be left.
+            # At most one piece can be left.
             if begun
         ]
 
@@ -75,7 +75,7 @@ class Demultiplexer:
 
 
 def _seconds(stamp: str) -> float:
-    """Read RFC 3339 with nanoseconds; 0 for anything else."""
+    """Parse an RFC 3339 time with nanoseconds; return 0 for anything else."""
     try:
         # Python takes at most six digits of a second.
         whole, _, fraction = stamp.rstrip("Z").partition(".")

@@ -1,9 +1,9 @@
-"""aiodocker's and aiohttp's errors become ours: here, and nowhere else.
+"""Translate aiodocker's and aiohttp's errors into ours, here only.
 
 ModelFailed
-├── DockerUnreachable   the engine does not answer: nothing is known, nothing is lost
-└── DockerRefused       the engine answered, and said no
-    └── PortTaken       because of the port: another one may do
+├── DockerUnreachable   the engine does not answer; its containers may run on
+└── DockerRefused       the engine answered with an error
+    └── PortTaken       the port is taken; another one may work
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from server.core.errors import ModelFailed
 NOT_FOUND: Final = 404
 CONFLICT: Final = 409
 _FORBIDDEN: Final = 403
-# aiodocker's own, for a connection that could not be made.
+# The status that aiodocker sets if it cannot connect.
 _NO_CONNECTION: Final = 900
 
 
@@ -38,7 +38,7 @@ class DockerUnreachable(ModelFailed):
 
 
 class DockerRefused(ModelFailed):
-    """The Docker engine did not do what it was asked; `docker_status` is its HTTP status."""
+    """The Docker engine refused a request; `docker_status` is its HTTP status."""
 
     def __init__(self, message: str, cause: str, hint: str | None, docker_status: int) -> None:
         super().__init__(message, hint=hint, details={"cause": cause})
@@ -46,10 +46,10 @@ class DockerRefused(ModelFailed):
 
 
 class PortTaken(DockerRefused):
-    """Somebody else listens on the port that was to be published."""
+    """The port to publish is taken."""
 
 
-# What the engine says, the cause it means, what that is in words, and the mend.
+# A pattern of the engine's message, the code of the cause, its message, and the hint.
 _REFUSALS: Final = tuple(
     (cause, re.compile(pattern, re.IGNORECASE), meaning, hint)
     for cause, pattern, meaning, hint in (
@@ -117,10 +117,10 @@ _REFUSALS: Final = tuple(
 
 @asynccontextmanager
 async def calling(what: str, *, within_seconds: float | None) -> AsyncIterator[None]:
-    """Have every error in the block become `DockerUnreachable` or `DockerRefused`.
+    """Translate every error in the block into `DockerUnreachable` or `DockerRefused`.
 
-    `what` completes "cannot …". A block that takes longer than `within_seconds` counts as
-    an engine that does not answer.
+    `what` completes "cannot …". If the block takes longer than `within_seconds`, the engine counts
+    as not answering.
     """
     from aiodocker import DockerError
 
@@ -141,12 +141,12 @@ async def calling(what: str, *, within_seconds: float | None) -> AsyncIterator[N
     except (ValueError, KeyError, TypeError) as error:
         if within_seconds is None:
             raise
-        # aiodocker takes every answer for one of an engine's; a proxy's may be of any form.
+        # aiodocker expects the form of an engine's answer; a proxy's answer may have any form.
         raise refusal(what, 0, f"it answered what cannot be read ({error})") from None
 
 
 def refusal(what: str, status: int, said: str) -> DockerRefused:
-    """Return the error for what the engine said, with its meaning where it is known."""
+    """Return the error for the engine's message, with cause and hint if it is a known one."""
     said = " ".join(said.split())
     for cause, pattern, meaning, hint in _REFUSALS:
         if pattern.search(said):
@@ -163,7 +163,7 @@ def refusal(what: str, status: int, said: str) -> DockerRefused:
 
 def _unreachable(error: BaseException) -> DockerUnreachable:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
-    # OpenSSL has error numbers of its own, of which 1 is anything.
+    # OpenSSL has its own error numbers; 1 may mean anything.
     number = None if isinstance(cause, ssl.SSLError) or cause is None else cause.errno
     if number == errno.ENOENT:
         return DockerUnreachable("there is no socket", "install Docker, or start it")

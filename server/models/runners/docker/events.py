@@ -1,13 +1,13 @@
-"""Follow the engine's events of the gateway's containers.
+"""Follow the engine's events about the gateway's containers.
 
 Rules:
 
-1. The stream is read in a task of its own and opened again whenever it ends, with back-off.
-2. An event only notifies; each waiter inspects its container itself. So no event can be missed: a
-   new stream notifies too, since anything may have happened before it.
-3. What is known of a container is dropped when it starts anew or is removed; a removal that was
-   missed is found by a list at the next stream.
-4. A stream that has been quiet is probed, because an engine that hangs sends nothing either.
+1. The stream is read in its own task and reopened with back-off whenever it ends.
+2. An event only notifies; each waiter inspects its container itself. A new stream notifies too,
+   because anything may have happened before it. So a missed event does no harm.
+3. The state of a container is dropped when it starts again or is removed; a list of containers at
+   the beginning of the next stream finds a removal that was missed.
+4. If a stream is silent, the engine is probed, because an engine that hangs is silent, too.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _NOTED: Final = re.compile(rb'"(?:oom|kill|start|destroy)"')
 
 
 class Events:
-    """Notify waiters of every event of one instance's containers."""
+    """Notify waiters of every event about one instance's containers."""
 
     def __init__(self, engine: DockerEngine, instance: str) -> None:
         self._engine = engine
@@ -49,12 +49,12 @@ class Events:
         """The signals that the engine was asked to send, by the container's id."""
 
     def listen(self) -> None:
-        """Begin to listen; may be called again."""
+        """Start to listen; does nothing if it listens already."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="docker events")
 
     async def after(self, count: int) -> None:
-        """Return once more than `count` things have happened."""
+        """Wait until the number of notifications is more than `count`."""
         await self.changed.wait_for(lambda: self.count > count)
 
     async def close(self) -> None:
@@ -72,7 +72,7 @@ class Events:
             except ModelFailed as error:
                 reason = error.message
             except Exception as error:
-                # All waits for the end of a container depend on this task.
+                # Every wait for the end of a container depends on this task.
                 logger.exception("the events of the Docker engine cannot be followed")
                 reason = str(error)
             if self.is_connected:
@@ -80,7 +80,7 @@ class Events:
                 pause = _FIRST_PAUSE_SECONDS
             self.is_connected = False
             self._happened()
-            # Jitter: several gateways must not connect at once to an engine that comes back.
+            # With jitter, so that not all gateways connect at once to an engine that comes back.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _LAST_PAUSE_SECONDS)
 
@@ -116,7 +116,7 @@ class Events:
         if action == "oom":
             self.out_of_memory.add(container)
         elif action == "kill":
-            # `docker stop` is one, too. Podman does not say which signal it was.
+            # `docker stop` sends one, too. Podman does not say which signal it was.
             number = event["Actor"].get("Attributes", {}).get("signal", "")
             if number.isdecimal():
                 self.sent_signals.setdefault(container, set()).add(int(number))
@@ -124,7 +124,7 @@ class Events:
             self._forget(container)
 
     async def _forget_removed(self) -> None:
-        """Drop what is known of containers that were removed while no stream was open."""
+        """Drop the state of containers that were removed while no stream was open."""
         known = self.out_of_memory | self.sent_signals.keys()
         if not known:
             return

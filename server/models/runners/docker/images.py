@@ -11,20 +11,20 @@ from server.models.runners.docker.client import CALL_SECONDS, DockerEngine
 from server.models.runners.docker.errors import NOT_FOUND, DockerRefused, calling, refusal
 from server.models.runners.docker.pull import PullProgress
 
-# No message of a pull is near as long; a proxy in between may answer with anything.
+# Messages of a pull are much shorter; a proxy may answer with anything.
 _MAX_MESSAGE_BYTES: Final = 1 << 20
 
 
 class Images:
-    """Look for images, and pull them."""
+    """Look up and pull images."""
 
     def __init__(self, engine: DockerEngine) -> None:
         self._engine = engine
 
     async def ensure(self, image: str, report: Report) -> None:
-        """Return once the image is there; raises the errors of `errors`.
+        """Pull the image unless it is there; raises the errors in `errors`.
 
-        Cancelled, the pull ends: the engine gives up what it has not finished.
+        If cancelled, the engine gives up the pull.
         """
         if not await self._is_there(image):
             await self._pull(image, report)
@@ -46,7 +46,7 @@ class Images:
         async with self._engine.stream(what, "POST", "images/create", _reference(image)) as chunks:
             async for message in _messages(chunks):
                 if "error" in message or "errorDetail" in message:
-                    # The engine has answered 200 long before.
+                    # The status is 200 although the pull fails.
                     detail = message.get("errorDetail") or {}
                     said = detail.get("message") or message.get("error") or "no reason given"
                     raise refusal(what, 0, str(said))
@@ -58,7 +58,7 @@ class Images:
 
 
 def _reference(image: str) -> dict[str, str]:
-    """Split an image's name as the engine wants it; without a tag it would pull all tags."""
+    """Split an image's name into the engine's parameters; without a tag it would pull all tags."""
     name, _, digest = image.partition("@")
     head, slash, last = name.rpartition("/")
     path, _, tag = last.partition(":")
@@ -66,7 +66,7 @@ def _reference(image: str) -> dict[str, str]:
 
 
 async def _messages(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
-    """Cut the engine's answer into its messages, one JSON object on each line."""
+    """Split the engine's answer into its messages, one JSON object on each line."""
     buffer = b""
     async for chunk in chunks:
         *lines, buffer = (buffer + chunk).split(b"\n")

@@ -1,11 +1,11 @@
-"""Wait a moment for what the engine reports after a container's end: its cause, or a restart.
+"""Wait briefly for the engine's reports after a container's end: its cause, or a restart.
 
 Rules:
 
-1. The engine learns at the same moment, by two ways, that memory ran out and that the container has
-   ended; a busy engine reports them apart. The same is true of the signals that it sent.
-2. A restart of a container is a stop and a start, and so no request to stop the model.
-3. An engine that shuts down stops its containers, which is no request to stop the model either.
+1. The engine learns in two ways that memory ran out and that the container has ended; if it is
+   busy, it reports one of them later. The same is true of the signals that it sent.
+2. A restart of a container is a stop and a start, so the stop is not a request to stop the model.
+3. Neither is the stop of all containers by an engine that shuts down.
 """
 
 import asyncio

@@ -1,11 +1,11 @@
-"""Read a container's log: history first, then live, across broken connections.
+"""Read a container's log: first the history, then new lines, across broken connections.
 
 Rules:
 
 1. Only the current line is buffered; a slow reader slows down only its own connection to the
    engine.
-2. A connection that breaks while the container runs is opened again from the time stamp of the last
-   line. Lines with that stamp that were read already are skipped.
+2. If the connection breaks while the container runs, it is reopened from the time stamp of the last
+   line; lines with that time stamp that were read already are skipped.
 3. Secrets are hidden before a line is given to the reader.
 """
 
@@ -30,7 +30,7 @@ from server.models.runners.docker.events import Events
 from server.models.runners.redaction import Redactor
 
 _ALL: Final = "all"
-# Between a log that ended too early and the next attempt to read it.
+# The pause before a log that ended too early is read again.
 _PAUSE_SECONDS: Final = 0.2
 
 
@@ -46,7 +46,7 @@ class Logs:
         self._secrets = secrets
 
     async def last(self, container_id: str, count: int) -> list[LogLine]:
-        """Return the last `count` lines, none if the engine cannot give them."""
+        """Return the last `count` lines; empty if the engine cannot give them."""
         redactor = Redactor(self._secrets)
         lines = self._read(container_id, tail=str(count), since="", follow=False)
         try:
@@ -57,10 +57,10 @@ class Logs:
             return []
 
     async def read(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
-        """Give the last `tail` lines, then, if `follow`, each new one until the container ends.
+        """Yield the last `tail` lines, then, if `follow`, each new line until the container ends.
 
-        Raises the errors of `errors` where it is not to follow; following, it waits for an
-        engine that does not answer.
+        Without `follow` raises the errors in `errors`; with it waits for an engine that does not
+        answer.
         """
         redactor = Redactor(self._secrets)
         container_id = ""
@@ -92,7 +92,7 @@ class Logs:
                 await self._events.after(count)
                 continue
             except DockerRefused as refused:
-                # Gone, or about to be.
+                # The container is gone, or about to be.
                 if refused.docker_status in {NOT_FOUND, CONFLICT}:
                     return
                 raise
@@ -101,7 +101,7 @@ class Logs:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _goes_on(self, replica: Replica, container_id: str) -> bool:
-        """Tell whether a log that has ended may have more to come."""
+        """Tell whether more lines may follow although the log has ended."""
         try:
             container = await self._containers.find(replica)
         except DockerUnreachable:
@@ -132,7 +132,7 @@ class Logs:
 
 
 def _unix(stamp: str) -> str:
-    """Write an RFC 3339 time stamp as seconds since the epoch, to the nanosecond."""
+    """Convert an RFC 3339 time to seconds since the epoch, with nanoseconds, as text."""
     whole, _, fraction = stamp.rstrip("Z").partition(".")
     seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())
     return f"{seconds}.{fraction or 0:0<9}"

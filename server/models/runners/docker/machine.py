@@ -12,16 +12,16 @@ from server.models.runners.docker.weights_watch import HUB
 
 
 async def look_at_host(engine: DockerEngine, folder: Path) -> Host:
-    """Return what is known of the machine, and make the shared folder if it is this machine.
+    """Return the facts about the engine's machine; if it is this one, create the shared folder.
 
-    Raises `DockerUnreachable`, and `ModelFailed` where the folder cannot be used.
+    Raises `DockerUnreachable`, and `ModelFailed` if the folder cannot be used.
     """
     info = await engine.info()
     owner = await asyncio.to_thread(owner_of_folder, folder) if engine.is_local else 0
     return Host(
         memory_bytes=int(info.get("MemTotal") or 0),
         has_gpus=gives_gpus(info),
-        # The root of a rootless engine's containers is the user himself outside.
+        # Root in a container of a rootless engine is the engine's user outside of it.
         is_cache_foreign=owner != 0 and not is_rootless(info),
     )
 
@@ -34,9 +34,9 @@ def hub_of(environment: Mapping[str, str]) -> str | None:
 
 
 def owner_of_folder(folder: Path) -> int:
-    """Make the folder if it is not there; return its owner's id.
+    """Create the folder unless it exists; return its owner's id.
 
-    Raises `ModelFailed` where that cannot be done.
+    Raises `ModelFailed` if that is not possible.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

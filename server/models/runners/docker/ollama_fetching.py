@@ -1,4 +1,4 @@
-"""Have an Ollama in a container fetch its model, which it does only on request."""
+"""Have an Ollama in a container download its model, which it does only on request."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,10 +15,10 @@ from server.settings.values import human_size
 
 _LOOK_SECONDS: Final = 0.2
 _CALL_SECONDS: Final = 30.0
-# Between two messages of a fetch, which come several times a second.
+# The longest pause between two messages of a download; usually several come in a second.
 _SILENCE_SECONDS: Final = 120.0
 _NOT_FOUND: Final = 404
-# No message is near as long; a template of the model may be in one.
+# Messages are much shorter, even one with the model's template.
 _MAX_MESSAGE_BYTES: Final = 1 << 20
 
 
@@ -36,10 +36,10 @@ _message = msgspec.json.Decoder(_Message)
 async def fetch_model(
     url: str, model: str, report: Report, is_running: Callable[[], Awaitable[bool]]
 ) -> None:
-    """Return once the server at `url` has its model, or does not run any more.
+    """Have the server at `url` download its model; return when it is done or the server has ended.
 
-    Raises `ModelFailed` with the cause where it cannot be fetched. Cancelled, the fetch ends; what
-    has arrived of it is kept.
+    Raises `ModelFailed` with the cause if the download fails. If cancelled, the download ends;
+    Ollama keeps the part that has arrived.
     """
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CALL_SECONDS)
     async with aiohttp.ClientSession(url, timeout=timeout) as http:
@@ -48,7 +48,7 @@ async def fetch_model(
                 if not await _has(http, model):
                     await _fetch(http, model, report)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                # It does not listen yet, or it has ended; then the cause of its end is shown.
+                # It does not listen yet, or it has ended; its end is reported elsewhere.
                 if not await is_running():
                     return
                 report(Progress("starting", None, f"waiting for Ollama: {_words(error)}"))
@@ -80,7 +80,7 @@ async def _fetch(http: aiohttp.ClientSession, model: str, report: Report) -> Non
 
 
 async def _messages(content: aiohttp.StreamReader) -> AsyncIterator[_Message]:
-    """Cut the answer into its messages, one JSON object on each line; others are left out."""
+    """Split the answer into its messages, one JSON object on each line; skip invalid lines."""
     buffer = b""
     while True:
         async with asyncio.timeout(_SILENCE_SECONDS):

@@ -2,10 +2,10 @@
 
 Rules:
 
-1. A layer is handled twice, downloaded and unpacked, and counts by its bytes both times.
-2. The engine fetches three layers at a time and tells a layer's size only when it begins.
-   Until then a layer counts as the mean of those that are known, and the text says "about".
-3. A layer that is there already does not count. No clock: the time is passed in.
+1. A layer is downloaded and then unpacked, and counts by its bytes both times.
+2. The engine downloads three layers at a time and reports a layer's size only when it begins.
+   Until then a layer counts as the mean of the known sizes, and the text says "about".
+3. A layer that exists already does not count. No clock: the time is passed in.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from server.settings.values import human_size
 
 # The engine sends some ten messages a second for each layer.
 _SAY_EVERY_SECONDS: Final = 0.2
-# Long enough to even out a slow moment, short enough to follow a change.
+# Long enough to smooth out short pauses, short enough to follow a change.
 _RATE_WINDOW_SECONDS: Final = 20.0
 _MIN_RATE_SECONDS: Final = 2.0
 
@@ -25,13 +25,13 @@ _DOWNLOADED: Final = frozenset({"Verifying Checksum", "Download complete", "Extr
 
 
 class RemainingTime:
-    """Estimate how long the rest of a download takes at the recent rate."""
+    """Estimate the remaining time of a download from its recent rate."""
 
     def __init__(self) -> None:
         self._history: deque[tuple[float, int]] = deque()
 
     def seconds(self, done: int, total: int, now_seconds: float) -> float | None:
-        """Return the seconds, None while the rate is not known."""
+        """Return the remaining seconds, None while the rate is unknown."""
         history = self._history
         history.append((now_seconds, done))
         while history[0][0] < now_seconds - _RATE_WINDOW_SECONDS:
@@ -59,7 +59,7 @@ class PullProgress:
         self._remaining = RemainingTime()
 
     def feed(self, message: dict[str, Any], now_seconds: float) -> Progress | None:
-        """Take a message; return progress if it is time to report some."""
+        """Add a message; return progress if a report is due."""
         self._read(message)
         if not self._layers:
             return None

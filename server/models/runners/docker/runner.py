@@ -2,12 +2,12 @@
 
 Rules:
 
-1. The engine is the database: a container is found by its name and its labels. What the runner
-   itself remembers (the present settings) can be lost without harm.
-2. `start` returns a container that runs already, whatever settings it was started with: that is
+1. The engine is the database: a container is found by its name and its labels. The runner's own
+   state (the current settings) can be lost without harm.
+2. `start` returns a container that runs already, whatever settings it was started with: this is
    how containers are adopted after a restart of the gateway.
-3. An engine that does not answer makes nothing MISSING. If it has answered before, it is waited
-   for; if it never has, that is an error at once.
+3. If the engine does not answer, no container counts as MISSING. An engine that has answered before
+   is waited for; one that never has is an error at once.
 """
 
 import asyncio
@@ -82,13 +82,12 @@ class DockerRunner:
         self._specs: dict[Replica, ModelSpec] = {}
         self._starting: defaultdict[Replica, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    # --- the seam ---------------------------------------------------------------------------
+    # --- the interface ----------------------------------------------------------------------
 
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
-        """Start the container unless it runs, fetching its image first if need be.
+        """Start the container unless it runs; pull its image first if necessary.
 
-        Raises `ModelFailed` with the cause. Cancelled at any moment, the pull included,
-        nothing is left.
+        Raises `ModelFailed` with the cause. If cancelled, also during the pull, nothing is left.
         """
         template = await read_template(spec.settings.chat_template)
         self._specs[replica] = spec
@@ -112,26 +111,26 @@ class DockerRunner:
         return replace(endpoint, chat_template=template)
 
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
-        """End the container and remove it.
+        """Stop the container and remove it.
 
-        Raises `DockerUnreachable` when the engine does not answer: what runs there runs on.
+        Raises `DockerUnreachable` if the engine does not answer; the container then runs on.
         """
         await self._containers.stop(replica, grace_seconds=grace_seconds)
 
     async def inspect(self, replica: Replica) -> Observation:
-        """Report what the engine says; UNKNOWN when it says nothing."""
+        """Report the container's condition; UNKNOWN if the engine does not answer."""
         try:
             container = await self._containers.find(replica)
         except ModelFailed as error:
             logger.debug("the state of %s is not known: %s", replica.model, error)
             return Observation(replica, Condition.UNKNOWN)
-        # A container that was created and never started is left from an aborted start.
+        # A container that was created but never started is left over from an aborted start.
         if container is None or not container.has_run:
             return Observation(replica, Condition.MISSING)
         return await self._observe(container)
 
     async def wait(self, replica: Replica) -> Observation:
-        """Return once the container is seen not to run; an engine that is away is waited for."""
+        """Wait until the container does not run; also waits for an engine that does not answer."""
         self._events.listen()
         while True:
             count = self._events.count
@@ -143,18 +142,18 @@ class DockerRunner:
             await self._events.after(count)
 
     async def list(self) -> list[Observation]:
-        """Report the containers of this instance; raises `ModelFailed` if none can be seen."""
+        """Report the containers of this instance; raises `ModelFailed` if the engine fails."""
         return [
             await self._observe(container)
             for container in await self._containers.of_instance(self._instance)
         ]
 
     def logs(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
-        """Give the last `tail` lines, then, if `follow`, each new one until the server ends."""
+        """Yield the last `tail` lines, then, if `follow`, each new line until the server ends."""
         return self._logs.read(replica, tail=tail, follow=follow)
 
     def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
-        """Give the bytes of the weights as they arrive in the cache, for as long as asked."""
+        """Yield the progress of the download of the weights; the caller stops iterating."""
         engine, folder = engine_of(spec.settings), None
         if self._engine.is_local and engine.cache == Cache():
             folder = shared_folder(engine, self._settings)
@@ -219,7 +218,7 @@ class DockerRunner:
     async def _have_fetched(
         self, replica: Replica, engine: Engine, endpoint: Endpoint, report: Report
     ) -> None:
-        """Have a server fetch its model if it does so only on request; if that fails, remove it."""
+        """Have a server download its model if it does so only on request; remove it on failure."""
         if not engine.fetches_when_told:
             return
 
@@ -234,11 +233,11 @@ class DockerRunner:
             raise
 
     async def has_gpus(self) -> bool:
-        """Tell whether the engine can give containers GPUs; not where it does not answer."""
+        """Tell whether the engine can give containers GPUs; False if it does not answer."""
         try:
             return gives_gpus(await self._engine.info())
         except ModelFailed as error:
-            # A start reports why the engine does not answer.
+            # A start will report the error.
             logger.debug("whether there are GPUs is not known: %s", error)
             return False
 
@@ -252,7 +251,7 @@ class DockerRunner:
         return self._endpoint(container.replica, container.engine, container.port)
 
     def _endpoint(self, replica: Replica, engine: Engine, port: int) -> Endpoint:
-        """Return where a container answers, and how its engine is spoken to."""
+        """Return the endpoint of a container, with the dialect of its engine."""
         is_named = engine.serves_by_name and replica in self._specs
         return Endpoint(
             _url(port),
@@ -265,7 +264,7 @@ class DockerRunner:
     def _hub_cache(self) -> Path:
         return self._settings.hf_cache.expanduser().absolute() / Cache().folder
 
-    # --- seeing -----------------------------------------------------------------------------
+    # --- observing --------------------------------------------------------------------------
 
     async def _observe(self, container: Container) -> Observation:
         spec = self._specs.get(container.replica)

@@ -1,9 +1,9 @@
 """Reach an engine on another machine through the user's own OpenSSH.
 
-One `ssh` forwards the engine's socket to a socket file here, and each port of the model
-servers that is free here to the same port there. So keys, agents, jump hosts and known hosts
-are those of `ssh HOST`, and a container published on the other machine's loopback answers on
-this one's.
+One `ssh` process forwards a local socket file to the engine's socket, and each port of the model
+servers' range that is free here to the same port there. So keys, agents, jump hosts and known hosts
+are those of `ssh HOST`, and a container that is published on the other machine's loopback answers
+on this machine's loopback.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _LOOK_SECONDS: Final = 0.05
 
 
 class Tunnel:
-    """One `ssh` that forwards, and the folder of its socket."""
+    """One `ssh` process that forwards, and the folder of its socket."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, folder: Path, ports: frozenset[int]
@@ -39,8 +39,8 @@ class Tunnel:
 
     @classmethod
     async def open(cls, host: str, *, ports: tuple[int, int]) -> "Tunnel":
-        """Start `ssh` and return once it forwards; raises `OSError` with what it said."""
-        # A short path: the name of a socket has room for some hundred characters.
+        """Start `ssh` and return once it forwards; raises `OSError` with its error message."""
+        # A short path, since a socket's path may have only about a hundred characters.
         folder = Path(tempfile.mkdtemp(prefix="sidestream-ssh-"))
         free = frozenset(filter(is_free, range(ports[0], ports[1] + 1)))
         try:
@@ -57,7 +57,7 @@ class Tunnel:
         tunnel = cls(process, folder, free)
         try:
             async with asyncio.timeout(_OPEN_SECONDS):
-                # ssh does not tell when it is ready; its socket does.
+                # The only sign that ssh is ready is its socket.
                 while tunnel.is_open and not tunnel.socket.exists():  # noqa: ASYNC110
                     await asyncio.sleep(_LOOK_SECONDS)
             if not tunnel.is_open:

@@ -1,16 +1,16 @@
-"""The progress of a download of weights: bytes in the Hugging Face cache against the hub's sizes.
+"""Measure the progress of a download of weights: bytes in the hub's cache against the hub's sizes.
 
-TGI logs nothing between the first and the last byte of a file, which may be minutes apart. The
-folder that it writes to tells more.
+TGI logs nothing while it downloads a file, which may take minutes. So the folder that it writes to
+is watched.
 
 Rules:
 
-1. Only the files that the engine fetches count: the *.safetensors at the top of the repository, or
-   the *.bin if there are none.
+1. Only the files that the engine downloads count: the *.safetensors at the top of the repository,
+   or the *.bin if there are none.
 2. An incomplete file counts by its allocated blocks: it may be created at its full length at once
    and filled in several places.
-3. Where the hub cannot be asked there is no fraction, only the bytes that have arrived.
-4. Weights that are complete give no progress.
+3. If the hub cannot be asked, there is no fraction, only the number of bytes.
+4. Complete weights give no progress.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from server.settings.values import human_size
 HUB: Final = "https://huggingface.co"
 _LOOK_EVERY_SECONDS: Final = 1.0
 _INCOMPLETE: Final = ".incomplete"
-# The unit of st_blocks, whatever the file system's own is.
+# The unit of st_blocks, independent of the file system's block size.
 _BLOCK_BYTES: Final = 512
 _NO_WEIGHTS: Final = ("arguments", "args", "training")
 
@@ -45,11 +45,11 @@ async def watch_weights(
     weights: Sequence[str] = (".safetensors", ".bin"),
     look_every_seconds: float = _LOOK_EVERY_SECONDS,
 ) -> AsyncIterator[Progress]:
-    """Give progress whenever bytes have arrived, until all have; stop iterating to end it.
+    """Yield progress whenever bytes have arrived, until all have; stop iterating to end it.
 
-    `hub_cache` is the folder with the `models--…` folders; None, for one on another machine, gives
-    nothing. `hub` is None in offline mode. `weights` are the kinds of files, of which the first
-    that exists counts.
+    `hub_cache` is the folder with the `models--…` folders; with None, for a cache on another
+    machine, nothing is yielded. `hub` is None in offline mode. `weights` are suffixes of files; the
+    first one that the repository has counts.
     """
     if hub_cache is None:
         return
@@ -64,7 +64,7 @@ async def watch_weights(
         if done > last:
             is_first, last = last < 0, done
             eta_seconds = remaining.seconds(done, total or done, time.monotonic())
-            # What lay there before says nothing about a download.
+            # Without a total, bytes that were there before are no progress.
             if not is_first or (total and done):
                 yield _progress(done, total, eta_seconds)
         await asyncio.sleep(look_every_seconds)
@@ -77,7 +77,7 @@ async def weight_sizes(
     token: str,
     weights: Sequence[str] = (".safetensors", ".bin"),
 ) -> Mapping[str, int] | None:
-    """Ask the hub for the weight files, by the name they have in the cache; None if it cannot."""
+    """Return the sizes of the weight files by their names in the cache; None if the hub fails."""
     place = HubPlace(hub, "", False, {"authorization": f"Bearer {token}"} if token else {})
     try:
         files = await ask_for_files(place, HubModel(model_id, revision=revision))
@@ -95,7 +95,7 @@ async def weight_sizes(
 
 
 def arrived_bytes(blobs: Path, sizes: Mapping[str, int] | None) -> int:
-    """Return how many bytes of the named blobs are there, of all if there are no names."""
+    """Return how many bytes of the named blobs, or of all without names, are in the cache."""
     total = 0
     try:
         entries = list(os.scandir(blobs))
@@ -108,7 +108,7 @@ def arrived_bytes(blobs: Path, sizes: Mapping[str, int] | None) -> int:
         try:
             status = entry.stat()
         except FileNotFoundError:
-            continue  # It was given its final name meanwhile; the next look sees it.
+            continue  # It was renamed meanwhile; the next look sees it.
         if entry.name.endswith(_INCOMPLETE):
             total += min(status.st_size, status.st_blocks * _BLOCK_BYTES)
         else:

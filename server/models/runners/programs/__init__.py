@@ -1,1 +1,1 @@
-"""Model servers that are programs on this machine: started, followed, and ended as a whole."""
+"""Model servers that are programs on this machine, each with all of its processes."""

@@ -18,25 +18,25 @@ class CommandLauncher:
     """Start the program that a model's settings name."""
 
     def __init__(self, hub_cache: str = "", environment: Mapping[str, str] = os.environ) -> None:
-        """`hub_cache` is the hub's folder on this machine, which the programs read too.
+        """`hub_cache` is the hub's cache on this machine, which the programs read, too.
 
-        They get the variables of `environment` beside those in their settings.
+        They get the variables of `environment` in addition to those in their settings.
         """
         self._hub_cache = hub_cache
         self._environment = environment
 
     def claim(self, spec: ModelSpec, ports: PortRange) -> Claim:
-        """Return a free port, or the one of an address on this machine that has no `{port}`."""
+        """Claim a free port, or the port of an `url` on this machine without `{port}`."""
         said = spec.settings
         if not said.url or with_port(said.url, 0) != said.url:
             return ports.claim()
         url = resolve_address(said.url).url
         port = urlsplit(url).port or (443 if url.startswith("https:") else 80)
-        # A server on another machine, as behind an SSH command, takes no port here.
+        # A server on another machine, such as one behind an SSH command, takes no port here.
         return ports.take(port) if is_this_machine(url) else Claim(port, set())
 
     async def launch(self, spec: ModelSpec, port: int) -> Launch:
-        """Return the command with its port, and the address of its server."""
+        """Return the command with its port, and the endpoint of its server."""
         said = spec.settings
         engine = ENGINES.get(spec.program)
         address = resolve_address(with_port(said.url, port) or f"http://127.0.0.1:{port}")

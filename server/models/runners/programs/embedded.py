@@ -14,8 +14,8 @@ from server.models.runners.ports import Claim, PortRange
 from server.models.runners.programs.launch import Launch, passed_on
 
 _KEY_BYTES: Final = 24
-# Users of the embedded model rely on this: without parameters the most likely token is taken, and a
-# stop text is the last part of the answer that it ends.
+# Users of the embedded model rely on this: without parameters the most likely token is taken, and
+# an answer includes the stop text that ends it.
 _AS_EVER: Final = frozenset({"unset_is_greedy", "shows_stop"})
 
 
@@ -27,11 +27,11 @@ class EmbeddedLauncher:
         self._environment = environment
 
     def claim(self, spec: ModelSpec, ports: PortRange) -> Claim:
-        """Return a free port; raises `ModelFailed` when there is none."""
+        """Claim a free port; raises `ModelFailed` if there is none."""
         return ports.claim()
 
     async def launch(self, spec: ModelSpec, port: int) -> Launch:
-        """Return the launcher's command line, with a key of its own for this start."""
+        """Return the launcher's command line, with a new API key for this start."""
         model = spec.settings
         options = {
             "--port": port,
@@ -45,7 +45,7 @@ class EmbeddedLauncher:
         }
         given = [str(word) for option in options.items() if option[1] for word in option]
         if model.engine_options:
-            # With its name, lest it be taken for an option of the launcher's.
+            # As one word, so that it is not parsed as an option of the launcher.
             given.append(f"--engine-options={model.engine_options}")
         key = secrets.token_urlsafe(_KEY_BYTES)
         return Launch(
@@ -56,7 +56,7 @@ class EmbeddedLauncher:
                 api_key=key,
                 dialect="openai",
                 flavour="llama.cpp",
-                # By its name, or one called `embedded` would be taken for an embedding model.
+                # By its id, or a model named `embedded` would be taken for an embedding model.
                 model=spec.id,
                 flags=_AS_EVER,
             ),

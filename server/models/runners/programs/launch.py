@@ -1,4 +1,4 @@
-"""The interface between the runner of programs and each kind of program: how one is started."""
+"""The interface between the runner of programs and each kind of program."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from server.engines.engine import CALM_OPENMP
 from server.models.catalogue.catalog import ModelSpec
 from server.models.runners.ports import Claim, PortRange
 
-# What systemd tells the gateway, and the gateway's own settings, keys among them.
+# Variables of systemd for the gateway, and the gateway's own settings with their keys.
 _OURS_ALONE: Final = ("SIDESTREAM_", "NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
 
 
@@ -32,15 +32,15 @@ class Launcher(Protocol):
     """Prepare the starts of one kind of program."""
 
     def claim(self, spec: ModelSpec, ports: PortRange) -> Claim:
-        """Return the port at which the program will listen.
+        """Claim the port at which the program will listen.
 
-        Raises `ModelFailed` when it is taken, or none is free.
+        Raises `ModelFailed` if it is taken, or none is free.
         """
 
     async def launch(self, spec: ModelSpec, port: int) -> Launch:
         """Return how to start the program.
 
-        Raises `ModelFailed` when something that the model's settings name cannot be read.
+        Raises `ModelFailed` if a file that the model's settings name cannot be read.
         """
 
 

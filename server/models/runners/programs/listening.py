@@ -1,4 +1,4 @@
-"""The ports at which the processes of a program listen, from `/proc`; only Linux has it."""
+"""The ports at which the processes of a program listen, read from `/proc` (Linux only)."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ def listening_ports(session: int) -> frozenset[int]:
     found = set()
     for process in _PROC.glob("[0-9]*"):
         try:
-            # The name in brackets may hold anything, brackets too.
+            # The name in brackets may have any characters, also brackets.
             stat = (process / "stat").read_bytes().rpartition(b")")[2].split()
             if int(stat[3]) != session:
                 continue

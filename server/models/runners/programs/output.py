@@ -2,11 +2,11 @@
 
 Rules:
 
-1. The pipe is always emptied: a program never waits for the gateway in order to log.
-2. A token bucket limits lines and bytes. What comes faster is left out in whole pieces, with a line
-   that says how much, and the end of it is kept, because the last lines tell most.
+1. The pipe is always emptied, so that a program never blocks when it logs.
+2. A token bucket limits lines and bytes. Output above the limit is dropped in whole pieces, except
+   for its end, because the last lines tell most; a line says how much was dropped.
 3. A line ends with a line feed or, for progress bars, with a carriage return. A line that is too
-   long is cut, and bytes that are not UTF-8 are shown as such.
+   long is cut, and bytes that are not UTF-8 are escaped.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Final
 from server.models.logbook import LogLine
 
 MAX_LINE_BYTES: Final = 64 * 1024
-# The size of the bucket and its rate; far above what servers write while they start.
+# The size of the bucket and its rate, far above what servers write while they start.
 BURST_BYTES: Final = 2 << 20
 BURST_LINES: Final = 10_000
 BYTES_A_SECOND: Final = 512 << 10
@@ -30,7 +30,7 @@ _ENDS: Final = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)
 
 
 class Output(asyncio.Protocol):
-    """Read a pipe into lines, each handed to `add`, until its end or `close`."""
+    """Read a pipe until its end or `close`, and call `add` with each line."""
 
     def __init__(self, add: Callable[[LogLine], None]) -> None:
         self._add = add
@@ -44,19 +44,19 @@ class Output(asyncio.Protocol):
         self.ended = asyncio.Event()
 
     async def follow(self, pipe: int) -> None:
-        """Begin to read the pipe, which belongs to this object from here on."""
+        """Begin to read the pipe; this object owns it from now on."""
         loop = asyncio.get_running_loop()
         self._filled_at = loop.time()
         self._transport, _ = await loop.connect_read_pipe(lambda: self, os.fdopen(pipe, "rb", 0))
 
     def close(self) -> None:
-        """Read no more, and hand on what was read."""
+        """Stop reading, and pass on the output that was read."""
         self._finish()
         if self._transport is not None:
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece, or leave it out if there has been too much."""
+        """Pass on a piece of output, or drop it if the limit is exceeded."""
         self._fill()
         count = data.count(b"\n") + data.count(b"\r") + 1
         if not self._skipped and len(data) <= self._bytes and count <= self._lines:
@@ -71,11 +71,11 @@ class Output(asyncio.Protocol):
             self._timer = loop.call_later(_CATCH_UP_SECONDS, self._catch_up)
 
     def eof_received(self) -> None:
-        """Hand on what is left."""
+        """Pass on the rest of the output."""
         self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Hand on what is left."""
+        """Pass on the rest of the output."""
         self._finish()
 
     # --- inside -----------------------------------------------------------------------------
@@ -88,7 +88,7 @@ class Output(asyncio.Protocol):
         self._lines = min(self._lines + passed * LINES_A_SECOND, BURST_LINES)
 
     def _catch_up(self) -> None:
-        """Hand on the end of what was left out, with word of it."""
+        """Pass on the end of the dropped output, with a line that says how much was dropped."""
         self._timer = None
         skipped, tail = self._skipped, self._tail
         self._skipped, self._tail = 0, b""

@@ -1,4 +1,4 @@
-"""One program under its supervisor: the messages between the gateway and that supervisor."""
+"""One program under its supervisor, and the messages between gateway and supervisor."""
 
 import asyncio
 import json
@@ -14,14 +14,14 @@ from server.models.runners.programs.launch import Launch
 from server.models.runners.programs.output import Output
 from server.models.runners.redaction import Redactor
 
-# What a program wrote before its end is in the pipe already; a process of another user, which
-# cannot be killed, may hold the pipe open for ever.
+# The last output of a program that has ended is in the pipe already. The wait is bounded, because a
+# process of another user, which cannot be killed, may hold the pipe open for ever.
 _LAST_WORDS_SECONDS: Final = 1.0
 _TERMINATE: Final = b"t"
 
 
 class Program:
-    """A program that runs, or has ended: `ended` is done once nothing is left of it."""
+    """A program that runs or has ended; `ended` is done once all its processes have ended."""
 
     def __init__(self, launch: Launch, claim: Claim) -> None:
         self.endpoint = launch.endpoint
@@ -30,16 +30,16 @@ class Program:
         self.pid = 0
         self.exit_code: int | None = None
         self.left_behind = 0
-        """How many processes went on after it had ended; those were killed."""
+        """The number of processes that outlived the program and were killed."""
         self.ended: asyncio.Task[None]
         self._redactor = Redactor(launch.secrets)
         self._output = Output(self._add)
         self._supervisor: asyncio.subprocess.Process
 
     async def start(self, supervisor: list[str], order: str) -> str:
-        """Have the supervisor start the program; return why it cannot, nothing if it runs.
+        """Have the supervisor start the program; return its error, empty if the program runs.
 
-        Must not be cancelled. Raises `ModelFailed` when the supervisor cannot be started.
+        Must not be cancelled. Raises `ModelFailed` if the supervisor cannot be started.
         """
         reading, writing = os.pipe()
         try:
@@ -56,7 +56,7 @@ class Program:
         finally:
             os.close(writing)
         await self._output.follow(reading)
-        # With a large environment it is longer than a pipe holds; the loop writes the rest.
+        # A large environment makes it longer than a pipe holds; the loop writes the rest.
         self._send(order.encode() + b"\n")
         said = await self._receive()
         self.pid = said.get("pid", 0)
@@ -68,18 +68,18 @@ class Program:
         return str(said.get("error") or (last[0].text if last else "the supervisor ended"))
 
     def ask_to_end(self) -> None:
-        """Ask the program and all of its group to end."""
+        """Send SIGTERM to the program and its process group."""
         self._send(_TERMINATE)
 
     def kill(self) -> None:
-        """Kill the program and all processes that it has started."""
+        """Kill the program and all its descendants."""
         if self._supervisor.stdin is not None:
             self._supervisor.stdin.close()
 
     # --- inside -----------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Return when supervisor and program have ended and all output is read."""
+        """Wait until supervisor and program have ended and all output is read."""
         try:
             if self.pid and (said := await self._receive()):
                 self.exit_code, self.left_behind = said["code"], said["left"]

@@ -2,14 +2,14 @@
 
 Rules:
 
-1. A supervisor (`supervisor.py`) runs the program and ends all of its processes: when it is
-   stopped, when it ends by itself and leaves some behind, and when the gateway dies.
-2. A program is asked to end and, after its grace, killed. It is never adopted: the programs of an
-   earlier gateway ended with that gateway.
-3. The program binds its port itself. Until then the port is claimed, so that other starts, also
-   of other gateways, do not take it. On Linux it is seen and reported if it listens elsewhere.
-4. Its output is read as fast as it comes and kept within bounds (`output.py`), without the secrets
-   that it was given.
+1. A supervisor (`supervisor.py`) runs the program and ends all of its processes: when the program
+   is stopped, when it ends by itself and leaves some behind, and when the gateway dies.
+2. A program gets SIGTERM and, after its grace period, SIGKILL. It is never adopted: the programs of
+   an earlier gateway ended with that gateway.
+3. The program binds its port itself. Until then the port is claimed, so that other starts, also of
+   other gateways, do not take it. On Linux a program that listens at another port is reported.
+4. Its output is read as fast as it comes and kept within bounds (`output.py`). Its secrets are
+   hidden.
 """
 
 import asyncio
@@ -53,9 +53,9 @@ class ProgramRunner:
         self._programs: dict[Replica, Program] = {}
 
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
-        """Start the program unless it runs, and return its address.
+        """Start the program unless it runs, and return its endpoint.
 
-        Raises `ModelFailed` when no port is free, or the program cannot be executed.
+        Raises `ModelFailed` if no port is free, or the program cannot be executed.
         """
         program = self._programs.get(replica)
         if program is not None and not program.ended.done():
@@ -74,7 +74,7 @@ class ProgramRunner:
         return program.endpoint
 
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:
-        """End the program: politely, and after `grace_seconds` by force; all of it in any case."""
+        """Send SIGTERM, kill after `grace_seconds`, and return when all processes have ended."""
         program = self._programs.get(replica)
         if program is None:
             return
@@ -106,18 +106,18 @@ class ProgramRunner:
         )
 
     async def wait(self, replica: Replica) -> Observation:
-        """Return once the program has ended, nothing is left of it, and its last line is read."""
+        """Wait until all processes of the program have ended and its last line is read."""
         program = self._programs.get(replica)
         if program is not None:
             await asyncio.wait([program.ended])
         return await self.inspect(replica)
 
     async def list(self) -> list[Observation]:
-        """Report the programs; none of an earlier gateway can be alive."""
+        """Report the programs of this gateway; none of an earlier one can be alive."""
         return [await self.inspect(replica) for replica in list(self._programs)]
 
     async def logs(self, replica: Replica, *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
-        """Give the last lines, then each new one; lines that a slow reader missed are skipped."""
+        """Yield the last lines, then each new line; a slow reader misses lines."""
         program = self._programs.get(replica)
         if program is None:
             return
@@ -126,7 +126,7 @@ class ProgramRunner:
                 yield line
 
     async def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
-        """Report when the program listens at other ports than its own."""
+        """Yield a report if the program listens at other ports instead of its own."""
         told: frozenset[int] = frozenset()
         while (program := self._programs.get(replica)) is not None and not program.ended.done():
             await asyncio.wait([program.ended], timeout=_LOOK_SECONDS)
@@ -138,7 +138,7 @@ class ProgramRunner:
                 yield Progress("starting", None, f"listens on port {where}, not yet on {port}")
 
     async def close(self) -> None:
-        """Kill what still runs."""
+        """Kill the programs that still run."""
         await asyncio.gather(*(self.stop(r, grace_seconds=0) for r in list(self._programs)))
 
     # --- inside -----------------------------------------------------------------------------
@@ -149,11 +149,11 @@ class ProgramRunner:
             program.claim.release()
 
     async def _spawn(self, spec: ModelSpec, claim: Claim) -> Program:
-        """Start the program; cancelled or refused, nothing of it is left."""
+        """Start the program; if cancelled or failed, nothing of it is left."""
         launch = await self._launcher.launch(spec, claim.port)
         order = json.dumps({"command": launch.words, "environment": dict(launch.environment)})
         program = Program(launch, claim)
-        # Without its own modules' path (-I) and packages (-S), it starts in milliseconds.
+        # Without the script's folder (-I) and packages (-S) in its path, it starts in milliseconds.
         supervisor = [sys.executable, "-I", "-S", str(_SUPERVISOR)]
         starting = asyncio.create_task(program.start(supervisor, order))
         try:
@@ -175,7 +175,7 @@ class ProgramRunner:
 
 
 async def _undo(program: Program, starting: "asyncio.Task[str]") -> None:
-    """Let a start finish, then kill the program: a cancelled start may lose the process."""
+    """Let a start finish, then kill the program: a cancelled start could lose the process."""
 
     async def undo() -> None:
         with suppress(ModelFailed):
@@ -185,6 +185,6 @@ async def _undo(program: Program, starting: "asyncio.Task[str]") -> None:
 
     undoing = asyncio.create_task(undo())
     while not undoing.done():
-        # However often this is cancelled, the start leaves nothing behind.
+        # Repeated cancellation must not leave a process behind.
         with suppress(asyncio.CancelledError):
             await asyncio.shield(undoing)

@@ -1,6 +1,6 @@
-"""Run one program so that nothing of it outlives the gateway: `python -I -S supervisor.py`.
+"""Run one program so that none of its processes outlives the gateway: `python -I -S supervisor.py`.
 
-The gateway speaks to it through standard input, and it answers through standard output:
+It reads the gateway's messages from standard input and answers on standard output:
 
     in    a line of JSON first: {"command": […], "environment": {…}}
           `t`    ask the program and all of its group to end (SIGTERM)
@@ -11,16 +11,15 @@ The gateway speaks to it through standard input, and it answers through standard
 
 Rules:
 
-1. However the gateway dies, the kernel closes its end of the pipe, and everything is killed. If
-   the supervisor is killed, the kernel kills the program (Linux, `PR_SET_PDEATHSIG`).
-2. On Linux orphans become children of the supervisor, so that it finds every process that the
-   program has started, in whatever group or session; elsewhere it kills the program's process
-   group.
+1. When the gateway dies, the kernel closes its end of the pipe, and everything is killed. When the
+   supervisor is killed, the kernel kills the program (Linux, `PR_SET_PDEATHSIG`).
+2. On Linux orphans become children of the supervisor, so that it finds every descendant of the
+   program, in any group or session; elsewhere it kills the program's process group.
 3. Signals do not end the supervisor: it ends when the program has ended.
 4. It imports only basic modules of the standard library, and none of the gateway: there is one
-   for each model, which has to start in milliseconds.
+   supervisor for each model, and it has to start in milliseconds.
 
-The program writes straight to the gateway: its output is the supervisor's standard error.
+The program's output goes directly to the gateway: it is the supervisor's standard error.
 """
 
 import ctypes
@@ -35,24 +34,24 @@ import time
 _IS_LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _PR_SET_CHILD_SUBREAPER = 36  # <sys/prctl.h>
-# Between two rounds of killing: a process may have started another one before it was killed.
+# The pause between two rounds of killing; a process may start another one before it is killed.
 _ROUND_SECONDS = 0.01
-# Processes that end together with the program need a moment.
+# The time that processes which end together with the program may need.
 _SETTLE_SECONDS = 0.2
 _TERMINATE = b"t"
 
 
 def main() -> int:
-    """Run the program that standard input names until it and all that it started have ended."""
+    """Run the program that standard input names, until it and its descendants have ended."""
     wakened, waking = os.pipe()
     os.set_blocking(waking, False)
     signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
-    # Handlers that do nothing, because ignored signals would be inherited by the program.
+    # Handlers that do nothing, because the program would inherit ignored signals.
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     if _IS_LINUX:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    # Kept alive: a Popen that is collected reaps its process, and the exit code is lost.
+    # Keep the reference: a Popen that is collected reaps its process, and the exit code is lost.
     started = _start(_read_line())
     if started is None:
         return 1
@@ -80,7 +79,7 @@ def main() -> int:
 
 
 def _start(order: str) -> "subprocess.Popen[bytes] | None":
-    """Start the program; return None where it cannot be executed."""
+    """Start the program; return None if it cannot be executed."""
     if not order:
         return None
     wanted = json.loads(order)
@@ -108,7 +107,7 @@ def _start(order: str) -> "subprocess.Popen[bytes] | None":
 
 
 def _read_line() -> str:
-    """Read the first line of the input and nothing behind it; empty at the end of the input."""
+    """Read the first line of the input and nothing after it; empty at the end of the input."""
     line = bytearray()
     while not line.endswith(b"\n"):
         piece = os.read(0, 1)
@@ -122,7 +121,7 @@ def _say(**words: object) -> None:
     try:
         os.write(1, json.dumps(words).encode() + b"\n")
     except OSError:
-        # The gateway is gone; the caller kills everything all the same.
+        # The gateway is gone; the caller kills everything in any case.
         return
 
 
@@ -141,7 +140,7 @@ def _reap(program: int) -> int | None:
 
 
 def _left_behind(program: int, *, code: int, was_asked: bool) -> int:
-    """Return how many processes go on although the program ended by itself with code 0."""
+    """Return how many processes outlive a program that ended by itself with code 0."""
     end = time.monotonic() + _SETTLE_SECONDS
     while not (code or was_asked) and time.monotonic() < end and _living(program):
         _reap(program)
@@ -155,7 +154,7 @@ def _kill_all(program: int) -> int | None:
     beyond_us: set[int] = set()
     while True:
         living = _living(program) - beyond_us
-        # After the look, so that every process that it found dead is reaped.
+        # After looking, so that every process that was found dead is reaped.
         reaped = _reap(program)
         code = code if reaped is None else reaped
         if not living:
@@ -166,13 +165,13 @@ def _kill_all(program: int) -> int | None:
             except ProcessLookupError:
                 continue
             except PermissionError:
-                # It belongs to another user now, as with `sudo`.
+                # It belongs to another user, as with `sudo`.
                 beyond_us.add(pid)
         time.sleep(_ROUND_SECONDS)
 
 
 def _living(program: int) -> set[int]:
-    """Return the ids of the program's processes; of a group its negative id."""
+    """Return the ids of the program's processes; for a process group its negative id."""
     if _IS_LINUX:
         return _descendants()
     try:
@@ -190,7 +189,7 @@ def _descendants() -> set[int]:
             continue
         try:
             with open(f"{entry.path}/stat", "rb") as file:  # noqa: PTH123  pathlib is slow to load
-                # The name in brackets may hold anything, brackets too.
+                # The name in brackets may have any characters, also brackets.
                 stat = file.read().rpartition(b")")[2].split()
         except OSError:  # It has ended in between.
             continue
