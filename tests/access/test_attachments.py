@@ -30,7 +30,7 @@ async def test_somebody_elses_is_as_one_that_does_not_exist(keyed: KeyedGateway)
     assert replies[0].json["error"]["code"] == "unknown_attachment"
 
 
-async def test_nor_can_it_be_named_in_messages(keyed: KeyedGateway) -> None:
+async def test_attachments_of_others_cannot_be_named_in_messages(keyed: KeyedGateway) -> None:
     name = (await put(keyed, REAL["png"], "use")).json["id"]
     file = (await put(keyed, b"secret", "use")).json["id"]
     async with keyed.speaking("op") as speaker:

@@ -53,7 +53,7 @@ async def test_an_exposed_gateway_does_not_start_without_keys_and_says_how(
     assert "`insecure = yes`" in said
 
 
-async def test_nor_behind_a_proxy(tmp_path: Path) -> None:
+async def test_trusted_proxies_without_keys_are_refused(tmp_path: Path) -> None:
     said = await refusal(tmp_path, "[access]\ntrusted_proxies = 127.0.0.1\n")
     assert "`trusted_proxies`" in said
 

@@ -89,7 +89,7 @@ async def test_a_key_for_some_models_sees_no_others(narrow: KeyedGateway) -> Non
         assert [model["id"] for model in welcome["models"]] == ["m"]
 
 
-async def test_nor_their_figures(narrow: KeyedGateway) -> None:
+async def test_metrics_of_hidden_models_are_left_out(narrow: KeyedGateway) -> None:
     for model in ("m", "other"):
         body = {"model": model, "inputs": "Once"}
         assert (await narrow.ask("POST", "/generate", key="op", json=body)).status == 200
@@ -136,7 +136,7 @@ async def test_users_cannot_tell_whether_hidden_models_exist(
     assert narrow.fake.state.counts["started"] == 0
 
 
-async def test_nor_hears_of_what_happens_to_them(narrow: KeyedGateway) -> None:
+async def test_events_of_hidden_models_are_not_sent(narrow: KeyedGateway) -> None:
     async with narrow.speaking("one") as one, narrow.speaking("op") as operator:
         await one.ask("hello")
         await operator.ask("hello")

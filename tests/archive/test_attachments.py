@@ -216,7 +216,9 @@ async def test_restored_with_the_conversation(stored: StoredConversations) -> No
     assert not await is_there(stored, kept)
 
 
-async def test_of_two_conversations_the_last_one_keeps_it(stored: StoredConversations) -> None:
+async def test_an_attachment_of_two_conversations_is_kept_until_both_are_gone(
+    stored: StoredConversations,
+) -> None:
     kept = await put(stored, REAL["png"])
     names = [await stored.begin(), await stored.begin()]
     for name in names:

@@ -361,7 +361,9 @@ async def test_old_conversations_expire_and_are_later_deleted_for_good(file: Pat
             assert stored.rows(f"SELECT count(*) FROM {table}") == [(0,)], table
 
 
-async def test_nobody_sees_or_changes_what_is_anothers(stored: StoredConversations) -> None:
+async def test_conversations_of_others_can_be_neither_read_nor_changed(
+    stored: StoredConversations,
+) -> None:
     from server.archive.shapes import Change, VoteGiven
 
     name = await stored.begin(title="Mine")

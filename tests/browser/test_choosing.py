@@ -134,7 +134,7 @@ def test_rows_keep_their_places_while_somebody_is_at_them(
     assert watch.complaints == []
 
 
-def test_of_thousands_rows_are_made_as_they_come_into_view(
+def test_rows_of_thousands_of_models_are_made_as_they_come_into_view(
     page: Page, gateway: Gateway, watch: Watch
 ) -> None:
     there: Json = {"name": "box", "dialect": "ollama"}

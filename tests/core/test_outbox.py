@@ -112,7 +112,7 @@ def test_an_answer_to_a_command_precedes_what_the_command_set_off(outbox: Outbox
     assert kinds(outbox.take()) == ["Result", "ModelChanged", "Log", "State", "Delta"]
 
 
-def test_of_a_model_only_the_latest_is_sent(outbox: Outbox) -> None:
+def test_only_the_latest_state_of_a_model_is_sent(outbox: Outbox) -> None:
     def other(model_id: str, waiting: int) -> Model:
         fields = {name: getattr(MODEL, name) for name in Model.__struct_fields__}
         return Model(**{**fields, "id": model_id, "waiting": waiting})
@@ -124,7 +124,7 @@ def test_of_a_model_only_the_latest_is_sent(outbox: Outbox) -> None:
     assert [e.model.waiting for e in sent if isinstance(e, ModelChanged)] == [3, -3]
 
 
-def test_of_a_log_the_oldest_lines_are_forgotten_when_too_many_wait(outbox: Outbox) -> None:
+def test_the_oldest_lines_of_a_log_are_dropped_when_too_many_wait(outbox: Outbox) -> None:
     for number in range(5000):
         outbox.put_log("l1", [LogRecord(number, "stdout", "x")])
     lines = []

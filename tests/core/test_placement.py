@@ -12,7 +12,7 @@ def occupant(
     return Occupant(name, memory, idle_since, pinned)
 
 
-def test_nobody_goes_while_there_is_room() -> None:
+def test_no_model_is_evicted_while_there_is_room() -> None:
     assert whom_to_evict([occupant("a")], 1, Capacity(max_running=2)) == []
 
 
@@ -52,7 +52,7 @@ def test_memory_counts_beside_numbers() -> None:
     st.integers(0, 20),
     st.builds(Capacity, max_running=st.integers(0, 5), memory_bytes=st.integers(0, 40)),
 )
-def test_whoever_goes_may_go_and_makes_room(
+def test_only_idle_models_are_evicted_and_as_many_as_make_room(
     inside: list[Occupant], needed: int, capacity: Capacity
 ) -> None:
     victims = whom_to_evict(inside, needed, capacity)

@@ -58,7 +58,7 @@ def test_leaving_without_having_joined_does_nothing() -> None:
 
 
 @given(st.lists(PARTY, max_size=30), st.integers(1, 4), st.data())
-def test_everybody_is_served_once_whoever_gives_up_in_between(
+def test_every_waiting_turn_is_served_once_although_others_give_up(
     parties: list[str], capacity: int, data: st.DataObject
 ) -> None:
     turns = joined(*parties)
@@ -205,7 +205,7 @@ def test_one_model_at_a_time_in_order_and_each_once(
     CAPACITY,
     st.randoms(use_true_random=False),
 )
-def test_nobody_waits_for_ever_however_many_come(
+def test_waiting_is_bounded_however_many_come_later(
     asked: list[tuple[str, str]], capacity: int | None, chance: Random
 ) -> None:
     """Of two changes of models one serves whoever has waited longest, and runs are bounded."""

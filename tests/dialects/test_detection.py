@@ -162,7 +162,7 @@ async def test_ollama_and_tgi_have_dialects_of_their_own() -> None:
         assert (await upstream.describe()).flavour == "tgi-openai"
 
 
-async def test_nobody_is_asked_where_it_is_set() -> None:
+async def test_a_dialect_that_is_set_is_not_probed() -> None:
     _, port = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     assert isinstance(await connected(url, dialect="tgi"), TGI)

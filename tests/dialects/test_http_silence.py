@@ -119,7 +119,7 @@ async def test_a_well_server_may_be_silent_for_two_minutes(said: bytes) -> None:
 
 
 @everywhere
-async def test_nobody_looks_before_it_is_silent(said: bytes) -> None:
+async def test_a_server_is_not_checked_before_it_is_silent(said: bytes) -> None:
     async with waiting(said) as wait:
         await wait.passes(44)
         assert wait.looks == 0

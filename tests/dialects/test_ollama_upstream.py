@@ -497,7 +497,7 @@ async def test_failed_look_says_nothing(fake: FakeOllama, connect: Connect) -> N
     assert (await soon(task)).waits == []
 
 
-async def test_nobody_looks_for_answers_that_begin_at_once(
+async def test_loading_is_not_watched_once_an_answer_has_begun(
     fake: FakeOllama, connect: Connect
 ) -> None:
     fake.pauses = asyncio.Event()

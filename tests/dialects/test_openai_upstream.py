@@ -302,7 +302,7 @@ async def test_vllm_counts() -> None:
         assert (await upstream.prompt(CHAT, needs_count=True)).tokens == 7
 
 
-async def test_nobody_counts() -> None:
+async def test_prompt_tokens_are_unknown_without_a_tokenizer() -> None:
     async with serve() as fake, speaking(fake) as upstream:
         assert (await upstream.prompt(CHAT, needs_count=True)).tokens is None
 

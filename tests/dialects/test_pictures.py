@@ -361,7 +361,7 @@ async def test_tgi_sees_only_where_the_hub_says_so(fake_tgi: StartFake) -> None:
 # --- memory ---------------------------------------------------------------------------------------
 
 
-async def test_nobody_holds_a_picture_while_it_is_answered() -> None:
+async def test_pictures_are_not_held_in_memory_during_the_answer() -> None:
     """An answer may take minutes, a picture has megabytes, and eight columns have eight of them."""
     size = 4_000_000
     answering, done = asyncio.Event(), asyncio.Event()

@@ -180,7 +180,7 @@ async def test_cancelling_ends_the_request(hub: FakeHub, tmp_path: Path) -> None
         await task
 
 
-async def test_nobody_there_and_offline_are_told(hub: FakeHub, tmp_path: Path) -> None:
+async def test_an_unreachable_hub_and_offline_mode_are_told(hub: FakeHub, tmp_path: Path) -> None:
     nobody = HubPlace("http://127.0.0.1:9", str(tmp_path), False, {})
     with pytest.raises(HubUnreachable, match="cannot be reached: Connection refused"):
         await look(nobody, HubModel("org/m"))

@@ -74,7 +74,7 @@ class Case:
     section: str
     model: str
     text_of: Callable[[bytes], str]
-    streams: int = 200
+    streams: int = 80
     stop: tuple[str, ...] = (" the",)
     """A stop text for some; not where it may end inside a token, which we cut ourselves then."""
 
@@ -104,6 +104,7 @@ CASES = {
         "[model one]\nrunner = remote\nurl = {url}\n",
         "one",
         of_tgi,
+        streams=200,
         stop=(),
     ),
 }

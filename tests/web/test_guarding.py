@@ -119,7 +119,7 @@ async def test_a_page_of_another_origin_opens_no_socket(
             assert (await response.json())["error"]["code"] == "forbidden"
 
 
-async def test_nor_does_it_change_anything(gateway: Gateway) -> None:
+async def test_a_page_of_another_origin_changes_nothing(gateway: Gateway) -> None:
     for path in ("/models/m/start", "/models/m/stop", "/generate"):
         reply = await gateway.post(path, headers={"Origin": "http://evil.test"}, data="{}")
         assert forbidden(reply)

@@ -24,7 +24,7 @@ async def test_a_start_that_fails_answers_with_the_reason(cold: Start) -> None:
     assert failed.json["error"]["message"]
 
 
-async def test_nobody_has_to_wait(cold: Start) -> None:
+async def test_a_start_is_answered_without_waiting_for_it(cold: Start) -> None:
     gateway = await cold("--never-healthy")
     for path in ("/models/m/start", "/models/m/start?wait=0.05"):
         reply = await gateway.post(path)

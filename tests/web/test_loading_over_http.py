@@ -71,7 +71,7 @@ async def test_a_start_that_is_waited_for_returns_when_the_model_is_loaded() -> 
         assert fake.state.routes[UNLOAD] == 1
 
 
-async def test_nobody_has_to_wait_for_a_load() -> None:
+async def test_a_load_is_started_without_waiting_for_it() -> None:
     async with swapping(Canned("OK")) as (gateway, fake):
         started = await gateway.post("/models/swap/a/start")
         assert (started.status, started.json["state"]) == (202, "loading")

@@ -120,7 +120,7 @@ async def test_neither_prompts_nor_keys_nor_answers_are_logged(
     ],
     ids=["a body without its length", "an address", "a header", "a name", "a subprotocol"],
 )
-async def test_nor_is_what_stands_in_a_request_that_is_none(
+async def test_secrets_of_malformed_requests_are_not_logged(
     log: Log, before_fake: StartWithFake, raw: bytes
 ) -> None:
     gateway, _ = await before_fake()
@@ -147,7 +147,7 @@ async def test_a_body_that_is_not_compressed_as_it_says_is_no_fault_of_ours(
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-async def test_nobody_writes_lines_of_their_own_into_the_log(
+async def test_clients_cannot_forge_lines_of_the_log(
     before_fake: StartWithFake, log: Log, form: str
 ) -> None:
     gateway, _ = await before_fake()

@@ -119,7 +119,7 @@ async def test_readers_that_stay_paused_are_closed_with_4408_and_can_resume(
             assert text(away, back) == TEXT
 
 
-async def test_of_who_never_reads_again_nothing_is_left(
+async def test_a_client_that_never_reads_again_leaves_nothing_behind(
     fake_tgi: StartFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server.web.sockets.socket, "_LEAVING_SECONDS", 0.2)

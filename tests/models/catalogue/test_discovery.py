@@ -185,7 +185,7 @@ async def test_a_server_missed_twice_is_gone() -> None:
         assert await look.look() == []
 
 
-async def test_nobody_there_is_no_matter_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_ports_without_a_server_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     first, last = free_ports(8)
     with caplog.at_level(logging.DEBUG, logger="server"):
         async with looking(*range(first, last + 1)) as look:

@@ -97,5 +97,5 @@ async def play(steps: list[tuple[str, int]], restarts: int) -> None:
 
 @settings(max_examples=40)
 @given(STEPS, st.sampled_from([0, 5]))
-def test_everybody_gets_an_answer(steps: list[tuple[str, int]], restarts: int) -> None:
+def test_every_waiting_user_gets_an_answer(steps: list[tuple[str, int]], restarts: int) -> None:
     asyncio.run(play(steps, restarts))
