@@ -1,7 +1,7 @@
 """Add a model by name, list and remove what was added: `python3 run.py model add|list|remove`.
 
 What is added is shown first: what it takes, and whether it fits this machine. It is written to the
-file that the page writes too, and a gateway that runs reads its settings again; where it cannot,
+file that the page writes too, and a running gateway reads its settings again; where it cannot,
 the entry is taken back. Answers go to standard output, the rest to standard error.
 """
 

@@ -48,7 +48,7 @@ def open_place(file: Path) -> Place:
 
 
 def _tell(settings: Settings) -> Sequence[str]:
-    """Have a gateway that runs read its settings again; return why it could not use them."""
+    """Have a running gateway read its settings again; return why it could not use them."""
     pid = running_gateway(settings)
     if pid is None:
         print("No gateway runs with these settings; the next start has it.", file=sys.stderr)
