@@ -39,9 +39,10 @@ def open_page(page: Page, url: str) -> None:
 
 def choose(page: Page, *names: str) -> None:
     """Select exactly these models."""
-    for row in page.locator("#models model-row").all():
-        name = row.locator(".model-name").inner_text()
-        row.get_by_role("checkbox").set_checked(name in names)
+    # By name: rows change places as they are chosen.
+    for name in dict.fromkeys(page.locator("#models .model-name").all_inner_texts()):
+        for box in page.locator("#models").get_by_role("checkbox", name=name, exact=True).all():
+            box.set_checked(name in names)
 
 
 def row(page: Page, name: str) -> Locator:

@@ -87,6 +87,8 @@ def _keep_to_what_tgi_takes(body: Any) -> None:
         if isinstance(fields, dict):
             for name in TGI_LACKS:
                 fields.pop(name, None)
+            if isinstance(texts := fields.get("stop"), list):
+                texts[:] = filter(None, texts)
     for name in ("logprobs", "top_logprobs"):
         if is_number(body.get(name)):
             body[name] = min(body[name], TGI_LIMITS.max_top_n_tokens)
@@ -95,6 +97,8 @@ def _keep_to_what_tgi_takes(body: Any) -> None:
     if isinstance(wishes := body.get("sidestream"), dict):
         # No model's settings allow any.
         wishes.pop("extra", None)
+        if "messages" not in body:
+            wishes.pop("trim", None)  # A text has no turns.
 
 
 def _keep_to_rules_between_messages(body: Any) -> None:
