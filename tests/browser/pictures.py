@@ -18,8 +18,8 @@ from tests.browser.helpers import column, expect_longer, open_page
 
 IMAGES = ROOT / "docs" / "images"
 MODEL = "SmolLM2 135M"
-QUESTION = "Why does the sea look blue, and what is a lighthouse for?"
-ENOUGH_CHARACTERS = 420
+QUESTION = "Explain at length why the sea looks blue, and what a lighthouse is for."
+ENOUGH_CHARACTERS = 320
 
 SHOTS: dict[str, dict[str, object]] = {
     "side-by-side.png": {"viewport": {"width": 1280, "height": 760}, "color_scheme": "light"},
