@@ -59,7 +59,7 @@ async def test_its_parser_tells_thinking_in_chats(vllm_process: RealServer, tmp_
     async with hearing(remote(vllm_process), tmp_path, target, question=chat) as heard:
         check(heard)
         assert heard.apart.reasoning == "Hello"
-        assert heard.apart.text.startswith(" How can I help")
+        assert heard.apart.text.startswith(" How can I ")  # the next word differs by processor
 
 
 async def test_the_gateway_tells_thinking_in_texts(
@@ -93,7 +93,7 @@ async def test_a_tool_is_called_and_answered(before_vllm: Over) -> None:
     end = await o.client.end(name)
     pieces = told(o, name)["tool_call"]
     arguments = "".join(piece["text"] for piece in pieces)
-    assert json.loads(arguments)["at"] in ("sea", "sky")
+    assert json.loads(arguments)["at"] in ("sea", "sky"), pieces
     (call,) = end["details"]["tool_calls"]
     assert call["function"] == {"name": "look", "arguments": arguments}
     turn = {"id": call["id"], "name": "look", "arguments": arguments}
