@@ -42,11 +42,12 @@ def render_markdown(text: str) -> str:
     Blocks until its formulas are typeset.
     """
     tokens = _READER.parse(text)
-    return str(_READER.renderer.render(_with_formulas(tokens), _READER.options, {}))
+    _typeset_formulas(tokens)
+    return str(_READER.renderer.render(tokens, _READER.options, {}))
 
 
-def _formula_at(source: str, at: int, most: int) -> tuple[str, str, int] | None:
-    """Return the opening sign, the TeX and the end of a formula that begins there."""
+def _formula_at(source: str, at: int, most: int) -> tuple[Formula, int] | None:
+    """Return the formula that begins there, and where it ends."""
     sign = source[at : at + 2] if source[at : at + 2] in _CLOSERS else source[at : at + 1]
     if sign not in _CLOSERS:
         return None
@@ -62,17 +63,23 @@ def _formula_at(source: str, at: int, most: int) -> tuple[str, str, int] | None:
     tex = source[start : end.start()]
     if is_single and _NO_FORMULA.fullmatch(tex):
         return None
-    return sign, tex, end.end()
+    return Formula(tex, block=sign in ("$$", r"\[")), end.end()
+
+
+def _push(state: StateInline | StateBlock, formula: Formula, source: str) -> Token:
+    token = state.push("formula", "math", 0)
+    token.content = source
+    token.meta["formula"] = formula
+    return token
 
 
 def _inline_formula(state: StateInline, silent: bool) -> bool:
     found = _formula_at(state.src, state.pos, state.posMax)
     if found is None:
         return False
-    sign, tex, end = found
+    formula, end = found
     if not silent:
-        token = state.push("formula", "math", 0)
-        token.content, token.markup = tex, sign
+        _push(state, formula, state.src[state.pos : end])
     state.pos = end
     return True
 
@@ -107,14 +114,13 @@ def _block_formula(state: StateBlock, start: int, end: int, silent: bool) -> boo
     found = _formula_at(state.src, begin, state.eMarks[end - 1])
     if found is None:
         return False
-    sign, tex, at = found
+    formula, at = found
     last = next(line for line in range(start, end) if state.eMarks[line] >= at)
     if state.src[at : state.eMarks[last]].strip():
         return False
     if not silent:
         state.line = last + 1
-        token = state.push("formula", "math", 0)
-        token.content, token.markup, token.block = tex, sign, True
+        _push(state, formula, state.src[begin:at]).block = True
     return True
 
 
@@ -129,23 +135,21 @@ def _mark_tasks(state: StateCore) -> None:
             first.content = f"{box} {first.content[found.end() :]}"
 
 
-def _with_formulas(tokens: Sequence[Token]) -> list[Token]:
+def _typeset_formulas(tokens: Sequence[Token]) -> None:
     """Put MathML into all tokens of formulas, at once."""
     everything = [one for token in tokens for one in (token, *(token.children or ()))]
     formulas = [token for token in everything if token.type == "formula"]
     if formulas:
-        wanted = [Formula(token.content, token.markup in ("$$", r"\[")) for token in formulas]
-        for token, found in zip(formulas, typeset(wanted).result(), strict=True):
+        typesets = typeset(token.meta["formula"] for token in formulas).result()
+        for token, found in zip(formulas, typesets, strict=True):
             token.meta["mathml"] = found.mathml
-    return list(tokens)
 
 
 def _write_formula(
     renderer: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any
 ) -> str:
     token = tokens[at]
-    end = {r"\(": r"\)", r"\[": r"\]"}.get(token.markup, token.markup)
-    written = token.meta["mathml"] or escape(f"{token.markup}{token.content}{end}")
+    written = token.meta["mathml"] or escape(token.content)
     return f"<p>{written}</p>\n" if token.block else written
 
 

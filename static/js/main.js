@@ -54,7 +54,7 @@ const menu = find(PopMenu, 'pop-menu');
 const tabs = find(PanelTabs, 'panel-tabs');
 const panel = find(SidePanel, 'side-panel');
 const picker = find(ModelPicker, 'model-picker');
-const acts = { workspace, openFigures, openParameters, openReplacer, openDifferences };
+const acts = { board, workspace, openFigures, openParameters, openReplacer, openDifferences };
 const reveal = find(HTMLButtonElement, '#reveal');
 const whenIdle = window.requestIdleCallback ?? window.setTimeout; // Safari has no other
 
@@ -166,7 +166,7 @@ on('answer-copy', async ({ text, button }) => {
 });
 on('column-stop', ({ answers }) => scheduler.stop(answers));
 on('menu-open', ({ items, button }) => menu.open(items, button));
-on('column-menu', ({ column, button }) => menu.open(columnItems({ ...acts, alone: board.alone, showAlone: (id) => { board.alone = id; } }, column), button));
+on('column-menu', ({ column, button }) => menu.open(columnItems(acts, column), button));
 on('column-alone', ({ column }) => { board.alone = column; });
 on('column-move', ({ id, by, target }) => (target ? columns.moveTo(id, target) : columns.move(id, by)));
 on('tab-show', refreshChats);

@@ -2,16 +2,19 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from server.doctor.checks import find_chromium
-from tests.browser.gateway import SETTINGS, Gateway
+from tests.browser.gateway import ROOT, SETTINGS, Gateway
 from tests.browser.watch import Watch
 from tests.conftest import KeepLog
+from tests.support.ports import free_ports
 
 # A ceiling for what is waited for, not a time that is waited: it includes a model's start.
 CEILING_MS = 60_000
@@ -79,6 +82,23 @@ def running(directory: Path, settings: str) -> Iterator[Gateway]:
         yield gateway
     finally:
         gateway.stop()
+
+
+@contextlib.contextmanager
+def writing(directory: Path, texts: Mapping[str, str], *, delay_ms: int) -> Iterator[Gateway]:
+    """Run a server with a model for each text, by its name, which writes it token by token."""
+    first, _ = free_ports(len(texts))
+    settings = "[server]\ninstance = {instance}\nstate_dir = {directory}\nshutdown_grace = 0\n"
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context((directory / "models.log").open("w"))
+        for port, (name, text) in enumerate(texts.items(), first):
+            settings += f"\n[model {name.lower()}]\nname = {name}\nrunner = remote\n"
+            settings += f"url = http://127.0.0.1:{port}\n"
+            command = [sys.executable, "-m", "tests.fakes.tgi", f"--port={port}"]
+            command += [f"--delay-ms={delay_ms}", f"--text={text}"]
+            model = stack.enter_context(subprocess.Popen(command, cwd=ROOT, stdout=log))
+            stack.callback(model.kill)
+        yield stack.enter_context(running(directory, settings))
 
 
 @pytest.fixture

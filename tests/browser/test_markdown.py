@@ -1,15 +1,13 @@
 """Markdown is rendered while it streams."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browser.conftest import running
-from tests.browser.gateway import ROOT, Gateway
+from tests.browser.conftest import writing
+from tests.browser.gateway import Gateway
 from tests.browser.helpers import (
     RENDER,
     answer,
@@ -24,7 +22,6 @@ from tests.browser.helpers import (
 )
 from tests.browser.watch import Watch
 from tests.conftest import KeepLog
-from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.needs_chromium
 
@@ -60,21 +57,8 @@ Take **two steps**, then *wait*. See [the manual](https://manual.example/a?b=1&c
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("written")
-    port, _ = free_ports(1)
-    settings = (
-        "[server]\ninstance = {instance}\nstate_dir = {directory}\nshutdown_grace = 0\n\n"
-        f"[model written]\nname = Written\nrunner = remote\nurl = http://127.0.0.1:{port}\n"
-    )
-    command = [sys.executable, "-m", "tests.fakes.tgi", f"--port={port}", "--delay-ms=10"]
-    with (
-        (folder / "model.log").open("w") as log,
-        subprocess.Popen([*command, f"--text={MARKDOWN}"], cwd=ROOT, stdout=log) as model,
-    ):
-        try:
-            with running(folder, settings) as gateway:
-                yield gateway
-        finally:
-            model.kill()
+    with writing(folder, {"Written": MARKDOWN}, delay_ms=10) as gateway:
+        yield gateway
 
 
 @pytest.fixture

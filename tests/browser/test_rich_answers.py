@@ -1,16 +1,14 @@
 """What stands in answers beside text: code and mathematics."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import running
-from tests.browser.gateway import ROOT, Gateway
+from tests.browser.conftest import writing
+from tests.browser.gateway import Gateway
 from tests.browser.helpers import (
     act,
     answer,
@@ -24,7 +22,6 @@ from tests.browser.helpers import (
 )
 from tests.browser.watch import Watch
 from tests.conftest import KeepLog
-from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.needs_chromium
 
@@ -71,31 +68,9 @@ None is $\foo$, in any case."""
 
 @pytest.fixture(scope="module")
 def rich(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Run a server with a model for each text."""
-    directory = tmp_path_factory.mktemp("rich")
     texts = {"Code": CODE, "Maths": MATHS}
-    ports = free_ports(len(texts) + 1)
-    settings = "[server]\ninstance = {instance}\nstate_dir = {directory}\nshutdown_grace = 0\n\n"
-    models = []
-    with (directory / "models.log").open("w") as log:
-        try:
-            for (name, text), port in zip(texts.items(), ports, strict=False):
-                settings += (
-                    f"[model {name.lower()}]\nname = {name}\nrunner = remote\n"
-                    f"url = http://127.0.0.1:{port}\n\n"
-                )
-                command = [sys.executable, "-m", "tests.fakes.tgi", f"--port={port}"]
-                models.append(
-                    subprocess.Popen(
-                        [*command, "--delay-ms=5", f"--text={text}"], cwd=ROOT, stdout=log
-                    )
-                )
-            with running(directory, settings) as gateway:
-                yield gateway
-        finally:
-            for model in models:
-                model.kill()
-                model.wait()
+    with writing(tmp_path_factory.mktemp("rich"), texts, delay_ms=5) as gateway:
+        yield gateway
 
 
 @pytest.fixture

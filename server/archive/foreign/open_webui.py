@@ -36,14 +36,6 @@ _QUOTE: Final = re.compile(r"^> ?", re.MULTILINE)
 _DATA_URL: Final = re.compile(r"data:image/[\w.+-]+;base64,")
 
 
-class File(msgspec.Struct):
-    """A file of a message."""
-
-    type: str | None = None
-    url: str | None = None
-    name: str | None = None
-
-
 class Message(msgspec.Struct):
     """A message; `model` and `modelIdx` say which column it is in."""
 

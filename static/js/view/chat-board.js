@@ -126,7 +126,8 @@ export class ChatBoard extends PageElement {
 
   /** The column that is shown alone. */
   get alone() {
-    return this.#shown.length > 1 ? this.#alone : null;
+    const isThere = this.#shown.length > 1 && this.#shown.some(({ column }) => column.id === this.#alone);
+    return isThere ? this.#alone : null;
   }
 
   set alone(id) {
@@ -138,9 +139,8 @@ export class ChatBoard extends PageElement {
 
   #showAlone() {
     const { alone } = this;
-    const isThere = this.#shown.some(({ column }) => column.id === alone);
-    this.#grid.classList.toggle('is-alone', isThere);
-    for (const element of this.#shown) element.isAlone = isThere && element.column.id === alone;
+    this.#grid.classList.toggle('is-alone', alone !== null);
+    for (const element of this.#shown) element.isAlone = element.column.id === alone;
   }
 
   get #shown() {

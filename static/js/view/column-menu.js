@@ -10,18 +10,17 @@
  * @property {() => void} openFigures
  * @property {(column: string) => void} openParameters
  * @property {(column: Column) => void} openReplacer
- * @property {(column: string | null) => void} showAlone Show this column alone, or all again.
- * @property {string | null} alone The column that is shown alone.
+ * @property {{alone: string | null}} board Which column is shown alone.
  * @property {(answers: {name: string, text: string}[]) => void} openDifferences
  */
 
 /** @param {Acts} acts @param {Column} column @returns {Item[]} */
-export function columnItems({ workspace, openFigures, openParameters, openReplacer, openDifferences, showAlone, alone }, column) {
+export function columnItems({ workspace, openFigures, openParameters, openReplacer, openDifferences, board }, column) {
   const { columns } = workspace;
   const { id, model } = column;
   /** @type {Item[]} */
   const always = [
-    alone === id ? ['Show all columns', () => showAlone(null)] : ['Show this column alone', () => showAlone(id)],
+    [board.alone === id ? 'Show all columns' : 'Show this column alone', () => { board.alone = board.alone === id ? null : id; }],
     ['Move left', () => columns.move(id, -1)],
     ['Move right', () => columns.move(id, 1)],
     ['Hide', () => columns.change(id, { isHidden: true })],

@@ -95,7 +95,10 @@ function alike(a, b) {
   for (let [x, y] = [0, 0]; x < a.length && y < b.length;) {
     if (best[x * width + y] === best[(x + 1) * width + y]) x += 1;
     else if (best[x * width + y] === best[x * width + y + 1]) y += 1;
-    else [x, y] = [pairs.push([a[x], b[y]]) && x + 1, y + 1];
+    else {
+      pairs.push([a[x], b[y]]);
+      [x, y] = [x + 1, y + 1];
+    }
   }
   return pairs;
 }

@@ -39,7 +39,7 @@ export class Formulas {
   /** Typeset the formula that is this element's text. @param {HTMLElement} element */
   add(element) {
     const source = element.textContent ?? '';
-    element.classList.toggle('is-block', source.startsWith('$$') || source.startsWith('\\['));
+    element.classList.toggle('is-block', isBlock(source));
     const known = this.#known.get(source);
     if (known) return show(element, known);
     this.#waiting.add(element);
@@ -58,7 +58,7 @@ export class Formulas {
     try {
       for (let at = 0; at < sources.length; at += MAX_AT_ONCE) {
         const some = sources.slice(at, at + MAX_AT_ONCE);
-        const formulas = some.map((source) => ({ tex: SIGNS.exec(source)?.[1] ?? source, block: /^(?:\$\$|\\\[)/.test(source) }));
+        const formulas = some.map((source) => ({ tex: SIGNS.exec(source)?.[1] ?? source, block: isBlock(source) }));
         const found = /** @type {{formulas: Typeset[]}} */ (await ask('POST', new URL('formulas', document.baseURI).href, { formulas })).formulas;
         for (const [n, source] of some.entries()) this.#known.set(source, found[n]);
       }
@@ -74,6 +74,11 @@ export class Formulas {
     }
     for (const source of this.#known.keys()) if (this.#known.size > MAX_KNOWN) this.#known.delete(source);
   }
+}
+
+/** Whether a formula has lines of its own. @param {string} source */
+function isBlock(source) {
+  return source.startsWith('$$') || source.startsWith('\\[');
 }
 
 /** @param {HTMLElement} element @param {Typeset} typeset */

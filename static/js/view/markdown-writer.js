@@ -22,9 +22,7 @@ const BLOCKS_IN_PART = 6;
 const formulas = new Late(async () => new (await import('./formulas.js')).Formulas());
 /** Complete before `formulas` is here. @type {HTMLElement[]} */
 const waiting = [];
-formulas.on('change', () => {
-  for (const element of formulas.value ? waiting.splice(0) : []) formulas.value?.add(element);
-});
+formulas.on('change', typeset);
 
 export class MarkdownWriter {
   #markdown = new Markdown(this);
@@ -74,9 +72,8 @@ export class MarkdownWriter {
     const element = this.#open.pop();
     if (element?.className === 'line') this.#code?.completeLine(element);
     if (element?.className !== 'formula') return;
-    if (formulas.value) return formulas.value.add(element);
     waiting.push(element);
-    void formulas.load();
+    typeset();
   }
 
   /** @param {string} text */
@@ -141,4 +138,10 @@ export class MarkdownWriter {
     else element = h(/** @type {keyof HTMLElementTagNameMap} */ (tag), attributes);
     return [element, element];
   }
+}
+
+/** Typeset the formulas that are complete, or load what does it. */
+function typeset() {
+  if (!formulas.value) return void formulas.load();
+  for (const element of waiting.splice(0)) formulas.value.add(element);
 }
