@@ -96,6 +96,27 @@ test('a frame writes everything once', () => {
   assert.deepEqual(log, ['a', 'b']);
 });
 
+test('what is written out of sight waits, all of it for one frame, unless it comes into sight', async () => {
+  const log = [];
+  let frame = () => {};
+  const requested = [];
+  let next = () => {};
+  const frames = new Frames({ isHidden: () => false, request: (callback) => { frame = callback; requested.push(log.length); next(); return 1; }, cancel: () => {} });
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => ({ write: () => log.push(name) }));
+  const due = new Promise((resolve) => { next = resolve; });
+  for (const one of [a, b, a]) frames.scheduleUnseen(one);
+  assert.deepEqual(requested, []);
+  await due;
+  frames.scheduleUnseen(a); // it is in the next frame already
+  frame();
+  assert.deepEqual(log, ['a', 'b']);
+  frames.scheduleUnseen(b);
+  frames.schedule(b);
+  frames.schedule(c);
+  frame();
+  assert.deepEqual(log, ['a', 'b', 'b', 'c']);
+});
+
 test('long works take turns, a step at a time, until each is done', async () => {
   const log = [];
   const work = (name, count, done) => () => {

@@ -21,6 +21,7 @@ import { TurnScroll } from './turn-scroll.js';
 import { activity, brief, modelState, turnLabel, waitLabel } from './labels.js';
 
 /** @import { Model, Token } from '../client/protocol.js' */
+/** @import { Answer } from '../model/answer.js' */
 /** @import { Column } from '../model/columns.js' */
 /** @import { Conversation, Turn } from '../model/conversation.js' */
 /** @import { Workspace } from '../model/workspace.js' */
@@ -254,7 +255,7 @@ export class AnswerColumn extends PageElement {
   /** @param {Turn} turn */
   #make(turn) {
     const { frames, model, tokenView, workspace } = this.#parts;
-    const context = { frames, model, tokenView, isSecret: () => workspace.isSecret, isOwn: (/** @type {string} */ id) => id === this.#column.model };
+    const context = { frames, model, tokenView, isSecret: () => workspace.isSecret, isOwn: (/** @type {string} */ id) => id === this.#column.model, isUnseen: (/** @type {Answer} */ answer) => this.#isEndBelow && answer === this.latest };
     return new (lateTurns.value?.AnswerTurn ?? PlainTurn)({ turn, column: this.#column.id, conversation: this.#conversation, context });
   }
 

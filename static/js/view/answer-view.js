@@ -26,9 +26,9 @@ import { costLabel, ending, figures } from './labels.js';
 /** @import { Frames } from './frames.js' */
 
 /**
- * @typedef {{frames: Frames, isSecret: () => boolean, isOwn: (model: string) => boolean,
+ * @typedef {{frames: Frames, isSecret: () => boolean, isOwn: (model: string) => boolean, isUnseen: (answer: Answer) => boolean,
  *   model: (id: string) => Model | undefined, tokenView: (tokens: Token[]) => Promise<HTMLElement | null>}} AnswerContext
- *   `isOwn`: whether it is the column's model now; `tokenView`: null if it cannot be loaded.
+ *   `isOwn`: whether it is the column's model now; `isUnseen`: whether its end is below what is in sight; `tokenView`: null if it cannot be loaded.
  */
 
 export class AnswerView extends PageElement {
@@ -146,7 +146,9 @@ export class AnswerView extends PageElement {
   /** @param {string} text */
   #take(text) {
     this.#unwritten += text;
-    this.#context.frames.schedule(this.#job);
+    const { frames, isUnseen } = this.#context;
+    if (isUnseen(this.answer)) frames.scheduleUnseen(this.#job);
+    else frames.schedule(this.#job);
   }
 
   #changed() {

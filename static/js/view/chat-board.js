@@ -28,6 +28,7 @@ export class ChatBoard extends PageElement {
   /** Hidden ones included. @type {Map<string, AnswerColumn>} */
   #columns = new Map();
   #wasBusy = false;
+  #ticking = { write: () => this.#tick() };
   /** The turn in the strip. @type {Turn | null} */
   #turn = null;
   /** Its place in the path. */
@@ -53,7 +54,12 @@ export class ChatBoard extends PageElement {
 
   /** @override @param {AbortSignal} signal */
   connected(signal) {
-    const timer = setInterval(() => this.#tick(), FIGURES_EVERY_MS);
+    const timer = setInterval(() => {
+      const isBusy = this.#parts?.workspace.scheduler.isBusy ?? false;
+      // In the frame that writes text: one of its own costs as much.
+      if (isBusy || this.#wasBusy) this.#parts?.frames.schedule(this.#ticking);
+      this.#wasBusy = isBusy;
+    }, FIGURES_EVERY_MS);
     signal.addEventListener('abort', () => clearInterval(timer));
     lateTurns.on('change', () => this.#addStrip(), { signal });
     const on = (/** @type {string} */ type, /** @type {(event: CustomEvent) => void} */ act) =>
@@ -211,7 +217,7 @@ export class ChatBoard extends PageElement {
       turn, index: this.#index, count: path.length, branch: siblings.indexOf(turn), branches: siblings.length,
       isLinked: this.#isLinked, canLink: this.#shown.length > 1,
     });
-    this.#tick(true);
+    this.#tick();
   }
 
   #addStrip() {
@@ -242,7 +248,7 @@ export class ChatBoard extends PageElement {
     }
     this.#announcer.follow(this.#shown.flatMap(({ latest, column }) => (latest ? [{ answer: latest, name: workspace.label(column), isSecret: workspace.isSecret }] : [])),
       this.#shown.findIndex((element) => element.contains(document.activeElement)));
-    this.#tick(true);
+    this.#tick();
   }
 
   #nameModels() {
@@ -251,10 +257,7 @@ export class ChatBoard extends PageElement {
     this.#welcome.models = workspace.columns.shown.map((column) => workspace.label(column));
   }
 
-  #tick(isForced = false) {
-    const isBusy = this.#parts?.workspace.scheduler.isBusy ?? false;
-    if (!isBusy && !this.#wasBusy && !isForced) return;
-    this.#wasBusy = isBusy;
+  #tick() {
     const most = Math.max(...this.#shown.map(({ answer }) => answer?.metrics.tokens ?? 0));
     for (const element of this.#shown) element.tick(most);
   }

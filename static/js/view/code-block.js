@@ -13,6 +13,8 @@ import { Late } from './late.js';
 /** @import { Highlighter } from '../code/highlighter.js' */
 
 const LONG_LINES = 30;
+/** From here on the head stays in sight. Below that it hardly leaves it, and each head that sticks costs the browser a layer. */
+const TALL_LINES = 8;
 /** Coloured in one task. Some 30 µs each. */
 const LINES_AT_ONCE = 100;
 
@@ -52,6 +54,7 @@ export class CodeBlock {
   /** Take note that a line is complete. @param {HTMLElement} line */
   completeLine(line) {
     this.#count += 1;
+    if (this.#count === TALL_LINES) this.element.classList.add('is-tall');
     if (this.#count > LONG_LINES) this.#nameFold();
     if (!this.#language) return;
     this.#plain.push(line);

@@ -6,6 +6,8 @@
  */
 
 const HIDDEN_INTERVAL_MS = 500;
+/** Text that grows out of sight is written this seldom: it takes layout and paint all the same. */
+const UNSEEN_INTERVAL_MS = 400;
 /** The shortest rest after a frame: every second frame of a 60 Hz screen is used. */
 const REST_MS = 20;
 /** The rest as a multiple of the cost of a frame. */
@@ -29,6 +31,8 @@ export class Frames {
   #source;
   /** @type {Set<Job>} */
   #due = new Set();
+  /** @type {Set<Job>} */
+  #unseen = new Set();
   /** @type {() => void} */
   #cancel = () => {};
 
@@ -39,8 +43,16 @@ export class Frames {
 
   /** Run `job` once at the next frame, however often it is scheduled. @param {Job} job */
   schedule(job) {
+    this.#unseen.delete(job);
     this.#due.add(job);
     if (this.#due.size === 1) this.#request();
+  }
+
+  /** Run `job`, which writes out of sight, once in a frame of the next 400 ms, all such jobs in one. @param {Job} job */
+  scheduleUnseen(job) {
+    if (this.#due.has(job)) return;
+    this.#unseen.add(job);
+    if (this.#unseen.size === 1) setTimeout(() => this.#unseen.forEach((unseen) => this.schedule(unseen)), UNSEEN_INTERVAL_MS);
   }
 
   /** React to the page being hidden or shown. */
