@@ -11,6 +11,7 @@ from server.core.protocol import (
     COMMANDS,
     EVENTS,
     GenerationInfo,
+    Hello,
     Model,
     Timings,
     parse_command,
@@ -55,6 +56,17 @@ def test_every_field_of_a_shared_struct_is_named(struct: type[msgspec.Struct]) -
 
 def test_the_tables_of_messages_are_those_of_the_definitions() -> None:
     assert split_page()[1] == render_tables(), "run: python -m tests.docs.protocol_tables"
+
+
+def test_a_command_that_the_tables_lack_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Toy(Hello, frozen=True):
+        """A command that nobody wrote down."""
+
+        sound: str = "moo"
+
+    monkeypatch.setitem(COMMANDS, "toy", Toy)
+    assert "`sound`" in render_tables()
+    assert "`sound`" not in split_page()[1]
 
 
 def test_the_example_is_a_real_dialogue() -> None:

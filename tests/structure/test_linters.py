@@ -1,8 +1,9 @@
 """The checks that other programs make: style, types, the page's own tests."""
 
-import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ LINT = (*RUFF, "check", "--quiet", "--output-format=concise")
 FORMAT = (*RUFF, "format", "--check", "--quiet")
 TYPES = (sys.executable, "-m", "mypy", "--no-error-summary")
 PAGE_TYPES = ("node", str(ROOT / "node_modules/typescript/bin/tsc"))
+PAGE_TESTS = ("node", "--test", "--test-reporter=tap")
 BIOME = ("node", str(ROOT / "node_modules/@biomejs/biome/bin/biome"))
 # Style too, once `formatter.enabled` in biome.json says so: see docs/decisions/008-checks.md.
 PAGE_LINT = (*BIOME, "check", "--config-path=.", "--error-on-warnings")
@@ -46,6 +48,24 @@ def test_code_is_formatted() -> None:
 @SLOW
 def test_types_hold() -> None:
     check(*TYPES)
+
+
+def unchecked(files: Iterable[Path]) -> list[str]:
+    """Return the files, relative to the project's folder, that mypy leaves out."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    checked = [Path(name) for name in settings["tool"]["mypy"]["files"]]
+    return [str(file) for file in files if not any(map(file.is_relative_to, checked))]
+
+
+def test_types_are_checked_everywhere() -> None:
+    listed = subprocess.run(
+        ("git", "ls-files", "*.py"), cwd=ROOT, text=True, capture_output=True, check=True
+    )
+    assert unchecked(map(Path, listed.stdout.splitlines())) == []
+
+
+def test_a_folder_without_checked_types_is_found() -> None:
+    assert unchecked([Path("server/core/errors.py"), Path("tools/act.py")]) == ["tools/act.py"]
 
 
 @pytest.mark.parametrize(
@@ -104,4 +124,14 @@ def test_linters_find_errors_in_a_page(
 @pytest.mark.timeout(900)  # a minute on a quiet machine
 def test_page_modules_pass_their_own_tests() -> None:
     assert JS_TESTS, "tests/js holds no *.test.js"
-    check(str(shutil.which("node")), "--test", *JS_TESTS)
+    check(*PAGE_TESTS, *JS_TESTS)
+
+
+@pytest.mark.needs_node
+@pytest.mark.parametrize("body", ["assert.equal(1, 2);", "await missing();"])
+def test_a_failing_test_of_the_page_is_found(tmp_path: Path, body: str) -> None:
+    file = tmp_path / "act.test.js"
+    imports = "const assert = require('node:assert');\nconst test = require('node:test');\n"
+    file.write_text(f"{imports}test('acts', async () => {{ {body} }});\n")
+    with pytest.raises(pytest.fail.Exception, match="not ok 1 - acts"):
+        check(*PAGE_TESTS, file)
