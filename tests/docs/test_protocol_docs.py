@@ -48,6 +48,13 @@ def test_every_error_code_is_listed(code: str) -> None:
     assert f"`{code}`" in TEXT
 
 
+@pytest.mark.parametrize("code", sorted(_codes(errors.SidestreamError)))
+def test_the_page_has_a_title_for_every_error_code(code: str) -> None:
+    labels = (ROOT / "static" / "js" / "view" / "labels.js").read_text(encoding="utf-8")
+    titles = labels.partition("const ERRORS = {")[2].partition("};")[0]
+    assert f"\n  {code}: " in titles
+
+
 @pytest.mark.parametrize("struct", [Model, GenerationInfo, Timings])
 def test_every_field_of_a_shared_struct_is_named(struct: type[msgspec.Struct]) -> None:
     words = set(re.findall(r"\w+", TEXT))
