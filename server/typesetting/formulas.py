@@ -57,7 +57,8 @@ def _typeset(formula: Formula) -> TypesetFormula:
     try:
         mathml = _PARSER.convert_with_local_state(formula.tex, displaystyle=formula.block)
     except LatexError as error:
-        return TypesetFormula(error=str(error))
+        # Before its words stands where in the formula it is, counted in bytes.
+        return TypesetFormula(error=str(error).partition(": ")[2] or str(error))
     # HTML knows this name, XML does not.
     return TypesetFormula(mathml.replace("&ApplyFunction;", "\u2061"))
 

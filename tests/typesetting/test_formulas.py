@@ -42,6 +42,18 @@ def test_a_formula_that_is_none_says_why(tex: str) -> None:
     assert found.error
 
 
+@pytest.mark.parametrize(
+    ("tex", "words"),
+    [
+        (r"\frac{1", 'Expected closing token "}", but reached end of input.'),
+        (r"\nosuch{x}", r'Unknown command "\nosuch".'),
+        ("x^2^3", "Duplicate subscript or superscript."),
+    ],
+)
+def test_what_is_wrong_is_told_in_words(tex: str, words: str) -> None:
+    assert one(tex).error == words
+
+
 def test_text_in_a_formula_is_no_markup() -> None:
     mathml = one(r"\text{<img src=x onerror=alert(1)>} <b> \text{\&ApplyFunction;}").mathml or ""
     assert "<img" not in mathml
