@@ -4,9 +4,9 @@ Rules:
 
 1. Somebody else's attachment is answered exactly like one that does not exist.
 2. One that a stored conversation names is kept as long as the conversation is, and gone with the
-   last one unless it was used just now: it may be in a message that is not stored yet. Others are
-   dropped when they have not been used for a while, or when their owner has no room for another
-   one.
+   last one. Others are dropped when they have not been used for a while, or when their owner has
+   no room for another one. One that was used just now is neither: it may be about to be asked
+   with, or in a message that is not stored yet.
 3. An attachment is stored whole or not at all. Put again it is the same, under the newer name.
 """
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 # A use is noted no more often than that: most answers follow each other within it.
 _USE_SECONDS: Final = 60.0
-# A file that was used so lately may be about to be asked with; more than `_USE_SECONDS`.
+# How long ago "just now" was; more than `_USE_SECONDS`, after which a use is noted again.
 _LATELY_SECONDS: Final = 300.0
 # Values in one statement; SQLite takes more.
 _MOST_VALUES: Final = 500
@@ -126,9 +126,9 @@ async def store_attachment(
         )
         return
     rows = await transaction.rows(
-        f"SELECT number, bytes, {_FREE} FROM attachment"  # noqa: S608 - our own names
+        f"SELECT number, bytes, used < ? AND {_FREE} FROM attachment"  # noqa: S608 - our own
         " WHERE owner = ? ORDER BY used",
-        (owner,),
+        (now - _LATELY_SECONDS, owner),
     )
     for number in _evicted(rows, attachment, limits):
         await transaction.run("DELETE FROM attachment WHERE number = ?", (number,))
@@ -232,8 +232,9 @@ class AttachmentsInMemory:
         if attachment.bytes > self._max_bytes:
             raise _too_many(self.limits)
         self._drop_unused()
+        lately = self._clock() - _LATELY_SECONDS
         own = [
-            (one, held.attachment.bytes, True)
+            (one, held.attachment.bytes, held.used < lately)
             for one, held in self._held.items()
             if one[0] == owner
         ]
@@ -298,6 +299,7 @@ def _is_beyond(limits: AttachmentLimits, files: int, size: int) -> bool:
 def _too_many(limits: AttachmentLimits) -> AttachmentLimit:
     return AttachmentLimit(
         f"one owner may have {limits.owner_files:,} attachments with {limits.owner_bytes:,} bytes "
-        "in all, and conversations have them",
-        hint="delete conversations with pictures, or raise `max_owner_size` in [attachments]",
+        "in all, and conversations have them, or they were used just now",
+        hint="delete conversations with files, or raise `max_owner_files` or `max_owner_size` in "
+        "[attachments]",
     )

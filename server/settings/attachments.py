@@ -35,7 +35,8 @@ class AttachmentSettings:
     max_owner_size: Size = option(
         Size(1 << 30),
         "Bytes of all attachments of one owner. To make room, attachments that belong to no "
-        "conversation are deleted, the least recently used first.",
+        "conversation and were not used for five minutes are deleted, the least recently used "
+        "first.",
         low=1,
     )
     max_owner_files: int = option(10_000, "Attachments that one owner may have.", low=1)

@@ -92,11 +92,19 @@ async def test_room_is_made_by_the_least_recently_used(kept: Kept) -> None:
         names.append(await kept.put(b"file %d" % number))
     kept.now[0] += 10
     await kept.store.find("me", [names[0]])
-    kept.now[0] += 70
+    kept.now[0] += 310
     await kept.put(b"file 3")
     with pytest.raises(UnknownAttachment):
         await kept.store.find("me", [names[1]])
     await kept.store.find("me", [names[0]])
+
+
+async def test_room_is_not_made_by_one_that_was_used_just_now(kept: Kept) -> None:
+    names = [await kept.put(b"file %d" % number) for number in range(3)]
+    kept.now[0] += 290
+    with pytest.raises(AttachmentLimit, match="used just now"):
+        await kept.put(b"file 3")
+    assert set(await kept.store.find("me", names)) == set(names)
 
 
 async def test_attachments_over_the_quota_of_an_owner_are_refused(kept: Kept) -> None:
@@ -240,6 +248,7 @@ async def test_attachments_of_conversations_are_not_evicted_to_make_room(file: P
         with pytest.raises(AttachmentLimit, match="conversations have them"):
             await put(stored, png())
         await stored.archive.delete("me", name, forever=True)
+        later(stored, 310)
         await put(stored, png())
 
 
