@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
+import msgspec
+
 from server.core.errors import Forbidden, UnknownModel
-from server.core.protocol import Role
+from server.core.protocol import ErrorInfo, Role
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class Principal:
         if self.models is None or model_id in self.models:
             return True
         return any("*" in one and fnmatchcase(model_id, one) for one in self.models)
+
+    def told(self, error: ErrorInfo) -> ErrorInfo:
+        """Return an error without the lines of a model server's log, which operators may read."""
+        if self.role == "operator" or error.details is None:
+            return error
+        details = {name: value for name, value in error.details.items() if name != "log"}
+        return msgspec.structs.replace(error, details=details or None)
 
     def check_model(self, model_id: str) -> None:
         """Raise `UnknownModel` for an invisible model, as for one that does not exist."""

@@ -154,6 +154,7 @@ class GenerationService:
             slot,
             keeps_tokens=keeps_tokens,
             name=f"{party} {generation_id}",
+            told=caller.principal.told,
         )
         generation = started.generation
         self._live[started] = caller.principal.id

@@ -19,7 +19,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -116,15 +116,18 @@ class Relay:
         *,
         keeps_tokens: bool,
         name: str,
+        told: Callable[[ErrorInfo], ErrorInfo] = lambda error: error,
     ) -> GenerationTask:
         """Start a task that writes the model's answer into a new log; `name` is the task's.
+
+        `told` returns an error as the one who asks may read it.
 
         Cancelled, the task ends the log as `reason_if_cancelled` of the generation says.
         """
         generation = Generation(
             generation_id, request.model.id, now_ms=_now_ms(), keeps_tokens=keeps_tokens
         )
-        task = asyncio.create_task(self._run(request, generation, slot), name=name)
+        task = asyncio.create_task(self._run(request, generation, slot, told), name=name)
 
         def end_log(_: asyncio.Task[None]) -> None:
             # A task that is cancelled before its first step never enters its own clean-up.
@@ -135,7 +138,11 @@ class Relay:
         return GenerationTask(generation, task)
 
     async def _run(
-        self, request: GenerationRequest, generation: Generation, slot: QueueSlot
+        self,
+        request: GenerationRequest,
+        generation: Generation,
+        slot: QueueSlot,
+        told: Callable[[ErrorInfo], ErrorInfo],
     ) -> None:
         answering = _Answering(request, generation, slot)
         finish = Finish("failed", None, None)
@@ -151,7 +158,7 @@ class Relay:
             if answering.computes_on:
                 answering.notices.append(_COMPUTES_ON)
         except SidestreamError as problem:
-            error = ErrorInfo.of(problem)
+            error = told(ErrorInfo.of(problem))
         except Exception:
             logger.exception("generation %s of %s broke", generation.id, generation.model)
             error = ErrorInfo.of(SidestreamError("internal error"))

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from server.app import build_app
 from server.core.protocol import COMMANDS, Command, Nothing
+from server.settings.models import ModelSettings
 from server.settings.tables import Settings
 from server.web.http import api
 from server.web.http.operations import Operation, Reply
@@ -87,6 +88,27 @@ async def test_a_key_for_some_models_sees_no_others(narrow: KeyedGateway) -> Non
     async with narrow.speaking("one") as speaker:
         welcome = (await speaker.ask("hello"))["result"]
         assert [model["id"] for model in welcome["models"]] == ["m"]
+
+
+async def test_the_log_of_a_server_that_failed_is_told_to_operators_only(
+    open_keyed: Open,
+) -> None:
+    failing = ModelSettings(runner="command", command="sh -c 'echo private; exit 3' {port}")
+    keyed = await open_keyed(models={"m": failing})
+    asked = {"model": "m", "inputs": "Once"}
+    told: dict[str, list[Any]] = {}
+    for key in ("use", "op"):
+        refused = (await keyed.ask("POST", "/generate", key=key, json=asked)).json["error"]
+        assert refused["code"] == "model_failed"
+        chat = {"model": "m", "messages": [{"role": "user", "content": "Once"}]}
+        as_chat = await keyed.ask("POST", "/v1/chat/completions", key=key, json=chat)
+        async with keyed.speaking(key) as speaker:
+            await speaker.ask("generate", **QUESTION)
+            ended = await speaker.hear_until(lambda event: event["type"] == "end")
+        errors = [refused, as_chat.json["error"], ended["error"]]
+        told[key] = [error["details"].get("log") for error in errors]
+        assert {error["details"]["exit_code"] for error in errors} == {3}
+    assert told == {"use": [None] * 3, "op": [["private"]] * 3}
 
 
 async def test_metrics_of_hidden_models_are_left_out(narrow: KeyedGateway) -> None:
