@@ -1,7 +1,8 @@
 """Leave out the oldest turns of a conversation that has outgrown a context: nothing is asked here.
 
 A turn is a user's message with all that follows it up to the next one; what stands before the first
-is a turn, too. The system prompt and the last turn always stay.
+is a turn, too. A tool's answer stays with the call that it answers: where a user speaks between the
+two, all of it is one turn. The system prompt and the last turn always stay.
 
 A conversation's tokens are counted by its model server, and each count is a round trip.
 `TrimSearch` says which conversation to count next: it guesses by bytes, and where that does not
@@ -10,9 +11,9 @@ help it halves what is left.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-from server.core.token_bounds import Spoken, weight_of
+from server.core.token_bounds import Called, Spoken, weight_of
 
 MAX_MEASUREMENTS: Final = 8
 """How often a search measures before it is content with more turns left out than need be.
@@ -22,7 +23,27 @@ Guesses by bytes take two or three; where they are poor, five halvings follow.
 _MAX_GUESSES: Final = 3
 
 
-M = TypeVar("M", bound=Spoken)
+class IdentifiedCall(Called, Protocol):
+    """A call of a tool that can be answered."""
+
+    @property
+    def id(self) -> str:
+        """Return the id that its answer names."""
+
+
+class TurnMessage(Spoken, Protocol):
+    """A message whose calls and answers of tools can be told apart."""
+
+    @property
+    def tool_calls(self) -> Sequence[IdentifiedCall]:
+        """Return the calls of tools."""
+
+    @property
+    def tool_call_id(self) -> str:
+        """Return the id of the call that it answers; empty where it answers none."""
+
+
+M = TypeVar("M", bound=TurnMessage)
 
 
 @dataclass(frozen=True)
@@ -38,10 +59,16 @@ class Turns(Generic[M]):
         begins = next((at for at, one in enumerate(messages) if one.role != "system"), None)
         begins = len(messages) if begins is None else begins
         turns: list[list[M]] = []
+        # The turn in which each call was made last, by the call's id.
+        called_in: dict[str, int] = {}
         for message in messages[begins:]:
             if message.role == "user" or not turns:
                 turns.append([])
             turns[-1].append(message)
+            if message.role == "tool":
+                called = min(called_in.get(message.tool_call_id, len(turns)), len(turns) - 1)
+                turns[called:] = [[one for turn in turns[called:] for one in turn]]
+            called_in.update({call.id: len(turns) - 1 for call in message.tool_calls})
         return cls(messages[:begins], turns)
 
     @property

@@ -48,6 +48,71 @@ def test_the_system_prompt_and_the_last_turn_stay(
     assert (turns.most, turns.without(most)) == (most, shortest)
 
 
+CALL, OTHER = PastCall("c1", "look", "{}"), PastCall("c2", "look", "{}")
+CALLS = [
+    Message("user", "1"),
+    Message("assistant", "", tool_calls=[CALL]),
+    Message("tool", "yes", tool_call_id="c1"),
+    Message("user", "2"),
+]
+
+
+@pytest.mark.parametrize(
+    ("conversation", "most", "shortest"),
+    [
+        (CALLS, 1, CALLS[3:]),
+        # Called in the first turn, answered again in the second: one turn.
+        ([*CALLS, CALLS[2]], 0, [*CALLS, CALLS[2]]),
+        ([*said("u:0", "a:0"), *CALLS, CALLS[2]], 1, [*CALLS, CALLS[2]]),
+        # The same id is used anew: its answer is that of the last call.
+        ([*CALLS, CALLS[1], CALLS[2]], 1, [CALLS[3], CALLS[1], CALLS[2]]),
+        # What lies between is one turn with both.
+        ([*CALLS, Message("user", "3"), CALLS[2], *said("u:4")], 1, said("u:4")),
+        # No call is known: as it stands.
+        ([*said("u:0", "u:1"), CALLS[2]], 1, [*said("u:1"), CALLS[2]]),
+    ],
+)
+def test_an_answer_of_a_tool_stays_with_its_call(
+    conversation: list[Message], most: int, shortest: list[Message]
+) -> None:
+    turns = Turns.of(conversation)
+    assert (turns.most, turns.without(most)) == (most, shortest)
+
+
+calling = st.lists(
+    st.one_of(
+        st.builds(Message, st.just("user"), st.just("?")),
+        st.builds(
+            Message,
+            st.just("assistant"),
+            st.just(""),
+            tool_calls=st.lists(st.sampled_from([CALL, OTHER]), min_size=1, max_size=2),
+        ),
+        st.builds(
+            Message, st.just("tool"), st.just("!"), tool_call_id=st.sampled_from(["c1", "c2"])
+        ),
+    ),
+    max_size=12,
+)
+
+
+@given(calling)
+def test_no_trimmed_conversation_answers_a_call_that_was_left_out(
+    conversation: list[Message],
+) -> None:
+    def unanswerable(messages: Sequence[Message]) -> int:
+        called: set[str] = set()
+        count = 0
+        for message in messages:
+            called.update(call.id for call in message.tool_calls)
+            count += message.role == "tool" and message.tool_call_id not in called
+        return count
+
+    turns = Turns.of(conversation)
+    for count in range(turns.most + 1):
+        assert unanswerable(turns.without(count)) <= unanswerable(conversation)
+
+
 @given(messages)
 def test_trimmed_conversations_keep_the_system_prompt_and_the_last_turns(
     conversation: list[Message],
