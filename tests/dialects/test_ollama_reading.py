@@ -25,6 +25,7 @@ from server.dialects.base import NO_TOKEN_ID, Finish, Meter
 from server.dialects.http.client import Reply
 from server.dialects.ollama.errors import failure
 from server.dialects.ollama.reading import MAX_LINE_BYTES, AnswerReader
+from server.dialects.thinking import CLOSING, OPENING
 from tests.dialects.ollama_recordings import RECORDINGS, Recording
 
 STREAMS = [recording for recording in RECORDINGS.values() if recording.is_stream]
@@ -127,7 +128,17 @@ def test_a_body_that_ends_early_has_broken_off(recording: Recording) -> None:
         # No word of a line that came whole is lost, none of one that did not is made up.
         lines = answer[: answer.rfind(b"\n", 0, size + 1) + 1]
         assert heard.text == read([lines]).text
-        assert whole.text.startswith(heard.text)
+        if not whole.text.startswith(heard.text):
+            # It broke off while it thought.
+            assert whole.text.startswith(heard.text.removesuffix(CLOSING))
+        marks = [token.text for token in heard.tokens if token.mark and token.kind == "reasoning"]
+        assert marks in ([], [OPENING, CLOSING])
+
+
+def test_an_error_while_it_thinks_ends_the_thinking() -> None:
+    heard = read([b'{"message":{"thinking":"hm"}}\n{"error":"oops"}\n'])
+    assert heard.text == f"{OPENING}hm{CLOSING}"
+    assert "oops" in str(heard.end)
 
 
 @named(STREAMS)

@@ -19,6 +19,7 @@ from server.dialects.base import ANY_MODEL, Endpoint, Prompt
 from server.dialects.http.client import Timeouts
 from server.dialects.ollama.parameters import TAKES
 from server.dialects.ollama.upstream import OllamaUpstream
+from server.dialects.thinking import CLOSING, OPENING
 from tests.dialects.ollama_asking import CHAT, Heard, generate, soon
 from tests.dialects.ollama_fake import MODEL, FakeOllama, saying, serve
 from tests.dialects.ollama_recordings import RECORDINGS
@@ -394,6 +395,29 @@ async def test_cancelling_closes_the_connection(fake: FakeOllama, connect: Conne
     await soon(fake.left.wait())
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+THINKS = saying("/api/chat", {"message": {"thinking": "hm"}}, {"message": {"content": "So"}})
+
+
+async def test_cancelling_ends_the_thinking(fake: FakeOllama, connect: Connect) -> None:
+    fake.answers["/api/chat"], fake.pauses = THINKS, asyncio.Event()
+    heard = Heard()
+    task = asyncio.create_task(generate(connect(), heard=heard))
+    await soon(heard.began.wait())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert heard.text == f"{OPENING}hm{CLOSING}"
+
+
+async def test_a_connection_that_breaks_ends_the_thinking(
+    fake: FakeOllama, connect: Connect
+) -> None:
+    fake.answers["/api/chat"], fake.cuts = THINKS, True
+    heard = await generate(connect())
+    assert heard.text == f"{OPENING}hm{CLOSING}"
+    assert isinstance(heard.error, EngineLost)
 
 
 async def test_silence_is_asked_about(fake: FakeOllama, connect: Connect) -> None:

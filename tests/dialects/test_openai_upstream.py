@@ -1,5 +1,6 @@
 """One server in OpenAI's form: asked as its flavour wants it, and asked again where that helps."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from server.dialects.base import ANY_MODEL, Ask, Endpoint, Prompt
 from server.dialects.http.client import Timeouts
 from server.dialects.openai.flavours import FLAVOURS
 from server.dialects.openai.upstream import OpenAIUpstream
+from server.dialects.thinking import CLOSING, OPENING
 from tests.fakes.openai import Fake, recorded, serve
 from tests.fakes.openai_options import Canned, FakeOptions, like
 from tests.support.answers import CHAT, Answer, answered, ask
@@ -547,6 +549,27 @@ async def test_leaving_ends_the_answer() -> None:
         with pytest.raises(Enough):
             await upstream.generate(ask(), on_tokens, lambda _: None)
         await fake.state.reaches(cancelled=1)
+
+
+async def test_cancelling_ends_the_thinking() -> None:
+    options = FakeOptions(reasoning="It is blue.", hold_after=3)
+    async with serve(options) as fake, speaking(fake) as upstream:
+        thought: list[TokenInfo] = []
+        has_begun = asyncio.Event()
+
+        def on_tokens(tokens: list[TokenInfo]) -> None:
+            thought.extend(tokens)
+            has_begun.set()
+
+        answering = asyncio.create_task(upstream.generate(ask(CHAT), on_tokens, lambda _: None))
+        await has_begun.wait()
+        answering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+        text = "".join(token.text for token in thought)
+        assert text.startswith(OPENING)
+        assert text.endswith(CLOSING)
+        assert {token.kind for token in thought} == {"reasoning"}
 
 
 @pytest.mark.parametrize(

@@ -95,14 +95,21 @@ class AnswerReader:
         """
         if self._end is None and self._partial:
             self._read_last()
-        if self._last_tokens:
-            tokens, self._last_tokens = self._last_tokens, []
-            self._on_tokens(tokens)
+        self.leave()
         if self._end is None:
             raise EngineLost("the model server broke off in the middle of its answer")
         if isinstance(self._end, Finish):
             return self._end
         raise self._end
+
+    def leave(self) -> None:
+        """Hand on what was left to `finish`, and close what is open: nothing more is read."""
+        marks = [*self._thinking.close(), *self._calls.close()]
+        if marks and not self._last_tokens:
+            self._meter.heard += 1
+        tokens, self._last_tokens = [*self._last_tokens, *marks], []
+        if tokens:
+            self._on_tokens(tokens)
 
     # --- inside -----------------------------------------------------------------------------
 

@@ -154,19 +154,23 @@ class OllamaUpstream:
         path = "/api/generate" if "raw" in body else "/api/chat"
         reader = AnswerReader(on_tokens, self.meter, model=model)
         is_remote = model in self._remote or names_cloud(model)
-        async with (
-            self._watch.telling(model, on_wait, is_loadable=not is_remote) as answered,
-            self._http.request(
-                "POST",
-                path,
-                await insert_pictures(body, ask.fetch_picture, as_ollama),
-                is_well=self._is_well,
-            ) as stream,
-        ):
-            answered()
-            if stream.status != 200:
-                raise failure(await stream.read_reply(max_bytes=_MAX_ERROR_BYTES), model=model)
-            await stream.read(reader.feed)
+        try:
+            async with (
+                self._watch.telling(model, on_wait, is_loadable=not is_remote) as answered,
+                self._http.request(
+                    "POST",
+                    path,
+                    await insert_pictures(body, ask.fetch_picture, as_ollama),
+                    is_well=self._is_well,
+                ) as stream,
+            ):
+                answered()
+                if stream.status != 200:
+                    raise failure(await stream.read_reply(max_bytes=_MAX_ERROR_BYTES), model=model)
+                await stream.read(reader.feed)
+        except (EngineError, asyncio.CancelledError):
+            reader.leave()
+            raise
         finish = reader.finish()
         # A server that does not know `truncate` cuts a prompt without a word.
         cut = truncation(ask.prompt.content, finish.prompt_tokens)

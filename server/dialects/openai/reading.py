@@ -145,7 +145,7 @@ class AnswerReader:
         """
         if not self._is_over:
             self._read_rest()
-        self._tokens += [*self._stop.finish(), *self._thinking.close(), *self._calls.close()]
+        self._close()
         self._ending.tool_calls = self._calls.told()
         if self._stop.stopped_at is None and self._ending.reason:
             self._tokens += self._unseen.rest(
@@ -168,9 +168,17 @@ class AnswerReader:
             return self._ending.finish_as("stop")
         raise EngineError(f"{self._engine} ended its answer without saying why")
 
+    def leave(self) -> None:
+        """Hand on what is held back, and close what is open: nothing more is read."""
+        self._close()
+        self._hand_on()
+
     @property
     def _is_over(self) -> bool:
         return self._is_done or self._failure is not None or self._stop.stopped_at is not None
+
+    def _close(self) -> None:
+        self._tokens += [*self._stop.finish(), *self._thinking.close(), *self._calls.close()]
 
     def _feed_any(self, chunk: bytes) -> bool:
         """Hand on what has come, in whatever state."""

@@ -9,6 +9,7 @@ What bites, and what is done about it:
 5. A server may cut a prompt in silence: what it says it read is compared with what it was sent.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -235,6 +236,9 @@ class OpenAIUpstream:
                 # What has come of the answer is handed on before that is raised.
                 broken = error
                 break
+            except asyncio.CancelledError:
+                reader.leave()
+                raise
         return reader.finish(broken)
 
     def _refused(self, reply: Reply) -> RefusedParameter:
