@@ -116,10 +116,11 @@ def _read(
     part: bytes, found: Imported, place: str, attachments: AttachmentLimits, max_size: int
 ) -> Conversation | None:
     """Return a conversation, or None where one has no messages."""
-    if found.source == "sidestream":
-        return _told(
-            lambda: read_export(part, max_size=max_size, attachments=attachments), found, place
-        )
+
+    def read_ours() -> Conversation:
+        conversation, named = read_export(part, max_size=max_size, attachments=attachments)
+        found.counts.update("pictures" if one.kind == "image" else "files" for one in named)
+        return conversation
 
     def read() -> Conversation | None:
         talk: Talk
@@ -139,7 +140,7 @@ def _read(
             )
         return conversation
 
-    return _told(read, found, place)
+    return _told(read_ours if found.source == "sidestream" else read, found, place)
 
 
 def _told(

@@ -16,6 +16,7 @@ from server.archive.shapes import (
     Conversation,
     Export,
     StoredAnswer,
+    StoredAttachment,
     StoredCall,
     Turn,
     VoteGiven,
@@ -40,9 +41,12 @@ _MAX_COST: Final = 1e9
 _export = msgspec.json.Decoder(Export)
 
 
-def read_export(body: bytes, *, max_size: int, attachments: AttachmentLimits) -> Conversation:
-    """Return the conversation of an export, with the attachments of which it has the bytes.
+def read_export(
+    body: bytes, *, max_size: int, attachments: AttachmentLimits
+) -> tuple[Conversation, list[StoredAttachment]]:
+    """Return the conversation of an export with the attachments of which it has the bytes.
 
+    The others, which it only names, are the second item.
     Raises `InvalidCommand` with the path of the wrong field, or `ConversationLimit`.
     """
     try:
@@ -61,10 +65,13 @@ def read_export(body: bytes, *, max_size: int, attachments: AttachmentLimits) ->
         )
     check_outline(conversation)
     own = _check_turns(conversation)
+    _check_messages(conversation)
     _check_answers(conversation)
     _check_votes(conversation, own)
     files = checked_files(conversation.attachments, attachments)
-    return msgspec.structs.replace(conversation, attachments=files)
+    there = {one.id for one in files}
+    named = [one for one in conversation.attachments if one.id not in there]
+    return msgspec.structs.replace(conversation, attachments=files), named
 
 
 def _decode(body: bytes) -> Export:
@@ -147,6 +154,15 @@ def _check_votes(conversation: Conversation, own: Mapping[str, set[str]]) -> Non
         if vote.candidates and (compared != vote.among or winners != set(vote.winners)):
             raise Contradiction(
                 f"`candidates` differ from `among` or `winners` - at `{place}.candidates`"
+            )
+
+
+def _check_messages(conversation: Conversation) -> None:
+    for number, asked in enumerate(conversation.messages):
+        if (asked.role == "tool") != bool(asked.tool_call_id):
+            raise Contradiction(
+                "`tool_call_id` goes with the role tool, which needs it"
+                f" - at `$.conversation.messages[{number}]`"
             )
 
 

@@ -311,6 +311,8 @@ async def test_beyond_a_size_files_are_only_named(
     there = await stored.archive.load("you", summary.id, is_full=True)
     assert [one.name for one in there.attachments] == ["a.png"]
     assert len(there.turns[0].attachments) == 2
+    told = [(one.kind, one.words) for one in summary.left_out]
+    assert told == [("files", "1 file that the export only names")]
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,8 @@ async def test_answers_exported_while_running_are_imported_as_interrupted(
         ("conversation.answers.0.parameters", [], "$.conversation.answers[0].parameters"),
         ("conversation.messages.0.role", "root", "$.conversation.messages[0].role"),
         ("conversation.messages.0.tool_calls", [{}], "$.conversation.messages[0].tool_calls[0]"),
+        ("conversation.messages.0.role", "tool", "at `$.conversation.messages[0]`"),
+        ("conversation.messages.0.tool_call_id", "c1", "at `$.conversation.messages[0]`"),
         ("conversation.messages.0.tool_call_id", 7, "$.conversation.messages[0].tool_call_id"),
     ],
 )
