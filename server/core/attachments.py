@@ -42,6 +42,10 @@ _ASIDES: Final = (("<?", "?>"), ("<!--", "-->"))
 _SVG: Final = re.compile(r"<!doctype\s+svg|<svg[\s>/]", re.IGNORECASE)
 _HTML: Final = re.compile(r"<!doctype\s+html|<(?:html|head|body|script)[\s>]", re.IGNORECASE)
 _SPACE: Final = re.compile(r"\s*")
+# Of any other kind of document: what its own element is, is told by the element.
+_DOCTYPE: Final = re.compile(
+    r"<!doctype\s(?!\s*(?:svg|html)\b)[^>\[]*(?:\[[^]]*\]\s*)?>", re.IGNORECASE
+)
 
 
 class Attachment(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -159,6 +163,9 @@ def _start_of(text: str) -> int:
     while True:
         if blank := _SPACE.match(text, at):
             at = blank.end()
+        if doctype := _DOCTYPE.match(text, at):
+            at = doctype.end()
+            continue
         closing = next((end for begin, end in _ASIDES if text.startswith(begin, at)), None)
         if closing is None:
             return at

@@ -52,6 +52,13 @@ def test_text_is_text(data: bytes) -> None:
         (REAL["png"][:8] + b"not a picture at all", "invalid_attachment", 422, "PNG picture"),
         (SVG, "unsupported_attachment", 415, "an SVG picture"),
         (b"<!DOCTYPE svg PUBLIC '-'><svg/>", "unsupported_attachment", 415, "an SVG picture"),
+        (
+            b'<!DOCTYPE foo [<!ENTITY x "y">]>\n<svg onload="x">',
+            "unsupported_attachment",
+            415,
+            "an SVG picture",
+        ),
+        (b"<!doctype foo><script>", "unsupported_attachment", 415, "HTML"),
         (b"\n<!-- <x> --><SVG\tonload='x'>", "unsupported_attachment", 415, "an SVG picture"),
         (b"<!doctype html><p>", "unsupported_attachment", 415, "an HTML document"),
         (b"\xef\xbb\xbf <html>", "unsupported_attachment", 415, "an HTML document"),
