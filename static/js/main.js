@@ -193,7 +193,8 @@ board.use({ workspace, frames: pageFrames(), model: (id) => client.models.get(id
 connectShortcuts({
   escape: () => (panel.isOver ? panel.close() : void scheduler.stop()),
   write: () => composer.focus(),
-  go: (index) => votes?.take(index) || board.go(index),
+  go: (index) => board.go(index),
+  vote: (index) => votes?.take(index) ?? false,
   turn: (by) => board.step(by),
   help: openShortcuts,
   newChat,

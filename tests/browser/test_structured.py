@@ -18,6 +18,7 @@ from tests.browser.helpers import (
     expect_end,
     open_page,
     schemes,
+    strip,
     turn,
 )
 from tests.browser.thinker import thinking
@@ -94,6 +95,23 @@ def test_a_tool_call_is_a_card_with_tidy_arguments(
     expect(bare.locator("pre")).to_be_hidden()
     page.reload()
     expect(card.locator("code")).to_have_text(TIDY, use_inner_text=False)
+    assert watch.complaints == []
+
+
+def test_a_turn_with_a_tool_call_is_left_at_once(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    said(page, gateway.url, "Let me see.\n\n" * 30, calls={"get_weather": WEATHER})
+    ask(page, "And tomorrow?")
+    expect(strip(page)).to_contain_text("2 of 2")
+    expect_end(column(page, "a"), "Complete")
+    expect(column(page, "a").locator("details")).to_have_count(4)
+    strip(page).get_by_role("button", name="Turn before").click()
+    expect(strip(page)).to_contain_text("1 of 2")
+    strip(page).get_by_role("button", name="Turn after").click()
+    expect(strip(page)).to_contain_text("2 of 2")
+    strip(page).get_by_role("button", name="Turn before").click()
+    expect(strip(page)).to_contain_text("1 of 2")
     assert watch.complaints == []
 
 

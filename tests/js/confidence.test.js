@@ -21,6 +21,13 @@ test('what would not be seen is shown by signs', () => {
   assert.deepEqual([' a b ', '\n\n', '\t', '', 'é'].map(visible), ['␣a b␣', '↵↵', '⇥', '(no text)', 'é']);
 });
 
+test('without ids tokens are told apart by their text', () => {
+  const other = (text, id = -1) => ({ id, text, logprob: of(0.2), special: false });
+  const taken = (id) => ({ id, text: 'sea', logprob: of(0.5), special: false, top: [other('sea'), other('lake'), other('sky')] });
+  for (const id of [-1, 7]) assert.deepEqual(choices(taken(id)).map(({ text }) => text), ['sea', 'lake', 'sky']);
+  assert.deepEqual(choices({ ...taken(7), top: [other('sea', 7), other('sea', 8)] }).map(({ isChosen }) => isChosen), [true, false]);
+});
+
 test('the token that was taken stands among those that were weighed, once and in its place', () => {
   const top = [{ id: 9, text: 'likely', logprob: of(0.6) }, { id: 3, text: 'sea', logprob: of(0.3) }, { id: 8, text: 'no', logprob: null }];
   assert.deepEqual(choices(token('sea', 0.3, top)).map(({ text, isChosen }) => [text, isChosen]), [['likely', false], ['sea', true], ['no', false]]);

@@ -66,7 +66,7 @@ def failure(reply: Reply, *, model: str = "") -> SidestreamError:
 def failure_in_answer(error: Any, *, model: str = "") -> SidestreamError:
     """Return the error that an `error` within an answer of status 200 stands for."""
     said = _read({"error": error}, "no reason given")
-    return vision_refusal(said.message) or _translate(said, said.status or 500, {}, model)
+    return vision_refusal(said.message) or _translate(said, said.status or 200, {}, model)
 
 
 def _read(value: Any, otherwise: str) -> _Said:
@@ -126,7 +126,8 @@ def _translate(said: _Said, status: int, headers: Mapping[str, str], model: str)
         return EngineLost(f"the model server's engine broke off: {words}")
     if status in (400, 422):
         return InvalidParameters(f"the model server refuses it: {words}")
-    return EngineError(f"the model server answered {status}: {words}")
+    answered = "reports" if status == 200 else f"answered {status}"
+    return EngineError(f"the model server {answered}: {words}")
 
 
 def _too_long(said: _Said) -> PromptTooLong:

@@ -43,7 +43,9 @@ export function visible(text) {
  * @returns {Choice[]}
  */
 export function choices({ id, text, logprob, top }) {
-  const others = (top ?? []).filter((other) => other.id !== id);
+  // Most servers tell no ids, some tell that of the chosen one only; without one it is -1.
+  const isChosen = (/** @type {{id: number, text: string}} */ other) => (id < 0 || other.id < 0 ? other.text === text : other.id === id);
+  const others = (top ?? []).filter((other) => !isChosen(other));
   const all = [{ text, logprob, isChosen: true }, ...others.map((other) => ({ ...other, isChosen: false }))];
   return all
     .map(({ text: words, logprob: likelihood, isChosen }) => ({ text: words, logprob: likelihood, isChosen }))

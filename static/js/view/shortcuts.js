@@ -12,11 +12,12 @@ const INPUT_METHOD = 229;
  * @param {() => void} acts.escape When no dialog or menu is open.
  * @param {() => void} acts.write
  * @param {(index: number) => void} acts.go
+ * @param {(index: number) => boolean} acts.vote Whether a vote is due, which this has given.
  * @param {(by: number) => void} acts.turn
  * @param {() => void} acts.help
  * @param {() => void} acts.newChat
  */
-export function connectShortcuts({ escape, write, go, turn, help, newChat }) {
+export function connectShortcuts({ escape, write, go, vote, turn, help, newChat }) {
   window.addEventListener('keydown', (event) => {
     if (event.isComposing || event.keyCode === INPUT_METHOD) event.stopPropagation();
   }, { capture: true });
@@ -38,10 +39,15 @@ export function connectShortcuts({ escape, write, go, turn, help, newChat }) {
       return turn(by);
     }
     const isTyping = target instanceof HTMLElement && target.matches('input:not([type=checkbox]), textarea, select');
-    if (isTyping || altKey || ctrlKey || metaKey) return;
+    if (altKey || ctrlKey || metaKey) return;
+    const isNumber = /^[0-8]$/.test(key);
+    // After a prompt the focus is still in its field.
+    const mayVote = !isTyping || (!isFull && target.matches('prompt-composer textarea'));
+    if (isNumber && mayVote && vote(Number(key) - 1)) return event.preventDefault();
+    if (isTyping) return;
     if (key === '/') write();
     else if (key === '?') help();
-    else if (/^[0-8]$/.test(key)) go(Number(key) - 1);
+    else if (isNumber) go(Number(key) - 1);
     else return;
     event.preventDefault();
   });

@@ -54,7 +54,11 @@ export class TurnScroll {
   connect(signal) {
     this.#isPlaced = false;
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { signal, passive: true });
-    for (const type of ['fold', 'toggle']) this.#scroller.addEventListener(type, () => this.#stay(), { signal, capture: true });
+    this.#scroller.addEventListener('fold', () => this.#stay(), { signal });
+    // Not at `toggle`, which also tells of what comes open.
+    this.#scroller.addEventListener('click', ({ target }) => {
+      if (target instanceof Element && target.closest('summary')) this.#stay();
+    }, { signal });
     const observer = new ResizeObserver(() => this.#settle());
     observer.observe(this.#scroller);
     observer.observe(this.#turns);
