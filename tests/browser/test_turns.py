@@ -34,6 +34,15 @@ SHOWN = """() => [...document.querySelectorAll('.log')].map((log) => {
     .find((turn) => Math.abs(turn.getBoundingClientRect().top - top - 14) < 2)?.innerText ?? '';
 })"""
 
+# The names of turns of which a part is in sight: none while their answers are at the top.
+NAMES_IN_SIGHT = """() => [...document.querySelectorAll('.turn + .turn > .turn-name')]
+  .filter((name) => {
+    const log = name.closest('.log').getBoundingClientRect();
+    const { bottom, top } = name.getBoundingClientRect();
+    return bottom > log.top && top < log.bottom;
+  })
+  .map((name) => name.textContent)"""
+
 
 def saying(wire: FakeWire, words: Callable[[str, str], int]) -> None:
     """Have each model answer with a number of words that depends on it and on the prompt."""
@@ -96,6 +105,7 @@ def test_all_columns_show_the_turn_that_one_is_scrolled_to(
     expect(page.get_by_role("button", name="Link the columns")).to_be_hidden()
     ask_all(page, "two", "three")
     expect_turn(page, "three", "3 of 3")
+    assert page.evaluate(NAMES_IN_SIGHT) == []
     expect(page.locator(".prompt:visible")).to_have_count(1)
     page.screenshot(path=artifacts / "turns.png")
 

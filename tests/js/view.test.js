@@ -5,12 +5,13 @@ import { Generation } from '../../static/js/client/generation.js';
 import { Answer } from '../../static/js/model/answer.js';
 import { Frames, inSlices } from '../../static/js/view/frames.js';
 import { waitingFor } from '../../static/js/view/answer-labels.js';
-import { activity, advice, askLabel, duration, endLine, ending, figures, percent, pieces, progressLine, rate, runsOn, sentence, timeLeft, tokens, turnLabel } from '../../static/js/view/labels.js';
+import { activity, advice, askLabel, briefly, duration, endLine, ending, figures, percent, pieces, progressLine, rate, runsOn, sentence, timeLeft, tokens, turnLabel } from '../../static/js/view/labels.js';
 import { delta, end, model } from './fake_socket.js';
 
 test('figures are written so that they can be read', () => {
   assert.deepEqual([0, 184, 9_994, 9_996, 59_940, 59_960, 125_000].map(duration),
     ['0.00 s', '0.18 s', '9.99 s', '10.0 s', '59.9 s', '1 min 0 s', '2 min 5 s']);
+  assert.deepEqual([0.2, 7.6, 99.4, 99.6, 184].map(briefly), ['0 ms', '8 ms', '99 ms', '0.10 s', '0.18 s']);
   assert.deepEqual([0.04, 52.14, 99.96, 1234.5].map(rate), ['0.0 /s', '52.1 /s', '100 /s', '1235 /s']);
   assert.deepEqual([0.2, 31, 120, 7200].map(timeLeft), ['a moment left', '31 s left', '2 min left', '2 h left']);
   assert.deepEqual([0, 0.425, 0.999, 1].map(percent), ['0 %', '42 %', '99 %', '100 %']);

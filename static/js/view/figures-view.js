@@ -1,7 +1,7 @@
 /** The figures of one answer, in one line: first token, speed, tokens, time. */
 
 import { h, setText } from './element.js';
-import { about, duration, rate, wait } from './labels.js';
+import { about, briefly, duration, rate, wait } from './labels.js';
 
 /** @import { Answer } from '../model/answer.js' */
 
@@ -30,7 +30,7 @@ export class FiguresView {
     const isBefore = !!answer?.isLive && ttftMs == null && answer.state !== 'waiting';
     const [first, speed, count, time, after] = this.#values;
     first.classList.toggle('is-running', isBefore);
-    setText(this.#first, orDash(isBefore ? totalMs : ttftMs, duration));
+    setText(this.#first, orDash(isBefore ? totalMs : ttftMs, briefly));
     const before = isBefore || ttftMs == null ? [] : [[startMs, 'start'], [queueMs, 'queue']].filter(([ms]) => Number(ms) >= SHOWN_MS);
     this.#before.replaceChildren(...before.flatMap(([ms, doing]) => [` + ${wait(Number(ms))}`, h('span', {}, ` ${doing}`)]));
     this.#before.title = before.map(([ms, doing]) => `and ${duration(Number(ms))} ${doing === 'start' ? 'until the model was started or loaded' : 'in the queue'}`).join(', ');

@@ -237,6 +237,11 @@ export function duration(ms) {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
+/** A duration that may be very short: "8 ms", "0.18 s". @param {number} ms */
+export function briefly(ms) {
+  return ms < 99.5 ? `${Math.round(ms)} ms` : duration(ms);
+}
+
 /** A duration of a wait: "0.4 s", "11 s", "2 min". @param {number} ms */
 export function wait(ms) {
   return ms < 9_950 && ms % 1000 ? `${(ms / 1000).toFixed(1)} s` : roughly(ms / 1000);
