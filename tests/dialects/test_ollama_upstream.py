@@ -384,6 +384,7 @@ async def test_body_without_an_end(fake: FakeOllama, connect: Connect) -> None:
     heard = await generate(connect())
     assert heard.text == "a"
     assert isinstance(heard.error, EngineLost)
+    assert "over and over" in (heard.error.hint or "")
 
 
 async def test_cancelling_closes_the_connection(fake: FakeOllama, connect: Connect) -> None:

@@ -97,7 +97,12 @@ class AnswerReader:
             self._read_last()
         self.leave()
         if self._end is None:
-            raise EngineLost("the model server broke off in the middle of its answer")
+            # So does Ollama itself, without a word, after some thirty equal tokens (seen).
+            raise EngineLost(
+                "the model server broke off in the middle of its answer",
+                hint="if the model wrote one word over and over, Ollama has ended it: ask with a "
+                "higher `temperature` or `repetition_penalty`",
+            )
         if isinstance(self._end, Finish):
             return self._end
         raise self._end
