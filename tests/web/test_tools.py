@@ -185,8 +185,13 @@ async def test_a_form_of_answers_is_a_grammar(before: Start) -> None:
         ),
         ({"messages": None, "prompt": "Once", "tools": TOOLS}, "invalid_parameters", "`messages`"),
         ({"parameters": {"reasoning": "deep"}}, "invalid_parameters", "$.reasoning"),
+        (
+            {"parameters": {"grammar": {"type": "json", "value": {"type": "q"}}}},
+            "invalid_parameters",
+            "grammar.value.type` is no type",
+        ),
     ],
-    ids=["tool message", "twice", "no list", "no schema", "a text", "no effort"],
+    ids=["tool message", "twice", "no list", "no schema", "a text", "no effort", "no grammar"],
 )
 async def test_invalid_tools_start_nothing(
     before: Start, options: dict[str, Any], code: str, words: str
