@@ -32,6 +32,10 @@ CALL = {"id": "1", "name": "look", "arguments": "{}"}
 GENERATE = {"id": 1, "type": "generate", "targets": [{"model": "a"}], "prompt": "Hi"}
 
 
+def tool(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, **more}}
+
+
 def parse(fields: dict[str, Any]) -> Command:
     """Send the fields as a client would."""
     return parse_command(json.dumps(fields))
@@ -230,6 +234,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         },
         "`response_format` or the parameter `grammar`",
     ),
+    "generate: two lists of tools": (
+        {**GENERATE, "tools": [tool("a")], "parameters": {"tools": [tool("b")]}},
+        "`tools` or the parameter `tools`: they differ",
+    ),
+    "generate: tools that are taken away": (
+        {**GENERATE, "tools": [tool("a")], "parameters": {"tools": None}},
+        "`tools` or the parameter `tools`: they differ",
+    ),
+    "generate: two choices of tools": (
+        {**GENERATE, "tool_choice": "auto", "parameters": {"tool_choice": "none"}},
+        "`tool_choice` or the parameter `tool_choice`: they differ",
+    ),
     "generate: details": ({**GENERATE, "details": 1}, r"\$\.details"),
     "generate: an empty request id": ({**GENERATE, "request_id": ""}, r"\$\.request_id"),
     "generate: a long request id": ({**GENERATE, "request_id": "r" * 201}, r"\$\.request_id"),
@@ -293,6 +309,12 @@ def test_parameters_travel_as_they_are() -> None:
     command = parse({**GENERATE, "parameters": given_parameters})
     assert isinstance(command, Generate)
     assert command.parameters == given_parameters
+
+
+def test_tools_may_stand_twice_where_they_are_the_same() -> None:
+    twice = {"tools": [tool("a")], "tool_choice": tool("a")}
+    same = {"tools": [tool("a", description=None)], "tool_choice": tool("a")}
+    assert isinstance(parse({**GENERATE, **twice, "parameters": same}), Generate)
 
 
 # --- anything at all ----------------------------------------------------------------------------

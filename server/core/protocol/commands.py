@@ -237,4 +237,13 @@ def _contradiction(command: Generate) -> str:
         return "give exactly one of `messages` and `prompt`"
     if command.response_format is not None and "grammar" in command.parameters:
         return "give `response_format` or the parameter `grammar`, which mean the same"
+    for name, kind in (("tools", list[Tool]), ("tool_choice", ToolChoice)):
+        told = getattr(command, name)
+        if told is not None and name in command.parameters:
+            try:
+                is_same = msgspec.convert(command.parameters[name], kind) == told
+            except msgspec.ValidationError:
+                is_same = False
+            if not is_same:
+                return f"give `{name}` or the parameter `{name}`: they differ"
     return ""
