@@ -152,6 +152,16 @@ async def test_invalid_generate_requests_are_refused_with_a_reason(
     assert fake.state.counts["running"] == 0
 
 
+async def test_a_wrong_parameter_is_told_with_its_place(before_fake: StartWithFake) -> None:
+    gateway, _ = await before_fake()
+    reply = await gateway.post("/generate", {"model": "m", **asked(top_k="five")})
+    assert "at `$.parameters.top_k`" in reply.json["error"]["message"]
+    reply = await gateway.post(
+        "/models/m/generate", asked(grammar={"type": "json", "value": {"properties": 5}})
+    )
+    assert reply.json["error"].startswith("`parameters.grammar.value.properties` has to be")
+
+
 async def test_invalid_values_are_refused_even_at_temperature_0(
     before_fake: StartWithFake,
 ) -> None:

@@ -184,14 +184,28 @@ async def test_a_form_of_answers_is_a_grammar(before: Start) -> None:
             "`response_format.json_schema.schema.type` is no type",
         ),
         ({"messages": None, "prompt": "Once", "tools": TOOLS}, "invalid_parameters", "`messages`"),
-        ({"parameters": {"reasoning": "deep"}}, "invalid_parameters", "$.reasoning"),
+        ({"parameters": {"reasoning": "deep"}}, "invalid_parameters", "`$.parameters.reasoning`"),
+        (
+            {"targets": [{"model": "m", "parameters": {"tools": [*TOOLS, *TOOLS]}}]},
+            "invalid_parameters",
+            "`targets[0].parameters.tools[1]` has the name of `targets[0].parameters.tools[0]`",
+        ),
         (
             {"parameters": {"grammar": {"type": "json", "value": {"type": "q"}}}},
             "invalid_parameters",
-            "grammar.value.type` is no type",
+            "`parameters.grammar.value.type` is no type",
         ),
     ],
-    ids=["tool message", "twice", "no list", "no schema", "a text", "no effort", "no grammar"],
+    ids=[
+        "tool message",
+        "twice",
+        "no list",
+        "no schema",
+        "a text",
+        "no effort",
+        "own",
+        "no grammar",
+    ],
 )
 async def test_invalid_tools_start_nothing(
     before: Start, options: dict[str, Any], code: str, words: str
