@@ -151,12 +151,14 @@ def test_a_frame_that_is_no_command(frame: str | bytes) -> None:
         ('{"id":1,"type":"\\ud800"}', 1, "surrogate"),
         ('{"id":0,"type":"ping","x":"\\ud83d"}', None, "surrogate"),
         ('{"id":1,"type":"ping","x":"\ud800"}', 1, "surrogate"),
+        (b'{"id":1,"type":"ping","x":"a\\ud800b"}', 1, "a text has half of a surrogate pair"),
+        ('{"id":1e999,"type":"ping"}', None, "out of range"),
         ('{"id":7,"type":"ping","x":' + "[" * 100_000 + "]" * 100_000 + "}", 7, "too deeply"),
         ('{"id":7,"type":"ping","x":' + '{"a":' * 100_000, 7, "too deeply"),
     ],
 )
 def test_unreadable_frames_raise_bad_command_with_the_id_if_it_can_be_read(
-    frame: str, command_id: int | None, words: str
+    frame: str | bytes, command_id: int | None, words: str
 ) -> None:
     """A client would connect again and repeat it, without end."""
     with pytest.raises(BadCommand) as caught:

@@ -194,6 +194,14 @@ async def test_a_body_that_is_none_is_refused(
     assert (reply.status, reply.json["error"]["code"]) == (status, code)
 
 
+async def test_half_of_a_character_is_told_as_such(before_fake: StartWithFake) -> None:
+    gateway, _ = await before_fake()
+    reply = await gateway.post("/generate", data=rb'{"inputs": "a\ud800b"}', headers=JSON)
+    assert reply.json["error"]["message"].startswith("a text has half of a surrogate pair")
+    reply = await gateway.post("/generate", data=b'{"inputs": "a', headers=JSON)
+    assert reply.json["error"]["message"].startswith("the body is not JSON")
+
+
 @pytest.mark.parametrize("path", ["generate", "generate_stream"])
 async def test_errors_on_a_models_own_address_are_in_tgis_form(
     before_fake: StartWithFake, path: str
