@@ -208,6 +208,7 @@ async def test_probabilities_are_asked_where_they_are_of_use(
 REFUSED: list[tuple[str, Any]] = [
     ("grammar", {"type": "regex", "value": "a+"}),
     ("watermark", True),
+    ("watermark", 0),
     ("logit_bias", {"7": 1}),
     ("adapter_id", "mine"),
     ("truncate", 10),

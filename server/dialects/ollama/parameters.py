@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from server.core.errors import InvalidParameters
 from server.core.grammar_rules import schema_of
+from server.core.parameters import is_off
 from server.core.protocol import Notice
 from server.dialects.base import Ask
 from server.dialects.messages import in_ollamas_form
@@ -92,8 +93,7 @@ def request_body(
         body |= {**_think(ask), **_tools(ask, notices)}
     options = {**body.pop("options", {}), **_options(ask)}
     for name, value in ask.parameters.items():
-        is_off = value in (None, False, "", {}, []) or (name == "best_of" and value == 1)
-        if name not in TAKES | _OURS and not is_off:
+        if name not in TAKES | _OURS and not is_off(name, value):
             _leave_out(ask, name, "Ollama does not take it", notices)
     body |= _format(ask, notices)
     alternatives = ask.parameters.get("top_n_tokens") or 0
