@@ -24,6 +24,7 @@ from server.archive.shapes import (
 from server.archive.writing import size_of
 from server.core.attachments import AttachmentLimits
 from server.core.errors import Contradiction, ConversationLimit, InvalidCommand
+from server.core.json_halves import half_problem
 from server.core.protocol import Usage
 
 # The view state of a page, sent with every conversation.
@@ -54,7 +55,7 @@ def read_export(
     except msgspec.ValidationError as error:
         raise InvalidCommand(in_words(str(error))) from None
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidCommand(not_json(body, str(error))) from None
+        raise InvalidCommand(half_problem(body) or not_json(body, str(error))) from None
     except RecursionError:
         raise InvalidCommand("the file is nested too deeply") from None
     conversation = export.conversation

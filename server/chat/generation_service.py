@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from server.access.principal import Caller, Principal
 from server.access.quota import Quota
 from server.chat.admission import Admission, QueueSlot
@@ -19,6 +21,7 @@ from server.chat.relay import GenerationTask, Relay
 from server.chat.request import GenerationRequest, build_request
 from server.core.errors import PromptTooLong, SessionLimit, ShuttingDown
 from server.core.protocol import End, Message
+from server.core.token_bounds import calls_in
 from server.models.fleet import Fleet
 
 logger = logging.getLogger(__name__)
@@ -86,14 +89,6 @@ class GenerationService:
         """
         attachments = attachments or PromptAttachments()
         principal.check_model(model_id)
-        if isinstance(content, str):
-            chars = len(content)
-        else:
-            chars = attachments.chars(content) + sum(map(_call_chars, content))
-        if chars > self._max_prompt_chars:
-            raise PromptTooLong(
-                f"the prompt has {chars} characters; {self._max_prompt_chars} are taken"
-            )
         spec = self.fleet.spec(model_id)
         request = build_request(
             spec,
@@ -106,6 +101,16 @@ class GenerationService:
             optional=optional,
             attachments=attachments,
         )
+        if isinstance(content, str):
+            chars = len(content)
+        else:
+            chars = attachments.chars(content) + sum(len(calls_in(one)) for one in content)
+            if tools := request.parameters.get("tools"):
+                chars += len(msgspec.json.encode(tools).decode())
+        if chars > self._max_prompt_chars:
+            raise PromptTooLong(
+                f"the prompt has {chars} characters; {self._max_prompt_chars} are taken"
+            )
         request.check_taken(self.fleet.info(model_id))
         return request
 
@@ -184,10 +189,6 @@ class GenerationService:
             live.cancel("interrupted")
         if self._live:
             await asyncio.wait([live.task for live in self._live])
-
-
-def _call_chars(message: Message) -> int:
-    return sum(len(call.arguments) for call in message.tool_calls)
 
 
 def _log_end(model: str, party: str, end: End) -> None:

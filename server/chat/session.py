@@ -22,6 +22,7 @@ from server.chat.relay import GenerationTask
 from server.chat.storing import Destination
 from server.core.errors import InvalidCommand, SessionLimit, UnknownGeneration
 from server.core.outbox import Outbox
+from server.core.parameters import placed
 from server.core.protocol import FinishReason, Generate, GenerationInfo
 from server.core.tool_rules import fields_as_parameters
 
@@ -133,20 +134,25 @@ class Session:
             return self._repeated(self._by_request_id[command.request_id])
         content = command.prompt if command.messages is None else command.messages
         beside = fields_as_parameters(command.tools, command.tool_choice, command.response_format)
-        requests = [
-            self._service.prepare(
-                target.model,
-                content or "",
-                parameters=[beside, command.parameters, target.parameters],
-                system=target.system,
-                extra=target.extra,
-                is_lenient=target.lenient,
-                trims=command.trim is not None,
-                attachments=attachments,
-                principal=self.principal,
-            )
-            for target in command.targets
-        ]
+        requests = []
+        for number, target in enumerate(command.targets):
+            layers = {
+                "parameters": command.parameters,
+                f"targets[{number}].parameters": target.parameters,
+            }
+            with placed(layers):
+                request = self._service.prepare(
+                    target.model,
+                    content or "",
+                    parameters=[beside, *layers.values()],
+                    system=target.system,
+                    extra=target.extra,
+                    is_lenient=target.lenient,
+                    trims=command.trim is not None,
+                    attachments=attachments,
+                    principal=self.principal,
+                )
+            requests.append(request)
         if command.fresh:
             requests = [replace(request, is_fresh=True) for request in requests]
         if destination is not None:

@@ -10,17 +10,11 @@ from typing import Any, Final, Literal, TypeGuard
 import msgspec
 
 from server.core.errors import InvalidParameters
+from server.core.grammar_rules import Grammar, grammar_problem
 from server.core.tool_rules import Tool, ToolChoice, tools_problem
 
 Parameters = Mapping[str, Any]
 """Parameters as they travel: by TGI's names, absent meaning default."""
-
-
-class Grammar(msgspec.Struct, frozen=True):
-    """Constrain the output to a JSON schema or to a regular expression."""
-
-    type: Literal["json", "json_object", "json_schema", "regex"]
-    value: Any
 
 
 class GenerationParameters(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -190,4 +184,6 @@ def _first_violation(p: GenerationParameters, limits: ParameterLimits) -> str | 
         ),
     )
     violated = next((message for violated, message in rules if violated), None)
+    if violated is None and p.grammar is not None:
+        violated = grammar_problem(p.grammar)
     return violated or tools_problem(p.tools, p.tool_choice) or None

@@ -10,6 +10,9 @@ Rules:
 """
 
 import difflib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from server.core.errors import InvalidParameters
@@ -44,6 +47,28 @@ _NEUTRAL: Final[dict[str, object]] = {
     "min_p": 0,
     "top_n_tokens": 0,
 }
+
+# A place within a parameter, or one that begins at the root; a mere name is none.
+_PLACE: Final = re.compile(r"`(\$\.|(?=\w+[.\[]))(\w+)")
+
+
+@contextmanager
+def placed(layers: Mapping[str, Parameters]) -> Iterator[None]:
+    """Let errors that are raised while the context lasts name places in the whole request.
+
+    `layers` are the parameters by the field that has them; the later layer wins.
+    """
+    try:
+        yield
+    except InvalidParameters as error:
+        field = {name: at for at, layer in layers.items() for name in layer}
+        message = _PLACE.sub(
+            lambda found: (
+                f"`{found[1]}{field[found[2]]}.{found[2]}" if found[2] in field else found[0]
+            ),
+            error.message,
+        )
+        raise InvalidParameters(message, hint=error.hint, details=error.details) from error
 
 
 def merge(*layers: Parameters) -> dict[str, Any]:

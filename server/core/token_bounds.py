@@ -22,6 +22,10 @@ class Called(Protocol):
     """A call of a tool."""
 
     @property
+    def id(self) -> str:
+        """Return the id by which an answer names the call."""
+
+    @property
     def name(self) -> str:
         """Return the tool's name."""
 
@@ -45,9 +49,16 @@ class Spoken(Protocol):
     def tool_calls(self) -> Sequence[Called]:
         """Return the calls of tools."""
 
+    @property
+    def tool_call_id(self) -> str:
+        """Return the id of the call that is answered; empty if none is."""
+
 
 def most_tokens(content: PromptContent) -> int:
-    """Return a number of tokens that a prompt will not exceed: no token has less than a byte."""
+    """Return a number of tokens that a prompt will not exceed: no token has less than a byte.
+
+    The tools that a request offers are not in it, as they are not in what servers count.
+    """
     template = 0 if isinstance(content, str) else _TEMPLATE_TOKENS
     return _bytes(content) + _around(content) + template + _picture_tokens(content)
 
@@ -59,8 +70,13 @@ def estimated_tokens(content: PromptContent) -> int:
 
 def bytes_of(message: Spoken) -> int:
     """Return how many bytes a message has, with its calls of tools and without pictures."""
-    calls = (f"{call.name}{call.arguments}" for call in message.tool_calls)
-    return len("".join([text_of(message.content), *calls]).encode(errors="replace"))
+    return len((text_of(message.content) + calls_in(message)).encode(errors="replace"))
+
+
+def calls_in(message: Spoken) -> str:
+    """Return what a message says of calls of tools: ids, names and arguments."""
+    calls = (f"{call.id}{call.name}{call.arguments}" for call in message.tool_calls)
+    return "".join([message.tool_call_id, *calls])
 
 
 def weight_of(message: Spoken) -> int:

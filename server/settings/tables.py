@@ -140,8 +140,9 @@ class AnswerSettings:
     )
     max_prompt_chars: int = option(
         1_000_000,
-        "Characters of a prompt or a conversation, about a quarter of a million tokens. Model "
-        "servers refuse a prompt that exceeds their context only after they have tokenised it.",
+        "Characters of a prompt or a conversation, with its calls and tools; the default is about "
+        "a quarter of a million tokens. Model servers refuse a prompt that exceeds their context "
+        "only after they have tokenised it.",
         low=1,
     )
     cache_size: Size = option(

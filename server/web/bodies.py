@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from server.core.errors import InvalidCommand
+from server.core.json_halves import half_problem
 from server.web.failures import TooLarge
 from server.web.keys import SETTINGS
 
@@ -73,7 +74,8 @@ async def read_body(request: web.Request, shape: type[T], *, more_bytes: int = 0
     except msgspec.ValidationError as error:
         raise InvalidCommand(str(error)) from None
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidCommand(f"the body is not JSON: {error}") from None
+        why = half_problem(body) or f"the body is not JSON: {error}"
+        raise InvalidCommand(why) from None
     except RecursionError:
         raise InvalidCommand("the body is nested too deeply") from None
 

@@ -31,8 +31,11 @@ from server.core.errors import (
 )
 from server.core.protocol import End, ErrorInfo
 
-# The wrong field in a message: ours name it at the beginning, msgspec's elsewhere.
-_NAMED: Final = re.compile(r"^`(\w+)`|required field `(\w+)`|(?:at|in) `\$\.(\w+)")
+# The wrong field of a body in a message. What msgspec misses may be deep in a field that it names.
+_NAMED: Final = [
+    re.compile(pattern)
+    for pattern in (r"(?:at|in) `\$\.(\w+)", r"^`(\w+)", r"required field `(\w+)")
+]
 # Seconds before retrying 429 and 503 if nothing better is known.
 RETRY_AFTER_SECONDS: Final = 5
 
@@ -121,8 +124,8 @@ def openai_failure(error: SidestreamError) -> OpenAIFailure:
     """Write an error in OpenAI's form, with OpenAI's codes where there are any."""
     codes = {UnknownModel.code: "model_not_found", PromptTooLong.code: "context_length_exceeded"}
     kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-    named = _NAMED.search(error.message)
-    param = next(filter(None, named.groups())) if named else None
+    named = (pattern.search(error.message) for pattern in _NAMED)
+    param = next((found[1] for found in named if found), None)
     return OpenAIFailure(
         OpenAIError(
             error.message,

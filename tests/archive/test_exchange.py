@@ -244,6 +244,13 @@ async def test_malformed_exports_are_refused(stored: StoredConversations, body: 
         await stored.archive.import_export("me", body)
 
 
+async def test_half_of_a_character_is_told_as_such(stored: StoredConversations, name: str) -> None:
+    data = await exported(stored, name)
+    data["conversation"]["title"] = "a\ud800b"
+    with pytest.raises(InvalidCommand, match="a text has half of a surrogate pair"):
+        await stored.archive.import_export("me", json.dumps(data).encode())
+
+
 async def test_an_editors_mark_at_the_beginning_is_no_harm(
     stored: StoredConversations, name: str
 ) -> None:

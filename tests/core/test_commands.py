@@ -32,6 +32,10 @@ CALL = {"id": "1", "name": "look", "arguments": "{}"}
 GENERATE = {"id": 1, "type": "generate", "targets": [{"model": "a"}], "prompt": "Hi"}
 
 
+def tool(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, **more}}
+
+
 def parse(fields: dict[str, Any]) -> Command:
     """Send the fields as a client would."""
     return parse_command(json.dumps(fields))
@@ -147,12 +151,14 @@ def test_a_frame_that_is_no_command(frame: str | bytes) -> None:
         ('{"id":1,"type":"\\ud800"}', 1, "surrogate"),
         ('{"id":0,"type":"ping","x":"\\ud83d"}', None, "surrogate"),
         ('{"id":1,"type":"ping","x":"\ud800"}', 1, "surrogate"),
+        (b'{"id":1,"type":"ping","x":"a\\ud800b"}', 1, "a text has half of a surrogate pair"),
+        ('{"id":1e999,"type":"ping"}', None, "out of range"),
         ('{"id":7,"type":"ping","x":' + "[" * 100_000 + "]" * 100_000 + "}", 7, "too deeply"),
         ('{"id":7,"type":"ping","x":' + '{"a":' * 100_000, 7, "too deeply"),
     ],
 )
 def test_unreadable_frames_raise_bad_command_with_the_id_if_it_can_be_read(
-    frame: str, command_id: int | None, words: str
+    frame: str | bytes, command_id: int | None, words: str
 ) -> None:
     """A client would connect again and repeat it, without end."""
     with pytest.raises(BadCommand) as caught:
@@ -230,6 +236,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         },
         "`response_format` or the parameter `grammar`",
     ),
+    "generate: two lists of tools": (
+        {**GENERATE, "tools": [tool("a")], "parameters": {"tools": [tool("b")]}},
+        "`tools` or the parameter `tools`: they differ",
+    ),
+    "generate: tools that are taken away": (
+        {**GENERATE, "tools": [tool("a")], "parameters": {"tools": None}},
+        "`tools` or the parameter `tools`: they differ",
+    ),
+    "generate: two choices of tools": (
+        {**GENERATE, "tool_choice": "auto", "parameters": {"tool_choice": "none"}},
+        "`tool_choice` or the parameter `tool_choice`: they differ",
+    ),
     "generate: details": ({**GENERATE, "details": 1}, r"\$\.details"),
     "generate: an empty request id": ({**GENERATE, "request_id": ""}, r"\$\.request_id"),
     "generate: a long request id": ({**GENERATE, "request_id": "r" * 201}, r"\$\.request_id"),
@@ -293,6 +311,12 @@ def test_parameters_travel_as_they_are() -> None:
     command = parse({**GENERATE, "parameters": given_parameters})
     assert isinstance(command, Generate)
     assert command.parameters == given_parameters
+
+
+def test_tools_may_stand_twice_where_they_are_the_same() -> None:
+    twice = {"tools": [tool("a")], "tool_choice": tool("a")}
+    same = {"tools": [tool("a", description=None)], "tool_choice": tool("a")}
+    assert isinstance(parse({**GENERATE, **twice, "parameters": same}), Generate)
 
 
 # --- anything at all ----------------------------------------------------------------------------

@@ -201,3 +201,10 @@ def test_pictures_and_calls_of_tools_weigh_something() -> None:
     for heavier in (picture, called):
         assert Turns.of(heavier).weights()[0] > Turns.of(plain).weights()[0] + 1000
         assert Turns.of(heavier).weights()[1] == Turns.of(plain).weights()[1]
+
+
+def test_ids_of_calls_are_in_the_bound() -> None:
+    called = Message("assistant", "", tool_calls=[PastCall("c" * 2000, "look", "")])
+    answer = Message("tool", "", tool_call_id="c" * 2000)
+    assert most_tokens([called]) > 2000 + most_tokens([])
+    assert most_tokens([answer]) > 2000 + most_tokens([])

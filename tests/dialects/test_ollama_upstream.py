@@ -177,7 +177,7 @@ async def test_empty_stop_text_is_refused(fake: FakeOllama, connect: Connect) ->
         ({"type": "json", "value": '{"type":"object"}'}, {"type": "object"}),
         ({"type": "json_schema", "value": {"name": "n", "schema": {"a": 1}}}, {"a": 1}),
         ({"type": "json_object", "value": {}}, "json"),
-        ({"type": "json_object", "value": None}, "json"),
+        ({"type": "json", "value": {"name": "n", "schema": {"a": 1}}}, {"a": 1}),
     ],
 )
 async def test_grammar(fake: FakeOllama, connect: Connect, grammar: Any, sent: Any) -> None:
@@ -185,11 +185,11 @@ async def test_grammar(fake: FakeOllama, connect: Connect, grammar: Any, sent: A
     assert fake.bodies("/api/chat")[0]["format"] == sent
 
 
-@pytest.mark.parametrize("value", ["{", "[]", [1], 7])
+@pytest.mark.parametrize("value", ["{", "[]", [1], 7, "", None])
 async def test_schema_that_is_none(fake: FakeOllama, connect: Connect, value: Any) -> None:
     heard = await generate(connect(), CHAT, {"grammar": {"type": "json", "value": value}})
     assert isinstance(heard.error, InvalidParameters)
-    assert "`grammar`" in heard.error.message
+    assert "`grammar.value` is no JSON schema" in heard.error.message
     assert fake.asked == []
 
 
@@ -209,6 +209,7 @@ async def test_probabilities_are_asked_where_they_are_of_use(
 REFUSED: list[tuple[str, Any]] = [
     ("grammar", {"type": "regex", "value": "a+"}),
     ("watermark", True),
+    ("watermark", 0),
     ("logit_bias", {"7": 1}),
     ("adapter_id", "mine"),
     ("truncate", 10),

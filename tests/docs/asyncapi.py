@@ -14,6 +14,7 @@ from aiohttp import WSCloseCode
 
 from server.core.errors import SidestreamError
 from server.core.protocol import COMMANDS, EVENTS, PROTOCOL_VERSION
+from server.web.http.openapi import clean_descriptions
 from server.web.sockets.frames import CLOSE_TOO_SLOW
 from server.web.sockets.websocket import CLOSE_BAD_FRAME, CLOSE_FLOODING, CLOSE_REVOKED
 
@@ -123,6 +124,7 @@ def _schemas() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(
         [*COMMANDS.values(), *EVENTS, *results], ref_template="#/components/schemas/{name}"
     )
+    clean_descriptions(schemas)
     schemas["Result"]["properties"]["result"] = {"anyOf": [_ref(result) for result in results]}
     schemas["ErrorInfo"]["properties"]["code"]["examples"] = sorted(_codes(SidestreamError))
     # msgspec knows no rule that spans two fields; the parser checks this one itself.

@@ -5,12 +5,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import inspect
 
 from server.core.protocol import COMMANDS, EVENTS
+from server.core.protocol.shared import Digest, Key
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "PROTOCOL.md"
 HEADING = "## Field by field\n"
@@ -18,13 +19,18 @@ NEXT_HEADING = "## Example\n"
 
 Struct = type[msgspec.Struct]
 
+_PATTERNS = {
+    get_args(annotation)[1].pattern: word for annotation, word in ((Key, "id"), (Digest, "digest"))
+}
+
 
 def render_tables() -> str:
     """Return the section: a table for each command and event, and for the objects in them."""
     parts = [
         HEADING,
         "Generated from the types that the server validates and encodes with. An *id* has 1 to 64\n"
-        "letters, digits, `-` and `_`. Events may leave out fields that have their default value.",
+        "letters, digits, `-` and `_`; a *digest* is a SHA-256, 64 lowercase hexadecimal digits.\n"
+        "Events may leave out fields that have their default value.",
     ]
     for name, command in COMMANDS.items():
         parts += [f"### Command `{name}`", _sentence(command), _table(command, omitted={"id"})]
@@ -115,7 +121,9 @@ def _words(kind: inspect.Type) -> str:
         case inspect.UnionType():
             return " or ".join(_words(one) for one in kind.types)
         case inspect.StrType():
-            return "id" if kind.pattern else "string" + _range(kind.min_length, kind.max_length)
+            if kind.pattern is not None:
+                return _PATTERNS[kind.pattern]
+            return "string" + _range(kind.min_length, kind.max_length)
         case inspect.IntType():
             return "integer" + _range(kind.ge, kind.le)
     names = {

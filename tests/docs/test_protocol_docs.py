@@ -65,6 +65,10 @@ def test_the_tables_of_messages_are_those_of_the_definitions() -> None:
     assert split_page()[1] == render_tables(), "run: python -m tests.docs.protocol_tables"
 
 
+def test_an_attachment_is_named_by_its_digest() -> None:
+    assert "**ImagePart**: `type`: `image`; `attachment`: digest." in split_page()[1]
+
+
 def test_a_command_that_the_tables_lack_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     class Toy(Hello, frozen=True):
         """A command that nobody wrote down."""

@@ -50,6 +50,12 @@ async def test_the_description_is_served_and_complete(before_fake: StartWithFake
     assert served - page - {("GET", "/static/{version}/{name}")} == described
 
 
+def test_no_line_of_a_types_description_is_indented() -> None:
+    about = [schema.get("description", "") for schema in DESCRIPTION.types.values()]
+    assert any("\n\n" in words for words in about)
+    assert not [words for words in about if "\n " in words]
+
+
 async def test_the_page_needs_nobody_else_and_no_script(before_fake: StartWithFake) -> None:
     gateway, _ = await before_fake()
     reply = await gateway.get("/docs")

@@ -87,6 +87,9 @@ def _keep_to_what_tgi_takes(body: Any) -> None:
         if isinstance(fields, dict):
             for name in TGI_LACKS:
                 fields.pop(name, None)
+            if isinstance(grammar := fields.get("grammar"), dict):
+                # Of a value at random hardly any is a schema or a regular expression.
+                grammar["value"] = "a+" if grammar.get("type") == "regex" else {}
             if isinstance(texts := fields.get("stop"), list):
                 texts[:] = filter(None, texts)
     for name in ("logprobs", "top_logprobs"):

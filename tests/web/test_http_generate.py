@@ -152,6 +152,16 @@ async def test_invalid_generate_requests_are_refused_with_a_reason(
     assert fake.state.counts["running"] == 0
 
 
+async def test_a_wrong_parameter_is_told_with_its_place(before_fake: StartWithFake) -> None:
+    gateway, _ = await before_fake()
+    reply = await gateway.post("/generate", {"model": "m", **asked(top_k="five")})
+    assert "at `$.parameters.top_k`" in reply.json["error"]["message"]
+    reply = await gateway.post(
+        "/models/m/generate", asked(grammar={"type": "json", "value": {"properties": 5}})
+    )
+    assert reply.json["error"].startswith("`parameters.grammar.value.properties` has to be")
+
+
 async def test_invalid_values_are_refused_even_at_temperature_0(
     before_fake: StartWithFake,
 ) -> None:
@@ -182,6 +192,14 @@ async def test_a_body_that_is_none_is_refused(
     gateway, _ = await before_fake(server=limit)
     reply = await gateway.post("/generate", data=data, headers=headers)
     assert (reply.status, reply.json["error"]["code"]) == (status, code)
+
+
+async def test_half_of_a_character_is_told_as_such(before_fake: StartWithFake) -> None:
+    gateway, _ = await before_fake()
+    reply = await gateway.post("/generate", data=rb'{"inputs": "a\ud800b"}', headers=JSON)
+    assert reply.json["error"]["message"].startswith("a text has half of a surrogate pair")
+    reply = await gateway.post("/generate", data=b'{"inputs": "a', headers=JSON)
+    assert reply.json["error"]["message"].startswith("the body is not JSON")
 
 
 @pytest.mark.parametrize("path", ["generate", "generate_stream"])

@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
+from server.core.errors import InvalidParameters
+from server.web.failures import openai_failure
 from tests.web.conftest import StartWithFake
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 TEXT = {"model": "m", "prompt": "Hello"}
+ANSWER = {"role": "tool", "content": "a kite"}
 TOOL = {"type": "function", "function": {"name": "look"}}
 BOTH: list[tuple[str, dict[str, Any]]] = [("/v1/chat/completions", CHAT), ("/v1/completions", TEXT)]
 MIXED = [
@@ -178,7 +181,22 @@ async def test_null_is_no_text_in_any_role(before_fake: StartWithFake, role: str
         ("chat", {"model": "none"}, 404, "model_not_found", "model"),
         ("chat", {"n": 2}, 400, "invalid_parameters", "n"),
         ("chat", {"tools": [TOOL]}, 400, "invalid_parameters", "tools"),
-        ("chat", {"tools": [{"type": "function"}]}, 400, "invalid_command", "function"),
+        ("chat", {"tools": [{"type": "function"}]}, 400, "invalid_command", "tools"),
+        ("chat", {"tool_choice": {}}, 400, "invalid_command", "tool_choice"),
+        (
+            "chat",
+            {"response_format": {"type": "json_schema", "json_schema": {}}},
+            400,
+            "invalid_command",
+            "response_format",
+        ),
+        (
+            "chat",
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"enum": 5}}}},
+            400,
+            "invalid_parameters",
+            "response_format",
+        ),
         ("chat", {"functions": [{"name": "a"}]}, 400, "invalid_parameters", "functions"),
         ("chat", {"reasoning_format": "loud"}, 400, "invalid_command", "reasoning_format"),
         ("chat", {"reasoning_format": "hidden"}, 400, "invalid_command", "reasoning_format"),
@@ -195,7 +213,15 @@ async def test_null_is_no_text_in_any_role(before_fake: StartWithFake, role: str
         ("chat", {"max_tokens": -2}, 400, "invalid_command", "max_tokens"),
         ("chat", {"max_completion_tokens": 0}, 400, "invalid_command", "max_completion_tokens"),
         ("chat", {"top_p": -0.1}, 400, "invalid_command", "top_p"),
-        ("chat", {"messages": [{"role": "user"}]}, 400, "invalid_command", "content"),
+        ("chat", {"messages": [{"role": "user"}]}, 400, "invalid_command", "messages"),
+        ("chat", {"messages": [ANSWER]}, 400, "invalid_command", "messages"),
+        (
+            "chat",
+            {"messages": [{**ANSWER, "tool_call_id": "1"}]},
+            400,
+            "invalid_command",
+            "messages",
+        ),
         ("chat", {"messages": [{"role": "cat"}]}, 400, "invalid_command", "messages"),
         ("chat", {"messages": "Hello"}, 400, "invalid_command", "messages"),
         ("chat", {"messages": []}, 400, "invalid_command", "messages"),
@@ -211,7 +237,7 @@ async def test_null_is_no_text_in_any_role(before_fake: StartWithFake, role: str
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
             400,
             "invalid_command",
-            "image_url",
+            "messages",
         ),
         (
             "chat",
@@ -247,6 +273,11 @@ async def test_unsupported_features_are_refused_in_openais_form(
         assert (reply.status, error["code"], error["param"]) == (status, code, param)
         assert error["type"] == "invalid_request_error"
         assert error["message"]
+
+
+def test_the_field_of_a_place_is_named() -> None:
+    failure = openai_failure(InvalidParameters("`tools[1]` has the name of `tools[0]`: 'look'"))
+    assert failure.error.param == "tools"
 
 
 async def test_at_a_models_own_address_the_name_in_the_body_says_nothing(

@@ -9,11 +9,12 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessage
 
-from tests.fakes.openai import Fake
+from server.settings.tables import AnswerSettings, Settings
+from tests.fakes.openai import Fake, serve
 from tests.fakes.openai_options import Canned, FakeOptions, like
 from tests.support.dialogue import Event
 from tests.web.conftest import StartWithFake
-from tests.web.gateway import Gateway, before_fake
+from tests.web.gateway import Gateway, before_fake, remote, running, server_settings
 from tests.web.speaking import ready, speaking
 
 QUESTION: list[Any] = [{"role": "user", "content": "What is up there?"}]
@@ -184,9 +185,28 @@ async def test_a_form_of_answers_is_a_grammar(before: Start) -> None:
             "`response_format.json_schema.schema.type` is no type",
         ),
         ({"messages": None, "prompt": "Once", "tools": TOOLS}, "invalid_parameters", "`messages`"),
-        ({"parameters": {"reasoning": "deep"}}, "invalid_parameters", "$.reasoning"),
+        ({"parameters": {"reasoning": "deep"}}, "invalid_parameters", "`$.parameters.reasoning`"),
+        (
+            {"targets": [{"model": "m", "parameters": {"tools": [*TOOLS, *TOOLS]}}]},
+            "invalid_parameters",
+            "`targets[0].parameters.tools[1]` has the name of `targets[0].parameters.tools[0]`",
+        ),
+        (
+            {"parameters": {"grammar": {"type": "json", "value": {"type": "q"}}}},
+            "invalid_parameters",
+            "`parameters.grammar.value.type` is no type",
+        ),
     ],
-    ids=["tool message", "twice", "no list", "no schema", "a text", "no effort"],
+    ids=[
+        "tool message",
+        "twice",
+        "no list",
+        "no schema",
+        "a text",
+        "no effort",
+        "own",
+        "no grammar",
+    ],
 )
 async def test_invalid_tools_start_nothing(
     before: Start, options: dict[str, Any], code: str, words: str
@@ -201,6 +221,41 @@ async def test_invalid_tools_start_nothing(
         (name,) = await client.ask("m")
         assert (await client.end(name))["finish_reason"] == "stop"
     assert len(fake.state.requests) == 1
+
+
+def answered_call(**fields: str) -> list[Any]:
+    called = {"id": "c1", "name": "look", "arguments": "{}", **fields}
+    return [
+        *QUESTION,
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "content": "a kite", "tool_call_id": called["id"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "fits"),
+    [
+        ({"messages": answered_call(), "tools": TOOLS}, True),
+        ({"messages": answered_call(id="c" * 150)}, False),
+        ({"messages": answered_call(name="n" * 128, arguments="x" * 128)}, False),
+        ({"tools": [{"function": {"name": "look", "description": "x" * 300}}]}, False),
+    ],
+    ids=["short", "id", "name", "tools"],
+)
+async def test_tools_and_calls_count_for_the_length_of_a_prompt(
+    options: dict[str, Any], fits: bool
+) -> None:
+    async with serve(like("vllm")) as fake:
+        settings = Settings(
+            server=server_settings(),
+            answers=AnswerSettings(max_prompt_chars=250),
+            models={"m": remote(fake.api, dialect="openai", flavour="vllm")},
+        )
+        async with running(settings) as gateway, speaking(gateway) as client:
+            question = {"type": "generate", "targets": [{"model": "m"}], "messages": QUESTION}
+            answer = await client.try_to(**{**question, **options})
+            assert answer["type"] == ("result" if fits else "error")
+            assert fits or answer["error"]["code"] == "prompt_too_long"
 
 
 @pytest.mark.parametrize("asked", [{"reasoning": "low"}, {"tools": TOOLS}], ids=["think", "tools"])

@@ -8,7 +8,6 @@ A frame that is no command at all ends the socket; one whose type or fields are 
 with an error. Unknown fields are ignored, so that newer clients can speak to older servers.
 """
 
-import json
 import re
 from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -16,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 
 from server.core.errors import InvalidCommand, UnknownType
+from server.core.json_halves import half_problem, read_with_halves
 from server.core.protocol.results import (
     Begun,
     Cancelled,
@@ -210,12 +210,12 @@ def _unreadable(frame: str | bytes, error: Exception) -> BadFrame | BadCommand:
     If it closed the socket, clients would connect again and repeat it.
     """
     try:
-        read = json.loads(frame, parse_constant=_refuse)
+        read = read_with_halves(frame)
     except (ValueError, RecursionError):
         return BadFrame(str(error))
     if not isinstance(read, dict) or not isinstance(read.get("type"), str):
         return BadFrame(str(error))
-    words = "a text has half of a surrogate pair, which is no character"
+    words = half_problem(frame) or str(error)
     return BadCommand(_usable_id(read.get("id")), InvalidCommand(words))
 
 
@@ -228,13 +228,18 @@ def _too_deep(frame: str | bytes) -> BadFrame | BadCommand:
     return BadCommand(int(found[1]), InvalidCommand("the command is nested too deeply"))
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
-
-
 def _contradiction(command: Generate) -> str:
     if (command.messages is None) == (command.prompt is None):
         return "give exactly one of `messages` and `prompt`"
     if command.response_format is not None and "grammar" in command.parameters:
         return "give `response_format` or the parameter `grammar`, which mean the same"
+    for name, kind in (("tools", list[Tool]), ("tool_choice", ToolChoice)):
+        told = getattr(command, name)
+        if told is not None and name in command.parameters:
+            try:
+                is_same = msgspec.convert(command.parameters[name], kind) == told
+            except msgspec.ValidationError:
+                is_same = False
+            if not is_same:
+                return f"give `{name}` or the parameter `{name}`: they differ"
     return ""

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import msgspec
-
 from server.core.errors import InvalidParameters
+from server.core.grammar_rules import schema_of
+from server.core.parameters import is_off
 from server.core.protocol import Notice
 from server.dialects.base import Ask
 from server.dialects.messages import in_ollamas_form
@@ -93,8 +93,7 @@ def request_body(
         body |= {**_think(ask), **_tools(ask, notices)}
     options = {**body.pop("options", {}), **_options(ask)}
     for name, value in ask.parameters.items():
-        is_off = value in (None, False, "", {}, []) or (name == "best_of" and value == 1)
-        if name not in TAKES | _OURS and not is_off:
+        if name not in TAKES | _OURS and not is_off(name, value):
             _leave_out(ask, name, "Ollama does not take it", notices)
     body |= _format(ask, notices)
     alternatives = ask.parameters.get("top_n_tokens") or 0
@@ -190,22 +189,10 @@ def _format(ask: Ask, notices: list[Notice]) -> dict[str, Any]:
     grammar = ask.parameters.get("grammar")
     if grammar is None:
         return {}
-    kind, value = grammar.get("type"), grammar.get("value")
-    if kind == "regex":
+    if grammar["type"] == "regex":
         _leave_out(ask, "grammar", "Ollama takes JSON schemas, no regular expressions", notices)
         return {}
-    if isinstance(value, str) and value.strip():
-        try:
-            value = msgspec.json.decode(value)
-        except msgspec.DecodeError as error:
-            raise InvalidParameters(f"`grammar` is no JSON schema: {error}") from None
-    if kind == "json_schema" and isinstance(value, Mapping):
-        value = value.get("schema")
-    if value in (None, "", {}):
-        return {"format": "json"}
-    if not isinstance(value, Mapping):
-        raise InvalidParameters("`grammar` is no JSON schema: it must be an object")
-    return {"format": value}
+    return {"format": schema_of(grammar["value"]) or "json"}
 
 
 def _take_options(

@@ -3,29 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from server.core.errors import InvalidParameters
+from server.core.grammar_rules import schema_of
 from server.dialects.gbnf import json_schema, regex
 from server.dialects.gbnf.writing import write
 from server.dialects.openai.flavour import GBNF, Flavour, Form, fill
 
 
-def grammar_form(flavour: Flavour, grammar: Any, *, is_chat: bool) -> Form:
+def grammar_form(flavour: Flavour, grammar: Mapping[str, Any], *, is_chat: bool) -> Form:
     """Return what is sent for a grammar.
 
     Raises `InvalidParameters` for one that is none, or that the server does not take.
     """
-    is_mapping = isinstance(grammar, Mapping)
-    told = grammar.get("type", "") if is_mapping else grammar.type
-    value = grammar.get("value") if is_mapping else grammar.value
-    kind = "regex" if told == "regex" else "json"
+    kind = "regex" if grammar["type"] == "regex" else "json"
     forms = flavour.grammars
     if not is_chat and flavour.text_grammars is not None:
         forms = flavour.text_grammars
     if kind not in forms:
         raise InvalidParameters(f"`grammar` of type {kind} is not taken by {flavour.title}")
-    value = _pattern(value) if kind == "regex" else _schema(value)
+    value: Any = grammar["value"] if kind == "regex" else schema_of(grammar["value"])
     if not flavour.has_gbnf:
         return {name: fill(inner, value) for name, inner in forms[kind].items()}
     # Also where the server makes its own out of a schema: what it does not know it passes over. Of
@@ -37,20 +33,3 @@ def grammar_form(flavour: Flavour, grammar: Any, *, is_chat: bool) -> Form:
         name: written if inner == GBNF else fill(inner, value)
         for name, inner in forms[kind].items()
     }
-
-
-def _pattern(value: Any) -> str:
-    if not isinstance(value, str):
-        raise InvalidParameters("`grammar` of type regex needs a regular expression as its value")
-    return value
-
-
-def _schema(value: Any) -> Any:
-    """Return the schema out of whatever it is wrapped in."""
-    if isinstance(value, str):
-        try:
-            value = msgspec.json.decode(value)
-        except msgspec.DecodeError as error:
-            raise InvalidParameters(f"`grammar` holds no JSON schema: {error}") from None
-    wrapped = isinstance(value, Mapping) and "schema" in value and "type" not in value
-    return value["schema"] if wrapped else value

@@ -4,6 +4,7 @@ The schema of a type is the one by which msgspec reads and writes it. Rules that
 express, such as that one of two fields is required, are added here.
 """
 
+import inspect
 from collections.abc import Iterable
 from functools import cached_property
 from http import HTTPStatus
@@ -86,6 +87,7 @@ class Description:
         for name, rule in _RULES.items():
             types[name].update(rule)
         types["GenerationParameters"] = _as_sent(types["GenerationParameters"])
+        clean_descriptions(types)
         return dict(zip(kinds, schemas, strict=True)), dict(sorted(types.items()))
 
     def _kinds(self) -> Iterable[Any]:
@@ -165,6 +167,13 @@ class Description:
         if reply.last_event:
             data = {"anyOf": [{"const": reply.last_event}, data]}
         return {"type": "object", "properties": {"data": data}, "required": ["data"]}
+
+
+def clean_descriptions(types: dict[str, Schema]) -> None:
+    """Take out the indentation of docstrings, which would be code in Markdown."""
+    for schema in types.values():
+        if "description" in schema:
+            schema["description"] = inspect.cleandoc(schema["description"])
 
 
 DESCRIPTION = web.AppKey("description", Description)

@@ -15,6 +15,7 @@ from server import __version__
 from server.chat.prompt_attachments import find_attachments
 from server.chat.request import GenerationRequest
 from server.core.errors import InvalidParameters, ModelFailed
+from server.core.parameters import placed
 from server.dialects.tgi.parameters import TGI_LIMITS
 from server.web.bodies import json_response, read_body, whole_numbers
 from server.web.entry.gate import CALLER
@@ -219,4 +220,5 @@ async def _prepare(request: web.Request, model: str, body: Prompted) -> Generati
         request[CALLER].principal.id,
         () if isinstance(content, str) else content,
     )
-    return prepare(request, model, content, parameters, body.sidestream, attachments)
+    with placed({"parameters": parameters}):
+        return prepare(request, model, content, parameters, body.sidestream, attachments)
