@@ -87,6 +87,8 @@ async def read_bytes(
 
     Raises `TooSlow`, `TooLarge`, or `InvalidCommand` when its compression is broken.
     """
+    if (request.content_length or 0) > max_bytes:
+        raise TooLarge(too_large, hint=hint)
     settings = request.app[SETTINGS]
     seconds, began = settings.access.request_timeout, asyncio.get_running_loop().time()
     body = bytearray()

@@ -75,3 +75,12 @@ async def test_a_body_has_a_limit(open_keyed: Open) -> None:
     body = {"model": "m", "inputs": "x" * 3000}
     reply = await keyed.ask("POST", "/generate", key="use", json=body)
     assert (reply.status, reply.json["error"]["code"]) == (413, "too_large")
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_waited_for(open_keyed: Open) -> None:
+    keyed = await open_keyed(keys=False)
+    head = (
+        b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 99999999999\r\n\r\n{"
+    )
+    assert (await say(keyed, head)).startswith(b"HTTP/1.1 413 ")
