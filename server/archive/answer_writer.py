@@ -48,6 +48,7 @@ class AnswerMetadata(msgspec.Struct, omit_defaults=True):
     """
 
     parameters: dict[str, Any] = {}
+    chosen: list[str] | None = None
     continues: str | None = None
     repeats: str | None = None
     asked: list[str] = []

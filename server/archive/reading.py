@@ -392,6 +392,7 @@ def _answer(
         state=state,
         text=text + streaming.text,
         parameters=known.parameters,
+        chosen=known.chosen,
         continues=known.continues,
         repeats=known.repeats,
         finish_reason=finish_reason,

@@ -197,6 +197,7 @@ class StoredAnswer(msgspec.Struct, frozen=True):
     """What one model answered to one turn, so far.
 
     `text` is the answer alone; what was stored before thinking was told apart has it in `text`.
+    `chosen` names the parameters that the client set; null where that is not known.
     """
 
     id: Key
@@ -207,6 +208,7 @@ class StoredAnswer(msgspec.Struct, frozen=True):
     state: AnswerState
     text: str
     parameters: dict[str, Any] = {}
+    chosen: list[str] | None = None
     continues: Key | None = None
     repeats: Key | None = None
     finish_reason: FinishReason | None = None

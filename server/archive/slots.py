@@ -36,11 +36,15 @@ class ConversationSlot:
 
 @dataclass(frozen=True)
 class StartedAnswer:
-    """An answer that has begun: its log, its parameters and the messages it was asked with."""
+    """An answer that has begun: its log, its parameters and the messages it was asked with.
+
+    `chosen` names the parameters that the client set.
+    """
 
     generation: Generation
     parameters: dict[str, Any]
     asked: Sequence[Asked]
+    chosen: list[str]
 
 
 async def find_slot(
@@ -126,6 +130,7 @@ def record_answers(
             generation=answer.generation,
             metadata=AnswerMetadata(
                 parameters=answer.parameters,
+                chosen=answer.chosen,
                 continues=target.continues,
                 repeats=target.repeats,
                 asked=[digest_of(asked) for asked in answer.asked],

@@ -189,6 +189,7 @@ async def _index(transaction: Transaction, passages: Sequence[tuple[int, str]]) 
 def _answer_values(answer: StoredAnswer, digests: Sequence[str]) -> tuple[Any, ...]:
     metadata = AnswerMetadata(
         parameters=answer.parameters,
+        chosen=answer.chosen,
         continues=answer.continues,
         repeats=answer.repeats,
         asked=[digests[place] for place in answer.asked],

@@ -27,13 +27,13 @@ class GenerationRequest:
     """A conversation, or a prompt without a template, and the parameters by the protocol's names.
 
     For a model of TGI's dialect the values are already TGI's. `chosen` names the parameters that
-    were set by the settings or the client.
+    were set by the settings or the client, `asked` those that the client set.
     """
 
     model: ModelSpec
     content: Sequence[Message] | str
     parameters: Mapping[str, Any]
-    has_chosen_length: bool
+    asked: frozenset[str]
     chosen: frozenset[str] = frozenset()
     extra: Mapping[str, Any] = field(default_factory=dict)
     is_lenient: bool = False
@@ -48,6 +48,11 @@ class GenerationRequest:
     """Parameters that go without a word where the model server does not take them."""
     attachments: PromptAttachments = field(default_factory=PromptAttachments)
     """The pictures and files that the messages name."""
+
+    @property
+    def has_chosen_length(self) -> bool:
+        """Whether the client set the length."""
+        return "max_new_tokens" in self.asked
 
     def with_seed(self) -> "GenerationRequest":
         """Return the request with a random seed if it is sampled and has none.
@@ -175,7 +180,7 @@ def build_request(
         spec,
         content,
         chosen,
-        has_chosen_length="max_new_tokens" in asked,
+        asked=frozenset(asked),
         chosen=spec.chosen.union(asked),
         extra=extra,
         is_lenient=is_lenient,

@@ -37,7 +37,12 @@ class Destination:
         return self.archive.record(
             self.slot,
             [
-                StartedAnswer(task.generation, _parameters(request), _asked(request))
+                StartedAnswer(
+                    task.generation,
+                    _parameters(request),
+                    _asked(request),
+                    sorted(request.asked & request.parameters.keys()),
+                )
                 for request, task in zip(requests, started, strict=True)
             ],
         )

@@ -138,7 +138,7 @@ async def asked_with(
     )
     generation = Generation("g1", "m", now_ms=0)
     messages = [Asked("system", "Be brief."), Asked("user", list(parts))]
-    stored.archive.record(slot, [StartedAnswer(generation, {}, messages)])
+    stored.archive.record(slot, [StartedAnswer(generation, {}, messages, [])])
     write(generation, "Red.", ends=True)
     await stored.archive.recorder.flush()
 

@@ -185,3 +185,15 @@ test('a score is named by the model and by what its columns had of their own', (
   assert.deepEqual([of({}, null), of({ temperature: 0.2 }, null), of({}, 'Be brief.')],
     ['Small', 'Small (Temperature 0.2)', 'Small (system prompt “Be brief.”)']);
 });
+
+test('a stored answer has the parameters that were chosen; all of them where that is not known', () => {
+  const { client } = connectedClient();
+  clients.push(client);
+  const store = new ConversationStore({ api: {}, client, columns: new Columns() });
+  const stored = { turn: 't1', column: 'a', model: 'small', text: 'x', state: 'ended', parameters: { temperature: 0.5, seed: 977, max_new_tokens: 8192 } };
+  const answers = [[], ['temperature', 'gone'], null].map((chosen, index) => ({ ...stored, id: `a_${index}`, chosen }));
+  const turns = [{ id: 't1', parent: null, text: '?', history: null, vote: null }];
+  const conversation = store.read({ id: 'c', title: '', turns, answers, view: {} });
+  const shown = conversation.turns.get('t1').answers.map(({ parameters }) => parameters);
+  assert.deepEqual(shown, [{}, { temperature: 0.5 }, stored.parameters]);
+});

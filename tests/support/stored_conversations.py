@@ -70,7 +70,7 @@ class StoredConversations:
         self.archive.check_slot(slot)
         generation = Generation("g1", model, now_ms=0, keeps_tokens=keeps_tokens)
         messages = asked or [Asked("user", text)]
-        self.archive.record(slot, [StartedAnswer(generation, {"seed": 1}, messages)])
+        self.archive.record(slot, [StartedAnswer(generation, {"seed": 1}, messages, [])])
         return generation
 
     async def told(

@@ -95,6 +95,7 @@ async def test_an_answer_is_kept_with_all_that_led_to_it(page: Page) -> None:
         assert answer["timings"] == end["timings"]
         assert answer["parameters"]["temperature"] == 0.5
         assert 0 <= answer["parameters"]["seed"] < 2**53
+        assert answer["chosen"] == ["max_new_tokens", "temperature"]
         assert answer["engine"]["model_id"] == "fake/tgi"
         assert answer["engine"]["revision"] == "0123456789abcdef"
         assert [kept["messages"][place] for place in answer["asked"]] == [

@@ -39,7 +39,8 @@ import { SidestreamError } from './protocol.js';
  * @property {string} text The answer alone.
  * @property {string} [reasoning]
  * @property {ToolCall[]} [tool_calls]
- * @property {Parameters} parameters
+ * @property {Parameters} parameters All that were in force.
+ * @property {string[] | null} [chosen] Those that the client set; not known of older answers.
  * @property {string | null} continues
  * @property {string | null} repeats The answer of another conversation that was asked again.
  * @property {FinishReason | null} finish_reason

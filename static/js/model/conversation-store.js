@@ -114,7 +114,9 @@ export class ConversationStore {
     const turn = conversation.turns.get(stored.turn);
     if (!turn || stored.column === null) return;
     const before = stored.continues && turn.answers.find(({ storedId }) => storedId === stored.continues);
-    const answer = before || new Answer({ id: stored.id, model: stored.model, parameters: stored.parameters });
+    // Asked again, a seed that was drawn would give the same answer.
+    const parameters = Object.fromEntries(Object.entries(stored.parameters).filter(([name]) => stored.chosen?.includes(name) ?? true));
+    const answer = before || new Answer({ id: stored.id, model: stored.model, parameters });
     if (before) before.reopen();
     else conversation.addAnswer(turn, stored.column, answer);
     answer.addStoredId(stored.id);
