@@ -208,7 +208,7 @@ def test_a_hit_is_shown_in_its_line_and_opens_there(
 
 
 def test_exports_of_other_tools_are_imported_or_refused_in_words(
-    page: Page, idle: Gateway, tmp_path: Path
+    page: Page, idle: Gateway, tmp_path: Path, artifacts: Path
 ) -> None:
     open_page(page, idle.url)
     choose(page, "Small", "Brief")
@@ -235,8 +235,14 @@ def test_exports_of_other_tools_are_imported_or_refused_in_words(
     # Its models are not here; its columns are, also after a reload.
     for _ in range(2):
         expect(column(page, "qwen:4b")).to_contain_text("One pixel.")
+        expect(column(page, "qwen:4b").locator("header")).to_contain_text("Model not here")
         expect(page.locator("answer-column")).to_have_count(3)
         reload(page)
+    ask(page, "And now?")
+    alert = column(page, "qwen:4b").get_by_role("alert")
+    expect(alert).to_contain_text("“Replace the model…” in")
+    page.screenshot(path=artifacts / "models-not-here.png")
+    assert axe_violations(page) == []
     page.get_by_role("button", name="New chat").click()
     expect(page.locator(".welcome-models .chip")).to_have_text(["Small", "Brief"])
 

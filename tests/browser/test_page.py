@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.gateway import Gateway
 from tests.browser.helpers import (
     PROMPT,
+    act,
     answer,
     answers_of,
     ask,
@@ -28,6 +29,7 @@ from tests.browser.helpers import (
     strip,
 )
 from tests.browser.watch import Watch
+from tests.browser.wire import FakeWire, model
 
 pytestmark = pytest.mark.needs_chromium
 
@@ -131,6 +133,33 @@ def test_nothing_can_be_sent_without_a_model(page: Page, gateway: Gateway) -> No
     expect(page.get_by_text("Pick one or more models first")).to_be_visible()
     expect(page.get_by_role("button", name="Send")).to_be_disabled()
     expect(page.get_by_role("textbox", name="Prompt")).to_have_value("Is anybody there?")
+
+
+def test_where_all_columns_are_hidden_it_says_so(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    wire = FakeWire(page, [model("a"), model("b")])
+    wire.on_generate = lambda generation, _: wire.answer(generation, "Rain.")
+    open_page(page, gateway.url)
+    words = page.get_by_text("All columns are hidden.")
+    ask(page, "What is the weather?")
+    for name in ("a", "b"):
+        expect_end(column(page, name))
+        act(page, name, "Hide")
+    expect(words).to_be_in_viewport()
+    expect(page.locator("prompt-composer .hint")).to_have_text("All columns are hidden")
+    expect(page.get_by_role("textbox", name="Prompt")).to_have_attribute("placeholder", "Ask")
+    page.screenshot(path=artifacts / "all-hidden.png")
+    assert axe_violations(page) == []
+    page.get_by_role("button", name="New chat").click()
+    expect(words).to_be_in_viewport()
+    expect(page.get_by_text("Pick one or more models")).to_be_hidden()
+    page.screenshot(path=artifacts / "all-hidden-welcome.png")
+    page.get_by_role("button", name="Show them").click()
+    expect(words).to_be_hidden()
+    expect(page.get_by_role("textbox", name="Prompt")).to_be_focused()
+    expect(page.locator(".welcome-models .chip")).to_have_text(["a", "b"])
+    assert watch.complaints == []
 
 
 def test_a_model_that_is_deselected_stops_and_comes_back_as_it_was(

@@ -230,10 +230,12 @@ def test_a_prompt_that_is_too_long_offers_the_same(page: Page, gateway: Gateway)
     wire.refusals["generate"] = {
         "code": "prompt_too_long",
         "message": message,
+        "hint": "have the oldest turns left out with `trim`, or take another model",
         "details": details,
     }
     ask(page, "And tomorrow?")
     expect(one.get_by_role("alert")).to_contain_text("808 too many")
+    expect(one.locator(".notice-hint")).to_have_text(["Take another model."])
     expect(one.locator(".gauge")).to_have_text("9.0k of 8.2k")
     wire.refusals.clear()
     one.get_by_role("button", name="Leave out the oldest turns").click()

@@ -79,10 +79,13 @@ test('code in a message is what stands between two backticks', () => {
 test('an error is followed by what can be done about it', () => {
   assert.deepEqual(advice({ code: 'model_failed', hint: null }), []);
   assert.deepEqual(advice({ code: 'model_failed', hint: 'set `url`' }), ['Set `url`.']);
-  const [own, more] = advice({ code: 'prompt_too_long', hint: 'raise the limit' });
-  assert.equal(own, 'Raise the limit.');
-  assert.match(more, /^“New chat” /);
-  assert.match(advice({ code: 'prompt_too_long' })[0], /^“New chat” /);
+  assert.deepEqual(advice({ code: 'prompt_too_long', hint: 'shorten it, or raise the limit' }), ['Shorten it, or raise the limit.']);
+  assert.deepEqual(advice({ code: 'prompt_too_long', hint: null }), ['A shorter prompt helps.']);
+  // There are buttons to leave out turns, and none is called `trim`.
+  const trim = 'have the oldest turns left out with `trim`';
+  assert.deepEqual(advice({ code: 'prompt_too_long', hint: `${trim}, or raise \`num_ctx\`` }), ['Raise `num_ctx`.']);
+  assert.deepEqual(advice({ code: 'prompt_too_long', hint: `${trim}, ask for a shorter answer, or raise it` }), ['Ask for a shorter answer, or raise it.']);
+  assert.match(advice({ code: 'unknown_model', hint: null })[0], /^“Replace the model…”/);
 });
 
 test('a frame writes everything once', () => {
@@ -132,6 +135,7 @@ test('long works take turns, a step at a time, until each is done', async () => 
 
 test('it is said who is asked, and that hidden columns are not', () => {
   assert.equal(askLabel({ names: [], hidden: 0 }), 'Ask');
+  assert.equal(askLabel({ names: [], hidden: 2 }), 'Ask', 'that all are hidden is said elsewhere');
   assert.equal(askLabel({ names: ['Small'], hidden: 1 }), 'Ask Small, not the hidden one');
   assert.equal(askLabel({ names: ['Small', 'Brief'], hidden: 0 }), 'Ask Brief and Small');
   assert.equal(askLabel({ names: ['x'.repeat(30), 'Brief'], hidden: 0 }), 'Ask both columns');
