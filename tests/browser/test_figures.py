@@ -86,7 +86,7 @@ def test_long_names_are_cut_where_they_are_alike(
     for one in models:
         page.get_by_role("checkbox", name=one["name"], exact=True).check()
     ask(page, "What is the weather?")
-    cut = "(all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText)"
+    cut = "(all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((a) => a.innerText)"
     expect(page.locator("answer-column h2")).to_have_count(8)
     assert page.locator("answer-column h2 span:not(:last-child)").evaluate_all(cut) == []
     assert page.locator("answer-column h2 span:last-child").evaluate_all(cut) == [f" {tail}"] * 8

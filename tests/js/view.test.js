@@ -5,7 +5,7 @@ import { Generation } from '../../static/js/client/generation.js';
 import { Answer } from '../../static/js/model/answer.js';
 import { Frames, inSlices } from '../../static/js/view/frames.js';
 import { waitingFor } from '../../static/js/view/answer-labels.js';
-import { activity, advice, askLabel, duration, endLine, ending, figures, percent, pieces, progressLine, rate, runsOn, sentence, timeLeft, tokens, turnLabel } from '../../static/js/view/labels.js';
+import { activity, advice, askLabel, duration, endLine, ending, figures, isNamed, percent, pieces, progressLine, rate, runsOn, sentence, timeLeft, tokens, turnLabel } from '../../static/js/view/labels.js';
 import { delta, end, model } from './fake_socket.js';
 
 test('figures are written so that they can be read', () => {
@@ -141,6 +141,13 @@ test('it is said who is asked, and that hidden columns are not', () => {
   assert.equal(askLabel({ names: ['x'.repeat(30), 'Brief'], hidden: 0 }), 'Ask both columns');
   assert.equal(askLabel({ names: ['x'.repeat(50)], hidden: 0 }), 'Ask the model');
   assert.equal(askLabel({ names: ['a', 'b', 'c'], hidden: 2 }), 'Ask all 3 columns, not the 2 hidden ones');
+});
+
+test('a search knows which models are called so', () => {
+  const names = (text) => ['Gemma-1 13B', 'Gemma-3 40B', 'Llama 3.1'].filter((name) => isNamed({ name }, text.split(' ')));
+  assert.deepEqual(names('gemma 3'), ['Gemma-3 40B']);
+  assert.deepEqual(names('llama 3.1'), ['Llama 3.1']);
+  assert.deepEqual(names('3'), ['Gemma-3 40B']);
 });
 
 test('a turn is named by its number and what was asked or attached', () => {

@@ -76,6 +76,12 @@ export function matches(model, words) {
   return words.every((word) => said.includes(word));
 }
 
+/** Whether a model's name has all these as whole words. @param {Model} model @param {string[]} words In lower case. */
+export function isNamed({ name }, words) {
+  const own = name.toLowerCase().split(/[^\p{L}\p{N}.]+/u);
+  return words.every((word) => own.includes(word));
+}
+
 /** @param {Progress} progress */
 export function progressLine({ phase, fraction, text, eta_seconds: etaSeconds }) {
   const parts = [capital(text || phase)];
