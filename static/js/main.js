@@ -200,7 +200,11 @@ find(HTMLButtonElement, '#shortcuts').addEventListener('click', openShortcuts);
 void loadVotes();
 board.use({ workspace, frames: pageFrames(), model: (id) => client.models.get(id), tokenView });
 connectShortcuts({
-  escape: () => (panel.isOver ? panel.close() : void scheduler.stop()),
+  escape: () => {
+    if (panel.isOver) panel.close();
+    else if (board.alone !== null && !scheduler.isBusy) board.alone = null;
+    else void scheduler.stop();
+  },
   write: () => composer.focus(),
   go: (index) => votes?.take(index) || board.go(index),
   turn: (by) => board.step(by),

@@ -40,6 +40,11 @@ runner = remote
 dialect = openai
 url = http://127.0.0.1:{port}/v1
 """
+RED = "rgb(172, 34, 25)"
+IN_ONE_LINE = """({ children }) => {
+  const boxes = [...children].map((one) => one.getBoundingClientRect());
+  return boxes.every(({ top }) => top < boxes[0].bottom);
+}"""
 HIDE = """(isHidden) => {
   Object.defineProperty(document, 'hidden', { value: isHidden, configurable: true });
   document.dispatchEvent(new Event('visibilitychange'));
@@ -123,17 +128,28 @@ def test_a_long_list_by_keyboard(page: Page, idle: Gateway, watch: Watch, artifa
 
 
 def test_several_are_tagged_exported_and_deleted_at_once(
-    page: Page, idle: Gateway, tmp_path: Path
+    page: Page, idle: Gateway, tmp_path: Path, artifacts: Path
 ) -> None:
     give(idle.url, [chat(number, age) for number, age in enumerate(ages(12))])
     open_page(page, idle.url)
     listed = chats(page)
     rows = listed.get_by_role("listitem")
     expect(rows).to_have_count(12)
+    bar = listed.get_by_role("toolbar", name="Chosen chats")
+    title = "button.chat"
+    rows.nth(1).locator(title).click(modifiers=["ControlOrMeta"])
+    rows.nth(11).locator(title).click(modifiers=["Shift"])
+    expect(bar).to_contain_text("11 chosen")
+    assert bar.evaluate(IN_ONE_LINE)
+    page.screenshot(path=artifacts / "chats-chosen.png")
+    rows.nth(4).locator(title).click(modifiers=["ControlOrMeta"])
+    expect(bar).to_contain_text("10 chosen")
+    expect(page.locator("answer-column")).to_have_count(0)  # none was opened
+    page.keyboard.press("Escape")
+    expect(bar).to_be_hidden()
     rows.nth(2).hover()
     rows.nth(2).get_by_role("checkbox").check()
     rows.nth(5).get_by_role("checkbox").click(modifiers=["Shift"])
-    bar = listed.get_by_role("toolbar", name="Chosen chats")
     expect(bar).to_contain_text("4 chosen")
     bar.get_by_role("button", name="Tags").click()
     dialog = page.get_by_role("dialog", name="Tags of 4 chats")
@@ -218,12 +234,14 @@ def test_exports_of_other_tools_are_imported_or_refused_in_words(
     wrong = tmp_path / "wrong.json"
     for body, words in (
         ('[{"a": 1}]', "This is not a Sidestream export, nor one of ChatGPT or Open WebUI"),
-        ('[{"mapping": {"a": {"message": {}}}}]', "`author` of `message`"),
+        ('{"hello": 1}', "an object with the field hello."),
+        ('[{"mapping": {"a": {"message": {}}}}]', "author of message"),
         ("[{", "it breaks off in line 1"),
     ):
         wrong.write_text(body)
         listed.get_by_label("File to import").set_input_files(wrong)
         expect(notice).to_contain_text(words)
+        expect(notice.locator(".is-wrong")).to_have_css("color", RED)
     expect(listed.get_by_role("listitem")).to_have_count(0)
     listed.get_by_label("File to import").set_input_files(EXPORTS / "chatgpt.json")
     expect(notice).to_contain_text("Imported 2 chats of ChatGPT. Left out: 1 picture")
