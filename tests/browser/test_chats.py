@@ -40,6 +40,7 @@ runner = remote
 dialect = openai
 url = http://127.0.0.1:{port}/v1
 """
+CALL = {"index": 0, "id": "call_1", "name": "look", "arguments": "x" * 2000}
 RED = "rgb(172, 34, 25)"
 IN_ONE_LINE = """({ children }) => {
   const boxes = [...children].map((one) => one.getBoundingClientRect());
@@ -153,6 +154,7 @@ def test_several_are_tagged_exported_and_deleted_at_once(
     expect(bar).to_contain_text("4 chosen")
     bar.get_by_role("button", name="Tags").click()
     dialog = page.get_by_role("dialog", name="Tags of 4 chats")
+    assert axe_violations(page) == []
     dialog.get_by_label("New tags").fill("work, a b")
     page.keyboard.press("Enter")
     expect(listed.get_by_role("button", name="#work")).to_be_visible()
@@ -184,6 +186,22 @@ def test_several_are_tagged_exported_and_deleted_at_once(
     rows.nth(4).get_by_role("button", name=re.compile("^More")).click()
     page.get_by_role("menuitem", name="Pin", exact=True).click()
     expect(listed.get_by_role("list", name="Pinned").get_by_role("listitem")).to_have_count(1)
+
+
+@pytest.mark.needs_node
+def test_long_lines_of_an_exported_page_are_scrolled_by_keys(page: Page, idle: Gateway) -> None:
+    long = "x" * 2000
+    one = chat(0, 1)
+    for answer in one["conversation"]["answers"]:
+        answer |= {"text": f"```\n{long}\n```\n\n    {long}", "tool_calls": [CALL]}
+    [made] = give(idle.url, [one])
+    export = page.request.get(f"{idle.url}conversations/{made}/export?form=html").text()
+    page.set_content(export)
+    blocks = page.locator("pre")
+    assert blocks.count() >= 6
+    assert axe_violations(page) == []
+    blocks.first.focus()
+    expect(blocks.first).to_be_focused()
 
 
 def test_a_hit_is_shown_in_its_line_and_opens_there(

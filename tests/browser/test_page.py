@@ -234,6 +234,10 @@ def test_axe_finds_nothing(page: Page, gateway: Gateway, width: int) -> None:
     expect_end(column(page, "Small"))
     for scheme in schemes(page):
         assert axe_violations(page) == [], f"with an answer and an error, {scheme}"
+    column(page, "Small").get_by_role("button", name="More: Small").click()
+    expect(page.get_by_role("menu", name="More: Small")).to_be_visible()
+    assert axe_violations(page) == [], "with a menu open"
+    page.keyboard.press("Escape")
 
 
 def test_a_phone_shows_one_column_at_a_time(

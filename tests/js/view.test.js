@@ -64,6 +64,7 @@ test('unknown words of a newer server are shown as they are', () => {
 test('messages become sentences', () => {
   assert.equal(sentence(' the server ended with exit code 1'), 'The server ended with exit code 1.');
   assert.equal(sentence('Really?'), 'Really?');
+  for (const name of ['vLLM', 'llama.cpp', 'settings.ini']) assert.equal(sentence(`${name} reports`), `${name} reports.`);
   assert.equal(sentence(''), '');
 });
 

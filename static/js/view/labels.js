@@ -224,7 +224,7 @@ export function sentence(text) {
 
 /** @param {string} text */
 export function capital(text) {
-  if (/^\w+:\/\//.test(text)) return text; // an address stays one
+  if (/^(?:\w+:\/\/|[a-z]+[A-Z]|[a-z]+\.[a-z]{2})/.test(text)) return text; // an address, vLLM, llama.cpp
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
