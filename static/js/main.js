@@ -241,7 +241,7 @@ function columnsChanged() {
 
 function newChat() {
   workspace.open(new Conversation());
-  composer.focus();
+  composer.beginChat();
 }
 
 function reconnectNow() {

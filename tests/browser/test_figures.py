@@ -173,6 +173,9 @@ def test_the_figures_of_a_chat_are_copied_as_a_table(
     expect(rows.nth(2)).to_have_text("b30.20 s30.0 /s392.00 s6.00 s")
     expect(dialog).to_contain_text("Of the 3 turns")
     page.screenshot(path=artifacts / "chat-figures.png")
+    left = "(one) => one.getBoundingClientRect().left"
+    button = dialog.get_by_role("button", name="Copy as Markdown")
+    assert button.evaluate(left) == dialog.locator("table").evaluate(left)
     assert axe_violations(page) == []
     dialog.get_by_role("button", name="Copy as Markdown").click()
     expect(dialog.get_by_role("status")).to_have_text("Copied.")

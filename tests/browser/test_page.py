@@ -135,6 +135,18 @@ def test_nothing_can_be_sent_without_a_model(page: Page, gateway: Gateway) -> No
     expect(page.get_by_role("textbox", name="Prompt")).to_have_value("Is anybody there?")
 
 
+@pytest.mark.parametrize("width", [320, 500, 900, 1440])
+def test_the_hint_below_the_prompt_is_one_line(page: Page, gateway: Gateway, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    open_page(page, gateway.url)
+    hint = page.locator("prompt-composer .hint")
+    expect(hint).to_have_text("Press ? for help")
+    assert hint.evaluate("(one) => one.clientHeight") < 24
+    if width >= 900:
+        foot = page.locator("prompt-composer .composer-foot")
+        assert foot.evaluate("(one) => one.clientHeight") < 40, "beside the buttons"
+
+
 def test_where_all_columns_are_hidden_it_says_so(
     page: Page, gateway: Gateway, watch: Watch, artifacts: Path
 ) -> None:
