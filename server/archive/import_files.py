@@ -100,7 +100,7 @@ def _source_of(parts: list[Json], *, is_list: bool) -> ImportSource:
         return "sidestream"
     if fields:
         named = ", ".join(f"`{name[:40]}`" for name in [*fields][:_FIELDS_SHOWN])
-        what = f"an object with the fields {named}"
+        what = f"an object with the field{'s' if len(fields) > 1 else ''} {named}"
     else:
         what = "an object without fields" if first.lstrip()[:1] == b"{" else "no object"
     if is_list:

@@ -161,6 +161,13 @@ def _write_picture(
     return f'<a href="{escape(str(token.attrs["src"]))}">{words}</a>'
 
 
+def _write_code(
+    renderer: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any
+) -> str:
+    written: str = getattr(renderer, tokens[at].type)(tokens, at, options, env)
+    return written.replace("<pre>", '<pre tabindex="0">', 1)  # so that keys scroll it
+
+
 def _reader() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False})
     reader.enable(["table", "strikethrough"])
@@ -173,6 +180,8 @@ def _reader() -> MarkdownIt:
     reader.core.ruler.after("inline", "tasks", _mark_tasks)
     reader.add_render_rule("formula", _write_formula)
     reader.add_render_rule("image", _write_picture)
+    for kind in ("fence", "code_block"):
+        reader.add_render_rule(kind, _write_code)
     return reader
 
 

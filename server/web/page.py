@@ -5,7 +5,7 @@ ever and never mixes files of two versions. Pages name every address relative to
 they work below any path of a proxy's.
 """
 
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +16,12 @@ from server import __version__
 from server.access.principal import LOCAL
 from server.core.errors import SidestreamError
 from server.web.entry.gate import CALLER
+from server.web.entry.peer import peer_of
 from server.web.files.content import ASK_AGAIN, Content
 from server.web.files.folder import Folder
 from server.web.http.openapi import Description
-from server.web.http.reference import DOCS_WORDS
+from server.web.http.reference import ADDRESS, DOCS_WORDS, MODEL, example
+from server.web.keys import FLEET
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = _ROOT / "static"
@@ -39,6 +41,8 @@ class Page:
             autoescape=True,
             undefined=jinja2.StrictUndefined,
         )
+        # The reference as it was asked for last, by the address and the model of its examples.
+        self._docs_html: dict[tuple[str, str], Content] = {}
         # By whether the caller has signed in, and whether it may add models.
         self._index_html = {
             (signed_in, adds): _html(
@@ -62,11 +66,23 @@ class Page:
         return self._index_html[principal is not LOCAL, adds].answer(request)
 
     async def _docs(self, request: web.Request) -> web.Response:
-        return self._docs_html.answer(request)
+        peer = peer_of(request)
+        scheme = "https" if peer.is_encrypted else "http"
+        address = f"{scheme}://{peer.host}" if peer.host else ADDRESS
+        sees = request[CALLER].principal.sees
+        usable = (
+            one.id
+            for one in request.app[FLEET].shown()
+            if sees(one.id) and not (one.server and one.server.found)
+        )
+        key = address, next(usable, MODEL)
+        if key not in self._docs_html:
+            self._docs_html = {key: self._render_docs(*key)}
+        return self._docs_html[key].answer(request)
 
-    @cached_property
-    def _docs_html(self) -> Content:
-        return _html(self.render("docs.html", description=self._description, **DOCS_WORDS))
+    def _render_docs(self, address: str, model: str) -> Content:
+        words = DOCS_WORDS | {"example": partial(example, address=address, model=model)}
+        return _html(self.render("docs.html", description=self._description, **words))
 
     def refuse(self, error: SidestreamError) -> web.Response:
         """Return a page that says why there is no page."""

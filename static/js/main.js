@@ -26,6 +26,7 @@ import { SidePanel } from './view/side-panel.js';
 import { lookWhy, offerSignOut } from './view/sign-in.js';
 import { tab, visits } from './view/storage.js';
 import { connectTheme } from './view/theme.js';
+import { h } from './view/element.js';
 import { sentence } from './view/labels.js';
 
 /** @import { Token } from './client/protocol.js' */
@@ -35,6 +36,7 @@ import { sentence } from './view/labels.js';
 
 /** Text is shown at most 30 times a second; a message per token would cost as much as showing it. */
 const PACE_MS = 33;
+const ALL_HIDDEN = 'All columns are hidden';
 
 document.querySelector('#unstarted')?.remove();
 const socketUrl = new URL('ws', document.baseURI);
@@ -56,6 +58,8 @@ const panel = find(SidePanel, 'side-panel');
 const picker = find(ModelPicker, 'model-picker');
 const acts = { board, workspace, openFigures, openParameters, openReplacer, openDifferences };
 const reveal = find(HTMLButtonElement, '#reveal');
+const revealAll = h('button', { type: 'button' }, 'Show them');
+const allHidden = h('p', { class: 'all-hidden', role: 'status', hidden: true });
 const whenIdle = window.requestIdleCallback ?? window.setTimeout; // Safari has no other
 
 /** The id of the open chat when the list was loaded, '' if none, null without a list. @type {string | null} */
@@ -186,12 +190,21 @@ on('chat-gone', ({ ids }) => workspace.drop(ids) && newChat());
 on('prompt-begin', () => composer.focus());
 on('connection-retry', () => client.connect());
 reveal.addEventListener('click', () => columns.reveal());
+revealAll.addEventListener('click', () => {
+  columns.reveal();
+  composer.focus(); // the button goes
+});
+board.append(allHidden);
 find(HTMLButtonElement, '#new-chat').addEventListener('click', newChat);
 find(HTMLButtonElement, '#shortcuts').addEventListener('click', openShortcuts);
 void loadVotes();
 board.use({ workspace, frames: pageFrames(), model: (id) => client.models.get(id), tokenView });
 connectShortcuts({
-  escape: () => (panel.isOver ? panel.close() : void scheduler.stop()),
+  escape: () => {
+    if (panel.isOver) panel.close();
+    else if (board.alone !== null && !scheduler.isBusy) board.alone = null;
+    else void scheduler.stop();
+  },
   write: () => composer.focus(),
   go: (index) => board.go(index),
   vote: (index) => votes?.take(index) ?? false,
@@ -220,6 +233,8 @@ function columnsChanged() {
   const hidden = columns.all.length - columns.shown.length;
   reveal.hidden = hidden === 0;
   reveal.textContent = hidden === 1 ? 'Show 1 hidden column' : `Show ${hidden} hidden columns`;
+  allHidden.hidden = hidden === 0 || columns.shown.length > 0;
+  allHidden.replaceChildren(...(allHidden.hidden ? [] : [ALL_HIDDEN, '. ', revealAll]));
   picker.choose(columns);
   composer.asked = { names: columns.shown.map((column) => workspace.label(column)), hidden };
   updateComposer();
@@ -227,7 +242,7 @@ function columnsChanged() {
 
 function newChat() {
   workspace.open(new Conversation());
-  composer.focus();
+  composer.beginChat();
 }
 
 function reconnectNow() {
@@ -389,7 +404,7 @@ function showFault({ message }) {
 
 function updateComposer() {
   if (client.connection.name !== 'connected') composer.obstacle = obstacle || 'Waiting for the connection';
-  else composer.obstacle = columns.shown.length === 0 ? 'Pick one or more models first' : '';
+  else composer.obstacle = columns.shown.length > 0 ? '' : columns.all.length > 0 ? ALL_HIDDEN : 'Pick one or more models first';
 }
 
 /** Show what went wrong with a model. @param {string} id @param {SidestreamError} error */

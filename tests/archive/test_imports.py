@@ -173,7 +173,7 @@ async def test_a_list_keeps_its_times_and_a_single_chat_is_the_newest(
         (b"[]", "an empty list"),
         (b"[1, 2]", "it is a list of 2, the first of which is no object"),
         (b'{"a": 1, "b": 2}', "it is an object with the fields `a`, `b`"),
-        (b'[{"messages": []}]', "a list of 1, the first of which is an object with the fields"),
+        (b'[{"messages": []}]', "the first of which is an object with the field `messages`"),
         (b"{}", "an object without fields"),
         (b"[" * 100_000, "nested too deeply"),
         (b'[{"mapping": {}, "title": "x"}]', "there are no messages in this file"),

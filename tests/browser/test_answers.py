@@ -110,7 +110,7 @@ def test_an_error_stands_in_the_column_it_belongs_to(
     assert watch.complaints == []
 
 
-def test_a_prompt_that_is_too_long_points_to_a_new_chat(
+def test_a_first_prompt_that_is_too_long_is_to_be_shortened(
     page: Page, gateway: Gateway, watch: Watch
 ) -> None:
     open_page(page, gateway.url)
@@ -118,8 +118,9 @@ def test_a_prompt_that_is_too_long_points_to_a_new_chat(
     ask(page, "word " * 4000)
     alert = column(page, "Small").get_by_role("alert")
     expect(alert.locator(".notice-title")).to_have_attribute("title", "prompt_too_long")
-    expect(alert.locator(".notice-hint")).to_contain_text([re.compile("context"), "“New chat”"])
+    expect(alert.locator(".notice-hint")).to_contain_text([re.compile("^Shorten it.*context")])
     expect(alert).not_to_contain_text("`")
+    expect(alert).not_to_contain_text("said before")
     page.get_by_role("button", name="New chat").click()
     expect(alert).to_have_count(0)
     assert watch.complaints == []

@@ -267,17 +267,37 @@ def test_refused_attachments_say_why_and_are_not_sent(
     }
     give(page, *(called(name, data) for name, (data, _) in refused.items()), NOTES)
     expect(given(page)).to_contain_text([*(words for _, words in refused.values()), "notes.md"])
-    page.screenshot(path=artifacts / "refused.png")
     page.get_by_role("textbox", name="Prompt").fill("What?")
     page.keyboard.press("Enter")
     expect(page.locator(".hint")).to_have_text("Remove what was not added")
+    expect(page.locator(".hint")).to_have_class("hint is-fault")
+    expect(given(page).first).to_contain_text("Remove it, so that the prompt can be sent.")
     expect(page.get_by_role("button", name="Send")).to_be_disabled()
+    page.screenshot(path=artifacts / "refused.png")
     for name in refused:
         page.get_by_role("button", name=f"Remove {name}").click()
         expect(status(page)).to_have_text(f"{name} is removed.")
     page.get_by_role("textbox", name="Prompt").press("Enter")
     expect_end(column(page, "Sees"))
     assert asked(fake) == f"{FILE}What?"
+
+
+def test_a_new_chat_begins_without_the_files_of_another(page: Page, seeing: Gateway) -> None:
+    open_page(page, seeing.url)
+    give(page, NOTES, called("nothing.txt", b""))
+    expect(given(page)).to_contain_text(["notes.md", "The file is empty"])
+    field = page.get_by_role("textbox", name="Prompt")
+    new = page.get_by_role("button", name="New chat")
+    field.fill("What is in it?")
+    new.click()
+    expect(given(page)).to_have_count(1)  # it belongs to what is written
+    expect(field).to_be_focused()
+    field.fill("")
+    new.click()
+    expect(given(page)).to_have_count(0)
+    page.reload()
+    expect(field).to_be_visible()
+    expect(given(page)).to_have_count(0)
 
 
 def test_a_model_that_cannot_see_is_asked_without_pictures(

@@ -135,6 +135,13 @@ def test_a_round_is_blind_until_the_vote_and_the_vote_counts_everywhere(
 
     ask(page, "Say nothing.")
     expect(bar(page)).to_contain_text("Which answer is best?")
+    # Without the wish for blind rounds, the open one is still one.
+    page.get_by_role("button", name="Blind").click()
+    expect(bar(page)).to_contain_text("This round stays blind until a vote or")
+    assert_hidden(page)
+    page.screenshot(path=artifacts / "blind-off.png")
+    page.get_by_role("button", name="Blind").click()
+    expect(bar(page)).not_to_contain_text("stays blind")
     bar(page).get_by_role("button", name="Reveal without voting").click()
     expect(bar(page)).to_contain_text("Revealed without a vote.")
     assert sorted(names(page)) == ["Brief", "Broken", "Small"]

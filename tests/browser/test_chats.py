@@ -40,6 +40,12 @@ runner = remote
 dialect = openai
 url = http://127.0.0.1:{port}/v1
 """
+CALL = {"index": 0, "id": "call_1", "name": "look", "arguments": "x" * 2000}
+RED = "rgb(172, 34, 25)"
+IN_ONE_LINE = """({ children }) => {
+  const boxes = [...children].map((one) => one.getBoundingClientRect());
+  return boxes.every(({ top }) => top < boxes[0].bottom);
+}"""
 HIDE = """(isHidden) => {
   Object.defineProperty(document, 'hidden', { value: isHidden, configurable: true });
   document.dispatchEvent(new Event('visibilitychange'));
@@ -123,20 +129,32 @@ def test_a_long_list_by_keyboard(page: Page, idle: Gateway, watch: Watch, artifa
 
 
 def test_several_are_tagged_exported_and_deleted_at_once(
-    page: Page, idle: Gateway, tmp_path: Path
+    page: Page, idle: Gateway, tmp_path: Path, artifacts: Path
 ) -> None:
     give(idle.url, [chat(number, age) for number, age in enumerate(ages(12))])
     open_page(page, idle.url)
     listed = chats(page)
     rows = listed.get_by_role("listitem")
     expect(rows).to_have_count(12)
+    bar = listed.get_by_role("toolbar", name="Chosen chats")
+    title = "button.chat"
+    rows.nth(1).locator(title).click(modifiers=["ControlOrMeta"])
+    rows.nth(11).locator(title).click(modifiers=["Shift"])
+    expect(bar).to_contain_text("11 chosen")
+    assert bar.evaluate(IN_ONE_LINE)
+    page.screenshot(path=artifacts / "chats-chosen.png")
+    rows.nth(4).locator(title).click(modifiers=["ControlOrMeta"])
+    expect(bar).to_contain_text("10 chosen")
+    expect(page.locator("answer-column")).to_have_count(0)  # none was opened
+    page.keyboard.press("Escape")
+    expect(bar).to_be_hidden()
     rows.nth(2).hover()
     rows.nth(2).get_by_role("checkbox").check()
     rows.nth(5).get_by_role("checkbox").click(modifiers=["Shift"])
-    bar = listed.get_by_role("toolbar", name="Chosen chats")
     expect(bar).to_contain_text("4 chosen")
     bar.get_by_role("button", name="Tags").click()
     dialog = page.get_by_role("dialog", name="Tags of 4 chats")
+    assert axe_violations(page) == []
     dialog.get_by_label("New tags").fill("work, a b")
     page.keyboard.press("Enter")
     expect(listed.get_by_role("button", name="#work")).to_be_visible()
@@ -168,6 +186,22 @@ def test_several_are_tagged_exported_and_deleted_at_once(
     rows.nth(4).get_by_role("button", name=re.compile("^More")).click()
     page.get_by_role("menuitem", name="Pin", exact=True).click()
     expect(listed.get_by_role("list", name="Pinned").get_by_role("listitem")).to_have_count(1)
+
+
+@pytest.mark.needs_node
+def test_long_lines_of_an_exported_page_are_scrolled_by_keys(page: Page, idle: Gateway) -> None:
+    long = "x" * 2000
+    one = chat(0, 1)
+    for answer in one["conversation"]["answers"]:
+        answer |= {"text": f"```\n{long}\n```\n\n    {long}", "tool_calls": [CALL]}
+    [made] = give(idle.url, [one])
+    export = page.request.get(f"{idle.url}conversations/{made}/export?form=html").text()
+    page.set_content(export)
+    blocks = page.locator("pre")
+    assert blocks.count() >= 6
+    assert axe_violations(page) == []
+    blocks.first.focus()
+    expect(blocks.first).to_be_focused()
 
 
 def test_a_hit_is_shown_in_its_line_and_opens_there(
@@ -208,7 +242,7 @@ def test_a_hit_is_shown_in_its_line_and_opens_there(
 
 
 def test_exports_of_other_tools_are_imported_or_refused_in_words(
-    page: Page, idle: Gateway, tmp_path: Path
+    page: Page, idle: Gateway, tmp_path: Path, artifacts: Path
 ) -> None:
     open_page(page, idle.url)
     choose(page, "Small", "Brief")
@@ -218,12 +252,14 @@ def test_exports_of_other_tools_are_imported_or_refused_in_words(
     wrong = tmp_path / "wrong.json"
     for body, words in (
         ('[{"a": 1}]', "This is not a Sidestream export, nor one of ChatGPT or Open WebUI"),
-        ('[{"mapping": {"a": {"message": {}}}}]', "`author` of `message`"),
+        ('{"hello": 1}', "an object with the field hello."),
+        ('[{"mapping": {"a": {"message": {}}}}]', "author of message"),
         ("[{", "it breaks off in line 1"),
     ):
         wrong.write_text(body)
         listed.get_by_label("File to import").set_input_files(wrong)
         expect(notice).to_contain_text(words)
+        expect(notice.locator(".is-wrong")).to_have_css("color", RED)
     expect(listed.get_by_role("listitem")).to_have_count(0)
     listed.get_by_label("File to import").set_input_files(EXPORTS / "chatgpt.json")
     expect(notice).to_contain_text("Imported 2 chats of ChatGPT. Left out: 1 picture")
@@ -235,8 +271,14 @@ def test_exports_of_other_tools_are_imported_or_refused_in_words(
     # Its models are not here; its columns are, also after a reload.
     for _ in range(2):
         expect(column(page, "qwen:4b")).to_contain_text("One pixel.")
+        expect(column(page, "qwen:4b").locator("header")).to_contain_text("Model not here")
         expect(page.locator("answer-column")).to_have_count(3)
         reload(page)
+    ask(page, "And now?")
+    alert = column(page, "qwen:4b").get_by_role("alert")
+    expect(alert).to_contain_text("“Replace the model…” in")
+    page.screenshot(path=artifacts / "models-not-here.png")
+    assert axe_violations(page) == []
     page.get_by_role("button", name="New chat").click()
     expect(page.locator(".welcome-models .chip")).to_have_text(["Small", "Brief"])
 

@@ -70,6 +70,32 @@ def test_eight_columns_leave_room_to_read(page: Page, gateway: Gateway, artifact
     expect(column(page, "c").locator(".race")).to_have_attribute("style", "--share: 0;")
 
 
+def test_long_names_are_cut_where_they_are_alike(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    """In the heads of columns, and beside the sizes in the list."""
+    sizes = [f"{size}B" for size in (1, 4, 7, 10, 100, 115, 405, 671)]
+    tail = "Instruct with a rather long name"
+    models = [
+        model(f"m{n}", name=f"Qwen-{n} {size} {tail}", details={"parameters": size})
+        for n, size in enumerate(sizes)
+    ]
+    wire = FakeWire(page, models)
+    wire.on_generate = lambda generation, _: wire.answer(generation, "Rain.")
+    open_page(page, gateway.url)
+    for one in models:
+        page.get_by_role("checkbox", name=one["name"], exact=True).check()
+    ask(page, "What is the weather?")
+    cut = "(all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((a) => a.innerText)"
+    expect(page.locator("answer-column h2")).to_have_count(8)
+    assert page.locator("answer-column h2 span:not(:last-child)").evaluate_all(cut) == []
+    assert page.locator("answer-column h2 span:last-child").evaluate_all(cut) == [f" {tail}"] * 8
+    expect(page.locator(".model-chips").get_by_text("115B")).to_be_visible()
+    assert page.locator(".model-chips > span").evaluate_all(cut) == []
+    page.screenshot(path=artifacts / "long-names.png")
+    assert watch.complaints == []
+
+
 def test_queued_answers_show_how_long_and_why_they_wait(page: Page, gateway: Gateway) -> None:
     wire = FakeWire(page, [model("a")])
     page.clock.install()
@@ -147,6 +173,9 @@ def test_the_figures_of_a_chat_are_copied_as_a_table(
     expect(rows.nth(2)).to_have_text("b30.20 s30.0 /s392.00 s6.00 s")
     expect(dialog).to_contain_text("Of the 3 turns")
     page.screenshot(path=artifacts / "chat-figures.png")
+    left = "(one) => one.getBoundingClientRect().left"
+    button = dialog.get_by_role("button", name="Copy as Markdown")
+    assert button.evaluate(left) == dialog.locator("table").evaluate(left)
     assert axe_violations(page) == []
     dialog.get_by_role("button", name="Copy as Markdown").click()
     expect(dialog.get_by_role("status")).to_have_text("Copied.")

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.gateway import Gateway
 from tests.browser.helpers import (
     PROMPT,
+    act,
     answer,
     answers_of,
     ask,
@@ -28,6 +29,7 @@ from tests.browser.helpers import (
     strip,
 )
 from tests.browser.watch import Watch
+from tests.browser.wire import FakeWire, model
 
 pytestmark = pytest.mark.needs_chromium
 
@@ -133,6 +135,45 @@ def test_nothing_can_be_sent_without_a_model(page: Page, gateway: Gateway) -> No
     expect(page.get_by_role("textbox", name="Prompt")).to_have_value("Is anybody there?")
 
 
+@pytest.mark.parametrize("width", [320, 500, 900, 1440])
+def test_the_hint_below_the_prompt_is_one_line(page: Page, gateway: Gateway, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    open_page(page, gateway.url)
+    hint = page.locator("prompt-composer .hint")
+    expect(hint).to_have_text("Press ? for help")
+    assert hint.evaluate("(one) => one.clientHeight") < 24
+    if width >= 900:
+        foot = page.locator("prompt-composer .composer-foot")
+        assert foot.evaluate("(one) => one.clientHeight") < 40, "beside the buttons"
+
+
+def test_where_all_columns_are_hidden_it_says_so(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    wire = FakeWire(page, [model("a"), model("b")])
+    wire.on_generate = lambda generation, _: wire.answer(generation, "Rain.")
+    open_page(page, gateway.url)
+    words = page.get_by_text("All columns are hidden.")
+    ask(page, "What is the weather?")
+    for name in ("a", "b"):
+        expect_end(column(page, name))
+        act(page, name, "Hide")
+    expect(words).to_be_in_viewport()
+    expect(page.locator("prompt-composer .hint")).to_have_text("All columns are hidden")
+    expect(page.get_by_role("textbox", name="Prompt")).to_have_attribute("placeholder", "Ask")
+    page.screenshot(path=artifacts / "all-hidden.png")
+    assert axe_violations(page) == []
+    page.get_by_role("button", name="New chat").click()
+    expect(words).to_be_in_viewport()
+    expect(page.get_by_text("Pick one or more models")).to_be_hidden()
+    page.screenshot(path=artifacts / "all-hidden-welcome.png")
+    page.get_by_role("button", name="Show them").click()
+    expect(words).to_be_hidden()
+    expect(page.get_by_role("textbox", name="Prompt")).to_be_focused()
+    expect(page.locator(".welcome-models .chip")).to_have_text(["a", "b"])
+    assert watch.complaints == []
+
+
 def test_a_model_that_is_deselected_stops_and_comes_back_as_it_was(
     page: Page, gateway: Gateway
 ) -> None:
@@ -205,6 +246,10 @@ def test_axe_finds_nothing(page: Page, gateway: Gateway, width: int) -> None:
     expect_end(column(page, "Small"))
     for scheme in schemes(page):
         assert axe_violations(page) == [], f"with an answer and an error, {scheme}"
+    column(page, "Small").get_by_role("button", name="More: Small").click()
+    expect(page.get_by_role("menu", name="More: Small")).to_be_visible()
+    assert axe_violations(page) == [], "with a menu open"
+    page.keyboard.press("Escape")
 
 
 def test_a_phone_shows_one_column_at_a_time(

@@ -30,6 +30,22 @@ def test_models_are_found_by_any_of_their_words(
     expect(page.locator(".picker-count")).to_have_text("3 of 8")
     page.keyboard.press("ArrowUp")
     expect(search).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Escape")
+    expect(search).to_be_focused()
+    expect(search).to_have_value("")
+    expect(rows).to_have_count(8)
+    # Those that are called so come before those of which it is said, whatever their group.
+    search.fill("5")
+    expect(rows.first.locator(".model-name")).to_have_text("Preset 5")
+    # Enter chooses what is left, and does not take it back.
+    search.fill("preset 5")
+    for _ in range(2):
+        search.press("Enter")
+        expect(page.get_by_role("checkbox", name="Preset 5")).to_be_checked()
+    search.fill("preset")
+    search.press("Enter")
+    expect(page.locator(".picker-count")).to_have_text("4 of 8")
     search.fill("nothing of this")
     expect(page.get_by_text("No model has all these words.")).to_be_visible()
     page.screenshot(path=artifacts / "search.png")

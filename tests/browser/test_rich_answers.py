@@ -225,6 +225,10 @@ def test_a_column_is_shown_alone_until_all_are_wanted_again(
     column(page, "Maths").get_by_role("button", name="Show all columns").click()
     expect(column(page, "Code").locator("answer-turn")).to_have_count(2)
     expect(column(page, "Code")).to_be_visible()
+    expect_end(column(page, "Code"))
+    act(page, "Maths", "Show this column alone")
+    page.keyboard.press("Escape")  # nothing is left to be stopped
+    expect(column(page, "Code")).to_be_visible()
     act(page, "Maths", "Show this column alone")
     act(page, "Maths", "Remove")
     expect(column(page, "Code")).to_be_visible()

@@ -83,14 +83,16 @@ def copied(page: Page, button: Locator) -> str:
 def test_a_tool_call_is_a_card_with_tidy_arguments(
     page: Page, gateway: Gateway, watch: Watch, artifacts: Path
 ) -> None:
-    one = said(page, gateway.url, "Let me see.", calls={"get_weather": WEATHER, "now": ""})
-    card = one.get_by_role("region", name="Tool call: get_weather")
+    own = {"details": {"finish_reason": "tool_calls"}}
+    one = said(page, gateway.url, "Let me see.", calls={"get_weather": WEATHER, "now": ""}, **own)
+    expect(one.locator(".footnote")).not_to_contain_text("calls it")
+    card = one.get_by_role("group", name="Tool call: get_weather")
     expect(card.locator(".tool-name")).to_have_text("get_weather")
     expect(card.locator("code")).to_have_text(TIDY, use_inner_text=False)
     expect(card.locator("details")).to_have_count(2)
     page.screenshot(path=artifacts / "tool-call.png")
     assert copied(page, card.get_by_role("button", name="Copy arguments")) == TIDY.rstrip()
-    bare = one.get_by_role("region", name="Tool call: now")
+    bare = one.get_by_role("group", name="Tool call: now")
     expect(bare).to_be_visible()
     expect(bare.locator("pre")).to_be_hidden()
     page.reload()
@@ -248,10 +250,12 @@ def test_a_prompt_that_is_too_long_offers_the_same(page: Page, gateway: Gateway)
     wire.refusals["generate"] = {
         "code": "prompt_too_long",
         "message": message,
+        "hint": "have the oldest turns left out with `trim`, or take another model",
         "details": details,
     }
     ask(page, "And tomorrow?")
     expect(one.get_by_role("alert")).to_contain_text("808 too many")
+    expect(one.locator(".notice-hint")).to_have_text(["Take another model."])
     expect(one.locator(".gauge")).to_have_text("9.0k of 8.2k")
     wire.refusals.clear()
     one.get_by_role("button", name="Leave out the oldest turns").click()
@@ -264,7 +268,8 @@ def test_axe_finds_nothing(page: Page, gateway: Gateway, artifacts: Path) -> Non
     text = f"So:\n\n```json\n{WEATHER}\n```"
     full = {"code": "context_full", "message": "the model's context is full"}
     end: Json = {"finish_reason": "length", "notices": [full], "usage": usage(8000, 192)}
-    one = said(page, gateway.url, text, calls={"get_weather": WEATHER}, **end)
+    calls = {"get_weather": WEATHER, "get_weather ": "{}"}  # the name is there twice
+    one = said(page, gateway.url, text, calls=calls, **end)
     expect(one.locator("details")).to_have_count(4)
     one.locator(".tool-call summary").last.click()
     expect(one.get_by_role("group", name="Context full")).to_be_hidden()  # nothing to leave out

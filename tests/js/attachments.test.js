@@ -205,3 +205,18 @@ test('a stored chat has its pictures and files, under the names they were given'
   assert.deepEqual(attachments.map(({ kind, name, bytes }) => [kind, name, bytes]),
     [['image', 'a.png', 12], ['text', 'mine.md', 3], ['image', 'Not kept', 0]]);
 });
+
+test('a new chat goes on without files that were not taken, or without all', async () => {
+  const api = slow();
+  const attaching = new Attaching({ api, memory: memoryOf() });
+  attaching.add([{ name: 'b.md', size: 3 }, { name: 'c.md', size: 3 }, { name: 'd.md', size: 3 }]);
+  await tick();
+  api.puts[0].resolve(FILE);
+  await tick();
+  api.puts[1].reject(new Error('no'));
+  await tick();
+  attaching.clear({ isAll: false });
+  assert.deepEqual(attaching.all.map(({ name }) => name), [FILE.name, 'd.md'], 'what is on its way goes on');
+  attaching.clear({ isAll: true });
+  assert.deepEqual([attaching.all, attaching.isBusy], [[], false]);
+});

@@ -49,7 +49,8 @@ test('a wrong value is told in words that say what is expected', () => {
   assert.equal(said('temperature', 'warm'), 'Expected a number from 0 to 5.');
   assert.equal(said('temperature', '5.1'), 'Expected a number from 0 to 5.');
   assert.equal(said('temperature', 'Infinity'), 'Expected a number from 0 to 5.');
-  assert.equal(said('max_new_tokens', '1e12'), 'Expected a number from 1 to 4294967295.');
+  assert.equal(said('max_new_tokens', '-3'), 'Expected a number of at least 1.', 'the limit of the protocol says nothing');
+  assert.equal(said('max_new_tokens', '1e12'), 'Expected a smaller number.');
   assert.equal(said('top_k', '2.5'), 'Expected a whole number.');
   assert.equal(said('reasoning', 'loud'), 'Expected off, low, medium, high, or a number.');
   assert.equal(said('stop', 'a\nb\nc\nd\ne'), 'At most 4 lines, and here are 5.');

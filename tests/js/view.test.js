@@ -5,7 +5,7 @@ import { Generation } from '../../static/js/client/generation.js';
 import { Answer } from '../../static/js/model/answer.js';
 import { Frames, inSlices } from '../../static/js/view/frames.js';
 import { waitingFor } from '../../static/js/view/answer-labels.js';
-import { activity, advice, askLabel, briefly, duration, endLine, ending, figures, percent, pieces, progressLine, rate, runsOn, sentence, timeLeft, tokens, turnLabel } from '../../static/js/view/labels.js';
+import { activity, advice, askLabel, briefly, duration, endLine, ending, figures, isNamed, percent, pieces, progressLine, rate, runsOn, sentence, timeLeft, tokens, turnLabel } from '../../static/js/view/labels.js';
 import { delta, end, model } from './fake_socket.js';
 
 test('figures are written so that they can be read', () => {
@@ -65,6 +65,7 @@ test('unknown words of a newer server are shown as they are', () => {
 test('messages become sentences', () => {
   assert.equal(sentence(' the server ended with exit code 1'), 'The server ended with exit code 1.');
   assert.equal(sentence('Really?'), 'Really?');
+  for (const name of ['vLLM', 'llama.cpp', 'settings.ini']) assert.equal(sentence(`${name} reports`), `${name} reports.`);
   assert.equal(sentence(''), '');
 });
 
@@ -80,10 +81,13 @@ test('code in a message is what stands between two backticks', () => {
 test('an error is followed by what can be done about it', () => {
   assert.deepEqual(advice({ code: 'model_failed', hint: null }), []);
   assert.deepEqual(advice({ code: 'model_failed', hint: 'set `url`' }), ['Set `url`.']);
-  const [own, more] = advice({ code: 'prompt_too_long', hint: 'raise the limit' });
-  assert.equal(own, 'Raise the limit.');
-  assert.match(more, /^“New chat” /);
-  assert.match(advice({ code: 'prompt_too_long' })[0], /^“New chat” /);
+  assert.deepEqual(advice({ code: 'prompt_too_long', hint: 'shorten it, or raise the limit' }), ['Shorten it, or raise the limit.']);
+  assert.deepEqual(advice({ code: 'prompt_too_long', hint: null }), ['A shorter prompt helps.']);
+  // There are buttons to leave out turns, and none is called `trim`.
+  const trim = 'have the oldest turns left out with `trim`';
+  assert.deepEqual(advice({ code: 'prompt_too_long', hint: `${trim}, or raise \`num_ctx\`` }), ['Raise `num_ctx`.']);
+  assert.deepEqual(advice({ code: 'prompt_too_long', hint: `${trim}, ask for a shorter answer, or raise it` }), ['Ask for a shorter answer, or raise it.']);
+  assert.match(advice({ code: 'unknown_model', hint: null })[0], /^“Replace the model…”/);
 });
 
 test('a frame writes everything once', () => {
@@ -133,11 +137,19 @@ test('long works take turns, a step at a time, until each is done', async () => 
 
 test('it is said who is asked, and that hidden columns are not', () => {
   assert.equal(askLabel({ names: [], hidden: 0 }), 'Ask');
+  assert.equal(askLabel({ names: [], hidden: 2 }), 'Ask', 'that all are hidden is said elsewhere');
   assert.equal(askLabel({ names: ['Small'], hidden: 1 }), 'Ask Small, not the hidden one');
   assert.equal(askLabel({ names: ['Small', 'Brief'], hidden: 0 }), 'Ask Brief and Small');
   assert.equal(askLabel({ names: ['x'.repeat(30), 'Brief'], hidden: 0 }), 'Ask both columns');
   assert.equal(askLabel({ names: ['x'.repeat(50)], hidden: 0 }), 'Ask the model');
   assert.equal(askLabel({ names: ['a', 'b', 'c'], hidden: 2 }), 'Ask all 3 columns, not the 2 hidden ones');
+});
+
+test('a search knows which models are called so', () => {
+  const names = (text) => ['Gemma-1 13B', 'Gemma-3 40B', 'Llama 3.1'].filter((name) => isNamed({ name }, text.split(' ')));
+  assert.deepEqual(names('gemma 3'), ['Gemma-3 40B']);
+  assert.deepEqual(names('llama 3.1'), ['Llama 3.1']);
+  assert.deepEqual(names('3'), ['Gemma-3 40B']);
 });
 
 test('a turn is named by its number and what was asked or attached', () => {

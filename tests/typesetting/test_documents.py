@@ -24,7 +24,7 @@ PRICES = "$5 and <em>maybe</em> $10, US$5 or A$6, $5 and that is 10$"
         ("# a\n\n*b* **c**", "<h1>a</h1>\n<p><em>b</em> <strong>c</strong></p>"),
         ("~~d~~ `e`", "<p><s>d</s> <code>e</code></p>"),
         ("- [x] a\n- [ ] b\n\n[x] c", "<ul>\n<li>☑ a</li>\n<li>☐ b</li>\n</ul>\n<p>[x] c</p>"),
-        ("```py\n1 < 2\n```", '<pre><code class="language-py">1 &lt; 2\n</code></pre>'),
+        ("```p\n1 < 2\n```", '<pre tabindex="0"><code class="language-p">1 &lt; 2\n</code></pre>'),
         ("<b>a</b>", "<p>&lt;b&gt;a&lt;/b&gt;</p>"),
         ("[a](https://b.c)", '<p><a href="https://b.c">a</a></p>'),
         ("[d](javascript:e)", "<p>[d](javascript:e)</p>"),

@@ -1,7 +1,9 @@
 """What describes the API is made from what serves it, and asks nobody else for anything."""
 
 import re
+from html import unescape
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -70,6 +72,17 @@ async def test_the_page_needs_nobody_else_and_no_script(before_fake: StartWithFa
         assert f'id="{operation.id}"' in reply.text
     anchors = set(re.findall(r'href="#([^"]+)"', reply.text))
     assert anchors <= set(re.findall(r'id="([^"]+)"', reply.text))
+
+
+async def test_the_examples_of_the_page_are_for_this_gateway(before_fake: StartWithFake) -> None:
+    gateway, _ = await before_fake()
+    [model] = [one["id"] for one in (await gateway.get("/models")).json]
+    text = unescape((await gateway.get("/docs")).text)
+    lines = re.findall(r"curl (?:-N |-X \w+ )?(\S+)", text)
+    assert {urlsplit(line).netloc for line in lines} == {urlsplit(gateway.url).netloc}
+    assert f"/models/{model}/start" in text
+    assert f'-d \'{{"model": "{model}"' in text
+    assert "smollm2" not in text
 
 
 def taken(name: str, value: Any) -> bool:

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from server.web.http.openapi import REF, Description, Schema
 from server.web.http.operations import EVENTS, JSON, Operation
 
 PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "API_REFERENCE.md"
 ADDRESS: Final = "http://127.0.0.1:8000"
-_MODEL: Final = "smollm2-135m"
+MODEL: Final = "smollm2-135m"
 
 _LIMITS: Final = {
     "minimum": "≥ {}",
@@ -203,8 +204,8 @@ def pieces(text: str) -> list[tuple[str, bool]]:
     return [(piece, place % 2 == 1) for place, piece in enumerate(text.split("`")) if piece]
 
 
-def example(operation: Operation) -> str:
-    """Return a line for a shell that makes the request, if there is an example of it."""
+def example(operation: Operation, address: str = ADDRESS, model: str = MODEL) -> str:
+    """Return a line for a shell that asks this gateway and model, if there is an example of it."""
     if not operation.example:
         return ""
     words = ["curl"]
@@ -212,9 +213,11 @@ def example(operation: Operation) -> str:
         words.append("-N")
     if operation.method != "GET" and operation.body is None:
         words.append(f"-X {operation.method}")
-    words.append(f"{ADDRESS}{operation.path.replace('{id}', _MODEL)}")
+    words.append(f"{address}{operation.path.replace('{id}', quote(model))}")
     if isinstance(operation.example, dict):
-        body = json.dumps(operation.example)
+        body = json.dumps(
+            {name: model if name == "model" else value for name, value in operation.example.items()}
+        )
         words.append(f"-H 'Content-Type: application/json' \\\n  -d '{body}'")
     return " ".join(words)
 

@@ -79,6 +79,11 @@ export class Attaching extends Emitter {
     this.#changed();
   }
 
+  /** Leave the files out of another chat. @param {{isAll: boolean}} options Or only those that were not taken. */
+  clear({ isAll }) {
+    for (const given of this.all) if (isAll || given.error) this.remove(given);
+  }
+
   /** Return what is attached, for a prompt that is sent; nothing is attached to the next one. */
   take() {
     const taken = this.all.flatMap(({ attachment }) => attachment ?? []);

@@ -39,6 +39,8 @@ const BARE = [
 export const FIELDS = BARE.map((field) => ({ ...field, label: LABELS[field.name] }));
 
 const MAX_STOPS = 4;
+/** A limit that nobody comes near by intent is no help. */
+const MAX_TOLD = 1000;
 
 /** Parse the input of a field; null if it is empty. Throws a RangeError that says what is wrong. @param {Field} field @param {string} text @returns {unknown} */
 export function read({ min, max, step, words }, text) {
@@ -52,8 +54,9 @@ export function read({ min, max, step, words }, text) {
   const value = Number(trimmed);
   const word = trimmed.toLowerCase();
   if (words?.includes(word)) return word;
-  const range = `from ${min} to ${max.toLocaleString('en', { useGrouping: false })}`;
+  const range = max > MAX_TOLD ? `of at least ${min}` : `from ${min} to ${max}`;
   if (Number.isNaN(value)) throw new RangeError(words ? `Expected ${words.join(', ')}, or a number.` : `Expected a number ${range}.`);
+  if (value > max && max > MAX_TOLD) throw new RangeError('Expected a smaller number.');
   if (value < min || value > max) throw new RangeError(`Expected a number ${range}.`);
   if (step === 1 && !Number.isInteger(value)) throw new RangeError('Expected a whole number.');
   return value;

@@ -97,6 +97,12 @@ export class Workspace extends Emitter {
     return this.conversation.isSecret;
   }
 
+  /** Whether a column's model is known not to be here: of an imported chat, or one that is gone since. @param {Column} column */
+  isGone({ model }) {
+    const { models } = this.#client;
+    return models.size > 0 && !models.has(model);
+  }
+
   /** The label of a column. @param {Column} column @param {{isSecret?: boolean}} [options] */
   label(column, { isSecret: hidden = this.isSecret } = {}) {
     if (hidden) return `Model ${letter(this.columns.shown.indexOf(column))}`;

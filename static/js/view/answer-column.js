@@ -284,9 +284,12 @@ export class AnswerColumn extends PageElement {
     this.#own.hidden = !own;
     setText(this.#own, own);
     this.#own.title = own;
-    const shown = workspace.isSecret || !model ? 'ready' : model.state;
+    const isGone = !workspace.isSecret && workspace.isGone(this.#column);
+    const shown = isGone ? 'failed' : workspace.isSecret || !model ? 'ready' : model.state;
     this.dataset.state = isBusy ? 'busy' : shown;
+    this.#state.title = isGone ? `There is no model “${this.#column.model}” here. “Replace the model…” in the menu takes another.` : '';
     if (answer && isBusy) setText(this.#state, answer.notice ? waitLabel(answer.notice) : activity(answer));
+    else if (isGone) setText(this.#state, 'Model not here');
     else setText(this.#state, shown === 'ready' || !model ? '' : modelState(model));
   }
 

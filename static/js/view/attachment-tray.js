@@ -77,6 +77,11 @@ export class AttachmentTray extends PageElement {
     this.#attaching.add(files);
   }
 
+  /** Leave the files out of another chat. @param {{isAll: boolean}} options Or only those that were not taken. */
+  clear({ isAll }) {
+    this.#attaching.clear({ isAll });
+  }
+
   /** Return what is attached, and begin anew. */
   take() {
     return this.#attaching.take();
@@ -151,7 +156,7 @@ class GivenFile {
     if (attachment?.kind === 'image' && !this.#face.querySelector('img')) this.#face.replaceChildren(thumbnail(attachment));
     this.element.classList.toggle('is-refused', !!error);
     this.#problem.hidden = !error;
-    if (error && !this.#problem.hasChildNodes()) this.#problem.append(...withCode(errorText(error)));
+    if (error && !this.#problem.hasChildNodes()) this.#problem.append(...withCode(errorText(error)), ' ', h('b', {}, 'Remove it, so that the prompt can be sent.'));
   }
 }
 

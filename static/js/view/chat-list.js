@@ -1,6 +1,7 @@
 /**
  * `<chat-list>`: the stored chats, pinned ones first, then by day; searched, chosen and changed.
  *
+ * A click with Ctrl chooses a chat and does not open it, one with Shift all from the one that was chosen last.
  * The server gives the list page by page, as it is scrolled; a row is made when its chat comes. Up and
  * down go from row to row; Delete and F2 are for the one that has the focus.
  *
@@ -14,6 +15,7 @@ import { ChatRow } from './chat-row.js';
 import { ChatTags } from './chat-tags.js';
 import { copyText } from './clipboard.js';
 import { PageElement, arrange, h, iconButton, setText } from './element.js';
+import { withCode } from './error-notice.js';
 import { clearFound, showFound } from './found-place.js';
 import { inSlices } from './frames.js';
 import { errorText } from './labels.js';
@@ -354,13 +356,18 @@ export class ChatList extends PageElement {
 
   /** @param {MouseEvent} event */
   #clicked(event) {
-    const { target, shiftKey } = event;
+    const { ctrlKey, metaKey, shiftKey, target } = event;
     const row = this.#rowOf(target);
     if (!row || !(target instanceof Element)) return;
     const { id } = row.summary;
-    if (target === row.check) {
+    const isOnBox = target === row.check;
+    if (isOnBox || ((ctrlKey || metaKey || shiftKey) && !row.more.contains(target))) {
       const from = shiftKey ? [...this.#chosen].at(-1) : undefined;
-      this.#choose(row.check.checked ? [...this.#chosen, ...this.#between(from, id), id] : [...this.#chosen].filter((one) => one !== id));
+      const isWanted = isOnBox ? row.check.checked : shiftKey || !this.#chosen.has(id);
+      this.#choose(isWanted ? [...this.#chosen, ...this.#between(from, id), id] : [...this.#chosen].filter((one) => one !== id));
+      if (isOnBox) return;
+      getSelection()?.removeAllRanges(); // Shift marks text, too
+      row.open.focus();
     } else if (row.open.contains(target)) this.#openChat(row.summary);
     else if (row.more.contains(target)) this.announce('menu-open', { button: row.more, items: this.#items(row) });
   }
@@ -576,7 +583,7 @@ export class ChatList extends PageElement {
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
       this.#isFailing = true;
-      setText(this.#notice, errorText(error));
+      this.#notice.replaceChildren(h('span', { class: 'is-wrong' }, ...withCode(errorText(error))));
     }
   }
 }

@@ -14,7 +14,7 @@ export class ChatTags {
     h('label', { for: 'chat-tags-new' }, 'New tags, with commas between'), this.#field, this.#hint,
     h('div', { class: 'choices' }, h('button', { type: 'submit', class: 'send' }, 'Save')));
   element = h('dialog', { class: 'sheet', 'aria-labelledby': 'chat-tags-title' },
-    h('header', {}, this.#title, this.#close), this.#form);
+    h('header', { role: 'none' }, this.#title, this.#close), this.#form);
 
   constructor() {
     this.#close.addEventListener('click', () => this.element.close());

@@ -76,6 +76,12 @@ export function matches(model, words) {
   return words.every((word) => said.includes(word));
 }
 
+/** Whether a model's name has all these as whole words. @param {Model} model @param {string[]} words In lower case. */
+export function isNamed({ name }, words) {
+  const own = name.toLowerCase().split(/[^\p{L}\p{N}.]+/u);
+  return words.every((word) => own.includes(word));
+}
+
 /** @param {Progress} progress */
 export function progressLine({ phase, fraction, text, eta_seconds: etaSeconds }) {
   const parts = [capital(text || phase)];
@@ -89,7 +95,7 @@ export function askLabel({ names, hidden }) {
   const known = [...names].sort().join(' and '); // their order would tell in a blind round which is which
   const count = names.length === 2 ? 'both columns' : `all ${names.length} columns`;
   const who = names.length < 3 && known.length < 40 ? known : names.length === 1 ? 'the model' : count;
-  return `Ask ${who}${hidden ? `, not the ${hidden === 1 ? 'hidden one' : `${hidden} hidden ones`}` : ''}`.trim();
+  return `Ask ${who}${hidden && names.length ? `, not the ${hidden === 1 ? 'hidden one' : `${hidden} hidden ones`}` : ''}`.trim();
 }
 
 /** The short label of what an answer is doing. @param {Answer} answer */
@@ -194,8 +200,11 @@ export function errorText({ message, hint }) {
 export function advice({ code, hint }) {
   const lines = hint ? [sentence(hint)] : [];
   if (code === 'prompt_too_long') {
-    lines.push('“New chat” leaves out what was said before; a shorter prompt helps too.');
+    // Where turns can be left out, there is a button for it.
+    return [sentence(hint?.replace(/^have the oldest turns left out with `trim`,? (or )?/, '') ?? 'A shorter prompt helps.')];
   }
+  // Only a column asks a model that is not here.
+  if (code === 'unknown_model') lines.push('“Replace the model…” in the column’s menu takes another.');
   return lines;
 }
 
@@ -215,7 +224,7 @@ export function sentence(text) {
 
 /** @param {string} text */
 export function capital(text) {
-  if (/^\w+:\/\//.test(text)) return text; // an address stays one
+  if (/^(?:\w+:\/\/|[a-z]+[A-Z]|[a-z]+\.[a-z]{2})/.test(text)) return text; // an address, vLLM, llama.cpp
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 

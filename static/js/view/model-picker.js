@@ -2,11 +2,11 @@
  * `<model-picker>`: all models with their states, in groups; any number can be chosen, or one if `isSingle`.
  *
  * With more than `FEW` models there is a search for rows that have all the words, and those that are chosen
- * come first. While the pointer or the focus is in the list no row goes to another place because it was chosen
+ * come first; while something is looked for, those that are named so come first. While the pointer or the focus is in the list no row goes to another place because it was chosen
  * or started. Rows are made as they come into view.
  *
  * The list is a grid with one Tab stop: the arrow keys go to other rows and to a row's buttons, Space chooses,
- * letters go to the search. Screen readers hear final states only; the progress is on the row.
+ * letters go to the search, where Enter chooses the only one that is found. Screen readers hear final states only; the progress is on the row.
  *
  * Events: `model-choose` with `{id, isChosen}`; `model-card`, `model-start`, `model-stop` and `model-log` with
  * `{id}`; `shortlists-open`; from its groups `server-use` with `{server}`.
@@ -16,7 +16,7 @@ import { PageElement, arrange, h, setText } from './element.js';
 import { ModelGroup } from './model-group.js';
 import { ModelRow } from './model-row.js';
 import { grouped } from './servers.js';
-import { isRunning, matches, modelState, sentence } from './labels.js';
+import { isNamed, isRunning, matches, modelState, sentence } from './labels.js';
 
 /** @import { Model, ModelError } from '../client/protocol.js' */
 /** @import { Columns } from '../model/columns.js' */
@@ -213,9 +213,13 @@ export class ModelPicker extends PageElement {
     this.#isLate = this.#list.matches(':hover, :focus-within');
     if (!this.#isLate) this.#special = { chosen: this.#chosen, running: new Set([...this.#models.values()].filter(isRunning).map(({ id }) => id)) };
     const words = this.#search.hidden ? [] : this.#search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const models = [...this.#models.values()].filter((model) => matches(model, words));
+    const found = [...this.#models.values()].filter((model) => matches(model, words));
+    const named = new Set(found.filter((model) => isNamed(model, words)));
+    const models = [...named, ...found.filter((model) => !named.has(model))];
     let left = this.#limit;
-    arrange(this.#list, grouped(models, this.#search.hidden ? undefined : this.#special).flatMap((group) => {
+    const groups = grouped(models, this.#search.hidden ? undefined : this.#special)
+      .sort((a, b) => Number(named.has(b.models[0])) - Number(named.has(a.models[0])));
+    arrange(this.#list, groups.flatMap((group) => {
       if (left <= 0) return [];
       const element = this.#groups.get(group.key) ?? new ModelGroup();
       this.#groups.set(group.key, element);
@@ -223,8 +227,8 @@ export class ModelPicker extends PageElement {
       left -= group.models.length;
       return [element];
     }));
-    const found = models.length === 0 ? 'No model has all these words.' : `${models.length} of ${this.#models.size} models`;
-    setText(this.#found, words.length > 0 ? found : '');
+    const count = models.length === 0 ? 'No model has all these words.' : `${models.length} of ${this.#models.size} models`;
+    setText(this.#found, words.length > 0 ? count : '');
     this.#keepStop();
     if (models.length <= this.#limit) return;
     this.#sight?.unobserve(this.#end); // so that it is told again if the end is still in sight
@@ -251,18 +255,28 @@ export class ModelPicker extends PageElement {
   #pressed(event) {
     const { altKey, ctrlKey, key, metaKey } = event;
     const target = /** @type {HTMLElement} */ (event.target);
-    if (key === 'Escape' && target === this.#search && this.#search.value) {
+    const isInList = this.#list.contains(target);
+    const isSearch = target === this.#search;
+    if (key === 'Escape' && (isSearch || isInList) && this.#search.value) {
       event.stopPropagation(); // it must not stop the answers, nor close a dialog
       event.preventDefault();
       this.#search.value = '';
       this.#searched();
+      this.#search.focus();
     }
-    const isInList = this.#list.contains(target);
-    if (altKey || ctrlKey || metaKey || !(isInList || (target === this.#search && key === 'ArrowDown'))) return;
+    if (key === 'Enter' && isSearch) this.#chooseOnly();
+    if (altKey || ctrlKey || metaKey || !(isInList || (isSearch && key === 'ArrowDown'))) return;
     if (/^\p{L}$/u.test(key) && !this.#search.hidden) return this.#search.focus(); // which gets the letter
     if (key === 'Enter' && target instanceof HTMLInputElement) target.click();
     else if (!this.#go(key, target.closest('[role=row]'), target)) return;
     event.preventDefault();
+  }
+
+  #chooseOnly() {
+    const [only, ...more] = this.#list.querySelectorAll('input');
+    if (!only || more.length > 0) return;
+    if (!only.checked) only.click();
+    this.#search.select(); // for the next
   }
 
   /** Go where a key leads, and tell whether it leads anywhere. @param {string} key @param {Element | null} row @param {HTMLElement} from */

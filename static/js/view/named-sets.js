@@ -58,6 +58,11 @@ export class NamedSets extends PageElement {
 
   // Actions
 
+  /** @override */
+  focus() {
+    this.#name.focus();
+  }
+
   /** Show what is stored. @param {Parts} parts */
   show(parts) {
     this.#parts = parts;

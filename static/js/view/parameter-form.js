@@ -2,14 +2,14 @@
  * `<parameter-form>`: parameters and system prompt, for all columns or for one.
  *
  * What is typed takes effect at once; what cannot be used is told at its field when that is left, and changes
- * nothing. An empty field shows the value in force and who set it; a changed one has a button that empties it. A
+ * nothing; the first attempt to leave the dialog says that it would be lost. An empty field shows the value in force and who set it; a changed one has a button that empties it. A
  * slider is for the pointer: in a number's field the arrow keys up and down do the same. Presets are in a
  * `<named-sets>`. The page loads this module on demand.
  *
  * Events: `parameters-set` with `{column, parameters, system}`, the column's id or null for all.
  */
 
-import { PageElement, h, iconButton, letClose, setText } from './element.js';
+import { PageElement, h, iconButton, setText } from './element.js';
 import { FIELDS, inForce, read, write } from '../model/parameter-fields.js';
 import { describe, tidy } from '../model/parameters.js';
 
@@ -39,8 +39,10 @@ export class ParameterForm extends PageElement {
   #presets = /** @type {NamedSets} */ (document.createElement('named-sets'));
   #close = iconButton('close', 'Close');
   #resetAll = h('button', { type: 'button', class: 'quiet' }, 'Reset all');
+  /** Says what would be lost. */
+  #warning = h('p', { class: 'field-hint is-wrong', role: 'alert' });
   #dialog = h('dialog', { class: 'sheet parameter-sheet', 'aria-labelledby': 'parameters-title' },
-    h('header', {}, h('h2', { id: 'parameters-title' }, 'Parameters'), this.#resetAll, this.#close),
+    h('header', {}, h('h2', { id: 'parameters-title' }, 'Parameters'), this.#resetAll, this.#close), this.#warning,
     h('div', { class: 'field' }, h('label', { for: this.#scope.id }, 'For'), this.#scope),
     h('div', { class: 'field' },
       h('div', { class: 'field-head' }, h('label', { for: this.#system.id }, 'System prompt'), this.#systemReset),
@@ -57,7 +59,10 @@ export class ParameterForm extends PageElement {
 
   /** @override @param {AbortSignal} signal */
   connected(signal) {
-    this.#scope.addEventListener('change', () => this.#show(this.#scope.value || null), { signal });
+    this.#scope.addEventListener('change', () => {
+      if (this.#mayLeave()) this.#show(this.#scope.value || null);
+      else this.#scope.value = this.#column ?? '';
+    }, { signal });
     this.#system.addEventListener('input', () => this.#take(), { signal });
     this.#systemReset.addEventListener('click', () => this.#empty(this.#system), { signal });
     this.#resetAll.addEventListener('click', () => this.#fill({}, ''), { signal });
@@ -66,7 +71,12 @@ export class ParameterForm extends PageElement {
       this.#fill(parameters ?? {}, String(system ?? ''));
     }, { signal });
     for (const row of this.#rows) this.#connect(row, signal);
-    letClose(this.#dialog, this.#close, signal);
+    this.#close.addEventListener('click', () => this.#leave(), { signal });
+    this.#dialog.addEventListener('click', ({ target }) => target === this.#dialog && this.#leave(), { signal });
+    this.#dialog.addEventListener('cancel', (event) => {
+      event.preventDefault();
+      this.#leave();
+    }, { signal });
   }
 
   // Actions
@@ -115,6 +125,22 @@ export class ParameterForm extends PageElement {
     }, { signal });
   }
 
+  #leave() {
+    if (this.#mayLeave()) this.#dialog.close();
+  }
+
+  /** Whether the values may go; wrong ones only once it is said that they would be lost. */
+  #mayLeave() {
+    this.#check(true);
+    const wrong = this.#rows.filter(({ input }) => input.getAttribute('aria-invalid') === 'true');
+    const names = new Intl.ListFormat('en').format(wrong.map(({ field }) => field.label));
+    const words = names && `Not valid, so not used: ${names}. Correct ${wrong.length > 1 ? 'them' : 'it'}, or leave again without ${wrong.length > 1 ? 'them' : 'it'}.`;
+    if (words === this.#warning.textContent) return true;
+    setText(this.#warning, words);
+    wrong[0]?.input.focus();
+    return !words;
+  }
+
   /** @param {string | null} id */
   #show(id) {
     if (!this.workspace) return;
@@ -141,6 +167,7 @@ export class ParameterForm extends PageElement {
     const models = workspace.isSecret ? [] : workspace.modelsOf(workspace.columns.get(this.#column ?? ''));
     this.#set = { ...parameters };
     this.#kept = { ...parameters };
+    setText(this.#warning, '');
     const longest = Math.max(0, ...models.map(({ limits }) => Number(limits.max_total_tokens ?? 0)));
     for (const { field, input, hint, slider } of this.#rows) {
       input.value = write(parameters[field.name]);
@@ -159,8 +186,16 @@ export class ParameterForm extends PageElement {
     this.#mark();
   }
 
-  /** Take what can be used; wrong values are told once their field is left. @param {{isLeft?: boolean}} [options] */
+  /** Take what can be used. @param {{isLeft?: boolean}} [options] */
   #take({ isLeft = false } = {}) {
+    if (!isLeft) setText(this.#warning, ''); // a field was edited
+    this.#check(isLeft);
+    this.#mark();
+    this.announce('parameters-set', { column: this.#column, parameters: { ...this.#set }, system: this.#system.value.trim() });
+  }
+
+  /** Read the fields; wrong values are told once their field is left. @param {boolean} isLeft */
+  #check(isLeft) {
     for (const { field, input, hint } of this.#rows) {
       try {
         this.#set[field.name] = read(field, input.value);
@@ -172,8 +207,6 @@ export class ParameterForm extends PageElement {
         if (isLeft) this.#tell(input, hint, error.message, true);
       }
     }
-    this.#mark();
-    this.announce('parameters-set', { column: this.#column, parameters: { ...this.#set }, system: this.#system.value.trim() });
   }
 
   /** @param {HTMLInputElement | HTMLTextAreaElement} input */

@@ -5,12 +5,16 @@ import { PageElement, h } from './element.js';
 /** @typedef {[text: string, act: () => void]} Item */
 
 export class PopMenu extends PageElement {
+  #menu = h('div', { role: 'menu' });
+
   // Lifecycle
 
   /** @override */
   build() {
     this.setAttribute('popover', '');
-    this.setAttribute('role', 'menu');
+    this.setAttribute('role', 'region'); // it is outside of the page's parts
+    this.setAttribute('aria-label', 'Menu');
+    this.append(this.#menu);
   }
 
   /** @override @param {AbortSignal} signal */
@@ -22,8 +26,8 @@ export class PopMenu extends PageElement {
 
   /** @param {Item[]} items @param {HTMLElement} button */
   open(items, button) {
-    this.setAttribute('aria-label', button.getAttribute('aria-label') ?? 'Menu');
-    this.replaceChildren(...items.map(([text, act]) => {
+    this.#menu.setAttribute('aria-label', button.getAttribute('aria-label') ?? 'Menu');
+    this.#menu.replaceChildren(...items.map(([text, act]) => {
       const item = h('button', { type: 'button', role: 'menuitem', tabindex: -1 }, text);
       item.addEventListener('click', () => {
         this.hidePopover();
@@ -41,7 +45,7 @@ export class PopMenu extends PageElement {
   // Internal
 
   get #items() {
-    return /** @type {HTMLElement[]} */ ([...this.children]);
+    return /** @type {HTMLElement[]} */ ([...this.#menu.children]);
   }
 
   /** @param {KeyboardEvent} event */

@@ -147,6 +147,12 @@ export class PromptComposer extends PageElement {
     this.#input.focus();
   }
 
+  /** A new chat begins: only what is written goes with it, and the files that belong to that. */
+  beginChat() {
+    this.#tray?.clear({ isAll: this.#input.value.trim() === '' });
+    this.focus();
+  }
+
   /** Put a prompt into the field; what was written there comes back once it is sent. @param {string} prompt */
   suggest(prompt) {
     this.#draft = this.#input.value;
@@ -275,7 +281,7 @@ export class PromptComposer extends PageElement {
     const wait = this.#isAwaited ? 'Sent as soon as the files are there' : this.#tray?.hasFault ? 'Remove what was not added' : '';
     const keys = !matchMedia('(pointer: fine)').matches ? '' : this.#isBusy ? 'Esc stops all' : 'Press ? for help';
     setText(this.#hint, this.#fault || this.#obstacle || wait || keys);
-    this.#hint.classList.toggle('is-fault', this.#fault !== '');
+    this.#hint.classList.toggle('is-fault', this.#fault !== '' || (!this.#obstacle && !this.#isAwaited && !!this.#tray?.hasFault));
   }
 }
 

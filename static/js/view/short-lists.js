@@ -53,6 +53,7 @@ export class ShortLists extends PageElement {
     });
     setText(this.#state, '');
     this.#dialog.showModal();
+    this.#sets.focus(); // otherwise it would be on the button that closes
   }
 
   // Internal

@@ -6,15 +6,16 @@ import { PageElement, h, iconButton, letClose } from './element.js';
 const SHORTCUTS = [
   ['Enter', 'Send, or queue behind what is being answered'],
   ['Shift Enter', 'A new line'],
-  ['Esc', 'Close what is open, or stop all answers'],
+  ['Esc', 'Close what is open, stop all answers, or show all columns again'],
   ['/', 'Write a prompt'],
   ['1 … 8', 'Go to a column; vote for it when a blind round is complete'],
   ['0', 'Call a blind round a tie'],
   ['Alt ↑ ↓', 'Go to the turn before or after'],
   ['Alt Shift ←  →', 'Move the column that has the focus'],
   ['Alt N', 'New chat'],
-  ['Space', 'In the list of models: choose one; letters search'],
+  ['Space', 'In the list of models: choose one; letters search, Enter takes the only one found'],
   ['↑ ↓ F2 Del', 'In the list of chats: go to another, rename it, delete it'],
+  ['Ctrl', 'With a click on a chat: choose it; Shift chooses a range'],
   ['?', 'This help'],
 ];
 

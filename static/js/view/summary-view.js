@@ -31,7 +31,7 @@ export class SummaryView extends PageElement {
     h('header', {}, h('h2', { id: 'summary-title' }, 'Figures of this chat'), this.#close),
     h('div', { class: 'summary-table', tabindex: 0, role: 'region', 'aria-labelledby': 'summary-title' }, this.#table),
     this.#notes,
-    h('div', { class: 'sheet-actions' }, this.#told, this.#markdown, this.#tsv));
+    h('div', { class: 'sheet-actions' }, this.#markdown, this.#tsv, this.#told));
 
   // Lifecycle
 

@@ -18,7 +18,7 @@ export class ToolCalls {
 
   #add() {
     const head = h('div', { class: 'code-head' }, h('span', { class: 'tool-name' }), copyButton('Copy arguments'));
-    const card = h('section', { class: 'code tool-call', dir: 'ltr' }, head, h('pre', { tabindex: 0 }, h('code')));
+    const card = h('section', { class: 'code tool-call', role: 'group', dir: 'ltr' }, head, h('pre', { tabindex: 0 }, h('code')));
     this.element.append(card);
     return card;
   }

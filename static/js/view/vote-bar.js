@@ -152,7 +152,14 @@ export class VoteBar extends PageElement {
   }
 
   /** @param {{isOpen: boolean, isLive: boolean, canVote: boolean, vote: Vote | null}} state */
-  #words({ isOpen, isLive, canVote, vote }) {
+  #words(state) {
+    const { isSecret, settings } = this.#workspace;
+    const words = this.#stateWords(state);
+    return isSecret && !settings.isBlind ? `${sentence(words)} This round stays blind until a vote or “Reveal without voting”.` : words;
+  }
+
+  /** @param {{isOpen: boolean, isLive: boolean, canVote: boolean, vote: Vote | null}} state */
+  #stateWords({ isOpen, isLive, canVote, vote }) {
     const turn = this.#turn;
     const said = this.#said?.turn === turn ? this.#said?.words ?? '' : '';
     if (isOpen && canVote) return said || 'Which answer is best?';
