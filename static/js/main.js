@@ -115,9 +115,11 @@ scheduler.on('change', () => {
   refreshChats();
 });
 workspace.on('conversation', () => {
+  nameAsked();
   refreshChats();
   void loadVotes();
 });
+workspace.on('turns', nameAsked);
 workspace.on('stored', refreshChats);
 workspace.on('fault', showFault);
 scheduler.on('fault', showFault);
@@ -236,8 +238,19 @@ function columnsChanged() {
   allHidden.hidden = hidden === 0 || columns.shown.length > 0;
   allHidden.replaceChildren(...(allHidden.hidden ? [] : [ALL_HIDDEN, '. ', revealAll]));
   picker.choose(columns);
-  composer.asked = { names: columns.shown.map((column) => workspace.label(column)), hidden };
+  nameAsked();
   updateComposer();
+}
+
+/** Say who is asked next, and from which answer on. */
+function nameAsked() {
+  const last = workspace.conversation.path.at(-1);
+  const from = last?.common && columns.all.find(({ id }) => last.answer(id)?.id === last.common);
+  composer.asked = {
+    names: columns.shown.map((column) => workspace.label(column)),
+    hidden: columns.all.length - columns.shown.length,
+    from: from ? workspace.label(from) : '',
+  };
 }
 
 function newChat() {

@@ -151,7 +151,11 @@ def test_one_answer_is_what_all_go_on_from(page: Page, gateway: Gateway, watch: 
     common[1].click()
     expect(common[1]).to_have_attribute("aria-pressed", "true")
     expect(common[0]).to_have_attribute("aria-pressed", "false")
+    field = page.get_by_role("textbox", name="Prompt")
+    words = "Ask Brief and Small, from the answer of Brief on"
+    expect(field).to_have_attribute("placeholder", words)
     go_on(page, SHORT)
+    expect(field).to_have_attribute("placeholder", "Ask Brief and Small")
     small, brief = (said(command) for command in watch.sent_of("generate")[-2:])
     assert small == brief == [PROMPT, small[1], SHORT]
     assert rendered(page, small[1]) == shown[1]

@@ -138,6 +138,7 @@ test('long works take turns, a step at a time, until each is done', async () => 
 test('it is said who is asked, and that hidden columns are not', () => {
   assert.equal(askLabel({ names: [], hidden: 0 }), 'Ask');
   assert.equal(askLabel({ names: [], hidden: 2 }), 'Ask', 'that all are hidden is said elsewhere');
+  assert.equal(askLabel({ names: ['Small', 'Brief'], hidden: 1, from: 'Brief' }), 'Ask Brief and Small, not the hidden one, from the answer of Brief on');
   assert.equal(askLabel({ names: ['Small'], hidden: 1 }), 'Ask Small, not the hidden one');
   assert.equal(askLabel({ names: ['Small', 'Brief'], hidden: 0 }), 'Ask Brief and Small');
   assert.equal(askLabel({ names: ['x'.repeat(30), 'Brief'], hidden: 0 }), 'Ask both columns');

@@ -38,7 +38,7 @@ import { letter } from './rounds.js';
 
 const MODES = ['all', 'sequence', 'together'];
 
-/** @extends {Emitter<{conversation: Conversation, stored: void, settings: void, fault: Error}>} `stored`: the server has the open conversation now. */
+/** @extends {Emitter<{conversation: Conversation, stored: void, turns: void, settings: void, fault: Error}>} `stored`: the server has the open conversation now; `turns`: its turns or what is shown of them have changed. */
 export class Workspace extends Emitter {
   columns = new Columns();
   conversation = new Conversation();
@@ -241,9 +241,12 @@ export class Workspace extends Emitter {
     const { conversation } = this;
     if (this.#followed.has(conversation)) return;
     this.#followed.add(conversation);
-    const save = () => this.store.saveSoon(conversation);
-    conversation.on('path', save);
-    conversation.on('turn', save);
+    const changed = () => {
+      this.store.saveSoon(conversation);
+      if (conversation === this.conversation) this.emit('turns', undefined);
+    };
+    conversation.on('path', changed);
+    conversation.on('turn', changed);
     conversation.on('stored', () => conversation === this.conversation && this.emit('stored', undefined));
   }
 

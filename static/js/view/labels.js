@@ -90,12 +90,13 @@ export function progressLine({ phase, fraction, text, eta_seconds: etaSeconds })
   return parts.join(' · ');
 }
 
-/** Say who is asked. @param {{names: string[], hidden: number}} asked The names of the columns that are, and how many are hidden and not asked. */
-export function askLabel({ names, hidden }) {
+/** Say who is asked. @param {{names: string[], hidden: number, from?: string}} asked The names of the columns that are, how many are hidden and not asked, and whose answer all go on from. */
+export function askLabel({ names, hidden, from = '' }) {
   const known = [...names].sort().join(' and '); // their order would tell in a blind round which is which
   const count = names.length === 2 ? 'both columns' : `all ${names.length} columns`;
   const who = names.length < 3 && known.length < 40 ? known : names.length === 1 ? 'the model' : count;
-  return `Ask ${who}${hidden && names.length ? `, not the ${hidden === 1 ? 'hidden one' : `${hidden} hidden ones`}` : ''}`.trim();
+  const left = hidden && names.length ? `, not the ${hidden === 1 ? 'hidden one' : `${hidden} hidden ones`}` : '';
+  return `Ask ${who}${left}${from && names.length ? `, from the answer of ${from} on` : ''}`.trim();
 }
 
 /** The short label of what an answer is doing. @param {Answer} answer */

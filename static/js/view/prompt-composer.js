@@ -67,7 +67,7 @@ export class PromptComposer extends PageElement {
     this.#render();
   }
 
-  /** @param {{names: string[], hidden: number}} asked The columns that are asked, and how many more are hidden. */
+  /** @param {{names: string[], hidden: number, from?: string}} asked The columns that are asked, how many more are hidden, and whose answer all go on from. */
   set asked(asked) {
     this.#input.placeholder = askLabel(asked);
   }
