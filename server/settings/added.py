@@ -26,7 +26,7 @@ from server.settings.references import look_up
 from server.settings.secrets import is_reference
 from server.settings.tables import NAMED_SECTIONS, DockerSettings
 from server.settings.upstreams import UpstreamSettings
-from server.settings.values import SettingsError, format_value, parse_value
+from server.settings.values import SettingsError, format_value, parse_value, unknown_key
 
 _HEAD: Final = """\
 # Servers and models that were added in Sidestream's page or by `run.py model add`, which write
@@ -160,7 +160,7 @@ def _entry_problems(
     values: dict[str, Any] = {}
     for key, text in written.items():
         if key not in declared:
-            found.append((key, f"unknown key; expected one of {', '.join(sorted(allowed))}"))
+            found.append((key, unknown_key(key, sorted(allowed))))
             continue
         try:
             values[key] = parse_value(declared[key], text)

@@ -32,7 +32,7 @@ from server.settings.names import RULES, is_name
 from server.settings.references import look_up
 from server.settings.secrets import WRITTEN
 from server.settings.tables import NAMED_SECTIONS, SECTIONS, Settings
-from server.settings.values import SettingsError, parse_value
+from server.settings.values import SettingsError, parse_value, unknown_key
 
 ENVIRONMENT_PREFIX = "SIDESTREAM_"
 
@@ -132,7 +132,7 @@ class _Loading:
         values: dict[str, Any] = {}
         for key, text in {**written, **overrides}.items():
             if key not in known:
-                self._tell(section, [(key, f"unknown key; expected one of {', '.join(known)}")])
+                self._tell(section, [(key, unknown_key(key, known))])
                 continue
             try:
                 values[key] = parse_value(known[key], text)

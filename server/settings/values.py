@@ -1,10 +1,11 @@
 """The values a setting may take: declared once beside its default, parsed from text by type."""
 
 import dataclasses
+import difflib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -104,6 +105,14 @@ def parse_value(declared: dataclasses.Field[Any], text: str) -> Any:
         found = "" if rules["secret"] else f", found {text!r}"
         raise ValueError(f"expected to match {rules['pattern']}{found}")
     return value
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """Return what is wrong with a key that is not in `known`: the key that is meant, or all."""
+    several = list(known)
+    near = difflib.get_close_matches(key, several, n=1)
+    meant = f"is `{near[0]}` meant?" if near else f"expected one of {', '.join(several)}"
+    return f"unknown key; {meant}"
 
 
 def in_words(names: tuple[str, ...]) -> str:

@@ -87,7 +87,7 @@ def _headers(url: str) -> dict[str, str]:
 def _cause(error: Exception, repo: str, file: str, revision: str | None) -> str:
     where = f"{repo} on the hub"
     if isinstance(error, errors.GatedRepoError):
-        return f"{where} is gated: accept its terms there and set HF_TOKEN to a token of yours"
+        return f"{where} is gated"
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{where} has no revision {revision!r}"
     if isinstance(error, errors.RemoteEntryNotFoundError):

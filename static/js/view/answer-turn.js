@@ -10,6 +10,7 @@
 
 import { AnswerView } from './answer-view.js';
 import { PageElement, h, iconButton, setLabel } from './element.js';
+import { icon } from './icons.js';
 import { Pager } from './pager.js';
 
 /** @import { Conversation, Turn } from '../model/conversation.js' */
@@ -30,7 +31,7 @@ export class AnswerTurn extends PageElement {
   #retry = iconButton('retry', 'Ask again');
   #goOn = iconButton('on', 'Go on with this answer');
   #common = iconButton('common', 'Have all columns go on from this answer', { 'aria-pressed': 'false' });
-  #sure = iconButton('sure', 'How sure it was', { 'aria-pressed': 'false', 'data-tells': true });
+  #sure = h('button', { type: 'button', class: 'quiet how-sure', title: 'How sure it was', 'aria-label': 'How sure it was', 'aria-pressed': 'false', 'data-tells': true }, icon('sure'), 'How sure');
   #source = iconButton('raw', 'As it was written', { 'aria-pressed': 'false' });
   #trim = h('button', { type: 'button', class: 'quiet' }, 'Leave out the oldest turns');
   #anew = h('button', { type: 'button', class: 'quiet' }, 'New chat');

@@ -129,7 +129,8 @@ export class TurnStrip extends PageElement {
     field.value = turn.prompt;
     const send = h('button', { type: 'submit', class: 'send' }, 'Send');
     const cancel = h('button', { type: 'button', class: 'quiet' }, 'Cancel');
-    const form = h('form', { class: 'edit-form' }, field, h('div', {}, cancel, send));
+    const note = h('span', {}, 'What is there now stays, as another branch.');
+    const form = h('form', { class: 'edit-form' }, field, h('div', {}, note, cancel, send));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       const text = field.value.trim();
