@@ -64,6 +64,9 @@ if has("ollama"):
             assert (await ask(server.url + "/api/ps"))["models"] == []
             body = {"model": server.model, "prompt": "Hi", "options": {"num_predict": 2}}
             await ask(server.url + "/api/generate", {**body, "keep_alive": "10m", "stream": False})
+            for _ in range(LOOKS):
+                await discovery.look()
+            # Ollama sets the moment of unloading again a little after the answer.
             before = (await ask(server.url + "/api/ps"))["models"]
             assert before
             for _ in range(LOOKS):
