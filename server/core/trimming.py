@@ -9,8 +9,10 @@ A conversation's tokens are counted by its model server, and each count is a rou
 help it halves what is left.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Generic, Protocol, TypeVar
 
 from server.core.token_bounds import Called, Spoken, weight_of
@@ -58,17 +60,18 @@ class Turns(Generic[M]):
         """Divide a conversation."""
         begins = next((at for at, one in enumerate(messages) if one.role != "system"), None)
         begins = len(messages) if begins is None else begins
-        turns: list[list[M]] = []
-        # The turn in which each call was made last, by the call's id.
-        called_in: dict[str, int] = {}
-        for message in messages[begins:]:
-            if message.role == "user" or not turns:
-                turns.append([])
-            turns[-1].append(message)
+        rest = messages[begins:]
+        # Where turns begin, and where each call was made last, by its id.
+        starts: list[int] = []
+        called_at: dict[str, int] = {}
+        for at, message in enumerate(rest):
+            if message.role == "user" or not starts:
+                starts.append(at)
             if message.role == "tool":
-                called = min(called_in.get(message.tool_call_id, len(turns)), len(turns) - 1)
-                turns[called:] = [[one for turn in turns[called:] for one in turn]]
-            called_in.update({call.id: len(turns) - 1 for call in message.tool_calls})
+                # From its call to here all is one turn.
+                del starts[bisect_right(starts, called_at.get(message.tool_call_id, at)) :]
+            called_at.update({call.id: at for call in message.tool_calls})
+        turns = [rest[begin:end] for begin, end in pairwise([*starts, len(rest)])]
         return cls(messages[:begins], turns)
 
     @property

@@ -68,6 +68,20 @@ CALLS = [
         ([*CALLS, CALLS[1], CALLS[2]], 1, [CALLS[3], CALLS[1], CALLS[2]]),
         # What lies between is one turn with both.
         ([*CALLS, Message("user", "3"), CALLS[2], *said("u:4")], 1, said("u:4")),
+        # A call of a turn that has become part of an earlier one is in that one.
+        (
+            [
+                *CALLS[:2],
+                Message("user", "2"),
+                Message("assistant", "", tool_calls=[OTHER]),
+                CALLS[2],
+                Message("user", "3"),
+                Message("tool", "no", tool_call_id="c2"),
+                *said("u:4"),
+            ],
+            1,
+            said("u:4"),
+        ),
         # No call is known: as it stands.
         ([*said("u:0", "u:1"), CALLS[2]], 1, [*said("u:1"), CALLS[2]]),
     ],
