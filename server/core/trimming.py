@@ -13,9 +13,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
-from server.core.token_bounds import Called, Spoken, weight_of
+from server.core.token_bounds import Spoken, weight_of
 
 MAX_MEASUREMENTS: Final = 8
 """How often a search measures before it is content with more turns left out than need be.
@@ -25,27 +25,7 @@ Guesses by bytes take two or three; where they are poor, five halvings follow.
 _MAX_GUESSES: Final = 3
 
 
-class IdentifiedCall(Called, Protocol):
-    """A call of a tool that can be answered."""
-
-    @property
-    def id(self) -> str:
-        """Return the id that its answer names."""
-
-
-class TurnMessage(Spoken, Protocol):
-    """A message whose calls and answers of tools can be told apart."""
-
-    @property
-    def tool_calls(self) -> Sequence[IdentifiedCall]:
-        """Return the calls of tools."""
-
-    @property
-    def tool_call_id(self) -> str:
-        """Return the id of the call that it answers; empty where it answers none."""
-
-
-M = TypeVar("M", bound=TurnMessage)
+M = TypeVar("M", bound=Spoken)
 
 
 @dataclass(frozen=True)

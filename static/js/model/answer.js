@@ -354,8 +354,6 @@ export class Answer extends Emitter {
   #learnEnd({ usage, timings, isCached, notices, details, answeredBy, cost }) {
     const isNew = (/** @type {Notice} */ { message }) => !this.notices.some((one) => one.message === message);
     Object.assign(this, { usage, timings, isCached, details, answeredBy, cost });
-    // The calls are seen; what a server calls an end with some tells no more.
-    if (this.toolCalls.length > 0 && details.finish_reason) this.details = { ...details, finish_reason: null };
     this.notices = [...this.notices, ...notices.filter(isNew)];
     if (this.#earlierCost === undefined) return;
     // If the cost of one part is unknown, so is the sum.

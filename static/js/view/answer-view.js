@@ -266,13 +266,14 @@ export class AnswerView extends PageElement {
   }
 
   #writeFootnote() {
-    const { answeredBy, cost, details, metrics, finishReason, model, parameters } = this.answer;
+    const { answeredBy, cost, details, metrics, finishReason, model, parameters, toolCalls } = this.answer;
     const { isOwn, isSecret, model: find } = this.#context;
     const before = this.#answeredBefore();
     const isOther = answeredBy && before && before !== answeredBy;
     const isCostUnknown = !cost && finishReason && !this.answer.isCached && find(model)?.capabilities?.cost;
     const told = isSecret() ? [] : [
-      details.finish_reason && details.finish_reason !== finishReason ? `the server calls it “${details.finish_reason}”` : '',
+      // With calls of tools, which are seen, a server's own word for the end tells no more.
+      toolCalls.length === 0 && details.finish_reason && details.finish_reason !== finishReason ? `the server calls it “${details.finish_reason}”` : '',
       finishReason === 'cancelled' && find(model)?.capabilities?.cancel === false ? 'the server computes on' : '',
       isOwn(model) ? '' : `by ${find(model)?.name ?? model}`,
       answeredBy && !isOther ? `answered by ${answeredBy}` : '',

@@ -214,7 +214,7 @@ export class ModelPicker extends PageElement {
     if (!this.#isLate) this.#special = { chosen: this.#chosen, running: new Set([...this.#models.values()].filter(isRunning).map(({ id }) => id)) };
     const words = this.#search.hidden ? [] : this.#search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = [...this.#models.values()].filter((model) => matches(model, words));
-    const named = new Set(found.filter((model) => isNamed(model, words)));
+    const named = new Set(words.length > 0 ? found.filter((model) => isNamed(model, words)) : []);
     const models = [...named, ...found.filter((model) => !named.has(model))];
     let left = this.#limit;
     const groups = grouped(models, this.#search.hidden ? undefined : this.#special)
