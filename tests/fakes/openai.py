@@ -76,6 +76,12 @@ async def serve(
         scheme = "http" if tls is None else "https"
         yield Fake(f"{scheme}://{host}:{bound_port}", options, state)
     finally:
+        for sock in listener.sockets:
+            loop.remove_reader(sock)
+        # asyncio makes a connection over two rounds of the loop. One that was taken before the
+        # listener closed and is made after it would never be closed.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         listener.close()
         await runner.cleanup()
 
