@@ -61,6 +61,29 @@ def _has_engine() -> bool:
     return True
 
 
+def _can_separate() -> bool:
+    """Tell whether root may have networks and trees of processes of its own here."""
+    try:
+        done = subprocess.run(
+            [
+                "unshare",
+                "--net",
+                "--pid",
+                "--fork",
+                "--mount",
+                "--uts",
+                "--ipc",
+                "--mount-proc",
+                "true",
+            ],
+            capture_output=True,
+            check=False,
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
 NEEDS = (
     Need(
         name="Python's venv module",
@@ -122,6 +145,20 @@ NEEDS = (
         marker="needs_docker",
         # Images and engines of the tests' own are made by root only, and with these.
         works=lambda: os.geteuid() == 0 and _has_engine() and _program("debootstrap", "ip")(),
+    ),
+    Need(
+        name="several machines with Docker engines",
+        # Each is a network, a tree of processes and an engine, which the engine's own package
+        # brings along but for these.
+        packages={"tini": _program("tini-static"), "util-linux": _program("nsenter", "unshare")},
+        used_in="tests/swarm",
+        marker="needs_swarm",
+        works=lambda: (
+            os.geteuid() == 0
+            and _has_engine()
+            and _program("dockerd", "debootstrap", "ip", "iptables", "tini-static")()
+            and _can_separate()
+        ),
     ),
     Need(
         name="OpenSSH (client and server)",

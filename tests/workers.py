@@ -10,7 +10,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # In the order in which they begin.
-WHOLE_FOLDERS = ("docker", "browser", "setup", "engine", "end_to_end")
+WHOLE_FOLDERS = ("docker", "swarm", "browser", "setup", "engine", "end_to_end")
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # a plugin without type information

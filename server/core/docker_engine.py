@@ -13,22 +13,35 @@ from urllib.parse import urlsplit
 
 LABEL_INSTANCE: Final = "sidestream.instance"
 LABEL_MODEL: Final = "sidestream.model"
+# The number of a replica; the first one has none, as all had before there were several.
+LABEL_REPLICA: Final = "sidestream.replica"
 
 _SOCKET: Final = Path("/var/run/docker.sock")
 
 
-def container_name(instance: str, model: str) -> str:
+def container_name(instance: str, model: str, number: int = 1) -> str:
     """Return the name that makes two containers of one replica impossible.
 
     Characters that a container's name cannot have become `.`, and a hash of the id keeps such
-    names distinct.
+    names distinct, and those of a model's second replica and of all further ones.
     """
     plain = re.sub(r"[^A-Za-z0-9_.-]", ".", model)
-    if plain == model:
+    if number == 1 and plain == model:
         return f"sidestream-{instance}-{plain}"
     # No instance has a `_`, so that this is no other id's plain name.
-    digest = hashlib.sha256(model.encode()).hexdigest()[:12]
-    return f"sidestream-{instance}_{plain}-{digest}"
+    if number == 1:
+        return f"sidestream-{instance}_{plain}-{_digest(model)}"
+    return f"sidestream-{instance}_{plain}-{number}-{_digest(f'{model} {number}')}"
+
+
+def number_of(labels: Mapping[str, str]) -> int:
+    """Return the number of the replica that labels name; 0 if they name none."""
+    said = labels.get(LABEL_REPLICA, "1")
+    return int(said) if re.fullmatch(r"[1-9][0-9]{0,5}", said) else 0
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:12]
 
 
 def default_host(environment: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from server.core.docker_engine import (
     container_name,
     gives_gpus,
     is_rootless,
+    number_of,
 )
 from server.doctor.docker import DockerUnavailable, ask_docker
 from server.doctor.findings import Finding, Wanted
@@ -116,14 +117,17 @@ def leftovers(wanted: Wanted) -> list[str]:
     listed: list[dict[str, Any]] = ask_docker(
         f"/containers/json?all=1&filters={filters}", wanted.docker_host
     )
-    named = [(one["Labels"].get(LABEL_MODEL), one["Names"][0].lstrip("/")) for one in listed]
+    named = [
+        (one["Labels"].get(LABEL_MODEL), number_of(one["Labels"]), one["Names"][0].lstrip("/"))
+        for one in listed
+    ]
     # Under another name it is somebody else's: images hand labels on.
     return [
         name
-        for model, name in named
+        for model, number, name in named
         if model
         and model not in wanted.container_models
-        and name == container_name(wanted.instance, model)
+        and name == container_name(wanted.instance, model, number)
     ]
 
 

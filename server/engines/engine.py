@@ -2,8 +2,8 @@
 
 Rules:
 
-1. An engine is a value. Nothing here or in its module runs anything: what a container is made of
-   is `models/runners/docker`'s business, what is read from a log that of
+1. An engine is a value. Nothing here or in its module runs anything: what a container is given
+   is `models/runners/containers`' business, what is read from a log that of
    `models/lifecycle/start_progress`.
 2. What cannot be had by a key or by an argument on the list cannot be had: none of these names a
    host, a port, a folder, a key or a place to send data to.

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from server.models.catalogue.catalog import ModelSpec
-from server.models.runners.docker.errors import DockerUnreachable
+from server.models.runners.containers.errors import DockerUnreachable
 from server.models.runners.docker.runner import DockerRunner
 from server.settings.tables import DockerSettings
 from tests.docker import image

@@ -26,7 +26,7 @@ _CEILING_SECONDS = 60
 _PREFIX = "sstest"
 # Not the embedded engine's, whose leftovers that one sweeps.
 _FOLDER_PREFIX = "sidestream-dockerd-"
-_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 class OwnEngine(Engine):
@@ -95,11 +95,11 @@ class OwnEngine(Engine):
             if self._containerd is not None:
                 self._containerd.terminate()
                 self._containerd.wait(_CEILING_SECONDS)
-            _remove(self.folder)
+            remove_folder(self.folder)
 
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
-            environment = {**os.environ, "PATH": _PATH}
+            environment = {**os.environ, "PATH": PATH}
             return subprocess.Popen(
                 [*self._prefix, *command], stdout=log, stderr=log, env=environment
             )
@@ -120,11 +120,11 @@ def own_engine(*options: str, network: str = "") -> Iterator[OwnEngine]:
     """Run an engine of our own, in the named network if there is one; nothing is left of it."""
     prefix = into(network) if network else []
     inside = ["-n", network] if network else []
-    bridge = _new_name()
-    _ip(*inside, "link", "add", bridge, "type", "bridge")
+    bridge = new_name()
+    ip(*inside, "link", "add", bridge, "type", "bridge")
     try:
-        _ip(*inside, "addr", "add", f"{_free_addresses()}.1/24", "dev", bridge)
-        _ip(*inside, "link", "set", bridge, "up")
+        ip(*inside, "addr", "add", f"{free_addresses()}.1/24", "dev", bridge)
+        ip(*inside, "link", "set", bridge, "up")
         folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))
         engine = OwnEngine(folder, bridge, options, prefix)
         try:
@@ -133,7 +133,7 @@ def own_engine(*options: str, network: str = "") -> Iterator[OwnEngine]:
         finally:
             engine.end()
     finally:
-        _ip(*inside, "link", "del", bridge)
+        ip(*inside, "link", "del", bridge)
 
 
 @contextmanager
@@ -142,18 +142,18 @@ def own_network() -> Iterator[tuple[str, str]]:
 
     Yields its name, and the address that leads there.
     """
-    name, addresses = _new_name(), _free_addresses()
-    _ip("netns", "add", name)
+    name, addresses = new_name(), free_addresses()
+    ip("netns", "add", name)
     try:
-        _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
-        _ip("addr", "add", f"{addresses}.1/30", "dev", name)
-        _ip("link", "set", name, "up")
-        _ip("-n", name, "addr", "add", f"{addresses}.2/30", "dev", "eth0")
+        ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        ip("addr", "add", f"{addresses}.1/30", "dev", name)
+        ip("link", "set", name, "up")
+        ip("-n", name, "addr", "add", f"{addresses}.2/30", "dev", "eth0")
         for device in ("eth0", "lo"):
-            _ip("-n", name, "link", "set", device, "up")
+            ip("-n", name, "link", "set", device, "up")
         yield name, f"{addresses}.2"
     finally:
-        _ip("netns", "del", name)
+        ip("netns", "del", name)
 
 
 def into(network: str) -> list[str]:
@@ -161,32 +161,33 @@ def into(network: str) -> list[str]:
     return ["nsenter", f"--net=/run/netns/{network}", "--"]
 
 
-def sweep() -> None:
+def sweep(prefix: str = _PREFIX, folder_prefix: str = _FOLDER_PREFIX) -> None:
     """Remove what killed sessions have left; no other session may be running."""
     for process in Path("/proc").iterdir():
-        if process.name.isdecimal() and _is_of_an_engine(process):
+        if process.name.isdecimal() and _is_of_an_engine(process, folder_prefix):
             os.kill(int(process.name), signal.SIGKILL)
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
-        _remove(folder)
-    for network in Path("/run/netns").glob(f"{_PREFIX}*"):
-        _ip("netns", "del", network.name)
-    for link in json.loads(_ip("-json", "link")):
+    for folder in Path(tempfile.gettempdir()).glob(f"{folder_prefix}*"):
+        remove_folder(folder)
+    for network in Path("/run/netns").glob(f"{prefix}*"):
+        ip("netns", "del", network.name)
+    for link in json.loads(ip("-json", "link")):
         # The other end of a wire goes with the first.
-        if link["ifname"].startswith(_PREFIX):
-            _ip("link", "del", link["ifname"])
+        if link["ifname"].startswith(prefix):
+            ip("link", "del", link["ifname"])
 
 
-def _is_of_an_engine(process: Path) -> bool:
+def _is_of_an_engine(process: Path, folder_prefix: str) -> bool:
     """Tell whether it is a program of such an engine, or one in its containers."""
     try:
         command = (process / "cmdline").read_bytes()
         root = (process / "mountinfo").read_bytes().partition(b"\n")[0]
     except OSError:  # it has just ended
         return False
-    return _FOLDER_PREFIX.encode() in command + root
+    return folder_prefix.encode() in command + root
 
 
-def _remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
+    """Remove an engine's folder with all that is mounted in it."""
     # Its own folder upon itself, and what it had no time to unmount when it was killed.
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for place in reversed([one for one in mounts if one.startswith(str(folder))]):
@@ -194,22 +195,24 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _new_name() -> str:
-    return _PREFIX + secrets.token_hex(4)  # the kernel takes 15 characters
+def new_name(prefix: str = _PREFIX) -> str:
+    """Return a name that no link and no network has."""
+    return prefix + secrets.token_hex(4)  # the kernel takes 15 characters
 
 
-def _free_addresses() -> str:
+def free_addresses() -> str:
     """Return the first three numbers of addresses that lead nowhere yet."""
-    routes = _ip("-4", "route")
+    routes = ip("-4", "route")
     return next(one for n in range(240, 255) if f"{(one := f'172.31.{n}')}." not in routes)
 
 
-def _ip(*words: str) -> str:
+def ip(*words: str) -> str:
+    """Run `ip` with these words, and return what it says."""
     done = subprocess.run(
         ["ip", *words],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PATH": _PATH},
+        env={**os.environ, "PATH": PATH},
     )
     return done.stdout

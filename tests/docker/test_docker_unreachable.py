@@ -9,7 +9,7 @@ import pytest
 from server.core.errors import ModelFailed
 from server.core.protocol import Progress
 from server.models.runners.base import Condition
-from server.models.runners.docker.errors import DockerUnreachable
+from server.models.runners.containers.errors import DockerUnreachable
 from server.models.runners.docker.runner import DockerRunner
 from server.settings.tables import DockerSettings
 from tests.docker.conftest import MakeRunner, model
@@ -120,7 +120,7 @@ async def test_an_engine_that_hangs_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("server.models.runners.docker.containers.CALL_SECONDS", 0.3)
-    monkeypatch.setattr("server.models.runners.docker.client._PING_SECONDS", 0.3)
+    monkeypatch.setattr("server.models.runners.containers.client._PING_SECONDS", 0.3)
     async with proxy(tmp_path) as between:
         runner = make_runner(settings=replace(settings, host=between.host))
         between.freeze()
@@ -143,7 +143,7 @@ async def test_an_end_is_noticed_although_the_events_of_the_engine_hang(
         await runner.start(A, model("fake/tgi"), silent)
         await says(runner, A, "Connected")
         await between.cut()
-        monkeypatch.setattr("server.models.runners.docker.client.CALL_SECONDS", 0.5)
+        monkeypatch.setattr("server.models.runners.containers.client.CALL_SECONDS", 0.5)
         await between.open()
         between.freeze("GET /events")
         async with asyncio.timeout(CEILING_SECONDS):

@@ -10,7 +10,8 @@ from server.engines.engine import Engine
 from server.engines.known import ENGINES
 from server.models.diagnosis import causes
 from server.models.diagnosis.known_causes import OF_ALL, OF_ENGINE, ends
-from server.models.runners.docker import containers, errors, runner
+from server.models.runners.containers import errors
+from server.models.runners.docker import containers, runner
 
 PAGE = Path(__file__).parents[2] / "docs" / "DOCKER.md"
 

@@ -34,10 +34,11 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Replica:
-    """The name of one running server of a model in one gateway instance."""
+    """The name of one running server of a model in one gateway instance; numbers begin at 1."""
 
     instance: str
     model: str
+    number: int = 1
 
 
 class Condition(Enum):

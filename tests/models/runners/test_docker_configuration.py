@@ -11,6 +11,7 @@ import pytest
 from server.core.docker_engine import container_name
 from server.models.catalogue.catalog import ModelSpec
 from server.models.runners.base import Replica
+from server.models.runners.containers.command import replica_of
 from server.models.runners.docker.configuration import (
     Host,
     configuration,
@@ -54,6 +55,23 @@ def test_ids_that_differ_in_odd_signs_only_have_containers_of_their_own() -> Non
         assert is_allowed("POST", f"/containers/{name}/start")
     # Nobody's plain id is another one's name.
     assert container_name("default", names[2].partition("_")[2]) not in names
+
+
+def test_every_replica_has_a_name_and_labels_of_its_own() -> None:
+    """And the first one those that it had before there were others."""
+    names = [
+        container_name("default", model, n) for model in ("a", "a-2", "a/b") for n in (1, 2, 3)
+    ]
+    assert len(set(names)) == len(names)
+    assert all(is_allowed("POST", f"/containers/{name}/start") for name in names)
+    labels = asked()["Labels"]
+    assert "sidestream.replica" not in labels
+    assert replica_of(labels) == REPLICA
+    second = replace(REPLICA, number=2)
+    body = configuration(second, spec(), DOCKER, HOST, port=8080, folder="/hub")
+    assert body["Labels"] == labels | {"sidestream.replica": "2"}
+    assert replica_of(body["Labels"]) == second
+    assert replica_of(labels | {"sidestream.replica": "two"}) is None
 
 
 def test_a_model_without_wishes() -> None:

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from server.models.runners.docker.client import DockerEngine
+from server.models.runners.containers.client import DockerEngine
 from server.models.runners.docker.events import Events
 
 CEILING_SECONDS = 10

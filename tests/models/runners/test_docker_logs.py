@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.models.runners.docker.demultiplexer import MAX_LINE_BYTES, Demultiplexer
+from server.models.runners.containers.demultiplexer import MAX_LINE_BYTES, Demultiplexer
 from server.models.runners.redaction import HIDDEN, Redactor
 
 STAMP = "2026-11-22T10:02:02.767599079Z"

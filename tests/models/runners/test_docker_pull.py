@@ -15,7 +15,7 @@ import pytest
 from server.core.errors import ModelFailed
 from server.core.protocol import Progress
 from server.models.runners.base import Replica
-from server.models.runners.docker.client import DockerEngine
+from server.models.runners.containers.client import DockerEngine
 from server.models.runners.docker.images import Images
 from server.models.runners.docker.pull import PullProgress
 from server.models.runners.docker.runner import DockerRunner

@@ -7,11 +7,11 @@ import pytest
 
 from server.engines.known import ENGINES
 from server.models.runners.base import Replica
+from server.models.runners.containers.command import shared_folder
 from server.models.runners.docker.configuration import (
     Host,
     configuration,
     settings_hash,
-    shared_folder,
 )
 from server.models.runners.registry import limits_of
 from server.settings.tables import DockerSettings, Settings

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from server.core.errors import ModelFailed
 from server.core.protocol import Progress
-from server.models.runners.docker.ollama_fetching import fetch_model
+from server.models.runners.containers.ollama_fetching import fetch_model
 from tests.support.ports import free_ports
 
 MODEL = "me/tiny:1"

@@ -13,37 +13,25 @@ Rules:
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from server.core.docker_engine import LABEL_INSTANCE, LABEL_MODEL
-from server.engines.arguments import gpu_share, split_arguments
-from server.engines.engine import CONTAINER_PORT, Engine
-from server.engines.known import DEFAULT
+from server.engines.engine import CONTAINER_PORT
 from server.models.catalogue.catalog import ModelSpec
 from server.models.runners.base import Replica
+from server.models.runners.containers.command import (
+    command,
+    labels_of,
+    passed_variables,
+    variables,
+)
 from server.settings.containers import DEVICE_FILE_FLAVOURS, engine_of, image_of
 from server.settings.models import ModelSettings
 from server.settings.tables import DockerSettings
 
-# A container without this label runs the default engine.
-LABEL_ENGINE: Final = "sidestream.engine"
-LABEL_SETTINGS: Final = "sidestream.settings"
-
 _PORT_KEY: Final = f"{CONTAINER_PORT}/tcp"
-# The gateway's variables that a container needs to reach the hub through the same proxy.
-_PROXIES: Final = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-)
-# Inside the container, which is reachable only at its published port.
-_ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104
 _MEMORY_SHARE: Final = 0.9
 # When memory is short, the kernel kills a model server before the user's own programs.
 _OOM_SCORE: Final = 500
@@ -58,12 +46,6 @@ class Host:
     has_gpus: bool = False
     is_cache_foreign: bool = False
     """Whether root in a container is another user than the cache's owner."""
-
-
-def shared_folder(engine: Engine, docker: DockerSettings) -> Path:
-    """Return the folder on the engine's machine that all containers of the engine share."""
-    folder: Path = getattr(docker, engine.cache.setting)
-    return folder.expanduser().absolute() / engine.cache.folder
 
 
 def configuration(
@@ -82,20 +64,10 @@ def configuration(
     `port` and `folder` are those on the engine's machine.
     """
     body = _from_settings(spec, docker, host, folder)
-    engine, ours = engine_of(spec.settings), environment or {}
-    passed = {theirs: ours.get(name, "") for name, theirs in engine.passed.items()}
-    passed |= {name: ours.get(name, "") for name in _PROXIES}
-    if engine.hub_key:
-        passed[engine.hub_key] = token
-    own = spec.settings.env.keys()
-    body["Env"] += [f"{k}={v}" for k, v in passed.items() if v and k not in own]
-    body["Labels"] = {
-        LABEL_INSTANCE: replica.instance,
-        LABEL_MODEL: replica.model,
-        LABEL_SETTINGS: settings_hash(spec, docker),
-    }
-    if engine.name != DEFAULT:
-        body["Labels"][LABEL_ENGINE] = engine.name
+    engine = engine_of(spec.settings)
+    passed = passed_variables(engine, token, environment or {}, spec.settings)
+    body["Env"] += [f"{k}={v}" for k, v in passed.items()]
+    body["Labels"] = labels_of(replica, engine, settings_hash(spec, docker))
     body["HostConfig"]["PortBindings"] = {
         _PORT_KEY: [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
     }
@@ -127,8 +99,8 @@ def _from_settings(
     memory_bytes = int(model.memory) or int(host.memory_bytes * _MEMORY_SHARE)
     return {
         "Image": image,
-        "Cmd": _command(model, engine, image, uses_gpus=uses_gpus),
-        "Env": [f"{name}={value}" for name, value in _variables(model, engine).items()],
+        "Cmd": command(model, engine, image, uses_gpus=uses_gpus),
+        "Env": [f"{name}={value}" for name, value in variables(model, engine).items()],
         "ExposedPorts": {_PORT_KEY: {}},
         # The gateway checks the health; each request for /health may cost the server a generation.
         "Healthcheck": {"Test": ["NONE"]},
@@ -166,47 +138,6 @@ def _from_settings(
             **(_gpus(model, image) if uses_gpus else {}),
         },
     }
-
-
-def _command(model: ModelSettings, engine: Engine, image: str, *, uses_gpus: bool) -> list[str]:
-    own = split_arguments(model.arguments, engine)
-    values = _values(model, engine)
-    if engine.says_gpu_share and uses_gpus and gpu_share(engine, own) is None:
-        values["gpu_memory"] = model.gpu_memory or engine.gpu_share
-    given = list(engine.lead)
-    for key, name in engine.options:
-        if values[key]:
-            given += filter(None, (name, f"{values[key]}"))
-    for key, words in engine.unless_set.items():
-        given += () if values[key] else words
-    given += engine.always
-    given += [name for key, name in engine.flags.items() if values[key]]
-    if not uses_gpus:
-        given += [word for option in _cpu_options(engine, image, own) for word in option]
-    return given + own
-
-
-def _values(model: ModelSettings, engine: Engine) -> dict[str, Any]:
-    """Return the values of all settings that an engine knows."""
-    values: dict[str, Any] = {key: getattr(model, key, "") for key in engine.keys}
-    for key, other in engine.multiplied.items():
-        values[key] *= values[other]
-    return values | {"host": _ALL_ADDRESSES, "port": CONTAINER_PORT}
-
-
-def _variables(model: ModelSettings, engine: Engine) -> dict[str, str]:
-    """Return the environment that comes from the settings."""
-    values = _values(model, engine)
-    told = {name: str(values[key]) for key, name in engine.variables.items() if values[key]}
-    return {**engine.environment, **told, **model.env}
-
-
-def _cpu_options(engine: Engine, image: str, own: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the options that an engine needs without a GPU, except those that are set."""
-    for flavour, options in engine.without_gpu.items():
-        if image.endswith(flavour):
-            return [option for option in options if option[0] not in own]
-    return []
 
 
 def _gpus(model: ModelSettings, image: str) -> dict[str, Any]:

@@ -11,32 +11,27 @@ import logging
 import math
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from server.core.docker_engine import LABEL_INSTANCE, LABEL_MODEL, container_name
+from server.core.docker_engine import LABEL_INSTANCE, container_name
 from server.engines.engine import Engine as ModelEngine
-from server.engines.known import DEFAULT, ENGINES
 from server.models.runners.base import Replica
-from server.models.runners.docker.client import CALL_SECONDS, DockerEngine
-from server.models.runners.docker.configuration import (
-    LABEL_ENGINE,
-    LABEL_SETTINGS,
-    published_port,
-)
-from server.models.runners.docker.errors import (
+from server.models.runners.containers.cancelling import end_of
+from server.models.runners.containers.client import CALL_SECONDS, DockerEngine
+from server.models.runners.containers.command import LABEL_SETTINGS, labelled_engine, replica_of
+from server.models.runners.containers.errors import (
     CONFLICT,
     NOT_FOUND,
     DockerRefused,
     DockerUnreachable,
     calling,
 )
+from server.models.runners.docker.configuration import published_port
 
 # How many times to look whether a removal by somebody else is done.
 _REMOVAL_LOOKS: Final = 100
 _REMOVAL_LOOK_SECONDS: Final = 0.2
 _RUNNING: Final = frozenset({"running", "paused", "restarting"})
-
-T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +118,7 @@ class Containers:
         except asyncio.CancelledError:
             # The engine may be creating the container now: it can be removed only once the engine
             # has answered.
-            if await _end_of(running) is None:
+            if await end_of(running) is None:
                 await self._surely(self.remove(name), name)
             raise
 
@@ -163,7 +158,7 @@ class Containers:
 
     async def _surely(self, removal: Coroutine[Any, Any, None], name: str) -> None:
         """Let a removal finish, however often this is cancelled."""
-        error = await _end_of(asyncio.ensure_future(removal))
+        error = await end_of(asyncio.ensure_future(removal))
         if error is not None:
             logger.warning("%s may still run: %s", name, error)
 
@@ -208,16 +203,14 @@ class Containers:
 
 def name_of(replica: Replica) -> str:
     """Return the name of a replica's container."""
-    return container_name(replica.instance, replica.model)
+    return container_name(replica.instance, replica.model, replica.number)
 
 
 def _read(shown: dict[str, Any]) -> Container | None:
     """Parse an inspected container; None if its labels or its name are not the gateway's."""
     labels = shown["Config"].get("Labels") or {}
-    if LABEL_INSTANCE not in labels or LABEL_MODEL not in labels:
-        return None
-    replica = Replica(labels[LABEL_INSTANCE], labels[LABEL_MODEL])
-    if shown["Name"].lstrip("/") != name_of(replica):
+    replica = replica_of(labels)
+    if replica is None or shown["Name"].lstrip("/") != name_of(replica):
         return None
     state = shown["State"]
     return Container(
@@ -229,7 +222,7 @@ def _read(shown: dict[str, Any]) -> Container | None:
         was_out_of_memory=bool(state.get("OOMKilled")),
         settings=labels.get(LABEL_SETTINGS, ""),
         image=f"{shown['Config']['Image']} {shown['Image']}",
-        engine=ENGINES.get(labels.get(LABEL_ENGINE, ""), ENGINES[DEFAULT]),
+        engine=labelled_engine(labels),
     )
 
 
@@ -240,13 +233,3 @@ async def _absent_is_success(call: Coroutine[Any, Any, None], *, within_seconds:
     except DockerRefused as refused:
         if refused.docker_status != NOT_FOUND:
             raise
-
-
-async def _end_of(task: "asyncio.Future[T]") -> BaseException | None:
-    """Wait until `task` has ended, however often this is cancelled; return its error."""
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            continue
-    return asyncio.CancelledError() if task.cancelled() else task.exception()

@@ -19,8 +19,8 @@ from typing import Final
 
 from server.core.docker_engine import LABEL_INSTANCE
 from server.core.errors import ModelFailed
-from server.models.runners.docker.client import CALL_SECONDS, DockerEngine
-from server.models.runners.docker.errors import calling
+from server.models.runners.containers.client import CALL_SECONDS, DockerEngine
+from server.models.runners.containers.errors import calling
 from server.models.state_changed import StateChanged
 
 logger = logging.getLogger(__name__)

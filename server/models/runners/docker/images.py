@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from server.core.protocol import Progress
 from server.models.runners.base import Report
-from server.models.runners.docker.client import CALL_SECONDS, DockerEngine
-from server.models.runners.docker.errors import NOT_FOUND, DockerRefused, calling, refusal
+from server.models.runners.containers.client import CALL_SECONDS, DockerEngine
+from server.models.runners.containers.errors import NOT_FOUND, DockerRefused, calling, refusal
 from server.models.runners.docker.pull import PullProgress
 
 # Messages of a pull are much shorter; a proxy may answer with anything.

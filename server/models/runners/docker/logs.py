@@ -12,20 +12,20 @@ Rules:
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
-from datetime import datetime
 from typing import Final
 
 from server.models.logbook import LogLine
 from server.models.runners.base import Replica
-from server.models.runners.docker.client import DockerEngine
-from server.models.runners.docker.containers import Containers
-from server.models.runners.docker.demultiplexer import Demultiplexer, StampedLine
-from server.models.runners.docker.errors import (
+from server.models.runners.containers.client import DockerEngine
+from server.models.runners.containers.demultiplexer import StampedLine
+from server.models.runners.containers.errors import (
     CONFLICT,
     NOT_FOUND,
     DockerRefused,
     DockerUnreachable,
 )
+from server.models.runners.containers.log_reading import Unread, read_log
+from server.models.runners.docker.containers import Containers
 from server.models.runners.docker.events import Events
 from server.models.runners.redaction import Redactor
 
@@ -64,27 +64,22 @@ class Logs:
         """
         redactor = Redactor(self._secrets)
         container_id = ""
-        stamp, given = "", 0
+        unread = Unread()
         while True:
             count = self._events.count
+            unread.again()
             try:
                 container = await self._containers.find(replica)
                 if container is None or (container_id and container.id != container_id):
                     return
                 container_id = container.id
-                skip = given
-                first = _ALL if stamp else str(tail)
+                first = _ALL if unread.since else str(tail)
                 async with aclosing(
-                    self._read(container_id, tail=first, since=stamp, follow=follow)
+                    self._read(container_id, tail=first, since=unread.since, follow=follow)
                 ) as lines:
                     async for line in lines:
-                        if line.stamp != stamp:
-                            stamp, given, skip = line.stamp, 0, 0
-                        elif skip:
-                            skip -= 1
-                            continue
-                        given += 1
-                        yield LogLine(line.time, line.stream, redactor.clean(line.text))
+                        if unread.has(line):
+                            yield LogLine(line.time, line.stream, redactor.clean(line.text))
             except DockerUnreachable:
                 if not follow:
                     raise
@@ -108,31 +103,8 @@ class Logs:
             return True
         return container is not None and container.id == container_id and container.is_running
 
-    async def _read(
+    def _read(
         self, container_id: str, *, tail: str, since: str, follow: bool
     ) -> AsyncGenerator[StampedLine, None]:
-        parameters = {
-            "stdout": "1",
-            "stderr": "1",
-            "timestamps": "1",
-            "tail": tail,
-            "follow": "1" if follow else "0",
-        }
-        if since:
-            parameters["since"] = _unix(since)
-        demultiplexer = Demultiplexer()
-        async with self._engine.stream(
-            "read a log", "GET", f"containers/{container_id}/logs", parameters
-        ) as chunks:
-            async for chunk in chunks:
-                for line in demultiplexer.feed(chunk):
-                    yield line
-        for line in demultiplexer.finish():
-            yield line
-
-
-def _unix(stamp: str) -> str:
-    """Convert an RFC 3339 time to seconds since the epoch, with nanoseconds, as text."""
-    whole, _, fraction = stamp.rstrip("Z").partition(".")
-    seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())
-    return f"{seconds}.{fraction or 0:0<9}"
+        path = f"containers/{container_id}/logs"
+        return read_log(self._engine, path, tail=tail, since=since, follow=follow)

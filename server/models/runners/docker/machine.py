@@ -6,7 +6,7 @@ from pathlib import Path
 
 from server.core.docker_engine import gives_gpus, is_rootless
 from server.core.errors import ModelFailed
-from server.models.runners.docker.client import DockerEngine
+from server.models.runners.containers.client import DockerEngine
 from server.models.runners.docker.configuration import Host
 from server.models.runners.docker.weights_watch import HUB
 

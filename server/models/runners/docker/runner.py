@@ -28,20 +28,20 @@ from server.engines.engine import Cache, Engine
 from server.models.catalogue.catalog import ModelSpec
 from server.models.logbook import LogLine
 from server.models.runners.base import TAIL_LINES, Condition, Observation, Replica, Report
-from server.models.runners.docker.client import DockerEngine
+from server.models.runners.containers.client import DockerEngine
+from server.models.runners.containers.command import shared_folder
+from server.models.runners.containers.errors import DockerUnreachable, PortTaken
+from server.models.runners.containers.ollama_fetching import fetch_model
 from server.models.runners.docker.configuration import (
     configuration,
     settings_hash,
-    shared_folder,
 )
 from server.models.runners.docker.containers import Container, Containers, name_of
-from server.models.runners.docker.errors import DockerUnreachable, PortTaken
 from server.models.runners.docker.events import Events
 from server.models.runners.docker.images import Images
 from server.models.runners.docker.late_reports import with_late_reports
 from server.models.runners.docker.logs import Logs
 from server.models.runners.docker.machine import hub_of, look_at_host
-from server.models.runners.docker.ollama_fetching import fetch_model
 from server.models.runners.docker.weights_watch import watch_weights
 from server.models.runners.endpoints import read_template
 from server.models.runners.ports import PortRange

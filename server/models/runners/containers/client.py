@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from server.core.docker_engine import client_context, default_host
-from server.models.runners.docker.errors import DockerUnreachable, calling, refusal
-from server.models.runners.docker.tunnel import Tunnel
+from server.models.runners.containers.errors import DockerUnreachable, calling, refusal
+from server.models.runners.containers.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from aiodocker import Docker
