@@ -117,12 +117,31 @@ def _command_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Probl
     yield from command_problems(model.command, model.url, model.env)
     if model.url:
         yield from _address_problems(model, with_port(model.url, SOME_PORT))
+    places = [model.command, model.url, *model.env.values()]
+    if model.replicas[1] > 1 and all(with_port(one, 0) == one for one in places):
+        yield "replicas", "need a port each: expected `{port}` in `command`, `env` or `url`"
     yield from _name_problems(model)
 
 
 def _remote_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Problem]:
-    yield from _address_problems(model, model.url)
+    if model.urls:
+        yield from _urls_problems(model)
+    else:
+        yield from _address_problems(model, model.url)
     yield from _name_problems(model)
+
+
+def _urls_problems(model: ModelSettings) -> Iterator[Problem]:
+    if model.url:
+        yield "urls", "means nothing together with `url`: expected all addresses here"
+    places = []
+    for url in model.urls:
+        problems = list(_address_problems(model, url))
+        yield from (("urls" if key == "url" else key, words) for key, words in problems)
+        if not problems:
+            places.append(resolve_address(url).url)
+    for place in {one for one in places if places.count(one) > 1}:
+        yield "urls", f"{place} is there more than once"
 
 
 def _name_problems(model: ModelSettings) -> Iterator[Problem]:

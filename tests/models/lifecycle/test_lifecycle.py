@@ -190,7 +190,7 @@ async def test_a_server_that_is_being_stopped_is_not_shown_as_ready_again() -> N
         async with s.fleet.lease("a") as lease:
             s.fleet.stop("a")
             await s.state("stopping")
-            deployment = s.fleet.servers()[0]
+            deployment = s.fleet.servers()[0][1]
             deployment._learn(replace(lease.info, is_loaded=False))
             deployment._publish("load", progress=Progress("loading"))
             assert deployment.status.info == replace(lease.info, is_loaded=False)
@@ -366,7 +366,7 @@ async def test_running_servers_are_adopted_without_another_start() -> None:
     async with fake_fleet(runner) as before:
         await before.use()
         servers = dict(runner.servers)
-        before.fleet._deployments["a"]._control.cancel()
+        before.fleet._deployments["a"][1]._control.cancel()
         async with fake_fleet(runner) as after:
             await after.fleet.adopt()
             await after.state("ready")

@@ -1,0 +1,466 @@
+"""The replicas of one model's server, behind the face of one server.
+
+Rules:
+
+1. Each replica is a `Deployment` of its own: it starts, crashes and restarts by itself. A model is
+   ready as soon as one of them is.
+2. Which replica writes an answer is decided when its turn has come (`choose`), by how many answers
+   each is writing then; an answer counts until its stream has ended.
+3. A replica that lost an answer is doubted: while others are ready it is asked for nothing until
+   its health has been checked.
+4. A replica too many is asked for nothing more, ends its answers and is stopped. The highest
+   numbers go first: after a restart of the gateway the lower ones are found again.
+"""
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Final, Protocol
+
+from server.core.errors import ModelFailed, SidestreamError
+from server.core.placement import ReplicaLoad, whom_to_ask
+from server.core.protocol import ModelState
+from server.dialects.base import Upstream
+from server.models.catalogue.catalog import ModelSpec
+from server.models.lifecycle.deployment import Deployment, DeploymentHost
+from server.models.lifecycle.ready_server import Lease, ModelInfos, ReadyServer
+from server.models.lifecycle.state import Status
+from server.models.logbook import LogBook, LogLine
+from server.models.metrics import StartCounters
+from server.models.runners.base import Observation, Report
+
+logger = logging.getLogger(__name__)
+
+# Conversations whose replica is remembered, the last ones used.
+_MAX_HOMES: Final = 10_000
+
+# A crew without a ready replica shows what comes closest to it.
+_NEAREST_TO_READY: Final[tuple[ModelState, ...]] = (
+    *("ready", "loading", "pulling", "starting", "failed", "stopping", "stopped"),
+)
+
+
+class CrewHost(Protocol):
+    """The part of the fleet that a crew needs: room for its servers, and its use."""
+
+    async def enter(self, spec: ModelSpec, number: int, report: Report) -> None:
+        """Wait until there is room for the server of that replica."""
+
+    def leave(self, spec: ModelSpec, number: int) -> None:
+        """Release the room of a server that is gone."""
+
+    def is_answering(self, spec: ModelSpec) -> bool:
+        """Tell whether any of the model's servers is writing an answer."""
+
+    def changed(self, spec: ModelSpec) -> None:
+        """Announce a new status."""
+
+
+Make = Callable[[ModelSpec, int, DeploymentHost, LogBook, StartCounters], Deployment]
+"""Make the deployment of a replica: its settings, its number, its host, its log, its counters."""
+
+
+@dataclass(frozen=True)
+class ReplicaStatus:
+    """One replica: its number and address, its status, and how many answers it is writing."""
+
+    number: int
+    address: str
+    status: Status
+    answers: int
+    capacity: int | None
+
+
+class Crew:
+    """Hold the deployments of one model's replicas, and choose among them."""
+
+    def __init__(self, spec: ModelSpec, make: Make, host: CrewHost) -> None:
+        self.spec = spec
+        self.log = LogBook()
+        self.counters = StartCounters()
+        self._make = make
+        self._host = host
+        self._replicas: dict[int, Deployment] = {}
+        self._leaving: dict[int, asyncio.Task[None]] = {}
+        self._answers: Counter[int] = Counter()
+        self._asked = count(1)
+        self._last_asked: Counter[int] = Counter()
+        self._doubted: dict[int, asyncio.Task[None]] = {}
+        self._homes: OrderedDict[str, int] = OrderedDict()
+        self._last_capacity: int | None = None
+        self._resize()
+
+    def __iter__(self) -> Iterator[Deployment]:
+        return iter(list(self._replicas.values()))
+
+    def __getitem__(self, number: int) -> Deployment:
+        return self._replicas[number]
+
+    def get(self, number: int) -> Deployment | None:
+        """Return the replica of that number, None if there is none."""
+        return self._replicas.get(number)
+
+    # --- what it looks like -----------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """Return the status of the replica that is nearest to being ready."""
+        nearest = min(self, key=lambda one: _NEAREST_TO_READY.index(one.status.state)).status
+        if self.is_single:
+            return nearest
+        return replace(nearest, is_outdated=any(one.status.is_outdated for one in self))
+
+    @property
+    def is_single(self) -> bool:
+        """Tell whether there is one replica, and no other is leaving."""
+        return len(self._replicas) == 1
+
+    @property
+    def statuses(self) -> tuple[ReplicaStatus, ...]:
+        """Return the status of each replica; nothing of one that is alone."""
+        if self.is_single:
+            return ()
+        return tuple(
+            ReplicaStatus(
+                one.number,
+                one.address,
+                one.status,
+                self._answers[one.number],
+                None if one.ready is None else _capacity(self.spec, one.ready),
+            )
+            for one in self
+        )
+
+    @property
+    def is_managed(self) -> bool:
+        """Tell whether we start and stop the servers."""
+        return self._first.is_managed
+
+    @property
+    def upstream(self) -> Upstream | None:
+        """Return the upstream of a server that is ready now, None if none is."""
+        return next((one.upstream for one in self if one.upstream is not None), None)
+
+    @property
+    def upstreams(self) -> dict[int, Upstream]:
+        """Return the upstreams of all servers that are ready now, by number."""
+        return {one.number: one.upstream for one in self if one.upstream is not None}
+
+    @property
+    def infos(self) -> ModelInfos:
+        """Return the descriptions of the models, for a server with many."""
+        return self._first.infos
+
+    @property
+    def crashes_seen(self) -> int:
+        """Return how many ends of its servers nobody asked for."""
+        return sum(one.restarts.crashes_seen for one in self)
+
+    @property
+    def restarts_made(self) -> int:
+        """Return how many times its servers were restarted after a crash."""
+        return sum(one.restarts.restarts_made for one in self)
+
+    def capacity(self, model: ModelSpec) -> int | None:
+        """Return how many answers the ready replicas write at once, None for any number."""
+        ready = [one.ready for one in self._askable() if one.ready is not None]
+        if ready:
+            known = [_capacity(model, one) for one in ready]
+            self._last_capacity = None if None in known else sum(filter(None, known))
+        return self._last_capacity
+
+    def adopt(self, seen: Observation) -> None:
+        """Adopt a server of an earlier run; one whose number is too high is drained and stopped."""
+        number = seen.replica.number
+        if number not in self._replicas:
+            logger.info("%s: replica %d is too many and is stopped", self.spec.id, number)
+            self._replicas[number] = self._made(number)
+        found = self._replicas[number]
+        if seen.endpoint is not None:
+            found.address = seen.endpoint.url
+        if number <= replica_count(self.spec):
+            found.request_start()
+        else:
+            self._resize()
+
+    # --- starting and stopping --------------------------------------------------------------
+
+    def request_start(self) -> None:
+        """Request a start of all replicas, without waiting for it."""
+        for one in self._staying():
+            one.request_start()
+
+    async def ensure_ready(self) -> tuple[Deployment, ReadyServer]:
+        """Start the servers if necessary, and return one as soon as it is ready.
+
+        Raises `ModelFailed` if none can be started, or all are stopped meanwhile. Cancelling one
+        waiter cancels no start.
+        """
+        if self.is_single:
+            return self._first, await self._first.ensure_ready()
+        for one in self._askable():
+            if one.ready is not None:
+                self._start_stopped()
+                return one, one.ready
+        return await self._first_ready(self._staying())
+
+    async def _first_ready(self, several: list[Deployment]) -> tuple[Deployment, ReadyServer]:
+        waits = {asyncio.create_task(one.ensure_ready()): one for one in several}
+        failures: dict[int, BaseException] = {}
+        pending = set(waits)
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    error = task.exception()
+                    if error is None:
+                        return waits[task], task.result()
+                    failures[waits[task].number] = error
+        finally:
+            for task in pending:
+                task.cancel()
+        raise failures[min(failures)]
+
+    def _start_stopped(self) -> None:
+        """Start what was stopped; a replica that failed has its own restarts."""
+        for one in self._staying():
+            if one.status.state == "stopped":
+                one.request_start()
+
+    def request_stop(self) -> None:
+        """Request a stop of all replicas, without waiting for it."""
+        for one in self:
+            one.request_stop()
+
+    async def remove(self) -> None:
+        """Stop all servers, also those of an earlier run; may be cancelled if wanted again."""
+        await asyncio.gather(*(one.remove() for one in self))
+
+    async def wait_until_ready(self) -> Upstream:
+        """Wait until a server with many models is up, and return its upstream."""
+        return await self._first.wait_until_ready()
+
+    def change(self, spec: ModelSpec) -> None:
+        """Use another spec: remote servers at once, others from their next start on."""
+        self.spec = spec
+        for one in self:
+            one.change(self._spec_of(one.number))
+        self._resize()
+
+    def use_changed(self) -> None:
+        """Recheck whether servers that are being drained still write answers."""
+        for one in self:
+            one.use_changed()
+
+    def check_soon(self) -> None:
+        """Ask remote servers soon whether the model is in memory."""
+        for one in self:
+            one.check_soon()
+
+    async def close(self, *, keeps_servers: bool = False) -> None:
+        """End every lifecycle and stop the servers, unless `keeps_servers` and they outlive us."""
+        tasks = [*self._leaving.values(), *self._doubted.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(one.close(keeps_server=keeps_servers) for one in self))
+
+    async def end(self) -> None:
+        """End the control tasks and leave the servers as they are."""
+        await asyncio.gather(*(one.end() for one in self))
+
+    def show_problem(self, error: SidestreamError | None) -> None:
+        """Show an error on stopped servers that could not be started now; None shows none."""
+        for one in self:
+            one.show_problem(error)
+
+    # --- answering --------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def choose(
+        self, lease: Lease, *, tried: Collection[int] = (), prefix: str = ""
+    ) -> AsyncIterator[Lease]:
+        """Choose the replica for one answer, and count the answer while the context lasts.
+
+        `lease` is what was ready when the answer was asked for; `tried` are the replicas that are
+        not to be chosen. What begins with the same `prefix` is likely to be in a replica's cache.
+        If none is ready any more, one is waited for: raises `ModelFailed` if none comes up.
+        """
+        if not self.is_single:
+            lease = await self._lease_of_one(lease, tried, prefix)
+        number = lease.replica
+        self._answers[number] += 1
+        self._last_asked[number] = next(self._asked)
+        try:
+            yield lease
+        finally:
+            self._answers[number] -= 1
+            self.use_changed()
+
+    def has_other(self, tried: Collection[int]) -> bool:
+        """Tell whether there is a replica that is ready and not in `tried`."""
+        return any(one.number not in tried for one in self._askable())
+
+    def doubt(self, lease: Lease) -> None:
+        """Have the replica of a lost answer asked for nothing until it was checked."""
+        number = lease.replica
+        if number in self._doubted or number not in self._replicas:
+            return
+        task = asyncio.create_task(self._check(lease), name=f"doubting {self.spec.id} {number}")
+        self._doubted[number] = task
+        self._on_change()
+
+    async def _check(self, lease: Lease) -> None:
+        try:
+            await lease.cause_of_loss()
+        finally:
+            self._doubted.pop(lease.replica, None)
+            self._on_change()
+
+    async def _lease_of_one(self, lease: Lease, tried: Collection[int], prefix: str) -> Lease:
+        while True:
+            ready = self._askable()
+            able = [one for one in ready if one.number not in tried] or ready
+            loads = [
+                ReplicaLoad(
+                    one.number,
+                    self._answers[one.number],
+                    _capacity(self.spec, one.ready),
+                    self._last_asked[one.number],
+                )
+                for one in able
+                if one.ready is not None
+            ]
+            if loads:
+                break
+            await self.ensure_ready()
+        bound = self.spec.settings.affinity
+        number = whom_to_ask(loads, preferred=self._homes.get(prefix), bound=bound)
+        if bound:
+            self._homes[prefix] = number
+            self._homes.move_to_end(prefix)
+            if len(self._homes) > _MAX_HOMES:
+                self._homes.popitem(last=False)
+        chosen = self._replicas[number]
+        if chosen.ready is None:
+            raise ModelFailed(f"replica {number} of {self.spec.name} was stopped")
+        return replace(
+            lease,
+            upstream=chosen.ready.upstream,
+            info=chosen.ready.info,
+            replica=number,
+            server_cause=chosen.cause_of_loss,
+        )
+
+    # --- inside -----------------------------------------------------------------------------
+
+    @property
+    def _first(self) -> Deployment:
+        return next(iter(self._replicas.values()))
+
+    def _staying(self) -> list[Deployment]:
+        return [one for one in self if one.number not in self._leaving]
+
+    def _askable(self) -> list[Deployment]:
+        """Return the replicas that are ready; doubted ones only if there are no others."""
+        ready = [one for one in self._staying() if one.ready is not None]
+        return [one for one in ready if one.number not in self._doubted] or ready
+
+    def _resize(self) -> None:
+        """Make the replicas that are missing, and have those too many leave."""
+        wanted = range(1, replica_count(self.spec) + 1)
+        runs = any(one.status.state not in ("stopped", "failed") for one in self)
+        for number in wanted:
+            if number in self._leaving:
+                self._leaving.pop(number).cancel()
+                self._replicas[number].request_start()
+            elif number not in self._replicas:
+                self._replicas[number] = made = self._made(number)
+                if runs:
+                    made.request_start()
+        for number in [*self._replicas]:
+            if number not in wanted and number not in self._leaving:
+                task = asyncio.create_task(self._retire(number), name=f"retiring {self.spec.id}")
+                self._leaving[number] = task
+
+    def _made(self, number: int) -> Deployment:
+        log = LogBook(on_line=lambda line: self.log.add(self._numbered(number, line)))
+        return self._make(
+            self._spec_of(number), number, _ReplicaHost(self, number), log, self.counters
+        )
+
+    async def _retire(self, number: int) -> None:
+        leaving = self._replicas[number]
+        await leaving.remove()
+        # From here on, a replica of that number is a new one.
+        del self._replicas[number], self._leaving[number]
+        await leaving.end()
+        self._on_change()
+
+    def _spec_of(self, number: int) -> ModelSpec:
+        urls = self.spec.settings.urls
+        if not urls:
+            return self.spec
+        # The settings may have lost the address of a replica that is leaving.
+        url = urls[min(number, len(urls)) - 1]
+        return replace(self.spec, settings=replace(self.spec.settings, url=url, urls=()))
+
+    def _numbered(self, number: int, line: LogLine) -> LogLine:
+        return line if self.is_single else replace(line, text=f"[{number}] {line.text}")
+
+    def _on_change(self) -> None:
+        self._host.changed(self.spec)
+
+    # --- for the hosts of the replicas ------------------------------------------------------
+
+    async def enter(self, number: int, report: Report) -> None:
+        """Wait until there is room for a replica."""
+        await self._host.enter(self.spec, number, report)
+
+    def leave(self, number: int) -> None:
+        """Release the room of a replica."""
+        self._host.leave(self.spec, number)
+
+    def is_answering(self, number: int) -> bool:
+        """Tell whether a replica is writing an answer."""
+        if self.is_single:
+            return self._host.is_answering(self.spec)
+        return self._answers[number] > 0
+
+    def replica_changed(self) -> None:
+        """Announce that the status of a replica has changed."""
+        self._on_change()
+
+
+class _ReplicaHost:
+    """What one replica needs of its crew (`DeploymentHost`)."""
+
+    def __init__(self, crew: Crew, number: int) -> None:
+        self._crew = crew
+        self._number = number
+
+    async def enter(self, spec: ModelSpec, report: Report) -> None:
+        await self._crew.enter(self._number, report)
+
+    def leave(self, spec: ModelSpec) -> None:
+        self._crew.leave(self._number)
+
+    def is_answering(self, spec: ModelSpec) -> bool:
+        return self._crew.is_answering(self._number)
+
+    def changed(self, spec: ModelSpec) -> None:
+        self._crew.replica_changed()
+
+
+def replica_count(spec: ModelSpec) -> int:
+    """Return how many replicas a model has by its settings."""
+    return len(spec.settings.urls) or spec.settings.replicas[0]
+
+
+def _capacity(model: ModelSpec, ready: ReadyServer) -> int | None:
+    """Return how many answers one replica writes at once, None for any number."""
+    return model.max_concurrent or ready.info.max_concurrent_requests
