@@ -135,6 +135,17 @@ class Fleet:
             raise InvalidCommand(f"{model_id} is run by somebody else and cannot be stopped here")
         return self.snapshot(model_id)
 
+    def restart(self, model_id: str) -> Model:
+        """Request a restart of the model's servers with today's settings, one after the other.
+
+        Raises `InvalidCommand` for servers that somebody else runs.
+        """
+        crew = self._crew(model_id)
+        if not crew.is_managed:
+            raise InvalidCommand(f"{model_id} is run by somebody else and cannot be restarted here")
+        crew.restart()
+        return self.snapshot(model_id)
+
     async def wait_until_ready(self, root_id: str) -> Upstream:
         """Wait until a server is up, and return its upstream; starts nothing."""
         return await self._deployments[root_id].wait_until_ready()
@@ -275,6 +286,14 @@ class Fleet:
     def is_answering(self, spec: ModelSpec) -> bool:
         """Tell whether the model's server is writing an answer."""
         return self._usage.is_answering(spec.id)
+
+    def answers(self, spec: ModelSpec) -> int:
+        """Return how many answers of the model's servers are written or waited for."""
+        return self._usage.needing(spec.id)
+
+    async def has_room(self, spec: ModelSpec, number: int) -> bool:
+        """Tell whether a replica could be started now, with nobody stopped for it."""
+        return await self._room.has_room(_occupying(spec, number))
 
     def changed(self, spec: ModelSpec) -> None:
         """Announce a server's new status."""

@@ -15,7 +15,7 @@ from server.dialects.tgi.parameters import normalise
 from server.engines.known import DEFAULT, ENGINES
 from server.engines.llama_options import parse_llama_options
 from server.settings.addresses import is_this_machine, resolve_address
-from server.settings.commands import SOME_PORT, Problem, command_problems, with_port
+from server.settings.commands import SOME_PORT, Problem, command_problems, takes_any_port, with_port
 from server.settings.containers import container_problems, engine_of
 from server.settings.models import ModelSettings
 from server.settings.remote import RemoteSettings
@@ -117,8 +117,7 @@ def _command_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Probl
     yield from command_problems(model.command, model.url, model.env)
     if model.url:
         yield from _address_problems(model, with_port(model.url, SOME_PORT))
-    places = [model.command, model.url, *model.env.values()]
-    if model.replicas[1] > 1 and all(with_port(one, 0) == one for one in places):
+    if model.replicas[1] > 1 and not takes_any_port(model.command, model.url, model.env):
         yield "replicas", "need a port each: expected `{port}` in `command`, `env` or `url`"
     yield from _name_problems(model)
 

@@ -134,6 +134,7 @@ updateComposer();
 // From the user
 
 on('model-choose', ({ id, isChosen }) => columns.choose(id, isChosen));
+on('model-restart', ({ id }) => tryWith(client.restart(id), (error) => showProblem(id, error)));
 on('model-start', ({ id }) => tryWith(client.start(id), (error) => showProblem(id, error)));
 on('model-stop', ({ id }) => tryWith(client.stop(id), (error) => showProblem(id, error)));
 on('model-card', ({ id }) => openCard(id));

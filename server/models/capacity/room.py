@@ -80,6 +80,14 @@ class Room:
             self._queue.remove(spec.id)
             self._changed.notify_all()
 
+    async def has_room(self, spec: ModelSpec) -> bool:
+        """Tell whether the server could enter now, with nobody stopped for it or waiting."""
+        gpus = await self._takes_of_gpus(spec)
+        await self._look_up_found()
+        occupants = [self._occupant(model_id) for model_id in self._inside]
+        victims = whom_to_evict(occupants, spec.settings.memory, self._capacity, gpus)
+        return victims == [] and not self._queue
+
     def leave(self, model_id: str) -> None:
         """Release the room of a server; does nothing if it is not inside."""
         self._inside.discard(model_id)

@@ -42,6 +42,10 @@ class Usage:
         """Tell whether the server is writing an answer of any of its models."""
         return self._answering[root_id] > 0
 
+    def needing(self, root_id: str) -> int:
+        """Return how many answers the server is writing or is waited for by."""
+        return self._needing[root_id]
+
     def idle_since(self, root_id: str) -> float | None:
         """Return when the server was last in use, by the clock; None while it is in use."""
         return None if self._needing[root_id] else self._last_used.get(root_id, 0.0)

@@ -10,10 +10,14 @@ Rules:
    its health has been checked.
 4. A replica too many is asked for nothing more, ends its answers and is stopped. The highest
    numbers go first: after a restart of the gateway the lower ones are found again.
+5. Restarted, replicas go one after the other, and others answer meanwhile. Where there is room, an
+   additional one is started first: if that fails, none is touched.
+6. A model with a range of replicas has as many as its queue needs (`Scaling`).
 """
 
 import asyncio
 import logging
+import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
@@ -27,11 +31,14 @@ from server.core.protocol import ModelState
 from server.dialects.base import Upstream
 from server.models.catalogue.catalog import ModelSpec
 from server.models.lifecycle.deployment import Deployment, DeploymentHost
+from server.models.lifecycle.limits import LimitsOf
 from server.models.lifecycle.ready_server import Lease, ModelInfos, ReadyServer
+from server.models.lifecycle.scaling import Scaling
 from server.models.lifecycle.state import Status
 from server.models.logbook import LogBook, LogLine
 from server.models.metrics import StartCounters
 from server.models.runners.base import Observation, Report
+from server.settings.commands import takes_any_port
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +63,12 @@ class CrewHost(Protocol):
     def is_answering(self, spec: ModelSpec) -> bool:
         """Tell whether any of the model's servers is writing an answer."""
 
+    def answers(self, spec: ModelSpec) -> int:
+        """Return how many answers of the model's servers are written or waited for."""
+
+    async def has_room(self, spec: ModelSpec, number: int) -> bool:
+        """Tell whether a replica could be started now, with nobody stopped for it."""
+
     def changed(self, spec: ModelSpec) -> None:
         """Announce a new status."""
 
@@ -78,12 +91,19 @@ class ReplicaStatus:
 class Crew:
     """Hold the deployments of one model's replicas, and choose among them."""
 
-    def __init__(self, spec: ModelSpec, make: Make, host: CrewHost) -> None:
+    def __init__(self, spec: ModelSpec, make: Make, limits: LimitsOf, host: CrewHost) -> None:
         self.spec = spec
         self.log = LogBook()
         self.counters = StartCounters()
         self._make = make
         self._host = host
+        self._limits = limits
+        self._count = replica_range(spec)[0]
+        self._scaling = Scaling()
+        self._scale_timer: asyncio.TimerHandle | None = None
+        self._rollout: asyncio.Task[None] | None = None
+        self._extra = 0
+        """How many more there are while replicas are restarted."""
         self._replicas: dict[int, Deployment] = {}
         self._leaving: dict[int, asyncio.Task[None]] = {}
         self._answers: Counter[int] = Counter()
@@ -130,7 +150,7 @@ class Crew:
                 one.address,
                 one.status,
                 self._answers[one.number],
-                None if one.ready is None else _capacity(self.spec, one.ready),
+                _capacity(self.spec, one.ready),
             )
             for one in self
         )
@@ -167,9 +187,9 @@ class Crew:
 
     def capacity(self, model: ModelSpec) -> int | None:
         """Return how many answers the ready replicas write at once, None for any number."""
-        ready = [one.ready for one in self._askable() if one.ready is not None]
+        ready = self._askable()
         if ready:
-            known = [_capacity(model, one) for one in ready]
+            known = [_capacity(model, one.ready) for one in ready]
             self._last_capacity = None if None in known else sum(filter(None, known))
         return self._last_capacity
 
@@ -182,10 +202,10 @@ class Crew:
         found = self._replicas[number]
         if seen.endpoint is not None:
             found.address = seen.endpoint.url
-        if number <= replica_count(self.spec):
+        self._count = max(self._count, min(number, replica_range(self.spec)[1]))
+        if number <= self._count:
             found.request_start()
-        else:
-            self._resize()
+        self._resize()
 
     # --- starting and stopping --------------------------------------------------------------
 
@@ -232,9 +252,46 @@ class Crew:
                 one.request_start()
 
     def request_stop(self) -> None:
-        """Request a stop of all replicas, without waiting for it."""
+        """Request a stop of all replicas, without waiting for it; ends a restart under way."""
+        if self._rollout is not None:
+            self._rollout.cancel()
         for one in self:
             one.request_stop()
+
+    def restart(self) -> None:
+        """Restart the replicas one after the other, without waiting for it.
+
+        What does not run stays as it is, and a restart under way goes on.
+        """
+        if self._rollout is None or self._rollout.done():
+            name = f"restarting {self.spec.id}"
+            self._rollout = asyncio.create_task(self._restart_each(), name=name)
+
+    async def _restart_each(self) -> None:
+        numbers = [one.number for one in self._staying() if one.status.state == "ready"]
+        try:
+            if numbers and can_have_several(self.spec):
+                await self._start_extra()
+            for number in numbers:
+                one = self._replicas.get(number)
+                if one is not None and number not in self._leaving:
+                    await one.stop()
+                    await one.ensure_ready()
+        except SidestreamError as error:
+            # Shown at the replica; the others go on with the settings that they have.
+            logger.warning("%s: the restart ends: %s", self.spec.id, error)
+            text = f"the restart ends: {error}"
+            self.log.add(LogLine(time.time(), "sidestream", text))
+        finally:
+            self._extra = 0
+            self._resize()
+
+    async def _start_extra(self) -> None:
+        number = self._count + 1
+        if await self._host.has_room(self.spec, number):
+            self._extra = 1
+            self._resize()
+            await self._replicas[number].ensure_ready()
 
     async def remove(self) -> None:
         """Stop all servers, also those of an earlier run; may be cancelled if wanted again."""
@@ -249,12 +306,15 @@ class Crew:
         self.spec = spec
         for one in self:
             one.change(self._spec_of(one.number))
+        self._scale()
         self._resize()
 
     def use_changed(self) -> None:
-        """Recheck whether servers that are being drained still write answers."""
+        """Recheck how many replicas are needed, and whether leaving ones still write answers."""
         for one in self:
             one.use_changed()
+        if self._scale():
+            self._resize()
 
     def check_soon(self) -> None:
         """Ask remote servers soon whether the model is in memory."""
@@ -263,7 +323,11 @@ class Crew:
 
     async def close(self, *, keeps_servers: bool = False) -> None:
         """End every lifecycle and stop the servers, unless `keeps_servers` and they outlive us."""
+        if self._scale_timer is not None:
+            self._scale_timer.cancel()
         tasks = [*self._leaving.values(), *self._doubted.values()]
+        if self._rollout is not None:
+            tasks.append(self._rollout)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -367,25 +431,55 @@ class Crew:
 
     def _askable(self) -> list[Deployment]:
         """Return the replicas that are ready; doubted ones only if there are no others."""
-        ready = [one for one in self._staying() if one.ready is not None]
+        # One that is being drained is there, but takes no new answers.
+        ready = [one for one in self._staying() if one.status.state == "ready"]
         return [one for one in ready if one.number not in self._doubted] or ready
 
     def _resize(self) -> None:
         """Make the replicas that are missing, and have those too many leave."""
-        wanted = range(1, replica_count(self.spec) + 1)
+        wanted = range(1, self._count + self._extra + 1)
         runs = any(one.status.state not in ("stopped", "failed") for one in self)
         for number in wanted:
             if number in self._leaving:
                 self._leaving.pop(number).cancel()
-                self._replicas[number].request_start()
             elif number not in self._replicas:
-                self._replicas[number] = made = self._made(number)
-                if runs:
-                    made.request_start()
+                self._replicas[number] = self._made(number)
+            else:
+                continue
+            if runs:
+                self._replicas[number].request_start()
         for number in [*self._replicas]:
             if number not in wanted and number not in self._leaving:
                 task = asyncio.create_task(self._retire(number), name=f"retiring {self.spec.id}")
                 self._leaving[number] = task
+
+    def _scale(self) -> bool:
+        """Set the number of replicas that are needed; tell whether it has changed."""
+        if self._scale_timer is not None:
+            self._scale_timer.cancel()
+            self._scale_timer = None
+        least, most = replica_range(self.spec)
+        if least == most == self._count:
+            return False
+        ready = self._askable()
+        limits, loop = self._limits(self.spec), asyncio.get_running_loop()
+        decided = self._scaling.decide(
+            count=self._count,
+            least=least,
+            most=most,
+            answers=self._host.answers(self.spec),
+            capacity=_capacity(self.spec, ready[0].ready) if ready else None,
+            grow_after=limits.grow,
+            shrink_after=limits.shrink,
+            now=loop.time(),
+        )
+        if decided.seconds is not None:
+            self._scale_timer = loop.call_later(decided.seconds, self.use_changed)
+        if decided.count == self._count:
+            return False
+        logger.info("%s: %d replicas, not %d", self.spec.id, decided.count, self._count)
+        self._count = decided.count
+        return True
 
     def _made(self, number: int) -> Deployment:
         log = LogBook(on_line=lambda line: self.log.add(self._numbered(number, line)))
@@ -456,11 +550,20 @@ class _ReplicaHost:
         self._crew.replica_changed()
 
 
-def replica_count(spec: ModelSpec) -> int:
-    """Return how many replicas a model has by its settings."""
-    return len(spec.settings.urls) or spec.settings.replicas[0]
+def replica_range(spec: ModelSpec) -> tuple[int, int]:
+    """Return the least and the greatest number of replicas by a model's settings."""
+    count = len(spec.settings.urls)
+    return (count, count) if count else spec.settings.replicas
 
 
-def _capacity(model: ModelSpec, ready: ReadyServer) -> int | None:
+def can_have_several(spec: ModelSpec) -> bool:
+    """Tell whether a second server of the model could run beside the first."""
+    model = spec.settings
+    return spec.runner != "command" or takes_any_port(model.command, model.url, model.env)
+
+
+def _capacity(model: ModelSpec, ready: ReadyServer | None) -> int | None:
     """Return how many answers one replica writes at once, None for any number."""
+    if ready is None:
+        return None
     return model.max_concurrent or ready.info.max_concurrent_requests

@@ -80,7 +80,7 @@ class Deployments:
         stayed = [spec for root_id, spec in roots.items() if root_id in self._all]
         # New ones first, because notifications of a change show them too.
         self._all |= {
-            root_id: Crew(spec, self._make, self._host)
+            root_id: Crew(spec, self._make, self._limits, self._host)
             for root_id, spec in roots.items()
             if root_id not in self._all
         }

@@ -50,9 +50,9 @@ export function isRunning({ server, state }) {
 /**
  * What can be done with a model's server: the event that asks for it, and its name.
  *
- * @param {Model} model @returns {[act: 'model-start' | 'model-stop' | 'model-log', text: string][]}
+ * @param {Model} model @returns {[act: 'model-start' | 'model-stop' | 'model-restart' | 'model-log', text: string][]}
  */
-export function actionsOf({ capabilities, runner, server, state }) {
+export function actionsOf({ capabilities, outdated, runner, server, state }) {
   if (server?.found) return []; // it has to be used first
   // We cannot stop a remote server, though some load and unload models; `model-start` tries to reach it again.
   const isOurs = runner !== 'remote';
@@ -64,6 +64,7 @@ export function actionsOf({ capabilities, runner, server, state }) {
   // Without a load command the first prompt loads the model.
   if (isIdle && (!server || isLost || loads)) found.push(['model-start', isOurs ? 'Start' : isLost ? 'Try again' : 'Load']);
   if (!isIdle && state !== 'stopping' && (isOurs || loads)) found.push(['model-stop', loads ? 'Unload' : 'Stop']);
+  if (isOurs && outdated && state === 'ready') found.push(['model-restart', 'Restart']);
   if (isOurs) found.push(['model-log', 'Log']);
   return found;
 }

@@ -3,7 +3,7 @@
  *
  * It follows the model while it is open. The page loads this module on demand.
  *
- * Events: `model-start`, `model-stop` and `model-log` with `{id}`.
+ * Events: `model-start`, `model-stop`, `model-restart` and `model-log` with `{id}`.
  */
 
 import { PageElement, h, iconButton, letClose, setText } from './element.js';
