@@ -31,7 +31,8 @@ class Capacity:
 class Occupant:
     """A model server that takes memory; `idle_since` is None while it is answering.
 
-    `gpus` are the shares of the GPUs' memory that it takes, by GPU name.
+    `gpus` are the shares of the GPUs' memory that it takes, by GPU name. The servers of one model
+    have the same `root`.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Occupant:
     idle_since: float | None
     is_pinned: bool
     gpus: Mapping[str, float] = field(default_factory=dict)
+    root: str = ""
 
 
 def whom_to_evict(

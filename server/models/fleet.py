@@ -348,7 +348,8 @@ class Fleet:
     def _occupant(self, occupant: str) -> Occupant:
         spec = self._occupying_replica(occupant).spec
         idle_since = self._usage.idle_since(spec.id)
-        return Occupant(occupant, spec.settings.memory, idle_since, spec.settings.pinned)
+        settings = spec.settings
+        return Occupant(occupant, settings.memory, idle_since, settings.pinned, root=spec.root)
 
     def _watch_idle_time(self, crew: Crew) -> None:
         is_idle = self._usage.idle_since(crew.spec.id) is not None
