@@ -146,6 +146,10 @@ class Fleet:
         crew.restart()
         return self.snapshot(model_id)
 
+    async def wait_until_restarted(self, model_id: str) -> None:
+        """Wait until no restart of the model's servers is under way; raises `UnknownModel`."""
+        await self._crew(model_id).wait_until_restarted()
+
     async def wait_until_ready(self, root_id: str) -> Upstream:
         """Wait until a server is up, and return its upstream; starts nothing."""
         return await self._deployments[root_id].wait_until_ready()

@@ -199,7 +199,8 @@ class _RunSettings:
     replicas: Count = option(
         Count((1, 1)),
         "Servers that the model runs on, its replicas: a number, or a range such as `1-4` within "
-        "which their number follows the queue. Each takes `memory`, and a port.",
+        "which their number follows the queue. Each takes `memory`, and a port; `gpus = device=…` "
+        "is divided among them.",
         low=1,
         high=100,
         only_for=STARTING_RUNNERS,

@@ -39,11 +39,14 @@ from server.models.logbook import LogBook, LogLine
 from server.models.metrics import StartCounters
 from server.models.runners.base import Observation, Report
 from server.settings.commands import takes_any_port
+from server.settings.models import ModelSettings
 
 logger = logging.getLogger(__name__)
 
 # Conversations whose replica is remembered, the last ones used.
 _MAX_HOMES: Final = 10_000
+
+_DEVICES: Final = "device="
 
 # A crew without a ready replica shows what comes closest to it.
 _NEAREST_TO_READY: Final[tuple[ModelState, ...]] = (
@@ -266,6 +269,11 @@ class Crew:
         if self._rollout is None or self._rollout.done():
             name = f"restarting {self.spec.id}"
             self._rollout = asyncio.create_task(self._restart_each(), name=name)
+
+    async def wait_until_restarted(self) -> None:
+        """Wait until no restart is under way."""
+        if self._rollout is not None:
+            await asyncio.wait([self._rollout])
 
     async def _restart_each(self) -> None:
         numbers = [one.number for one in self._staying() if one.status.state == "ready"]
@@ -496,12 +504,8 @@ class Crew:
         self._on_change()
 
     def _spec_of(self, number: int) -> ModelSpec:
-        urls = self.spec.settings.urls
-        if not urls:
-            return self.spec
-        # The settings may have lost the address of a replica that is leaving.
-        url = urls[min(number, len(urls)) - 1]
-        return replace(self.spec, settings=replace(self.spec.settings, url=url, urls=()))
+        own = settings_of_replica(self.spec.settings, number)
+        return self.spec if own is self.spec.settings else replace(self.spec, settings=own)
 
     def _numbered(self, number: int, line: LogLine) -> LogLine:
         return line if self.is_single else replace(line, text=f"[{number}] {line.text}")
@@ -548,6 +552,21 @@ class _ReplicaHost:
 
     def changed(self, spec: ModelSpec) -> None:
         self._crew.replica_changed()
+
+
+def settings_of_replica(settings: ModelSettings, number: int) -> ModelSettings:
+    """Return the settings of one replica: its address of several, its share of the named GPUs.
+
+    A replica that the settings do not have any more keeps what the last one has.
+    """
+    if settings.urls:
+        return replace(settings, url=settings.urls[min(number, len(settings.urls)) - 1], urls=())
+    devices = settings.gpus.removeprefix(_DEVICES).split(",")
+    share = len(devices) // settings.replicas[1]
+    if settings.replicas[1] == 1 or not settings.gpus.startswith(_DEVICES) or not share:
+        return settings
+    first = min(number, settings.replicas[1]) * share - share
+    return replace(settings, gpus=_DEVICES + ",".join(devices[first : first + share]))
 
 
 def replica_range(spec: ModelSpec) -> tuple[int, int]:

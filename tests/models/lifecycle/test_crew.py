@@ -9,8 +9,11 @@ import pytest
 from server.core.errors import InvalidCommand, ModelFailed
 from server.core.placement import Capacity
 from server.core.protocol import Model
+from server.models.lifecycle.crew import settings_of_replica
 from server.models.lifecycle.ready_server import Lease
 from server.models.runners.base import Replica
+from server.settings.models import ModelSettings
+from server.settings.values import Count
 from tests.fakes.openai import serve
 from tests.fakes.openai_options import like
 from tests.support.fake_fleet import FakeFleet, FakeRunner, fake_fleet
@@ -248,3 +251,17 @@ async def test_addresses_of_a_remote_model_are_changed_one_by_one() -> None:
             )
             # The one that stayed was not let go of.
             assert one.state.counts["connections"] == looks
+
+
+@pytest.mark.parametrize(
+    ("gpus", "replicas", "given"),
+    [
+        ("device=0,1,2,3", (2, 2), ["device=0,1", "device=2,3", "device=2,3"]),
+        ("device=a,b", (1, 2), ["device=a", "device=b", "device=b"]),
+        ("device=0,1", (1, 1), ["device=0,1"] * 3),
+        ("all", (2, 2), ["all"] * 3),
+    ],
+)
+def test_named_gpus_are_divided(gpus: str, replicas: tuple[int, int], given: list[str]) -> None:
+    settings = ModelSettings(runner="docker", gpus=gpus, replicas=Count(replicas))
+    assert [settings_of_replica(settings, number).gpus for number in (1, 2, 3)] == given
