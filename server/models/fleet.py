@@ -98,7 +98,7 @@ class Fleet:
                 info,
                 waits=partial(self._usage.pause, spec),
                 server_cause=deployment.cause_of_loss,
-                replicas=crew,
+                replicas=crew.choice,
                 replica=deployment.number,
             )
 
@@ -308,7 +308,7 @@ class Fleet:
             self._on_server_change(spec.server)
         if crew is not None and not crew.is_single:
             for subscriber in self._capacity_subscribers:
-                subscriber(spec.id, crew.capacity(spec))
+                subscriber(spec.id, crew.choice.capacity(spec))
         self.tell_of(spec.id)
 
     # --- inside -----------------------------------------------------------------------------

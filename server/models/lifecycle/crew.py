@@ -4,35 +4,29 @@ Rules:
 
 1. Each replica is a `Deployment` of its own: it starts, crashes and restarts by itself. A model is
    ready as soon as one of them is.
-2. Which replica writes an answer is decided when its turn has come (`choose`), by how many answers
-   each is writing then; an answer counts until its stream has ended.
-3. A replica that lost an answer is doubted: while others are ready it is asked for nothing until
-   its health has been checked.
-4. A replica too many is asked for nothing more, ends its answers and is stopped. The highest
+2. Which replica writes an answer is decided by `ReplicaChoice`.
+3. A replica too many is asked for nothing more, ends its answers and is stopped. The highest
    numbers go first: after a restart of the gateway the lower ones are found again.
-5. Restarted, replicas go one after the other, and others answer meanwhile. Where there is room, an
+4. Restarted, replicas go one after the other, and others answer meanwhile. Where there is room, an
    additional one is started first: if that fails, none is touched.
-6. A model with a range of replicas has as many as its queue needs (`Scaling`).
+5. A model with a range of replicas has as many as its queue needs (`Scaling`).
 """
 
 import asyncio
 import logging
 import time
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Final, Protocol
 
-from server.core.errors import ModelFailed, SidestreamError
-from server.core.placement import ReplicaLoad, whom_to_ask
+from server.core.errors import SidestreamError
 from server.core.protocol import ModelState
 from server.dialects.base import Upstream
 from server.models.catalogue.catalog import ModelSpec
 from server.models.lifecycle.deployment import Deployment, DeploymentHost
 from server.models.lifecycle.limits import LimitsOf
-from server.models.lifecycle.ready_server import Lease, ModelInfos, ReadyServer
+from server.models.lifecycle.ready_server import ModelInfos, ReadyServer
+from server.models.lifecycle.replica_choice import ReplicaChoice, capacity_of
 from server.models.lifecycle.scaling import Scaling
 from server.models.lifecycle.state import Status
 from server.models.logbook import LogBook, LogLine
@@ -109,12 +103,7 @@ class Crew:
         """How many more there are while replicas are restarted."""
         self._replicas: dict[int, Deployment] = {}
         self._leaving: dict[int, asyncio.Task[None]] = {}
-        self._answers: Counter[int] = Counter()
-        self._asked = count(1)
-        self._last_asked: Counter[int] = Counter()
-        self._doubted: dict[int, asyncio.Task[None]] = {}
-        self._homes: OrderedDict[str, int] = OrderedDict()
-        self._last_capacity: int | None = None
+        self.choice = ReplicaChoice(self)
         self._resize()
 
     def __iter__(self) -> Iterator[Deployment]:
@@ -152,8 +141,8 @@ class Crew:
                 one.number,
                 one.address,
                 one.status,
-                self._answers[one.number],
-                _capacity(self.spec, one.ready),
+                self.choice.answers[one.number],
+                capacity_of(self.spec, one.ready),
             )
             for one in self
         )
@@ -188,14 +177,6 @@ class Crew:
         """Return how many times its servers were restarted after a crash."""
         return sum(one.restarts.restarts_made for one in self)
 
-    def capacity(self, model: ModelSpec) -> int | None:
-        """Return how many answers the ready replicas write at once, None for any number."""
-        ready = self._askable()
-        if ready:
-            known = [_capacity(model, one.ready) for one in ready]
-            self._last_capacity = None if None in known else sum(filter(None, known))
-        return self._last_capacity
-
     def adopt(self, seen: Observation) -> None:
         """Adopt a server of an earlier run; one whose number is too high is drained and stopped."""
         number = seen.replica.number
@@ -214,7 +195,7 @@ class Crew:
 
     def request_start(self) -> None:
         """Request a start of all replicas, without waiting for it."""
-        for one in self._staying():
+        for one in self.staying():
             one.request_start()
 
     async def ensure_ready(self) -> tuple[Deployment, ReadyServer]:
@@ -225,11 +206,11 @@ class Crew:
         """
         if self.is_single:
             return self._first, await self._first.ensure_ready()
-        for one in self._askable():
+        for one in self.choice.askable():
             if one.ready is not None:
                 self._start_stopped()
                 return one, one.ready
-        return await self._first_ready(self._staying())
+        return await self._first_ready(self.staying())
 
     async def _first_ready(self, several: list[Deployment]) -> tuple[Deployment, ReadyServer]:
         waits = {asyncio.create_task(one.ensure_ready()): one for one in several}
@@ -250,7 +231,7 @@ class Crew:
 
     def _start_stopped(self) -> None:
         """Start what was stopped; a replica that failed has its own restarts."""
-        for one in self._staying():
+        for one in self.staying():
             if one.status.state == "stopped":
                 one.request_start()
 
@@ -276,7 +257,7 @@ class Crew:
             await asyncio.wait([self._rollout])
 
     async def _restart_each(self) -> None:
-        numbers = [one.number for one in self._staying() if one.status.state == "ready"]
+        numbers = [one.number for one in self.staying() if one.status.state == "ready"]
         try:
             if numbers and can_have_several(self.spec):
                 await self._start_extra()
@@ -333,7 +314,7 @@ class Crew:
         """End every lifecycle and stop the servers, unless `keeps_servers` and they outlive us."""
         if self._scale_timer is not None:
             self._scale_timer.cancel()
-        tasks = [*self._leaving.values(), *self._doubted.values()]
+        tasks = [*self._leaving.values(), *self.choice.checks()]
         if self._rollout is not None:
             tasks.append(self._rollout)
         for task in tasks:
@@ -350,98 +331,15 @@ class Crew:
         for one in self:
             one.show_problem(error)
 
-    # --- answering --------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def choose(
-        self, lease: Lease, *, tried: Collection[int] = (), prefix: str = ""
-    ) -> AsyncIterator[Lease]:
-        """Choose the replica for one answer, and count the answer while the context lasts.
-
-        `lease` is what was ready when the answer was asked for; `tried` are the replicas that are
-        not to be chosen. What begins with the same `prefix` is likely to be in a replica's cache.
-        If none is ready any more, one is waited for: raises `ModelFailed` if none comes up.
-        """
-        if not self.is_single:
-            lease = await self._lease_of_one(lease, tried, prefix)
-        number = lease.replica
-        self._answers[number] += 1
-        self._last_asked[number] = next(self._asked)
-        try:
-            yield lease
-        finally:
-            self._answers[number] -= 1
-            self.use_changed()
-
-    def has_other(self, tried: Collection[int]) -> bool:
-        """Tell whether there is a replica that is ready and not in `tried`."""
-        return any(one.number not in tried for one in self._askable())
-
-    def doubt(self, lease: Lease) -> None:
-        """Have the replica of a lost answer asked for nothing until it was checked."""
-        number = lease.replica
-        if number in self._doubted or number not in self._replicas:
-            return
-        task = asyncio.create_task(self._check(lease), name=f"doubting {self.spec.id} {number}")
-        self._doubted[number] = task
-        self._on_change()
-
-    async def _check(self, lease: Lease) -> None:
-        try:
-            await lease.cause_of_loss()
-        finally:
-            self._doubted.pop(lease.replica, None)
-            self._on_change()
-
-    async def _lease_of_one(self, lease: Lease, tried: Collection[int], prefix: str) -> Lease:
-        while True:
-            ready = self._askable()
-            able = [one for one in ready if one.number not in tried] or ready
-            loads = [
-                ReplicaLoad(
-                    one.number,
-                    self._answers[one.number],
-                    _capacity(self.spec, one.ready),
-                    self._last_asked[one.number],
-                )
-                for one in able
-                if one.ready is not None
-            ]
-            if loads:
-                break
-            await self.ensure_ready()
-        bound = self.spec.settings.affinity
-        number = whom_to_ask(loads, preferred=self._homes.get(prefix), bound=bound)
-        if bound:
-            self._homes[prefix] = number
-            self._homes.move_to_end(prefix)
-            if len(self._homes) > _MAX_HOMES:
-                self._homes.popitem(last=False)
-        chosen = self._replicas[number]
-        if chosen.ready is None:
-            raise ModelFailed(f"replica {number} of {self.spec.name} was stopped")
-        return replace(
-            lease,
-            upstream=chosen.ready.upstream,
-            info=chosen.ready.info,
-            replica=number,
-            server_cause=chosen.cause_of_loss,
-        )
-
     # --- inside -----------------------------------------------------------------------------
 
     @property
     def _first(self) -> Deployment:
         return next(iter(self._replicas.values()))
 
-    def _staying(self) -> list[Deployment]:
+    def staying(self) -> list[Deployment]:
+        """Return the replicas that are not leaving."""
         return [one for one in self if one.number not in self._leaving]
-
-    def _askable(self) -> list[Deployment]:
-        """Return the replicas that are ready; doubted ones only if there are no others."""
-        # One that is being drained is there, but takes no new answers.
-        ready = [one for one in self._staying() if one.status.state == "ready"]
-        return [one for one in ready if one.number not in self._doubted] or ready
 
     def _resize(self) -> None:
         """Make the replicas that are missing, and have those too many leave."""
@@ -469,14 +367,14 @@ class Crew:
         least, most = replica_range(self.spec)
         if least == most == self._count:
             return False
-        ready = self._askable()
+        ready = self.choice.askable()
         limits, loop = self._limits(self.spec), asyncio.get_running_loop()
         decided = self._scaling.decide(
             count=self._count,
             least=least,
             most=most,
             answers=self._host.answers(self.spec),
-            capacity=_capacity(self.spec, ready[0].ready) if ready else None,
+            capacity=capacity_of(self.spec, ready[0].ready) if ready else None,
             grow_after=limits.grow,
             shrink_after=limits.shrink,
             now=loop.time(),
@@ -501,7 +399,7 @@ class Crew:
         # From here on, a replica of that number is a new one.
         del self._replicas[number], self._leaving[number]
         await leaving.end()
-        self._on_change()
+        self.replica_changed()
 
     def _spec_of(self, number: int) -> ModelSpec:
         own = settings_of_replica(self.spec.settings, number)
@@ -509,9 +407,6 @@ class Crew:
 
     def _numbered(self, number: int, line: LogLine) -> LogLine:
         return line if self.is_single else replace(line, text=f"[{number}] {line.text}")
-
-    def _on_change(self) -> None:
-        self._host.changed(self.spec)
 
     # --- for the hosts of the replicas ------------------------------------------------------
 
@@ -527,11 +422,11 @@ class Crew:
         """Tell whether a replica is writing an answer."""
         if self.is_single:
             return self._host.is_answering(self.spec)
-        return self._answers[number] > 0
+        return self.choice.answers[number] > 0
 
     def replica_changed(self) -> None:
         """Announce that the status of a replica has changed."""
-        self._on_change()
+        self._host.changed(self.spec)
 
 
 class _ReplicaHost:
@@ -579,10 +474,3 @@ def can_have_several(spec: ModelSpec) -> bool:
     """Tell whether a second server of the model could run beside the first."""
     model = spec.settings
     return spec.runner != "command" or takes_any_port(model.command, model.url, model.env)
-
-
-def _capacity(model: ModelSpec, ready: ReadyServer | None) -> int | None:
-    """Return how many answers one replica writes at once, None for any number."""
-    if ready is None:
-        return None
-    return model.max_concurrent or ready.info.max_concurrent_requests

@@ -81,7 +81,7 @@ class ReadyServer:
 
 
 class Replicas(Protocol):
-    """The replicas of a model that answers are divided among; see `Crew`."""
+    """The replicas of a model that answers are divided among; see `ReplicaChoice`."""
 
     @property
     def is_single(self) -> bool:
