@@ -149,7 +149,7 @@ class Ping(Command, frozen=True, tag="ping"):
 
 COMMANDS: Final[dict[str, type[Command]]] = {
     str(command.__struct_config__.tag): command
-    for command in (Hello, Generate, Cancel, Start, Stop, Use, Logs, Unsubscribe, Ping)
+    for command in (Hello, Generate, Cancel, Start, Stop, Restart, Use, Logs, Unsubscribe, Ping)
 }
 
 
