@@ -22,7 +22,7 @@ export function facts(model, nowMs) {
     ['Id', id],
     ['Called there', server?.model],
     ['Weights', config?.weights],
-    ['Server', server ? [server.name, server.address].filter(Boolean).join(' at ') : ''],
+    ['Server', server && !replicas ? [server.name, server.address].filter(Boolean).join(' at ') : ''],
     ['Runs', server ? '' : runsOn({ ...model, engine: '' })],
     ['Engine', engine],
     ['Dialect', dialect && [`${DIALECTS[dialect] ?? dialect} API`, flavour !== dialect && flavour].filter(Boolean).join(', ')],
