@@ -150,7 +150,11 @@ on('attached-show', ({ place, attachments }) => later(import('./view/attachment-
 on('prompt-stop', () => scheduler.stop());
 on('queue-resume', () => scheduler.resume());
 on('queue-remove', ({ index }) => scheduler.unqueue(index));
-on('settings-set', (changes) => workspace.configure(changes));
+on('settings-set', (changes) => {
+  workspace.configure(changes);
+  const isLate = changes.details && workspace.conversation.path.at(-1)?.answers.some(({ isDetailed }) => !isDetailed);
+  composer.note = isLate ? '“How sure” counts from the next prompt on. “Ask again” brings it for these answers.' : '';
+});
 on('parameters-open', ({ atSystem }) => openParameters(undefined, atSystem));
 on('parameters-set', ({ column, parameters: own, system }) => {
   if (column === null) workspace.configure({ parameters: own, system });
