@@ -34,14 +34,11 @@ export class TurnStrip extends PageElement {
   #attached = h('ul', { class: 'attached', 'aria-label': 'Attached' });
   #more = iconButton('right', 'Whole prompt', { 'aria-expanded': 'false', hidden: true });
   #asked = h('div', { class: 'asked' }, this.#attached, this.#prompt, this.#more);
-  #up = iconButton('up', 'Turn before');
-  #down = iconButton('down', 'Turn after, or the newest text');
-  #count = h('span', {});
-  #steps = h('span', { class: 'pager', role: 'group', 'aria-label': 'Turns' }, this.#up, this.#count, this.#down);
+  #turns = new Pager('Turn', (by) => this.announce('turn-step', { by }), { isUpright: true, beyond: ', or the newest text' });
   #branches = new Pager('Branch', (by) => this.announce('turn-branch', { by }));
   #edit = iconButton('edit', 'Edit this prompt');
   #link = iconButton('link', 'Link the columns: all show the same turn');
-  #tools = h('div', { class: 'turn-tools actions' }, this.#steps, this.#branches.element, this.#edit, this.#link);
+  #tools = h('div', { class: 'turn-tools actions' }, this.#turns.element, this.#branches.element, this.#edit, this.#link);
 
   // Lifecycle
 
@@ -54,8 +51,6 @@ export class TurnStrip extends PageElement {
   /** @override @param {AbortSignal} signal */
   connected(signal) {
     const on = (/** @type {Element} */ element, /** @type {() => void} */ act) => element.addEventListener('click', act, { signal });
-    on(this.#up, () => this.announce('turn-step', { by: -1 }));
-    on(this.#down, () => this.announce('turn-step', { by: 1 }));
     on(this.#link, () => this.announce('turn-link', { isLinked: !this.#shown?.isLinked }));
     on(this.#edit, () => this.#startEditing());
     on(this.#more, () => {
@@ -83,8 +78,7 @@ export class TurnStrip extends PageElement {
   /** @param {Shown} shown */
   #write({ turn, index, count, branch, branches, isLinked, canLink }) {
     this.setAttribute('aria-label', `Turn ${index + 1} of ${count}`);
-    this.#steps.hidden = count < 2;
-    setText(this.#count, `${index + 1} of ${count}`);
+    this.#turns.show(index, count);
     this.#branches.show(branch, branches);
     this.#link.hidden = !canLink || count < 2;
     this.#link.setAttribute('aria-pressed', String(isLinked));
@@ -151,7 +145,13 @@ export class TurnStrip extends PageElement {
     this.#asked.replaceWith(form);
     this.#tools.hidden = true;
     field.focus();
-    field.select();
+    field.setSelectionRange(field.value.length, field.value.length);
+  }
+
+  /** On a phone there is room for one prompt that is written. @param {boolean} isEditing */
+  #mark(isEditing) {
+    this.closest('main')?.classList.toggle('is-editing', isEditing);
+    this.#mark(true);
   }
 
   #stopEditing() {
@@ -161,6 +161,7 @@ export class TurnStrip extends PageElement {
     this.#tools.hidden = false;
     if (this.#shown) this.#write(this.#shown);
     this.#edit.focus();
+    this.#mark(false);
   }
 }
 
