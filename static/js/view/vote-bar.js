@@ -34,7 +34,7 @@ export class VoteBar extends PageElement {
   #channel = new BroadcastChannel('sidestream.votes');
   #status = h('span', { role: 'status' });
   #round = h('ol', { class: 'scores', 'aria-label': 'Score of this round’s models' });
-  #tie = this.#button('Tie', () => this.#vote('tie'));
+  #tie = this.#button('Tie', () => this.#vote('tie'), { key: '0' });
   #bad = this.#button('All bad', () => this.#vote('bad'));
   #reveal = this.#button('Reveal without voting', () => this.#revealNames());
   #back = this.#button('Go to the open round', () => this.#goToRound());
@@ -144,9 +144,9 @@ export class VoteBar extends PageElement {
     this.refresh();
   }
 
-  /** @param {string} text @param {() => void} act */
-  #button(text, act) {
-    const button = h('button', { type: 'button', class: 'quiet' }, text);
+  /** @param {string} text @param {() => void} act @param {{key?: string, title?: string}} [more] */
+  #button(text, act, { key = '', title = '' } = {}) {
+    const button = h('button', { type: 'button', class: 'quiet', title: title || null, 'aria-keyshortcuts': key || null }, text, ...(key ? [h('kbd', { 'aria-hidden': 'true' }, key)] : []));
     button.addEventListener('click', act);
     return button;
   }
@@ -369,6 +369,7 @@ customElements.define('vote-bar', VoteBar);
 
 /** @param {{client: SidestreamClient, workspace: Workspace, memory: Memory}} parts */
 export function makeVoteBar({ client, workspace, memory }) {
+    this.#key.hidden = isDisabled;
   const isOn = () => client.conversations.state !== 'off';
   const api = new Votes(new URL('.', document.baseURI).href);
   const store = new VoteStore({ api, memory, isOn, models: () => [...client.models.values()] });
