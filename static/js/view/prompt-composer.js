@@ -68,7 +68,7 @@ export class PromptComposer extends PageElement {
     this.#render();
   }
 
-  /** @param {{names: string[], hidden: number, from?: string}} asked The columns that are asked, how many more are hidden, and whose answer all go on from. */
+  /** @param {Parameters<typeof askLabel>[0]} asked */
   set asked(asked) {
     this.#input.placeholder = askLabel(asked);
   }

@@ -18,7 +18,8 @@ const CLOSED_CHARACTERS = 700;
 
 /**
  * @typedef {{turn: Turn, index: number, count: number, branch: number, branches: number,
- *   isLinked: boolean, canLink: boolean}} Shown `index`: the turn's place among `count`, from 0; likewise `branch`.
+ *   isLinked: boolean, canLink: boolean, isOpenly: boolean}} Shown `index`: the turn's place among `count`, from 0; likewise `branch`;
+ *   `isOpenly`: whether an edited prompt is answered with the names shown, although new ones are not.
  */
 
 export class TurnStrip extends PageElement {
@@ -37,6 +38,7 @@ export class TurnStrip extends PageElement {
   #turns = new Pager('Turn', (by) => this.announce('turn-step', { by }), { isUpright: true, beyond: ', or the newest text' });
   #branches = new Pager('Branch', (by) => this.announce('turn-branch', { by }));
   #edit = iconButton('edit', 'Edit this prompt');
+  #note = h('span', {});
   #link = iconButton('link', 'Link the columns: all show the same turn');
   #tools = h('div', { class: 'turn-tools actions' }, this.#turns.element, this.#branches.element, this.#edit, this.#link);
 
@@ -69,8 +71,9 @@ export class TurnStrip extends PageElement {
   show(shown) {
     this.#shown = shown;
     this.hidden = !shown;
-    if (!shown) this.#stopEditing();
-    else if (!this.#form) this.#write(shown);
+    if (!shown) return this.#stopEditing();
+    setText(this.#note, `What is there now stays, as another branch.${shown.isOpenly ? ' It is not blind: the names stay shown.' : ''}`);
+    if (!this.#form) this.#write(shown);
   }
 
   // Internal
@@ -123,8 +126,7 @@ export class TurnStrip extends PageElement {
     field.value = turn.prompt;
     const send = h('button', { type: 'submit', class: 'send' }, 'Send');
     const cancel = h('button', { type: 'button', class: 'quiet' }, 'Cancel');
-    const note = h('span', {}, 'What is there now stays, as another branch.');
-    const form = h('form', { class: 'edit-form' }, field, h('div', {}, note, cancel, send));
+    const form = h('form', { class: 'edit-form' }, field, h('div', {}, this.#note, cancel, send));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       const text = field.value.trim();
@@ -144,6 +146,7 @@ export class TurnStrip extends PageElement {
     this.#form = form;
     this.#asked.replaceWith(form);
     this.#tools.hidden = true;
+    this.#mark(true);
     field.focus();
     field.setSelectionRange(field.value.length, field.value.length);
   }
@@ -151,7 +154,6 @@ export class TurnStrip extends PageElement {
   /** On a phone there is room for one prompt that is written. @param {boolean} isEditing */
   #mark(isEditing) {
     this.closest('main')?.classList.toggle('is-editing', isEditing);
-    this.#mark(true);
   }
 
   #stopEditing() {
@@ -159,9 +161,9 @@ export class TurnStrip extends PageElement {
     this.#form.replaceWith(this.#asked);
     this.#form = null;
     this.#tools.hidden = false;
+    this.#mark(false);
     if (this.#shown) this.#write(this.#shown);
     this.#edit.focus();
-    this.#mark(false);
   }
 }
 
