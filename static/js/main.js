@@ -154,7 +154,8 @@ on('queue-resume', () => scheduler.resume());
 on('queue-remove', ({ index }) => scheduler.unqueue(index));
 on('settings-set', (changes) => {
   workspace.configure(changes);
-  const isLate = changes.details && workspace.conversation.path.at(-1)?.answers.some(({ isDetailed }) => !isDetailed);
+  const isLate = changes.details && workspace.conversation.path.at(-1)?.answers
+    .some(({ isDetailed, model }) => !isDetailed && client.models.get(model)?.capabilities?.logprobs);
   composer.note = isLate ? '“How sure” counts from the next prompt on. “Ask again” brings it for these answers.' : '';
 });
 on('parameters-open', ({ atSystem }) => openParameters(undefined, atSystem));

@@ -124,7 +124,7 @@ def test_an_edited_prompt_is_not_blind_and_says_so(page: Page, gateway: Gateway)
     expect_end(column(page, "b"))
     strip(page).get_by_role("button", name="Edit this prompt").click()
     stays = "What is there now stays, as another branch."
-    openly = f"{stays} It is not blind: the names stay shown."
+    openly = f"{stays} The new one is not blind: the names stay shown."
     expect(strip(page).get_by_text(stays)).to_have_text(stays)
     blind(page).click()
     expect(strip(page).get_by_text(stays)).to_have_text(openly)

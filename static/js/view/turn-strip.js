@@ -72,7 +72,7 @@ export class TurnStrip extends PageElement {
     this.#shown = shown;
     this.hidden = !shown;
     if (!shown) return this.#stopEditing();
-    setText(this.#note, `What is there now stays, as another branch.${shown.isOpenly ? ' It is not blind: the names stay shown.' : ''}`);
+    setText(this.#note, `What is there now stays, as another branch.${shown.isOpenly ? ' The new one is not blind: the names stay shown.' : ''}`);
     if (!this.#form) this.#write(shown);
   }
 
