@@ -5,8 +5,8 @@ import { h, iconButton, setText } from './element.js';
  * nowhere keeps the focus that it has from being pressed.
  */
 export class Pager {
-  #count = h('b', {});
-  #all = h('b', {});
+  #count = h('span', {});
+  #all = h('span', {});
   #back;
   #forth;
   #beyond;
