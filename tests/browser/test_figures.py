@@ -102,7 +102,7 @@ def test_a_name_that_has_room_is_whole(page: Page, gateway: Gateway, name: str) 
     wire.on_generate = lambda generation, _: wire.answer(generation, "Rain.")
     open_page(page, gateway.url)
     ask(page, "What is the weather?")
-    expect(column(page, "a").locator("h2")).to_have_text(name)
+    expect(page.locator("answer-column h2")).to_have_text(name)
     cut = "(all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((a) => a.innerText)"
     assert page.locator("answer-column h2 span").evaluate_all(cut) == []
 
