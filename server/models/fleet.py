@@ -295,7 +295,7 @@ class Fleet:
 
     def _occupant(self, root_id: str) -> Occupant:
         spec, idle_since = self._deployments[root_id].spec, self._usage.idle_since(root_id)
-        return Occupant(root_id, spec.settings.memory, idle_since, spec.settings.pinned)
+        return Occupant(root_id, spec.memory_here, idle_since, spec.settings.pinned)
 
     def _watch_idle_time(self, deployment: Deployment) -> None:
         is_idle = self._usage.idle_since(deployment.spec.id) is not None
