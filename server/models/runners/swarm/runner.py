@@ -163,7 +163,7 @@ class SwarmRunner:
                     # Where somebody changed the service, its successor is not the same server.
                     task = next((one for one in snapshot.tasks if one.id == known.id), None)
                     if task is None:
-                        return Observation(replica, Condition.EXITED, cause=REPLACED)
+                        return _without_task(service)
                 seen = await self._observe(replica, snapshot, task)
             except ModelFailed as error:
                 logger.debug("the state of %s is not known: %s", replica.model, error)
@@ -331,8 +331,10 @@ class SwarmRunner:
                 return Observation(replica, Condition.UNKNOWN)
             return Observation(replica, Condition.MISSING, cause=self._unplaced.get(replica))
         task = task or snapshot.current(service)
-        if task is None:
+        if task is None and service.wanted:
             return Observation(replica, Condition.UNKNOWN)
+        if task is None:
+            return _without_task(service)
         node, found = snapshot.node_of(task), condition(task, snapshot.node_of(task))
         if found is not Condition.EXITED:
             spec = self._specs.get(replica)
@@ -394,6 +396,13 @@ class SwarmRunner:
 
 def _runs(snapshot: Snapshot, task: Task) -> bool:
     return condition(task, snapshot.node_of(task)) is Condition.RUNNING
+
+
+def _without_task(service: Service) -> Observation:
+    """Report a service whose task was removed: somebody else wants none of it, or another."""
+    if service.wanted:
+        return Observation(service.replica, Condition.EXITED, cause=REPLACED)
+    return Observation(service.replica, Condition.EXITED, sent_signals=_ASKED_TO_END)
 
 
 def _progress(snapshot: Snapshot, task: Task | None) -> Progress:

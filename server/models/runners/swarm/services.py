@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from server.core.errors import ModelFailed
 from server.engines.engine import Engine
 from server.models.runners.base import Replica
 from server.models.runners.containers.cancelling import end_of
@@ -107,10 +106,10 @@ class Services:
             return await self._managers.create(
                 "create a service", "services/create", configuration(secret)
             )
-        except ModelFailed as failed:
+        except BaseException as error:
             if secret:
                 await self._delete("remove a secret", f"secrets/{secret}")
-            if isinstance(failed, DockerRefused) and failed.docker_status == CONFLICT:
+            if isinstance(error, DockerRefused) and error.docker_status == CONFLICT:
                 raise DockerRefused(
                     f"the service {name_of(replica)} is not this gateway's",
                     "name_taken",

@@ -47,6 +47,8 @@ class Snapshot:
     services: dict[Replica, Service] = field(default_factory=dict)
     tasks: tuple[Task, ...] = ()
     nodes: dict[str, Node] = field(default_factory=dict)
+    there: frozenset[str] = frozenset()
+    """The ids of all services with the instance's label, also of those that are not ours."""
 
     def tasks_of(self, service: Service) -> list[Task]:
         """Return the tasks of a service, ended ones included."""
@@ -65,12 +67,11 @@ class Snapshot:
 
         Those on nodes that are away are left out: they end when their node is back.
         """
-        known = {service.id for service in self.services.values()}
         return [
             task
             for task in self.tasks
             if task.replica == replica
-            and task.service_id not in known
+            and task.service_id not in self.there
             and not is_away(self.node_of(task))
         ]
 
@@ -125,6 +126,7 @@ class Tasks:
             _services(services),
             tuple(read_task(task) for task in tasks),
             {node["ID"]: read_node(node) for node in nodes},
+            frozenset(service["ID"] for service in services),
         )
 
     async def close(self) -> None:
