@@ -45,6 +45,8 @@ _WITH_LOG: Final = frozenset({"running", "complete", "failed", "shutdown"})
 _AWAY: Final = frozenset({"down", "disconnected"})
 # A label of a node that says where its ports are reached, as behind NAT.
 ADDRESS_LABEL: Final = "sidestream.address"
+# What Swarm says when a node has lost its labels or resources, as one that is away has.
+_UNFIT: Final = "no longer meets constraints"
 # The exit code that an engine reports of a container that it did not see end.
 _UNSEEN_END: Final = 255
 _KILLED: Final = 128 + signal.SIGKILL
@@ -100,9 +102,13 @@ class Task:
     @property
     def was_refused(self) -> bool:
         """Tell whether its node could not start the container."""
-        return self.state == "rejected" or (
-            self.state == "failed" and self.message in {"preparing", "starting"}
-        )
+        is_refusal = self.state == "rejected" and not self.has_lost_node
+        return is_refusal or (self.state == "failed" and self.message in {"preparing", "starting"})
+
+    @property
+    def has_lost_node(self) -> bool:
+        """Tell whether Swarm gave it up because its node may not run it any more."""
+        return self.state == "orphaned" or (self.state == "rejected" and _UNFIT in self.error)
 
     @property
     def words(self) -> str:
@@ -226,7 +232,9 @@ def cause_of_end(task: Task, node: Node | None, wanted: int, *, is_replaced: boo
         refused = task_refusal(task.words)
         code = (refused.details or {}).get("cause", "engine_refused")
         return Cause(str(code), refused.message, refused.hint or "")
-    if task.state == "orphaned":
+    if task.has_lost_node and not is_away(node):
+        return replace(NODE_LOST, message=f"the model server's node may not run it: {task.words}")
+    if task.has_lost_node:
         return node_lost(node)
     if task.state == "failed":
         return {_UNSEEN_END: NODE_RESTARTED, _KILLED: KILLED}.get(task.exit_code)
