@@ -1,12 +1,18 @@
 """What a prompt and its answer have to fit into, and the words for a prompt that does not."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from server.chat.request import GenerationRequest
 from server.core.errors import PromptTooLong
 from server.core.trimming import Turns
 from server.dialects.base import EngineInfo
+from server.settings.runners import CONTAINER_RUNNERS
+
+# The key with which a model's context grows, by its runner.
+_CONTEXT_KEYS: Final = {"process": "context_tokens"} | dict.fromkeys(
+    CONTAINER_RUNNERS, "max_total_tokens"
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def _larger_context(request: GenerationRequest, info: EngineInfo, limits: Contex
     most, context, runner = info.model_context_tokens, limits.context_tokens, request.model.runner
     if most is not None and context is not None and context >= most:
         return "take a model with a longer context"
-    key = {"process": "context_tokens", "docker": "max_total_tokens"}.get(runner)
+    key = _CONTEXT_KEYS.get(runner)
     if key is None and info.dialect == "ollama":
         key = "num_ctx"
     if key is None:

@@ -16,6 +16,7 @@ LABEL_MODEL: Final = "sidestream.model"
 # The number of a replica; the first one has none, as all had before there were several.
 LABEL_REPLICA: Final = "sidestream.replica"
 
+_MAX_LABEL: Final = 63
 _SOCKET: Final = Path("/var/run/docker.sock")
 
 
@@ -32,6 +33,17 @@ def container_name(instance: str, model: str, number: int = 1) -> str:
     if number == 1:
         return f"sidestream-{instance}_{plain}-{_digest(model)}"
     return f"sidestream-{instance}_{plain}-{number}-{_digest(f'{model} {number}')}"
+
+
+def service_name(instance: str, model: str, number: int = 1) -> str:
+    """Return the name that makes two services of one replica in a swarm impossible.
+
+    It is a DNS label, so that the model's id is in it only for people; a hash tells.
+    """
+    digest = _digest(f"{instance} {model} {number}")
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-").lower()
+    room = _MAX_LABEL - len(digest) - 1
+    return f"{f'sidestream-{instance}-{plain}'[:room].rstrip('-')}-{digest}"
 
 
 def number_of(labels: Mapping[str, str]) -> int:

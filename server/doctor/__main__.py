@@ -1,7 +1,7 @@
 """Run all checks and show them: `python3 run.py doctor [--json]`.
 
-`--clean` removes containers that belong to no model any more, `--policy` prints what a proxy
-before the Docker engine's socket has to let through.
+`--clean` removes containers and services that belong to no model any more, `--policy` prints what a
+proxy before the Docker engine's socket has to let through.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from server.doctor.containers import clean, policy_text
 from server.doctor.docker import DockerUnavailable
 from server.doctor.findings import Check, Finding, Wanted, side_by_side
 from server.doctor.reading import read_settings
+from server.doctor.swarm import clean_swarm
 
 CEILING_SECONDS = 3.5
 
@@ -25,7 +26,9 @@ def main(words: list[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="write JSON, for programs")
     parser.add_argument(
-        "--clean", action="store_true", help="remove containers that belong to no model any more"
+        "--clean",
+        action="store_true",
+        help="remove containers and services that belong to no model any more",
     )
     parser.add_argument(
         "--policy", action="store_true", help="print what Sidestream asks of a Docker engine"
@@ -53,12 +56,22 @@ def _clean(wanted: Wanted) -> int:
         print("The settings cannot be read, so that nothing can be told to be left over.")
         return 1
     try:
-        removed = clean(wanted)
+        removed = clean_swarm(wanted) + _clean_containers(wanted)
     except DockerUnavailable as error:
         print(f"{error.seen}. {error.mend}")
         return 1
     print("\n".join(f"removed {name}" for name in removed) or "Nothing is left over.")
     return 0
+
+
+def _clean_containers(wanted: Wanted) -> list[str]:
+    try:
+        return clean(wanted)
+    except DockerUnavailable:
+        # Where models run in a swarm only, there need be no engine here.
+        if wanted.swarm_models and not wanted.container_models:
+            return []
+        raise
 
 
 def examine(checks: tuple[Check, ...], wanted: Wanted, ceiling_seconds: float) -> list[Finding]:

@@ -16,6 +16,7 @@ from server.doctor.docker import DockerUnavailable, ask_docker
 from server.doctor.findings import Check, Finding, Level, Wanted
 from server.doctor.ports import why_not_free
 from server.doctor.servers import check_keys, check_servers
+from server.doctor.swarm import check_swarm
 
 HUB_SECONDS = 3.0
 GIB = 1 << 30
@@ -180,6 +181,7 @@ CHECKS: tuple[Check, ...] = (
     check_docker,
     check_containers,
     check_leftovers,
+    check_swarm,
     check_commands,
     check_keys,
     check_servers,

@@ -53,7 +53,8 @@ class KnownCommand:
 class Wanted:
     """The part of the settings that the checks ask about, with its defaults.
 
-    `container_models` are those that run in containers, None where the settings cannot be read.
+    `container_models` are those that run in containers, `swarm_models` those in a swarm, None where
+    the settings cannot be read.
     `unseen` has what the settings refer to and the user of the doctor cannot see.
     """
 
@@ -66,6 +67,8 @@ class Wanted:
     docker_host: str = ""
     container_models: frozenset[str] | None = None
     images: frozenset[str] = frozenset()
+    swarm_hosts: tuple[str, ...] = ()
+    swarm_models: frozenset[str] | None = None
     servers: tuple[KnownServer, ...] = ()
     commands: tuple[KnownCommand, ...] = ()
     unseen: tuple[str, ...] = ()

@@ -43,6 +43,12 @@ def read_settings() -> Wanted:
         docker_host=settings.docker.host,
         container_models=frozenset(containers),
         images=frozenset(image_of(model, settings.docker) for model in containers.values()),
+        swarm_hosts=settings.swarm.host,
+        swarm_models=frozenset(
+            name
+            for name, model in settings.models.items()
+            if model.runner == "swarm" and not model.base
+        ),
         servers=known_servers(settings),
         commands=known_commands(settings),
         unseen=unseen,

@@ -100,6 +100,8 @@ class Engine:
     """Variables of the gateway's environment beside the proxies' that it is given, by our name."""
     hub_key: str = "HF_TOKEN"
     """The variable in which it takes the hub's token; empty where it reads none."""
+    reads_token_file: bool = True
+    """Whether it takes the token also from the file `token` beside the hub's cache."""
     refused_variables: str = ""
     """Variables that stand for arguments, which `env` may not have: a pattern."""
     cache: Cache = Cache()

@@ -110,6 +110,7 @@ LLAMA_CPP: Final = Engine(
     model_form="a repository of GGUF files on the hub, OWNER/REPO or OWNER/REPO:QUANTISATION",
     environment={"HF_HOME": "/data", "HF_HUB_CACHE": HUB_CACHE, **CALM_OPENMP},
     passed={"HF_HUB_OFFLINE": "LLAMA_ARG_OFFLINE", "HF_ENDPOINT": "HF_ENDPOINT"},
+    reads_token_file=False,
     refused_variables=r"LLAMA_ARG_\w+|LLAMA_CACHE|LLAMA_API_KEY|MODEL_ENDPOINT",
     # A repository has many files, of which one is taken.
     weights=(),

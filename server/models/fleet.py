@@ -351,9 +351,8 @@ class Fleet:
 
     def _occupant(self, occupant: str) -> Occupant:
         spec = self._occupying_replica(occupant).spec
-        idle_since = self._usage.idle_since(spec.id)
-        settings = spec.settings
-        return Occupant(occupant, settings.memory, idle_since, settings.pinned, root=spec.root)
+        idle_since, is_pinned = self._usage.idle_since(spec.id), spec.settings.pinned
+        return Occupant(occupant, spec.memory_here, idle_since, is_pinned, root=spec.root)
 
     def _watch_idle_time(self, crew: Crew) -> None:
         is_idle = self._usage.idle_since(crew.spec.id) is not None

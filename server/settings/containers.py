@@ -10,7 +10,7 @@ Rules:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -19,12 +19,17 @@ from server.engines.engine import Engine
 from server.engines.known import DEFAULT, ENGINES
 from server.settings.commands import Problem
 from server.settings.models import ModelSettings
-from server.settings.tables import DockerSettings
+from server.settings.runners import RUNNERS
+from server.settings.tables import ContainerSettings, SwarmSettings
 
 # A reference as Docker takes it: host, path, then a tag or a digest.
 _IMAGE: Final = re.compile(
     r"[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
+_CONSTRAINT: Final = re.compile(
+    r"(node\.(id|hostname|role|platform\.(os|arch)|labels\.[A-Za-z0-9._-]+)"
+    r"|engine\.labels\.[A-Za-z0-9._-]+)\s*(==|!=)\s*[A-Za-z0-9:_.,/ -]*[A-Za-z0-9_.-]"
 )
 _FILE: Final = re.compile(r"[./~].*|.*\.gguf", re.IGNORECASE)
 # Images for GPUs that are device files; a container gets all of these or none.
@@ -36,19 +41,19 @@ def engine_of(model: ModelSettings) -> Engine:
     return ENGINES[model.engine or DEFAULT]
 
 
-def image_of(model: ModelSettings, docker: DockerSettings) -> str:
+def image_of(model: ModelSettings, section: ContainerSettings) -> str:
     """Return the image that a model runs in."""
     engine = engine_of(model)
-    return model.image or (docker.image if engine.name == DEFAULT else engine.image)
+    return model.image or (section.image if engine.name == DEFAULT else engine.image)
 
 
-def container_problems(model: ModelSettings, docker: DockerSettings) -> Iterator[Problem]:
-    """Yield each key of a `docker` model that is refused, and why."""
-    engine, image = engine_of(model), image_of(model, docker)
+def container_problems(model: ModelSettings, section: ContainerSettings) -> Iterator[Problem]:
+    """Yield each key of a model in a container that is refused, and why."""
+    engine, image = engine_of(model), image_of(model, section)
     yield from _model_problems(model, engine)
     if not _IMAGE.fullmatch(image):
         yield "image", f"{image!r} is not the name of an image"
-    elif problem := _image_problem(image, docker, engine):
+    elif problem := _image_problem(image, section, engine, RUNNERS[model.runner].section):
         yield "image", problem
     yield from _gpu_problems(model, image)
     if model.quantize and model.quantize not in engine.quantizations:
@@ -77,6 +82,40 @@ def container_problems(model: ModelSettings, docker: DockerSettings) -> Iterator
         yield "gpu_memory", f"cannot be set together with {engine.gpu_argument} in `arguments`"
 
 
+def service_problems(model: ModelSettings, swarm: SwarmSettings) -> Iterator[Problem]:
+    """Yield each key of a `swarm` model that is refused, and why."""
+    yield from container_problems(model, swarm)
+    if image_of(model, swarm).endswith(DEVICE_FILE_FLAVOURS) and model.gpus != "none":
+        yield "gpus", "expected none: services of a swarm get no device files, as this image needs"
+    elif model.gpus == "all" or model.gpus.startswith("device="):
+        yield "gpus", f"expected auto, none or a number in a swarm, found {model.gpus!r}"
+    yield from _constraint_problems(model.constraints)
+
+
+def swarm_problems(swarm: SwarmSettings) -> Iterator[Problem]:
+    """Yield each key of [swarm] that is wrong, and why."""
+    for host in swarm.host:
+        if not re.fullmatch(r"(unix|tcp|https?|ssh)://\S+", host):
+            yield "host", f"expected addresses such as ssh://manager1, found {host!r}"
+    for key in ("hf_cache", "ollama_models"):
+        if not getattr(swarm, key).is_absolute():
+            yield (
+                key,
+                f"expected an absolute path, the same on all nodes, found {getattr(swarm, key)}",
+            )
+    yield from _constraint_problems(swarm.constraints)
+
+
+def _constraint_problems(constraints: Sequence[str]) -> Iterator[Problem]:
+    for constraint in constraints:
+        if not _CONSTRAINT.fullmatch(constraint):
+            yield (
+                "constraints",
+                f"expected such as `node.labels.disk == ssd` or `node.role != manager`, found "
+                f"{constraint!r}",
+            )
+
+
 def _model_problems(model: ModelSettings, engine: Engine) -> Iterator[Problem]:
     if not model.model_id:
         yield "model_id", f"missing; expected {engine.model_form}"
@@ -87,13 +126,13 @@ def _model_problems(model: ModelSettings, engine: Engine) -> Iterator[Problem]:
         yield "model_id", f"expected to match {engine.model_id} ({engine.model_form}), {found}"
 
 
-def _image_problem(image: str, docker: DockerSettings, engine: Engine) -> str:
+def _image_problem(image: str, section: ContainerSettings, engine: Engine, name: str) -> str:
     """Return why an image may not be run; empty if it may."""
-    patterns, own = docker.allowed_images or engine.images, ", ".join(engine.images)
+    patterns, own = section.allowed_images or engine.images, ", ".join(engine.images)
     if any(fnmatchcase(image, pattern) for pattern in patterns):
         return ""
-    problem = f"{image} matches none of `allowed_images` in [docker]"
-    if docker.allowed_images:
+    problem = f"{image} matches none of `allowed_images` in [{name}]"
+    if section.allowed_images:
         return f"{problem}; left empty, it allows {engine.title}'s own: {own}"
     return f"{problem}, which are {engine.title}'s own where nobody says: {own}"
 

@@ -27,11 +27,12 @@ from server.settings.checks import (
     upstream_problems,
     with_defaults,
 )
+from server.settings.containers import swarm_problems
 from server.settings.files import ADDED_FILE, Sections, added_file, read_added, read_sections
 from server.settings.names import RULES, is_name
 from server.settings.references import look_up
 from server.settings.secrets import WRITTEN
-from server.settings.tables import NAMED_SECTIONS, SECTIONS, Settings
+from server.settings.tables import NAMED_SECTIONS, SECTIONS, ContainerSections, Settings
 from server.settings.values import SettingsError, parse_value, unknown_key
 
 ENVIRONMENT_PREFIX = "SIDESTREAM_"
@@ -84,10 +85,10 @@ class _Loading:
         for section in self._added:
             self._take(section, named, is_added=True)
         upstreams = {name: with_defaults(one) for name, one in named["upstream"].items()}
+        containers = ContainerSections(sections["docker"], sections["swarm"])
+        self._tell("swarm", swarm_problems(containers.swarm))
         for model_id, model in named["model"].items():
-            found = model_problems(
-                model_id, model, named["model"], sections["docker"], named["upstream"]
-            )
+            found = model_problems(model_id, model, named["model"], containers, named["upstream"])
             self._tell(f"model {model_id}", found)
         for name, upstream in upstreams.items():
             self._tell(f"upstream {name}", upstream_problems(upstream))

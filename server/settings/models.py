@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from server.engines.known import NAMES, QUANTIZATIONS
 from server.settings.remote import RemoteSettings
-from server.settings.runners import RUNNERS, STARTING_RUNNERS, runners_in_words
+from server.settings.runners import CONTAINER_RUNNERS, RUNNERS, STARTING_RUNNERS, runners_in_words
 from server.settings.values import Count, Size, Variables, option
 
 
@@ -27,9 +27,9 @@ class _RunSettings:
     engine: str = option(
         "",
         "Engine of the model server: `tgi`, `vllm`, `sglang`, `llama.cpp` or `ollama`. Empty "
-        "takes `tgi` for `docker`, and for `command` the engine that the command names.",
+        "takes `tgi` for containers, and for `command` the engine that the command names.",
         choices=("", *NAMES),
-        only_for=("command", "docker"),
+        only_for=("command", *CONTAINER_RUNNERS),
     )
     command: str = option(
         "",
@@ -45,7 +45,7 @@ class _RunSettings:
         "have those that stand for an argument of its engine. Values may be `env:NAME` or "
         "`file:PATH`, as for `api_key`.",
         secret=True,
-        only_for=("command", "docker"),
+        only_for=("command", *CONTAINER_RUNNERS),
     )
     weights: str = option(
         "",
@@ -64,7 +64,7 @@ class _RunSettings:
         "Answers written at once; in containers only for llama.cpp and Ollama.",
         low=1,
         high=64,
-        only_for=("process", "docker"),
+        only_for=("process", *CONTAINER_RUNNERS),
     )
     context_tokens: int = option(
         4096, "Tokens of prompt and answer together.", low=64, only_for=("process",)
@@ -79,31 +79,48 @@ class _RunSettings:
     )
     model_id: str = option(
         "",
-        "For `docker` the model on the hub, `OWNER/NAME`; in llama.cpp a repository of GGUF "
+        "In containers the model on the hub, `OWNER/NAME`; in llama.cpp a repository of GGUF "
         "files, `OWNER/REPO:QUANTISATION`; in Ollama its name there. For `command` and `remote` "
         "the server's own name of the model; empty takes the only one it has.",
-        only_for=("command", "docker", "remote"),
+        only_for=("command", *CONTAINER_RUNNERS, "remote"),
     )
     revision: str = option(
         "",
         "Branch, tag or commit of the model.",
         pattern=r"([A-Za-z0-9][A-Za-z0-9._/-]*)?",
-        only_for=("docker",),
+        only_for=CONTAINER_RUNNERS,
     )
     image: str = option(
         "",
-        "Image; empty takes the engine's own, for TGI `image` of [docker].",
-        only_for=("docker",),
+        "Image; empty takes the engine's own, for TGI `image` of [docker] or [swarm].",
+        only_for=CONTAINER_RUNNERS,
     )
     gpus: str = option(
         "auto",
         "`none`, `all`, a number of GPUs, or `device=0,1` (numbers or ids). `auto` "
-        "takes as many as `num_shard` if the engine has GPUs, else none.",
+        "takes as many as `num_shard` if the engine has GPUs, else none. A swarm gives `none` or a "
+        "number, each a generic resource of its kind `gpu_resource`.",
         pattern=r"auto|none|all|[1-9][0-9]?|device=[A-Za-z0-9._:/-]+(,[A-Za-z0-9._:/-]+)*",
-        only_for=("docker",),
+        only_for=CONTAINER_RUNNERS,
+    )
+    gpu_resource: str = option(
+        "GPU",
+        "Kind of the generic resource that GPUs are in a swarm.",
+        pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
+        only_for=("swarm",),
+    )
+    constraints: tuple[str, ...] = option(
+        (),
+        "Nodes of a swarm that it may run on, as in `docker service create --constraint`: "
+        "`node.hostname == gpu1`, `node.labels.disk != slow`; in addition to those of [swarm].",
+        only_for=("swarm",),
     )
     num_shard: int = option(
-        1, "Parts the model is split into, one on each GPU.", low=1, high=64, only_for=("docker",)
+        1,
+        "Parts the model is split into, one on each GPU.",
+        low=1,
+        high=64,
+        only_for=CONTAINER_RUNNERS,
     )
     gpu_memory: float = option(
         0.0,
@@ -112,73 +129,75 @@ class _RunSettings:
         "for vLLM and SGLang; for others, and for a `command` without an engine, it is unknown.",
         low=0,
         high=1,
-        only_for=("command", "docker"),
+        only_for=("command", *CONTAINER_RUNNERS),
     )
     quantize: str = option(
         "",
         "Form the weights are loaded in; empty leaves it to the model.",
         choices=("", *QUANTIZATIONS),
-        only_for=("docker",),
+        only_for=CONTAINER_RUNNERS,
     )
     dtype: str = option(
         "",
         "Number format; empty leaves it to the model.",
         choices=("", "float16", "bfloat16"),
-        only_for=("docker",),
+        only_for=CONTAINER_RUNNERS,
     )
     max_input_tokens: int = option(
-        0, "Longest prompt, in tokens; 0 leaves it to TGI.", low=0, only_for=("docker",)
+        0, "Longest prompt, in tokens; 0 leaves it to TGI.", low=0, only_for=CONTAINER_RUNNERS
     )
     max_total_tokens: int = option(
         0,
         "Prompt and answer together, in tokens; 0 leaves it to the engine.",
         low=0,
-        only_for=("docker",),
+        only_for=CONTAINER_RUNNERS,
     )
     max_batch_prefill_tokens: int = option(
         0,
         "Tokens of prompts read at once; 0 leaves it to the engine.",
         low=0,
-        only_for=("docker",),
+        only_for=CONTAINER_RUNNERS,
     )
     trust_remote_code: bool = option(
         False,
         "Whether code that comes with the model is run (in its container, with "
         "your token and your cache).",
-        only_for=("docker",),
+        only_for=CONTAINER_RUNNERS,
     )
     arguments: str = option(
         "",
         "More arguments for the engine. One that is not allowed is refused with a list of those "
         "that are.",
-        only_for=("docker",),
+        only_for=CONTAINER_RUNNERS,
     )
     shm_size: Size = option(
         Size(0),
         "Size of /dev/shm, through which the parts of a model communicate. 0 takes the engine's "
         "own: 1G for TGI, 8G for vLLM and SGLang, 64M for others.",
         low=0,
-        only_for=("docker",),
+        only_for=CONTAINER_RUNNERS,
     )
-    cpus: float = option(0.0, "CPU cores at most; 0 sets no limit.", low=0, only_for=("docker",))
+    cpus: float = option(
+        0.0, "CPU cores at most; 0 sets no limit.", low=0, only_for=CONTAINER_RUNNERS
+    )
     pids_limit: int = option(
-        4096, "Processes and threads at most.", low=64, high=4_194_304, only_for=("docker",)
+        4096, "Processes and threads at most.", low=64, high=4_194_304, only_for=CONTAINER_RUNNERS
     )
     chat_template: str = option(
         "",
         "File with a chat template (Jinja2), for a TGI server whose model has none.",
-        only_for=("command", "docker", "remote"),
+        only_for=("command", *CONTAINER_RUNNERS, "remote"),
     )
     memory: Size = option(
         Size(0),
         "Memory that the model's server takes, counted against `memory_budget`; 0 if unknown. For "
         "`docker` it is also the container's limit; 0 sets that to nine tenths of the machine's "
-        "memory.",
+        "memory. For `swarm` it is the limit, too, and what a node must have free; 0 sets none.",
     )
     start_timeout: float = option(
         0.0,
-        "Seconds that this server may take to start; 0 takes `start_timeout` in [engines] or "
-        "[docker].",
+        "Seconds that this server may take to start; 0 takes `start_timeout` in [engines], "
+        "[docker] or [swarm].",
         low=0,
         only_for=STARTING_RUNNERS,
     )

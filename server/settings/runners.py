@@ -19,16 +19,20 @@ class RunnerKind:
     is_asked: bool = False
     """Whether the server is asked for its engine, because the settings do not determine it."""
     starts_servers: bool = True
+    is_container: bool = False
+    """Whether it runs an engine's image, which the settings name."""
 
 
 RUNNERS: Final = {
     "process": RunnerKind("the embedded engine"),
     "command": RunnerKind("any program that serves", is_asked=True),
-    "docker": RunnerKind("an engine in a container", section="docker"),
+    "docker": RunnerKind("an engine in a container", section="docker", is_container=True),
+    "swarm": RunnerKind("the same on any machine of a swarm", section="swarm", is_container=True),
     "remote": RunnerKind("a server somebody else runs", is_asked=True, starts_servers=False),
 }
 ASKED_RUNNERS: Final = tuple(name for name, kind in RUNNERS.items() if kind.is_asked)
 STARTING_RUNNERS: Final = tuple(name for name, kind in RUNNERS.items() if kind.starts_servers)
+CONTAINER_RUNNERS: Final = tuple(name for name, kind in RUNNERS.items() if kind.is_container)
 
 
 def runners_in_words() -> str:

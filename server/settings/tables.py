@@ -286,6 +286,95 @@ class DockerSettings:
 
 
 @dataclass(frozen=True)
+class SwarmSettings:
+    """Models that run as services of a Docker Swarm (`runner = swarm`)."""
+
+    host: tuple[str, ...] = option(
+        (),
+        "Managers of the swarm, as `host` in [docker], separated by commas; if one does not "
+        "answer, the next is asked. Empty takes `DOCKER_HOST`, else this machine's engine.",
+    )
+    image: str = option(
+        TGI.image,
+        "Image of TGI's models that set none; other engines have their own.",
+    )
+    allowed_images: tuple[str, ...] = option(
+        (),
+        "The only images that are run, as patterns with `*`, separated by commas. Empty allows "
+        "all versions of each engine's own.",
+    )
+    hf_cache: Path = option(
+        Path("/var/lib/sidestream/huggingface"),
+        "Hugging Face cache on every node that models may run on. Its `hub` folder, which has to "
+        "be there, is shared with all model containers of the node.",
+    )
+    hf_volume: str = option(
+        "",
+        "Named volume to take instead of `hf_cache`; each node makes its own.",
+        pattern=r"([A-Za-z0-9][A-Za-z0-9_.-]*)?",
+    )
+    hf_token: str = option(
+        "",
+        "Token for gated models. Empty takes `HF_TOKEN` from the environment. It becomes a secret "
+        "of the swarm.",
+        secret=True,
+    )
+    ollama_models: Path = option(
+        Path("/var/lib/sidestream/ollama"),
+        "Ollama's models on every node that they may run on; has to be there.",
+    )
+    ollama_volume: str = option(
+        "",
+        "Named volume to take instead of `ollama_models`; each node makes its own.",
+        pattern=r"([A-Za-z0-9][A-Za-z0-9_.-]*)?",
+    )
+    network: str = option(
+        "host-port",
+        "How the gateway reaches a model: at a port of its node (`host-port`), or in an overlay "
+        "network of this name, which the gateway itself is in.",
+        pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    )
+    constraints: tuple[str, ...] = option(
+        (),
+        "Nodes that models may run on, as in `docker service create --constraint`, such as "
+        "`node.role == worker`.",
+    )
+    download_timeout: float = option(
+        7200.0,
+        "Seconds that fetching the image, and then the weights, may each take.",
+        low=1,
+    )
+    start_timeout: float | None = option(
+        None,
+        "Seconds that waiting for a node, starting, loading and warming up may each take. Empty "
+        "takes the engine's own: 1800 for vLLM and SGLang, which compile, 900 for others.",
+        low=1,
+    )
+    stop_grace: float | None = option(
+        None,
+        "Seconds a container gets to end by itself before it is killed, fixed when it is started. "
+        "Empty takes the engine's own: 100 for TGI, which lets answers end for up to 90 s, 10 for "
+        "others.",
+        low=0,
+    )
+    log_max_size: Size = option(
+        Size(10 << 20), "Size at which a node begins a new log file; it keeps two.", low=4096
+    )
+
+
+ContainerSettings = DockerSettings | SwarmSettings
+"""The settings of a runner of containers."""
+
+
+@dataclass(frozen=True)
+class ContainerSections:
+    """The sections of all runners of containers."""
+
+    docker: DockerSettings = field(default_factory=DockerSettings)
+    swarm: SwarmSettings = field(default_factory=SwarmSettings)
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, by section."""
 
@@ -297,6 +386,7 @@ class Settings:
     attachments: AttachmentSettings = field(default_factory=AttachmentSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
+    swarm: SwarmSettings = field(default_factory=SwarmSettings)
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     upstreams: Mapping[str, UpstreamSettings] = field(default_factory=dict)
@@ -311,6 +401,7 @@ SECTIONS: Mapping[str, type] = {
     "attachments": AttachmentSettings,
     "engines": EngineSettings,
     "docker": DockerSettings,
+    "swarm": SwarmSettings,
     "discovery": DiscoverySettings,
 }
 NAMED_SECTIONS: Mapping[str, type[ModelSettings] | type[UpstreamSettings]] = {

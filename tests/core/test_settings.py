@@ -243,7 +243,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     ),
     "a key of another runner": (
         f"{A}model_id = openai-community/gpt2\n", "[model a] model_id",
-        "means nothing for runner = process, only for command, docker and remote",
+        "means nothing for runner = process, only for command, docker, swarm and remote",
     ),
     "a key of another runner, whose value is the default": (
         "[model a]\nrunner = remote\nurl = http://a:1\nslots = 4\n", "[model a] slots",

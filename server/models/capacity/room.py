@@ -86,7 +86,7 @@ class Room:
         gpus = await self._takes_of_gpus(spec)
         await self._look_up_found()
         occupants = [self._occupant(model_id) for model_id in self._inside]
-        victims = whom_to_evict(occupants, spec.settings.memory, self._capacity, gpus)
+        victims = whom_to_evict(occupants, spec.memory_here, self._capacity, gpus)
         return victims == [] and not self._queue
 
     def leave(self, model_id: str) -> None:
@@ -112,7 +112,7 @@ class Room:
         return replace(self._describe(model_id), gpus=self._gpus.get(model_id, {}))
 
     def _try_to_enter(self, spec: ModelSpec, report: Report) -> bool:
-        memory, gpus = spec.settings.memory, self._gpus[spec.id]
+        memory, gpus = spec.memory_here, self._gpus[spec.id]
         occupants = [self._occupant(model_id) for model_id in self._inside]
         pinned = [occupant for occupant in occupants if occupant.is_pinned]
         if not can_ever_fit(pinned, memory, self._capacity, gpus):

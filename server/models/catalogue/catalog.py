@@ -24,7 +24,7 @@ from server.settings.commands import command_words
 from server.settings.containers import engine_of
 from server.settings.models import ModelSettings
 from server.settings.remote import RemoteSettings
-from server.settings.runners import RUNNERS
+from server.settings.runners import CONTAINER_RUNNERS, RUNNERS
 from server.settings.tables import DEFAULT_LENGTH, Settings
 from server.settings.upstreams import UpstreamSettings
 
@@ -110,11 +110,16 @@ class ModelSpec:
         return self.served.capabilities.get("vision")
 
     @property
+    def memory_here(self) -> int:
+        """Return the bytes that its server takes of this machine's memory, 0 if unknown or none."""
+        return 0 if self.runner == "swarm" else int(self.settings.memory)
+
+    @property
     def server_settings(self) -> ModelSettings:
         """Return the settings that a server starts with; the others may change while it runs."""
         plain = ModelSettings()
         kept = {key: getattr(plain, key) for key in _NOT_THE_SERVERS}
-        if self.runner != "docker":
+        if self.runner not in CONTAINER_RUNNERS:
             kept["memory"] = plain.memory
         return replace(self.settings, **kept)
 
@@ -276,7 +281,7 @@ def _own_spec(model_id: str, model: ModelSettings, default_length: int) -> Model
         model = replace(model, url=model.urls[0])
     if RUNNERS[model.runner].is_asked:
         dialect, served_as = model.dialect, model.model_id
-    elif model.runner == "docker" and engine is not None:
+    elif model.runner in CONTAINER_RUNNERS and engine is not None:
         dialect, served_as = engine.dialect, model.model_id if engine.serves_by_name else ""
     return ModelSpec(
         id=model_id,
@@ -302,7 +307,7 @@ def _own_spec(model_id: str, model: ModelSettings, default_length: int) -> Model
 
 def _engine(model: ModelSettings) -> Engine | None:
     """Return the engine that a model's settings start, None if it is not known."""
-    if model.runner == "docker":
+    if model.runner in CONTAINER_RUNNERS:
         return engine_of(model)
     if model.runner == "command":
         return ENGINES.get(model.engine or started_by(command_words(model.command)))

@@ -57,6 +57,8 @@ def explain_exit(observation: Observation, engine: str = "") -> ModelFailed:
     told = observation.tail[-_MAX_TOLD_LINES:]
     details: dict[str, Any] = {"log": last_words(line.text for line in told)}
     if observation.condition is not Condition.EXITED:
+        if observation.cause is not None:
+            return failure_of(observation.cause, details)
         details["cause"] = "gone"
         return ModelFailed(
             "the model server is gone: somebody else removed it",
@@ -75,6 +77,11 @@ def explain_exit(observation: Observation, engine: str = "") -> ModelFailed:
     return kind(message, hint=cause.hint if cause else None, details=details)
 
 
+def failure_of(cause: Cause, details: dict[str, Any]) -> ModelFailed:
+    """Return the error for a cause that is known without the log."""
+    return ModelFailed(cause.message, hint=cause.hint, details=details | {"cause": cause.code})
+
+
 def last_words(lines: Iterable[str], room: int = _MAX_TOLD_CHARS) -> list[str]:
     """Return as many of the last lines as fit into `room` characters; a line too long is cut."""
     told: list[str] = []
@@ -87,6 +94,8 @@ def last_words(lines: Iterable[str], room: int = _MAX_TOLD_CHARS) -> list[str]:
 
 
 def _find(observation: Observation, engine: str) -> _Finding:
+    if observation.cause is not None:
+        return _Finding(observation.cause)
     if observation.was_out_of_memory:
         return _Finding(ends.OUT_OF_MEMORY)
     if observation.was_told_to_stop or observation.ended_by == signal.SIGTERM:

@@ -15,7 +15,7 @@ from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import Progress
 from server.dialects.base import Endpoint, EngineInfo, Upstream
 from server.models.catalogue.catalog import ModelSpec
-from server.models.diagnosis.causes import explain_exit, last_words
+from server.models.diagnosis.causes import explain_exit, failure_of, last_words
 from server.models.lifecycle.limits import LifecycleLimits
 from server.models.lifecycle.readiness_probe import Connect, ReadinessProbe
 from server.models.lifecycle.ready_server import ReadyServer
@@ -26,7 +26,7 @@ from server.models.lifecycle.watching import Watch
 from server.models.logbook import LogBook
 from server.models.metrics import StartCounters
 from server.models.runners.base import Replica, Runner
-from server.settings.runners import RUNNERS
+from server.settings.runners import CONTAINER_RUNNERS, RUNNERS
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Attempt:
         self._spec = spec
         self._replica = replica
         self._runner = runner
-        is_other_than_tgi = spec.runner == "docker" and spec.dialect != "tgi"
+        is_other_than_tgi = spec.runner in CONTAINER_RUNNERS and spec.dialect != "tgi"
         is_asked = runner.is_managed and RUNNERS[spec.runner].is_asked
         is_any_program = is_asked or is_other_than_tgi
         self._probe = ReadinessProbe(
@@ -225,6 +225,8 @@ class Attempt:
         if getattr(self._spec.settings, key):
             section = "in the model's section"
         seen = await self._runner.inspect(self._replica)
+        if seen.cause is not None:
+            return failure_of(seen.cause, {})
         reason = self._probe.message
         if seen.ports_elsewhere and seen.endpoint:
             ports = ", ".join(map(str, sorted(seen.ports_elsewhere)))

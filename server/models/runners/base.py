@@ -11,7 +11,9 @@ A runner holds no lifecycle state: it acts when it is called, and reports what i
 
 Every verb may be called at any time and may be cancelled; a cancelled `start` leaves
 nothing behind. A runner whose engine does not answer reports UNKNOWN, never MISSING:
-a running server must not be forgotten because it cannot be observed now.
+a running server must not be forgotten because it cannot be observed now. UNKNOWN with a cause
+also means that the machine is away: `wait` returns that once the server itself does not answer,
+and `stop` succeeds, since it ends when the machine is back.
 """
 
 import signal
@@ -22,6 +24,7 @@ from typing import ClassVar, Final, Protocol
 
 from server.core.protocol import Progress
 from server.dialects.base import Endpoint
+from server.engines.cause import Cause
 from server.models.catalogue.catalog import ModelSpec
 from server.models.logbook import LogLine
 
@@ -63,6 +66,7 @@ class Observation:
     `sent_signals` are the known signals that the engine was asked to send to the server.
     `left_behind` is the number of processes that outlived their program and were killed;
     `ports_elsewhere` are the ports of a running server that does not listen at its endpoint.
+    `cause` is why, where the place knows more than the log: of the end, or of UNKNOWN and MISSING.
     `is_outdated` is whether a running server was started with other settings than the current
     ones, `image` is the digest of a container's image.
     """
@@ -78,6 +82,7 @@ class Observation:
     image: str = ""
     left_behind: int = 0
     ports_elsewhere: frozenset[int] = frozenset()
+    cause: Cause | None = None
 
     @property
     def ended_by(self) -> int | None:
@@ -111,7 +116,8 @@ class Runner(Protocol):
         """Stop the replica and remove all of it; does nothing if it does not exist.
 
         Raises `ModelFailed` if the engine does not answer; the server then runs on. If cancelled
-        within `grace_seconds`, it kills the server at once.
+        within `grace_seconds`, it kills the server at once. `grace_seconds` is a wish where the
+        place fixes the time at the start; the server then ends within that.
         """
 
     async def inspect(self, replica: Replica) -> Observation:

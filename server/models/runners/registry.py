@@ -16,9 +16,10 @@ from server.models.runners.programs.command import CommandLauncher
 from server.models.runners.programs.launch import Launcher
 from server.models.runners.programs.runner import ProgramRunner
 from server.models.runners.remote import RemoteRunner
+from server.models.runners.swarm.runner import SwarmRunner
 from server.settings.containers import engine_of
 from server.settings.models import ModelSettings
-from server.settings.tables import Settings
+from server.settings.tables import ContainerSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,30 @@ def _docker(context: RunnerContext) -> Runner:
     )
 
 
+def _swarm(context: RunnerContext) -> Runner:
+    return SwarmRunner(context.settings.swarm, instance=context.settings.server.instance)
+
+
 def _docker_limits(
     common: LifecycleLimits, settings: Settings, model: ModelSettings
 ) -> LifecycleLimits:
-    docker, engine = settings.docker, engine_of(model)
-    start, grace = docker.start_timeout, docker.stop_grace
+    return _container_limits(common, settings.docker, model)
+
+
+def _swarm_limits(
+    common: LifecycleLimits, settings: Settings, model: ModelSettings
+) -> LifecycleLimits:
+    return _container_limits(common, settings.swarm, model)
+
+
+def _container_limits(
+    common: LifecycleLimits, section: ContainerSettings, model: ModelSettings
+) -> LifecycleLimits:
+    engine = engine_of(model)
+    start, grace = section.start_timeout, section.stop_grace
     return replace(
         common,
-        download=docker.download_timeout,
+        download=section.download_timeout,
         start=engine.start_seconds if start is None else start,
         stop_grace=engine.stop_grace_seconds if grace is None else grace,
     )
@@ -88,6 +105,7 @@ REGISTRY: Final = {
     "process": RunnerEntry(lambda context: _programs(context.embedded, context)),
     "command": RunnerEntry(lambda context: _programs(CommandLauncher(context.hub_cache), context)),
     "docker": RunnerEntry(_docker, _docker_limits),
+    "swarm": RunnerEntry(_swarm, _swarm_limits),
     "remote": RunnerEntry(lambda context: RemoteRunner(context.hub_cache), _remote_limits),
 }
 

@@ -29,7 +29,7 @@ const ENDS = {
 };
 
 /** @type {Record<string, string>} */
-const PLACES = { process: 'on this machine', command: 'as a program', docker: 'in a container', remote: 'on another server' };
+const PLACES = { process: 'on this machine', command: 'as a program', docker: 'in a container', swarm: 'in a swarm', remote: 'on another server' };
 
 /** The label of a model's state; for a discovered server's model only what the server reports. @param {Model} model */
 export function modelState({ server, state }) {

@@ -10,6 +10,7 @@ Rules:
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -77,6 +78,31 @@ class DockerEngine:
         """Return the engine's description of itself and of its machine."""
         async with calling("describe itself", within_seconds=CALL_SECONDS):
             return await (await self.docker()).system.info()
+
+    async def ask(
+        self,
+        what: str,
+        method: str,
+        path: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        within_seconds: float,
+    ) -> Any:
+        """Make a request that aiodocker has no call for; return what is answered, None for none."""
+        async with calling(what, within_seconds=within_seconds):
+            docker = await self.docker()
+            if docker.api_version == "auto":
+                # aiodocker asks for the API version in its first call.
+                await docker.system.info()
+            url = f"{docker.docker_host}/{docker.api_version}/{path}"
+            async with docker.session.request(
+                method, url, params=parameters, json=body
+            ) as response:
+                if response.status >= 400:
+                    raise refusal(what, response.status, await _message(response))
+                text = await response.read()
+            return json.loads(text) if text else None
 
     @asynccontextmanager
     async def stream(

@@ -13,7 +13,7 @@ from server.engines.engine import CONTAINER_PORT, Engine
 from server.engines.known import DEFAULT, ENGINES
 from server.models.runners.base import Replica
 from server.settings.models import ModelSettings
-from server.settings.tables import DockerSettings
+from server.settings.tables import ContainerSettings
 
 # A container without this label runs the default engine.
 LABEL_ENGINE: Final = "sidestream.engine"
@@ -33,9 +33,9 @@ _PROXIES: Final = (
 _ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104
 
 
-def shared_folder(engine: Engine, docker: DockerSettings) -> Path:
+def shared_folder(engine: Engine, section: ContainerSettings) -> Path:
     """Return the folder on the engine's machine that all containers of the engine share."""
-    folder: Path = getattr(docker, engine.cache.setting)
+    folder: Path = getattr(section, engine.cache.setting)
     return folder.expanduser().absolute() / engine.cache.folder
 
 

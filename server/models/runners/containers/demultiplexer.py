@@ -12,6 +12,9 @@ from typing import Final, NamedTuple
 
 _HEADER: Final = struct.Struct(">BxxxL")
 _STREAMS: Final = {0: "stdout", 1: "stdout", 2: "stderr"}
+# What the engine itself says of the log, without a time stamp.
+_OF_THE_ENGINE: Final = 3
+ENGINE_STREAM: Final = "sidestream"
 # Bounds the memory for a model server that writes no line feeds.
 MAX_LINE_BYTES: Final = 64 * 1024
 
@@ -44,7 +47,11 @@ class Demultiplexer:
                 break
             frame = bytes(self._buffer[_HEADER.size : end])
             del self._buffer[:end]
-            lines += self._read(_STREAMS.get(kind, "stdout"), frame)
+            if kind == _OF_THE_ENGINE:
+                said = frame.decode(errors="replace").strip()
+                lines.append(StampedLine("", 0.0, ENGINE_STREAM, said))
+            else:
+                lines += self._read(_STREAMS.get(kind, "stdout"), frame)
         return lines
 
     def finish(self) -> list[StampedLine]:

@@ -26,14 +26,14 @@ _NO_CONNECTION: Final = 900
 
 
 class DockerUnreachable(ModelFailed):
-    """The Docker engine does not answer."""
+    """The Docker engine does not answer; `about` says so of something else, with its code."""
 
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(
-            f"the Docker engine cannot be reached: {reason}",
-            hint=hint,
-            details={"cause": "engine_unreachable"},
-        )
+    def __init__(self, reason: str, hint: str, about: tuple[str, str] | None = None) -> None:
+        cause = {"cause": "engine_unreachable"}
+        what = "the Docker engine cannot be reached"
+        if about is not None:
+            what, cause["cause"] = about
+        super().__init__(f"{what}: {reason}", hint=hint, details=cause)
         self.reason = reason
 
 

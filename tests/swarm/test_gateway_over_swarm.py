@@ -1,0 +1,110 @@
+"""The whole gateway over a swarm: a real client, services, and nodes that die under answers."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import KeepLog
+from tests.docker.engine import INSTANCE
+from tests.support.dialogue import dialogue
+from tests.support.gateway import gateway
+from tests.swarm.bed import Bed
+from tests.swarm.test_swarm_nodes import running
+
+SETTINGS = """\
+[engines]
+read_timeout = 4
+health_interval = 1
+on_exit = stop
+
+[swarm]
+host = {manager}
+image = {fake}
+allowed_images = sidestream-test/*
+hf_cache = {directory}/hf
+constraints = node.role == worker
+stop_grace = 2
+
+[model one]
+runner = swarm
+gpus = 1
+model_id = fake/slow-words
+
+[model two]
+runner = swarm
+gpus = 1
+model_id = fake/slow-words
+
+[model nowhere]
+runner = swarm
+gpus = none
+constraints = node.labels.disk == ssd
+model_id = fake/tgi
+start_timeout = 2
+"""
+
+
+@pytest.fixture
+def settings_text(bed: Bed, fake: str, tmp_path: Path, keep_log: KeepLog) -> str:
+    """Return the settings of a gateway over the bed."""
+    keep_log("the gateway", tmp_path / "server.log")
+    (tmp_path / "hf" / "hub").mkdir(parents=True)
+    return SETTINGS.format(manager=bed.manager.host, fake=fake, directory=tmp_path)
+
+
+async def test_a_node_that_dies_takes_its_answers_only_and_its_model_runs_elsewhere(
+    settings_text: str, bed: Bed, tmp_path: Path
+) -> None:
+    """With one GPU on each worker, the two models are on two of them."""
+    async with (
+        gateway(settings_text, tmp_path, instance=INSTANCE) as server,
+        dialogue(server.address) as client,
+    ):
+        doomed, bystander = await client.ask("one", "two", parameters={"max_new_tokens": 5000})
+        await client.delta(doomed, 3)
+        await client.delta(bystander, 3)
+        one, two = (
+            next(node for node in bed.workers if any(model in name for name in running(bed, node)))
+            for model in ("-one-", "-two-")
+        )
+        assert one is not two
+        one.pull_plug()
+        end = await client.end(doomed)
+        assert end["finish_reason"] == "failed"
+        assert end["error"]["details"]["cause"] == "node_lost", end["error"]
+        assert one.name in end["error"]["message"]
+        await client.delta(bystander, client.seq(bystander) + 5)
+        # The one GPU that is left is taken.
+        await client.say(type="cancel")
+        assert (await client.end(bystander))["finish_reason"] == "cancelled"
+        before = len(client.events)
+        await client.say(type="stop", model="two")
+        await client.model("two", "stopped", skip=before)
+        (again,) = await client.ask("one", parameters={"max_new_tokens": 5})
+        assert (await client.end(again))["finish_reason"] == "length"
+        assert len(running(bed, two)) == 1
+    bed.heal()
+
+
+async def test_a_killed_gateway_finds_its_services_again_and_a_hopeless_start_tells_why(
+    settings_text: str, bed: Bed, tmp_path: Path
+) -> None:
+    async with (
+        gateway(settings_text, tmp_path, instance=INSTANCE) as server,
+        dialogue(server.address) as client,
+    ):
+        (answer,) = await client.ask("one", parameters={"max_new_tokens": 5})
+        assert (await client.end(answer))["finish_reason"] == "length"
+        before = bed.services().keys()
+        await server.kill()
+    async with (
+        gateway(settings_text, tmp_path, instance=INSTANCE) as server,
+        dialogue(server.address) as client,
+    ):
+        (answer,) = await client.ask("one", parameters={"max_new_tokens": 5})
+        assert (await client.end(answer))["finish_reason"] == "length"
+        assert bed.services().keys() == before
+        (hopeless,) = await client.ask("nowhere", parameters={"max_new_tokens": 5})
+        end = await client.end(hopeless)
+        assert end["error"]["details"]["cause"] == "no_node"
+        assert "no suitable node" in end["error"]["message"]
