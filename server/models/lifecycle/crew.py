@@ -15,7 +15,7 @@ Rules:
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -36,9 +36,6 @@ from server.settings.commands import takes_any_port
 from server.settings.models import ModelSettings
 
 logger = logging.getLogger(__name__)
-
-# Conversations whose replica is remembered, the last ones used.
-_MAX_HOMES: Final = 10_000
 
 _DEVICES: Final = "device="
 
@@ -100,7 +97,7 @@ class Crew:
         self._scale_timer: asyncio.TimerHandle | None = None
         self._rollout: asyncio.Task[None] | None = None
         self._extra = 0
-        """How many more there are while replicas are restarted."""
+        """The number of the additional replica while the others are restarted; 0 for none."""
         self._replicas: dict[int, Deployment] = {}
         self._leaving: dict[int, asyncio.Task[None]] = {}
         self.choice = ReplicaChoice(self)
@@ -262,10 +259,7 @@ class Crew:
             if numbers and can_have_several(self.spec):
                 await self._start_extra()
             for number in numbers:
-                one = self._replicas.get(number)
-                if one is not None and number not in self._leaving:
-                    await one.stop()
-                    await one.ensure_ready()
+                await self._restart_one(number)
         except SidestreamError as error:
             # Shown at the replica; the others go on with the settings that they have.
             logger.warning("%s: the restart ends: %s", self.spec.id, error)
@@ -275,15 +269,28 @@ class Crew:
             self._extra = 0
             self._resize()
 
+    async def _restart_one(self, number: int) -> None:
+        """Restart a replica, unless it leaves: that one is not started again."""
+        one = self._replicas.get(number)
+        try:
+            if one in self.staying():
+                await one.stop()
+            if one in self.staying():
+                await one.ensure_ready()
+        except SidestreamError:
+            if one in self.staying():
+                raise
+
     async def _start_extra(self) -> None:
         number = self._count + 1
         if await self._host.has_room(self.spec, number):
-            self._extra = 1
+            self._extra = number
             self._resize()
             await self._replicas[number].ensure_ready()
 
     async def remove(self) -> None:
         """Stop all servers, also those of an earlier run; may be cancelled if wanted again."""
+        self.request_stop()
         await asyncio.gather(*(one.remove() for one in self))
 
     async def wait_until_ready(self) -> Upstream:
@@ -312,18 +319,12 @@ class Crew:
 
     async def close(self, *, keeps_servers: bool = False) -> None:
         """End every lifecycle and stop the servers, unless `keeps_servers` and they outlive us."""
-        if self._scale_timer is not None:
-            self._scale_timer.cancel()
-        tasks = [*self._leaving.values(), *self.choice.checks()]
-        if self._rollout is not None:
-            tasks.append(self._rollout)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._end_tasks()
         await asyncio.gather(*(one.close(keeps_server=keeps_servers) for one in self))
 
     async def end(self) -> None:
         """End the control tasks and leave the servers as they are."""
+        await self._end_tasks()
         await asyncio.gather(*(one.end() for one in self))
 
     def show_problem(self, error: SidestreamError | None) -> None:
@@ -341,9 +342,16 @@ class Crew:
         """Return the replicas that are not leaving."""
         return [one for one in self if one.number not in self._leaving]
 
+    async def _end_tasks(self) -> None:
+        if self._scale_timer is not None:
+            self._scale_timer.cancel()
+        # A restart that ends lets its additional replica leave.
+        await _cancelled([self._rollout] if self._rollout is not None else [])
+        await _cancelled([*self._leaving.values(), *self.choice.checks()])
+
     def _resize(self) -> None:
         """Make the replicas that are missing, and have those too many leave."""
-        wanted = range(1, self._count + self._extra + 1)
+        wanted = sorted({*range(1, self._count + 1), self._extra or 1})
         runs = any(one.status.state not in ("stopped", "failed") for one in self)
         for number in wanted:
             if number in self._leaving:
@@ -447,6 +455,12 @@ class _ReplicaHost:
 
     def changed(self, spec: ModelSpec) -> None:
         self._crew.replica_changed()
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def settings_of_replica(settings: ModelSettings, number: int) -> ModelSettings:

@@ -1,5 +1,6 @@
 """Replicas that we start: together, more, fewer, one after the other, and found again."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 from server.core.errors import InvalidCommand, ModelFailed
 from server.core.placement import Capacity
 from server.core.protocol import Model
+from server.models.capacity.room import Room
+from server.models.catalogue.catalog import ModelSpec
 from server.models.lifecycle.crew import settings_of_replica
 from server.models.lifecycle.ready_server import Lease
 from server.models.runners.base import Replica
@@ -16,7 +19,7 @@ from server.settings.models import ModelSettings
 from server.settings.values import Count
 from tests.fakes.openai import serve
 from tests.fakes.openai_options import like
-from tests.support.fake_fleet import FakeFleet, FakeRunner, fake_fleet
+from tests.support.fake_fleet import CEILING_SECONDS, FakeFleet, FakeRunner, fake_fleet
 from tests.support.gates import Gate
 from tests.support.specs import catalog
 
@@ -198,6 +201,79 @@ async def test_a_stop_ends_a_restart() -> None:
         s.fleet.stop("a")
         await s.sees(lambda model: model.state == "stopped" and model.replicas is None)
         assert not runner.servers
+
+
+async def test_a_replica_that_leaves_while_it_is_restarted_is_not_started_again() -> None:
+    runner = FakeRunner()
+    two = Capacity(max_running=2)
+    async with running(2, runner, capacity=two) as s, AsyncExitStack() as answers:
+        (crew,) = s.fleet.servers()
+        first = await answering(answers, s)
+        assert first.replica == 1
+        async with AsyncExitStack() as others:
+            assert (await answering(others, s)).replica == 2
+            s.fleet.restart("a")
+            await answers.aclose()
+            await s.sees(lambda model: ready(model) == [1])
+            # The second one ends its answer in order to be restarted, when it is too many.
+            s.fleet.change(catalog(**model(1)))
+        async with asyncio.timeout(CEILING_SECONDS):
+            await crew.wait_until_restarted()
+        await s.sees(lambda model: model.replicas is None)
+        assert set(runner.servers) == {Replica("test", "a")}
+        assert runner.starts == 3
+
+
+async def test_fewer_replicas_do_not_break_a_restart_that_is_about_to_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = Gate()
+    looks.close()
+
+    async def has_room(room: Room, spec: ModelSpec) -> bool:
+        await looks.pass_through()
+        return True
+
+    monkeypatch.setattr(Room, "has_room", has_room)
+    runner = FakeRunner()
+    async with running(3, runner) as s:
+        (crew,) = s.fleet.servers()
+        s.fleet.restart("a")
+        await looks.reached(1)
+        s.fleet.change(catalog(**model(1, context_tokens=512)))
+        looks.open()
+        async with asyncio.timeout(CEILING_SECONDS):
+            await crew.wait_until_restarted()
+        await s.sees(lambda model: model.replicas is None and not model.outdated)
+        assert set(runner.servers) == {Replica("test", "a")}
+
+
+async def test_a_model_that_is_removed_while_it_is_restarted_leaves_no_server() -> None:
+    runner = FakeRunner()
+    one = Capacity(max_running=1)
+    async with running(1, runner, capacity=one) as s, AsyncExitStack() as answers:
+        (crew,) = s.fleet.servers()
+        await answering(answers, s)
+        s.fleet.restart("a")
+        await s.state("stopping")
+        s.fleet.change(catalog(b={"weights": "x"}))
+        await answers.aclose()
+        async with asyncio.timeout(CEILING_SECONDS):
+            await crew.wait_until_restarted()
+        await s.gone("a")
+        assert not runner.servers
+        assert runner.starts == 1
+
+
+async def test_a_restart_leaves_no_task_when_the_gateway_ends() -> None:
+    runner = FakeRunner()
+    async with running(1, runner) as s:
+        runner.loading = Gate()
+        runner.loading.close()
+        s.fleet.restart("a")
+        await runner.loading.reached(1)
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    assert [name for name in names if name.endswith(" a")] == []
 
 
 async def test_servers_of_others_are_not_restarted() -> None:
