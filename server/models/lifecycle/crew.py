@@ -100,6 +100,7 @@ class Crew:
         """The number of the additional replica while the others are restarted; 0 for none."""
         self._replicas: dict[int, Deployment] = {}
         self._leaving: dict[int, asyncio.Task[None]] = {}
+        self._past_crashes = self._past_restarts = 0
         self.choice = ReplicaChoice(self)
         self._resize()
 
@@ -166,13 +167,13 @@ class Crew:
 
     @property
     def crashes_seen(self) -> int:
-        """Return how many ends of its servers nobody asked for."""
-        return sum(one.restarts.crashes_seen for one in self)
+        """Return how many ends of its servers nobody asked for, those that left included."""
+        return self._past_crashes + sum(one.restarts.crashes_seen for one in self)
 
     @property
     def restarts_made(self) -> int:
-        """Return how many times its servers were restarted after a crash."""
-        return sum(one.restarts.restarts_made for one in self)
+        """Return how many times its servers were restarted after a crash; never falls."""
+        return self._past_restarts + sum(one.restarts.restarts_made for one in self)
 
     def adopt(self, seen: Observation) -> None:
         """Adopt a server of an earlier run; one whose number is too high is drained and stopped."""
@@ -406,6 +407,8 @@ class Crew:
         await leaving.remove()
         # From here on, a replica of that number is a new one.
         del self._replicas[number], self._leaving[number]
+        self._past_crashes += leaving.restarts.crashes_seen
+        self._past_restarts += leaving.restarts.restarts_made
         await leaving.end()
         self.replica_changed()
 

@@ -163,6 +163,8 @@ class Deployment:
         """Stop the server, also one of an earlier run; may be cancelled if it is wanted again."""
         await self.stop()
         await self._ending.once()
+        # One of an earlier run has its place without ever having been started.
+        self._host.leave(self.spec)
 
     def change(self, spec: ModelSpec) -> None:
         """Use another spec from the next start on; for a remote server at once."""

@@ -311,6 +311,28 @@ async def test_replicas_of_an_earlier_run_are_found_again_and_those_too_many_sto
             assert runner.starts == 3
 
 
+async def test_the_place_of_a_replica_of_an_earlier_run_that_is_too_many_is_free() -> None:
+    runner, models = FakeRunner(), model(2) | {"b": {"weights": "x"}}
+    async with running(3, runner) as before:
+        for deployment in before.fleet.servers()[0]:
+            deployment._control.cancel()
+        async with fake_fleet(runner, models=models, capacity=Capacity(max_running=3)) as after:
+            await after.fleet.adopt()
+            await after.sees(lambda model: model.replicas is not None and len(model.replicas) == 2)
+            await after.use("b")
+
+
+async def test_crashes_of_a_replica_that_left_are_still_counted() -> None:
+    runner = FakeRunner()
+    async with running(2, runner, restarts=3) as s:
+        (crew,) = s.fleet.servers()
+        runner.crash("a", 3, number=2)
+        await s.sees(lambda model: crew.restarts_made == 1 and ready(model) == [1, 2])
+        s.fleet.change(catalog(**model(1)))
+        await s.sees(lambda model: model.replicas is None)
+        assert (crew.crashes_seen, crew.restarts_made) == (1, 1)
+
+
 async def test_addresses_of_a_remote_model_are_changed_one_by_one() -> None:
     async with serve(like("vllm")) as one, serve(like("vllm")) as two, serve(like("vllm")) as new:
         several = {"runner": "remote", "dialect": "openai", "flavour": "vllm"}
