@@ -257,7 +257,9 @@ class Deployment:
         if self.status.error != model_error(failure):
             # An unreachable remote server is probed for ever, but logged only once.
             logger.warning("%s failed: %s", self.spec.id, failure)
-        return self._after_failure(failure, was_up_seconds=was_up_seconds)
+        pause = self._after_failure(failure, was_up_seconds=was_up_seconds)
+        # A stop that came while the crashed server was cleaned up holds, too.
+        return pause if desired.stop_requests == stops else None
 
     async def _serve(self) -> SidestreamError:
         """Start and watch the server; return the error that ended it or kept it from starting."""

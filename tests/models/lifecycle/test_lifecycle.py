@@ -403,3 +403,18 @@ async def test_closing_in_the_middle_of_a_start_leaves_nothing() -> None:
             with suppress(asyncio.CancelledError):
                 await user
         assert not runner.servers
+
+
+async def test_a_stop_while_a_crashed_server_is_cleaned_up_prevents_its_restart() -> None:
+    runner = FakeRunner()
+    async with fake_fleet(runner, restarts=3) as s:
+        await s.use()
+        runner.stopping.close()
+        runner.crash("a", 3)
+        await runner.stopping.reached(1)
+        s.fleet.stop("a")
+        runner.stopping.open()
+        await s.state("failed")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (runner.starts, s.states()[-1]) == (1, "failed")
