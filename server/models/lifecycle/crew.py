@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from server.core.errors import SidestreamError
+from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelState
 from server.dialects.base import Upstream
 from server.models.catalogue.catalog import ModelSpec
@@ -98,6 +98,8 @@ class Crew:
         self._rollout: asyncio.Task[None] | None = None
         self._extra = 0
         """The number of the additional replica while the others are restarted; 0 for none."""
+        self.is_stopped = False
+        """Whether it was stopped as a whole, and nobody has asked for it since."""
         self._replicas: dict[int, Deployment] = {}
         self._leaving: dict[int, asyncio.Task[None]] = {}
         self._past_crashes = self._past_restarts = 0
@@ -193,6 +195,7 @@ class Crew:
 
     def request_start(self) -> None:
         """Request a start of all replicas, without waiting for it."""
+        self.is_stopped = False
         for one in self.staying():
             one.request_start()
 
@@ -202,6 +205,7 @@ class Crew:
         Raises `ModelFailed` if none can be started, or all are stopped meanwhile. Cancelling one
         waiter cancels no start.
         """
+        self.is_stopped = False
         if self.is_single:
             return self._first, await self._first.ensure_ready()
         for one in self.choice.askable():
@@ -211,14 +215,14 @@ class Crew:
         return await self._first_ready(self.staying())
 
     async def _first_ready(self, several: list[Deployment]) -> tuple[Deployment, ReadyServer]:
-        waits = {asyncio.create_task(one.ensure_ready()): one for one in several}
+        waits = {asyncio.create_task(self._ready(one)): one for one in several}
         failures: dict[int, BaseException] = {}
         pending = set(waits)
         try:
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    error = task.exception()
+                errors = {task: task.exception() for task in done}
+                for task, error in errors.items():
                     if error is None:
                         return waits[task], task.result()
                     failures[waits[task].number] = error
@@ -226,6 +230,12 @@ class Crew:
             for task in pending:
                 task.cancel()
         raise failures[min(failures)]
+
+    async def _ready(self, one: Deployment) -> ReadyServer:
+        # Its task begins a moment later than it was asked for.
+        if self.is_stopped or one not in self.staying():
+            raise ModelFailed(f"{self.spec.name} was stopped")
+        return await one.ensure_ready()
 
     def _start_stopped(self) -> None:
         """Start what was stopped; a replica that failed has its own restarts."""
@@ -235,6 +245,7 @@ class Crew:
 
     def request_stop(self) -> None:
         """Request a stop of all replicas, without waiting for it; ends a restart under way."""
+        self.is_stopped = True
         if self._rollout is not None:
             self._rollout.cancel()
         for one in self:
@@ -353,7 +364,9 @@ class Crew:
     def _resize(self) -> None:
         """Make the replicas that are missing, and have those too many leave."""
         wanted = sorted({*range(1, self._count + 1), self._extra or 1})
-        runs = any(one.status.state not in ("stopped", "failed") for one in self)
+        runs = not self.is_stopped and any(
+            one.status.state not in ("stopped", "failed") for one in self
+        )
         for number in wanted:
             if number in self._leaving:
                 self._leaving.pop(number).cancel()
@@ -376,7 +389,8 @@ class Crew:
         least, most = replica_range(self.spec)
         if least == most == self._count:
             return False
-        ready = self.choice.askable()
+        # What is still written and waits after a stop needs no more replicas.
+        ready = [] if self.is_stopped else self.choice.askable()
         limits, loop = self._limits(self.spec), asyncio.get_running_loop()
         decided = self._scaling.decide(
             count=self._count,

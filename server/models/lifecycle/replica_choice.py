@@ -6,7 +6,8 @@ Rules:
    (`whom_to_ask`). An answer counts until its stream has ended.
 2. A replica that lost an answer is doubted: while others are ready it is asked for nothing until
    its health has been checked.
-3. One that is being drained, or is leaving, is asked for nothing more.
+3. One that is being drained, or is leaving, is asked for nothing more. Stopped as a whole, a crew
+   still writes what waits, as long as it runs; nothing that waits starts it again.
 """
 
 import asyncio
@@ -37,6 +38,10 @@ class Chosen(Protocol):
     @property
     def is_single(self) -> bool:
         """Tell whether there is one replica only."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether it was stopped as a whole, and nobody has asked for it since."""
 
     def get(self, number: int) -> Deployment | None:
         """Return the replica of that number, None if there is none."""
@@ -74,8 +79,11 @@ class ReplicaChoice:
 
     def askable(self) -> list[Deployment]:
         """Return the replicas that are ready; doubted ones only if there are no others."""
+        staying = self._crew.staying()
+        if self._crew.is_stopped:
+            return [one for one in staying if one.ready is not None]
         # One that is being drained is there, but takes no new answers.
-        ready = [one for one in self._crew.staying() if one.status.state == "ready"]
+        ready = [one for one in staying if one.status.state == "ready"]
         return [one for one in ready if one.number not in self._doubted] or ready
 
     def capacity(self, model: ModelSpec) -> int | None:
@@ -150,6 +158,8 @@ class ReplicaChoice:
             ]
             if loads:
                 break
+            if self._crew.is_stopped:
+                raise ModelFailed(f"{self._crew.spec.name} was stopped")
             await self._crew.ensure_ready()
         bound = self._crew.spec.settings.affinity
         number = whom_to_ask(loads, preferred=self._homes.get(prefix), bound=bound)

@@ -100,6 +100,35 @@ async def test_a_stop_stops_all_and_the_next_prompt_starts_all() -> None:
         await s.sees(lambda model: ready(model) == [1, 2])
 
 
+async def test_what_waits_at_a_stop_is_still_written_while_they_run_and_starts_none() -> None:
+    runner = FakeRunner()
+    async with running(2, runner) as s, AsyncExitStack() as answers, AsyncExitStack() as waiting:
+        lease = await waiting.enter_async_context(s.fleet.lease("a"))
+        for _ in range(2):
+            await answering(answers, s)
+        s.fleet.stop("a")
+        await s.sees(lambda model: model.state == "stopping")
+        async with lease.replicas.choose(lease) as chosen:
+            assert chosen.replica in (1, 2)
+        await answers.aclose()
+        await s.state("stopped")
+        with pytest.raises(ModelFailed, match="a was stopped"):
+            async with lease.replicas.choose(lease):
+                pass
+        assert runner.starts == 2
+
+
+async def test_a_prompt_and_a_stop_in_the_same_moment_leave_no_server() -> None:
+    runner = FakeRunner()
+    async with fake_fleet(runner, models=model(2)) as s:
+        asking = asyncio.create_task(s.use())
+        await asyncio.sleep(0)
+        s.fleet.stop("a")
+        with pytest.raises(ModelFailed, match="a was stopped"):
+            await asking
+        assert runner.starts == 0
+
+
 async def test_a_replica_that_finds_no_room_waits_and_holds_up_nobody() -> None:
     other = {"b": {"weights": "x"}}
     async with fake_fleet(models=model(3) | other, capacity=Capacity(max_running=2)) as s:
