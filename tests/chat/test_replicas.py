@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from server.chat.session import Session
+from server.core.placement import Capacity
 from server.core.protocol import Generate, Message, State, Target
 from tests.chat.conftest import ChatBackend, OpenBackend, ask
 from tests.fakes.openai import Fake, serve
@@ -36,6 +37,11 @@ async def opened(
 def ready(model: Any) -> int:
     """Return how many replicas are ready."""
     return sum(one.state == "ready" for one in model.replicas)
+
+
+def ready_of(model: Any) -> list[int]:
+    """Return the numbers of the replicas that are ready."""
+    return [one.number for one in model.replicas or () if one.state == "ready"]
 
 
 def held() -> FakeOptions:
@@ -220,3 +226,56 @@ async def test_a_crash_ends_the_answers_of_that_replica_only(chat_backend: OpenB
             fake.state.release()
     assert (await reader.end("g2")).finish_reason == "length"
     await o.stage.sees(lambda model: ready(model) == 2)
+
+
+def release(runner: FakeRunner, number: int) -> None:
+    """Let the answers of one replica go on."""
+    fake = runner.server("a", number).fake
+    assert fake is not None
+    fake.state.release()
+
+
+async def test_a_replica_writes_while_another_one_ends_its_answers(
+    chat_backend: OpenBackend,
+) -> None:
+    runner = FakeRunner(hold_after=1)
+    settings = {"weights": "x", "replicas": (2, 2), "max_concurrent": 2}
+    o = await chat_backend(runner, models={"a": settings}, capacity=Capacity(max_running=2))
+    o.stage.fleet.start("a")
+    await o.stage.sees(lambda model: ready(model) == 2)
+    session, reader = o.session()
+    for _ in range(8):
+        session.generate(ask("a"))
+    await reader.sees(lambda: all(reader.seq(f"g{number}") for number in range(1, 5)))
+    o.stage.fleet.restart("a")
+    await o.stage.sees(lambda model: ready(model) == 1)
+    # The first one has two answers to end; the second one goes on with those that wait.
+    release(runner, 2)
+    await reader.sees(lambda: reader.seq("g5") and reader.seq("g6"))
+    assert not reader.seq("g7")
+    model = o.stage.fleet.snapshot("a")
+    assert model.replicas is not None
+    assert [(one.state, one.answers) for one in model.replicas] == [("stopping", 2), ("ready", 2)]
+
+
+async def test_an_answer_that_waited_longer_than_its_replica_lived_is_written_by_another(
+    chat_backend: OpenBackend,
+) -> None:
+    runner = FakeRunner(hold_after=1)
+    o = await chat_backend(runner, models={"a": {"weights": "x", "max_concurrent": 1}})
+    session, reader = o.session()
+    session.generate(ask("a"))
+    await reader.sees(lambda: reader.seq("g1"))
+    o.stage.fleet.restart("a")
+    await o.stage.sees(lambda model: ready_of(model) == [2])
+    # These are told of the additional replica: g4 waits until it is gone.
+    for _ in range(3):
+        session.generate(ask("a"))
+    await reader.sees(lambda: reader.seq("g2"))
+    release(runner, 1)
+    await reader.sees(lambda: reader.seq("g3"))
+    release(runner, 2)
+    await o.stage.sees(lambda model: model.replicas is None)
+    release(runner, 1)
+    end = await reader.end("g4")
+    assert (end.finish_reason, end.notices) == ("length", [])

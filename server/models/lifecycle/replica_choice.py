@@ -87,14 +87,16 @@ class ReplicaChoice:
         return [one for one in ready if one.number not in self._doubted] or ready
 
     def capacity(self, model: ModelSpec) -> int | None:
-        """Return how many answers the ready replicas write at once, None for any number.
+        """Return how many answers are written at once, None for any number.
 
-        While none is ready, it is as it was last.
+        Those that other replicas still write are added, which keep no ready one from writing. While
+        none is ready, it is as it was last.
         """
         ready = self.askable()
         if ready:
             known = [capacity_of(model, one.ready) for one in ready]
-            self._last_capacity = None if None in known else sum(filter(None, known))
+            others = self.answers.total() - sum(self.answers[one.number] for one in ready)
+            self._last_capacity = None if None in known else sum(filter(None, known)) + others
         return self._last_capacity
 
     def checks(self) -> list[asyncio.Task[None]]:
@@ -111,7 +113,8 @@ class ReplicaChoice:
         not to be chosen. What begins with the same `prefix` is likely to be in a replica's cache.
         If none is ready any more, one is waited for: raises `ModelFailed` if none comes up.
         """
-        if not self._crew.is_single:
+        # Of several, the one that was ready when the answer was asked for may have left.
+        if not self._crew.is_single or self._crew.get(lease.replica) is None:
             lease = await self._lease_of_one(lease, tried, prefix)
         number = lease.replica
         self.answers[number] += 1
@@ -121,6 +124,9 @@ class ReplicaChoice:
         finally:
             self.answers[number] -= 1
             self._crew.use_changed()
+            if number not in [one.number for one in self.askable()]:
+                # Its answers count towards the capacity.
+                self._crew.replica_changed()
 
     def has_other(self, tried: Collection[int]) -> bool:
         """Tell whether there is a replica that is ready and not in `tried`."""
