@@ -22,6 +22,7 @@ from server.core.errors import ModelFailed
 from server.core.placement import ReplicaLoad, whom_to_ask
 from server.models.catalogue.catalog import ModelSpec
 from server.models.lifecycle.deployment import Deployment
+from server.models.lifecycle.readiness_probe import PROBE_TIMEOUT_SECONDS
 from server.models.lifecycle.ready_server import Lease, ReadyServer
 
 # Conversations whose replica is remembered, the last ones used.
@@ -142,8 +143,17 @@ class ReplicaChoice:
         self._crew.replica_changed()
 
     async def _check(self, lease: Lease) -> None:
+        def is_there() -> bool:
+            one = self._crew.get(lease.replica)
+            return one is not None and one.upstream is lease.upstream
+
         try:
             await lease.cause_of_loss()
+            # Its cause is waited for only so long; until its end is known it stays doubted.
+            while is_there() and not await lease.upstream.is_healthy(
+                timeout_seconds=PROBE_TIMEOUT_SECONDS
+            ):
+                await lease.cause_of_loss()
         finally:
             self._doubted.pop(lease.replica, None)
             self._crew.replica_changed()

@@ -12,6 +12,7 @@ from server.core.placement import Capacity
 from server.core.protocol import Model
 from server.models.capacity.room import Room
 from server.models.catalogue.catalog import ModelSpec
+from server.models.lifecycle import watching
 from server.models.lifecycle.crew import settings_of_replica
 from server.models.lifecycle.ready_server import Lease
 from server.models.runners.base import Replica
@@ -303,6 +304,37 @@ async def test_a_restart_leaves_no_task_when_the_gateway_ends() -> None:
         await runner.loading.reached(1)
     names = [task.get_name() for task in asyncio.all_tasks()]
     assert [name for name in names if name.endswith(" a")] == []
+
+
+async def test_a_silent_replica_is_doubted_until_its_end_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "_CAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(watching, "_SECOND_CHECK_SECONDS", 0.01)
+    runner = FakeRunner()
+    async with running(2, runner) as s, s.fleet.lease("a") as lease:
+        (crew,) = s.fleet.servers()
+        async with lease.replicas.choose(lease) as lost:
+            runner.mute("a")
+            assert lost.replica == 1
+        looks = 0
+        healthy = lost.upstream.is_healthy
+
+        async def is_healthy(*, timeout_seconds: float) -> bool:
+            nonlocal looks
+            looks += 1
+            return await healthy(timeout_seconds=timeout_seconds)
+
+        monkeypatch.setattr(lost.upstream, "is_healthy", is_healthy)
+        lease.replicas.doubt(lost)
+        async with asyncio.timeout(CEILING_SECONDS):
+            while looks < 3:
+                assert [one.number for one in crew.choice.askable()] == [2]
+                await asyncio.sleep(0)
+        runner.crash("a", 3)
+        await s.sees(lambda model: ready(model) == [2])
+        async with asyncio.timeout(CEILING_SECONDS):
+            await asyncio.gather(*crew.choice.checks())
 
 
 async def test_servers_of_others_are_not_restarted() -> None:
