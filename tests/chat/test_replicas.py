@@ -279,3 +279,24 @@ async def test_an_answer_that_waited_longer_than_its_replica_lived_is_written_by
     release(runner, 1)
     end = await reader.end("g4")
     assert (end.finish_reason, end.notices) == ("length", [])
+
+
+async def test_a_restart_without_room_for_another_server_loses_nothing_that_waits(
+    chat_backend: OpenBackend,
+) -> None:
+    runner = FakeRunner(hold_after=1)
+    settings = {"weights": "x", "max_concurrent": 1}
+    o = await chat_backend(runner, models={"a": settings}, capacity=Capacity(max_running=1))
+    session, reader = o.session()
+    for _ in range(3):
+        session.generate(ask("a"))
+    await reader.sees(lambda: reader.seq("g1"))
+    o.stage.fleet.restart("a")
+    await o.stage.state("stopping")
+    for number in (1, 2, 3):
+        await reader.sees(lambda name=f"g{number}": reader.seq(name))
+        for server in runner.servers.values():
+            if server.fake is not None:
+                server.fake.state.release()
+        assert (await reader.end(f"g{number}")).finish_reason == "length"
+    assert runner.starts == 2

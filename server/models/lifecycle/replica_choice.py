@@ -114,8 +114,7 @@ class ReplicaChoice:
         not to be chosen. What begins with the same `prefix` is likely to be in a replica's cache.
         If none is ready any more, one is waited for: raises `ModelFailed` if none comes up.
         """
-        # Of several, the one that was ready when the answer was asked for may have left.
-        if not self._crew.is_single or self._crew.get(lease.replica) is None:
+        if not self._crew.is_single or self._is_past(lease):
             lease = await self._lease_of_one(lease, tried, prefix)
         number = lease.replica
         self.answers[number] += 1
@@ -141,6 +140,11 @@ class ReplicaChoice:
         name = f"doubting {self._crew.spec.id} {number}"
         self._doubted[number] = asyncio.create_task(self._check(lease), name=name)
         self._crew.replica_changed()
+
+    def _is_past(self, lease: Lease) -> bool:
+        """Tell whether the server that was ready has left, or was restarted, meanwhile."""
+        one = self._crew.get(lease.replica)
+        return one is None or (one.is_managed and one.upstream is not lease.upstream)
 
     async def _check(self, lease: Lease) -> None:
         def is_there() -> bool:
