@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from server.chat.session import Session
@@ -14,6 +15,7 @@ from tests.support.fake_fleet import FakeRunner
 from tests.support.gates import Gate
 from tests.support.ports import free_ports
 from tests.support.reader import Reader
+from tests.support.specs import catalog
 
 
 @asynccontextmanager
@@ -154,6 +156,20 @@ async def test_a_replica_that_comes_makes_room_for_those_that_wait(
             assert (end.finish_reason, end.details["replica"]) == ("length", 2)
         several[0].state.release()
         assert (await reader.end("g1")).finish_reason == "length"
+
+
+async def test_another_max_concurrent_holds_for_what_waits(chat_backend: OpenBackend) -> None:
+    async with fakes(held(), held()) as several:
+        o = await opened(chat_backend, several, max_concurrent=1)
+        session, reader = o.session()
+        for _ in range(3):
+            session.generate(ask("a"))
+        await reader.sees(lambda: [s.position for s in reader.of(State, "g3")][-1:] == [1])
+        settings = replace(o.stage.fleet.spec("a").settings, max_concurrent=2)
+        o.stage.fleet.change(catalog(a=vars(settings)))
+        await reader.sees(lambda: reader.seq("g3"))
+        for fake in several:
+            fake.state.release()
 
 
 async def test_a_model_is_ready_while_one_of_its_servers_is(chat_backend: OpenBackend) -> None:

@@ -316,6 +316,8 @@ class Crew:
             one.change(self._spec_of(one.number))
         self._scale()
         self._resize()
+        # `max_concurrent` holds for what waits already.
+        self.replica_changed()
 
     def use_changed(self) -> None:
         """Recheck how many replicas are needed, and whether leaving ones still write answers."""
