@@ -91,7 +91,7 @@ def model_view(parts: ViewParts) -> Model:
         limits={
             "max_input_tokens": info.max_input_tokens,
             "max_total_tokens": spec.context_tokens(info) or _context_set(spec),
-            "max_concurrent": _together(replicas) or info.max_concurrent_requests,
+            "max_concurrent": _together(replicas) if replicas else info.max_concurrent_requests,
             "model_context": info.model_context_tokens or served.model_context_tokens,
         },
         capabilities={

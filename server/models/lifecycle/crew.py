@@ -107,7 +107,7 @@ class Crew:
         self._resize()
 
     def __iter__(self) -> Iterator[Deployment]:
-        return iter(list(self._replicas.values()))
+        return iter(sorted(self._replicas.values(), key=lambda one: one.number))
 
     def __getitem__(self, number: int) -> Deployment:
         return self._replicas[number]
@@ -256,7 +256,7 @@ class Crew:
 
         What does not run stays as it is, and a restart under way goes on.
         """
-        if self._rollout is None or self._rollout.done():
+        if self._rollout is None or self._rollout.done() or self._rollout.cancelling():
             name = f"restarting {self.spec.id}"
             self._rollout = asyncio.create_task(self._restart_each(), name=name)
 
@@ -266,7 +266,9 @@ class Crew:
             await asyncio.wait([self._rollout])
 
     async def _restart_each(self) -> None:
-        numbers = [one.number for one in self.staying() if one.status.state == "ready"]
+        idle = ("stopped", "failed", "stopping")
+        running = [one for one in self.staying() if one.status.state not in idle]
+        numbers = [one.number for one in running]
         try:
             if numbers and can_have_several(self.spec):
                 await self._start_extra()
@@ -350,7 +352,7 @@ class Crew:
 
     @property
     def _first(self) -> Deployment:
-        return next(iter(self._replicas.values()))
+        return next(iter(self))
 
     def staying(self) -> list[Deployment]:
         """Return the replicas that are not leaving."""
@@ -438,7 +440,12 @@ class Crew:
     # --- for the hosts of the replicas ------------------------------------------------------
 
     async def enter(self, number: int, report: Report) -> None:
-        """Wait until there is room for a replica."""
+        """Wait until there is room for a replica; an additional one does not wait.
+
+        Raises `ModelFailed` if there can be no room.
+        """
+        if number == self._extra and not await self._host.has_room(self.spec, number):
+            raise ModelFailed("the room for an additional server was taken")
         await self._host.enter(self.spec, number, report)
 
     def leave(self, number: int) -> None:

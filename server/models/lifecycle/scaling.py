@@ -54,8 +54,8 @@ class Scaling:
         wanted = count
         if capacity:
             wanted = min(max(math.ceil(answers / capacity), least), most)
-        self._more_since = (self._more_since or now) if wanted > count else None
-        self._fewer_since = (self._fewer_since or now) if wanted < count else None
+        self._more_since = _since(self._more_since, now) if wanted > count else None
+        self._fewer_since = _since(self._fewer_since, now) if wanted < count else None
         if self._more_since is not None:
             left = self._more_since + grow_after - now
             return Decision(count, left) if left > 0 else Decision(wanted)
@@ -66,3 +66,7 @@ class Scaling:
             self._fewer_since = now
             return Decision(count - 1, shrink_after if count - 1 > wanted else None)
         return Decision(count)
+
+
+def _since(known: float | None, now: float) -> float:
+    return now if known is None else known

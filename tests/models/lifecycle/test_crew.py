@@ -424,3 +424,36 @@ async def test_addresses_of_a_remote_model_are_changed_one_by_one() -> None:
 def test_named_gpus_are_divided(gpus: str, replicas: tuple[int, int], given: list[str]) -> None:
     settings = ModelSettings(runner="docker", gpus=gpus, replicas=Count(replicas))
     assert [settings_of_replica(settings, number).gpus for number in (1, 2, 3)] == given
+
+
+async def test_a_restart_does_not_wait_for_room_that_was_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(1) as s:
+        s.fleet.change(catalog(**model(1, context_tokens=512)))
+        looks = iter([True, False])
+
+        async def has_room(*_: object) -> bool:
+            return next(looks)
+
+        monkeypatch.setattr(s.fleet, "has_room", has_room)
+        s.fleet.restart("a")
+        await s.fleet.wait_until_restarted("a")
+        assert s.runner.starts == 1
+        texts = [line.text for line in s.fleet.log("a").tail(100)]
+        assert "the restart ends: the room for an additional server was taken" in texts
+        await s.sees(lambda model: model.replicas is None and model.state == "ready")
+
+
+async def test_a_restart_takes_what_is_still_loading_with_it() -> None:
+    runner = FakeRunner()
+    async with running(1, runner) as s:
+        s.fleet.change(catalog(**model(2)))
+        runner.loading = Gate()
+        runner.loading.close()
+        await s.sees(lambda model: model.replicas is not None and len(model.replicas) == 2)
+        s.fleet.change(catalog(**model(2, context_tokens=512)))
+        s.fleet.restart("a")
+        runner.loading.open()
+        await s.fleet.wait_until_restarted("a")
+        await s.sees(lambda model: ready(model) == [1, 2] and not model.outdated)
