@@ -23,6 +23,7 @@ from typing import Final
 from benchmarks.relay.forms import MODEL
 from benchmarks.relay.processes import with_children
 from benchmarks.relay.readers import MODELS
+from benchmarks.relay.upstream import ADDRESSES
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_SECONDS: Final = 20.0
@@ -75,7 +76,7 @@ max_queue = 20000
 _MODEL: Final = """
 [model {name}]
 runner = remote
-url = http://127.0.0.1:{upstream}
+{where}
 {how}
 """
 # How the gateway asks the one upstream, which speaks all of these.
@@ -130,12 +131,17 @@ async def gateway(
     wrapper: tuple[str, ...] = ("-m", "server"),
     models: Iterable[str] = MODELS,
     form: str = "tgi",
+    *,
+    has_replicas: bool = False,
 ) -> AsyncIterator[Relay]:
     """Run the gateway with remote models.
 
-    `wrapper` is what Python is told to run, `form` the form in which the gateway asks.
+    `wrapper` is what Python is told to run, `form` the form in which the gateway asks. With
+    `has_replicas` each model has eight.
     """
-    sections = [_MODEL.format(name=name, upstream=upstream_port, how=_HOW[form]) for name in models]
+    addresses = [f"http://{address}:{upstream_port}" for address in ADDRESSES]
+    where = f"urls = {', '.join(addresses)}" if has_replicas else f"url = {addresses[0]}"
+    sections = [_MODEL.format(name=name, where=where, how=_HOW[form]) for name in models]
     async with gateway_with("".join(sections), wrapper) as relay:
         yield relay
 
@@ -161,6 +167,7 @@ RELAYS: Final[dict[str, Callable[[int], AbstractAsyncContextManager[Relay]]]] = 
     "direct": direct,
     "nginx": nginx,
     **{name: partial(gateway, form=form) for name, form in GATEWAYS.items()},
+    "gateway-replicas": partial(gateway, has_replicas=True),
 }
 
 

@@ -18,6 +18,9 @@ from typing import Final
 
 from benchmarks.relay.forms import OTHERS, STREAMS, TGI
 
+ADDRESSES: Final = tuple(f"127.0.0.{number}" for number in range(1, 9))
+"""Where it listens, at one port: eight addresses of this machine."""
+
 _TICK_SECONDS: Final = 0.001
 _HEAD: Final = (
     b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncache-control: no-cache\r\n"
@@ -152,8 +155,12 @@ async def main() -> None:
     """Listen on a free port of loopback, print it, and serve until the standard input ends."""
     server = Server()
     loop = asyncio.get_running_loop()
-    listener = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=4096)
-    print(listener.sockets[0].getsockname()[1], flush=True)
+    listener = await loop.create_server(lambda: Connection(server), ADDRESSES[0], 0, backlog=4096)
+    port = listener.sockets[0].getsockname()[1]
+    # The same server under further addresses stands for replicas.
+    more = list(ADDRESSES[1:])
+    await loop.create_server(lambda: Connection(server), more, port, backlog=4096)
+    print(port, flush=True)
     wheel = loop.create_task(server.run())
     # Nothing here makes circles, and a collection in the middle would show as latency.
     gc.disable()

@@ -177,6 +177,13 @@ class Admission:
         self._max_slots = max_slots
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
 
+    def resize(self, root_id: str, capacity: int | None) -> None:
+        """Set how many answers a server writes at once, None for any number, while some wait."""
+        queue = self._queues.get(root_id)
+        if queue is not None and queue.capacity != capacity:
+            queue.capacity = capacity
+            queue.advance()
+
     def reserve(self, root_ids: Sequence[str], party: str) -> list[QueueSlot]:
         """Reserve a slot in the queue of each model server named, in that order, or none at all.
 

@@ -49,6 +49,7 @@ class GenerationService:
         self.metrics: defaultdict[str, ModelMetrics] = defaultdict(ModelMetrics)
         """By model id."""
         self._admission = admission
+        fleet.subscribe_to_capacity(admission.resize)
         self._relay = Relay(
             fleet,
             cache,

@@ -10,8 +10,10 @@ Rules:
    of the model server knows.
 4. A request that an overloaded server refused is sent again after growing pauses, for as long as
    an answer may wait in the queue. A server that limits our rate puts the whole queue on hold.
-5. No request is sent again once a token has come.
-6. One that its server finds too long is sent again with less, where `Fitting` has less to send.
+5. A replica that loses or refuses an answer before its first token has another one asked: each at
+   most once. Why the first one was lost is looked at meanwhile.
+6. No request is sent again once a token has come.
+7. One that its server finds too long is sent again with less, where `Fitting` has less to send.
 """
 
 import asyncio
@@ -31,7 +33,7 @@ from server.chat.answer_cache import AnswerCache, CachedAnswer
 from server.chat.costs import cost_of
 from server.chat.fitting import Fitting
 from server.chat.reasoning import ReasoningReader, budget_spent
-from server.chat.request import GenerationRequest
+from server.chat.request import GenerationRequest, prefix_of
 from server.core.content import pictures_in
 from server.core.deltas import ANSWER, Label
 from server.core.errors import (
@@ -48,6 +50,7 @@ from server.core.generation import Generation
 from server.core.protocol import ErrorInfo, FinishReason, Notice, TokenInfo
 from server.core.retries import Retries
 from server.dialects.base import Ask, Finish
+from server.models.catalogue.catalog import ModelSpec
 from server.models.fleet import Fleet
 from server.models.lifecycle.ready_server import Lease
 
@@ -57,6 +60,15 @@ _LOADS: Final = Notice("server_loads", "the server loads the model")
 _COMPUTES_ON: Final = Notice(
     "computes_on", "the server computes on although the answer was cancelled"
 )
+
+
+class _TryAnother(Exception):
+    """A replica has not begun to answer, and another one can."""
+
+    def __init__(self, lease: Lease, why: SidestreamError) -> None:
+        super().__init__(why)
+        self.lease = lease
+        self.why = why
 
 
 class _BudgetSpent(Exception):
@@ -88,6 +100,12 @@ class _Answering:
     """Notices for the answer's end, however it ends."""
     recorded: list[TokenInfo] | None = None
     """The tokens so far, where the answer may be cached."""
+    tried: set[int] = field(default_factory=set)
+    """The replicas that were asked."""
+    replica: int | None = None
+    """The one that was asked last, where there are several."""
+    moves: list[Notice] = field(default_factory=list)
+    """Why another replica was asked."""
     computes_on: bool = False
     """Whether the server would go on computing if the connection were closed now."""
 
@@ -162,6 +180,7 @@ class Relay:
         except Exception:
             logger.exception("generation %s of %s broke", generation.id, generation.model)
             error = ErrorInfo.of(SidestreamError("internal error"))
+        is_by_one = answering.replica is not None and not finish.is_cached
         generation.end(
             finish.reason,
             now_ms=_now_ms(),
@@ -169,8 +188,10 @@ class Relay:
             completion_tokens=finish.completion_tokens,
             error=error,
             is_cached=finish.is_cached,
-            notices=(*request.notices, *answering.notices, *finish.notices),
-            details=finish.details,
+            notices=(*request.notices, *answering.moves, *answering.notices, *finish.notices),
+            details={**finish.details, "replica": answering.replica}
+            if is_by_one
+            else finish.details,
             answered_by=finish.answered_by,
             cost=cost_of(request.model, generation, finish),
             unseen_tokens=finish.unseen_tokens,
@@ -184,7 +205,7 @@ class Relay:
             )
 
         model, generation = answering.request.model, answering.generation
-        generation.max_concurrent = model.max_concurrent or lease.info.max_concurrent_requests
+        generation.max_concurrent = _capacity(lease, model)
         generation.queue_timeout = self._queue_timeout_seconds
         with lease.waits():
             await answering.slot.turn(
@@ -195,6 +216,27 @@ class Relay:
             )
 
     async def _answer(self, lease: Lease, answering: _Answering) -> Finish:
+        """Have one replica answer, or another one if that does not begin."""
+        request, replicas = answering.request, lease.replicas
+        prefix = prefix_of(request) if request.model.settings.affinity else ""
+        while True:
+            try:
+                async with replicas.choose(lease, tried=answering.tried, prefix=prefix) as chosen:
+                    answering.tried.add(chosen.replica)
+                    answering.replica = None if replicas.is_single else chosen.replica
+                    return await self._answer_from(chosen, answering)
+            except _TryAnother as move:
+                replicas.doubt(move.lease)
+                logger.info("%s: replica %d: %s", request.model.id, move.lease.replica, move.why)
+                answering.moves.append(
+                    Notice(
+                        "asked_another",
+                        f"replica {move.lease.replica} did not begin to answer: {move.why.message}",
+                        {"replica": move.lease.replica},
+                    )
+                )
+
+    async def _answer_from(self, lease: Lease, answering: _Answering) -> Finish:
         """Answer, without pictures where the model takes none and the request is lenient."""
         request = answering.request
         request.check_taken(lease.info)
@@ -227,6 +269,7 @@ class Relay:
                     generation.context_tokens = fitting.limits.context_tokens
                     return fitting.ending(finish, generation)
         except EngineLost as lost:
+            _try_another(lease, answering, lost)
             raise await lease.cause_of_loss() or lost from None
 
     async def _answer_to(
@@ -272,6 +315,7 @@ class Relay:
             except EngineOverloaded as error:
                 if generation.seq:
                     raise
+                _try_another(lease, answering, error)
                 refusal = error
             # Jitter, so that those refused together do not come back together.
             now = time.monotonic()
@@ -285,6 +329,19 @@ class Relay:
                 notice = Notice("server_busy", refusal.message, {"seconds": math.ceil(seconds)})
                 generation.move_to("queued", now_ms=_now_ms(), notice=notice)
                 await asyncio.sleep(seconds)
+
+
+def _try_another(lease: Lease, answering: _Answering, why: SidestreamError) -> None:
+    """Raise `_TryAnother` if nothing has come yet and another replica can be asked."""
+    if not answering.generation.seq and lease.replicas.has_other(answering.tried):
+        raise _TryAnother(lease, why) from None
+
+
+def _capacity(lease: Lease, model: ModelSpec) -> int | None:
+    """Return how many answers of a model are written at once, None for any number."""
+    if lease.replicas.is_single:
+        return model.max_concurrent or lease.info.max_concurrent_requests
+    return lease.replicas.capacity(model)
 
 
 async def _fitted(
@@ -346,6 +403,7 @@ async def _stream(lease: Lease, ask: Ask, answering: _Answering) -> Finish:
             answering.notices.append(_COMPUTES_ON)
         return budget_spent(ask)
     except EngineTimeout as silence:
+        _try_another(lease, answering, silence)
         raise await lease.cause_of_loss() or silence from None
     except SidestreamError:
         answering.computes_on = False

@@ -1,9 +1,12 @@
 """A request to one model: settings, command and target combined and checked."""
 
+import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import msgspec
 
 from server.chat.prompt_attachments import PromptAttachments
 from server.core.content import pictures_in
@@ -16,6 +19,8 @@ from server.models.catalogue.catalog import ModelSpec
 
 # JavaScript holds and writes whole numbers below it exactly.
 MAX_SEED: Final = 2**53
+# Servers keep what they have computed in blocks of 16 to 512 tokens, from the beginning on.
+_PREFIX_CHARS: Final = 1024
 # The gateway handles these itself, whatever the model server takes.
 _OURS: Final = frozenset({"details", "return_full_text", "best_of", "do_sample", "max_new_tokens"})
 # A text is gone on with as it is: no template tells the model of them.
@@ -131,6 +136,17 @@ class GenerationRequest:
             is_lenient=self.is_lenient,
             fetch_picture=self.attachments.fetch_picture,
         )
+
+
+def prefix_of(request: GenerationRequest) -> str:
+    """Return a key of how a prompt begins, which all turns of a conversation have in common."""
+    content = request.content
+    if isinstance(content, str):
+        beginning: Any = content[:_PREFIX_CHARS]
+    else:
+        is_user = [message.role == "user" for message in content]
+        beginning = list(content)[: is_user.index(True) + 1 if True in is_user else None]
+    return hashlib.blake2b(msgspec.json.encode(beginning), digest_size=16).hexdigest()
 
 
 def build_request(

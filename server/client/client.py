@@ -211,6 +211,10 @@ class Client:
         """Stop a model and return its current state; `changes()` gives its progress."""
         return await self._change("stop", model)
 
+    async def restart(self, model: str) -> Model:
+        """Restart a model's servers one after the other, and return its current state."""
+        return await self._change("restart", model)
+
     async def use(self, server: str) -> None:
         """Use a server that was discovered on the gateway's machine, by its name; for operators."""
         await self._submit("use", {"server": server})

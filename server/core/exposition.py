@@ -1,4 +1,4 @@
-"""Prometheus texts of several servers, as one text that tells them apart by a label.
+"""Prometheus texts of several servers, as one text that tells them apart by labels.
 
 Rules:
 
@@ -11,7 +11,7 @@ Rules:
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 _NAME: Final = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
@@ -31,15 +31,19 @@ _SUFFIXES: Final = {
 }
 
 
-def merge_expositions(texts: Mapping[str, str], *, label: str, reserved: Iterable[str] = ()) -> str:
-    """Return one text of all, each sample with `label` set to the name of the text it is from.
+def merge_expositions(
+    texts: Mapping[tuple[str, ...], str], *, labels: Sequence[str], reserved: Iterable[str] = ()
+) -> str:
+    """Return one text of all, each sample with `labels` set to the key of the text it is from.
 
-    Families whose names begin with one of `reserved` are left out.
+    An empty part of a key sets no label. Families whose names begin with one of `reserved` are
+    left out.
     """
     ours = tuple(reserved)
     types: dict[str, str] = {}
     families: dict[str, dict[str, str]] = {}
-    for name, text in texts.items():
+    for key, text in texts.items():
+        own = {label: part for label, part in zip(labels, key, strict=True) if part}
         declared: dict[str, str] = {}
         # As Prometheus takes lines: a label may hold what else Python would call the end of one.
         for line in text.split("\n"):
@@ -51,7 +55,7 @@ def merge_expositions(texts: Mapping[str, str], *, label: str, reserved: Iterabl
             sample = _SAMPLE.fullmatch(line.strip())
             if sample is None or sample[1].startswith(ours):
                 continue
-            series = sample[1] + _labels(sample[2] or "", label, name)
+            series = sample[1] + _labels(sample[2] or "", own)
             family = _family(sample[1], declared)
             families.setdefault(family, {}).setdefault(series, sample[3])
     lines: list[str] = []
@@ -61,13 +65,13 @@ def merge_expositions(texts: Mapping[str, str], *, label: str, reserved: Iterabl
     return "\n".join([*lines, ""]) if lines else ""
 
 
-def _labels(given: str, label: str, value: str) -> str:
-    own = [f'{label}="{_escaped(value)}"']
-    own += [
-        f"exported_{pair}" if pair.startswith(f"{label}=") else pair
+def _labels(given: str, ours: Mapping[str, str]) -> str:
+    pairs = [f'{label}="{_escaped(value)}"' for label, value in ours.items()]
+    pairs += [
+        f"exported_{pair}" if pair.partition("=")[0] in ours else pair
         for pair in _LABELS.findall(given)
     ]
-    return "{" + ",".join(own) + "}"
+    return "{" + ",".join(pairs) + "}"
 
 
 def _escaped(value: str) -> str:

@@ -1,4 +1,4 @@
-"""Which model servers may run, which are evicted, the pause after a crash: pure functions.
+"""Which model servers may run, which are evicted, which replica is asked: pure functions.
 
 A policy sees plain facts and returns a decision; it does not act and does not log.
 """
@@ -31,7 +31,8 @@ class Capacity:
 class Occupant:
     """A model server that takes memory; `idle_since` is None while it is answering.
 
-    `gpus` are the shares of the GPUs' memory that it takes, by GPU name.
+    `gpus` are the shares of the GPUs' memory that it takes, by GPU name. The servers of one model
+    have the same `root`.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Occupant:
     idle_since: float | None
     is_pinned: bool
     gpus: Mapping[str, float] = field(default_factory=dict)
+    root: str = ""
 
 
 def whom_to_evict(
@@ -91,6 +93,42 @@ def full_gpus(occupants: Sequence[Occupant], needed: Mapping[str, float]) -> lis
         if (name in needed or ALL_GPUS in needed)
         and sum(gpus.get(name, gpus.get(ALL_GPUS, 0.0)) for gpus in everybody) > 1 + _ROUNDING
     ]
+
+
+@dataclass(frozen=True)
+class ReplicaLoad:
+    """How busy one replica of a model is.
+
+    `answers` counts those it is writing, `capacity` is how many it writes at once, None for any
+    number. `last_asked` grows with every answer that a replica was asked for.
+    """
+
+    number: int
+    answers: int
+    capacity: int | None
+    last_asked: int
+
+
+def whom_to_ask(
+    loads: Sequence[ReplicaLoad], *, preferred: int | None = None, bound: int = 0
+) -> int:
+    """Return the number of the replica with the fewest answers for its capacity.
+
+    Of equals, the one that was asked the longest ago. `preferred` is asked instead unless it is
+    full or writes more than `bound` answers more than the least busy one. Where a capacity is
+    unknown, all are taken as equal.
+    """
+    is_known = all(load.capacity for load in loads)
+
+    def share(load: ReplicaLoad) -> float:
+        return load.answers / (load.capacity or 1) if is_known else load.answers
+
+    least = min(load.answers for load in loads)
+    for load in loads:
+        is_full = load.capacity is not None and load.answers >= load.capacity
+        if load.number == preferred and not is_full and load.answers <= least + bound:
+            return load.number
+    return min(loads, key=lambda load: (share(load), load.last_asked, load.number)).number
 
 
 def pause_before_restart(crashes: int) -> float:

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from server.core.errors import InvalidCommand
 from server.core.placement import Capacity, Occupant
@@ -15,6 +17,7 @@ from server.models.capacity.room import Room
 from server.models.capacity.usage import IdleTimers, Usage
 from server.models.catalogue.catalog import Catalog, ModelSpec
 from server.models.catalogue.found_servers import FoundServers
+from server.models.lifecycle.crew import Crew
 from server.models.lifecycle.deployment import Deployment
 from server.models.lifecycle.deployments import Deployments
 from server.models.lifecycle.limits import LimitsOf
@@ -22,9 +25,15 @@ from server.models.lifecycle.loads import Loads
 from server.models.lifecycle.readiness_probe import Connect
 from server.models.lifecycle.ready_server import Lease
 from server.models.logbook import LogBook
-from server.models.metrics import EngineMetrics
+from server.models.metrics import EngineMetrics, ServerKey
 from server.models.runners.base import Report, Runner
 from server.models.views import FactsOf, ModelViews, ServerFacts, UseCounts, ViewParts
+
+CapacitySubscriber = Callable[[str, int | None], None]
+"""Called with a server's id and how many answers its replicas write at once."""
+
+# No id of a model has it: between a model's id and the number of a replica.
+_REPLICA: Final = " replica "
 
 
 class Fleet:
@@ -57,6 +66,7 @@ class Fleet:
         self._views = ModelViews()
         self._loads = Loads(self._on_load)
         self._runners = runners
+        self._capacity_subscribers: list[CapacitySubscriber] = []
         self._announcer = Announcer(self.snapshot)
         self._engine_metrics = EngineMetrics(self._upstreams)
         self._idle_timers = IdleTimers()
@@ -78,29 +88,35 @@ class Fleet:
 
         Raises `UnknownModel`, and `ModelFailed` if the server cannot be brought up.
         """
-        spec, deployment = self.spec(model_id), self._deployment(model_id)
+        spec, crew = self.spec(model_id), self._crew(model_id)
         with self._usage.wait(spec):
-            ready = await deployment.ensure_ready()
+            deployment, ready = await crew.ensure_ready()
             info = await ready.describe(spec.served_as, deployment.cause_of_loss)
         with self._usage.run(spec):
-            pause = partial(self._usage.pause, spec)
-            yield Lease(ready.upstream, info, pause, deployment.cause_of_loss)
+            yield Lease(
+                ready.upstream,
+                info,
+                waits=partial(self._usage.pause, spec),
+                server_cause=deployment.cause_of_loss,
+                replicas=crew.choice,
+                replica=deployment.number,
+            )
 
     def is_ready(self, model_id: str) -> bool:
         """Tell whether the model's server is up; raises `UnknownModel`."""
-        return self._deployment(model_id).status.state == "ready"
+        return self._crew(model_id).status.state == "ready"
 
     def start(self, model_id: str) -> Model:
         """Request a start of the model's server; progress is announced as changes of the model.
 
         A remote server is asked to load the model, if it takes such requests.
         """
-        spec, deployment = self.spec(model_id), self._deployment(model_id)
-        info = _info(deployment, spec)
-        if deployment.upstream is not None and not deployment.is_managed and info.can_load:
+        spec, crew = self.spec(model_id), self._crew(model_id)
+        info = _info(crew, spec)
+        if crew.upstream is not None and not crew.is_managed and info.can_load:
             name = spec.served_as or info.model_id
-            self._loads.request(model_id, "loading", deployment.upstream, name)
-        deployment.request_start()
+            self._loads.request(model_id, "loading", crew.upstream, name)
+        crew.request_start()
         return self.snapshot(model_id)
 
     def stop(self, model_id: str) -> Model:
@@ -108,16 +124,31 @@ class Fleet:
 
         Raises `InvalidCommand` for a remote server that cannot unload it.
         """
-        spec, deployment = self.spec(model_id), self._deployment(model_id)
-        info = _info(deployment, spec)
-        if deployment.is_managed:
-            deployment.request_stop()
-        elif deployment.upstream is not None and info.can_load:
+        spec, crew = self.spec(model_id), self._crew(model_id)
+        info = _info(crew, spec)
+        if crew.is_managed:
+            crew.request_stop()
+        elif crew.upstream is not None and info.can_load:
             name = spec.served_as or info.model_id
-            self._loads.request(model_id, "stopping", deployment.upstream, name)
+            self._loads.request(model_id, "stopping", crew.upstream, name)
         else:
             raise InvalidCommand(f"{model_id} is run by somebody else and cannot be stopped here")
         return self.snapshot(model_id)
+
+    def restart(self, model_id: str) -> Model:
+        """Request a restart of the model's servers with today's settings, one after the other.
+
+        Raises `InvalidCommand` for servers that somebody else runs.
+        """
+        crew = self._crew(model_id)
+        if not crew.is_managed:
+            raise InvalidCommand(f"{model_id} is run by somebody else and cannot be restarted here")
+        crew.restart()
+        return self.snapshot(model_id)
+
+    async def wait_until_restarted(self, model_id: str) -> None:
+        """Wait until no restart of the model's servers is under way; raises `UnknownModel`."""
+        await self._crew(model_id).wait_until_restarted()
 
     async def wait_until_ready(self, root_id: str) -> Upstream:
         """Wait until a server is up, and return its upstream; starts nothing."""
@@ -130,12 +161,12 @@ class Fleet:
 
     def log(self, model_id: str) -> LogBook:
         """Return the log of the model's server; raises `UnknownModel`."""
-        return self._deployment(model_id).log
+        return self._crew(model_id).log
 
     def close_logs(self) -> None:
         """End the logs, so that their readers end."""
-        for deployment in self._deployments:
-            deployment.log.close()
+        for crew in self._deployments:
+            crew.log.close()
 
     def change(self, catalog: Catalog) -> None:
         """Replace the catalogue.
@@ -161,7 +192,9 @@ class Fleet:
 
     async def adopt(self) -> None:
         """Adopt the servers of an earlier run; see `Deployments.adopt`."""
-        await self._deployments.adopt(self._room.admit)
+        await self._deployments.adopt(
+            lambda spec, number: self._room.admit(_occupying(spec, number))
+        )
 
     async def close(self, *, keeps_servers: bool) -> None:
         """End every lifecycle and close the runners; `keeps_servers` leaves containers running."""
@@ -172,21 +205,24 @@ class Fleet:
         await asyncio.gather(*(runner.close() for runner in self._runners.values()))
         self._announcer.close()
 
-    def servers(self) -> list[Deployment]:
-        """Return the deployments, in the order of the catalogue."""
+    def servers(self) -> list[Crew]:
+        """Return the replicas of each server, in the order of the catalogue."""
         return list(self._deployments)
 
     def own_ports(self) -> frozenset[int]:
         """Return the ports of the managed servers."""
         return self._deployments.own_ports()
 
-    async def engine_metrics(self) -> dict[str, str | None]:
+    async def engine_metrics(self) -> dict[ServerKey, str | None]:
         """Return the metrics of each server that is up; see `EngineMetrics.ask`."""
         return await self._engine_metrics.ask()
 
-    def _upstreams(self) -> dict[str, Upstream]:
-        ready = ((d.spec.id, d.upstream) for d in self._deployments)
-        return {model_id: upstream for model_id, upstream in ready if upstream is not None}
+    def _upstreams(self) -> dict[ServerKey, Upstream]:
+        return {
+            ServerKey(crew.spec.id, "" if crew.is_single else str(number)): upstream
+            for crew in self._deployments
+            for number, upstream in crew.upstreams.items()
+        }
 
     # --- watching ---------------------------------------------------------------------------
 
@@ -194,16 +230,17 @@ class Fleet:
         """Return the model as clients see it now; raises `UnknownModel`."""
         if model_id not in self._catalog and (model := self._found.model(model_id)) is not None:
             return model
-        spec, deployment = self.spec(model_id), self._deployment(model_id)
+        spec, crew = self.spec(model_id), self._crew(model_id)
         facts = self._facts(spec.server) if spec.server else ServerFacts()
         parts = ViewParts(
             spec,
-            deployment.status,
-            _info(deployment, spec),
+            crew.status,
+            _info(crew, spec),
             UseCounts(self._usage.running(model_id), self._usage.waiting(model_id)),
             facts,
             self._loads.state(model_id),
             self._loads.error(model_id),
+            crew.statuses,
         )
         return self._views.view(parts)
 
@@ -218,7 +255,7 @@ class Fleet:
 
     def info(self, model_id: str) -> EngineInfo:
         """Return the server's description of itself and the model; raises `UnknownModel`."""
-        return _info(self._deployment(model_id), self.spec(model_id))
+        return _info(self._crew(model_id), self.spec(model_id))
 
     def spec(self, model_id: str) -> ModelSpec:
         """Return the spec of a model that can be asked; raises `UnknownModel`."""
@@ -236,49 +273,68 @@ class Fleet:
         """Subscribe to changes; see `Announcer.subscribe`."""
         return self._announcer.subscribe(subscriber, list_subscriber)
 
-    # --- what deployments need (`DeploymentHost`) -------------------------------------------
+    def subscribe_to_capacity(self, subscriber: CapacitySubscriber) -> None:
+        """Call `subscriber` whenever the capacity of a model with several servers may change."""
+        self._capacity_subscribers.append(subscriber)
 
-    async def enter(self, spec: ModelSpec, report: Report) -> None:
-        """Wait until there is room for the model's server."""
-        await self._room.enter(spec, report)
+    # --- what crews need (`CrewHost`) -------------------------------------------------------
 
-    def leave(self, spec: ModelSpec) -> None:
+    async def enter(self, spec: ModelSpec, number: int, report: Report) -> None:
+        """Wait until there is room for the server of a replica."""
+        await self._room.enter(_occupying(spec, number), report)
+
+    def leave(self, spec: ModelSpec, number: int) -> None:
         """Release the room of a server that is gone."""
-        self._room.leave(spec.id)
+        self._room.leave(_occupying(spec, number).id)
 
     def is_answering(self, spec: ModelSpec) -> bool:
         """Tell whether the model's server is writing an answer."""
         return self._usage.is_answering(spec.id)
 
+    def answers(self, spec: ModelSpec) -> int:
+        """Return how many answers of the model's servers are written or waited for."""
+        return self._usage.needing(spec.id)
+
+    async def has_room(self, spec: ModelSpec, number: int) -> bool:
+        """Tell whether a replica could be started now, with nobody stopped for it."""
+        return await self._room.has_room(_occupying(spec, number))
+
     def changed(self, spec: ModelSpec) -> None:
-        """Announce a deployment's new status."""
-        deployment = self._deployments.get(spec.id)
-        if deployment is not None and deployment.status.state == "ready":
+        """Announce a server's new status."""
+        crew = self._deployments.get(spec.id)
+        if crew is not None and crew.status.state == "ready":
             self._usage.touch(spec.id)
-            self._watch_idle_time(deployment)
+            self._watch_idle_time(crew)
             self._on_server_change(spec.server)
+        if crew is not None and not crew.is_single:
+            for subscriber in self._capacity_subscribers:
+                subscriber(spec.id, crew.choice.capacity(spec))
         self.tell_of(spec.id)
 
     # --- inside -----------------------------------------------------------------------------
 
-    def _request_stop(self, root_id: str) -> None:
-        self._deployments[root_id].request_stop()
+    def _request_stop(self, occupant: str) -> None:
+        self._occupying_replica(occupant).request_stop()
 
-    def _deployment(self, model_id: str) -> Deployment:
+    def _occupying_replica(self, occupant: str) -> Deployment:
+        root_id, _, number = occupant.partition(_REPLICA)
+        return self._deployments[root_id][int(number or 1)]
+
+    def _crew(self, model_id: str) -> Crew:
         return self._deployments[self.spec(model_id).root]
 
     def _tell_all(self) -> None:
         self._announcer.tell_all(self.shown())
 
     def _on_use(self, spec: ModelSpec) -> None:
-        deployment = self._deployments.get(spec.root)
-        if deployment is not None:
-            deployment.use_changed()
-            self._watch_idle_time(deployment)
+        crew = self._deployments.get(spec.root)
+        if crew is not None:
+            crew.use_changed()
+            self._watch_idle_time(crew)
         self._room.use_changed()
         if spec.id in self._catalog:
             self._announcer.tell_soon(spec.id)
-        if deployment is not None and _info(deployment, spec).is_loaded is False:
+        if crew is not None and _info(crew, spec).is_loaded is False:
             self._check_soon(spec)
 
     def _on_load(self, model_id: str) -> None:
@@ -293,15 +349,21 @@ class Fleet:
         else:
             self._deployments[spec.root].check_soon()
 
-    def _occupant(self, root_id: str) -> Occupant:
-        spec, idle_since = self._deployments[root_id].spec, self._usage.idle_since(root_id)
-        return Occupant(root_id, spec.memory_here, idle_since, spec.settings.pinned)
+    def _occupant(self, occupant: str) -> Occupant:
+        spec = self._occupying_replica(occupant).spec
+        idle_since, is_pinned = self._usage.idle_since(spec.id), spec.settings.pinned
+        return Occupant(occupant, spec.memory_here, idle_since, is_pinned, root=spec.root)
 
-    def _watch_idle_time(self, deployment: Deployment) -> None:
-        is_idle = self._usage.idle_since(deployment.spec.id) is not None
-        self._idle_timers.watch(deployment, is_idle=is_idle)
+    def _watch_idle_time(self, crew: Crew) -> None:
+        is_idle = self._usage.idle_since(crew.spec.id) is not None
+        self._idle_timers.watch(crew.spec, crew.request_stop, is_idle=is_idle)
 
 
-def _info(deployment: Deployment, spec: ModelSpec) -> EngineInfo:
+def _occupying(spec: ModelSpec, number: int) -> ModelSpec:
+    """Return the spec of one replica, under the id that it takes room by."""
+    return spec if number == 1 else replace(spec, id=f"{spec.id}{_REPLICA}{number}")
+
+
+def _info(crew: Crew, spec: ModelSpec) -> EngineInfo:
     """Return a server's description of itself and a model; empty before it was asked."""
-    return deployment.infos.get(spec.served_as) or deployment.status.info or EngineInfo()
+    return crew.infos.get(spec.served_as) or crew.status.info or EngineInfo()

@@ -5,7 +5,7 @@ delays no other reader, and memory stays bounded.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +29,15 @@ class LogLine:
 class LogBook:
     """Hold the last lines, and notify readers of new ones."""
 
-    def __init__(self, *, max_lines: int = MAX_LINES, max_chars: int = MAX_CHARS) -> None:
+    def __init__(
+        self,
+        *,
+        max_lines: int = MAX_LINES,
+        max_chars: int = MAX_CHARS,
+        on_line: Callable[[LogLine], None] = lambda line: None,
+    ) -> None:
+        """`on_line` is called with every new line."""
+        self._on_line = on_line
         self._lines: deque[LogLine] = deque()
         self._max_lines = max_lines
         self._max_chars = max_chars
@@ -46,6 +54,7 @@ class LogBook:
         while len(self._lines) > self._max_lines or self._chars > self._max_chars:
             self._chars -= len(self._lines.popleft().text)
         self._changed.notify_all()
+        self._on_line(line)
 
     def close(self) -> None:
         """End the log, so that readers who follow it end."""

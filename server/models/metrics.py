@@ -11,7 +11,7 @@ Rules for asking:
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from server.core.errors import SidestreamError
 from server.core.histogram import Histogram
@@ -33,21 +33,28 @@ class StartCounters:
     seconds: Histogram = field(default_factory=lambda: Histogram(START_BOUNDS))
 
 
+class ServerKey(NamedTuple):
+    """A model server: its model's id, and its replica's number, empty where there is one only."""
+
+    model: str
+    replica: str
+
+
 class EngineMetrics:
     """Ask all servers that are up for their metrics."""
 
     def __init__(
         self,
-        upstreams: Callable[[], Mapping[str, Upstream]],
+        upstreams: Callable[[], Mapping[ServerKey, Upstream]],
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._upstreams = upstreams
         self._timeout_seconds = timeout_seconds
-        self._asking: asyncio.Task[dict[str, str | None]] | None = None
+        self._asking: asyncio.Task[dict[ServerKey, str | None]] | None = None
 
-    async def ask(self) -> dict[str, str | None]:
-        """Return the metrics of each server that is up, by its model's id; None if it sent none."""
+    async def ask(self) -> dict[ServerKey, str | None]:
+        """Return the metrics of each server that is up; None for one that sent none."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_all(), name="engine metrics")
         # Cancelling one caller does not cancel the request of the others.
@@ -59,7 +66,7 @@ class EngineMetrics:
             self._asking.cancel()
             await asyncio.wait([self._asking])
 
-    async def _ask_all(self) -> dict[str, str | None]:
+    async def _ask_all(self) -> dict[ServerKey, str | None]:
         upstreams = self._upstreams()
         texts = await asyncio.gather(*map(self._ask_one, upstreams.values()))
         return dict(zip(upstreams, texts, strict=True))

@@ -1,15 +1,23 @@
 """The view of a model that clients get, made from its settings, status, server and use."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from server.core.protocol import Model, ModelConfig, ModelError, ModelServer, ModelState
+from server.core.protocol import (
+    Model,
+    ModelConfig,
+    ModelError,
+    ModelReplica,
+    ModelServer,
+    ModelState,
+)
 from server.dialects.base import EngineInfo, ServedModel
 from server.models.catalogue.catalog import ModelSpec
 from server.models.catalogue.named_details import named_details
 from server.models.catalogue.served_names import without_folders
+from server.models.lifecycle.crew import ReplicaStatus
 from server.models.lifecycle.loads import LoadState
 from server.models.lifecycle.state import Status
 from server.settings.addresses import resolve_address
@@ -55,11 +63,12 @@ class ViewParts(NamedTuple):
     facts: ServerFacts
     load_state: LoadState | None = None
     load_error: ModelError | None = None
+    replicas: tuple[ReplicaStatus, ...] = ()
 
 
 def model_view(parts: ViewParts) -> Model:
     """Return the view of a model."""
-    spec, status, info, use, facts, load_state, load_error = parts
+    spec, status, info, use, facts, load_state, load_error, replicas = parts
     served = spec.served or ServedModel(spec.served_as)
     if _is_loaded(spec, info):
         # The model is in memory, so an earlier error of loading it does not matter.
@@ -82,7 +91,7 @@ def model_view(parts: ViewParts) -> Model:
         limits={
             "max_input_tokens": info.max_input_tokens,
             "max_total_tokens": spec.context_tokens(info) or _context_set(spec),
-            "max_concurrent": info.max_concurrent_requests,
+            "max_concurrent": _together(replicas) or info.max_concurrent_requests,
             "model_context": info.model_context_tokens or served.model_context_tokens,
         },
         capabilities={
@@ -101,6 +110,7 @@ def model_view(parts: ViewParts) -> Model:
         server=_server(spec, info, facts) if spec.runner == "remote" else None,
         details={**_named(spec), **info.details, **served.details},
         config=_config(spec),
+        replicas=[_replica(one) for one in replicas] or None,
     )
 
 
@@ -144,6 +154,25 @@ def _state(
         # The server answers, and loads the model on the next request.
         return "stopped"
     return status.state
+
+
+def _replica(one: ReplicaStatus) -> ModelReplica:
+    return ModelReplica(
+        number=one.number,
+        state=one.status.state,
+        address=one.address,
+        progress=one.status.progress,
+        error=one.status.error,
+        answers=one.answers,
+        max_concurrent=one.capacity,
+        outdated=one.status.is_outdated,
+    )
+
+
+def _together(replicas: Sequence[ReplicaStatus]) -> int | None:
+    """Return how many answers the ready replicas write at once, None if one does not tell."""
+    ready = [one.capacity for one in replicas if one.status.state == "ready"]
+    return None if None in ready else sum(filter(None, ready)) or None
 
 
 def _has_prices(spec: ModelSpec) -> bool:

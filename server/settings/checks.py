@@ -15,7 +15,7 @@ from server.dialects.tgi.parameters import normalise
 from server.engines.known import DEFAULT, ENGINES
 from server.engines.llama_options import parse_llama_options
 from server.settings.addresses import is_this_machine, resolve_address
-from server.settings.commands import SOME_PORT, Problem, command_problems, with_port
+from server.settings.commands import SOME_PORT, Problem, command_problems, takes_any_port, with_port
 from server.settings.containers import container_problems, engine_of, service_problems
 from server.settings.models import ModelSettings
 from server.settings.remote import RemoteSettings
@@ -117,12 +117,30 @@ def _command_problems(model: ModelSettings, _: ContainerSections) -> Iterator[Pr
     yield from command_problems(model.command, model.url, model.env)
     if model.url:
         yield from _address_problems(model, with_port(model.url, SOME_PORT))
+    if model.replicas[1] > 1 and not takes_any_port(model.command, model.url, model.env):
+        yield "replicas", "need a port each: expected `{port}` in `command`, `env` or `url`"
     yield from _name_problems(model)
 
 
 def _remote_problems(model: ModelSettings, _: ContainerSections) -> Iterator[Problem]:
-    yield from _address_problems(model, model.url)
+    if model.urls:
+        yield from _urls_problems(model)
+    else:
+        yield from _address_problems(model, model.url)
     yield from _name_problems(model)
+
+
+def _urls_problems(model: ModelSettings) -> Iterator[Problem]:
+    if model.url:
+        yield "urls", "means nothing together with `url`: expected all addresses here"
+    places = []
+    for url in model.urls:
+        problems = list(_address_problems(model, url))
+        yield from (("urls" if key == "url" else key, words) for key, words in problems)
+        if not problems:
+            places.append(resolve_address(url).url)
+    for place in {one for one in places if places.count(one) > 1}:
+        yield "urls", f"{place} is there more than once"
 
 
 def _name_problems(model: ModelSettings) -> Iterator[Problem]:

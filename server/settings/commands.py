@@ -52,6 +52,11 @@ def with_port(text: str, port: int) -> str:
     return text.replace(PORT, str(port))
 
 
+def takes_any_port(command: str, url: str, env: Mapping[str, str]) -> bool:
+    """Tell whether a command's server gets a free port, so that several can run at once."""
+    return any(PORT in text for text in (command, url, *env.values()))
+
+
 def command_problems(command: str, url: str, env: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the problems of a command; `url` is its server's address, empty if that is `{port}`."""
     try:

@@ -146,6 +146,10 @@ def _gpu_problems(model: ModelSettings, image: str) -> Iterator[Problem]:
         offered = int(model.gpus)
     elif model.gpus.startswith("device="):
         offered = len(model.gpus.split(","))
+        if offered % model.replicas[1]:
+            yield "gpus", f"{offered} devices cannot be divided among {model.replicas[1]} replicas"
+            return
+        offered //= model.replicas[1]
     elif model.gpus == "none":
         offered = 1
     if offered < model.num_shard:

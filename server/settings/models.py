@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from server.engines.known import NAMES, QUANTIZATIONS
 from server.settings.remote import RemoteSettings
 from server.settings.runners import CONTAINER_RUNNERS, RUNNERS, STARTING_RUNNERS, runners_in_words
-from server.settings.values import Size, Variables, option
+from server.settings.values import Count, Size, Variables, option
 
 
 @dataclass(frozen=True)
@@ -214,6 +214,28 @@ class _RunSettings:
         "section.",
         low=0,
         only_for=STARTING_RUNNERS,
+    )
+    replicas: Count = option(
+        Count((1, 1)),
+        "Servers that the model runs on, its replicas: a number, or a range such as `1-4` within "
+        "which their number follows the queue. Each takes `memory`, and a port; `gpus = device=…` "
+        "is divided among them.",
+        low=1,
+        high=100,
+        only_for=STARTING_RUNNERS,
+    )
+    urls: tuple[str, ...] = option(
+        (),
+        "Addresses of several servers of the same model, separated by commas, instead of `url`: "
+        "its replicas.",
+        only_for=("remote",),
+    )
+    affinity: int = option(
+        0,
+        "With several replicas: a conversation goes on at the one that answered it last, which "
+        "has it in its cache, unless that one writes more than so many answers more than another. "
+        "0 always takes the one with the fewest answers.",
+        low=0,
     )
     idle_timeout: float = option(
         0.0, "Seconds without an answer after which the server is stopped; 0 never does.", low=0

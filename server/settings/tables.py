@@ -192,6 +192,14 @@ class EngineSettings:
         "up: at once, then after 10 s, 20 s, and so on up to 300 s.",
         low=0,
     )
+    grow_after: float = option(
+        5.0,
+        "Seconds that a queue stands before a model with a range of `replicas` gets more of them.",
+        low=0,
+    )
+    shrink_after: float = option(
+        120.0, "Seconds that such a model could do with one replica less before one stops.", low=1
+    )
     on_exit: str = option(
         "keep",
         "What happens to model containers when the gateway stops: `keep` them for its next start, "

@@ -42,6 +42,12 @@ class Numbers(tuple[int, ...]):
     __slots__ = ()
 
 
+class Count(tuple[int, int]):
+    """A number of things, or the least and the greatest one: `3` or `1-4`."""
+
+    __slots__ = ()
+
+
 class Variables(dict[str, str]):
     """Environment variables, written as `NAME=VALUE` pairs or as a JSON object."""
 
@@ -126,6 +132,8 @@ def format_value(value: Any) -> str:
         return "yes" if value else "no"
     if value is None:
         return ""
+    if isinstance(value, Count) and value[0] == value[1]:
+        return str(value[0])
     if _is_range(value):
         return f"{value[0]}-{value[1]}"
     if isinstance(value, tuple):
@@ -139,6 +147,8 @@ def format_value(value: Any) -> str:
 
 def describe_type(default: Any) -> str:
     """Return the name of a value's type for people."""
+    if isinstance(default, Count):
+        return "whole number or range"
     if _is_range(default):
         return "range of numbers"
     if isinstance(default, tuple):
@@ -164,6 +174,8 @@ def _parse_as(default: Any, text: str, *, is_secret: bool) -> Any:
         return Variables(parse_variables(text))
     if isinstance(default, dict):
         return _json_object(text, is_secret=is_secret)
+    if isinstance(default, Count):
+        return Count(_count(text))
     if _is_range(default):
         return _range(text)
     parsers = (parse for kind, parse in _PARSERS if isinstance(default, kind))
@@ -213,6 +225,14 @@ def _range(text: str) -> tuple[int, int]:
     if match is None or int(match[1]) > int(match[2]):
         raise ValueError(f"expected a range such as 8080-8089, found {text!r}")
     return int(match[1]), int(match[2])
+
+
+def _count(text: str) -> tuple[int, int]:
+    least, dash, most = (part.strip() for part in text.partition("-"))
+    pair = (least, most if dash else least)
+    if not all(part.isascii() and part.isdecimal() for part in pair) or int(pair[0]) > int(pair[1]):
+        raise ValueError(f"expected a whole number or a range such as 1-4, found {text!r}")
+    return int(pair[0]), int(pair[1])
 
 
 def _boolean(text: str) -> bool:

@@ -110,6 +110,7 @@ client.on('fault', showFault);
 columns.on('change', columnsChanged);
 scheduler.on('change', () => {
   composer.follow(scheduler);
+  nameAsked(); // a vote may be due
   if (wasBusy && !scheduler.isBusy) listed = null; // it is the newest now
   wasBusy = scheduler.isBusy;
   refreshChats();
@@ -125,6 +126,7 @@ workspace.on('fault', showFault);
 scheduler.on('fault', showFault);
 workspace.on('settings', () => {
   composer.settings = workspace.settings;
+  nameAsked();
   void loadVotes();
 });
 composer.settings = workspace.settings;
@@ -134,6 +136,7 @@ updateComposer();
 // From the user
 
 on('model-choose', ({ id, isChosen }) => columns.choose(id, isChosen));
+on('model-restart', ({ id }) => tryWith(client.restart(id), (error) => showProblem(id, error)));
 on('model-start', ({ id }) => tryWith(client.start(id), (error) => showProblem(id, error)));
 on('model-stop', ({ id }) => tryWith(client.stop(id), (error) => showProblem(id, error)));
 on('model-card', ({ id }) => openCard(id));
@@ -150,7 +153,12 @@ on('attached-show', ({ place, attachments }) => later(import('./view/attachment-
 on('prompt-stop', () => scheduler.stop());
 on('queue-resume', () => scheduler.resume());
 on('queue-remove', ({ index }) => scheduler.unqueue(index));
-on('settings-set', (changes) => workspace.configure(changes));
+on('settings-set', (changes) => {
+  workspace.configure(changes);
+  const isLate = changes.details && workspace.conversation.path.at(-1)?.answers
+    .some(({ isDetailed, model }) => !isDetailed && client.models.get(model)?.capabilities?.logprobs);
+  composer.note = isLate ? '“How sure” counts from the next prompt on. “Ask again” brings it for these answers.' : '';
+});
 on('parameters-open', ({ atSystem }) => openParameters(undefined, atSystem));
 on('parameters-set', ({ column, parameters: own, system }) => {
   if (column === null) workspace.configure({ parameters: own, system });
@@ -237,20 +245,23 @@ function columnsChanged() {
   reveal.textContent = hidden === 1 ? 'Show 1 hidden column' : `Show ${hidden} hidden columns`;
   allHidden.hidden = hidden === 0 || columns.shown.length > 0;
   allHidden.replaceChildren(...(allHidden.hidden ? [] : [ALL_HIDDEN, '. ', revealAll]));
-  picker.choose(columns);
+  picker.choose({ all: columns.chosen, of: (model) => columns.chosen.filter((column) => column.model === model) });
   nameAsked();
-  updateComposer();
 }
 
 /** Say who is asked next, and from which answer on. */
 function nameAsked() {
-  const last = workspace.conversation.path.at(-1);
+  const { conversation: { path }, isSecret, settings } = workspace;
+  const last = path.at(-1);
   const from = last?.common && columns.all.find(({ id }) => last.answer(id)?.id === last.common);
   composer.asked = {
-    names: columns.shown.map((column) => workspace.label(column)),
-    hidden: columns.all.length - columns.shown.length,
+    names: columns.asked.map((column) => workspace.label(column)),
+    hidden: columns.chosen.length - columns.asked.length,
     from: from ? workspace.label(from) : '',
+    votes: votes?.canVote && matchMedia('(pointer: fine)').matches ? columns.shown.length : 0,
+    startsOver: settings.isBlind && !isSecret && path.length > 0,
   };
+  updateComposer();
 }
 
 function newChat() {
@@ -351,6 +362,7 @@ async function loadVotes() {
   await later(import('./view/vote-bar.js'), ({ makeVoteBar }) => {
     votes ??= makeVoteBar({ client, workspace, memory: visits });
     board.append(votes);
+    nameAsked();
   });
 }
 
@@ -417,7 +429,7 @@ function showFault({ message }) {
 
 function updateComposer() {
   if (client.connection.name !== 'connected') composer.obstacle = obstacle || 'Waiting for the connection';
-  else composer.obstacle = columns.shown.length > 0 ? '' : columns.all.length > 0 ? ALL_HIDDEN : 'Pick one or more models first';
+  else composer.obstacle = columns.asked.length > 0 ? '' : columns.chosen.length > 0 ? ALL_HIDDEN : 'Pick one or more models first';
 }
 
 /** Show what went wrong with a model. @param {string} id @param {SidestreamError} error */

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.gateway import Gateway
 from tests.browser.helpers import (
@@ -12,6 +12,7 @@ from tests.browser.helpers import (
     ask,
     axe_violations,
     begin,
+    choose,
     column,
     expect_end,
     open_card,
@@ -19,6 +20,7 @@ from tests.browser.helpers import (
     schemes,
 )
 from tests.browser.watch import Watch
+from tests.browser.wire import FakeWire, Json, model
 
 pytestmark = pytest.mark.needs_chromium
 SHORT = "Name three colours of the sea."
@@ -41,7 +43,8 @@ def test_tokens_show_how_sure_the_model_was_and_what_else_it_weighed(
     page: Page, gateway: Gateway, watch: Watch, artifacts: Path
 ) -> None:
     tokens = look_at_tokens(page, gateway.url, "Small")
-    expect(tokens).to_contain_text(re.compile(r"\d+ % sure of a token on average"))
+    expect(tokens).to_contain_text(re.compile(r"As if \d+ % sure of every token"))
+    expect(tokens.get_by_role("list", name="Tints")).to_contain_text("below 15 %")
     expect(answer(column(page, "Small"))).to_be_hidden()
     assert len(set(re.findall(r"sure-\d", tokens.inner_html()))) >= 3
     tokens.locator(".tokens .token").nth(2).click()
@@ -57,6 +60,94 @@ def test_tokens_show_how_sure_the_model_was_and_what_else_it_weighed(
     expect(tokens).to_have_count(0)
     expect(answer(column(page, "Small"))).to_be_visible()
     assert watch.complaints == []
+
+
+def told(page: Page, gateway: Gateway, chance: float | None) -> FakeWire:
+    """Open the page before a model whose server tells this of each token, or nothing."""
+    wire = FakeWire(page, [model("a")])
+
+    def answer(generation: str, command: Json) -> None:
+        words = [f"word{at} " for at in range(400)]
+        tokens: list[Json] = [
+            {"id": -1, "text": word, "logprob": chance, "special": False, "top": []}
+            for word in words
+        ]
+        end = {"finish_reason": "stop", "seq": 400, "usage": None, "timings": None}
+        details = {"tokens": tokens} if command.get("details") else {}
+        text = "".join(words)
+        wire.say({"type": "delta", "generation": generation, "seq": 400, "text": text, **details})
+        wire.say({"type": "end", "generation": generation, **end})
+
+    wire.on_generate = answer
+    open_page(page, gateway.url)
+    choose(page, "a")
+    return wire
+
+
+def how_sure(page: Page) -> Locator:
+    return page.get_by_role("button", name="How sure", exact=True)
+
+
+def test_where_the_server_tells_nothing_only_that_is_said(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    told(page, gateway, None)
+    how_sure(page).click()
+    ask(page, SHORT)
+    column(page, "a").get_by_role("button", name="How sure it was").click()
+    tokens = column(page, "a").locator("token-view")
+    expect(tokens).to_contain_text("The server does not tell how sure this model was.")
+    expect(tokens).to_contain_text("word399")
+    expect(tokens.locator("[role], ul, kbd")).to_have_count(0)
+    expect(tokens).not_to_contain_text(re.compile("weighed|15 %"))
+    page.screenshot(path=artifacts / "how-sure-untold.png")
+    assert watch.complaints == []
+
+
+def test_a_wish_that_comes_late_says_what_it_counts_for(page: Page, gateway: Gateway) -> None:
+    told(page, gateway, -0.5)
+    hint = page.locator("#composer-hint")
+    how_sure(page).click()
+    expect(hint).not_to_contain_text("counts from")
+    how_sure(page).click()
+    ask(page, SHORT)
+    expect_end(column(page, "a"))
+    how_sure(page).click()
+    expect(hint).to_have_text(
+        "“How sure” counts from the next prompt on. “Ask again” brings it for these answers."
+    )
+    how_sure(page).click()
+    expect(hint).not_to_contain_text("counts from")
+    how_sure(page).click()
+    column(page, "a").get_by_role("button", name="Ask again").click()
+    expect(column(page, "a").get_by_role("button", name="How sure it was")).to_be_visible()
+    ask(page, "And now?")
+    expect(hint).not_to_contain_text("counts from")
+
+
+def test_on_a_phone_the_view_begins_at_its_head(
+    browser: Browser, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    watch.follow(page)
+    told(page, gateway, -0.5)
+    page.keyboard.press("Escape")
+    how_sure(page).tap()
+    ask(page, SHORT)
+    button = column(page, "a").get_by_role("button", name="How sure it was")
+    button.scroll_into_view_if_needed()
+    button.tap()
+    head = column(page, "a").locator(".tokens-head")
+    expect(head).to_be_in_viewport(ratio=1)
+    expect(column(page, "a").locator(".tokens-keys")).to_have_text(
+        "Tap a token to see what else the model weighed."
+    )
+    page.screenshot(path=artifacts / "how-sure-phone.png")
+    assert watch.complaints == []
+    context.close()
 
 
 def test_without_the_wish_nothing_is_said_of_sureness(page: Page, gateway: Gateway) -> None:

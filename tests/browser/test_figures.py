@@ -96,6 +96,17 @@ def test_long_names_are_cut_where_they_are_alike(
     assert watch.complaints == []
 
 
+@pytest.mark.parametrize("name", ["Big model", "gpt2", "A B", "Qwen-2.5 7B"])
+def test_a_name_that_has_room_is_whole(page: Page, gateway: Gateway, name: str) -> None:
+    wire = FakeWire(page, [model("a", name=name)])
+    wire.on_generate = lambda generation, _: wire.answer(generation, "Rain.")
+    open_page(page, gateway.url)
+    ask(page, "What is the weather?")
+    expect(page.locator("answer-column h2")).to_have_text(name)
+    cut = "(all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((a) => a.innerText)"
+    assert page.locator("answer-column h2 span").evaluate_all(cut) == []
+
+
 def test_queued_answers_show_how_long_and_why_they_wait(page: Page, gateway: Gateway) -> None:
     wire = FakeWire(page, [model("a")])
     page.clock.install()

@@ -76,7 +76,9 @@ def expect_turn(page: Page, prompt: str, count: str, names: list[str] = NAMES) -
     """See that all columns show the answers to this prompt, and the strip the prompt."""
     expect(strip(page).locator(".prompt")).to_have_text(prompt)
     if count:
-        expect(strip(page).get_by_role("group", name="Turns")).to_have_text(count)
+        expect(strip(page).get_by_role("group", name="Turn", exact=True)).to_have_text(
+            f"Turn {count}"
+        )
     expect_shown(page, *(f"{name} says to {prompt}" for name in names))
 
 
@@ -101,7 +103,7 @@ def test_all_columns_show_the_turn_that_one_is_scrolled_to(
 ) -> None:
     open_with(page, gateway)
     ask_all(page, "one")
-    expect(strip(page).get_by_role("group", name="Turns")).to_be_hidden()
+    expect(strip(page).get_by_role("group", name="Turn", exact=True)).to_be_hidden()
     expect(page.get_by_role("button", name="Link the columns")).to_be_hidden()
     ask_all(page, "two", "three")
     expect_turn(page, "three", "3 of 3")
@@ -224,7 +226,7 @@ def test_queued_turns_do_not_scroll_a_reader_away(page: Page, gateway: Gateway) 
     expect(a.locator(".log")).to_have_js_property("scrollTop", 60)
     for generation in generations[1:]:
         ready(*generation)
-    expect(strip(page).get_by_role("group", name="Turns")).to_have_text("1 of 3")
+    expect(strip(page).get_by_role("group", name="Turn", exact=True)).to_have_text("Turn 1 of 3")
     expect(a.locator(".log")).to_have_js_property("scrollTop", 60)
     ask(page, "four")
     expect_turn(page, "four", "4 of 4")
@@ -256,6 +258,60 @@ def test_a_long_prompt_opens_and_stays_open_while_it_is_edited(
     field.press("Escape")
     expect(prompt).to_contain_text("Line 1.")
     expect(strip(page).get_by_role("button", name="Edit this prompt")).to_be_focused()
+
+
+def test_an_arrow_that_leads_nowhere_keeps_the_focus(page: Page, gateway: Gateway) -> None:
+    # Disabled by its own press it lost the focus, and the next key went nowhere.
+    open_with(page, gateway)
+    ask_all(page, "one", "two")
+    edit(page, "other")
+    expect_turn(page, "other", "2 of 2")
+    expect(strip(page).get_by_role("group", name="Branch")).to_have_text("Branch 2 of 2")
+    back = strip(page).get_by_role("button", name="Branch before")
+    back.press("Enter")
+    expect(strip(page).get_by_role("group", name="Branch")).to_have_text("Branch 1 of 2")
+    expect(back).to_be_focused()
+    expect(back).to_be_disabled()
+    up = strip(page).get_by_role("button", name="Turn before")
+    up.press("Enter")
+    expect_turn(page, "one", "1 of 2")
+    expect(up).to_be_focused()
+    expect(up).to_be_disabled()
+    expect(strip(page).get_by_role("button", name="Turn after")).to_be_enabled()
+    b = column(page, "b")
+    b.locator("answer-turn").first.get_by_role("button", name="Ask again").click()
+    attempts = b.locator("answer-turn").first.get_by_role("group", name="Answer")
+    expect(attempts).to_have_text("Answer 2 of 2")
+    attempts.get_by_role("button", name="Answer before").press("Enter")
+    expect(attempts).to_have_text("Answer 1 of 2")
+    expect(attempts.get_by_role("button", name="Answer before")).to_be_focused()
+
+
+@pytest.mark.needs_node
+def test_on_a_phone_a_prompt_is_edited_in_one_field(
+    page: Page, gateway: Gateway, artifacts: Path
+) -> None:
+    open_with(page, gateway)
+    ask_all(page, "one")
+    page.set_viewport_size({"width": 390, "height": 844})
+    strip(page).get_by_role("button", name="Edit this prompt").click()
+    page.keyboard.type(", and")
+    expect(strip(page).get_by_label("Edit the prompt")).to_have_value("one, and")
+    expect(page.get_by_role("button", name="Send")).to_have_count(1)
+    page.screenshot(path=artifacts / "edit-phone.png")
+    page.keyboard.press("Enter")
+    expect_turn(page, "one, and", "")
+    expect(page.get_by_role("textbox", name="Prompt")).to_be_visible()
+    ask_all(page, "two")
+    for direction in ("rtl", "ltr"):
+        page.evaluate("(way) => { document.documentElement.dir = way }", direction)
+        assert_fits(page)
+        assert_fits(page, "turn-strip")
+        expect(strip(page).get_by_role("group", name="Turn", exact=True)).to_be_in_viewport(ratio=1)
+        expect(strip(page).locator(".prompt")).to_be_in_viewport(ratio=1)
+    strip(page).get_by_role("button", name="Turn before").click()
+    page.screenshot(path=artifacts / "turns-and-branches-phone.png")
+    assert axe_violations(page) == []
 
 
 @pytest.mark.needs_node

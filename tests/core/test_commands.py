@@ -19,6 +19,7 @@ from server.core.protocol import (
     Logs,
     Message,
     Ping,
+    Restart,
     Start,
     Stop,
     Target,
@@ -81,6 +82,7 @@ UNDERSTOOD: dict[str, tuple[dict[str, Any], Command]] = {
     "cancel none": ({"type": "cancel", "generations": []}, Cancel(7, [])),
     "start": ({"type": "start", "model": "a"}, Start(7, "a")),
     "stop": ({"type": "stop", "model": "a"}, Stop(7, "a")),
+    "restart": ({"type": "restart", "model": "a"}, Restart(7, "a")),
     "logs": ({"type": "logs", "model": "a"}, Logs(7, "a", 200, follow=True)),
     "logs, in part": (
         {"type": "logs", "model": "a", "tail": 0, "follow": False},

@@ -77,7 +77,7 @@ WRITTEN: list[tuple[str, Event]] = [
      '"engine":"llama.cpp","state":"pulling","progress":{"phase":"pulling","fraction":0.42,'
      '"text":"…","eta_seconds":31},"error":null,"running":0,"waiting":1,"limits":'
      '{"max_input_tokens":null,"max_total_tokens":4096},"capabilities":{"chat":true,'
-     '"cancel":true,"logprobs":false},"parameters":{"max_new_tokens":1024},"outdated":false,"defaults":{},"server":null,"details":{},"config":null}}',
+     '"cancel":true,"logprobs":false},"parameters":{"max_new_tokens":1024},"outdated":false,"defaults":{},"server":null,"details":{},"config":null,"replicas":null}}',
      ModelChanged(MODEL)),
     ('{"type":"models","models":[]}', ModelsChanged([])),
     ('{"type":"log","subscription":"l1","lines":[{"time":1.5,"stream":"stdout","text":"Ready"}]}',

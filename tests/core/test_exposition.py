@@ -18,7 +18,8 @@ tgi_request_duration_count 3
 
 
 def merged(**texts: str) -> str:
-    return merge_expositions(texts, label="model", reserved=("sidestream_",))
+    keyed: dict[tuple[str, ...], str] = {(name,): text for name, text in texts.items()}
+    return merge_expositions(keyed, labels=("model",), reserved=("sidestream_",))
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -78,7 +79,7 @@ NEARLY = st.text(alphabet='x_{}"=\\,. \n\t#1+-eInfNaTYPE', max_size=80)
 @example({"\x1e": "E 1"})
 @example({"m": 'E{a="\x1e\u2028"} 1'})
 def test_whatever_servers_say_prometheus_can_read_it(texts: dict[str, str]) -> None:
-    text = merge_expositions(texts, label="model")
+    text = merge_expositions({(name,): one for name, one in texts.items()}, labels=("model",))
     lines = text.split("\n")[:-1]
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(names) == len(set(names))

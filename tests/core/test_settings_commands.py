@@ -114,6 +114,9 @@ REFUSED = {
         "[model m]\nweights = a.gguf\ncommand = serve {port}\n", "command",
         "means nothing for runner = process, only for command",
     ),
+    "replicas on one port": (
+        f"{COMMAND}serve\nurl = http://localhost:1\nreplicas = 2\n", "replicas", "need a port each",
+    ),
     "another runner's key": (f"{PROGRAM}slots = 4\n", "slots", "only for process"),
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from server.core.docker_engine import container_name
 from tests.conftest import KeepLog
 from tests.docker import image
 from tests.docker.engine import INSTANCE, Engine
@@ -45,6 +46,11 @@ model_id = fake/slow-words
 runner = docker
 model_id = fake/slow-words
 
+[model pair]
+runner = docker
+model_id = fake/slow-words
+replicas = 2
+
 [model small]
 runner = docker
 model_id = fake/slow-words
@@ -66,6 +72,7 @@ system = You answer in one short sentence.
 
 MODELS = ("one", "two", "small", "real")
 ONE, TWO, SMALL, REAL = (f"sidestream-{INSTANCE}-{model}" for model in MODELS)
+PAIR = [container_name(INSTANCE, "pair", number) for number in (1, 2)]
 Run = Callable[..., AbstractAsyncContextManager[Gateway]]
 
 
@@ -199,6 +206,55 @@ async def test_changed_settings_are_shown_and_taken_at_the_next_stop(
         await client.end(answer)
         assert id_of(engine, ONE) != kept
         assert not (await seen(server.address, "one"))["outdated"]
+
+
+async def test_two_replicas_are_found_again_and_restarted_one_by_one_under_answers(
+    run: Run, engine: Engine
+) -> None:
+    few = {"max_new_tokens": 3}
+
+    async def answered(client: Dialogue) -> int:
+        (answer,) = await client.ask("pair", parameters=few)
+        end = await client.end(answer)
+        assert end["finish_reason"] == "length"
+        number: int = end["details"]["replica"]
+        return number
+
+    async def both_are_ready(address: str) -> dict[str, Any]:
+        async with asyncio.timeout(CEILING_SECONDS):
+            while True:
+                model = await seen(address, "pair")
+                if [one["state"] for one in model["replicas"]] == ["ready"] * 2:
+                    return model
+                await asyncio.sleep(0.05)
+
+    async with run() as server, dialogue(server.address) as client:
+        await client.say(type="start", model="pair")
+        await both_are_ready(server.address)
+        assert {await answered(client) for _ in range(2)} == {1, 2}
+        await server.kill()
+    assert sorted(engine.containers()) == sorted(PAIR)
+    kept = [id_of(engine, name) for name in PAIR]
+    async with run(docker="log_max_size = 1M") as server, dialogue(server.address) as client:
+        assert (await both_are_ready(server.address))["outdated"]
+        assert [id_of(engine, name) for name in PAIR] == kept
+        await client.say(type="restart", model="pair")
+        model: dict[str, Any] = {"outdated": True}
+        async with asyncio.timeout(CEILING_SECONDS):
+            while model["outdated"] or len(model["replicas"]) != 2:
+                await answered(client)
+                model = await seen(server.address, "pair")
+        await both_are_ready(server.address)
+        assert sorted(engine.containers()) == sorted(PAIR)
+        assert not {id_of(engine, name) for name in PAIR} & set(kept)
+        answers = [*await client.ask("pair"), *await client.ask("pair")]
+        for answer in answers:
+            await client.delta(answer, 2)
+        engine.act(PAIR[0], "kill")
+        # Which of the two it writes depends on who was asked last.
+        lost = await client.until(lambda e: e["type"] == "end" and e["generation"] in answers)
+        assert (lost["finish_reason"], lost["details"]["replica"]) == ("failed", 1)
+        assert "killed by somebody else" in lost["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { readable } from '../../static/js/view/log-line.js';
-import { probability, choices, step, summary, visible } from '../../static/js/view/confidence.js';
+import { choices, isTold, probability, step, summary, visible } from '../../static/js/view/confidence.js';
 
 const of = (share) => Math.log(share);
 const token = (text, share, top) => ({ id: text.length, text, logprob: share === null ? null : of(share), special: false, top });
@@ -36,9 +36,10 @@ test('the token that was taken stands among those that were weighed, once and in
 });
 
 test('the whole answer is summed up in a line', () => {
-  assert.equal(summary([token('a', 0.5), token('b', 0.5)]), '50 % sure of a token on average; none below 40 %');
-  assert.equal(summary([token('a', 0.9), token('b', 0.1), token('c', null)]), '30 % sure of a token on average; 1 of 2 tokens below 40 %');
+  assert.equal(summary([token('a', 0.5), token('b', 0.5)]), 'As if 50 % sure of every token; none below 40 %');
+  assert.equal(summary([token('a', 0.9), token('b', 0.1), token('c', null)]), 'As if 30 % sure of every token; 1 of 2 below 40 %');
   assert.equal(summary([token('a', null)]), 'The server does not tell how sure this model was.');
+  assert.deepEqual([[], [token('a', null)], [token('a', null), token('b', 0.5)]].map(isTold), [false, false, true]);
 });
 
 test('log lines are shown by what they say', () => {

@@ -73,6 +73,23 @@ function stage({ api = archiveOf(), memory = memoryOf(), tab = memoryOf(), model
 
 const prompts = (commands) => commands.map(({ messages, targets }) => `${targets[0].model}: ${messages.at(-1).content}`);
 
+test('what is chosen in a blind round that is left counts for the next chat, and not for the round', async () => {
+  const { acknowledge, finish, memory, workspace } = stage();
+  workspace.configure({ isBlind: true });
+  workspace.scheduler.send('One');
+  const round = workspace.conversation;
+  const begun = await acknowledge();
+  workspace.columns.choose('large', false);
+  assert.deepEqual(workspace.columns.shown.map(({ id }) => id).sort(), ['large', 'small']);
+  assert.deepEqual(memory.get('columns').map(({ id }) => id), ['small'], 'it is kept');
+  workspace.open(new Conversation());
+  assert.equal(ids(workspace), 'small');
+  await finish(...begun);
+  workspace.open(round);
+  assert.deepEqual(workspace.columns.shown.map(({ id }) => id).sort(), ['large', 'small']);
+  assert.deepEqual(round.turns.values().next().value.answers.map(({ finishReason }) => finishReason), ['stop', 'stop']);
+});
+
 test('answers and the queue of a chat that is left go on, with the columns that it had', async () => {
   const { acknowledge, asked, finish, socket, workspace } = stage();
   workspace.columns.choose('other', true);

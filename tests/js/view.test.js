@@ -144,6 +144,10 @@ test('it is said who is asked, and that hidden columns are not', () => {
   assert.equal(askLabel({ names: ['x'.repeat(30), 'Brief'], hidden: 0 }), 'Ask both columns');
   assert.equal(askLabel({ names: ['x'.repeat(50)], hidden: 0 }), 'Ask the model');
   assert.equal(askLabel({ names: ['a', 'b', 'c'], hidden: 2 }), 'Ask all 3 columns, not the 2 hidden ones');
+  assert.equal(askLabel({ names: ['a', 'b', 'c'], hidden: 0, startsOver: true }), 'New round: it starts over');
+  assert.equal(askLabel({ names: [], hidden: 0, startsOver: true }), 'Ask');
+  assert.equal(askLabel({ names: ['a', 'b', 'c'], hidden: 0, votes: 3 }), '1–3 vote, 0 is a tie; or write on');
+  assert.equal(askLabel({ names: [], hidden: 0, votes: 9 }), '1–8 vote, 0 is a tie; or write on', 'there is no key for the ninth');
 });
 
 test('a search knows which models are called so', () => {

@@ -50,6 +50,38 @@ test('a model may have several columns, whose ids stay theirs', () => {
   assert.equal(ids(columns), 'org_model_gguf_2', 'deselecting takes all of a model');
 });
 
+test('the columns of a round that is open stay, and what is chosen meanwhile waits for its end', () => {
+  const columns = columnsOf('a', 'b', 'c');
+  const chosen = () => columns.chosen.map(({ id }) => id).join(' ');
+  let isOpen = true;
+  columns.isHeld = () => isOpen;
+  columns.choose('b', false);
+  columns.choose('d', true);
+  assert.equal(ids(columns), 'a b c');
+  assert.equal(chosen(), 'a c d');
+  columns.arrange(['c', 'b', 'a']);
+  columns.change('a', { isHidden: true });
+  columns.release();
+  assert.equal(ids(columns), 'c b', 'it is still open');
+  assert.equal(chosen(), 'c a d', 'where it was moved to');
+  assert.deepEqual(columns.asked.map(({ id }) => id), ['c', 'b']);
+  isOpen = false;
+  assert.equal(ids(columns), 'c b', 'what was voted on is still to be seen');
+  assert.deepEqual(columns.asked.map(({ id }) => id), ['c', 'd']);
+  columns.release();
+  assert.equal(ids(columns), 'c d');
+  assert.equal(columns.isWaiting, false);
+  isOpen = true;
+  columns.choose('c', false);
+  assert.equal(columns.isWaiting, true);
+  columns.choose('c', true);
+  assert.equal(columns.isWaiting, false, 'it is as it was');
+  columns.choose('d', false);
+  isOpen = false;
+  columns.choose('e', true);
+  assert.equal(ids(columns), 'c e', 'both at once');
+});
+
 test('columns are put into order by dragging, by steps and by a shuffle', () => {
   const columns = columnsOf('a', 'b', 'c', 'd');
   columns.moveTo('a', 'c');

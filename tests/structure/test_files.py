@@ -18,6 +18,11 @@ MARKUP = re.compile(
     r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|setHTMLUnsafe|createContextualFragment)\b"
     r"|\bdocument\.write|\beval\(|\bnew Function\(|\|\s*safe\b"
 )
+# With these, every element that is added anywhere makes the browser look whether `:has()` holds
+# elsewhere: measured, 0.8 ms of style for each token where it is 0.05 without.
+POSITION_IN_HAS = re.compile(
+    r":has\((?:[^()]|\([^()]*\))*:(?:empty|only-|first-|last-|nth-)(?:[^()]|\([^()]*\))*\)"
+)
 # Names of things, not places to fetch from.
 NAMESPACES = ("http://www.w3.org/",)
 
@@ -25,6 +30,11 @@ NAMESPACES = ("http://www.w3.org/",)
 def markup(text: str, _: str) -> list[str]:
     """Return what could make text markup or code."""
     return MARKUP.findall(text)
+
+
+def positions_in_has(text: str, _: str) -> list[str]:
+    """Return the uses of `:has()` that depend on where among its siblings an element stands."""
+    return POSITION_IN_HAS.findall(text)
 
 
 def addresses(text: str, suffix: str) -> list[str]:
@@ -44,7 +54,7 @@ def bare(text: str, suffix: str) -> str:
 Check = Callable[[str, str], object]
 
 
-@pytest.mark.parametrize("check", [markup, addresses])
+@pytest.mark.parametrize("check", [markup, addresses, positions_in_has])
 def test_no_file_offends(check: Check) -> None:
     assert PAGE
     found = {path.relative_to(ROOT): check(path.read_text(), path.suffix) for path in PAGE}
@@ -64,6 +74,9 @@ def test_no_file_offends(check: Check) -> None:
         (addresses, ".js", "new WebSocket(`wss://${host}/ws`)"),
         (addresses, ".css", "@import url(//fonts.example/a.css);"),
         (addresses, ".html", '<script src="http://cdn.example/a.js"></script>'),
+        (positions_in_has, ".css", ".a:has(> :last-child:not([hidden])) > p {"),
+        (positions_in_has, ".css", ".a:has(:nth-child(2)) {"),
+        (positions_in_has, ".css", ".a:has(.b:not(.c):empty) {"),
     ],
 )
 def test_an_offender_is_found(check: Check, suffix: str, text: str) -> None:
@@ -76,6 +89,7 @@ def test_an_offender_is_found(check: Check, suffix: str, text: str) -> None:
         (markup, ".js", "element.textContent = text;"),
         (addresses, ".js", "f(); // see https://example.com\n/* and http://example.com */"),
         (addresses, ".html", "<!-- https://example.com --><p>{# //example.com #}</p>"),
+        (positions_in_has, ".css", ".a:has(> .b:not([hidden])) > :last-child {"),
         (addresses, ".svg", '<svg xmlns="http://www.w3.org/2000/svg"/>'),
     ],
 )

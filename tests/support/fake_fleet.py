@@ -82,13 +82,13 @@ class FakeRunner:
 
     # --- what a test does to a server -------------------------------------------------------
 
-    def server(self, model: str) -> Server:
+    def server(self, model: str, number: int = 1) -> Server:
         """Return the model's server as it is now."""
-        return self.servers[Replica("test", model)]
+        return self.servers[Replica("test", model, number)]
 
-    def crash(self, model: str, code: int, *last_words: str) -> None:
+    def crash(self, model: str, code: int, *last_words: str, number: int = 1) -> None:
         """Have the server exit with that code after saying that."""
-        server = self.server(model)
+        server = self.server(model, number)
         for text in last_words:
             server.log.add(LogLine(time.time(), "stdout", text))
         server.exit_code = code

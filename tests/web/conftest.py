@@ -21,7 +21,7 @@ StartWithFake = Callable[..., Awaitable[tuple[Gateway, Fake]]]
 
 @pytest.fixture
 async def start_gateway() -> AsyncIterator[Start]:
-    """Return `await start_gateway(models, *fake_flags, server={}, answers={})`."""
+    """Return `await start_gateway(models, *flags, server={}, answers={}, engines={})`."""
     async with AsyncExitStack() as stack:
 
         async def start(
@@ -29,13 +29,14 @@ async def start_gateway() -> AsyncIterator[Start]:
             *fake_flags: str,
             server: dict[str, Any] | None = None,
             answers: dict[str, Any] | None = None,
+            engines: dict[str, Any] | None = None,
             conversations: ConversationSettings | None = None,
         ) -> Gateway:
             settings = Settings(
                 conversations=conversations or ConversationSettings(),
                 server=server_settings(**(server or {})),
                 answers=AnswerSettings(**(answers or {})),
-                engines=EngineSettings(ports=ports(), stop_grace=1.0),
+                engines=EngineSettings(**{"ports": ports(), "stop_grace": 1.0, **(engines or {})}),
                 models=models,
             )
             return await stack.enter_async_context(running(settings, *fake_flags))

@@ -17,6 +17,15 @@ async def test_a_start_that_is_waited_for_answers_when_the_model_is_ready(cold: 
     assert (stopped.status, stopped.json["state"]) == (202, "stopped")
 
 
+async def test_a_restart_that_is_waited_for_starts_the_server_anew(cold: Start) -> None:
+    gateway = await cold()
+    await gateway.post("/models/m/start?wait=30")
+    before = (await gateway.get("/models/m/logs")).text.count(" ready\n")
+    again = await gateway.post("/models/m/restart?wait=30")
+    assert (again.status, again.json["state"], again.json["outdated"]) == (202, "ready", False)
+    assert (await gateway.get("/models/m/logs")).text.count(" ready\n") > before
+
+
 async def test_a_start_that_fails_answers_with_the_reason(cold: Start) -> None:
     gateway = await cold("--die-while-loading", "--die-cause", "disk")
     failed = await gateway.post("/models/m/start?wait=30")
@@ -51,6 +60,8 @@ async def test_a_start_is_answered_without_waiting_for_it(cold: Start) -> None:
         ("GET", "/models/m/logs?tail=" + "9" * 5000, 400, "invalid_command"),
         ("GET", "/models/m/logs?follow=perhaps", 400, "invalid_command"),
         ("POST", "/models/m/stop", 409, "invalid_command"),
+        ("POST", "/models/m/restart", 409, "invalid_command"),
+        ("POST", "/models/none/restart", 404, "unknown_model"),
         ("GET", "/nowhere", 404, "not_found"),
         ("DELETE", "/models", 405, "method_not_allowed"),
     ],

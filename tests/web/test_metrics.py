@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.settings.models import ModelSettings
 from tests.conftest import StartFake
 from tests.support.dialogue import CEILING_SECONDS
 from tests.web.conftest import Start, StartWithFake
@@ -17,7 +18,18 @@ from tests.web.speaking import ready, speaking
 DASHBOARD = Path(__file__).resolve().parents[2] / "docs" / "grafana.json"
 # Of these, a client could make as many as it likes.
 LABELS = {
-    *("version", "method", "route", "status", "command", "outcome", "code", "model", "state"),
+    *(
+        "version",
+        "method",
+        "route",
+        "status",
+        "command",
+        "outcome",
+        "code",
+        "model",
+        "state",
+        "replica",
+    ),
     *("le", "err"),
 }
 QUESTION: dict[str, Any] = {"model": "m", "inputs": "Why?", "parameters": {"max_new_tokens": 5}}
@@ -179,6 +191,24 @@ async def test_each_engine_has_its_own_figures_and_a_silent_one_holds_nobody_up(
         assert seen.sum("sidestream_sockets") == 0
 
 
+async def test_replicas_have_a_label(start_gateway: Start, fake_tgi: StartFake) -> None:
+    figures = "# TYPE tgi_queue_size gauge\ntgi_queue_size {}\n"
+    urls = tuple([(await fake_tgi(metrics=figures.format(number))).url for number in (5, 7)])
+    gateway = await start_gateway({"m": ModelSettings(runner="remote", urls=urls)})
+    await gateway.until(lambda m: [one.state for one in m.replicas or ()] == ["ready"] * 2)
+    async with speaking(gateway) as client:
+        (answer,) = await client.ask("m", prompt="Say it.", parameters={"max_new_tokens": 3})
+        await client.end(answer)
+    seen = await scrape(gateway)
+    for number in ("1", "2"):
+        assert seen.sum("sidestream_replica_state", model="m", replica=number, state="ready") == 1
+        assert seen.sum("sidestream_replica_answers", model="m", replica=number) == 0
+    assert seen.sum("tgi_queue_size", model="m", replica="1") == 5
+    assert seen.sum("tgi_queue_size", model="m", replica="2") == 7
+    assert seen.sum("sidestream_model_state", model="m", state="ready") == 1
+    assert seen.sum("sidestream_engine_figures_available", model="m") == 1
+
+
 async def test_invented_names_never_become_labels(before_fake: StartWithFake) -> None:
     gateway, _ = await before_fake()
     for number in range(30):
@@ -206,9 +236,10 @@ async def test_the_process_tells_of_itself(before_fake: StartWithFake) -> None:
 
 
 async def test_every_query_of_the_dashboard_names_what_there_is(
-    before_fake: StartWithFake,
+    start_gateway: Start, fake_tgi: StartFake
 ) -> None:
-    gateway, _ = await before_fake()
+    urls = tuple([(await fake_tgi()).url for _ in range(2)])
+    gateway = await start_gateway({"m": ModelSettings(runner="remote", urls=urls)})
     await gateway.post("/generate", QUESTION)
     seen = await scrape(gateway)
     names = {sample.name for sample in seen.samples}

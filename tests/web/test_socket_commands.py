@@ -26,6 +26,8 @@ FAILING: list[tuple[dict[str, Any], str]] = [
     ({"type": "stop", "model": "nobody"}, "unknown_model"),
     ({"type": "logs", "model": "nobody"}, "unknown_model"),
     ({"type": "stop", "model": "gpt2"}, "invalid_command"),
+    ({"type": "restart", "model": "nobody"}, "unknown_model"),
+    ({"type": "restart", "model": "gpt2"}, "invalid_command"),
     ({"type": "start"}, "invalid_command"),
     ({**GENERATE, "targets": [{"model": "nobody"}, {"model": "gpt2"}]}, "unknown_model"),
     ({**GENERATE, "parameters": {"top_p": 3}}, "invalid_parameters"),

@@ -83,6 +83,7 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "cancel": {"generations": st.lists(generations, max_size=4)},
     "start": {"model": models},
     "stop": {"model": models},
+    "restart": {"model": models},
     "logs": {"model": models, "tail": st.integers(-1, 20_000), "follow": st.booleans()},
     "unsubscribe": {"subscription": st.sampled_from(["l1", "l2", ""])},
     "ping": {},

@@ -112,6 +112,12 @@ class Stop(ModelCommand, frozen=True, tag="stop"):
     result = Changed
 
 
+class Restart(ModelCommand, frozen=True, tag="restart"):
+    """Restart a model's servers with today's settings, one after the other."""
+
+    result = Changed
+
+
 class Use(Command, frozen=True, tag="use"):
     """Use a server that was found on this machine, now and after a restart."""
 
@@ -143,7 +149,7 @@ class Ping(Command, frozen=True, tag="ping"):
 
 COMMANDS: Final[dict[str, type[Command]]] = {
     str(command.__struct_config__.tag): command
-    for command in (Hello, Generate, Cancel, Start, Stop, Use, Logs, Unsubscribe, Ping)
+    for command in (Hello, Generate, Cancel, Start, Stop, Restart, Use, Logs, Unsubscribe, Ping)
 }
 
 

@@ -213,12 +213,30 @@ class ModelConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     memory: int | None = None
 
 
+class ModelReplica(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of several servers of a model.
+
+    `address` is where it answers, empty before it was started. `answers` is how many it is
+    writing, `max_concurrent` how many it writes at once, null if that is not known.
+    """
+
+    number: int
+    state: ModelState
+    address: str = ""
+    progress: Progress | None = None
+    error: ModelError | None = None
+    answers: int = 0
+    max_concurrent: int | None = None
+    outdated: bool = False
+
+
 class Model(msgspec.Struct, frozen=True):
     """A model as clients see it.
 
     `limits` has the context in force as `max_total_tokens`, and the longest that the model could
     have as `model_context`. `defaults` are the server's own values of parameters that are not set,
-    `config` is what the settings say beside `parameters`, null where that is nothing.
+    `config` is what the settings say beside `parameters`, null where that is nothing. `replicas`
+    are its servers where there are several, else null; it is ready if one of them is.
     """
 
     id: str
@@ -239,6 +257,7 @@ class Model(msgspec.Struct, frozen=True):
     server: ModelServer | None = None
     details: dict[str, str] = {}
     config: ModelConfig | None = None
+    replicas: list[ModelReplica] | None = None
 
 
 class GenerationInfo(msgspec.Struct, frozen=True, omit_defaults=True):

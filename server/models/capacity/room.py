@@ -7,7 +7,8 @@ Rules:
 2. `placement.whom_to_evict` decides which servers are stopped. No other task runs between the
    decision and the request to stop, so a server that has just become busy is never stopped.
 3. A server that runs already when the gateway starts is inside without waiting.
-4. The GPU shares of a server are looked up once, before it enters: they may depend on the machine.
+4. A further server of a model that runs makes nobody leave, and lets all others go before it.
+5. The GPU shares of a server are looked up once, before it enters: they may depend on the machine.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,7 +55,7 @@ class Room:
         self._inside: set[str] = set()
         self._found: dict[str, ModelSpec] = {}
         self._leaving: set[str] = set()
-        self._queue: list[str] = []
+        self._queue: dict[str, ModelSpec] = {}
         self._changed = StateChanged()
 
     def admit(self, spec: ModelSpec) -> None:
@@ -69,7 +70,7 @@ class Room:
         """
         if spec.id in self._inside:
             return
-        self._queue.append(spec.id)
+        self._queue[spec.id] = spec
         try:
             self._gpus[spec.id] = await self._takes_of_gpus(spec)
             await self._look_up_found()
@@ -77,8 +78,16 @@ class Room:
                 await self._changed.wait()
                 await self._look_up_found()
         finally:
-            self._queue.remove(spec.id)
+            del self._queue[spec.id]
             self._changed.notify_all()
+
+    async def has_room(self, spec: ModelSpec) -> bool:
+        """Tell whether the server could enter now, with nobody stopped for it or waiting."""
+        gpus = await self._takes_of_gpus(spec)
+        await self._look_up_found()
+        occupants = [self._occupant(model_id) for model_id in self._inside]
+        victims = whom_to_evict(occupants, spec.memory_here, self._capacity, gpus)
+        return victims == [] and not self._queue
 
     def leave(self, model_id: str) -> None:
         """Release the room of a server; does nothing if it is not inside."""
@@ -111,10 +120,15 @@ class Room:
             raise ModelFailed(
                 f"there can be no room for {spec.name}{full}", hint=_GPU_HINT if full else _HINT
             )
-        if self._queue[0] != spec.id:
-            report(Progress("waiting", None, f"waiting behind {self._queue[0]} for room"))
+        roots = {occupant.root for occupant in occupants}
+        first = min(self._queue.values(), key=lambda one: one.root in roots).id
+        if first != spec.id:
+            report(Progress("waiting", None, f"waiting behind {first} for room"))
             return False
         victims = whom_to_evict(occupants, memory, self._capacity, gpus)
+        if victims and spec.root in roots:
+            report(Progress("waiting", None, "waiting for room beside the other models"))
+            return False
         if victims == []:
             self._inside.add(spec.id)
             return True

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from server.models.catalogue.catalog import ModelSpec
-from server.models.lifecycle.deployment import Deployment
 
 
 class Usage:
@@ -42,6 +41,10 @@ class Usage:
     def is_answering(self, root_id: str) -> bool:
         """Tell whether the server is writing an answer of any of its models."""
         return self._answering[root_id] > 0
+
+    def needing(self, root_id: str) -> int:
+        """Return how many answers the server is writing or is waited for by."""
+        return self._needing[root_id]
 
     def idle_since(self, root_id: str) -> float | None:
         """Return when the server was last in use, by the clock; None while it is in use."""
@@ -94,17 +97,16 @@ class IdleTimers:
     def __init__(self) -> None:
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    def watch(self, deployment: Deployment, *, is_idle: bool) -> None:
+    def watch(self, spec: ModelSpec, request_stop: Callable[[], None], *, is_idle: bool) -> None:
         """Start the timer of an idle server, and cancel that of one in use."""
-        root_id, settings = deployment.spec.id, deployment.spec.settings
+        root_id, settings = spec.id, spec.settings
         timer = self._timers.pop(root_id, None)
         if timer is not None:
             timer.cancel()
         seconds = settings.idle_timeout
         if seconds and not settings.pinned and is_idle:
-            self._timers[root_id] = asyncio.get_running_loop().call_later(
-                seconds, deployment.request_stop
-            )
+            loop = asyncio.get_running_loop()
+            self._timers[root_id] = loop.call_later(seconds, request_stop)
 
     def close(self) -> None:
         """Cancel all timers."""

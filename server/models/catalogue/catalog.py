@@ -38,6 +38,7 @@ _NOT_THE_SERVERS = (
     *("max_concurrent", "idle_timeout", "pinned", "preload"),
     *("start_timeout", "download_timeout", "stop_grace"),
     *("extra_allowed", "price_in", "price_out", "vision"),
+    *("replicas", "affinity"),
 )
 
 
@@ -275,6 +276,9 @@ def _is_named_by(patterns: Sequence[str], model: ServedModel) -> bool:
 def _own_spec(model_id: str, model: ModelSettings, default_length: int) -> ModelSpec:
     engine = _engine(model)
     dialect, served_as = "openai", ""
+    if model.urls:
+        # What looks at one address takes the first.
+        model = replace(model, url=model.urls[0])
     if RUNNERS[model.runner].is_asked:
         dialect, served_as = model.dialect, model.model_id
     elif model.runner in CONTAINER_RUNNERS and engine is not None:

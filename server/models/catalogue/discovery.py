@@ -266,7 +266,8 @@ class Discovery:
 def places_in_use(settings: Settings) -> frozenset[tuple[str, int]]:
     """Return the hosts and ports of the servers in the settings, as `place_of` returns them."""
     models = settings.models.values()
-    urls = [model.url for model in models if model.runner == "remote"]
+    remote = [model for model in models if model.runner == "remote"]
+    urls = [url for model in remote for url in model.urls or [model.url]]
     # A command with `{port}` gets another port at each start.
     urls += [one.url for one in models if one.runner == "command" and PORT not in one.url]
     urls += [upstream.url for upstream in settings.upstreams.values()]

@@ -22,7 +22,7 @@ from typing import Protocol
 
 from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelError, ModelState, Progress
-from server.dialects.base import EngineInfo, Upstream
+from server.dialects.base import Endpoint, EngineInfo, Upstream
 from server.models.catalogue.catalog import ModelSpec
 from server.models.diagnosis.causes import StoppedBySomebody
 from server.models.lifecycle.attempt import Attempt
@@ -75,11 +75,16 @@ class Deployment:
         connect: Connect,
         limits: LimitsOf,
         host: DeploymentHost,
+        *,
+        log: LogBook,
+        counters: StartCounters,
     ) -> None:
         self.spec = spec
         self.status = Status()
-        self.log = LogBook()
-        self.counters = StartCounters()
+        self.log = log
+        self.address = ""
+        """Where the server was last found or started; empty before that."""
+        self._counters = counters
         self._estimates = StartEstimates()
         self._replica = replica
         self._runner = runner
@@ -97,6 +102,16 @@ class Deployment:
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")
 
     # --- for other tasks --------------------------------------------------------------------
+
+    @property
+    def number(self) -> int:
+        """Return its number among the replicas of its model, from 1."""
+        return self._replica.number
+
+    @property
+    def ready(self) -> ReadyServer | None:
+        """Return the server if it is ready now; starts nothing."""
+        return self._ready
 
     @property
     def upstream(self) -> Upstream | None:
@@ -148,6 +163,8 @@ class Deployment:
         """Stop the server, also one of an earlier run; may be cancelled if it is wanted again."""
         await self.stop()
         await self._ending.once()
+        # One of an earlier run has its place without ever having been started.
+        self._host.leave(self.spec)
 
     def change(self, spec: ModelSpec) -> None:
         """Use another spec from the next start on; for a remote server at once."""
@@ -240,7 +257,9 @@ class Deployment:
         if self.status.error != model_error(failure):
             # An unreachable remote server is probed for ever, but logged only once.
             logger.warning("%s failed: %s", self.spec.id, failure)
-        return self._after_failure(failure, was_up_seconds=was_up_seconds)
+        pause = self._after_failure(failure, was_up_seconds=was_up_seconds)
+        # A stop that came while the crashed server was cleaned up holds, too.
+        return pause if desired.stop_requests == stops else None
 
     async def _serve(self) -> SidestreamError:
         """Start and watch the server; return the error that ended it or kept it from starting."""
@@ -248,11 +267,11 @@ class Deployment:
             self.spec,
             self._replica,
             self._runner,
-            self._connect,
+            self._connect_to,
             self._limits(self.spec),
             self.log,
             estimates=self._estimates,
-            counters=self.counters,
+            counters=self._counters,
             on_progress=lambda event, progress: self._publish(
                 event, progress=progress, error=self.status.error
             ),
@@ -297,6 +316,10 @@ class Deployment:
             )
         self._publish("fail", error=error)
         return pause
+
+    async def _connect_to(self, endpoint: Endpoint) -> Upstream:
+        self.address = endpoint.url
+        return await self._connect(endpoint)
 
     def _learn(self, info: EngineInfo) -> None:
         if self._ready is not None:

@@ -1,22 +1,23 @@
-"""The deployments of all model servers: created, changed and ended to match the catalogue.
+"""The replicas of all model servers: created, changed and ended to match the catalogue.
 
 A new catalogue interrupts no answer: the server of a removed model is drained first, as for any
-stop, and a model that comes back meanwhile keeps its deployment.
+stop, and a model that comes back meanwhile keeps its servers.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 from server.core.errors import SidestreamError
-from server.dialects.base import Endpoint, Upstream
 from server.models.catalogue.catalog import Catalog, ModelSpec
+from server.models.lifecycle.crew import Crew, CrewHost
 from server.models.lifecycle.deployment import Deployment, DeploymentHost
 from server.models.lifecycle.limits import LimitsOf
 from server.models.lifecycle.readiness_probe import Connect
+from server.models.logbook import LogBook
+from server.models.metrics import StartCounters
 from server.models.runners.base import Condition, Observation, Replica, Runner
 
 logger = logging.getLogger(__name__)
@@ -26,60 +27,62 @@ _ENGINE_RETRY_SECONDS: Final = 15.0
 
 
 class Deployments:
-    """Hold one deployment per model server, including those about to be removed."""
+    """Hold the replicas of each model server, including those about to be removed."""
 
     def __init__(
         self,
         runners: Mapping[str, Runner],
         connect: Connect,
         limits: LimitsOf,
-        host: DeploymentHost,
+        host: CrewHost,
         *,
         instance: str,
     ) -> None:
         self._runners = runners
         self._connect = connect
-        self._addresses: dict[str, str] = {}
         self._limits = limits
         self._host = host
         self._instance = instance
-        self._all: dict[str, Deployment] = {}
+        self._all: dict[str, Crew] = {}
         self._retiring: dict[str, asyncio.Task[None]] = {}
 
-    def __iter__(self) -> Iterator[Deployment]:
+    def __iter__(self) -> Iterator[Crew]:
         return iter(list(self._all.values()))
 
-    def __getitem__(self, root_id: str) -> Deployment:
+    def __getitem__(self, root_id: str) -> Crew:
         return self._all[root_id]
 
-    def get(self, root_id: str) -> Deployment | None:
-        """Return the deployment of that id, None if it is gone."""
+    def get(self, root_id: str) -> Crew | None:
+        """Return the replicas of that id, None if it is gone."""
         return self._all.get(root_id)
 
     def own_ports(self) -> frozenset[int]:
         """Return the ports of the managed servers."""
         running = (
-            d.spec.id
-            for d in self._all.values()
-            if d.is_managed and d.status.state not in ("stopped", "failed")
+            one
+            for crew in self._all.values()
+            for one in crew
+            if one.is_managed and one.status.state not in ("stopped", "failed")
         )
-        urls = (self._addresses.get(root_id, "") for root_id in running)
-        return frozenset(port for url in urls if (port := urlsplit(url).port) is not None)
+        ports = (urlsplit(one.address).port for one in running)
+        return frozenset(port for port in ports if port is not None)
 
     def apply(self, catalog: Catalog) -> None:
-        """Create, change and retire deployments so that they match the catalogue.
+        """Create, change and retire servers so that they match the catalogue.
 
         The caller has to ensure that a server keeps its kind of runner.
         """
         roots = {spec.id: spec for spec in catalog.roots()}
-        for root_id, deployment in self._all.items():
+        for root_id, crew in self._all.items():
             if root_id not in roots and root_id not in self._retiring:
-                task = asyncio.create_task(self._retire(deployment), name=f"retiring {root_id}")
+                task = asyncio.create_task(self._retire(crew), name=f"retiring {root_id}")
                 self._retiring[root_id] = task
         stayed = [spec for root_id, spec in roots.items() if root_id in self._all]
         # New ones first, because notifications of a change show them too.
         self._all |= {
-            root_id: self._make(spec) for root_id, spec in roots.items() if root_id not in self._all
+            root_id: Crew(spec, self._make, self._limits, self._host)
+            for root_id, spec in roots.items()
+            if root_id not in self._all
         }
         for spec in stayed:
             known = self._all[spec.id]
@@ -92,11 +95,11 @@ class Deployments:
                     known.request_start()
         self._all = {root_id: self._all[root_id] for root_id in {**roots, **self._all}}
 
-    async def adopt(self, admit: Callable[[ModelSpec], None]) -> None:
+    async def adopt(self, admit: Callable[[ModelSpec, int], None]) -> None:
         """Adopt the servers of an earlier run of this gateway, and start preloaded models.
 
-        `admit` is called with each server that runs. A container engine that does not answer is
-        asked until it does; meanwhile the preloaded models show that error.
+        `admit` is called with each server that runs, by its model and number. A container engine
+        that does not answer is asked until it does; meanwhile the preloaded models show that error.
         """
         async with asyncio.TaskGroup() as tasks:
             for name, runner in self._runners.items():
@@ -106,39 +109,41 @@ class Deployments:
         """End every lifecycle; `keeps_servers` leaves servers running that outlive us."""
         for task in self._retiring.values():
             task.cancel()
-        await asyncio.gather(
-            *(deployment.close(keeps_server=keeps_servers) for deployment in self._all.values())
-        )
+        await asyncio.gather(*(crew.close(keeps_servers=keeps_servers) for crew in self))
 
-    def _make(self, spec: ModelSpec) -> Deployment:
+    def _make(
+        self,
+        spec: ModelSpec,
+        number: int,
+        host: DeploymentHost,
+        log: LogBook,
+        counters: StartCounters,
+    ) -> Deployment:
         return Deployment(
             spec,
-            Replica(self._instance, spec.id),
+            Replica(self._instance, spec.id, number),
             self._runners[spec.runner],
-            partial(self._connect_to, spec.id),
+            self._connect,
             self._limits,
-            self._host,
+            host,
+            log=log,
+            counters=counters,
         )
 
-    async def _connect_to(self, root_id: str, endpoint: Endpoint) -> Upstream:
-        self._addresses[root_id] = endpoint.url
-        return await self._connect(endpoint)
-
-    async def _retire(self, deployment: Deployment) -> None:
-        await deployment.remove()
+    async def _retire(self, crew: Crew) -> None:
+        await crew.remove()
         # From here on, a model that comes back gets a new deployment; its server is left alone.
-        del self._all[deployment.spec.id], self._retiring[deployment.spec.id]
-        self._addresses.pop(deployment.spec.id, None)
-        deployment.log.close()
-        await deployment.end()
+        del self._all[crew.spec.id], self._retiring[crew.spec.id]
+        crew.log.close()
+        await crew.end()
 
     async def _adopt_from(
-        self, name: str, runner: Runner, admit: Callable[[ModelSpec], None]
+        self, name: str, runner: Runner, admit: Callable[[ModelSpec, int], None]
     ) -> None:
-        served = [d for d in self._all.values() if d.spec.runner == name]
+        served = [crew for crew in self._all.values() if crew.spec.runner == name]
         if not served:
             return
-        preloaded = [d for d in served if d.spec.settings.preload]
+        preloaded = [crew for crew in served if crew.spec.settings.preload]
         observations = await self._listed(name, runner, preloaded)
         for seen in observations:
             found = self._all.get(seen.replica.model)
@@ -149,16 +154,12 @@ class Deployments:
                     seen.replica.model,
                 )
             elif seen.condition in {Condition.RUNNING, Condition.UNKNOWN} and found.is_managed:
-                if seen.endpoint is not None:
-                    self._addresses[found.spec.id] = seen.endpoint.url
-                admit(found.spec)
-                found.request_start()
-        for deployment in preloaded:
-            deployment.request_start()
+                admit(found.spec, seen.replica.number)
+                found.adopt(seen)
+        for crew in preloaded:
+            crew.request_start()
 
-    async def _listed(
-        self, name: str, runner: Runner, wanted: Sequence[Deployment]
-    ) -> list[Observation]:
+    async def _listed(self, name: str, runner: Runner, wanted: Sequence[Crew]) -> list[Observation]:
         """Wait until an engine answers, and return its servers; `wanted` show its error."""
         trouble = ""
         while True:
@@ -168,12 +169,12 @@ class Deployments:
                 if str(error) != trouble:
                     trouble = str(error)
                     logger.warning("%s: %s", name, trouble)
-                    for deployment in wanted:
-                        deployment.show_problem(error)
+                    for crew in wanted:
+                        crew.show_problem(error)
                 await asyncio.sleep(_ENGINE_RETRY_SECONDS)
                 continue
             if trouble:
                 logger.info("%s: the engine answers now", name)
-                for deployment in wanted:
-                    deployment.show_problem(None)
+                for crew in wanted:
+                    crew.show_problem(None)
             return observations

@@ -16,6 +16,10 @@ class LifecycleLimits:
     stop_grace: float
     health_interval: float
     restarts: int
+    grow: float = 5.0
+    """How long a queue stands before more replicas are started."""
+    shrink: float = 120.0
+    """How long a replica is not needed before it is stopped."""
 
 
 LimitsOf = Callable[[ModelSpec], LifecycleLimits]

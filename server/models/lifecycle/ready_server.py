@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from server.core.errors import EngineLost, EngineTimeout, ModelFailed, SidestreamError
 from server.dialects.base import ANY_MODEL, EngineInfo, Upstream
@@ -80,6 +80,28 @@ class ReadyServer:
         return self.was_outdated or self.spec.server_settings != spec.server_settings
 
 
+class Replicas(Protocol):
+    """The replicas of a model that answers are divided among; see `ReplicaChoice`."""
+
+    @property
+    def is_single(self) -> bool:
+        """Tell whether there is one replica only."""
+
+    def capacity(self, model: ModelSpec) -> int | None:
+        """Return how many answers the ready replicas write at once, None for any number."""
+
+    def choose(
+        self, lease: "Lease", *, tried: Collection[int] = (), prefix: str = ""
+    ) -> AbstractAsyncContextManager["Lease"]:
+        """Choose the replica for one answer."""
+
+    def has_other(self, tried: Collection[int]) -> bool:
+        """Tell whether there is a replica that is ready and not in `tried`."""
+
+    def doubt(self, lease: "Lease") -> None:
+        """Have the replica of a lost answer asked for nothing until it was checked."""
+
+
 @dataclass(frozen=True)
 class Lease:
     """The right to use a model server that is ready, for as long as the lease is held."""
@@ -88,11 +110,14 @@ class Lease:
     info: EngineInfo
     waits: Callable[[], AbstractContextManager[None]]
     """Count the holder as waiting instead of answering while the context lasts."""
-    _cause_of_loss: CauseOfLoss
+    server_cause: CauseOfLoss
+    replicas: Replicas
+    replica: int = 1
+    """The number of the server among its model's replicas."""
 
     async def cause_of_loss(self) -> SidestreamError | None:
         """Return why the server was lost; None if it was not."""
-        return await self._cause_of_loss(self.upstream)
+        return await self.server_cause(self.upstream)
 
 
 async def _described(upstream: Upstream, model: str) -> EngineInfo:

@@ -125,6 +125,8 @@ def limits_of(settings: Settings) -> LimitsOf:
         stop_grace=engines.stop_grace,
         health_interval=engines.health_interval,
         restarts=engines.restart_limit,
+        grow=engines.grow_after,
+        shrink=engines.shrink_after,
     )
 
     def limits(spec: ModelSpec) -> LifecycleLimits:

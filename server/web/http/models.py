@@ -103,6 +103,25 @@ async def stop(request: web.Request) -> web.StreamResponse:
     return json_response(fleet.snapshot(model_id), status=202)
 
 
+@GROUP.operation("POST", "/models/{id}/restart", _CHANGED, query=(_WAIT,), errors=(400, 404, 409))
+async def restart(request: web.Request) -> web.StreamResponse:
+    """Restart a model's servers with today's settings, one after the other.
+
+    While one restarts, the others answer. Where there is room, an additional one is started first;
+    if that fails, those that run are left as they are.
+    """
+    fleet, model_id = request.app[FLEET], request.match_info["id"]
+    seconds = _WAIT.read(request)
+    try:
+        fleet.restart(model_id)
+    except InvalidCommand as error:
+        raise NotOurs(error.message) from None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await fleet.wait_until_restarted(model_id)
+    return json_response(fleet.snapshot(model_id), status=202)
+
+
 @GROUP.operation(
     "GET",
     "/models/{id}/logs",

@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from server.core.exposition import merge_expositions
+from server.models.metrics import ServerKey
 from server.web.entry.gate import CALLER
 from server.web.http.operations import TEXT, Group, Reply
 from server.web.keys import FLEET, GENERATIONS, LOOP_LAG, REQUEST_COUNTERS, SESSIONS, SOCKETS
@@ -32,7 +33,7 @@ class _Families(Collector):
     def __init__(
         self,
         app: web.Application,
-        engine_texts: dict[str, str | None],
+        engine_texts: dict[ServerKey, str | None],
         sees: Callable[[str], bool],
     ) -> None:
         self._app = app
@@ -65,13 +66,13 @@ async def metrics(request: web.Request) -> web.StreamResponse:
     """
     sees = request[CALLER].principal.sees
     engines = await request.app[FLEET].engine_metrics()
-    texts = {name: text for name, text in engines.items() if sees(name)}
+    texts = {key: text for key, text in engines.items() if sees(key.model)}
     registry = CollectorRegistry()
     registry.register(_Families(request.app, texts, sees))
     ProcessCollector(registry=registry)
-    known = {name: text for name, text in texts.items() if text is not None}
+    known: dict[tuple[str, ...], str] = {k: text for k, text in texts.items() if text is not None}
     body = (
         generate_latest(registry)
-        + merge_expositions(known, label="model", reserved=_RESERVED).encode()
+        + merge_expositions(known, labels=("model", "replica"), reserved=_RESERVED).encode()
     )
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

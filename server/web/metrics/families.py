@@ -22,7 +22,8 @@ from server import __version__
 from server.chat.metrics import ModelMetrics
 from server.core.histogram import Histogram
 from server.core.protocol import Model, ModelState
-from server.models.lifecycle.deployment import Deployment
+from server.models.lifecycle.crew import Crew
+from server.models.metrics import ServerKey
 from server.web.metrics.service import RequestCounters
 
 T = TypeVar("T")
@@ -170,9 +171,10 @@ def answer_families(
 
 
 def server_families(
-    servers: Sequence[Deployment], engine_texts: Mapping[str, str | None]
+    servers: Sequence[Crew], engine_texts: Mapping[ServerKey, str | None]
 ) -> Iterator[Metric]:
     """Yield the metrics of model servers; a preset has none, since it shares its base's server."""
+    answered = {key.model for key, text in engine_texts.items() if text is not None}
     yield _gauge(
         "model_state",
         "1 for the state that the model server is in, 0 for the others.",
@@ -205,19 +207,36 @@ def server_families(
         "model_crashes",
         "Ends of the model server that nobody asked for.",
         _MODEL,
-        (((server.spec.id,), server.restarts.crashes_seen) for server in servers),
+        (((server.spec.id,), server.crashes_seen) for server in servers),
     )
     yield _counter(
         "model_restarts",
         "Restarts of the model server after a crash.",
         _MODEL,
-        (((server.spec.id,), server.restarts.restarts_made) for server in servers),
+        (((server.spec.id,), server.restarts_made) for server in servers),
     )
     yield _gauge(
         "engine_figures_available",
         "For model servers that are up: 1 if their own figures are in this scrape, 0 if none came.",
         _MODEL,
-        (((model_id,), float(text is not None)) for model_id, text in engine_texts.items()),
+        (((name,), float(name in answered)) for name in {key.model for key in engine_texts}),
+    )
+    replicas = [(server.spec.id, one) for server in servers for one in server.statuses]
+    yield _gauge(
+        "replica_state",
+        "1 for the state that a replica is in, 0 for the others; of models with several.",
+        ("model", "replica", "state"),
+        (
+            ((name, str(one.number), state), float(one.status.state == state))
+            for name, one in replicas
+            for state in _STATES
+        ),
+    )
+    yield _gauge(
+        "replica_answers",
+        "Answers that a replica is writing.",
+        ("model", "replica"),
+        (((name, str(one.number)), one.answers) for name, one in replicas),
     )
 
 

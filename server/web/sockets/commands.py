@@ -28,6 +28,7 @@ from server.core.protocol import (
     Logs,
     Nothing,
     Ping,
+    Restart,
     Result,
     ServerInfo,
     Start,
@@ -111,6 +112,10 @@ async def _stop(connection: Connection, command: Stop) -> Changed:
     return Changed(connection.fleet.stop(command.model))
 
 
+async def _restart(connection: Connection, command: Restart) -> Changed:
+    return Changed(connection.fleet.restart(command.model))
+
+
 async def _use(connection: Connection, command: Use) -> Nothing:
     await connection.servers.use(command.server)
     return Nothing()
@@ -136,6 +141,7 @@ HANDLERS: Final[dict[type[Command], Callable[[Connection, Any], Awaitable[msgspe
     Cancel: _cancel,
     Start: _start,
     Stop: _stop,
+    Restart: _restart,
     Use: _use,
     Logs: _logs,
     Unsubscribe: _unsubscribe,

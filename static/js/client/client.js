@@ -126,6 +126,12 @@ export class SidestreamClient extends Emitter {
     await this.#connection.run('stop', { model }, { onResult });
   }
 
+  /** Restart a model's servers one after the other; `model` events tell the progress. @param {string} model */
+  async restart(model) {
+    const onResult = (/** @type {{model: Model}} */ result) => this.#receiveModel(result.model);
+    await this.#connection.run('restart', { model }, { onResult });
+  }
+
   /** Use a server that was found on the server's machine; its models follow. @param {string} server Its name. */
   async use(server) {
     await this.#connection.run('use', { server });

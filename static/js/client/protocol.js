@@ -95,6 +95,11 @@ export const CLOSE_TOO_LARGE = 1009;
  * @property {ModelServer | null} [server] Null for our own.
  * @property {Record<string, string>} [details] What tells it from others.
  * @property {ModelConfig | null} [config]
+ * @property {Replica[] | null} [replicas] Its servers, where there are several.
+ */
+/**
+ * @typedef {{number: number, state: ModelState, address?: string, progress?: Progress | null, error?: ModelError | null,
+ *   answers?: number, max_concurrent?: number | null, outdated?: boolean}} Replica One of several servers of a model.
  */
 
 /** @typedef {Record<string, unknown>} Parameters The generation parameters of TGI. */

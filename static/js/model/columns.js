@@ -4,6 +4,9 @@
  * A model may have several columns with different parameters. A column keeps its id when the order or
  * its model changes, so that answers stay with their column; the first column of a model is named
  * after it, so that ids are the same in all conversations.
+ *
+ * While a blind round is open its columns stay as they are: one that comes or goes would tell which
+ * model it is. What is chosen meanwhile waits until `release`.
  */
 
 import { Emitter } from '../client/emitter.js';
@@ -21,18 +24,37 @@ import { Emitter } from '../client/emitter.js';
 
 const DEFAULT_COUNT = 2;
 
-/** @extends {Emitter<{change: void}>} */
+/** @extends {Emitter<{change: void, arrange: void}>} `arrange`: all are in another order. */
 export class Columns extends Emitter {
+  /** Whether what is chosen waits. @type {() => boolean} */
+  isHeld = () => false;
   /** @type {Column[]} */
   #all = [];
+  /** Those that there will be; null if they are the same. @type {Column[] | null} */
+  #coming = null;
 
   get all() {
     return this.#all;
   }
 
-  /** Those that are shown and asked. */
+  /** Those that are shown. */
   get shown() {
     return this.#all.filter(({ isHidden }) => !isHidden);
+  }
+
+  /** Those that are chosen. */
+  get chosen() {
+    return this.#coming ?? this.#all;
+  }
+
+  /** Whether others are chosen than there are. */
+  get isWaiting() {
+    return this.#coming !== null;
+  }
+
+  /** Those that the next prompt asks. */
+  get asked() {
+    return this.isHeld() ? this.shown : this.chosen.filter(({ isHidden }) => !isHidden);
   }
 
   /** @param {string} id */
@@ -56,7 +78,7 @@ export class Columns extends Emitter {
   /** Restore saved columns; ignores what is invalid. @param {unknown} saved */
   restore(saved) {
     const list = Array.isArray(saved) ? saved : [];
-    this.#set(list.filter((one) => typeof one?.id === 'string' && typeof one.model === 'string')
+    this.#choose(list.filter((one) => typeof one?.id === 'string' && typeof one.model === 'string')
       .map(({ id, model, parameters = {}, system = null, isHidden = false }) => ({ id, model, parameters, system, isHidden })));
   }
 
@@ -74,10 +96,8 @@ export class Columns extends Emitter {
 
   /** Add a column, behind `after` if given. @param {string} model @param {Column} [after] A column to copy. */
   add(model, after) {
-    const name = model.replace(/[^\w-]/g, '_').slice(0, 60);
-    let id = name;
-    for (let count = 2; this.get(id); count += 1) id = `${name}_${count}`;
-    const column = { ...blank(id, model), ...(after && { parameters: after.parameters, system: after.system }) };
+    this.release();
+    const column = { ...blank(this.#newId(model), model), ...(after && { parameters: after.parameters, system: after.system }) };
     const at = after ? this.#all.indexOf(after) + 1 : this.#all.length;
     this.#set([...this.#all.slice(0, at), column, ...this.#all.slice(at)]);
     return column;
@@ -85,13 +105,21 @@ export class Columns extends Emitter {
 
   /** @param {string} id */
   remove(id) {
+    this.release();
     this.#set(this.#all.filter((column) => column.id !== id));
   }
 
   /** Add a model's column, or remove all it has. @param {string} model @param {boolean} isChosen */
   choose(model, isChosen) {
-    if (!isChosen) this.#set(this.#all.filter((column) => column.model !== model));
-    else if (this.of(model).length === 0) this.add(model);
+    const others = this.chosen.filter((column) => column.model !== model);
+    const held = this.of(model);
+    if (!isChosen) this.#choose(others);
+    else if (others.length === this.chosen.length) this.#choose([...others, ...(held.length ? held : [blank(this.#newId(model), model)])]);
+  }
+
+  /** Show what was chosen while a blind round was open. */
+  release() {
+    if (this.#coming && !this.isHeld()) this.#choose(this.#coming);
   }
 
   /** @param {string} id @param {Partial<Omit<Column, 'id'>>} changes */
@@ -124,6 +152,7 @@ export class Columns extends Emitter {
   /** Put them into this order. @param {string[]} ids */
   arrange(ids) {
     this.#set([...this.#all].sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id)));
+    this.emit('arrange', undefined);
   }
 
   toJSON() {
@@ -132,9 +161,28 @@ export class Columns extends Emitter {
 
   // Internal
 
+  /** @param {string} model */
+  #newId(model) {
+    const name = model.replace(/[^\w-]/g, '_').slice(0, 60);
+    const isTaken = (/** @type {string} */ id) => [...this.#all, ...this.chosen].some((column) => column.id === id);
+    let id = name;
+    for (let count = 2; isTaken(id); count += 1) id = `${name}_${count}`;
+    return id;
+  }
+
+  /** @param {Column[]} columns */
+  #choose(columns) {
+    const isHeld = this.isHeld();
+    const isOther = columns.length !== this.#all.length || columns.some(({ id }) => !this.get(id));
+    this.#coming = isHeld && isOther ? columns : null;
+    this.#set(isHeld ? this.#all : columns);
+  }
+
   /** @param {Column[]} columns */
   #set(columns) {
     this.#all = columns;
+    const coming = this.#coming;
+    if (coming) this.#coming = [...columns.filter(({ id }) => coming.some((one) => one.id === id)), ...coming.filter(({ id }) => !this.get(id))];
     this.emit('change', undefined);
   }
 }

@@ -123,6 +123,7 @@ export class PromptScheduler extends Emitter {
   /** Ask an edited prompt, with what is attached to it, as a sibling of its turn: a branch. @param {Turn} turn @param {string} prompt */
   edit(turn, prompt) {
     const { attachments, parent } = turn;
+    this.#columns.release();
     this.#ask(this.#conversation, this.#conversation.add(prompt, { attachments, parent, isBlind: turn.isBlind }));
   }
 
@@ -176,7 +177,9 @@ export class PromptScheduler extends Emitter {
   /** Ask what is next in the queue, if it is time. @param {Conversation} conversation */
   #next(conversation) {
     const [prompt, ...rest] = conversation.queue;
-    if (prompt && !conversation.isHeld && conversation.liveAnswers.length === 0 && this.#asked(conversation).length > 0) {
+    const isDue = prompt && !conversation.isHeld && conversation.liveAnswers.length === 0;
+    if (isDue && !conversation.columns) this.#columns.release();
+    if (isDue && this.#asked(conversation).length > 0) {
       conversation.queue = rest;
       return this.#ask(conversation, this.#newTurn(conversation, prompt));
     }

@@ -65,6 +65,7 @@ export class Workspace extends Emitter {
     this.#memory = memory;
     this.#tab = tab;
     this.columns.restore(memory.get('columns'));
+    this.columns.isHeld = () => !this.#isSwitching && this.isSecret;
     const { mode, isBlind, details, parameters, system } = memory.get('settings') ?? {};
     if (MODES.includes(mode)) this.settings.mode = mode;
     this.settings = { ...this.settings, isBlind: !!isBlind, details: !!details, parameters: { ...parameters }, system: String(system ?? '') };
@@ -78,7 +79,7 @@ export class Workspace extends Emitter {
     });
     columns.on('change', () => {
       if (this.#isSwitching) return;
-      if (!this.#isOpened) memory.set('columns', columns);
+      if (!this.#isOpened) memory.set('columns', columns.chosen);
       this.store.saveSoon(this.conversation);
     });
     this.scheduler.on('change', () => {
@@ -155,6 +156,7 @@ export class Workspace extends Emitter {
     this.#isOpened = conversation.columns !== null;
     if (this.#isOpened || wasOpened) this.#show(conversation.columns ?? this.#memory.get('columns'));
     conversation.columns = null;
+    if (conversation.isEmpty) this.columns.release();
     // The order of a blind round would tell who is who.
     if (isSecret && conversation.isEmpty) this.columns.arrange(this.columns.all.map(({ id }) => id).sort());
     this.#follow();

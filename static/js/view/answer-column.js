@@ -301,7 +301,7 @@ export class AnswerColumn extends PageElement {
     if (this.#name.dataset.parts === shown) return;
     this.#name.dataset.parts = shown;
     this.#name.title = name;
-    this.#name.replaceChildren(...parts.map((part) => h('span', {}, part)));
+    this.#name.replaceChildren(...parts.filter(Boolean).map((part) => h('span', {}, part)));
   }
 
   /** @param {KeyboardEvent} event */

@@ -129,9 +129,20 @@ export class AnswerView extends PageElement {
     this.#show('tokens');
     const view = await this.#context.tokenView(this.answer.tokens);
     if (!this.showsTokens) return;
-    if (view) return this.#show('tokens', view);
+    if (view) {
+      this.#show('tokens', view);
+      return this.#begin(view);
+    }
     this.#show('text');
     this.announce('answer-change');
+  }
+
+  /** Bring the head into sight: the button is at the end. @param {HTMLElement} view */
+  #begin(view) {
+    const log = this.closest('.log');
+    const top = log?.scrollTop;
+    view.firstElementChild?.scrollIntoView({ block: 'nearest' });
+    if (log?.scrollTop !== top) this.announce('fold'); // it stays there
   }
 
   /** @param {'text' | 'tokens' | 'source'} what @param {HTMLElement | null} [instead] Null: the text, for now. */

@@ -29,6 +29,8 @@ export class ChatBoard extends PageElement {
   #columns = new Map();
   #wasBusy = false;
   #ticking = { write: () => this.#tick() };
+  /** Whether the columns were shuffled since a turn was shown. */
+  #isShuffled = false;
   /** The turn in the strip. @type {Turn | null} */
   #turn = null;
   /** Its place in the path. */
@@ -90,6 +92,8 @@ export class ChatBoard extends PageElement {
       this.#follow();
     });
     workspace.columns.on('change', () => this.#arrange());
+    workspace.columns.on('arrange', () => { this.#isShuffled = true; });
+    workspace.on('settings', () => this.#showStrip()); // a prompt may be edited
     workspace.scheduler.on('change', () => this.#changed());
     const { path } = workspace.conversation;
     this.#turn = path.find(({ id }) => id === tab.get('turn')) ?? null;
@@ -202,29 +206,35 @@ export class ChatBoard extends PageElement {
   /** Show this turn in the strip, and in the columns that are to be moved. @param {Turn | null} turn @param {(column: AnswerColumn) => boolean} isMoved */
   #show(turn, isMoved) {
     if (!this.#parts) return;
-    const { conversation } = this.#parts.workspace;
-    const { path } = conversation;
     this.#turn = turn;
     if (turn) {
-      this.#index = path.indexOf(turn);
+      this.#index = this.#parts.workspace.conversation.path.indexOf(turn);
       tab.set('turn', turn.id);
     }
     const columns = this.#shown;
     for (const column of columns) if (turn && isMoved(column)) column.toTurn(turn);
     for (const column of columns) column.compareWith(turn);
+    this.#showStrip();
+    this.#tick();
+  }
+
+  #showStrip() {
+    if (!this.#parts) return;
+    const { conversation, isSecret, settings } = this.#parts.workspace;
+    const turn = this.#turn;
     const siblings = turn ? conversation.siblings(turn) : [];
     this.#strip?.show(turn && {
-      turn, index: this.#index, count: path.length, branch: siblings.indexOf(turn), branches: siblings.length,
+      turn, index: this.#index, count: conversation.path.length, branch: siblings.indexOf(turn), branches: siblings.length,
       isLinked: this.#isLinked, canLink: this.#shown.length > 1,
+      isOpenly: settings.isBlind && !isSecret,
     });
-    this.#tick();
   }
 
   #addStrip() {
     if (this.#strip || !lateTurns.value) return;
     this.#strip = new lateTurns.value.TurnStrip();
     this.#grid.before(this.#strip);
-    this.#show(this.#turn, () => false);
+    this.#showStrip();
   }
 
   /** @param {number} by */
@@ -241,14 +251,23 @@ export class ChatBoard extends PageElement {
     const isBegun = workspace.conversation.path.length > 0;
     this.#welcome.hidden = isBegun;
     this.#grid.hidden = !isBegun;
+    if (this.#isShuffled && isBegun) this.#toFirst();
     this.#nameModels();
     if (this.dataset.secret !== String(workspace.isSecret)) {
       this.dataset.secret = String(workspace.isSecret);
       for (const element of this.#shown) element.refresh();
+      this.#showStrip();
     }
     this.#announcer.follow(this.#shown.flatMap(({ latest, column }) => (latest ? [{ answer: latest, name: workspace.label(column), isSecret: workspace.isSecret }] : [])),
       this.#shown.findIndex((element) => element.contains(document.activeElement)));
     this.#tick();
+  }
+
+  /** A round is looked at from its first column: what was in sight, or alone, would tell whose place it has now. */
+  #toFirst() {
+    this.#isShuffled = false;
+    this.alone = null;
+    this.#grid.scrollTo(0, 0);
   }
 
   #nameModels() {

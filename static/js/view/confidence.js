@@ -52,13 +52,19 @@ export function choices({ id, text, logprob, top }) {
     .sort((a, b) => (b.logprob ?? -Infinity) - (a.logprob ?? -Infinity));
 }
 
+/** Whether the server told of any token how likely it was. @param {Token[]} tokens */
+export function isTold(tokens) {
+  return tokens.some(({ logprob }) => logprob !== null);
+}
+
 /** Summarise the confidence in one line. @param {Token[]} tokens */
 export function summary(tokens) {
   const told = tokens.flatMap(({ logprob }) => (logprob === null ? [] : [logprob]));
-  if (told.length === 0) return 'The server does not tell how sure this model was.';
+  if (!isTold(tokens)) return 'The server does not tell how sure this model was.';
   const mean = told.reduce((sum, logprob) => sum + logprob, 0) / told.length;
   const unsure = told.filter((logprob) => (step(logprob) ?? 0) >= UNSURE).length;
   const percent = `${STEPS[UNSURE - 1] * 100} %`;
-  const count = unsure === 0 ? 'none' : `${unsure.toLocaleString('en')} of ${told.length.toLocaleString('en')} tokens`;
-  return `${probability(mean)} sure of a token on average; ${count} below ${percent}`;
+  const count = unsure === 0 ? 'none' : `${unsure.toLocaleString('en')} of ${told.length.toLocaleString('en')}`;
+  // Tokens that are all as likely as the geometric mean make a text as likely as this one.
+  return `As if ${probability(mean)} sure of every token; ${count} below ${percent}`;
 }

@@ -38,6 +38,7 @@ export class FiguresView {
     setText(count, orDash(tokens, (value) => about(value.toLocaleString('en'), isEstimated)));
     setText(time, orDash(answer?.state === 'waiting' ? null : totalMs, duration));
     /** @type {HTMLElement} */ (after.parentElement).hidden = answerMs == null;
+    this.element.classList.toggle('has-thinking', answerMs != null);
     setText(after, orDash(answerMs, duration));
   }
 }

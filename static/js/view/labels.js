@@ -50,9 +50,9 @@ export function isRunning({ server, state }) {
 /**
  * What can be done with a model's server: the event that asks for it, and its name.
  *
- * @param {Model} model @returns {[act: 'model-start' | 'model-stop' | 'model-log', text: string][]}
+ * @param {Model} model @returns {[act: 'model-start' | 'model-stop' | 'model-restart' | 'model-log', text: string][]}
  */
-export function actionsOf({ capabilities, runner, server, state }) {
+export function actionsOf({ capabilities, outdated, runner, server, state }) {
   if (server?.found) return []; // it has to be used first
   // We cannot stop a remote server, though some load and unload models; `model-start` tries to reach it again.
   const isOurs = runner !== 'remote';
@@ -64,6 +64,7 @@ export function actionsOf({ capabilities, runner, server, state }) {
   // Without a load command the first prompt loads the model.
   if (isIdle && (!server || isLost || loads)) found.push(['model-start', isOurs ? 'Start' : isLost ? 'Try again' : 'Load']);
   if (!isIdle && state !== 'stopping' && (isOurs || loads)) found.push(['model-stop', loads ? 'Unload' : 'Stop']);
+  if (isOurs && outdated && state === 'ready') found.push(['model-restart', 'Restart']);
   if (isOurs) found.push(['model-log', 'Log']);
   return found;
 }
@@ -90,8 +91,16 @@ export function progressLine({ phase, fraction, text, eta_seconds: etaSeconds })
   return parts.join(' · ');
 }
 
-/** Say who is asked. @param {{names: string[], hidden: number, from?: string}} asked The names of the columns that are, how many are hidden and not asked, and whose answer all go on from. */
-export function askLabel({ names, hidden, from = '' }) {
+/**
+ * Say what a prompt does, or a digit in its place.
+ *
+ * @param {{names: string[], hidden: number, from?: string, votes?: number, startsOver?: boolean}} asked The names of the columns
+ *   that are asked, how many are hidden and not asked, whose answer all go on from, how many digits vote, and whether it begins
+ *   a blind round in a chat that has turns.
+ */
+export function askLabel({ names, hidden, from = '', votes = 0, startsOver = false }) {
+  if (votes) return `1–${Math.min(votes, 8)} vote, 0 is a tie; or write on`;
+  if (startsOver && names.length) return 'New round: it starts over';
   const known = [...names].sort().join(' and '); // their order would tell in a blind round which is which
   const count = names.length === 2 ? 'both columns' : `all ${names.length} columns`;
   const who = names.length < 3 && known.length < 40 ? known : names.length === 1 ? 'the model' : count;

@@ -3,7 +3,7 @@
  *
  * It follows the model while it is open. The page loads this module on demand.
  *
- * Events: `model-start`, `model-stop` and `model-log` with `{id}`.
+ * Events: `model-start`, `model-stop`, `model-restart` and `model-log` with `{id}`.
  */
 
 import { PageElement, h, iconButton, letClose, setText } from './element.js';
@@ -84,11 +84,12 @@ export class ModelCard extends PageElement {
 
   #show() {
     const model = /** @type {Model} */ (this.client?.models.get(this.#id));
-    const { config, description, error, name, outdated, progress, state } = model;
+    const { config, description, error, name, outdated, progress, replicas, state } = model;
+    const ready = replicas?.filter((one) => one.state === 'ready').length;
     setText(this.#title, name);
     setText(this.#about, description);
     this.#dialog.dataset.state = state;
-    setText(this.#state, [modelState(model), progress && progressLine(progress), outdated && 'its settings have changed since it was started'].filter(Boolean).join(' · '));
+    setText(this.#state, [modelState(model), replicas && `${ready} of ${replicas.length} replicas`, progress && progressLine(progress), outdated && 'its settings have changed since it was started'].filter(Boolean).join(' · '));
     this.#bar.hidden = !progress;
     if (progress?.fraction == null) this.#bar.removeAttribute('value');
     else this.#bar.value = progress.fraction;

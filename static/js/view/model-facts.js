@@ -4,7 +4,7 @@ import { LABELS, held } from '../model/parameters.js';
 import { lastSeen } from './servers.js';
 import { capital, runsOn, tokens } from './labels.js';
 
-/** @import { Model } from '../client/protocol.js' */
+/** @import { Model, Replica } from '../client/protocol.js' */
 
 /** @typedef {[name: string, text: string]} Fact */
 
@@ -14,7 +14,7 @@ const GIGABYTE = 1e9;
 
 /** Return the facts of a model that are known. @param {Model} model @param {number} nowMs @returns {Fact[]} */
 export function facts(model, nowMs) {
-  const { capabilities, config, details, engine, id, limits, running, server, waiting } = model;
+  const { capabilities, config, details, engine, id, limits, replicas, running, server, waiting } = model;
   const { parameters, quantization, ...others } = details ?? {};
   const { dialect = '', flavour = '' } = server ?? {};
   /** @type {[string, string | undefined | false][]} */
@@ -22,7 +22,7 @@ export function facts(model, nowMs) {
     ['Id', id],
     ['Called there', server?.model],
     ['Weights', config?.weights],
-    ['Server', server ? [server.name, server.address].filter(Boolean).join(' at ') : ''],
+    ['Server', server && !replicas ? [server.name, server.address].filter(Boolean).join(' at ') : ''],
     ['Runs', server ? '' : runsOn({ ...model, engine: '' })],
     ['Engine', engine],
     ['Dialect', dialect && [`${DIALECTS[dialect] ?? dialect} API`, flavour !== dialect && flavour].filter(Boolean).join(', ')],
@@ -36,6 +36,7 @@ export function facts(model, nowMs) {
     ['Pictures', capabilities.vision === undefined ? '' : capabilities.vision ? 'yes' : 'no'],
     ['Memory', config?.memory ? `${(config.memory / GIGABYTE).toFixed(1)} GB` : ''],
     ['Price', price(model)],
+    ...(replicas ?? []).map((one) => /** @type {[string, string]} */ ([`Replica ${one.number}`, replicaLine(one)])),
     ['Last seen', server ? capital(lastSeen(model, nowMs).replace('last seen ', '')) : ''],
   ];
   return all.flatMap(([name, text]) => (text ? [/** @type {Fact} */ ([name, text])] : []));
@@ -49,6 +50,12 @@ export function standing(model) {
     const value = Array.isArray(one.value) ? one.value.map((text) => JSON.stringify(text)).join(' ') : String(one.value);
     return [/** @type {Fact} */ ([label, `${value}, ${one.whose}`])];
   });
+}
+
+/** Say how one of several servers of a model is. @param {Replica} replica */
+function replicaLine({ address = '', answers = 0, error, max_concurrent: most, outdated, state }) {
+  const busy = state === 'ready' && `${answers}${most ? ` of ${most}` : ''} answers`;
+  return [state, busy, outdated && 'older settings', address.replace(/^https?:\/\//, ''), error?.message].filter(Boolean).join(' · ');
 }
 
 /** @param {Model['limits']} limits */

@@ -156,7 +156,7 @@ function more() {
 /** Make the button for what can be done with a model. @param {[act: string, text: string]} action @param {string} name */
 export function actButton([act, text], name) {
   const label = `${text === 'Stop' ? 'Stop running' : text}: ${name}`;
-  const signs = act === 'model-log' ? [] : [icon(act === 'model-start' ? 'start' : 'stop')];
+  const signs = act === 'model-log' ? [] : [icon(act === 'model-stop' ? 'stop' : 'start')];
   return h('button', { type: 'button', class: 'model-action', 'data-act': act, 'aria-label': label, tabindex: -1 }, ...signs, text);
 }
 

@@ -30,6 +30,7 @@ export class PromptComposer extends PageElement {
   #isBusy = false;
   #obstacle = '';
   #fault = '';
+  #note = '';
   /** What was written before a prompt was put in. */
   #draft = '';
   /** Files are on their way to a tray that is being loaded. */
@@ -67,7 +68,7 @@ export class PromptComposer extends PageElement {
     this.#render();
   }
 
-  /** @param {{names: string[], hidden: number, from?: string}} asked The columns that are asked, how many more are hidden, and whose answer all go on from. */
+  /** @param {Parameters<typeof askLabel>[0]} asked */
   set asked(asked) {
     this.#input.placeholder = askLabel(asked);
   }
@@ -75,6 +76,12 @@ export class PromptComposer extends PageElement {
   /** @param {string} fault What went wrong at last, shown until something is sent. */
   set fault(fault) {
     this.#fault = fault;
+    this.#render();
+  }
+
+  /** @param {string} note What a choice that was made counts for, shown until something is sent. */
+  set note(note) {
+    this.#note = note;
     this.#render();
   }
 
@@ -149,6 +156,7 @@ export class PromptComposer extends PageElement {
 
   /** A new chat begins: only what is written goes with it, and the files that belong to that. */
   beginChat() {
+    this.note = '';
     this.#tray?.clear({ isAll: this.#input.value.trim() === '' });
     this.focus();
   }
@@ -201,7 +209,7 @@ export class PromptComposer extends PageElement {
     const attachments = this.#tray?.take() ?? [];
     this.#input.value = this.#draft;
     this.#draft = '';
-    this.#fault = '';
+    this.#fault = this.#note = '';
     this.#edited();
     this.announce('prompt-send', { text, attachments });
   }
@@ -280,7 +288,7 @@ export class PromptComposer extends PageElement {
     this.#send.disabled = !this.#canSend || this.#isAwaited;
     const wait = this.#isAwaited ? 'Sent as soon as the files are there' : this.#tray?.hasFault ? 'Remove what was not added' : '';
     const keys = !matchMedia('(pointer: fine)').matches ? '' : this.#isBusy ? 'Esc stops all' : 'Press ? for help';
-    setText(this.#hint, this.#fault || this.#obstacle || wait || keys);
+    setText(this.#hint, this.#fault || this.#obstacle || wait || this.#note || keys);
     this.#hint.classList.toggle('is-fault', this.#fault !== '' || (!this.#obstacle && !this.#isAwaited && !!this.#tray?.hasFault));
   }
 }

@@ -47,7 +47,7 @@ export class ShortLists extends PageElement {
     this.#sets.show({
       memory,
       key: 'shortlists',
-      present: () => (columns.all.length ? columns.toJSON() : null),
+      present: () => (columns.chosen.length ? columns.chosen : null),
       nothing: 'Choose models first.',
       about: (saved) => this.#known(saved).map(({ model }) => client.nameOf(model)).join(', ') || 'None of its models is here.',
     });

@@ -5,48 +5,44 @@
  * show the alternatives: left and right go by tokens, up and down by unsure ones. Tints are steps of
  * one hue and the last one is also underlined, so that no information depends on colour alone.
  *
- * `tokens` sets all of them; `add` adds what came since.
+ * Where the server told no probability there is nothing to look at: a sentence says so above the text.
  */
 
-import { PageElement, h, setText } from './element.js';
-import { STEPS, UNSURE, probability, choices, step, summary, visible } from './confidence.js';
+import { PageElement, h } from './element.js';
+import { STEPS, UNSURE, choices, isTold, probability, step, summary, visible } from './confidence.js';
 
 /** @import { Token } from '../client/protocol.js' */
+
+const WEIGHED = 'a token to see what else the model weighed';
 
 let count = 0;
 
 export class TokenView extends PageElement {
-  /** @type {Token[]} */
-  #tokens = [];
+  /** To be set before it is shown. @type {Token[]} */
+  tokens = [];
   /** The index of the selected token, or -1. */
   #at = -1;
   #id = `tokens-${(count += 1)}`;
   #summary = h('p', { class: 'tokens-summary' });
-  #text = h('div', {
-    class: 'tokens', role: 'listbox', tabindex: 0, dir: 'auto', 'aria-label': 'Tokens', 'aria-describedby': `${this.#id}-keys`,
-  });
+  #head = h('div', { class: 'tokens-head' }, this.#summary);
+  #text = h('div', { class: 'tokens', dir: 'auto' });
   #looked = h('div', { class: 'token-choices', role: 'status' });
-
-  /** @param {Token[]} tokens */
-  set tokens(tokens) {
-    this.#tokens = [];
-    this.#at = -1;
-    this.#text.replaceChildren();
-    this.#looked.replaceChildren();
-    this.add(tokens);
-  }
 
   // Lifecycle
 
   /** @override */
   build() {
-    this.append(
-      h('div', { class: 'tokens-head' }, this.#summary, legend()),
-      this.#text,
-      h('p', { class: 'tokens-keys', id: `${this.#id}-keys` },
-        'Click a token to see what else the model weighed; ', h('kbd', {}, '↑'), ' ', h('kbd', {}, '↓'), ' go to unsure ones.'),
-      this.#looked,
-    );
+    const { tokens } = this;
+    this.#summary.textContent = summary(tokens);
+    this.append(this.#head, this.#text);
+    if (!isTold(tokens)) return this.#text.append(tokens.map(({ text, special }) => (special ? '' : text)).join(''));
+    this.#summary.title = 'The geometric mean of the tokens’ probabilities: if each had this one, the text would be as likely as it is';
+    this.#head.append(legend());
+    const keys = ['; ', h('kbd', {}, '↑'), ' ', h('kbd', {}, '↓'), ' go to unsure ones.'];
+    this.append(h('p', { class: 'tokens-keys', id: `${this.#id}-keys` },
+      ...(matchMedia('(pointer: coarse)').matches ? [`Tap ${WEIGHED}.`] : [`Click ${WEIGHED}`, ...keys])), this.#looked);
+    for (const [name, value] of Object.entries({ role: 'listbox', tabindex: '0', 'aria-label': 'Tokens', 'aria-describedby': `${this.#id}-keys` })) this.#text.setAttribute(name, value);
+    this.#text.append(...tokens.map((token, at) => this.#span(token, at)));
   }
 
   /** @override @param {AbortSignal} signal */
@@ -55,15 +51,6 @@ export class TokenView extends PageElement {
       if (target instanceof HTMLElement && target.dataset.at) this.#look(Number(target.dataset.at));
     }, { signal });
     this.#text.addEventListener('keydown', (event) => this.#pressed(event), { signal });
-  }
-
-  // Actions
-
-  /** Add tokens that came since. @param {Token[]} tokens */
-  add(tokens) {
-    this.#text.append(...tokens.map((token, index) => this.#span(token, this.#tokens.length + index)));
-    this.#tokens.push(...tokens);
-    setText(this.#summary, summary(this.#tokens));
   }
 
   // Internal
@@ -83,7 +70,7 @@ export class TokenView extends PageElement {
     const to = this.#goal(event.key);
     if (to === null || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    if (to >= 0 && to < this.#tokens.length) this.#look(to);
+    if (to >= 0 && to < this.tokens.length) this.#look(to);
   }
 
   /** Where a key leads, out of bounds if there is nothing that way; null if it leads nowhere. @param {string} key */
@@ -92,7 +79,7 @@ export class TokenView extends PageElement {
       case 'ArrowRight': return this.#at + 1;
       case 'ArrowLeft': return Math.max(this.#at, 0) - 1;
       case 'Home': return 0;
-      case 'End': return this.#tokens.length - 1;
+      case 'End': return this.tokens.length - 1;
       case 'ArrowDown': return this.#unsure(1);
       case 'ArrowUp': return this.#unsure(-1);
       default: return null;
@@ -102,7 +89,7 @@ export class TokenView extends PageElement {
   /** The next one that way that was unsure; out of bounds if there is none. @param {1 | -1} way */
   #unsure(way) {
     let at = this.#at + way;
-    while (at >= 0 && at < this.#tokens.length && (step(this.#tokens[at].logprob) ?? 0) < UNSURE) at += way;
+    while (at >= 0 && at < this.tokens.length && (step(this.tokens[at].logprob) ?? 0) < UNSURE) at += way;
     return at;
   }
 
@@ -114,13 +101,13 @@ export class TokenView extends PageElement {
     span.setAttribute('aria-selected', 'true');
     span.scrollIntoView({ block: 'nearest' });
     this.#text.setAttribute('aria-activedescendant', span.id);
-    const token = this.#tokens[at];
+    const token = this.tokens[at];
     const all = choices(token);
     this.#looked.replaceChildren(
       h('p', {}, h('q', {}, visible(token.text)), ` was ${probability(token.logprob)} likely here.`),
       all.length > 1
         ? h('ol', {}, ...all.map(row))
-        : h('p', { class: 'tokens-keys' }, 'What else the model weighed was not asked for.'),
+        : h('p', { class: 'tokens-keys' }, 'What else the model weighed is not known.'),
     );
   }
 }
@@ -135,9 +122,10 @@ function row({ text, logprob, isChosen }) {
 }
 
 function legend() {
-  const names = [`over ${STEPS[0] * 100} %`, ...STEPS.slice(1).map((least) => `over ${least * 100} %`), 'less'];
+  const percents = STEPS.map((least) => `${least * 100} %`);
+  const names = [...percents.map((least) => `from ${least}`), `below ${percents.at(-1)}`];
   return h('ul', { class: 'tokens-legend', 'aria-label': 'Tints' },
-    ...names.map((name, at) => h('li', { class: `token sure-${at}` }, name)));
+    ...names.map((name, at) => h('li', {}, h('i', { class: `sure-${at}`, 'aria-hidden': 'true' }, '\xa0\xa0\xa0'), name)));
 }
 
 customElements.define('token-view', TokenView);

@@ -18,7 +18,8 @@ const CLOSED_CHARACTERS = 700;
 
 /**
  * @typedef {{turn: Turn, index: number, count: number, branch: number, branches: number,
- *   isLinked: boolean, canLink: boolean}} Shown `index`: the turn's place among `count`, from 0; likewise `branch`.
+ *   isLinked: boolean, canLink: boolean, isOpenly: boolean}} Shown `index`: the turn's place among `count`, from 0; likewise `branch`;
+ *   `isOpenly`: whether an edited prompt is answered with the names shown, although new ones are not.
  */
 
 export class TurnStrip extends PageElement {
@@ -34,14 +35,12 @@ export class TurnStrip extends PageElement {
   #attached = h('ul', { class: 'attached', 'aria-label': 'Attached' });
   #more = iconButton('right', 'Whole prompt', { 'aria-expanded': 'false', hidden: true });
   #asked = h('div', { class: 'asked' }, this.#attached, this.#prompt, this.#more);
-  #up = iconButton('up', 'Turn before');
-  #down = iconButton('down', 'Turn after, or the newest text');
-  #count = h('span', {});
-  #steps = h('span', { class: 'pager', role: 'group', 'aria-label': 'Turns' }, this.#up, this.#count, this.#down);
+  #turns = new Pager('Turn', (by) => this.announce('turn-step', { by }), { isUpright: true, beyond: ', or the newest text' });
   #branches = new Pager('Branch', (by) => this.announce('turn-branch', { by }));
   #edit = iconButton('edit', 'Edit this prompt');
+  #note = h('span', {});
   #link = iconButton('link', 'Link the columns: all show the same turn');
-  #tools = h('div', { class: 'turn-tools actions' }, this.#steps, this.#branches.element, this.#edit, this.#link);
+  #tools = h('div', { class: 'turn-tools actions' }, this.#turns.element, this.#branches.element, this.#edit, this.#link);
 
   // Lifecycle
 
@@ -54,8 +53,6 @@ export class TurnStrip extends PageElement {
   /** @override @param {AbortSignal} signal */
   connected(signal) {
     const on = (/** @type {Element} */ element, /** @type {() => void} */ act) => element.addEventListener('click', act, { signal });
-    on(this.#up, () => this.announce('turn-step', { by: -1 }));
-    on(this.#down, () => this.announce('turn-step', { by: 1 }));
     on(this.#link, () => this.announce('turn-link', { isLinked: !this.#shown?.isLinked }));
     on(this.#edit, () => this.#startEditing());
     on(this.#more, () => {
@@ -74,8 +71,9 @@ export class TurnStrip extends PageElement {
   show(shown) {
     this.#shown = shown;
     this.hidden = !shown;
-    if (!shown) this.#stopEditing();
-    else if (!this.#form) this.#write(shown);
+    if (!shown) return this.#stopEditing();
+    setText(this.#note, `What is there now stays, as another branch.${shown.isOpenly ? ' The new one is not blind: the names stay shown.' : ''}`);
+    if (!this.#form) this.#write(shown);
   }
 
   // Internal
@@ -83,8 +81,7 @@ export class TurnStrip extends PageElement {
   /** @param {Shown} shown */
   #write({ turn, index, count, branch, branches, isLinked, canLink }) {
     this.setAttribute('aria-label', `Turn ${index + 1} of ${count}`);
-    this.#steps.hidden = count < 2;
-    setText(this.#count, `${index + 1} of ${count}`);
+    this.#turns.show(index, count);
     this.#branches.show(branch, branches);
     this.#link.hidden = !canLink || count < 2;
     this.#link.setAttribute('aria-pressed', String(isLinked));
@@ -129,8 +126,7 @@ export class TurnStrip extends PageElement {
     field.value = turn.prompt;
     const send = h('button', { type: 'submit', class: 'send' }, 'Send');
     const cancel = h('button', { type: 'button', class: 'quiet' }, 'Cancel');
-    const note = h('span', {}, 'What is there now stays, as another branch.');
-    const form = h('form', { class: 'edit-form' }, field, h('div', {}, note, cancel, send));
+    const form = h('form', { class: 'edit-form' }, field, h('div', {}, this.#note, cancel, send));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       const text = field.value.trim();
@@ -150,8 +146,14 @@ export class TurnStrip extends PageElement {
     this.#form = form;
     this.#asked.replaceWith(form);
     this.#tools.hidden = true;
+    this.#mark(true);
     field.focus();
-    field.select();
+    field.setSelectionRange(field.value.length, field.value.length);
+  }
+
+  /** On a phone there is room for one prompt that is written. @param {boolean} isEditing */
+  #mark(isEditing) {
+    this.closest('main')?.classList.toggle('is-editing', isEditing);
   }
 
   #stopEditing() {
@@ -159,6 +161,7 @@ export class TurnStrip extends PageElement {
     this.#form.replaceWith(this.#asked);
     this.#form = null;
     this.#tools.hidden = false;
+    this.#mark(false);
     if (this.#shown) this.#write(this.#shown);
     this.#edit.focus();
   }

@@ -34,12 +34,12 @@ export class VoteBar extends PageElement {
   #channel = new BroadcastChannel('sidestream.votes');
   #status = h('span', { role: 'status' });
   #round = h('ol', { class: 'scores', 'aria-label': 'Score of this round’s models' });
-  #tie = this.#button('Tie', () => this.#vote('tie'));
+  #tie = this.#button('Tie', () => this.#vote('tie'), { key: '0' });
   #bad = this.#button('All bad', () => this.#vote('bad'));
   #reveal = this.#button('Reveal without voting', () => this.#revealNames());
   #back = this.#button('Go to the open round', () => this.#goToRound());
-  #undo = this.#button('Take the vote back', () => this.#takeBack());
-  #next = this.#button('Next round', () => this.#begin());
+  #undo = this.#button('Take the vote back', () => this.#takeBack(), { title: 'The names stay shown' });
+  #next = this.#button('Next round', () => this.#begin(), { title: 'The next prompt starts over, without what was said so far' });
   #all = this.#button('All scores…', () => this.#scores.open());
   #scores;
   /** By the column's element. @type {WeakMap<Element, Place>} */
@@ -94,11 +94,16 @@ export class VoteBar extends PageElement {
   /** Vote for the column with this number from 0, or for a tie with -1; return whether that can be done now. @param {number} index */
   take(index) {
     const { columns } = this.#workspace;
-    const { among, canVote } = standing(this.#turn, columns.shown);
+    const { among } = standing(this.#turn, columns.shown);
     const column = columns.shown[index];
-    if (!this.#isOpen || !canVote || (index >= 0 && !among.includes(column))) return false;
+    if (!this.canVote || (index >= 0 && !among.includes(column))) return false;
     this.#vote(index < 0 ? 'tie' : 'best', column?.id);
     return true;
+  }
+
+  /** Whether a vote is due. */
+  get canVote() {
+    return this.#isOpen && standing(this.#turn, this.#workspace.columns.shown).canVote;
   }
 
   /** Render again. */
@@ -144,18 +149,20 @@ export class VoteBar extends PageElement {
     this.refresh();
   }
 
-  /** @param {string} text @param {() => void} act */
-  #button(text, act) {
-    const button = h('button', { type: 'button', class: 'quiet' }, text);
+  /** @param {string} text @param {() => void} act @param {{key?: string, title?: string}} [more] */
+  #button(text, act, { key = '', title = '' } = {}) {
+    const button = h('button', { type: 'button', class: 'quiet', title: title || null, 'aria-keyshortcuts': key || null }, text, ...(key ? [h('kbd', { 'aria-hidden': 'true' }, key)] : []));
     button.addEventListener('click', act);
     return button;
   }
 
   /** @param {{isOpen: boolean, isLive: boolean, canVote: boolean, vote: Vote | null}} state */
   #words(state) {
-    const { isSecret, settings } = this.#workspace;
-    const words = this.#stateWords(state);
-    return isSecret && !settings.isBlind ? `${sentence(words)} This round stays blind until a vote or “Reveal without voting”.` : words;
+    const { columns, isSecret, settings } = this.#workspace;
+    const words = [this.#stateWords(state)];
+    if (isSecret && !settings.isBlind) words.push('This round stays blind until a vote or “Reveal without voting”.');
+    if (columns.isWaiting) words.push(`Your choice of models counts ${isSecret ? 'after this round' : 'for the next prompt'}.`);
+    return words.length > 1 ? words.map(sentence).join(' ') : words[0];
   }
 
   /** @param {{isOpen: boolean, isLive: boolean, canVote: boolean, vote: Vote | null}} state */
@@ -230,6 +237,7 @@ export class VoteBar extends PageElement {
   }
 
   #begin() {
+    this.#workspace.columns.release();
     this.#workspace.conversation.begin();
     this.announce('prompt-begin');
   }
@@ -361,6 +369,7 @@ class Place {
     this.#button.disabled = isDisabled;
     setText(this.#name, `${button} is best`);
     setText(this.#key, key <= 8 ? String(key) : '');
+    this.#key.hidden = isDisabled;
     this.#button.setAttribute('aria-keyshortcuts', String(key));
   }
 }

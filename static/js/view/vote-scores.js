@@ -92,7 +92,7 @@ export class VoteScores extends PageElement {
   #endAsking() {
     const hadFocus = this.#asking.contains(document.activeElement);
     this.#asking.hidden = true;
-    this.#reset.hidden = false;
+    this.#reset.hidden = this.#count === 0;
     if (hadFocus) this.#reset.focus();
   }
 
@@ -110,7 +110,7 @@ export class VoteScores extends PageElement {
       h('th', { scope: 'row', dir: 'auto' }, scoreName(score, this.#nameOf)),
       ...[score.wins, score.ties, score.rounds].map((figure) => h('td', {}, figure.toLocaleString('en'))))));
     this.#table.hidden = scores.length === 0;
-    this.#reset.disabled = count === 0;
+    this.#reset.hidden = count === 0;
     setText(this.#summary, words || (count ? `${votes(count)} in all.` : 'No votes yet.'));
   }
 

@@ -190,7 +190,7 @@ async def test_a_server_that_is_being_stopped_is_not_shown_as_ready_again() -> N
         async with s.fleet.lease("a") as lease:
             s.fleet.stop("a")
             await s.state("stopping")
-            deployment = s.fleet.servers()[0]
+            deployment = s.fleet.servers()[0][1]
             deployment._learn(replace(lease.info, is_loaded=False))
             deployment._publish("load", progress=Progress("loading"))
             assert deployment.status.info == replace(lease.info, is_loaded=False)
@@ -366,7 +366,7 @@ async def test_running_servers_are_adopted_without_another_start() -> None:
     async with fake_fleet(runner) as before:
         await before.use()
         servers = dict(runner.servers)
-        before.fleet._deployments["a"]._control.cancel()
+        before.fleet._deployments["a"][1]._control.cancel()
         async with fake_fleet(runner) as after:
             await after.fleet.adopt()
             await after.state("ready")
@@ -403,3 +403,18 @@ async def test_closing_in_the_middle_of_a_start_leaves_nothing() -> None:
             with suppress(asyncio.CancelledError):
                 await user
         assert not runner.servers
+
+
+async def test_a_stop_while_a_crashed_server_is_cleaned_up_prevents_its_restart() -> None:
+    runner = FakeRunner()
+    async with fake_fleet(runner, restarts=3) as s:
+        await s.use()
+        runner.stopping.close()
+        runner.crash("a", 3)
+        await runner.stopping.reached(1)
+        s.fleet.stop("a")
+        runner.stopping.open()
+        await s.state("failed")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (runner.starts, s.states()[-1]) == (1, "failed")

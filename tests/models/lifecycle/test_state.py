@@ -45,4 +45,4 @@ def test_a_transition_that_the_table_lacks_is_logged(caplog: pytest.LogCaptureFi
 async def test_a_fleet_in_tests_fails_on_such_a_transition() -> None:
     with pytest.raises(AssertionError, match="bug: a model server that is stopped"):
         async with fake_fleet() as s:
-            s.fleet.servers()[0]._publish("ready")
+            s.fleet.servers()[0][1]._publish("ready")
