@@ -4,6 +4,7 @@ Each test is asked for what it has left behind, cleaned up after if it fails, an
 back as it got them.
 """
 
+import asyncio
 import fcntl
 import os
 import tempfile
@@ -113,8 +114,8 @@ def runner(make_runner: MakeRunner) -> SwarmRunner:
 async def end(runner: SwarmRunner) -> None:
     """Stop what a runner runs, and close it; what it cannot reach, `bed` finds."""
     try:
-        for seen in await runner.list():
-            await runner.stop(seen.replica, grace_seconds=0)
+        there = await runner.list()
+        await asyncio.gather(*(runner.stop(seen.replica, grace_seconds=0) for seen in there))
     except DockerUnreachable:
         pass
     finally:

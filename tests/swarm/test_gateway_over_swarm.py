@@ -35,6 +35,13 @@ runner = swarm
 gpus = 1
 model_id = fake/slow-words
 
+[model both]
+runner = swarm
+gpus = 1
+replicas = 2
+max_concurrent = 1
+model_id = fake/slow-words
+
 [model nowhere]
 runner = swarm
 gpus = none
@@ -108,3 +115,31 @@ async def test_a_killed_gateway_finds_its_services_again_and_a_hopeless_start_te
         end = await client.end(hopeless)
         assert end["error"]["details"]["cause"] == "no_node"
         assert "no suitable node" in end["error"]["message"]
+
+
+async def test_replicas_run_on_two_nodes_and_one_goes_on_when_the_others_node_dies(
+    settings_text: str, bed: Bed, tmp_path: Path
+) -> None:
+    async with (
+        gateway(settings_text, tmp_path, instance=INSTANCE) as server,
+        dialogue(server.address) as client,
+    ):
+        # One of them may be ready before the other: both answer only once both are.
+        answers = await client.ask("both", "both", parameters={"max_new_tokens": 5000})
+        for answer in answers:
+            await client.delta(answer, 3)
+        assert [len(running(bed, worker)) for worker in bed.workers] == [1, 1]
+        bed.workers[0].pull_plug()
+        lost = await client.until(lambda event: event["type"] == "end")
+        assert lost["error"]["details"]["cause"] == "node_lost"
+        assert bed.workers[0].name in lost["error"]["message"]
+        (other,) = [answer for answer in answers if answer != lost["generation"]]
+        await client.delta(other, client.seq(other) + 5)
+        await client.say(type="cancel")
+        (again,) = await client.ask("both", parameters={"max_new_tokens": 5})
+        assert (await client.end(again))["finish_reason"] == "length"
+        bed.workers[0].start()
+        (one, two) = await client.ask("both", "both", parameters={"max_new_tokens": 5000})
+        for answer in (one, two):
+            await client.delta(answer, 3)
+        assert [len(running(bed, worker)) for worker in bed.workers] == [1, 1]

@@ -5,6 +5,7 @@ services running, and starts are cancelled at random moments in `test_swarm_canc
 step of the event loop, of which a start here has thousands.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -26,8 +27,8 @@ class _EndingRunner(SwarmRunner):
     """A runner that ends what it runs when it is closed, as the contract's tests expect."""
 
     async def close(self) -> None:
-        for seen in await self.list():
-            await self.stop(seen.replica, grace_seconds=0)
+        there = await self.list()
+        await asyncio.gather(*(self.stop(seen.replica, grace_seconds=0) for seen in there))
         await super().close()
 
 

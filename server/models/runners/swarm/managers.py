@@ -9,7 +9,6 @@ Rules:
    requests are made of its connection directly.
 """
 
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -28,9 +27,9 @@ class Managers:
     """The connections to all managers; every method raises the errors in `errors`."""
 
     def __init__(self, hosts: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._engines = deque(
+        self._engines = [
             DockerEngine(host, environment, ports=_NO_PORTS) for host in hosts or ("",)
-        )
+        ]
         self.was_reached = False
         """Whether a manager has ever answered; if so, one is waited for when none does."""
 
@@ -42,18 +41,19 @@ class Managers:
     async def get(self, what: str, path: str, parameters: Mapping[str, str] | None = None) -> Any:
         """Ask for something; `what` completes "cannot …"."""
         trouble: DockerUnreachable | None = None
-        for _ in range(len(self._engines)):
+        for engine in list(self._engines):
             try:
                 async with asking(what, within_seconds=None):
-                    answer = await self.engine.ask(
+                    answer = await engine.ask(
                         what, "GET", path, parameters=parameters, within_seconds=CALL_SECONDS
                     )
             except DockerUnreachable as error:
                 trouble = trouble or error
-                self._engines.rotate(-1)
-            else:
-                self.was_reached = True
-                return answer
+                continue
+            self._engines.remove(engine)
+            self._engines.insert(0, engine)
+            self.was_reached = True
+            return answer
         raise trouble or DockerUnreachable("no manager is named", "set `host` in [swarm]")
 
     async def create(self, what: str, path: str, body: Mapping[str, Any]) -> str:

@@ -7,8 +7,9 @@ Labels tell which gateway a service belongs to; services without them are never 
 import asyncio
 import base64
 import logging
+import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from server.engines.engine import Engine
 from server.models.runners.base import Replica
@@ -18,12 +19,17 @@ from server.models.runners.containers.errors import (
     NOT_FOUND,
     DockerRefused,
     DockerUnreachable,
+    calling,
 )
 from server.models.runners.swarm.configuration import secret_body
 from server.models.runners.swarm.managers import Managers
 from server.models.runners.swarm.tasks import name_of
 
 logger = logging.getLogger(__name__)
+
+# A registry that does not answer delays no start by more, and not the next ones at all.
+_LOOK_UP_SECONDS: Final = 10.0
+_SILENT_SECONDS: Final = 300.0
 
 
 class Services:
@@ -32,6 +38,7 @@ class Services:
     def __init__(self, managers: Managers) -> None:
         self._managers = managers
         self._digests: dict[str, str] = {}
+        self._silent_until = 0.0
 
     async def pinned(self, image: str) -> str:
         """Return the image's name with the digest that its tag stands for now.
@@ -43,10 +50,15 @@ class Services:
         if image.startswith("sha256:") or "@" in image:
             return image
         if image not in self._digests:
+            if time.monotonic() < self._silent_until:
+                return image
             try:
-                told = await self._managers.get("look up an image", f"distribution/{image}/json")
+                async with calling("look up an image", within_seconds=_LOOK_UP_SECONDS):
+                    told = await self._managers.get("look up", f"distribution/{image}/json")
             except (DockerRefused, DockerUnreachable) as error:
                 logger.info("%s cannot be looked up at its registry: %s", image, error)
+                if isinstance(error, DockerUnreachable):
+                    self._silent_until = time.monotonic() + _SILENT_SECONDS
                 return image
             name = image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
             self._digests[image] = f"{name}@{told['Descriptor']['digest']}"
