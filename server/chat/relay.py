@@ -10,8 +10,8 @@ Rules:
    of the model server knows.
 4. A request that an overloaded server refused is sent again after growing pauses, for as long as
    an answer may wait in the queue. A server that limits our rate puts the whole queue on hold.
-5. A replica that loses or refuses an answer before its first token has another one asked: each at
-   most once. Why the first one was lost is looked at meanwhile.
+5. A replica that loses, refuses or fails an answer before its first token has another one asked,
+   each at most once. Why the first one was lost is looked at meanwhile.
 6. No request is sent again once a token has come.
 7. One that its server finds too long is sent again with less, where `Fitting` has less to send.
 """
@@ -38,6 +38,7 @@ from server.core.content import pictures_in
 from server.core.deltas import ANSWER, Label
 from server.core.errors import (
     CannotSee,
+    EngineError,
     EngineLimited,
     EngineLost,
     EngineOverloaded,
@@ -271,6 +272,12 @@ class Relay:
         except EngineLost as lost:
             _try_another(lease, answering, lost)
             raise await lease.cause_of_loss() or lost from None
+        except EngineTimeout:
+            raise
+        except EngineError as broken:
+            # One that fails fast is the least busy, and would be asked ever again.
+            _try_another(lease, answering, broken)
+            raise
 
     async def _answer_to(
         self, ask: Ask, lease: Lease, answering: _Answering, fitting: Fitting

@@ -132,6 +132,16 @@ async def test_after_its_first_token_an_answer_is_not_asked_for_again(
         assert several[1].state.counts["started"] == 0
 
 
+async def test_a_replica_that_fails_at_once_has_another_asked(chat_backend: OpenBackend) -> None:
+    async with fakes(like("vllm", error_status=500), like("vllm")) as several:
+        o = await opened(chat_backend, several)
+        session, reader = o.session()
+        for number in range(1, 4):
+            session.generate(ask("a"))
+            end = await reader.end(f"g{number}")
+            assert (end.finish_reason, end.details["replica"]) == ("length", 2)
+
+
 async def test_an_overloaded_replica_has_another_asked_at_once(chat_backend: OpenBackend) -> None:
     async with fakes(like("vllm", overloaded=True), like("vllm")) as several:
         o = await opened(chat_backend, several)
