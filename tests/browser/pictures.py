@@ -24,7 +24,12 @@ ENOUGH_CHARACTERS = 320
 SHOTS: dict[str, dict[str, object]] = {
     "side-by-side.png": {"viewport": {"width": 1280, "height": 760}, "color_scheme": "light"},
     "side-by-side-dark.png": {"viewport": {"width": 1280, "height": 760}, "color_scheme": "dark"},
-    "phone.png": {"viewport": {"width": 390, "height": 760}, "color_scheme": "light"},
+    "phone.png": {
+        "viewport": {"width": 390, "height": 760},
+        "color_scheme": "light",
+        "has_touch": True,
+        "is_mobile": True,
+    },
 }
 
 
