@@ -59,6 +59,8 @@ class Endpoint:
     """
     likely: str = ""
     """The flavour that it is taken for where it is asked who it is and does not say."""
+    place: str = field(default="", compare=False)
+    """The name of the machine it runs on, for people; empty where its address tells enough."""
 
 
 @dataclass(frozen=True)

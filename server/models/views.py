@@ -161,6 +161,7 @@ def _replica(one: ReplicaStatus) -> ModelReplica:
         number=one.number,
         state=one.status.state,
         address=one.address,
+        place=one.place,
         progress=one.status.progress,
         error=one.status.error,
         answers=one.answers,

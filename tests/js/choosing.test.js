@@ -32,12 +32,12 @@ test('what can be done with a server depends on whose it is and what it does', (
 test('each of several servers has a line: its state, what it writes, and where it is', () => {
   const replicas = [
     { number: 1, state: 'ready', address: 'http://box:8001', answers: 2, max_concurrent: 8 },
-    { number: 2, state: 'ready', address: 'https://other/v1', outdated: true },
+    { number: 2, state: 'ready', address: 'https://other/v1', place: 'gpu2', outdated: true },
     { number: 3, state: 'failed', error: { code: 'model_failed', message: 'no memory', hint: null } },
   ];
   assert.deepEqual(facts(own({ replicas }), NOW).filter(([name]) => name.startsWith('Replica')), [
     ['Replica 1', 'ready · 2 of 8 answers · box:8001'],
-    ['Replica 2', 'ready · 0 answers · older settings · other/v1'],
+    ['Replica 2', 'ready · 0 answers · older settings · on gpu2 · other/v1'],
     ['Replica 3', 'failed · no memory'],
   ]);
 });

@@ -129,6 +129,8 @@ async def test_replicas_run_on_two_nodes_and_one_goes_on_when_the_others_node_di
         for answer in answers:
             await client.delta(answer, 3)
         assert [len(running(bed, worker)) for worker in bed.workers] == [1, 1]
+        shown = (await client.say(type="start", model="both"))["model"]["replicas"]
+        assert {one["place"] for one in shown} == {worker.name for worker in bed.workers}
         bed.workers[0].pull_plug()
         lost = await client.until(lambda event: event["type"] == "end")
         assert lost["error"]["details"]["cause"] == "node_lost"

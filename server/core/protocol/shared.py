@@ -214,15 +214,17 @@ class ModelConfig(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ModelReplica(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One of several servers of a model.
+    """One of several servers of a model, or the only one where it runs on one of many machines.
 
-    `address` is where it answers, empty before it was started. `answers` is how many it is
-    writing, `max_concurrent` how many it writes at once, null if that is not known.
+    `address` is where it answers, empty before it was started; `place` the machine's name.
+    `answers` is how many it is writing, `max_concurrent` how many it writes at once, null if that
+    is not known.
     """
 
     number: int
     state: ModelState
     address: str = ""
+    place: str = ""
     progress: Progress | None = None
     error: ModelError | None = None
     answers: int = 0

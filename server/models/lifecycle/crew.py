@@ -73,10 +73,11 @@ Make = Callable[[ModelSpec, int, DeploymentHost, LogBook, StartCounters], Deploy
 
 @dataclass(frozen=True)
 class ReplicaStatus:
-    """One replica: its number and address, its status, and how many answers it is writing."""
+    """One replica: its number, where it is, its status, and how many answers it is writing."""
 
     number: int
     address: str
+    place: str
     status: Status
     answers: int
     capacity: int | None
@@ -133,13 +134,14 @@ class Crew:
 
     @property
     def statuses(self) -> tuple[ReplicaStatus, ...]:
-        """Return the status of each replica; nothing of one that is alone."""
-        if self.is_single:
+        """Return the status of each replica; nothing of one that is alone at no named place."""
+        if self.is_single and not self._first.place:
             return ()
         return tuple(
             ReplicaStatus(
                 one.number,
                 one.address,
+                one.place,
                 one.status,
                 self.choice.answers[one.number],
                 capacity_of(self.spec, one.ready),
@@ -185,7 +187,7 @@ class Crew:
             self._replicas[number] = self._made(number)
         found = self._replicas[number]
         if seen.endpoint is not None:
-            found.address = seen.endpoint.url
+            found.found_at(seen.endpoint)
         self._count = max(self._count, min(number, replica_range(self.spec)[1]))
         if number <= self._count:
             found.request_start()

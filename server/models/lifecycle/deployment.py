@@ -84,6 +84,8 @@ class Deployment:
         self.log = log
         self.address = ""
         """Where the server was last found or started; empty before that."""
+        self.place = ""
+        """The name of its machine, where it has one."""
         self._counters = counters
         self._estimates = StartEstimates()
         self._replica = replica
@@ -317,8 +319,12 @@ class Deployment:
         self._publish("fail", error=error)
         return pause
 
+    def found_at(self, endpoint: Endpoint) -> None:
+        """Record where the server is."""
+        self.address, self.place = endpoint.url, endpoint.place
+
     async def _connect_to(self, endpoint: Endpoint) -> Upstream:
-        self.address = endpoint.url
+        self.found_at(endpoint)
         return await self._connect(endpoint)
 
     def _learn(self, info: EngineInfo) -> None:

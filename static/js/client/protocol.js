@@ -98,7 +98,7 @@ export const CLOSE_TOO_LARGE = 1009;
  * @property {Replica[] | null} [replicas] Its servers, where there are several.
  */
 /**
- * @typedef {{number: number, state: ModelState, address?: string, progress?: Progress | null, error?: ModelError | null,
+ * @typedef {{number: number, state: ModelState, address?: string, place?: string, progress?: Progress | null, error?: ModelError | null,
  *   answers?: number, max_concurrent?: number | null, outdated?: boolean}} Replica One of several servers of a model.
  */
 

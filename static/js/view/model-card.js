@@ -89,7 +89,7 @@ export class ModelCard extends PageElement {
     setText(this.#title, name);
     setText(this.#about, description);
     this.#dialog.dataset.state = state;
-    setText(this.#state, [modelState(model), replicas && `${ready} of ${replicas.length} replicas`, progress && progressLine(progress), outdated && 'its settings have changed since it was started'].filter(Boolean).join(' · '));
+    setText(this.#state, [modelState(model), replicas && replicas.length > 1 && `${ready} of ${replicas.length} replicas`, progress && progressLine(progress), outdated && 'its settings have changed since it was started'].filter(Boolean).join(' · '));
     this.#bar.hidden = !progress;
     if (progress?.fraction == null) this.#bar.removeAttribute('value');
     else this.#bar.value = progress.fraction;

@@ -53,9 +53,9 @@ export function standing(model) {
 }
 
 /** Say how one of several servers of a model is. @param {Replica} replica */
-function replicaLine({ address = '', answers = 0, error, max_concurrent: most, outdated, state }) {
+function replicaLine({ address = '', answers = 0, error, max_concurrent: most, outdated, place, state }) {
   const busy = state === 'ready' && `${answers}${most ? ` of ${most}` : ''} answers`;
-  return [state, busy, outdated && 'older settings', address.replace(/^https?:\/\//, ''), error?.message].filter(Boolean).join(' · ');
+  return [state, busy, outdated && 'older settings', place && `on ${place}`, address.replace(/^https?:\/\//, ''), error?.message].filter(Boolean).join(' · ');
 }
 
 /** @param {Model['limits']} limits */

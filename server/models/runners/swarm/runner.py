@@ -373,12 +373,14 @@ class SwarmRunner:
     def _endpoint(self, snapshot: Snapshot, service: Service, task: Task) -> Endpoint:
         """Return the endpoint of a task, with the dialect of its engine."""
         engine, replica = labelled_engine(service.labels), service.replica
+        node = snapshot.node_of(task)
         is_named = engine.serves_by_name and replica in self._specs
         return Endpoint(
             self._url(snapshot, task) or _NOWHERE,
             dialect=engine.dialect,
             flavour=engine.flavour,
             model=self._specs[replica].served_as if is_named else "",
+            place=node.name if node else "",
         )
 
     def _url(self, snapshot: Snapshot, task: Task) -> str:
