@@ -115,7 +115,7 @@ class Fleet:
         info = _info(crew, spec)
         if crew.upstream is not None and not crew.is_managed and info.can_load:
             name = spec.served_as or info.model_id
-            self._loads.request(model_id, "loading", crew.upstream, name)
+            self._loads.request(model_id, "loading", [*crew.upstreams.values()], name)
         crew.request_start()
         return self.snapshot(model_id)
 
@@ -130,7 +130,7 @@ class Fleet:
             crew.request_stop()
         elif crew.upstream is not None and info.can_load:
             name = spec.served_as or info.model_id
-            self._loads.request(model_id, "stopping", crew.upstream, name)
+            self._loads.request(model_id, "stopping", [*crew.upstreams.values()], name)
         else:
             raise InvalidCommand(f"{model_id} is run by somebody else and cannot be stopped here")
         return self.snapshot(model_id)

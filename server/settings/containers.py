@@ -145,7 +145,11 @@ def _gpu_problems(model: ModelSettings, image: str) -> Iterator[Problem]:
     if model.gpus.isdecimal():
         offered = int(model.gpus)
     elif model.gpus.startswith("device="):
-        offered = len(model.gpus.split(","))
+        devices = model.gpus.removeprefix("device=").split(",")
+        if model.replicas[1] > 1 and len({*devices}) < len(devices):
+            yield "gpus", "a device is there twice, and replicas need devices of their own"
+            return
+        offered = len(devices)
         if offered % model.replicas[1]:
             yield "gpus", f"{offered} devices cannot be divided among {model.replicas[1]} replicas"
             return

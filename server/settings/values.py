@@ -230,7 +230,7 @@ def _range(text: str) -> tuple[int, int]:
 def _count(text: str) -> tuple[int, int]:
     least, dash, most = (part.strip() for part in text.partition("-"))
     pair = (least, most if dash else least)
-    if not all(part.isascii() and part.isdecimal() for part in pair) or int(pair[0]) > int(pair[1]):
+    if not all(re.fullmatch(r"[0-9]{1,9}", part) for part in pair) or int(pair[0]) > int(pair[1]):
         raise ValueError(f"expected a whole number or a range such as 1-4, found {text!r}")
     return int(pair[0]), int(pair[1])
 

@@ -69,6 +69,11 @@ REFUSED = {
     "of a remote server": (f"{REMOTE}url = http://one\nreplicas = 2\n", "replicas", "only for"),
     "both": (f"{REMOTE}url = http://one\n{URLS}", "urls", "together with `url`"),
     "one twice": (f"{REMOTE}urls = http://one:8000/v1, one:8000\n", "urls", "more than once"),
+    "one under two names": (
+        f"{REMOTE}urls = http://localhost:2, http://127.0.0.1:2\n", "urls", "port 2 of this",
+    ),
+    "a device twice": (f"{DOCKER}replicas = 2\ngpus = device=0,0\n", "gpus", "is there twice"),
+    "a long number": (f"{OWN}replicas = {'9' * 5000}\n", "replicas", "a whole number or a range"),
     "no address": (f"{REMOTE}urls = http://one, ftp://two\n", "urls", "http://HOST:PORT"),
     "addresses of our own": (f"{OWN}{URLS}", "urls", "only for remote"),
     "affinity below none": (f"{OWN}affinity = -1\n", "affinity", "at least 0"),

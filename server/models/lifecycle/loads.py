@@ -5,7 +5,7 @@ There is one request at a time for each model; the error of the last one is show
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from server.core.errors import SidestreamError
@@ -35,14 +35,16 @@ class Loads:
         """Return the error of the last request, None if it succeeded."""
         return self._errors.get(model_id)
 
-    def request(self, model_id: str, state: LoadState, upstream: Upstream, name: str) -> None:
-        """Ask the server to load or to unload the model of that name."""
+    def request(
+        self, model_id: str, state: LoadState, upstreams: Sequence[Upstream], name: str
+    ) -> None:
+        """Ask the model's servers to load or to unload the model of that name."""
         if self.state(model_id) == state:
             return
         if model_id in self._tasks:
             self._tasks[model_id][1].cancel()
         task = asyncio.create_task(
-            self._run(model_id, state, upstream, name), name=f"{state} {model_id}"
+            self._run(model_id, state, upstreams, name), name=f"{state} {model_id}"
         )
         self._tasks[model_id] = (state, task)
         self._errors.pop(model_id, None)
@@ -56,9 +58,12 @@ class Loads:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _run(self, model_id: str, state: LoadState, upstream: Upstream, name: str) -> None:
+    async def _run(
+        self, model_id: str, state: LoadState, upstreams: Sequence[Upstream], name: str
+    ) -> None:
         try:
-            await (upstream.load if state == "loading" else upstream.unload)(name)
+            verbs = [one.load if state == "loading" else one.unload for one in upstreams]
+            await asyncio.gather(*(verb(name) for verb in verbs))
         except Exception as error:
             if not isinstance(error, SidestreamError):
                 logger.exception("%s %s broke", state, model_id)

@@ -58,7 +58,7 @@ class Watched:
 async def test_a_model_is_loading_until_the_server_says_it_is_there() -> None:
     server, watched = Server(), Watched()
     server.loading.close()
-    watched.loads.request("u/m", "loading", server.upstream, "m")
+    watched.loads.request("u/m", "loading", [server.upstream], "m")
     await server.loading.reached()
     assert watched.loads.state("u/m") == "loading"
     assert watched.loads.state("u/n") is None
@@ -71,7 +71,7 @@ async def test_equal_load_requests_share_one_request() -> None:
     server, watched = Server(), Watched()
     server.loading.close()
     for _ in range(3):
-        watched.loads.request("u/m", "loading", server.upstream, "m")
+        watched.loads.request("u/m", "loading", [server.upstream], "m")
     await server.loading.reached()
     server.loading.open()
     await watched.until(("u/m", "loading"), ("u/m", None))
@@ -81,9 +81,9 @@ async def test_equal_load_requests_share_one_request() -> None:
 async def test_the_last_wish_is_the_one_that_counts() -> None:
     server, watched = Server(), Watched()
     server.loading.close()
-    watched.loads.request("u/m", "loading", server.upstream, "m")
+    watched.loads.request("u/m", "loading", [server.upstream], "m")
     await server.loading.reached()
-    watched.loads.request("u/m", "stopping", server.upstream, "m")
+    watched.loads.request("u/m", "stopping", [server.upstream], "m")
     assert watched.loads.state("u/m") == "stopping"
     await watched.until(("u/m", "loading"), ("u/m", "stopping"), ("u/m", None))
     assert server.asked == ["load m", "unload m"]
@@ -93,20 +93,20 @@ async def test_the_last_wish_is_the_one_that_counts() -> None:
 async def test_why_it_failed_is_kept_until_the_next_request(error: Exception) -> None:
     server, watched = Server(), Watched()
     server.error = error
-    watched.loads.request("u/m", "loading", server.upstream, "m")
+    watched.loads.request("u/m", "loading", [server.upstream], "m")
     await watched.until(("u/m", "loading"), ("u/m", None))
     shown = watched.loads.error("u/m")
     assert shown is not None
     assert str(error) in shown.message
     server.error = None
-    watched.loads.request("u/m", "loading", server.upstream, "m")
+    watched.loads.request("u/m", "loading", [server.upstream], "m")
     assert watched.loads.error("u/m") is None
 
 
 async def test_nothing_is_waited_for_at_the_end() -> None:
     server, watched = Server(), Watched()
     server.loading.close()
-    watched.loads.request("u/m", "loading", server.upstream, "m")
+    watched.loads.request("u/m", "loading", [server.upstream], "m")
     await server.loading.reached()
     await watched.loads.close()
     assert watched.loads.state("u/m") is None
