@@ -38,6 +38,8 @@ from server.settings.models import ModelSettings
 logger = logging.getLogger(__name__)
 
 _DEVICES: Final = "device="
+# While others answer, a replica that failed to start is not tried with every prompt.
+_RETRY_SECONDS: Final = 60.0
 
 # A crew without a ready replica shows what comes closest to it.
 _NEAREST_TO_READY: Final[tuple[ModelState, ...]] = (
@@ -240,9 +242,11 @@ class Crew:
         return await one.ensure_ready()
 
     def _start_stopped(self) -> None:
-        """Start what was stopped; a replica that failed has its own restarts."""
+        """Start what was stopped, and what failed a while ago beside its own restarts."""
+        late = time.monotonic() - _RETRY_SECONDS
         for one in self.staying():
-            if one.status.state == "stopped":
+            state = one.status.state
+            if state == "stopped" or (state == "failed" and one.failed_at < late):
                 one.request_start()
 
     def request_stop(self) -> None:

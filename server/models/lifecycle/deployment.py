@@ -84,6 +84,8 @@ class Deployment:
         self.log = log
         self.address = ""
         """Where the server was last found or started; empty before that."""
+        self.failed_at = 0.0
+        """When it last failed, by the monotonic clock."""
         self.place = ""
         """The name of its machine, where it has one."""
         self._counters = counters
@@ -310,6 +312,7 @@ class Deployment:
 
     def _after_failure(self, failure: SidestreamError, *, was_up_seconds: float) -> float | None:
         """Show the failure, and return the seconds until the next try, None for none."""
+        self.failed_at = time.monotonic()
         error = model_error(failure)
         pause: float | None = self._limits(self.spec).health_interval
         if self.is_managed:

@@ -12,7 +12,7 @@ from server.core.placement import Capacity
 from server.core.protocol import Model
 from server.models.capacity.room import Room
 from server.models.catalogue.catalog import ModelSpec
-from server.models.lifecycle import watching
+from server.models.lifecycle import crew, watching
 from server.models.lifecycle.crew import settings_of_replica
 from server.models.lifecycle.ready_server import Lease
 from server.models.runners.base import Replica
@@ -457,3 +457,22 @@ async def test_a_restart_takes_what_is_still_loading_with_it() -> None:
         runner.loading.open()
         await s.fleet.wait_until_restarted("a")
         await s.sees(lambda model: ready(model) == [1, 2] and not model.outdated)
+
+
+async def test_one_that_failed_to_start_is_tried_again_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner = FakeRunner()
+    async with running(1, runner) as s:
+        runner.start_error = ModelFailed("no node takes it")
+        s.fleet.change(catalog(**model(2)))
+        await s.sees(
+            lambda model: [one.state for one in model.replicas or ()] == ["ready", "failed"]
+        )
+        runner.start_error = None
+        starts = runner.starts
+        await s.use()
+        assert runner.starts == starts
+        monkeypatch.setattr(crew, "_RETRY_SECONDS", 0.0)
+        await s.use()
+        await s.sees(lambda model: ready(model) == [1, 2])
