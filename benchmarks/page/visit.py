@@ -29,6 +29,10 @@ new MutationObserver((_, observer) => {
 """
 
 
+# What comes after the page, once it is there.
+_LATER: Final = ("turn-views.js", "structured.js", "later.css")
+
+
 @dataclass(frozen=True)
 class Task:
     """One task of the main thread."""
@@ -44,6 +48,8 @@ class Visit:
     page: Page
     wire: CDPSession
     loaded_bytes: dict[str, float] = field(default_factory=dict)
+    """By request, without what comes after the page."""
+    later: set[str] = field(default_factory=set)
 
     @property
     def requests(self) -> int:
@@ -137,9 +143,15 @@ async def visiting(browser: Browser, url: str) -> AsyncIterator[Visit]:
     await wire.send("HeapProfiler.enable")
     visit = Visit(page, wire)
 
-    def note(event: dict[str, Any]) -> None:
-        visit.loaded_bytes[event["requestId"]] = event["encodedDataLength"]
+    def note_later(event: dict[str, Any]) -> None:
+        if event["request"]["url"].endswith(_LATER):
+            visit.later.add(event["requestId"])
 
+    def note(event: dict[str, Any]) -> None:
+        if event["requestId"] not in visit.later:
+            visit.loaded_bytes[event["requestId"]] = event["encodedDataLength"]
+
+    wire.on("Network.requestWillBeSent", note_later)
     wire.on("Network.loadingFinished", note)
     await page.goto(url)
     try:
