@@ -1,7 +1,6 @@
 """Settings: what is written is what holds, and what cannot hold is refused with its place."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,21 +10,9 @@ from server.settings.loading import environment_name, load
 from server.settings.models import ModelSettings
 from server.settings.tables import SECTIONS, Settings
 from server.settings.values import SettingsError, Size, format_value, parse_value
+from tests.core.conftest import Write
 
-Write = Callable[[str], Path]
 A = "[model a]\nweights = a.gguf\n"
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Return a function that writes a settings file and returns its path."""
-
-    def write(text: str) -> Path:
-        path = tmp_path / "settings.ini"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
 
 
 def refused(path: Path, **environment: str) -> list[str]:

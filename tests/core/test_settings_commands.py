@@ -1,6 +1,5 @@
 """Settings of models that are any program: its words, its variables, and what cannot be."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,22 +9,10 @@ from server.settings.loading import load
 from server.settings.models import ModelSettings
 from server.settings.secrets import Secret
 from server.settings.values import SettingsError
+from tests.core.conftest import Write
 
-Write = Callable[[str], Path]
 COMMAND = "[model m]\nrunner = command\ncommand = "
 PROGRAM = f"{COMMAND}serve --port {{port}}\n"
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Return a function that writes a settings file and returns its path."""
-
-    def write(text: str) -> Path:
-        path = tmp_path / "settings.ini"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
 
 
 def model(path: Path, **environment: str) -> ModelSettings:

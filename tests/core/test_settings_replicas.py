@@ -1,6 +1,5 @@
 """How many replicas a model has, and where: what the settings take and refuse."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,24 +7,12 @@ import pytest
 from server.settings.loading import load
 from server.settings.models import ModelSettings
 from server.settings.values import Count, SettingsError, format_value
+from tests.core.conftest import Write
 
 OWN = "[model m]\nweights = /a.gguf\n"
 DOCKER = "[model m]\nrunner = docker\nmodel_id = a/b\n"
 REMOTE = "[model m]\nrunner = remote\n"
 URLS = "urls = http://one:8000/v1, http://two:8000\n"
-Write = Callable[[str], Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Return a function that writes a settings file and returns its path."""
-
-    def write(text: str) -> Path:
-        path = tmp_path / "settings.ini"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
 
 
 def model(path: Path) -> ModelSettings:

@@ -1,7 +1,6 @@
 """Settings of servers that are already there: one of its models, all of them, and its key."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,22 +11,10 @@ from server.settings.models import ModelSettings
 from server.settings.secrets import Secret
 from server.settings.upstreams import UpstreamSettings
 from server.settings.values import Numbers, SettingsError, format_value
+from tests.core.conftest import Write
 
-Write = Callable[[str], Path]
 REMOTE = "[model r]\nrunner = remote\nurl = gpu-box:8000/v1\n"
 UPSTREAM = "[upstream u]\nurl = http://127.0.0.1:11434\n"
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Return a function that writes a settings file and returns its path."""
-
-    def write(text: str) -> Path:
-        path = tmp_path / "settings.ini"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
 
 
 def refused(path: Path, **environment: str) -> list[str]:

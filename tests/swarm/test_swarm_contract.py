@@ -1,7 +1,7 @@
 """The runner contract, over services of a real swarm.
 
 The tests are those of `tests/models/runners/test_runner_contract.py`, all but two: closing leaves
-services running, and starts are cancelled at random moments in `test_swarm_cancel.py`, not at each
+services running, and starts are cancelled at random moments in `test_swarm_runner.py`, not at each
 step of the event loop, of which a start here has thousands.
 """
 

@@ -9,8 +9,10 @@ import msgspec
 
 from server.core.errors import ModelFailed
 from server.core.protocol import Progress
+from server.dialects.base import Endpoint
+from server.engines.engine import Engine
 from server.models.diagnosis.known_causes import causes_of
-from server.models.runners.base import Report
+from server.models.runners.base import Condition, Replica, Report, Runner
 from server.settings.values import human_size
 
 _LOOK_SECONDS: Final = 0.2
@@ -55,6 +57,21 @@ async def fetch_model(
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue
             return
+
+
+async def fetch_if_asked_for(
+    runner: Runner, replica: Replica, engine: Engine, endpoint: Endpoint, report: Report
+) -> None:
+    """Have a server download its model if its engine does so only on request.
+
+    Raises what `fetch_model` raises, and is cancelled as it is.
+    """
+
+    async def is_running() -> bool:
+        return (await runner.inspect(replica)).condition is not Condition.EXITED
+
+    if engine.fetches_when_told:
+        await fetch_model(endpoint.url, endpoint.model, report, is_running)
 
 
 async def _has(http: aiohttp.ClientSession, model: str) -> bool:

@@ -31,7 +31,7 @@ from server.models.runners.base import TAIL_LINES, Condition, Observation, Repli
 from server.models.runners.containers.client import DockerEngine
 from server.models.runners.containers.command import shared_folder
 from server.models.runners.containers.errors import DockerUnreachable, PortTaken
-from server.models.runners.containers.ollama_fetching import fetch_model
+from server.models.runners.containers.ollama_fetching import fetch_if_asked_for
 from server.models.runners.docker.configuration import (
     configuration,
     settings_hash,
@@ -219,14 +219,8 @@ class DockerRunner:
         self, replica: Replica, engine: Engine, endpoint: Endpoint, report: Report
     ) -> None:
         """Have a server download its model if it does so only on request; remove it on failure."""
-        if not engine.fetches_when_told:
-            return
-
-        async def is_running() -> bool:
-            return (await self.inspect(replica)).condition is not Condition.EXITED
-
         try:
-            await fetch_model(endpoint.url, endpoint.model, report, is_running)
+            await fetch_if_asked_for(self, replica, engine, endpoint, report)
         except BaseException:
             with suppress(DockerUnreachable):
                 await self._containers.stop(replica, grace_seconds=0)

@@ -33,7 +33,7 @@ from server.models.logbook import LogLine
 from server.models.runners.base import TAIL_LINES, Condition, Observation, Replica, Report
 from server.models.runners.containers.command import LABEL_SETTINGS, labelled_engine
 from server.models.runners.containers.errors import DockerUnreachable
-from server.models.runners.containers.ollama_fetching import fetch_model
+from server.models.runners.containers.ollama_fetching import fetch_if_asked_for
 from server.models.runners.endpoints import read_template
 from server.models.runners.redaction import secrets_of
 from server.models.runners.swarm.configuration import (
@@ -308,14 +308,8 @@ class SwarmRunner:
         self, replica: Replica, engine: Engine, endpoint: Endpoint, report: Report
     ) -> None:
         """Have a server download its model if it does so only on request; remove it on failure."""
-        if not engine.fetches_when_told:
-            return
-
-        async def is_running() -> bool:
-            return (await self.inspect(replica)).condition is not Condition.EXITED
-
         try:
-            await fetch_model(endpoint.url, endpoint.model, report, is_running)
+            await fetch_if_asked_for(self, replica, engine, endpoint, report)
         except BaseException:
             await self._services.surely(self._give_up(replica), replica)
             raise
