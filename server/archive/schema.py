@@ -16,12 +16,16 @@ Rules:
 6. A row of `vote` is one voter's vote; `candidates` has what was compared, as it was at that time.
    `conversation` and `turn` say on what it was; a vote on something else has neither. The column
    `turn.vote` has not been used since version 4.
+7. `answer.request` is the `request_id` of the command that asked, if it had one.
 
 Values that only the program reads (columns, parameters, timings) are JSON; values in queries have a
 column.
 """
 
 from typing import Final, Literal
+
+from server.archive.words import words_of
+from server.storage.database import Schema
 
 # "Side" in ASCII.
 APPLICATION_ID: Final = 0x53696465
@@ -190,8 +194,16 @@ INSERT INTO search_reasoning (rowid, text)
     SELECT number, words_of(reasoning) FROM answer WHERE state = 'ended' AND reasoning != '';
 """
 
-MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6: Final = """
+ALTER TABLE answer ADD COLUMN request TEXT;
+CREATE INDEX answer_of_request ON answer (conversation, request) WHERE request IS NOT NULL;
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
 VERSION: Final = len(MIGRATIONS)
+SCHEMA: Final = Schema(
+    APPLICATION_ID, MIGRATIONS, "conversations", "conversations", {"words_of": words_of}
+)
 
 Searched = Literal["title", "turn", "answer"]
 KINDS: Final[tuple[Searched, ...]] = ("title", "turn", "answer")

@@ -5,14 +5,15 @@ import hashlib
 import logging
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from server.archive.database import Database, UnusableFile
-from server.archive.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from server.archive.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, VERSION
 from server.core.errors import StorageFailed
 from server.core.protocol import Cost, Notice, Usage
+from server.storage.database import Database, UnusableFile
 from tests.support.stored_conversations import (
     CEILING_SECONDS,
     StoredConversations,
@@ -27,7 +28,7 @@ async def refusal(path: Path) -> str:
     """Return why a file is refused; it is as it was."""
     before = path.read_bytes()
     with pytest.raises(UnusableFile) as refused:
-        await Database.open(path, max_bytes=ROOM)
+        await Database.open(path, SCHEMA, max_bytes=ROOM)
     assert path.read_bytes() == before
     assert sorted(other.name for other in path.parent.iterdir()) == ["kept", "kept.lock"]
     return str(refused.value)
@@ -82,7 +83,7 @@ async def test_a_newer_file_is_refused_with_the_way_out(file: Path) -> None:
 
 async def test_a_file_that_another_gateway_has_is_refused(stored: StoredConversations) -> None:
     with pytest.raises(UnusableFile, match="used by another gateway"):
-        await Database.open(stored.path, max_bytes=ROOM)
+        await Database.open(stored.path, SCHEMA, max_bytes=ROOM)
     assert await stored.begin()
 
 
@@ -101,7 +102,7 @@ async def test_a_file_that_is_locked_for_a_while_is_waited_for(
             other.execute("BEGIN IMMEDIATE")
     before = file.read_bytes()
     with pytest.raises(UnusableFile, match=r"locked by another program.*The file itself is as it"):
-        await Database.open(file, max_bytes=ROOM, patience_seconds=0.0)
+        await Database.open(file, SCHEMA, max_bytes=ROOM, patience_seconds=0.0)
     assert file.read_bytes() == before
     told = asyncio.Event()
 
@@ -110,8 +111,8 @@ async def test_a_file_that_is_locked_for_a_while_is_waited_for(
             loop.call_soon_threadsafe(told.set)
 
     loop, telling = asyncio.get_running_loop(), Telling()
-    logging.getLogger("server.archive.database").addHandler(telling)
-    opening = asyncio.create_task(Database.open(file, max_bytes=ROOM))
+    logging.getLogger("server.storage.database").addHandler(telling)
+    opening = asyncio.create_task(Database.open(file, SCHEMA, max_bytes=ROOM))
     async with asyncio.timeout(CEILING_SECONDS):
         await told.wait()
     assert not opening.done()
@@ -119,7 +120,7 @@ async def test_a_file_that_is_locked_for_a_while_is_waited_for(
     other.close()
     async with asyncio.timeout(CEILING_SECONDS):
         database = await opening
-    logging.getLogger("server.archive.database").removeHandler(telling)
+    logging.getLogger("server.storage.database").removeHandler(telling)
     assert "waiting for it, for 60 s at most" in caplog.text
     async with database.write() as transaction:
         assert await transaction.rows("SELECT count(*) FROM conversation") == [(1,)]
@@ -129,7 +130,7 @@ async def test_a_file_that_is_locked_for_a_while_is_waited_for(
 async def test_a_folder_that_may_not_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "wall").write_text("")
     with pytest.raises(UnusableFile, match=r"wall/kept cannot be opened: .*`enabled = no`"):
-        await Database.open(tmp_path / "wall" / "kept", max_bytes=ROOM)
+        await Database.open(tmp_path / "wall" / "kept", SCHEMA, max_bytes=ROOM)
 
 
 async def test_only_its_owner_may_read_it(stored: StoredConversations) -> None:
@@ -149,7 +150,9 @@ async def test_a_file_of_the_first_version_is_brought_up_with_what_is_in_it(file
     first.commit()
     first.close()
     later = "ALTER TABLE conversation ADD COLUMN colour TEXT NOT NULL DEFAULT 'red';\n"
-    database = await Database.open(file, max_bytes=ROOM, migrations=[MIGRATIONS[0], later])
+    database = await Database.open(
+        file, replace(SCHEMA, migrations=[MIGRATIONS[0], later]), max_bytes=ROOM
+    )
     async with database.read() as seen:
         assert await seen.rows("SELECT id, colour FROM conversation") == [("c_old", "red")]
         assert await seen.row("PRAGMA user_version") == (2,)
@@ -262,7 +265,7 @@ async def test_a_step_up_that_fails_leaves_the_file_in_its_version(file: Path) -
     await fill(file)
     steps = [*MIGRATIONS, "CREATE TABLE fine (x);\nCREATE TABLE fine (x);\n"]
     with pytest.raises(UnusableFile, match="already exists"):
-        await Database.open(file, max_bytes=ROOM, migrations=steps)
+        await Database.open(file, replace(SCHEMA, migrations=steps), max_bytes=ROOM)
     async with stored_conversations(file) as opened:
         listing = await opened.archive.browse("me", words="", deleted=False, before="", limit=9)
         assert len(listing.conversations) == 1
@@ -278,11 +281,12 @@ def test_released_migrations_are_unchanged() -> None:
         "835f37d178166ef1",
         "e1a73f667a026b92",
         "d681da0f90dfefbf",
+        "fa4f0348461b18d5",
     ]
 
 
 async def test_a_change_that_breaks_off_has_not_happened(file: Path) -> None:
-    database = await Database.open(file, max_bytes=ROOM)
+    database = await Database.open(file, SCHEMA, max_bytes=ROOM)
 
     async def begin_and(statement: str) -> None:
         async with database.write() as transaction:
@@ -308,7 +312,7 @@ async def test_a_change_that_breaks_off_has_not_happened(file: Path) -> None:
 
 
 async def test_a_change_that_is_cancelled_before_it_began_leaves_nothing_open(file: Path) -> None:
-    database = await Database.open(file, max_bytes=ROOM)
+    database = await Database.open(file, SCHEMA, max_bytes=ROOM)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 

@@ -15,13 +15,13 @@ from server.core.protocol import Message, TokenInfo
 from server.core.sse import lone_data
 from server.dialects.base import Ask, Endpoint, Finish, Meter
 from server.dialects.http.client import Timeouts
-from server.dialects.tgi import render_worker
 from server.dialects.tgi.cutting import CutAnswerReader
 from server.dialects.tgi.refusals import Refused
 from server.dialects.tgi.template_files import MAX_TEMPLATE_BYTES, find_template, find_tokens
 from server.dialects.tgi.templates import Renderer, Template, TemplateBroken, TemplateRefused
 from server.dialects.tgi.transcripts import ROLE_STOPS, joined_system, stops_for_server
 from server.dialects.tgi.upstream import TGI
+from server.workers import fences
 from tests.conftest import StartFake
 
 SYSTEM, USER = Message("system", "Be brief."), Message("user", "Hi")
@@ -417,8 +417,8 @@ async def test_code_that_leaves_the_sandbox_cannot_open_anything(tmp_path: Path)
     """A filter that opens files stands for whatever gets past Jinja2."""
     worker = tmp_path / "worker.py"
     worker.write_text(
-        f"import runpy\nnames = runpy.run_path({render_worker.__file__!r})\n"
-        "names['_close_doors']()\n"
+        f"import runpy\nnames = runpy.run_path({fences.__file__!r})\n"
+        "names['close_doors']()\n"
         "for attempt in (lambda: open('/etc/passwd'), lambda: __import__('socket').socket()):\n"
         "    try:\n        attempt()\n    except OSError as error:\n        print(error.errno)\n"
     )

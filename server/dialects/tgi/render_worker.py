@@ -1,29 +1,21 @@
 """Render chat templates in a process of its own: a template is a program, often a stranger's.
 
-Started as a script, apart from the rest of the package: it imports the standard library and Jinja2
-only. It reads a frame, renders, writes a frame, until its input ends. A frame is its length in four
-bytes and JSON.
+It imports the standard library and Jinja2 only, and answers frames until its input ends.
 
 Fences, from the inside to the outside:
 
 1. Jinja2's immutable sandbox: no attribute that leads to Python's insides, nothing is changed, no
    loader, `range` is bounded.
-2. The system's limits, set for good before the first template comes: no file, socket or pipe can
-   be opened, memory is bounded (where the system allows), no core is written.
-3. A timer that nobody handles: the process ends when one rendering takes `RENDER_SECONDS`.
+2. The system's limits and a timer of `RENDER_SECONDS` for each rendering
+   (`server/workers/fences.py`).
 
 Variables, filters and whitespace are those of transformers' `apply_chat_template`.
 """
 
-import contextlib
 import datetime as dt
 import functools
 import json
 import re
-import resource
-import signal
-import struct
-import sys
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
@@ -31,12 +23,12 @@ import jinja2.debug  # What Jinja2 imports itself only when it is too late to op
 import jinja2.ext
 import jinja2.sandbox
 
+from server.workers.fences import serve
+
 RENDER_SECONDS: Final = 5.0
 """Real templates take milliseconds for a context of a million tokens."""
 MAX_PROMPT_CHARACTERS: Final = 32 * 1024 * 1024
 """A context of a million tokens has a fifth of it."""
-_MEMORY_BYTES: Final = 768 * 1024 * 1024
-FRAME: Final = struct.Struct(">I")
 
 # transformers' own tag, which marks what a model is trained on and prints nothing.
 _GENERATION_TAG: Final = re.compile(r"\{%([-+]?)\s*(?:end)?generation\s*([-+]?)%\}")
@@ -110,29 +102,8 @@ def _to_json(
     )
 
 
-def _close_doors() -> None:
-    """Give up for good what rendering does not need."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    with contextlib.suppress(ValueError, OSError):  # macOS has no such limit.
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
-
-
 def main() -> None:
     """Answer frames until the input ends."""
     for template in _FIRST_TEMPLATES:
         render(template, {"messages": [{"role": "user"}]})
-    _close_doors()
-    while header := sys.stdin.buffer.read(FRAME.size):
-        request = json.loads(sys.stdin.buffer.read(FRAME.unpack(header)[0]))
-        signal.setitimer(signal.ITIMER_REAL, RENDER_SECONDS)
-        body = json.dumps(render(request["template"], request["variables"])).encode()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.stdout.buffer.write(FRAME.pack(len(body)) + body)
-        sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()
+    serve(lambda request: render(request["template"], request["variables"]), seconds=RENDER_SECONDS)

@@ -8,12 +8,9 @@ is killed and replaced; one without work leaves after a while.
 """
 
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
@@ -22,9 +19,9 @@ from server.core.errors import EngineError
 from server.core.protocol import Message
 from server.dialects.messages import with_objects
 from server.dialects.tgi import render_worker
-from server.dialects.tgi.render_worker import FRAME
+from server.workers.process import WorkerProcess
 
-_WORKER: Final = str(Path(render_worker.__file__).resolve())
+_WORKER: Final = render_worker.__name__
 # The worker ends itself before; this is for one that cannot, and for its start.
 _PATIENCE_SECONDS: Final = render_worker.RENDER_SECONDS + 5.0
 _IDLE_SECONDS: Final = 60.0
@@ -59,7 +56,7 @@ class Renderer:
 
     def __init__(self, template: Template) -> None:
         self._template = template
-        self._worker: asyncio.subprocess.Process | None = None
+        self._worker: WorkerProcess | None = None
         self._turn = asyncio.Lock()
         self._leaving: asyncio.TimerHandle | None = None
 
@@ -111,17 +108,10 @@ class Renderer:
         return answer
 
     async def _exchange(self, request: bytes) -> _Answer:
-        worker = self._worker = self._worker or await _start()
-        requests = cast(asyncio.StreamWriter, worker.stdin)
-        answers = cast(asyncio.StreamReader, worker.stdout)
-        with suppress(ConnectionError):  # A worker that died: reading tells.
-            requests.write(FRAME.pack(len(request)) + request)
-            await requests.drain()
-        (length,) = FRAME.unpack(await answers.readexactly(FRAME.size))
-        if length > _MAX_FRAME_BYTES:
-            raise asyncio.IncompleteReadError(b"", length)
+        self._worker = self._worker or await WorkerProcess.start(_WORKER)
+        answer = await self._worker.ask(request, max_bytes=_MAX_FRAME_BYTES)
         try:
-            return msgspec.json.decode(await answers.readexactly(length), type=_Answer)
+            return msgspec.json.decode(answer, type=_Answer)
         except msgspec.DecodeError:
             return _Answer(broken="it writes what is no text")
 
@@ -131,35 +121,15 @@ class Renderer:
             self._leaving = None
 
     def _leave(self) -> None:
-        """Let a worker without work go: it ends when its input does."""
-        if self._worker is not None and self._worker.stdin is not None:
-            self._worker.stdin.close()
+        """Let a worker without work go."""
+        if self._worker is not None:
+            self._worker.leave()
             self._worker = None
 
     async def _end(self) -> None:
         worker, self._worker = self._worker, None
-        if worker is None:
-            return
-        with suppress(ProcessLookupError):
-            worker.kill()
-        if worker.stdin is not None:
-            worker.stdin.close()
-        await worker.wait()
-
-
-async def _start() -> asyncio.subprocess.Process:
-    """Start a worker with nothing of ours: no environment, no folder, no terminal."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        _WORKER,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        cwd="/",
-        env={},
-        start_new_session=True,
-    )
+        if worker is not None:
+            await worker.end()
 
 
 def _continued(prompt: str, messages: Sequence[Message]) -> str:

@@ -16,15 +16,14 @@ import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
 
-from server.archive.schema import APPLICATION_ID, MIGRATIONS
-from server.archive.words import words_of
 from server.core.errors import StorageFailed
 
 logger = logging.getLogger(__name__)
@@ -41,6 +40,21 @@ PATIENCE_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 0.25
 _PAGE_BYTES: Final = 4096
 _MAX_WAL_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a kind of file has in it: its mark, its tables, and the SQL functions that they need.
+
+    `migrations[n]` takes a file from version n to n + 1; `section` is the section of the settings
+    that names the file, `content` is what it stores, in a plural word.
+    """
+
+    application_id: int
+    migrations: Sequence[str]
+    section: str
+    content: str
+    functions: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
 
 
 class UnusableFile(Exception):
@@ -78,8 +92,13 @@ class Database:
     """The open file."""
 
     def __init__(
-        self, lock: int, writer: aiosqlite.Connection, reader: aiosqlite.Connection
+        self,
+        schema: Schema,
+        lock: int,
+        writer: aiosqlite.Connection,
+        reader: aiosqlite.Connection,
     ) -> None:
+        self._schema = schema
         self._lock = lock
         self._writer = writer
         self._reader = reader
@@ -90,9 +109,9 @@ class Database:
     async def open(
         cls,
         path: Path,
+        schema: Schema,
         *,
         max_bytes: int,
-        migrations: Sequence[str] = MIGRATIONS,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> "Database":
         """Open the file; create it if it is missing and migrate it if it is older.
@@ -100,13 +119,13 @@ class Database:
         While another program has it locked, try again for `patience_seconds`. Raises
         `UnusableFile`.
         """
-        lock = _lock_file(path)
+        lock = _lock_file(path, schema)
         try:
-            writer, reader = await _open_patiently(path, max_bytes, migrations, patience_seconds)
+            writer, reader = await _open_patiently(path, schema, max_bytes, patience_seconds)
         except BaseException:
             os.close(lock)
             raise
-        return cls(lock, writer, reader)
+        return cls(schema, lock, writer, reader)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
@@ -115,13 +134,13 @@ class Database:
         A violated constraint raises `sqlite3.IntegrityError`, for the caller to handle. When
         cancelled, nothing is written unless the commit had begun.
         """
-        async with self._writing, _transaction(self._writer, "BEGIN IMMEDIATE") as transaction:
+        async with self._writing, self._transaction(self._writer, "BEGIN IMMEDIATE") as transaction:
             yield transaction
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
         """Begin a read transaction; raises `StorageFailed`."""
-        async with self._reading, _transaction(self._reader, "BEGIN") as transaction:
+        async with self._reading, self._transaction(self._reader, "BEGIN") as transaction:
             yield transaction
 
     async def close(self) -> None:
@@ -131,39 +150,40 @@ class Database:
             await self._writer.close()
         os.close(self._lock)
 
-
-@asynccontextmanager
-async def _transaction(connection: aiosqlite.Connection, begin: str) -> AsyncIterator[Transaction]:
-    try:
+    @asynccontextmanager
+    async def _transaction(
+        self, connection: aiosqlite.Connection, begin: str
+    ) -> AsyncIterator[Transaction]:
         try:
-            await connection.execute_fetchall(begin)
-            yield Transaction(connection)
-            await connection.execute_fetchall("COMMIT")
-        except BaseException:
-            # A cancelled statement goes on in aiosqlite's thread. The rollback is queued behind
-            # it and shielded from another cancellation. It does nothing if there is no
-            # transaction, which is not known before the statement is finished.
-            await asyncio.shield(connection.rollback())
+            try:
+                await connection.execute_fetchall(begin)
+                yield Transaction(connection)
+                await connection.execute_fetchall("COMMIT")
+            except BaseException:
+                # A cancelled statement goes on in aiosqlite's thread. The rollback is queued behind
+                # it and shielded from another cancellation. It does nothing if there is no
+                # transaction, which is not known before the statement is finished.
+                await asyncio.shield(connection.rollback())
+                raise
+        except sqlite3.IntegrityError:
             raise
-    except sqlite3.IntegrityError:
-        raise
-    except sqlite3.Error as error:
-        raise _failure(error) from error
+        except sqlite3.Error as error:
+            raise _failure(error, self._schema) from error
 
 
-def _failure(error: sqlite3.Error) -> StorageFailed:
+def _failure(error: sqlite3.Error, schema: Schema) -> StorageFailed:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return StorageFailed(
-            "there is no room for conversations",
-            hint="make room on the disk, raise `max_size` in [conversations], or delete some",
+            f"there is no room for {schema.content}",
+            hint=f"make room on the disk, raise `max_size` in [{schema.section}], or delete some",
         )
     if _is_locked(error):
-        return StorageFailed("another program holds the database of conversations")
-    return StorageFailed(f"conversations cannot be stored: {error}")
+        return StorageFailed(f"another program holds the database of {schema.content}")
+    return StorageFailed(f"{schema.content} cannot be stored: {error}")
 
 
-def _lock_file(path: Path) -> int:
+def _lock_file(path: Path, schema: Schema) -> int:
     """Lock the file for this process; return the lock's file descriptor."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,26 +193,27 @@ def _lock_file(path: Path) -> int:
     except OSError as error:
         raise UnusableFile(
             f"{path} cannot be opened: {os.strerror(error.errno or 0)}. Let `file` in "
-            "[conversations] name a place that may be written to, or say `enabled = no` there."
+            f"[{schema.section}] name a place that may be written to, or say `enabled = no` there."
         ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
         raise UnusableFile(
-            f"{path} is used by another gateway. Give each a `file` of its own in [conversations]."
+            f"{path} is used by another gateway. Give each a `file` of its own in "
+            f"[{schema.section}]."
         ) from None
     return lock
 
 
 async def _open_patiently(
-    path: Path, max_bytes: int, migrations: Sequence[str], patience_seconds: float
+    path: Path, schema: Schema, max_bytes: int, patience_seconds: float
 ) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
     loop = asyncio.get_running_loop()
     began, is_told = loop.time(), False
     while True:
         try:
-            return await _open_connections(path, max_bytes, migrations)
+            return await _open_connections(path, schema, max_bytes)
         except sqlite3.Error as error:
             if not _is_locked(error):
                 raise UnusableFile(f"{path} cannot be used: {error}") from None
@@ -214,15 +235,16 @@ async def _open_patiently(
 
 
 async def _open_connections(
-    path: Path, max_bytes: int, migrations: Sequence[str]
+    path: Path, schema: Schema, max_bytes: int
 ) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
     connections: list[aiosqlite.Connection] = []
     try:
-        await _inspect(path, len(migrations))
+        await _inspect(path, schema)
         connections.append(writer := await _connect(path, "rw"))
-        await writer.create_function("words_of", 1, words_of, deterministic=True)
+        for name, function in schema.functions.items():
+            await writer.create_function(name, 1, function, deterministic=True)
         connections.append(reader := await _connect(path, "ro"))
-        await _migrate(writer, path, max_bytes, migrations)
+        await _migrate(writer, path, schema, max_bytes)
         await reader.execute_fetchall("PRAGMA query_only = on")
         # Another program may be writing: then the gateway could not store anything either.
         await writer.execute_fetchall("BEGIN IMMEDIATE")
@@ -267,16 +289,19 @@ def _is_empty(path: Path) -> bool:
     return path.stat().st_size == 0
 
 
-async def _inspect(path: Path, newest: int) -> None:
+async def _inspect(path: Path, schema: Schema) -> None:
     """Raise `UnusableFile` unless the file is ours, sound and of a version that we know."""
-    advice = "It is left as it is: move it away, or name another with `file` in [conversations]."
+    newest = len(schema.migrations)
+    advice = (
+        f"It is left as it is: move it away, or name another with `file` in [{schema.section}]."
+    )
     if _is_empty(path):
         return
     connection = await _connect(path, _read_only_mode(path))
     try:
         ((application,),) = await connection.execute_fetchall("PRAGMA application_id")
         ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
-        if application != APPLICATION_ID:
+        if application != schema.application_id:
             raise UnusableFile(f"{path} is a database of another program. {advice}")
         if version > newest:
             raise UnusableFile(
@@ -297,9 +322,10 @@ async def _inspect(path: Path, newest: int) -> None:
 
 
 async def _migrate(
-    writer: aiosqlite.Connection, path: Path, max_bytes: int, migrations: Sequence[str]
+    writer: aiosqlite.Connection, path: Path, schema: Schema, max_bytes: int
 ) -> None:
     """Configure the connection, and migrate the file to the newest version in one transaction."""
+    migrations = schema.migrations
     for setting in (
         "auto_vacuum = incremental",
         f"page_size = {_PAGE_BYTES}",
@@ -321,7 +347,7 @@ async def _migrate(
         for script in migrations[version:]:
             for statement in script.split(";\n"):
                 await writer.execute_fetchall(statement)
-        await writer.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID}")
+        await writer.execute_fetchall(f"PRAGMA application_id = {schema.application_id}")
         await writer.execute_fetchall(f"PRAGMA user_version = {len(migrations)}")
         await writer.execute_fetchall("COMMIT")
     except BaseException:

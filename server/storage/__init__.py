@@ -1,0 +1,1 @@
+"""SQLite files of ours: checked, migrated, locked by one process."""
