@@ -1,0 +1,1 @@
+"""Checks of answers: declared as data, deterministic, each result explained."""
