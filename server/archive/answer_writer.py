@@ -15,7 +15,6 @@ import msgspec
 
 from server.archive.attachments import link_attachments, load_attachments
 from server.archive.content import AnswerContent, AnswerPiece, divide
-from server.archive.database import Transaction
 from server.archive.excerpts import title_of
 from server.archive.schema import search_number
 from server.archive.shapes import AnswerState, Asked, StoredCall, StoredEngine
@@ -32,6 +31,7 @@ from server.core.protocol import (
     Usage,
 )
 from server.core.trimming import Turns
+from server.storage.database import Transaction
 
 DescribeEngine = Callable[[str], StoredEngine | None]
 
@@ -102,6 +102,7 @@ class AnswerWriter:
     metadata: AnswerMetadata
     asked: Sequence[Asked]
     stores_tokens: bool
+    request: str | None = None
     is_due: bool = False
     has_row: bool = False
     is_complete: bool = False
@@ -298,7 +299,7 @@ async def _insert(transaction: Transaction, fresh: Sequence[AnswerWriter]) -> No
         await insert_messages(transaction, w.conversation, w.metadata.asked, w.asked)
     await transaction.run_each(
         "INSERT INTO answer (number, conversation, id, turn, place, model, created, state, seq,"
-        " text, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?)",
+        " text, facts, request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, ?)",
         [
             (
                 w.number,
@@ -310,6 +311,7 @@ async def _insert(transaction: Transaction, fresh: Sequence[AnswerWriter]) -> No
                 w.created,
                 w.collected.state,
                 to_json(w.metadata),
+                w.request,
             )
             for w in fresh
         ],

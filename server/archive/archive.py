@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,6 @@ import msgspec
 
 from server.archive.answer_writer import DescribeEngine, give_title, to_json
 from server.archive.attachments import StoredAttachments, remove_unused
-from server.archive.database import Database, Transaction
 from server.archive.files import insert_files, load_files
 from server.archive.import_files import read_file
 from server.archive.imports import check_outline
@@ -30,11 +29,13 @@ from server.archive.reading import (
     find_head,
     list_conversations,
     load,
+    load_repeated,
     load_tags,
     load_tokens,
     summarise,
 )
 from server.archive.recorder import Recorder
+from server.archive.schema import SCHEMA
 from server.archive.shapes import (
     MAX_TAGS,
     Change,
@@ -44,6 +45,7 @@ from server.archive.shapes import (
     ImportResult,
     Listing,
     Outline,
+    StoredAnswer,
     Summary,
     TagList,
     Tokens,
@@ -67,6 +69,7 @@ from server.core.errors import (
     UnknownConversation,
 )
 from server.core.protocol import Record, Target
+from server.storage.database import Database, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +122,7 @@ class Archive:
 
         Raises `UnusableFile` or `StorageFailed`.
         """
-        database = await Database.open(path, max_bytes=limits.file_bytes)
+        database = await Database.open(path, SCHEMA, max_bytes=limits.file_bytes)
         try:
             async with database.write() as transaction:
                 numbers = await Numbers.read(transaction)
@@ -300,12 +303,31 @@ class Archive:
 
     # --- answers ----------------------------------------------------------------------------
 
+    async def repeated(
+        self, owner: str, conversation_id: str, request_id: str
+    ) -> list[StoredAnswer]:
+        """Return the stored answers to a command that was given before; none for a new one.
+
+        Raises `UnknownConversation` or `StorageFailed`.
+        """
+        if self.recorder.is_storing(request_id):
+            await self._flush()
+        async with self._database.read() as transaction:
+            head = await find_head(transaction, owner, conversation_id)
+            return await load_repeated(transaction, head, request_id)
+
     async def find_slot(
-        self, owner: str, record: Record, targets: Sequence[Target]
+        self,
+        owner: str,
+        record: Record,
+        targets: Sequence[Target],
+        *,
+        request_id: str | None = None,
     ) -> ConversationSlot:
         """Find where answers to these targets can be stored; writes nothing.
 
-        Raises `UnknownConversation`, `ConversationLimit`, `InvalidCommand` or `StorageFailed`.
+        With a `request_id`, `repeated` finds the answers by it. Raises `UnknownConversation`,
+        `ConversationLimit`, `InvalidCommand` or `StorageFailed`.
         """
         # Before the transaction: an answer stored in between would be in neither.
         unfinished = self.recorder.turns_of_unfinished()
@@ -315,7 +337,8 @@ class Archive:
                 raise ConversationLimit(
                     "the conversation is as large as one may be", hint="begin another one"
                 )
-            return await find_slot(transaction, head, record, targets, unfinished)
+            slot = await find_slot(transaction, head, record, targets, unfinished)
+            return replace(slot, request=request_id)
 
     def check_slot(self, slot: ConversationSlot) -> None:
         """Raise `UnknownConversation` or `StorageFailed` when no answer can start there now."""

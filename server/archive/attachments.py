@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from server.archive.database import Database, Row, Transaction
 from server.core.attachments import Attachment, AttachmentLimits
 from server.core.errors import AttachmentLimit, StorageFailed, UnknownAttachment
+from server.storage.database import Database, Row, Transaction
 
 logger = logging.getLogger(__name__)
 

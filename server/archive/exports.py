@@ -4,21 +4,15 @@ Turns come in the order of the tree, each branch whole before the next. In the H
 rendered as on the page; its content security policy forbids scripts and loading anything.
 """
 
-import base64
-import hashlib
 import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cache
 from math import floor, log10
-from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import msgspec
-from markupsafe import Markup
 
 from server.archive.shapes import (
     FORMAT,
@@ -31,12 +25,11 @@ from server.archive.shapes import (
 )
 from server.core.errors import ConversationLimit
 from server.core.protocol import Cost, FilePart
-from server.typesetting.documents import render_markdown
+from server.typesetting.pages import render_page
 
 MARKDOWN: Final = "text/markdown"
 HTML: Final = "text/html"
 
-_TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
 # US dollars; the smallest amount that is written out.
 _LEAST_COST: Final = 0.000001
 _VERDICTS: Final = {
@@ -86,26 +79,18 @@ def export_markdown(
 def export_html(conversation: Conversation, max_chars: int, names: Mapping[str, str] = {}) -> bytes:
     """Write one HTML file with everything in it; as `export_markdown` otherwise."""
     named = _named(conversation, names)
-    style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    page = _environment().get_template("conversation.html")
-    return page.render(
+    return render_page(
+        "conversation.html",
+        ("conversation.css",),
         conversation=conversation,
-        # The styles of single elements are those of tables' cells and of formulas.
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; "
-        "style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
-        # Our own file; in a style element nothing is unescaped.
-        style=Markup(style),  # noqa: S704
         words=_counted(conversation, named),
         named=named,
-        # Markup in an answer is text, and what is written here is escaped.
-        render=lambda text: Markup(render_markdown(text)),  # noqa: S704
         walk=walk,
         attachments_of=attachments_of,
         moment=moment,
         describe_answer=describe_answer,
         texts=whole_texts(conversation, max_chars),
-    ).encode()
+    )
 
 
 def _quoted(text: str) -> str:
@@ -256,19 +241,3 @@ def _in_words(value: Any) -> str:
 
 def _one_line(text: Any) -> str:
     return " ".join(str(text).split())
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
-def _style() -> str:
-    return (_TEMPLATES / "conversation.css").read_text(encoding="utf-8").strip()

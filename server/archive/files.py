@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 
 from server.archive.attachments import link_attachments, store_attachment
-from server.archive.database import Transaction
 from server.archive.shapes import Conversation, StoredAttachment
 from server.core.attachments import AttachmentLimits, examine
 from server.core.errors import Contradiction, InvalidAttachment
+from server.storage.database import Transaction
 
 MAX_EXPORTED_BYTES: Final = 32 << 20
 """How many bytes of attachments an export has; those beyond it are only named."""

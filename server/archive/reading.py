@@ -11,7 +11,6 @@ import msgspec
 from server.archive.answer_writer import AnswerMetadata
 from server.archive.attachments import load_attachments
 from server.archive.content import AnswerPiece, divide
-from server.archive.database import Row, Transaction
 from server.archive.excerpts import Search
 from server.archive.schema import KINDS
 from server.archive.shapes import (
@@ -32,6 +31,7 @@ from server.archive.shapes import (
 )
 from server.core.errors import UnknownConversation
 from server.core.protocol import ContentPart, FilePart, ImagePart, TokenInfo, ToolCall
+from server.storage.database import Row, Transaction
 
 _columns = msgspec.json.Decoder(list[Column])
 _view = msgspec.json.Decoder(dict[str, Any])
@@ -72,6 +72,11 @@ _FOUND_REASONING: Final = """
         JOIN answer ON answer.number = search_reasoning.rowid
         WHERE search_reasoning MATCH :words
 """
+_ANSWER: Final = (
+    "SELECT number, id, turn, place, model, created, state, text, reasoning, finish_reason, facts,"
+    " EXISTS (SELECT 1 FROM tokens WHERE answer = answer.number) FROM answer"
+)
+"""What `_answer` reads."""
 _SUMMARY: Final = """
 SELECT c.number, c.id, c.title, c.created, c.updated, c.deleted,
     (SELECT count(*) FROM turn WHERE conversation = c.number),
@@ -143,13 +148,7 @@ async def load(transaction: Transaction, head: Head, *, is_full: bool) -> Conver
         )
     ]
     own = {vote.turn: vote_alone(vote) for vote in votes if vote.voter == head.owner}
-    answers = await transaction.rows(
-        "SELECT number, id, turn, place, model, created, state, text, reasoning, finish_reason,"
-        " facts,"
-        " EXISTS (SELECT 1 FROM tokens WHERE answer = answer.number)"
-        " FROM answer WHERE conversation = ? ORDER BY number",
-        place,
-    )
+    answers = await transaction.rows(f"{_ANSWER} WHERE conversation = ? ORDER BY number", place)
     pieces: dict[int, list[AnswerPiece]] = defaultdict(list)
     for number, *piece in await transaction.rows(
         "SELECT answer, piece.text, kind, call FROM piece"
@@ -192,6 +191,17 @@ async def load(transaction: Transaction, head: Head, *, is_full: bool) -> Conver
         pinned=head.pinned,
         tags=await load_tags(transaction, head.number),
     )
+
+
+async def load_repeated(transaction: Transaction, head: Head, request: str) -> list[StoredAnswer]:
+    """Return the answers to the command of that `request_id`, in the order of its targets.
+
+    The text of one that is under way is left out.
+    """
+    rows = await transaction.rows(
+        f"{_ANSWER} WHERE conversation = ? AND request = ? ORDER BY number", (head.number, request)
+    )
+    return [_answer(row, [], {}, None) for row in rows]
 
 
 async def load_tags(transaction: Transaction, number: int) -> list[str]:

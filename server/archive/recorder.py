@@ -19,9 +19,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from server.archive.answer_writer import AnswerWriter, DescribeEngine, write_all
-from server.archive.database import Database, Transaction
 from server.core.errors import StorageFailed
 from server.core.protocol import ErrorInfo, StorageStatus
+from server.storage.database import Database, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,10 @@ class Recorder:
     def turns_of_unfinished(self) -> dict[tuple[int, str], str]:
         """Return the turns of the answers that are not completely stored, by `AnswerWriter.key`."""
         return {key: writer.turn.id for key, writer in self._writers.items()}
+
+    def is_storing(self, request_id: str) -> bool:
+        """Tell whether an answer to a command of that id is not completely stored."""
+        return any(writer.request == request_id for writer in self._writers.values())
 
     @property
     def is_full(self) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from server.archive.answer_writer import AnswerMetadata, AnswerWriter, NewTurn, digest_of
-from server.archive.database import Transaction
 from server.archive.imports import check_turn
 from server.archive.reading import Head
 from server.archive.recorder import Recorder
@@ -20,6 +19,7 @@ from server.core.content import attachment_parts, text_of
 from server.core.errors import Contradiction
 from server.core.generation import Generation
 from server.core.protocol import Record, Target
+from server.storage.database import Transaction
 
 # Whose messages models answer.
 _SAID: Final = frozenset({"user", "tool", "prompt"})
@@ -27,11 +27,15 @@ _SAID: Final = frozenset({"user", "tool", "prompt"})
 
 @dataclass(frozen=True)
 class ConversationSlot:
-    """A turn of a conversation, and the targets whose answers belong to it."""
+    """A turn of a conversation, and the targets whose answers belong to it.
+
+    `request` is the id by which the command can be repeated.
+    """
 
     conversation: int
     record: Record
     targets: Sequence[Target]
+    request: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,7 @@ def record_answers(
                 asked=[digest_of(asked) for asked in answer.asked],
             ),
             asked=answer.asked,
+            request=slot.request,
             stores_tokens=answer.generation.keeps_tokens,
         )
         recorder.add(writer)

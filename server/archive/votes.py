@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import msgspec
 
-from server.archive.database import Database, Row, Transaction
 from server.archive.imports import check_vote
 from server.archive.reading import VOTE, Head, find_head, read_cursor, read_vote, vote_alone
 from server.archive.shapes import (
@@ -33,6 +32,7 @@ from server.archive.shapes import (
     VoteReceipt,
 )
 from server.core.errors import Contradiction, ConversationLimit, UnknownConversation
+from server.storage.database import Database, Row, Transaction
 
 # More than anybody clicks, few enough to be added up at once.
 MAX_EARLIER: Final = 10_000

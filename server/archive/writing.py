@@ -15,11 +15,11 @@ from server.archive.answer_writer import (
 )
 from server.archive.attachments import remove_linked_attachments
 from server.archive.content import divide
-from server.archive.database import Transaction
 from server.archive.reading import read_piece
 from server.archive.schema import KINDS, search_number
 from server.archive.shapes import Conversation, StoredAnswer
 from server.core.protocol import Usage
+from server.storage.database import Transaction
 
 _INSERT_CONVERSATION: Final = (
     "INSERT INTO conversation"

@@ -9,6 +9,8 @@ Rules:
 4. While a server limits our rate, its queue is on hold and gives no turns. Answers under way go on,
    and so do the queues of other servers.
 5. A slot is released exactly once, however its answer ends.
+6. A slot in the background gets its turn when no other waits, however long that takes. It does not
+   count towards the bound: who reserves such slots bounds them.
 """
 
 import asyncio
@@ -33,9 +35,10 @@ _Seen = tuple[int, str, float]
 class QueueSlot:
     """One answer's slot in the queue of one model server."""
 
-    def __init__(self, queue: "_Queue", party: str) -> None:
+    def __init__(self, queue: "_Queue", party: str, *, is_background: bool = False) -> None:
         self._queue = queue
         self._party = party
+        self.is_background = is_background
         self._called = asyncio.Event()
         self._on_position: OnPosition | None = None
         self._seen: _Seen = (_NOBODY, "", 0.0)
@@ -58,6 +61,8 @@ class QueueSlot:
     ) -> None:
         """Wait for this slot's turn; `on_position` is called with every change until then.
 
+        In the background it waits for as long as it takes.
+
         `model` is the one that the server has to hold for the answer, None where it holds all of
         its models. A slot that had its turn goes back to its old position. Raises
         `EngineOverloaded` when the turn does not come in time.
@@ -66,10 +71,15 @@ class QueueSlot:
         self._on_position, self._seen = on_position, (_NOBODY, "", 0.0)
         self._called.clear()
         self._queue.capacity = capacity
-        self._queue.turns.join(self, self._party, model.served_as if model else "")
+        self._queue.turns.join(
+            self,
+            self._party,
+            model.served_as if model else "",
+            is_background=self.is_background,
+        )
         self._queue.advance()
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout(None if self.is_background else timeout_seconds):
                 await self._called.wait()
         except TimeoutError:
             raise self._queue.too_late(timeout_seconds) from None
@@ -184,14 +194,17 @@ class Admission:
             queue.capacity = capacity
             queue.advance()
 
-    def reserve(self, root_ids: Sequence[str], party: str) -> list[QueueSlot]:
+    def reserve(
+        self, root_ids: Sequence[str], party: str, *, is_background: bool = False
+    ) -> list[QueueSlot]:
         """Reserve a slot in the queue of each model server named, in that order, or none at all.
 
         `party` is the session or HTTP caller for fairness. Raises `QueueFull`, and then nothing is
         reserved.
         """
         for root_id, count in Counter(root_ids).items():
-            if len(self._queues[root_id].slots) + count > self._max_slots:
+            taken = sum(not slot.is_background for slot in self._queues[root_id].slots)
+            if taken + count > self._max_slots and not is_background:
                 raise QueueFull(
                     f"the queue of {root_id} holds {self._max_slots} answers, and no more",
                     hint="try again later",
@@ -199,7 +212,7 @@ class Admission:
         slots = []
         for root_id in root_ids:
             queue = self._queues[root_id]
-            slot = QueueSlot(queue, party)
+            slot = QueueSlot(queue, party, is_background=is_background)
             queue.slots.add(slot)
             slots.append(slot)
         return slots

@@ -122,10 +122,12 @@ class GenerationService:
         party: str,
         caller: Caller,
         keeps_tokens: bool,
+        is_background: bool = False,
     ) -> list[GenerationTask]:
         """Start a generation for each (id, request), in that order, or none at all.
 
         `party` shares a fair portion of the queue; `caller` is answerable for the generations.
+        Those in the background wait until no other waits, and are bounded by who starts them.
         Raises `ShuttingDown`, `RateLimited`, `SessionLimit` or `QueueFull`, and then nothing has
         started and nothing is reserved.
         """
@@ -134,11 +136,13 @@ class GenerationService:
         self._quota.check_tokens(caller)
         owner = caller.principal.id
         live = sum(owner == other for other in self._live.values())
-        if live + len(requests) > self._max_live_per_owner:
+        if live + len(requests) > self._max_live_per_owner and not is_background:
             raise SessionLimit(
                 f"one owner may have {self._max_live_per_owner} answers under way at once"
             )
-        slots = self._admission.reserve([request.model.root for _, request in requests], party)
+        slots = self._admission.reserve(
+            [request.model.root for _, request in requests], party, is_background=is_background
+        )
         return [
             self._start(request, name, slot, party=party, caller=caller, keeps_tokens=keeps_tokens)
             for (name, request), slot in zip(requests, slots, strict=True)
@@ -163,10 +167,10 @@ class GenerationService:
             told=caller.principal.told,
         )
         generation = started.generation
-        self._live[started] = caller.principal.id
+        self._live[started] = "" if slot.is_background else caller.principal.id
         settle_quota = self._quota.begin(caller, generation)
 
-        def on_done(_: asyncio.Task[None]) -> None:
+        def on_done(_: asyncio.Future[None]) -> None:
             del self._live[started]
             slot.release()
             settle_quota()

@@ -21,11 +21,10 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 from typing import Final
 
 from server.chat.admission import QueueSlot
@@ -34,8 +33,8 @@ from server.chat.costs import cost_of
 from server.chat.fitting import Fitting
 from server.chat.reasoning import ReasoningReader, budget_spent
 from server.chat.request import GenerationRequest, prefix_of
+from server.chat.token_runs import runs_of
 from server.core.content import pictures_in
-from server.core.deltas import ANSWER, Label
 from server.core.errors import (
     CannotSee,
     EngineError,
@@ -78,10 +77,10 @@ class _BudgetSpent(Exception):
 
 @dataclass(frozen=True)
 class GenerationTask:
-    """A generation and the task that writes it."""
+    """A generation and the task that writes it, done for one that was read from the archive."""
 
     generation: Generation
-    task: asyncio.Task[None]
+    task: asyncio.Future[None]
 
     def cancel(self, reason: FinishReason = "cancelled") -> None:
         """Have the generation end for `reason`; one that has ended is no error."""
@@ -448,7 +447,7 @@ def _append(answering: _Answering, arrived: list[TokenInfo]) -> None:
     generation = answering.generation
     if answering.recorded is not None:
         answering.recorded += arrived
-    for label, tokens in _runs(arrived):
+    for label, tokens in runs_of(arrived):
         texts: list[str] = []
         for token in tokens:
             text = "" if token.special else token.text
@@ -459,18 +458,6 @@ def _append(answering: _Answering, arrived: list[TokenInfo]) -> None:
                 generation.move_to("running", now_ms=_now_ms())
                 answering.slot.note_held()
             generation.append(texts, tokens, now_ms=_now_ms(), label=label)
-
-
-def _runs(tokens: list[TokenInfo]) -> Iterable[tuple[Label, list[TokenInfo]]]:
-    """Divide tokens by what they are; most are all answer."""
-    for token in tokens:
-        if token.kind != "answer":
-            return ((label, list(run)) for label, run in groupby(tokens, _label))
-    return ((ANSWER, tokens),)
-
-
-def _label(token: TokenInfo) -> Label:
-    return ANSWER if token.kind == "answer" else Label(token.kind, token.mark, token.call)
 
 
 def _now_ms() -> float:

@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from server.access.principal import Caller, Principal
+from server.archive.shapes import StoredAnswer
 from server.chat.generation_service import GenerationService
 from server.chat.prompt_attachments import PromptAttachments
 from server.chat.relay import GenerationTask
+from server.chat.repeating import repeated
 from server.chat.storing import Destination
 from server.core.errors import InvalidCommand, SessionLimit, UnknownGeneration
 from server.core.outbox import Outbox
@@ -112,6 +114,10 @@ class Session:
 
     # --- commands ---------------------------------------------------------------------------
 
+    def knows(self, request_id: str | None) -> bool:
+        """Tell whether a command of that id was given in this session."""
+        return request_id in self._by_request_id
+
     def generate(
         self,
         command: Generate,
@@ -179,6 +185,20 @@ class Session:
                 outbox.add_generation(one.generation)
         if command.request_id is not None:
             self._by_request_id[command.request_id] = ids
+        return ids
+
+    def repeat(self, request_id: str, answers: Sequence[StoredAnswer]) -> list[str]:
+        """Have stored answers as generations that have ended, and return their ids."""
+        ids = [f"g{self._count + number}" for number in range(1, len(answers) + 1)]
+        self._count += len(ids)
+        self._forget_oldest()
+        for generation_id, answer in zip(ids, answers, strict=True):
+            one = repeated(generation_id, answer, now_ms=self._clock() * 1000)
+            self._generations[generation_id] = one
+            self._stored_ids[generation_id] = answer.id
+            for outbox in self._outboxes:
+                outbox.add_generation(one.generation)
+        self._by_request_id[request_id] = ids
         return ids
 
     def cancel(self, generation_ids: Sequence[str] | None) -> list[str]:

@@ -49,14 +49,18 @@ class Destination:
 
 
 async def find_destination(
-    archive: Archive, owner: str, record: Record, targets: Sequence[Target]
+    archive: Archive,
+    owner: str,
+    record: Record,
+    targets: Sequence[Target],
+    request_id: str | None = None,
 ) -> Destination | None:
     """Find where answers are to be stored; None if nothing can be stored for the time being.
 
     Raises what `Archive.find_slot` does, except for `StorageFailed`.
     """
     try:
-        slot = await archive.find_slot(owner, record, targets)
+        slot = await archive.find_slot(owner, record, targets, request_id=request_id)
         archive.check_slot(slot)
     except StorageFailed as error:
         logger.warning("answers are not stored: %s", error)

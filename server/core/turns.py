@@ -14,10 +14,13 @@ Some servers unload one model to answer with another. The slots of these name th
    ever: of two such changes at least one serves the slot that has waited longest of all.
 
 Where models do not matter, all slots name the same one, and the order is the fair one.
+
+Slots in the background come after all others, in the same order among themselves. One that is
+served is not interrupted.
 """
 
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, KeysView
+from collections.abc import Hashable, Iterable, KeysView, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, Generic, TypeVar
@@ -37,6 +40,7 @@ class _Entry:
     party: str
     model: str
     arrival: int
+    is_background: bool
 
 
 class TurnQueue(Generic[T]):
@@ -59,12 +63,14 @@ class TurnQueue(Generic[T]):
         """Return the slots that are being served, all of one model."""
         return self._served.keys()
 
-    def join(self, slot: T, party: str, model: str = "") -> None:
+    def join(self, slot: T, party: str, model: str = "", *, is_background: bool = False) -> None:
         """Let a slot wait, behind those that wait already.
 
         One that is being served goes back to its old position.
         """
-        entry = self._served.pop(slot, None) or _Entry(party, model, next(self._arrivals))
+        entry = self._served.pop(slot, None) or _Entry(
+            party, model, next(self._arrivals), is_background
+        )
         self._waiting[slot] = entry
 
     def leave(self, slot: T) -> None:
@@ -92,14 +98,25 @@ class TurnQueue(Generic[T]):
     def order(self) -> list[T]:
         """Return the waiting slots in the order of their turns, as if no slot joined or left."""
         fair = self._fair_order()
+        is_background = [self._waiting[slot].is_background for slot in fair]
+        first = is_background.index(True) if True in is_background else len(fair)
+        order: list[T] = []
+        model, in_a_row = self._model, self._in_a_row
+        for part in (fair[:first], fair[first:]):
+            model, in_a_row = self._group(part, order, model, in_a_row)
+        return order
+
+    def _group(
+        self, fair: Sequence[T], order: list[T], model: str, in_a_row: int
+    ) -> tuple[str, int]:
+        """Append slots to `order` by model; return the last model and its turns in a row."""
         lines: dict[str, deque[T]] = {}
         for slot in fair:
             lines.setdefault(self._waiting[slot].model, deque()).append(slot)
-        if len(lines) < 2:
-            return fair
+        if len(lines) == 1:
+            order += fair
+            return next(iter(lines)), 0
         rank = {slot: number for number, slot in enumerate(fair)}
-        order: list[T] = []
-        model, in_a_row = self._model, self._in_a_row
         while lines:
             if model not in lines or (in_a_row >= TURNS_IN_A_ROW and len(lines) > 1):
                 others = [other for other in lines if other != model]
@@ -108,7 +125,7 @@ class TurnQueue(Generic[T]):
             order.append(lines[model].popleft())
             if not lines[model]:
                 del lines[model]
-        return order
+        return model, in_a_row
 
     def positions(self) -> Iterable[tuple[int, T]]:
         """Return each waiting slot with its position, from 1."""
@@ -116,8 +133,8 @@ class TurnQueue(Generic[T]):
 
     def _fair_order(self) -> list[T]:
         before = Counter(entry.party for entry in self._served.values())
-        ranks: dict[T, tuple[int, int]] = {}
+        ranks: dict[T, tuple[bool, int, int]] = {}
         for slot, entry in sorted(self._waiting.items(), key=lambda item: item[1].arrival):
-            ranks[slot] = (before[entry.party], entry.arrival)
+            ranks[slot] = (entry.is_background, before[entry.party], entry.arrival)
             before[entry.party] += 1
         return sorted(self._waiting, key=ranks.__getitem__)

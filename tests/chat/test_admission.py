@@ -216,3 +216,25 @@ async def test_a_cancelled_slot_leaves_a_held_queue_at_once(admission: Admission
     second.slot.release()
     first.slot.release()
     admission.reserve(["m"] * 4, "c")
+
+
+async def test_the_background_waits_for_all_others_and_longer_than_they_may(
+    admission: Admission,
+) -> None:
+    (first,) = await queue(admission, "a")
+    await first.served()
+    behind = Waiter(admission.reserve(["m"], "run", is_background=True)[0], timeout=0)
+    await asyncio.sleep(0)
+    (second,) = await queue(admission, "b")
+    assert behind.positions == [1, 2]
+    first.slot.release()
+    await second.served()
+    second.slot.release()
+    await behind.served()
+
+
+def test_the_background_takes_no_slots_of_others_and_is_refused_none(admission: Admission) -> None:
+    admission.reserve(["m"] * 4, "a")
+    admission.reserve(["m"] * 9, "run", is_background=True)
+    with pytest.raises(QueueFull):
+        admission.reserve(["m"], "a")

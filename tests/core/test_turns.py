@@ -163,6 +163,59 @@ def test_requests_put_back_in_the_queue_regain_their_place() -> None:
     assert turns.serve(1) == [0]
 
 
+def test_slots_in_the_background_come_after_all_others() -> None:
+    turns = joined("a", "a")
+    turns.join(2, "run", is_background=True)
+    turns.join(3, "run", is_background=True)
+    turns.join(4, "b")
+    assert turns.order() == [0, 4, 1, 2, 3]
+
+
+def test_a_slot_in_the_background_that_is_served_is_not_interrupted() -> None:
+    turns: TurnQueue[int] = TurnQueue()
+    turns.join(0, "run", is_background=True)
+    assert turns.serve(1) == [0]
+    turns.join(1, "a")
+    assert turns.serve(1) == []
+    turns.leave(0)
+    assert turns.serve(1) == [1]
+
+
+def test_several_parties_in_the_background_take_turns() -> None:
+    turns: TurnQueue[int] = TurnQueue()
+    for slot, party in enumerate(("one", "one", "other")):
+        turns.join(slot, party, is_background=True)
+    assert turns.order() == [0, 2, 1]
+
+
+def test_the_background_does_not_keep_its_model_loaded_while_another_is_waited_for() -> None:
+    turns: TurnQueue[int] = TurnQueue()
+    for slot in range(3):
+        turns.join(slot, "run", "x", is_background=True)
+    assert turns.serve(1) == [0]
+    turns.join(3, "a", "y")
+    turns.leave(0)
+    assert turns.serve(1) == [3]
+    assert turns.order() == [1, 2]
+
+
+@given(st.lists(st.tuples(PARTY, MODEL, st.booleans()), max_size=30), CAPACITY)
+def test_all_slots_in_the_background_are_served_last(
+    asked: list[tuple[str, str, bool]], capacity: int | None
+) -> None:
+    turns: TurnQueue[int] = TurnQueue()
+    for slot, (party, model, is_background) in enumerate(asked):
+        turns.join(slot, party, model, is_background=is_background)
+    served: list[int] = []
+    while called := turns.serve(capacity):
+        served += called
+        for slot in called:
+            turns.leave(slot)
+    assert sorted(served) == list(range(len(asked)))
+    behind = [asked[slot][2] for slot in served]
+    assert behind == sorted(behind)
+
+
 @given(
     st.lists(st.tuples(PARTY, MODEL), max_size=30),
     st.lists(st.tuples(PARTY, MODEL), max_size=30),
