@@ -1,0 +1,103 @@
+"""Store answers as they come, all that wait in one transaction.
+
+Rules:
+
+1. What comes while a transaction is written is the next one, so that many answers cost few of them.
+2. Answers that cannot be stored wait, and are tried again: at once when somebody asks for it, else
+   after `RETRY_SECONDS`. Meanwhile nothing new is asked.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from server.core.errors import StorageFailed
+from server.core.protocol import ErrorInfo
+from server.models.state_changed import StateChanged
+from server.runs.shapes import RunAnswer
+from server.runs.store import Store
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 5.0
+# Some megabytes of long answers.
+_MAX_WAITING: Final = 256
+
+
+class AnswerWriter:
+    """Store complete answers of all runs."""
+
+    def __init__(self, store: Store, on_change: Callable[[], None]) -> None:
+        self._store = store
+        self._on_change = on_change
+        self._waiting: list[tuple[int, RunAnswer]] = []
+        self._changed = StateChanged()
+        self._is_closed = False
+        self._retry = asyncio.Event()
+        self.error: ErrorInfo | None = None
+        """Why answers cannot be stored now."""
+        self._task = asyncio.create_task(self._write(), name="answers of runs")
+
+    def put(self, number: int, answer: RunAnswer) -> None:
+        """Store an answer of the run with this number soon."""
+        self._waiting.append((number, answer))
+        self._changed.notify_all()
+
+    async def until_writable(self, *, unless: Callable[[], bool]) -> None:
+        """Wait until answers can be stored and few wait for it, or until `unless` is true."""
+        await self._changed.wait_for(
+            lambda: (self.error is None and len(self._waiting) <= _MAX_WAITING) or unless()
+        )
+
+    def look_again(self) -> None:
+        """Have those that wait look whether they still have to."""
+        self._changed.notify_all()
+
+    async def flush(self) -> None:
+        """Return once all that came before is stored, or cannot be."""
+        if self.error is not None:
+            self._retry.set()
+        await self._changed.wait_for(lambda: not self._waiting or self.error is not None)
+
+    async def close(self) -> None:
+        """Store the rest; what cannot be stored is logged as lost, and asked again some day."""
+        self._is_closed = True
+        self._retry.set()
+        self._changed.notify_all()
+        await self._task
+        if self._waiting:
+            logger.error("%d answers of runs could not be stored", len(self._waiting))
+
+    async def _write(self) -> None:
+        while True:
+            await self._changed.wait_for(lambda: bool(self._waiting) or self._is_closed)
+            several = list(self._waiting)
+            try:
+                await self._store.add_answers(several)
+            except StorageFailed as error:
+                if self._is_closed:
+                    return
+                await self._fail(error)
+                continue
+            del self._waiting[: len(several)]
+            self._tell(None)
+            if self._is_closed and not self._waiting:
+                return
+
+    async def _fail(self, error: StorageFailed) -> None:
+        self._retry.clear()
+        self._tell(ErrorInfo.of(error))
+        try:
+            async with asyncio.timeout(RETRY_SECONDS):
+                await self._retry.wait()
+        except TimeoutError:
+            logger.debug("answers of runs are tried to be stored again")
+
+    def _tell(self, error: ErrorInfo | None) -> None:
+        had, self.error = self.error, error
+        if had != error:
+            if error is not None:
+                logger.error("answers of runs are not stored: %s", error.message)
+            self._on_change()
+        self._changed.notify_all()

@@ -1,0 +1,171 @@
+"""One run that is known to this gateway: what is stored of it, and what is under way."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from server.archive.shapes import StoredEngine
+from server.core.generation import Generation
+from server.core.protocol import ErrorInfo
+from server.runs.answer_writer import AnswerWriter
+from server.runs.answers import first_token_ms, written_ms
+from server.runs.driver import Driver
+from server.runs.shapes import (
+    PREVIEW_CHARS,
+    Cell,
+    CellKey,
+    Run,
+    RunAnswer,
+    RunTarget,
+    TargetState,
+)
+from server.runs.store import Counts, StoredRun, StoredTarget
+
+_NONE: Final = Counts()
+OnTarget = Callable[["LiveRun", int, StoredTarget], None]
+DescribeEngine = Callable[[str], StoredEngine | None]
+"""Describe what serves the model of this id, None if it has gone."""
+
+
+class LiveRun:
+    """A run that is being asked (`driver.Log`)."""
+
+    def __init__(
+        self,
+        run: StoredRun,
+        counts: dict[int, Counts],
+        writer: AnswerWriter,
+        on_change: Callable[["LiveRun"], None],
+        on_target: OnTarget,
+        describe: DescribeEngine,
+    ) -> None:
+        self.run = run
+        self.counts: defaultdict[int, Counts] = defaultdict(Counts, counts)
+        self.driver: Driver | None = None
+        self.is_stopping = False
+        self.task: asyncio.Task[None] | None = None
+        self.live: dict[CellKey, Generation] = {}
+        self._writer = writer
+        self._on_change = on_change
+        self._on_target = on_target
+        self._describe = describe
+
+    def stop(self) -> None:
+        """Have nothing more asked, also if the driver has yet to be made."""
+        self.is_stopping = True
+        if self.driver is not None:
+            self.driver.stop()
+        self._writer.look_again()
+
+    # --- what the driver tells --------------------------------------------------------------
+
+    async def until_writable(self) -> None:
+        """Wait until answers can be stored and few wait for it, or nothing more is asked."""
+        await self._writer.until_writable(unless=self._is_over)
+
+    def _is_over(self) -> bool:
+        return self.is_stopping or (self.driver is not None and self.driver.is_stopped)
+
+    def keep(self, answer: RunAnswer) -> None:
+        """Store a complete answer soon."""
+        key = answer.prompt, answer.target, answer.repeat
+        self.live.pop(key, None)
+        self.counts[answer.target] = _counted(self.counts[answer.target], answer)
+        self._writer.put(self.run.number, answer)
+        self._on_change(self)
+
+    def begun(self, cell: CellKey, generation: Generation) -> None:
+        """Note that an answer is asked for now."""
+        self.live[cell] = generation
+        if self.run.targets[cell[1]].state != "asking":
+            self.target_changed(cell[1], "asking", None)
+        self._on_change(self)
+
+    def dropped(self, cell: CellKey) -> None:
+        """Note that an answer is to be asked for again."""
+        self.live.pop(cell, None)
+        self._on_change(self)
+
+    def target_changed(self, place: int, state: TargetState, error: ErrorInfo | None) -> None:
+        """Note how far a target is."""
+        before = self.run.targets[place]
+        engine = self._describe(before.target.model) or before.engine
+        changed = replace(before, state=state, error=error, engine=engine)
+        targets = (*self.run.targets[:place], changed, *self.run.targets[place + 1 :])
+        self.run = replace(self.run, targets=targets)
+        self._on_target(self, place, changed)
+        self._on_change(self)
+
+
+def view(run: StoredRun, counts: dict[int, Counts], failure: ErrorInfo | None = None) -> Run:
+    """Return a run as clients see it; `failure` is why its answers are not stored now."""
+    targets = [
+        RunTarget(
+            one.target.model,
+            one.target.parameters,
+            one.target.system,
+            one.target.name,
+            state=one.state,
+            error=one.error,
+            engine=one.engine,
+            answered=count.answered,
+            failed=count.failed,
+            passed=count.passed,
+            checked=count.checked,
+        )
+        for place, one in enumerate(run.targets)
+        for count in (counts.get(place, _NONE),)
+    ]
+    return Run(
+        run.id,
+        run.name,
+        run.prompt_set,
+        run.set_name,
+        run.version,
+        run.prompts,
+        run.repeats,
+        run.state,
+        run.created,
+        run.updated,
+        answered=sum(one.answered for one in targets),
+        total=run.prompts * run.repeats * len(targets),
+        targets=targets,
+        error=run.error or (failure if run.state == "running" else None),
+    )
+
+
+def cell_of(answer: RunAnswer) -> Cell:
+    """Return a complete answer in short."""
+    failed = next((check for check in answer.checks if check.passed is False), None)
+    return Cell(
+        answer.prompt,
+        answer.target,
+        answer.repeat,
+        "done",
+        text=answer.text[:PREVIEW_CHARS],
+        finish_reason=answer.finish_reason,
+        code=answer.error.code if answer.error else None,
+        passed=answer.passed,
+        reason=failed.explanation if failed else "",
+        first_token_ms=first_token_ms(answer.timings),
+        total_ms=written_ms(answer.timings),
+    )
+
+
+def live_cell(key: CellKey, generation: Generation | None) -> Cell:
+    """Return an answer that is not complete in short: being written, or still waiting."""
+    if generation is None:
+        return Cell(*key, "waiting")
+    texts = (part.text for part in generation.deltas.runs() if part.label.kind == "answer")
+    return Cell(*key, "asking", text=next(texts, "")[:PREVIEW_CHARS])
+
+
+def _counted(counts: Counts, answer: RunAnswer) -> Counts:
+    return Counts(
+        counts.answered + 1,
+        counts.failed + (answer.finish_reason == "failed"),
+        counts.passed + bool(answer.passed),
+        counts.checked + (answer.passed is not None),
+    )

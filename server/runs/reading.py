@@ -1,0 +1,130 @@
+"""What runs have in them: prompts, answers in short and whole, results, files."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Protocol
+
+from server.core.errors import UnknownRun
+from server.evaluation.prompt_set import message_data
+from server.runs.answer_writer import AnswerWriter
+from server.runs.exports import EXPORTS, RunForm
+from server.runs.live_run import LiveRun, cell_of, live_cell, view
+from server.runs.questions import LoadBody, RunQuestions
+from server.runs.results import Results, results_of
+from server.runs.shapes import AskedPrompt, Cell, Row, Rows, Run, RunAnswer
+from server.runs.store import Store, StoredRun
+
+
+class ReadQuestions(Protocol):
+    """Reads what a version of a set has in it."""
+
+    async def __call__(self, version: str, load: LoadBody) -> RunQuestions:
+        """Return the questions; what is loaded was checked when it was stored."""
+
+
+class RunReader:
+    """Read runs, those under way included, each on behalf of an owner."""
+
+    def __init__(
+        self,
+        store: Store,
+        writer: AnswerWriter,
+        read_questions: ReadQuestions,
+        live: Mapping[str, LiveRun],
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._read_questions = read_questions
+        self._live = live
+
+    async def view_of(self, run: StoredRun) -> Run:
+        """Return a run as clients see it, now."""
+        live = self._live.get(run.id)
+        if live is not None:
+            return view(live.run, live.counts, self._writer.error)
+        return view(run, await self._store.counts(run.number), self._writer.error)
+
+    async def questions_of(self, run: StoredRun) -> RunQuestions:
+        """Return what a run asks."""
+        return await self._read_questions(run.version, partial(self._store.content_of, run))
+
+    async def questions(self, owner: str, run_id: str) -> tuple[StoredRun, RunQuestions]:
+        """Return a run and what it asks; raises `UnknownRun`."""
+        run = await self._store.run(owner, run_id)
+        return run, await self.questions_of(run)
+
+    async def answers(
+        self, owner: str, run_id: str, first: int = 0, last: int = -1
+    ) -> list[RunAnswer]:
+        """Return the complete answers to some prompts of a run; raises `UnknownRun`."""
+        return await self._answers_of(await self._store.run(owner, run_id), first, last)
+
+    async def _answers_of(
+        self, run: StoredRun, first: int = 0, last: int = -1, *, with_text: bool = True
+    ) -> list[RunAnswer]:
+        await self._writer.flush()
+        return await self._store.answers(run.number, first, last, with_text=with_text)
+
+    async def rows(self, owner: str, run_id: str, first: int, count: int) -> Rows:
+        """Return some prompts of a run with their answers in short; raises `UnknownRun`."""
+        run, questions = await self.questions(owner, run_id)
+        prompts = range(first, min(first + count, len(questions)))
+        if not prompts:
+            return Rows(len(questions), [])
+        done = await self._answers_of(run, prompts.start, prompts.stop - 1)
+        known = {(one.prompt, one.target, one.repeat): cell_of(one) for one in done}
+        live = self._live[run_id].live if run_id in self._live else {}
+        rows = []
+        for prompt in prompts:
+            cells: list[Cell] = []
+            for target in range(len(run.targets)):
+                for repeat in range(run.repeats):
+                    key = prompt, target, repeat
+                    cells.append(known.get(key) or live_cell(key, live.get(key)))
+            rows.append(Row(prompt, questions.title(prompt), cells))
+        return Rows(len(questions), rows)
+
+    async def results(self, owner: str, run_id: str) -> Results:
+        """Return what a run's answers say of its targets so far; raises `UnknownRun`."""
+        results, _, _ = await self._results(owner, run_id, with_text=False)
+        return results
+
+    async def export(self, owner: str, run_id: str, form: RunForm) -> bytes:
+        """Return a run as a file; raises `UnknownRun`."""
+        found = await self._results(owner, run_id, with_text=True)
+        return await asyncio.to_thread(EXPORTS[form], *found)
+
+    async def _results(
+        self, owner: str, run_id: str, *, with_text: bool
+    ) -> tuple[Results, RunQuestions, list[RunAnswer]]:
+        stored, questions = await self.questions(owner, run_id)
+        answers = await self._answers_of(stored, with_text=with_text)
+        run = await self.view_of(stored)
+        due = [questions.checks_due(prompt) for prompt in range(len(questions))]
+        votes = await self._store.votes(stored.number)
+        return await asyncio.to_thread(results_of, run, answers, due, votes), questions, answers
+
+    async def asked(self, owner: str, run_id: str, number: str) -> AskedPrompt:
+        """Return the prompt of a run with this number, and its complete answers.
+
+        Raises `UnknownRun`, also for a number that none of its prompts has.
+        """
+        run, questions = await self.questions(owner, run_id)
+        prompt = prompt_of(run, number)
+        answers = await self._answers_of(run, prompt, prompt)
+        messages = [message_data(message) for message in questions.messages(prompt)]
+        return AskedPrompt(prompt, messages, questions.expected(prompt), answers)
+
+
+def prompt_of(run: StoredRun, number: str) -> int:
+    """Return the prompt that a number of an address names; raises `UnknownRun` for no such one."""
+    # The number's own form alone: neither 00 nor digits beyond ASCII name the same prompt again.
+    if (
+        number.isdecimal()
+        and len(number) < 10
+        and number == str(int(number))
+        and int(number) < run.prompts
+    ):
+        return int(number)
+    raise UnknownRun(f"the run {run.id} has {run.prompts} prompts, numbered from 0")

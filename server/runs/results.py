@@ -1,0 +1,210 @@
+"""What a run's answers say of its targets: the table, and comparisons of two targets each."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Final
+
+import msgspec
+
+from server.core.protocol import Timings
+from server.evaluation.checks.result import CheckResult
+from server.evaluation.statistics.paired import (
+    SIGNIFICANCE,
+    PairedComparison,
+    compare_paired,
+    holm,
+    in_words,
+)
+from server.evaluation.statistics.strengths import Vote, estimate_strengths, votes_of_round
+from server.evaluation.tables import Record, ResultsRow, results_rows, scores_by_prompt
+from server.runs.answers import first_token_ms
+from server.runs.shapes import Run, RunAnswer, RunVote, Target
+
+# Of more targets than these only neighbours of the table's best are compared: nobody reads 2,016.
+_MOST_PAIRS: Final = 66
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Two targets compared by the prompts on which their checks differ.
+
+    `better` and `worse` count the prompts of `first`; `interval` is of the difference of the two
+    shares. `p_value` is of the exact sign test, adjusted by Holm's method for all comparisons of
+    the run. `is_noise` tells that chance alone would explain the difference, at a level of 5 %.
+    """
+
+    first: int
+    second: int
+    better: int
+    worse: int
+    equal: int
+    difference: float
+    interval: list[float]
+    p_value: float
+    is_noise: bool
+    words: str
+
+
+class TargetResult(msgspec.Struct, frozen=True):
+    """A row of the results table; `seconds` is from its first question to its last answer's end."""
+
+    target: int
+    name: str
+    seconds: float | None
+    figures: ResultsRow
+
+
+class Rank(msgspec.Struct, frozen=True):
+    """How strong people's votes make a target, by the model of Bradley and Terry.
+
+    `strength` is in log odds, of a mean of 0; `interval` is a bootstrap's over prompts, at 95 %.
+    Targets of two `group`s were never compared, not even by others between them. `regularised`:
+    distances are cautious, since somebody never lost or never won.
+    """
+
+    target: int
+    strength: float
+    interval: list[float] | None
+    wins: int
+    losses: int
+    ties: int
+    group: int
+    regularised: bool
+
+
+class Results(msgspec.Struct, frozen=True):
+    """A run with what follows from its answers so far."""
+
+    run: Run
+    targets: list[TargetResult]
+    comparisons: list[Comparison]
+    votes: int = 0
+    ranking: list[Rank] = []
+
+
+def results_of(
+    run: Run, answers: Sequence[RunAnswer], checks_due: Sequence[int], votes: Sequence[RunVote] = ()
+) -> Results:
+    """Return the results of a run; `checks_due` has how many checks each prompt has.
+
+    Takes some seconds for a large run: call it in a thread.
+    """
+    names = labels(run.targets)
+    records = [_record(answer, names, checks_due) for answer in answers]
+    rows = results_rows(records, names)
+    targets = [
+        TargetResult(place, name, _seconds(answers, place), row)
+        for place, (name, row) in enumerate(zip(names, rows, strict=True))
+    ]
+    scores = [scores_by_prompt(records, name) for name in names]
+    return Results(
+        run,
+        targets,
+        _comparisons(names, scores),
+        len(votes),
+        ranking_of(names, _votes(names, votes)),
+    )
+
+
+def labels(targets: Sequence[Target]) -> list[str]:
+    """Return what targets are called: their names or models, numbered where two are alike."""
+    names: list[str] = []
+    for target in targets:
+        name = target.name or target.model
+        number = 2
+        while name in names:
+            name = f"{target.name or target.model} ({number})"
+            number += 1
+        names.append(name)
+    return names
+
+
+def _comparisons(names: Sequence[str], scores: Sequence[Mapping[str, float]]) -> list[Comparison]:
+    checked = [place for place, one in enumerate(scores) if one]
+    pairs = list(combinations(checked, 2))
+    if len(pairs) > _MOST_PAIRS:
+        best = max(checked, key=lambda place: sum(scores[place].values()))
+        pairs = [(best, other) for other in checked if other != best]
+    compared = [compare_paired(scores[one], scores[other]) for one, other in pairs]
+    adjusted = holm([comparison.p_value for comparison in compared])
+    return [
+        _comparison(pair, names, comparison, p_value)
+        for pair, comparison, p_value in zip(pairs, compared, adjusted, strict=True)
+    ]
+
+
+def _comparison(
+    pair: tuple[int, int], names: Sequence[str], found: PairedComparison, p_value: float
+) -> Comparison:
+    first, second = pair
+    is_noise = p_value >= SIGNIFICANCE
+    words = in_words(found, names[first], names[second], p_value=p_value)
+    return Comparison(
+        first,
+        second,
+        found.better,
+        found.worse,
+        found.equal,
+        found.difference,
+        [found.interval.low, found.interval.high],
+        p_value,
+        is_noise,
+        words,
+    )
+
+
+def ranking_of(names: Sequence[str], votes: Sequence[Vote]) -> list[Rank]:
+    """Return the targets that were voted on, the strongest first."""
+    return [
+        Rank(
+            names.index(one.target),
+            one.strength,
+            [one.interval.low, one.interval.high] if one.interval else None,
+            one.wins,
+            one.losses,
+            one.ties,
+            one.group,
+            one.regularised,
+        )
+        for one in estimate_strengths(votes)
+    ]
+
+
+def _votes(names: Sequence[str], votes: Sequence[RunVote]) -> list[Vote]:
+    """Return people's choices as votes between two targets each."""
+    return [
+        pair
+        for vote in votes
+        for pair in votes_of_round(
+            str(vote.prompt),
+            [names[place] for place in vote.among],
+            {names[place] for place in vote.winners},
+        )
+    ]
+
+
+def _record(answer: RunAnswer, names: Sequence[str], checks_due: Sequence[int]) -> Record:
+    return Record(
+        target=names[answer.target],
+        prompt=str(answer.prompt),
+        repeat=answer.repeat,
+        checks_due=checks_due[answer.prompt],
+        checks=[CheckResult(check.passed, check.explanation) for check in answer.checks],
+        finish_reason=answer.finish_reason,
+        cause=answer.error.code if answer.error else None,
+        timings=_served(answer.timings),
+        usage=answer.usage,
+        cost=answer.cost,
+    )
+
+
+def _served(timings: Timings) -> Timings:
+    """Return timings from the answer's turn on: a run waits for others, which no target is for."""
+    return msgspec.structs.replace(timings, ttft_ms=first_token_ms(timings))
+
+
+def _seconds(answers: Sequence[RunAnswer], place: int) -> float | None:
+    own = [answer for answer in answers if answer.target == place]
+    if not own:
+        return None
+    began = min(answer.ended - answer.timings.total_ms / 1000 for answer in own)
+    return max(answer.ended for answer in own) - began

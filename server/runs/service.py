@@ -1,0 +1,472 @@
+"""Prompt sets and runs, for every transport.
+
+Rules:
+
+1. A run goes on without anybody who looks at it, and is taken up again when the gateway starts.
+2. A run asks with the rights of the key that began it. Without that key it is paused.
+3. What changes a run waits until the answers being written are complete, and are stored.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from server.access.principal import Caller, Principal
+from server.chat.generation_service import GenerationService
+from server.chat.storing import engine_of
+from server.core.errors import (
+    Contradiction,
+    InvalidCommand,
+    RunLimit,
+    SidestreamError,
+    StorageFailed,
+    Unauthorized,
+)
+from server.core.protocol import ErrorInfo
+from server.models.fleet import Fleet
+from server.runs.answer_writer import AnswerWriter
+from server.runs.driver import Driver, Plan
+from server.runs.judging import RunJudging
+from server.runs.live_run import LiveRun, view
+from server.runs.questions import RunQuestions
+from server.runs.reading import ReadQuestions, RunReader
+from server.runs.servers import ServerUse
+from server.runs.shapes import (
+    Run,
+    RunExtension,
+    RunGiven,
+    RunListing,
+    RunState,
+    Target,
+)
+from server.runs.store import Store, StoredRun, StoredTarget
+from server.runs.votes import RunVoting
+
+logger = logging.getLogger(__name__)
+
+Watcher = Callable[[Run], None]
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """How much a run may have, and how many answers of a server it asks for at once."""
+
+    answers: int
+    max_concurrent: int
+
+
+class RunService:
+    """Begin runs, carry them out, and tell how far they are."""
+
+    def __init__(
+        self,
+        store: Store,
+        fleet: Fleet,
+        generations: GenerationService,
+        holder: Callable[[str], Principal | None],
+        read_questions: ReadQuestions,
+        limits: RunLimits,
+    ) -> None:
+        self.store = store
+        self._fleet = fleet
+        self._generations = generations
+        self._holder = holder
+        self._read_questions = read_questions
+        self._limits = limits
+        self._servers = ServerUse(fleet)
+        self._writer = AnswerWriter(store, self._tell_all)
+        self._live: dict[str, LiveRun] = {}
+        self.reading = RunReader(store, self._writer, read_questions, self._live)
+        self.voting = RunVoting(store, self.reading)
+        self.judging = RunJudging(
+            store,
+            self.reading,
+            fleet,
+            generations,
+            self._servers,
+            self._caller,
+            max_concurrent=limits.max_concurrent,
+        )
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._watchers: dict[object, Watcher] = {}
+        self._storing: set[asyncio.Task[None]] = set()
+        self.is_closed = False
+
+    async def take_up(self) -> None:
+        """Go on with the runs that the last gateway left under way."""
+        for run in await self.store.unfinished():
+            logger.info("run %s goes on", run.id)
+            await self._begin(run)
+        await self.judging.take_up()
+
+    def refuse(self) -> None:
+        """Ask nothing more; answers being written go on."""
+        self.is_closed = True
+        for live in self._live.values():
+            live.stop()
+
+    async def close(self, *, grace_seconds: float) -> None:
+        """Let the answers being written end for a while, and interrupt the rest.
+
+        Runs are taken up at the next start.
+        """
+        self.refuse()
+        if tasks := [live.task for live in self._live.values() if live.task is not None]:
+            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        await self.judging.close(grace_seconds=grace_seconds)
+        await self._writer.close()
+        if self._storing:
+            await asyncio.wait(self._storing)
+        self._servers.close()
+        await self.store.close()
+
+    # --- runs -------------------------------------------------------------------------------
+
+    async def create(self, principal: Principal, given: RunGiven) -> Run:
+        """Begin a run.
+
+        Raises `UnknownPromptSet`, `UnknownModel`, `RunLimit`, `StorageFailed`, or what a target
+        cannot be asked with, such as `InvalidParameters`.
+        """
+        owner = principal.id
+        summary = await self.store.set_of(owner, given.prompt_set)
+        version = given.version or summary.version
+        questions = await self._questions(owner, given.prompt_set, version)
+        self._check(principal, given.targets, questions, given.repeats, len(given.targets))
+        run = await self.store.add_run(
+            owner,
+            name=given.name or summary.name,
+            set_id=summary.id,
+            version=version,
+            targets=given.targets,
+            repeats=given.repeats,
+        )
+        await self._begin(run)
+        return await self.reading.view_of(run)
+
+    async def browse(self, owner: str, *, before: str, limit: int) -> RunListing:
+        """Return the owner's runs, the latest first."""
+        runs = await self.store.runs(owner, before=before, limit=limit + 1)
+        views = [await self.reading.view_of(run) for run in runs[:limit]]
+        return RunListing(views, runs[limit - 1].id if len(runs) > limit else None)
+
+    async def get(self, owner: str, run_id: str) -> Run:
+        """Return a run; raises `UnknownRun`."""
+        return await self.reading.view_of(await self.store.run(owner, run_id))
+
+    async def pause(self, owner: str, run_id: str) -> Run:
+        """Ask nothing more, and return when the answers being written are complete."""
+        return await self._halt(owner, run_id, "paused", at_once=False)
+
+    async def cancel(self, owner: str, run_id: str) -> Run:
+        """Cancel the answers under way, and ask nothing more; it can be continued."""
+        return await self._halt(owner, run_id, "cancelled", at_once=True)
+
+    async def go_on(self, principal: Principal, run_id: str, *, retries_failed: bool) -> Run:
+        """Ask what is still to be asked, and with `retries_failed` also what failed."""
+        async with self._changing(run_id):
+            return await self._go_on(principal, run_id, retries_failed=retries_failed)
+
+    async def _go_on(self, principal: Principal, run_id: str, *, retries_failed: bool) -> Run:
+        run = await self.store.run(principal.id, run_id)
+        if run_id in self._live:
+            return await self.reading.view_of(run)
+        if retries_failed:
+            await self.store.forget_failed(run.number)
+        await self.store.set_state(run.number, "running", None)
+        await self._begin(replace(run, state="running", error=None))
+        return await self.get(principal.id, run_id)
+
+    async def extend(self, principal: Principal, run_id: str, more: RunExtension) -> Run:
+        """Give a run more to ask, and go on with it.
+
+        Raises `Contradiction` where other prompts were asked already, `RunLimit`, or what `create`
+        does.
+        """
+        owner = principal.id
+        async with self._changing(run_id):
+            run = await self.store.run(owner, run_id)
+            version, repeats = more.version or run.version, more.repeats or run.repeats
+            questions = before = await self.reading.questions_of(run)
+            if version != run.version:
+                questions = await self._questions(owner, run.prompt_set, version)
+                # In a thread: each prompt is filled into its template.
+                await asyncio.to_thread(_check_continues, before, questions)
+            if repeats < run.repeats:
+                raise Contradiction(f"every prompt is asked {run.repeats} times already")
+            width = len(run.targets) + len(more.targets)
+            self._check(principal, more.targets, questions, repeats, width)
+            await self._end(run_id, at_once=False)
+            await self.store.extend(
+                owner, run_id, version=version, repeats=repeats, targets=more.targets
+            )
+            return await self._go_on(principal, run_id, retries_failed=False)
+
+    async def rename(self, owner: str, run_id: str, name: str) -> Run:
+        """Give a run another name; raises `UnknownRun`."""
+        run = await self.store.rename(owner, run_id, name)
+        if live := self._live.get(run_id):
+            live.run = replace(live.run, name=name)
+        return await self.reading.view_of(run)
+
+    async def remove(self, owner: str, run_id: str) -> None:
+        """Delete a run with its answers; raises `UnknownRun`."""
+        run = await self.get(owner, run_id)
+        self._interrupt(run_id)
+        async with self._changing(run_id):
+            await self._end(run_id, at_once=True)
+            await self.store.remove_run(owner, run_id)
+        self._show(msgspec.structs.replace(run, state="cancelled"))
+
+    # --- following --------------------------------------------------------------------------
+
+    async def follow(
+        self, owner: str, run_id: str, silence_seconds: float
+    ) -> AsyncGenerator[Run | None, None]:
+        """Yield a run now and after changes, the latest only, until it is over.
+
+        Yields None after each `silence_seconds` without a change. Raises `UnknownRun`.
+        """
+        changed = asyncio.Event()
+        latest: Run | None = None
+
+        def note(run: Run) -> None:
+            nonlocal latest
+            if run.id == run_id:
+                latest = run
+                changed.set()
+
+        unsubscribe = self.subscribe(note)
+        try:
+            while True:
+                if latest is None or latest.state != "running":
+                    # First, and at the end: whose it is, what is stored, and whether it is there.
+                    latest = await self.get(owner, run_id)
+                changed.clear()
+                run = latest
+                yield run
+                if run.state != "running" or self.is_closed:
+                    return
+                while not changed.is_set():
+                    try:
+                        async with asyncio.timeout(silence_seconds):
+                            await changed.wait()
+                    except TimeoutError:
+                        yield None
+        finally:
+            unsubscribe()
+
+    def subscribe(self, watcher: Watcher) -> Callable[[], None]:
+        """Call `watcher` with every changed run; return a function that unsubscribes."""
+        key = object()
+        self._watchers[key] = watcher
+
+        def unsubscribe() -> None:
+            self._watchers.pop(key, None)
+
+        return unsubscribe
+
+    async def until_ended(self, owner: str, run_id: str) -> Run:
+        """Wait until a run is no longer under way; raises `UnknownRun`."""
+        live = self._live.get(run_id)
+        if live is not None and live.run.owner == owner and live.task is not None:
+            await asyncio.wait([live.task])
+        return await self.get(owner, run_id)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _changing(self, run_id: str) -> asyncio.Lock:
+        """Return a lock: one change of a run after the other."""
+        return self._locks.setdefault(run_id, asyncio.Lock())
+
+    async def _questions(self, owner: str, set_id: str, version: str) -> RunQuestions:
+        """Return a version of the owner's set; raises `UnknownPromptSet`."""
+        body = await self.store.body(owner, set_id, version)
+
+        async def load() -> str:
+            return body
+
+        return await self._read_questions(version, load)
+
+    def _check(
+        self,
+        principal: Principal,
+        targets: Sequence[Target],
+        questions: RunQuestions,
+        repeats: int,
+        width: int,
+    ) -> None:
+        answers = len(questions) * repeats * width
+        if answers > self._limits.answers:
+            raise RunLimit(
+                f"the run would have {answers} answers; {self._limits.answers} are taken",
+                hint="take fewer prompts, targets or repeats, or raise `max_answers` in [runs]",
+            )
+        if not questions:
+            raise InvalidCommand("the prompt set is empty")
+        for place, target in enumerate(targets):
+            try:
+                self._generations.prepare(
+                    target.model,
+                    questions.messages(0, target.system),
+                    parameters=[target.parameters],
+                    system=target.system,
+                    principal=principal,
+                )
+            except SidestreamError as error:
+                error.details = {**(error.details or {}), "target": place}
+                raise
+
+    async def _begin(self, run: StoredRun) -> None:
+        """Carry a run out in a task of its own."""
+        counts = await self.store.counts(run.number)
+        live = self._live[run.id] = LiveRun(
+            run,
+            counts,
+            self._writer,
+            self._tell,
+            self._store_target,
+            lambda model: engine_of(self._fleet, model),
+        )
+        live.task = asyncio.create_task(self._carry_out(live), name=f"run {run.id}")
+
+        def forget(_: asyncio.Task[None]) -> None:
+            if self._live.get(run.id) is live:
+                del self._live[run.id]
+
+        live.task.add_done_callback(forget)
+
+    async def _carry_out(self, live: LiveRun) -> None:
+        run = live.run
+        state: RunState = "running"
+        error: ErrorInfo | None = None
+        try:
+            self._caller(run.owner)
+            questions = await self.reading.questions_of(run)
+            plan = Plan(
+                run.id,
+                [one.target for one in run.targets],
+                run.repeats,
+                questions,
+                await self.store.answered(run.number),
+                lambda: self._caller(run.owner),
+            )
+            live.driver = Driver(
+                plan,
+                live,
+                self._fleet,
+                self._generations,
+                self._servers,
+                max_concurrent=self._limits.max_concurrent,
+            )
+            if live.is_stopping:
+                live.driver.stop()
+            is_complete = await live.driver.run()
+            if live.driver.error is not None:
+                state, error = "paused", live.driver.error
+            elif not live.driver.is_stopped:
+                state = "done" if is_complete else "incomplete"
+        except SidestreamError as problem:
+            state, error = "paused", ErrorInfo.of(problem)
+        except Exception:
+            logger.exception("run %s broke", run.id)
+            state, error = "paused", ErrorInfo.of(SidestreamError("internal error"))
+        live.run = replace(live.run, state=state, error=error)
+        await self._writer.flush()
+        if state != "running":
+            await self._store_state(live.run)
+        self._tell(live)
+
+    def _caller(self, owner: str) -> Caller:
+        """Return who asks for a run, with the rights of now; raises `Unauthorized`."""
+        principal = self._holder(owner)
+        if principal is None:
+            raise Unauthorized(
+                "the key that began the run is no longer valid",
+                hint="continue it with a valid key of the same id, or begin it anew",
+            )
+        return Caller(principal)
+
+    async def _store_state(self, run: StoredRun) -> None:
+        try:
+            await self.store.set_state(run.number, run.state, run.error)
+        except StorageFailed as error:
+            logger.error("run %s is over, which cannot be stored: %s", run.id, error)
+
+    async def _halt(self, owner: str, run_id: str, state: RunState, *, at_once: bool) -> Run:
+        await self.store.run(owner, run_id)
+        if at_once:
+            # Not in turn: a pause may be waiting for long answers.
+            self._interrupt(run_id)
+        async with self._changing(run_id):
+            await self._end(run_id, at_once=at_once)
+            changed = await self.store.run(owner, run_id)
+            if changed.state != "done":
+                await self.store.set_state(changed.number, state, None)
+                changed = replace(changed, state=state, error=None)
+        shown = await self.reading.view_of(changed)
+        self._show(shown)
+        return shown
+
+    async def _end(self, run_id: str, *, at_once: bool) -> None:
+        """End a run's task, if it has one, and have what it asked stored."""
+        live = self._live.get(run_id)
+        if live is None or live.task is None:
+            return
+        if at_once:
+            self._interrupt(run_id)
+        else:
+            live.stop()
+        await asyncio.wait([live.task])
+        self._live.pop(run_id, None)
+        await self._writer.flush()
+
+    def _interrupt(self, run_id: str) -> None:
+        """Cancel a run's task; one that ends already is left to it."""
+        live = self._live.get(run_id)
+        if live is not None and live.task is not None and not live.task.cancelling():
+            live.task.cancel()
+
+    def _tell(self, live: LiveRun) -> None:
+        if not self._watchers:
+            return
+        self._show(view(live.run, live.counts, self._writer.error))
+
+    def _show(self, run: Run) -> None:
+        for watcher in list(self._watchers.values()):
+            watcher(run)
+
+    def _tell_all(self) -> None:
+        for live in list(self._live.values()):
+            self._tell(live)
+
+    def _store_target(self, live: LiveRun, place: int, target: StoredTarget) -> None:
+        async def store() -> None:
+            try:
+                await self.store.set_target(live.run.number, place, target)
+            except StorageFailed as error:
+                logger.error("run %s: how far a target is cannot be stored: %s", live.run.id, error)
+
+        task = asyncio.create_task(store(), name=f"target of {live.run.id}")
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
+
+
+def _check_continues(before: RunQuestions, after: RunQuestions) -> None:
+    """Raise `Contradiction` unless the first prompts of `after` are those of `before`."""
+    is_shorter = len(after) < len(before)
+    if is_shorter or any(
+        before.messages(place) != after.messages(place) for place in range(len(before))
+    ):
+        raise Contradiction(
+            "prompts that were asked already have changed since",
+            hint="begin a new run for the new version; add prompts behind the others to extend one",
+        )

@@ -1,0 +1,64 @@
+"""People's votes on the answers of a run: one of each voter on each prompt and repeat."""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from server.core.errors import Contradiction
+from server.runs.reading import RunReader, prompt_of
+from server.runs.shapes import RunVote, RunVoteGiven, RunVotes
+from server.runs.store import Store
+
+
+class RunVoting:
+    """Take votes, take them back, and list them."""
+
+    def __init__(
+        self, store: Store, reading: RunReader, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._reading = reading
+        self._clock = clock
+
+    async def give(self, owner: str, run_id: str, prompt: str, given: RunVoteGiven) -> RunVote:
+        """Vote in place of an earlier vote on the same answers.
+
+        Raises `UnknownRun`, also for a prompt that it does not have, or `Contradiction` for
+        answers that are not there, failed, or cannot all be the winners.
+        """
+        asked = await self._reading.asked(owner, run_id, prompt)
+        run = await self._store.run(owner, run_id)
+        there = {
+            answer.target
+            for answer in asked.answers
+            if answer.repeat == given.repeat and answer.is_answered
+        }
+        among, winners = set(given.among), set(given.winners)
+        if missing := sorted(among - there):
+            raise Contradiction(f"target {missing[0]} has no answer that can be voted on")
+        if len(among) < 2:
+            raise Contradiction("a vote is among two targets or more")
+        if not winners < among:
+            raise Contradiction(
+                "the winners have to be some of the targets in `among`",
+                hint="leave `winners` empty for a tie",
+            )
+        vote = RunVote(
+            **msgspec.structs.asdict(given),
+            prompt=asked.prompt,
+            voter=owner,
+            created=self._clock(),
+        )
+        await self._store.give_vote(run.number, vote)
+        return vote
+
+    async def take_back(self, owner: str, run_id: str, prompt: str, repeat: int) -> None:
+        """Delete the voter's vote; one that was not given is no error. Raises `UnknownRun`."""
+        run = await self._store.run(owner, run_id)
+        await self._store.take_back_vote(run.number, prompt_of(run, prompt), repeat, owner)
+
+    async def browse(self, owner: str, run_id: str) -> RunVotes:
+        """Return the votes on a run, by prompt; raises `UnknownRun`."""
+        run = await self._store.run(owner, run_id)
+        return RunVotes(await self._store.votes(run.number))

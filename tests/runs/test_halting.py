@@ -1,0 +1,123 @@
+"""Runs that are paused, cancelled or deleted, or lose their key or a model, in the middle."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from server.core.errors import StorageFailed
+from server.core.placement import Capacity
+from server.runs.service import RunService
+from tests.runs.conftest import CEILING_SECONDS, ME, OpenRuns, fake_of, until, until_asking
+from tests.support.fake_fleet import FakeRunner
+from tests.support.specs import catalog
+
+ONE_AT_A_TIME = {"a": {"weights": "x", "max_concurrent": 1}}
+Halt = Callable[[RunService, str], Awaitable[object]]
+
+
+@pytest.mark.parametrize(
+    "halt",
+    [
+        lambda service, run: service.cancel("me", run),
+        lambda service, run: service.remove("me", run),
+    ],
+    ids=["cancel", "delete"],
+)
+async def test_a_pause_that_waits_for_an_answer_holds_up_neither_a_cancel_nor_a_deletion(
+    open_runs: OpenRuns, halt: Halt
+) -> None:
+    runs = await open_runs(FakeRunner(hold_after=1), models=ONE_AT_A_TIME)
+    run = await runs.begin("a", prompts=4)
+    fake = await fake_of(runs)
+    await fake.state.reaches(started=1)
+    await until_asking(runs, run, 2)
+    pausing = asyncio.create_task(runs.service.pause("me", run.id))
+    # What waits for the server is dropped once the run pauses.
+    await until_asking(runs, run, 1)
+    async with asyncio.timeout(CEILING_SECONDS):
+        await halt(runs.service, run.id)
+        await asyncio.gather(pausing, return_exceptions=True)
+    await fake.state.reaches(cancelled=1)
+
+
+async def test_a_run_whose_answers_cannot_be_stored_can_be_paused(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = await open_runs(models=ONE_AT_A_TIME)
+
+    async def full(_: object) -> None:
+        raise StorageFailed("there is no room")
+
+    monkeypatch.setattr(runs.service.store, "add_answers", full)
+    run = await runs.begin("a", prompts=40)
+    await until(runs, lambda: runs.seen[-1].error is not None)
+    await until_asking(runs, run, 0)
+    async with asyncio.timeout(CEILING_SECONDS):
+        assert (await runs.service.pause("me", run.id)).state == "paused"
+
+
+async def test_a_run_whose_key_is_removed_asks_nothing_more_and_is_paused(
+    open_runs: OpenRuns,
+) -> None:
+    runs = await open_runs(FakeRunner(hold_after=1), models=ONE_AT_A_TIME)
+    run = await runs.begin("a", prompts=8)
+    fake = await fake_of(runs)
+    await fake.state.reaches(started=1)
+    runs.keys.clear()
+    fake.state.release()
+    paused = await runs.ended(run)
+    assert paused.state == "paused"
+    assert paused.error is not None
+    assert paused.error.code == "unauthorized"
+    # The one that was being written; another may have waited behind it.
+    assert 1 <= paused.answered <= 2
+    runs.keys["me"] = ME
+    await runs.service.go_on(ME, run.id, retries_failed=False)
+    ended = await runs.ended(run)
+    assert (ended.state, ended.answered, ended.error) == ("done", 8, None)
+
+
+async def test_a_model_that_is_removed_fails_its_target_and_not_others_of_its_server(
+    open_runs: OpenRuns,
+) -> None:
+    models: dict[str, dict[str, Any]] = {
+        "a": {"weights": "x", "max_concurrent": 1},
+        "b": {"base": "a"},
+    }
+    runs = await open_runs(FakeRunner(hold_after=1), models=models)
+    run = await runs.begin("b", "a", prompts=4)
+    fake = await fake_of(runs)
+    await fake.state.reaches(started=1)
+    runs.backend.stage.fleet.change(catalog(a=models["a"]))
+    fake.state.release()
+    ended = await runs.ended(run)
+    assert ended.state == "incomplete"
+    assert [one.state for one in ended.targets] == ["failed", "done"]
+    assert ended.targets[0].error is not None
+    assert ended.targets[0].error.code == "unknown_model"
+    assert ended.targets[1].answered == 4
+
+
+async def test_a_removed_model_waited_for_fails_alone(open_runs: OpenRuns) -> None:
+    models: dict[str, dict[str, Any]] = {
+        "a": {"weights": "x"},
+        "b": {"weights": "y"},
+        "c": {"base": "b"},
+    }
+    runs = await open_runs(
+        FakeRunner(hold_after=1), models=models, capacity=Capacity(max_running=1)
+    )
+    first = await runs.begin("a", prompts=2)
+    fake = await fake_of(runs)
+    await fake.state.reaches(started=1)
+    second = await runs.begin("c", "b", prompts=2)
+    # Behind the reads of its beginning: it waits for its server now.
+    await runs.service.reading.rows("me", second.id, 0, 1)
+    runs.backend.stage.fleet.change(catalog(a=models["a"], b=models["b"]))
+    fake.state.release()
+    assert (await runs.ended(first)).state == "done"
+    (await fake_of(runs, "b")).state.release()
+    ended = await runs.ended(second)
+    assert [(one.state, one.answered) for one in ended.targets] == [("failed", 0), ("done", 2)]
