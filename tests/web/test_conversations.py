@@ -304,6 +304,79 @@ async def test_a_repeated_command_keeps_nothing_twice(page: Page) -> None:
     assert len((await page.load(name))["answers"]) == 1
 
 
+async def test_a_command_of_another_session_is_answered_from_the_conversation(page: Page) -> None:
+    """It is known there by its `request_id`; elsewhere the same id is another command."""
+    name, other = await page.begin(), await page.begin()
+    record = {"conversation": name, "turn": "t1"}
+    first = await page.told(record, "a", "b", request_id="r1")
+    ends = [await page.client.end(generation) for generation in first["generations"]]
+    asked = len(page.fake.state.requests)
+    async with dialogue(page.gateway.url.removeprefix("http://")) as client:
+        later = Page(page.gateway, page.fake, client)
+        again = await later.told(record, "a", "b", request_id="r1")
+        assert again["answers"] == first["answers"]
+        for generation, repeated, end in zip(
+            first["generations"], again["generations"], ends, strict=True
+        ):
+            assert client.text(repeated) == page.client.text(generation) != ""
+            same = {key: end[key] for key in ("finish_reason", "usage", "timings")}
+            assert same.items() <= (await client.end(repeated)).items()
+        assert await later.ask(record, "a", "b", request_id="r1") == again
+        assert len(page.fake.state.requests) == asked
+        for_one = await client.try_to(
+            type="generate",
+            targets=[{"model": "m", "column": "a"}],
+            prompt="Hi",
+            record=record,
+            request_id="r1",
+        )
+        assert for_one["type"] == "result", "the session knows it"
+        elsewhere = await later.told({**record, "conversation": other}, "a", request_id="r1")
+        assert elsewhere["answers"] != again["answers"][:1]
+    assert len((await page.load(name))["answers"]) == 2
+    async with dialogue(page.gateway.url.removeprefix("http://")) as client:
+        fields = {"type": "generate", "prompt": "Hi", "record": record, "request_id": "r1"}
+        refused = await client.try_to(targets=[{"model": "m", "column": "a"}], **fields)
+        assert refused["error"]["code"] == "unknown_generation"
+
+
+async def test_thinking_and_calls_are_repeated_from_the_conversation_with_their_kinds(
+    before_fake: StartWithFake,
+) -> None:
+    async with opened(before_fake, text="<think>A beacon?</think>To warn ships.") as page:
+        record = {"conversation": await page.begin(), "turn": "t1"}
+        await page.told(record, "a", request_id="r1")
+        async with dialogue(page.gateway.url.removeprefix("http://")) as client:
+            await client.say(type="hello", kinds=["reasoning"])
+            later = Page(page.gateway, page.fake, client)
+            (repeated,) = (await later.told(record, "a", request_id="r1"))["generations"]
+            deltas = [event for event in client.events if event["type"] == "delta"]
+            assert [(one.get("kind"), one["text"]) for one in deltas] == [
+                ("reasoning", "A beacon?"),
+                (None, "To warn ships."),
+            ]
+            assert (await client.end(repeated))["usage"]["reasoning_tokens"] > 0
+
+
+async def test_a_command_whose_answer_another_session_still_writes_is_refused(
+    before_fake: StartWithFake,
+) -> None:
+    async with opened(before_fake, answer_tokens=5, hold_after=2) as page:
+        record = {"conversation": await page.begin(), "turn": "t1"}
+        (writing,) = (await page.ask(record, "a", request_id="r1"))["generations"]
+        await page.client.delta(writing)
+        async with dialogue(page.gateway.url.removeprefix("http://")) as client:
+            fields = {"type": "generate", "prompt": "Hi", "record": record, "request_id": "r1"}
+            refused = await client.try_to(targets=[{"model": "m", "column": "a"}], **fields)
+            assert refused["error"]["code"] == "unknown_generation"
+            assert "another session" in refused["error"]["message"]
+            await page.gateway.http.post(f"{page.fake.url}/_fake/release")
+            await page.client.end(writing)
+            later = Page(page.gateway, page.fake, client)
+            (repeated,) = (await later.told(record, "a", request_id="r1"))["generations"]
+            assert client.text(repeated) == page.client.text(writing)
+
+
 @pytest.mark.parametrize(
     ("record", "target", "code", "place"),
     [

@@ -44,15 +44,23 @@ async def request(running: Gateway, method: str, path: str, body: Any = None) ->
 async def begin(running: Gateway, client: Dialogue) -> tuple[str, list[str]]:
     """Have two columns write until they hold; return the conversation and the generations."""
     made = await request(running, "POST", "/conversations", {"columns": COLUMNS})
+    generations = await ask(client, made["id"])
+    for generation in generations:
+        await client.delta(generation, WORDS)
+    return made["id"], generations
+
+
+async def ask(client: Dialogue, conversation: str) -> list[str]:
+    """Give the command that both columns answer, with its id; return the generations."""
     result = await client.say(
         type="generate",
-        record={"conversation": made["id"], "turn": "t1"},
+        record={"conversation": conversation, "turn": "t1"},
         targets=[{"model": "m", "column": "a"}, {"model": "m", "column": "b"}],
         prompt="Tell me.",
+        request_id="tell-me",
     )
-    for generation in result["generations"]:
-        await client.delta(generation, WORDS)
-    return made["id"], result["generations"]
+    generations: list[str] = result["generations"]
+    return generations
 
 
 async def until_stored(place: Path, characters: int) -> None:
@@ -78,7 +86,14 @@ async def test_killed_in_the_middle_of_answers_it_has_kept_them(place: Path) -> 
         texts = [client.text(generation) for generation in generations]
         await until_stored(place, sum(map(len, texts)))
         await running.kill()
-    async with gateway(settings(HELD), place, program=PROGRAM, instance="kept") as running:
+    async with (
+        gateway(settings(HELD), place, program=PROGRAM, instance="kept") as running,
+        dialogue(running.address) as client,
+    ):
+        # Asked again by a client that had no answer to its command, they are told as cut.
+        for generation, text in zip(await ask(client, name), texts, strict=True):
+            assert (await client.end(generation))["finish_reason"] == "interrupted"
+            assert client.text(generation) == text
         found = await request(running, "GET", f"/conversations/{name}")
         assert [answer["text"] for answer in found["answers"]] == texts
         for answer in found["answers"]:

@@ -34,8 +34,13 @@ schema = schemathesis.openapi.from_dict(Description(OPERATIONS).document).exclud
     path="/conversations/import"
 )
 
-# Words that name no model, and bytes that are no file we take, are refused by their meaning.
-OF_FREE_CONTENT = {"POST /catalog", "POST /catalog/look", "PUT /attachments"}
+# Words that name no model, bytes that are no file we take, and prompts without what their template
+# and checks need are refused by their meaning.
+OF_FREE_CONTENT = {
+    *("POST /catalog", "POST /catalog/look", "PUT /attachments"),
+    *("POST /prompt-sets", "PUT /prompt-sets"),
+    *("POST /prompt-sets/{id}/prompts", "PUT /prompt-sets/{id}/prompts"),
+}
 
 
 class _Server:

@@ -243,8 +243,9 @@ async def test_every_query_of_the_dashboard_names_what_there_is(
     await gateway.post("/generate", QUESTION)
     seen = await scrape(gateway)
     names = {sample.name for sample in seen.samples}
-    # A counter without a value has no sample; its family is declared.
+    # What has no value has no sample; its family is declared.
     names |= {f"{family.name}_total" for family in seen.families if family.type == "counter"}
+    names |= {family.name for family in seen.families if family.type == "gauge"}
     dashboard = json.loads(DASHBOARD.read_text())
     queries = [
         target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())

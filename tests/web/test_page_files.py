@@ -11,6 +11,7 @@ import pytest
 
 from server.settings.access import AccessSettings
 from server.settings.conversations import ConversationSettings
+from server.settings.runs import RunSettings
 from server.settings.tables import Settings
 from server.web.files.content import takes_gzip
 from server.web.files.folder import Folder
@@ -314,6 +315,18 @@ async def test_a_page_for_another_origin_varies_by_origin() -> None:
         page = await gateway.get("/", headers={"Origin": origin})
     assert page.headers["Access-Control-Allow-Origin"] == origin
     assert set(page.headers.getall("Vary")) == {"Accept-Encoding", "Origin"}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_runs_are_offered_where_there_are_any(*, enabled: bool) -> None:
+    settings = Settings(
+        server=server_settings(),
+        runs=RunSettings(enabled=enabled),
+        models={"m": remote("http://127.0.0.1:9")},
+    )
+    async with running(settings) as gateway:
+        page = await gateway.get("/")
+    assert ('id="runs"' in page.text) is enabled
 
 
 def test_a_change_in_any_file_changes_every_address(tmp_path: Path) -> None:

@@ -131,6 +131,29 @@ async def test_a_reload_applies_what_it_can_and_names_what_takes_a_restart(place
         assert log(place)[-1]["message"].startswith("this takes a restart: [engines] max_running")
 
 
+async def test_docker_engines_come_and_go_with_a_restart_and_so_do_models_that_name_them(
+    place: Path,
+) -> None:
+    one = "[docker one]\nhost = unix:///nonexistent\n"
+    two = "[docker two]\nhost = unix:///nonexistent2\nmemory_budget = 1G\n"
+    model = "[model n]\nrunner = docker\nmodel_id = acme/n\nengine_host = {}\n"
+    plain = settings()
+    text = plain + one
+    async with gateway(text + model.format("one"), place, program=PROGRAM) as running:
+        write(place, text + two + model.format("two") + model.replace("n]", "o]").format("two"))
+        said = "This takes a restart: [docker two], [model n] engine_host, [model o] engine_host\n"
+        assert await reload(place) == (0, f"Nothing is new.\n{said}")
+        assert await models(running) == ["m", "n"]
+        write(place, plain + two + model.format("any"))
+        code, told = await reload(place)
+        assert code == 0
+        assert "This takes a restart: [docker two], [docker one]" in told
+        write(place, plain + two + model.format("one"))
+        code, told = await reload(place)
+        assert code == 2
+        assert "[model n] engine_host: there is no section [docker one]" in told
+
+
 async def test_a_model_keeps_its_kind_of_runner_while_the_gateway_runs(place: Path) -> None:
     text = settings()
     async with gateway(text, place, program=PROGRAM) as running:

@@ -1,0 +1,163 @@
+"""`run.py evaluate`, before a real gateway and a fake TGI."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.access.test_encryption import make
+from tests.conftest import StartFake
+from tests.web.conftest import Start, StartWithFake
+from tests.web.gateway import Gateway, remote
+
+CHECKED = '[{""type"": ""contains"", ""value"": ""{{expected}}""}]'
+TABLE = f'prompt,expected,checks\nOf France?,Paris,"{CHECKED}"\nOf Peru?,Lima,"{CHECKED}"\n'
+
+
+class Ended(NamedTuple):
+    """A program that has ended."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+async def begin(folder: Path, *words: str, more: str = "") -> asyncio.subprocess.Process:
+    """Start the program, with settings of its own."""
+    settings = folder / "settings.ini"
+    settings.write_text(f"[server]\nstate_dir = {folder}/state\nport = 1\n{more}")
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "server.evaluate", "--settings", str(settings), *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def evaluate(folder: Path, *words: str, more: str = "") -> Ended:
+    """Run the program to its end."""
+    process = await begin(folder, *words, more=more)
+    async with asyncio.timeout(30):
+        out, err = await process.communicate()
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Return a file with two prompts and their checks."""
+    path = tmp_path / "capitals.csv"
+    path.write_text(TABLE)
+    return path
+
+
+async def test_a_file_is_asked_and_its_table_and_report_are_written(
+    before_fake: StartWithFake, tmp_path: Path, table: Path
+) -> None:
+    gateway, _ = await before_fake(text="It is Paris.")
+    report = tmp_path / "report.html"
+    other = '{"model": "m", "name": "other", "parameters": {"temperature": 0.1}}'
+    words = [str(table), "--models", "m", "--target", other, "--url", gateway.url]
+    ended = await evaluate(tmp_path, *words, "--out", str(report), "--repeats", "2")
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[2].split()[:2] == ["m", "2/4"]
+    assert ended.out.splitlines()[3].split()[:2] == ["other", "2/4"]
+    assert "No difference that is more than noise" in ended.out
+    assert "8/8 answers" in ended.err
+    assert report.read_text().count("<article>") == 8
+    assert await _names(gateway) == ["capitals"]
+
+
+async def test_a_judge_is_asked_and_its_grades_are_shown(
+    start_gateway: Start, fake_tgi: StartFake, tmp_path: Path, table: Path
+) -> None:
+    one, judge = await fake_tgi(text="Paris."), await fake_tgi(text='{"reason": "", "grade": 3}')
+    models = {"m": remote(one.url), "judge": remote(judge.url)}
+    gateway = await start_gateway(models)
+    words = [str(table), "--models", "m", "--url", gateway.url, "--judge", "judge"]
+    ended = await evaluate(tmp_path, *words)
+    assert ended.code == 0, ended.err
+    assert "judge judge: 2 judgements" in ended.out
+    assert "- m: 3.00 of 5 (3.00 to 3.00)" in ended.out
+    by_pairs = await evaluate(tmp_path, *words, "--models", "m,m", "--judge-by", "pairs")
+    assert "2 judgements" not in by_pairs.out
+    assert "unreadable" in by_pairs.out
+
+
+async def test_a_missed_threshold_is_told_and_exits_with_1(
+    before_fake: StartWithFake, tmp_path: Path, table: Path
+) -> None:
+    gateway, _ = await before_fake(text="It is Paris.")
+    words = [str(table), "--models", "m", "--url", gateway.url]
+    ended = await evaluate(tmp_path, *words, "--fail-under", "pass>=0.9", "--fail-under", "cut==0")
+    assert (ended.code, ended.err.splitlines()[-1]) == (1, "pass>=0.9: m has 0.5")
+
+
+async def test_a_set_that_is_kept_is_asked_by_its_name(
+    before_fake: StartWithFake, tmp_path: Path
+) -> None:
+    gateway, _ = await before_fake(answer_tokens=2)
+    await gateway.post("/prompt-sets", {"name": "Kept", "prompts": ["One?"]})
+    ended = await evaluate(tmp_path, "Kept", "--models", "m", "--url", gateway.url)
+    assert ended.code == 0, ended.err
+    assert await _names(gateway) == ["Kept"]
+
+
+async def test_an_interrupted_evaluation_pauses_its_run_which_goes_on(
+    before_fake: StartWithFake, tmp_path: Path, table: Path
+) -> None:
+    gateway, fake = await before_fake(hold_after=1, model={"max_concurrent": 1})
+    process = await begin(tmp_path, str(table), "--models", "m", "--url", gateway.url)
+    await fake.state.reaches(started=1)
+    process.send_signal(signal.SIGINT)
+    fake.state.release()
+    async with asyncio.timeout(30):
+        _, err = await process.communicate()
+    assert process.returncode == 130
+    (run,) = (await gateway.get("/runs")).json["runs"]
+    assert f"paused; go on with --run {run['id']}" in err.decode()
+    assert (run["state"], run["answered"]) == ("paused", 1)
+    ended = await evaluate(tmp_path, "--run", run["id"], "--url", gateway.url)
+    assert ended.code == 0, ended.err
+    (run,) = (await gateway.get("/runs")).json["runs"]
+    assert (run["state"], run["answered"]) == ("done", 2)
+
+
+async def test_what_cannot_be_begun_exits_with_2_and_says_why(
+    before_fake: StartWithFake, tmp_path: Path, table: Path
+) -> None:
+    gateway, _ = await before_fake()
+    broken = tmp_path / "broken.csv"
+    broken.write_text('prompt,checks\nOne,"[{""type"": ""no""}]"\nTwo,"[{""type"": ""never""}]"\n')
+    wrong = (
+        ([str(table), "--models", "nobody", "--url", gateway.url], "there is no model 'nobody'"),
+        ([str(broken), "--models", "m", "--url", gateway.url], "line 3"),
+        (["nothing", "--models", "m", "--url", gateway.url], "is no file, and no prompt set"),
+        ([str(table), "--models", "m", "--url", "http://127.0.0.1:9"], "cannot be reached"),
+        ([str(table)], "--models"),
+        ([str(table), "--models", "m", "--fail-under", "speed>1"], "is not known"),
+        ([str(table), "--models", "m", "--repeats", "0"], "from 1 to 100"),
+        ([str(table), "--models", "m", "--out", "report.pdf"], ".html"),
+        ([str(table), "--target", "{"], "no JSON"),
+    )
+    ended = await asyncio.gather(*(evaluate(tmp_path, *words) for words, _ in wrong))
+    for one, (words, why) in zip(ended, wrong, strict=True):
+        assert one.code == 2, f"{words}: {one}"
+        assert why in one.err, f"{words}: {one.err}"
+        assert "Traceback" not in one.err
+    assert (await gateway.get("/runs")).json["runs"] == []
+
+
+async def _names(gateway: Gateway) -> list[str]:
+    return [one["name"] for one in (await gateway.get("/prompt-sets")).json["sets"]]
+
+
+async def test_the_certificate_of_these_settings_is_trusted(tmp_path: Path) -> None:
+    certificate, key = make(tmp_path, "own")
+    tls = f"[access]\ntls_certificate = {certificate}\ntls_key = {key}\n"
+    ended = await evaluate(tmp_path, "nothing", "--models", "m", more=tls)
+    # The gateway that was started for it answered.
+    assert ended.code == 2
+    assert "is no file, and no prompt set that is kept" in ended.err
