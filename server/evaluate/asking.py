@@ -1,0 +1,125 @@
+"""What an evaluation asks of a gateway over HTTP."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, Self
+
+import aiohttp
+
+# A gateway that is restarted is back by then.
+_PATIENCE_SECONDS: Final = 120.0
+_PAUSE_SECONDS: Final = 1.0
+_MAX_LINE_BYTES: Final = 16 << 20
+_STREAM: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
+
+
+class Refused(Exception):
+    """The gateway refuses, or cannot be reached; the message is for the user."""
+
+
+class Api:
+    """The prompt sets and runs of one gateway; an asynchronous context.
+
+    `certificate` is the gateway's own file (PEM), if known; else the machine's trust counts.
+    """
+
+    def __init__(self, url: str, key: str | None, certificate: str = "") -> None:
+        self._url = url
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        connector = aiohttp.TCPConnector(ssl=_trusting(certificate)) if certificate else None
+        self._http = aiohttp.ClientSession(
+            headers=headers, read_bufsize=_MAX_LINE_BYTES, connector=connector
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, data: bytes | None = None, **query: Any
+    ) -> Any:
+        """Make a request and return its JSON, or its bytes if it answers with other types.
+
+        Raises `Refused`.
+        """
+        try:
+            async with self._http.request(
+                method, self._url + path, json=body, data=data, params=query
+            ) as response:
+                answer = await response.read()
+                is_json = response.content_type == "application/json"
+                if response.status >= 400:
+                    raise Refused(_words(answer, response.status))
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Refused(f"{self._url} cannot be reached: {error}") from None
+        return json.loads(answer) if is_json else answer
+
+    async def follow(self, run_id: str) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield a run now and after changes, until it is over.
+
+        A connection that breaks is made again for a while. Raises `Refused`.
+        """
+        loop = asyncio.get_running_loop()
+        seen_at = loop.time()
+        while True:
+            try:
+                async for run in self._events(run_id):
+                    seen_at = loop.time()
+                    yield run
+                    if run["state"] != "running":
+                        return
+                why = "the gateway closed the connection"
+            except (aiohttp.ClientError, TimeoutError) as error:
+                why = str(error) or type(error).__name__
+            if loop.time() - seen_at > _PATIENCE_SECONDS:
+                raise Refused(f"{self._url} cannot be reached: {why}")
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _events(self, run_id: str) -> AsyncIterator[Mapping[str, Any]]:
+        address = f"{self._url}/runs/{run_id}/events"
+        async with self._http.get(address, timeout=_STREAM) as response:
+            if response.status in (502, 503):
+                return
+            if response.status >= 400:
+                raise Refused(_words(await response.read(), response.status))
+            async for line in response.content:
+                if not line.startswith(b"data: "):
+                    continue
+                event = json.loads(line.removeprefix(b"data: "))
+                if "error" in event and "state" not in event:
+                    raise Refused(event["error"]["message"])
+                yield event
+
+
+def _trusting(certificate: str) -> ssl.SSLContext:
+    """Trust this certificate alone, whatever name it is for: it is asked at a loopback address."""
+    context = ssl.create_default_context(cafile=certificate)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _words(answer: bytes, status: int) -> str:
+    """Return what an error says, each of a set's problems in a line of its own."""
+    try:
+        error = json.loads(answer)["error"]
+        lines = [error["message"]]
+        problems = (error.get("details") or {}).get("problems", [])
+        if len(problems) > 1:
+            lines += [f"  {_place(problem)}{problem['message']}" for problem in problems]
+        if error.get("hint"):
+            lines.append(f"  {error['hint']}")
+    except (ValueError, KeyError, TypeError):
+        return f"the gateway answered with HTTP status {status}"
+    return "\n".join(lines)
+
+
+def _place(problem: Mapping[str, Any]) -> str:
+    row, column = problem.get("row"), problem.get("column")
+    words = [f"line {row}"] if row is not None else []
+    words += [f"column {column}"] if column else []
+    return f"{', '.join(words)}: " if words else ""
