@@ -235,6 +235,8 @@ window.addEventListener('pagehide', () => workspace.saveTab());
 new ChatAddress({ workspace, client, composer, fault: showFault }).begin();
 if (visits.get('attached')?.length) openTray([]);
 document.querySelector('#add-model')?.addEventListener('click', openAdder);
+document.querySelector('#machines')?.addEventListener('click', openMachines);
+document.querySelector('#runs')?.addEventListener('click', openRuns);
 document.querySelector('#sign-out')?.addEventListener('click', () => workspace.forget());
 offerSignOut(document.querySelector('#sign-out'));
 if (matchMedia('(pointer: fine)').matches) composer.focus(); // elsewhere it would open the screen keyboard
@@ -370,12 +372,21 @@ function openShortcuts() {
   return later(import('./view/shortcut-list.js'), ({ ShortcutList }) => find(ShortcutList, 'shortcut-list').open());
 }
 
+function openRuns() {
+  if (panel.isOver) panel.close();
+  return later(Promise.all([import('./view/runs-view.js'), laterStyles('runs.css')]), ([module]) => module.openRuns({ client, workspace }));
+}
+
 function openAdder() {
   return later(import('./view/model-adder.js'), ({ ModelAdder }) => {
     const adder = find(ModelAdder, 'model-adder');
     adder.base = new URL('.', document.baseURI).href;
     adder.open();
   });
+}
+
+function openMachines() {
+  return later(import('./view/machine-list.js'), ({ openMachineList }) => openMachineList(client, new URL('machines', document.baseURI).href));
 }
 
 /** Add files to the prompt. @param {File[]} files */

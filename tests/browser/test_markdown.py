@@ -88,7 +88,11 @@ def test_streamed_markdown_renders_like_the_whole_text(
 ) -> None:
     page.route("**/formulas", lambda route: None)  # they are typeset later, if at all
     shown = wait_for_answer(page, written)
-    assert shown.inner_html() == whole(page)
+    html = whole(page)
+    # Code is coloured a moment after its last line has come.
+    page.wait_for_function(
+        "([shown, html]) => shown.innerHTML === html", arg=[shown.element_handle(), html]
+    )
     expect(shown.get_by_role("heading", level=2)).to_have_text("How to do it")
     expect(shown.locator("ol > li > ul > li")).to_have_text(["short", "with no a name"])
     expect(shown.locator("strong, em, del")).to_have_text(["two steps", "wait", "no"])

@@ -1,6 +1,6 @@
 /** Models added by name, over HTTP; described in docs/API_REFERENCE.md. */
 
-import { SidestreamError } from './protocol.js';
+import { ask } from './asking.js';
 
 /** @import { Model } from './protocol.js' */
 
@@ -39,22 +39,7 @@ export class Catalog {
   }
 
   /** @param {string} method @param {string} path @param {object} [body] @param {AbortSignal} [signal] @returns {Promise<any>} */
-  async #ask(method, path, body, signal) {
-    let answer;
-    try {
-      const response = await fetch(`${this.#base}catalog${path}`, {
-        method,
-        signal,
-        ...(body && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }),
-      });
-      if (response.status === 204) return undefined;
-      answer = await response.json();
-      if (response.ok) return answer;
-    } catch (error) {
-      signal?.throwIfAborted();
-      const message = error instanceof SyntaxError ? 'The server gave no proper answer.' : 'The server cannot be reached.';
-      throw new SidestreamError({ code: 'connection_closed', message });
-    }
-    throw new SidestreamError(answer.error);
+  #ask(method, path, body, signal) {
+    return ask(method, `${this.#base}catalog${path}`, { body, signal });
   }
 }

@@ -176,7 +176,7 @@ export const CLOSE_TOO_LARGE = 1009;
  * @property {boolean} [fresh] Bypass the cache.
  * @property {'oldest_turns'} [trim] What to leave out of `messages` that a model's context cannot hold.
  * @property {RecordPlace} [record] Where the answers are stored.
- * @property {string} [request_id] The same means the same answers, within a session.
+ * @property {string} [request_id] The same means the same answers, within a session and within a conversation.
  */
 
 /** @typedef {{type: 'result', id: number, result: unknown}} ResultEvent */

@@ -6,7 +6,7 @@
 /** @import { Turn } from '../model/conversation.js' */
 
 /** @type {Record<ModelState, string>} */
-const MODEL_STATES = {
+export const MODEL_STATES = {
   stopped: 'Not running',
   pulling: 'Downloading',
   starting: 'Starting',
@@ -174,6 +174,7 @@ const ERRORS = {
   invalid_attachment: 'The file cannot be read',
   invalid_command: 'The request is not valid',
   invalid_parameters: 'A parameter is not valid',
+  invalid_prompt_set: 'The prompt set is not valid',
   method_not_allowed: 'This address does something else',
   model_failed: 'The model could not run',
   no_gguf: 'No file that runs here',
@@ -181,6 +182,8 @@ const ERRORS = {
   prompt_too_long: 'The prompt is too long',
   queue_full: 'The queue is full',
   rate_limited: 'Too many requests',
+  run_limit: 'There is no room for more prompt sets or runs',
+  runs_off: 'Prompt sets and runs are turned off',
   session_limit: 'Too many sessions',
   session_lost: 'The answer was interrupted',
   shutting_down: 'The server is shutting down',
@@ -191,7 +194,9 @@ const ERRORS = {
   unknown_conversation: 'No such chat',
   unknown_generation: 'The answer is gone',
   unknown_model: 'No such model',
+  unknown_prompt_set: 'No such prompt set',
   unknown_repository: 'No such model on the hub',
+  unknown_run: 'No such run',
   unknown_type: 'The server does not know this request',
   unsupported_attachment: 'Files of this kind cannot be given',
 };

@@ -2,18 +2,18 @@
 
 import { h } from './element.js';
 
-/** @type {Promise<unknown> | null} */
-let styles = null;
+/** By the sheet. @type {Record<string, Promise<unknown> | null>} */
+const styles = {};
 
-/** Load them, once; rejects if they cannot be loaded, and tries again at the next call. */
-export function laterStyles() {
-  styles ??= new Promise((resolve, reject) => {
+/** Load a sheet, once; rejects if it cannot be loaded, and tries again at the next call. */
+export function laterStyles(sheet = 'later.css') {
+  styles[sheet] ??= new Promise((resolve, reject) => {
     const page = document.querySelector('link[rel="stylesheet"]');
-    const href = page?.getAttribute('href')?.replace('page.css', 'later.css') ?? '';
+    const href = page?.getAttribute('href')?.replace('page.css', sheet) ?? '';
     const link = h('link', { rel: 'stylesheet', href });
     link.addEventListener('load', resolve);
-    link.addEventListener('error', () => { link.remove(); styles = null; reject(); });
+    link.addEventListener('error', () => { link.remove(); styles[sheet] = null; reject(); });
     page?.after(link);
   });
-  return styles;
+  return styles[sheet];
 }

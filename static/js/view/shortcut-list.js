@@ -33,6 +33,7 @@ const FEATURES = [
   ['Alone', 'One column over the whole board, in its menu; a table of an answer opens over the page'],
   ['Compare', 'The differences between two answers, in a column’s menu'],
   ['Run again', 'Ask a whole chat again and compare, in a chat’s menu'],
+  ['Runs', 'Ask many prompts of several models, check the answers and compare; the button is below the models'],
   ['Exports', 'A chat as JSON, Markdown or a page, in a chat’s menu'],
 ];
 

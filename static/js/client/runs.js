@@ -1,0 +1,152 @@
+/** Prompt sets and runs, over HTTP; described in docs/API_REFERENCE.md. */
+
+import { ask } from './conversations.js';
+import { SidestreamError } from './protocol.js';
+
+/** @import { Cost, FinishReason, Notice, Parameters, Timings, Usage, WireError } from './protocol.js' */
+
+/** @typedef {{id: string, name: string, tags: string[], created: number, updated: number, version: string, prompts: number}} PromptSet */
+/** @typedef {{model: string, parameters: Parameters, system: string | null, name: string}} Target */
+/**
+ * @typedef {Target & {state: 'waiting' | 'asking' | 'done' | 'failed', answered: number, failed: number, passed: number,
+ *   checked: number, error: WireError | null}} RunTarget
+ */
+/**
+ * @typedef {object} Run
+ * @property {string} id
+ * @property {string} name
+ * @property {string} prompt_set
+ * @property {string} set_name
+ * @property {number} prompts
+ * @property {number} repeats
+ * @property {'running' | 'paused' | 'done' | 'incomplete' | 'cancelled'} state
+ * @property {number} created
+ * @property {number} answered
+ * @property {number} total
+ * @property {RunTarget[]} targets
+ * @property {WireError | null} error
+ */
+/**
+ * @typedef {object} Cell One answer in short.
+ * @property {number} prompt
+ * @property {number} target
+ * @property {number} repeat
+ * @property {'waiting' | 'asking' | 'done'} state
+ * @property {string} [text] How it begins.
+ * @property {FinishReason} [finish_reason]
+ * @property {string} [code] Of the error.
+ * @property {boolean} [passed]
+ * @property {string} [reason] Why its checks failed.
+ * @property {number} [total_ms]
+ */
+/** @typedef {{prompt: number, text: string, cells: Cell[]}} Row */
+/** @typedef {{check: {type: string}, passed: boolean | null, explanation: string}} CheckOutcome */
+/**
+ * @typedef {{prompt: number, target: number, repeat: number, text: string, finish_reason: FinishReason, usage: Usage, timings: Timings,
+ *   reasoning?: string, checks?: CheckOutcome[], passed?: boolean, error?: WireError, notices?: Notice[], cost?: Cost}} RunAnswer
+ */
+/** @typedef {{prompt: number, messages: {role: string, content: string | {type: string, text?: string}[]}[], expected: string | null, answers: RunAnswer[]}} AskedPrompt */
+/** @typedef {{passed: number, total: number, share: number, interval: {low: number, high: number}}} Passed */
+/** @typedef {{count: number, median: number | null, p95: number | null}} FirstToken */
+/**
+ * @typedef {{count: number, answers: Passed | null, first_token_warm: FirstToken, first_token_cold: FirstToken, tokens_per_second: number | null,
+ *   cut: number, failures: Record<string, number>, cost: number | null, cost_is_estimated: boolean}} Figures
+ */
+/** @typedef {{run: Run, targets: {target: number, name: string, seconds: number | null, figures: Figures}[], comparisons: {first: number, second: number, words: string}[]}} Results */
+/** @typedef {'pause' | 'cancel' | 'continue' | 'continue?failed=1'} RunAct */
+
+export class Runs {
+  #base;
+
+  /** @param {string} base The service's address, ending with a slash. */
+  constructor(base) {
+    this.#base = base;
+  }
+
+  /** The latest first. @param {string} [before] The `next` of the page before. @returns {Promise<{runs: Run[], next: string | null}>} */
+  list(before = '') {
+    return ask('GET', `${this.#base}runs?${new URLSearchParams({ before })}`);
+  }
+
+  /** @param {{prompt_set: string, targets: Target[], repeats: number, name: string}} given @returns {Promise<Run>} */
+  create(given) {
+    return ask('POST', `${this.#base}runs`, given);
+  }
+
+  /** @param {string} id @returns {Promise<Run>} */
+  get(id) {
+    return ask('GET', this.#of(id));
+  }
+
+  /** @param {string} id @param {number} first @param {number} count @returns {Promise<{total: number, rows: Row[]}>} */
+  rows(id, first, count) {
+    return ask('GET', `${this.#of(id)}/rows?first=${first}&count=${count}`);
+  }
+
+  /** @param {string} id @param {number} prompt From 0. @returns {Promise<AskedPrompt>} */
+  prompt(id, prompt) {
+    return ask('GET', `${this.#of(id)}/prompts/${prompt}`);
+  }
+
+  /** @param {string} id @returns {Promise<Results>} */
+  results(id) {
+    return ask('GET', `${this.#of(id)}/results`);
+  }
+
+  /** @param {string} id @param {RunAct} act @returns {Promise<Run>} */
+  act(id, act) {
+    return ask('POST', `${this.#of(id)}/${act}`);
+  }
+
+  /** @param {string} id @returns {Promise<void>} */
+  delete(id) {
+    return ask('DELETE', this.#of(id));
+  }
+
+  /** The address of the exported file. @param {string} id @param {'csv' | 'jsonl' | 'html'} form */
+  exportUrl(id, form) {
+    return `${this.#of(id)}/export?form=${form}`;
+  }
+
+  /** Hand over the run now and after each change, until it is no longer running or `signal` aborts. @param {string} id @param {(run: Run) => void} show @param {(error: SidestreamError) => void} fail @param {AbortSignal} signal */
+  follow(id, show, fail, signal) {
+    const events = new EventSource(`${this.#of(id)}/events`);
+    signal.addEventListener('abort', () => events.close());
+    events.addEventListener('message', ({ data }) => {
+      const told = JSON.parse(data);
+      if (told.error && !told.id) {
+        events.close();
+        return fail(new SidestreamError(told.error));
+      }
+      if (told.state !== 'running') events.close();
+      show(told);
+    });
+    events.addEventListener('error', () => {
+      if (signal.aborted || events.readyState !== EventSource.CLOSED) return; // it tries again by itself
+      // Only a request tells why.
+      this.get(id).then((run) => show(run), fail);
+    });
+  }
+
+  // Prompt sets
+
+  /** @returns {Promise<{sets: PromptSet[]}>} */
+  sets() {
+    return ask('GET', `${this.#base}prompt-sets`);
+  }
+
+  /** Keep a file's prompts; an error's `details.problems` has every place that is wrong. @param {string | Blob} file @param {{name?: string, form?: 'auto' | 'lines'}} options @returns {Promise<PromptSet>} */
+  keep(file, options) {
+    return ask('PUT', `${this.#base}prompt-sets?${new URLSearchParams(options)}`, file);
+  }
+
+  /** Delete a set; runs keep what they have asked. @param {string} set @returns {Promise<void>} */
+  forget(set) {
+    return ask('DELETE', `${this.#base}prompt-sets/${set}`);
+  }
+
+  /** @param {string} id */
+  #of(id) {
+    return `${this.#base}runs/${id}`;
+  }
+}

@@ -1,0 +1,92 @@
+/** What can be done with a run: pause, continue, cancel, delete after a question, results and exports. */
+
+import { h, setText } from './element.js';
+
+/** @import { Run, RunAct } from '../client/runs.js' */
+/** @import { Host } from './runs-view.js' */
+
+/** @type {['csv' | 'jsonl' | 'html', string][]} */
+const FORMS = [['csv', 'CSV'], ['jsonl', 'JSON Lines'], ['html', 'Report']];
+
+export class RunBar {
+  #host;
+  #changed;
+  /** @type {Run | null} */
+  #run = null;
+  #results = this.#button('Results', () => this.#run && this.#host.weigh(this.#run));
+  #pause = this.#button('Pause', () => this.#act('pause'));
+  #continue = this.#button('Continue', () => this.#act('continue'));
+  #retry = this.#button('Ask failed again', () => this.#act('continue?failed=1'));
+  #cancel = this.#button('Cancel', () => this.#act('cancel'));
+  #delete = this.#button('Delete…', () => this.#ask());
+  #links = h('span', { class: 'run-exports' });
+  #yes = this.#button('Delete it', () => this.#remove());
+  #no = this.#button('Keep it', () => this.#endAsking());
+  #asking = h('div', { class: 'run-acts', role: 'group', 'aria-label': 'Delete', hidden: true },
+    h('span', {}, 'Delete this run with its answers?'), this.#yes, this.#no);
+  #acts = h('div', { class: 'run-acts' }, this.#results, this.#pause, this.#continue, this.#retry, this.#cancel, this.#delete, this.#links);
+  element = h('div', {}, this.#acts, this.#asking);
+
+  /** @param {Host} host @param {(run: Run) => void} changed */
+  constructor(host, changed) {
+    this.#host = host;
+    this.#changed = changed;
+  }
+
+  // Actions
+
+  /** @param {Run} run */
+  show(run) {
+    const hadFocus = this.#acts.contains(document.activeElement);
+    if (this.#run?.id !== run.id) {
+      this.#links.replaceChildren('Export: ', ...FORMS.flatMap(([form, words]) => [h('a', { href: this.#host.api.exportUrl(run.id, form), download: true }, words), ' ']));
+    }
+    this.#run = run;
+    const isRunning = run.state === 'running';
+    const failed = run.targets.reduce((sum, target) => sum + target.failed, 0);
+    this.#pause.hidden = !isRunning;
+    this.#cancel.hidden = !isRunning && run.state !== 'paused';
+    this.#continue.hidden = isRunning || run.answered === run.total;
+    this.#retry.hidden = isRunning || failed === 0;
+    setText(this.#retry, `Ask ${failed.toLocaleString('en')} failed again`);
+    const focused = document.activeElement;
+    if (hadFocus && (focused === document.body || (focused instanceof HTMLElement && focused.hidden))) this.focus();
+  }
+
+  focus() {
+    this.#results.focus();
+  }
+
+  // Internal
+
+  /** @param {string} words @param {() => unknown} act */
+  #button(words, act) {
+    const button = h('button', { type: 'button', class: 'quiet' }, words);
+    button.addEventListener('click', act);
+    return button;
+  }
+
+  /** @param {RunAct} act */
+  #act(act) {
+    const run = this.#run;
+    return run && this.#host.attempt(async () => this.#changed(await this.#host.api.act(run.id, act)));
+  }
+
+  #ask() {
+    this.#asking.hidden = false;
+    this.#no.focus();
+  }
+
+  #endAsking() {
+    this.#asking.hidden = true;
+    this.#delete.focus();
+  }
+
+  #remove() {
+    const run = this.#run;
+    return run && this.#host.attempt(async () => {
+      await this.#host.api.delete(run.id);
+      this.#host.list();
+    });
+  }
+}

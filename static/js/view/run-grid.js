@@ -1,0 +1,298 @@
+/**
+ * A run as a grid: a row for each prompt, a column for each target, live while it runs.
+ *
+ * Rows have one height and are made as they come into view, so that thousands cost what a screen of them
+ * costs. The run comes as events; the rows in view are read again at most twice a second. One cell is the Tab
+ * stop, the arrow keys go to others, Enter opens the prompt of one.
+ */
+
+import { isOver, passedWords, progressWords, rowsInView, slots, stateWords, targetNames, targetWords } from '../model/run-table.js';
+import { h, setText } from './element.js';
+import { withCode } from './error-notice.js';
+import { errorText } from './labels.js';
+import { RunBar } from './run-bar.js';
+import { gridCell } from './run-cell.js';
+
+/** @import { Row, Run } from '../client/runs.js' */
+/** @import { Host } from './runs-view.js' */
+
+const READ_EVERY_MS = 500;
+/** Events come with every answer. */
+const SHOW_EVERY_MS = 200;
+/** So many rows are read at once, at most. */
+const MOST_ROWS = 100;
+const MORE_ROWS = 6;
+
+export class RunGrid {
+  #host;
+  #signal;
+  #run;
+  #prompt;
+  #bar;
+  /** @type {Map<number, Row>} */
+  #known = new Map();
+  /** @type {Map<number, HTMLElement>} */
+  #rows = new Map();
+  #rowHeight = 0;
+  /** Where the focus is, or would be: row, column; 0 is the prompt. */
+  #at = [0, 0];
+  #isReading = false;
+  #isDue = false;
+  #isDrawn = false;
+  /** To be shown in a moment. @type {Run | null} */
+  #coming = null;
+  /** End the rest between two requests. */
+  #wake = () => {};
+  #status = h('p', { class: 'run-words', role: 'status' });
+  #error = h('p', { class: 'notice', hidden: true });
+  #progress = h('progress', { 'aria-label': 'Answers' });
+  #heads = h('div', { class: 'grid-row grid-heads', role: 'row', 'aria-rowindex': 1 });
+  #space = h('div', { class: 'grid-space', role: 'rowgroup' });
+  #grid = h('div', { class: 'run-grid', role: 'grid', 'aria-label': 'Answers' }, h('div', { role: 'rowgroup', class: 'grid-top' }, this.#heads), this.#space);
+  element;
+
+  /** @param {Host} host @param {AbortSignal} signal @param {Run} run @param {number} [prompt] The one that has the focus. */
+  constructor(host, signal, run, prompt) {
+    this.#host = host;
+    this.#signal = signal;
+    this.#run = run;
+    this.#prompt = prompt;
+    this.#bar = new RunBar(host, (changed) => this.#acted(changed));
+    host.name(run.name || run.set_name);
+    this.element = h('div', { class: 'run-page run-whole' }, this.#bar.element, this.#status, this.#error, this.#progress, this.#grid);
+    this.#grid.style.setProperty('--targets', String(run.targets.length));
+    this.#grid.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    this.#grid.addEventListener('keydown', (event) => this.#pressed(event));
+    this.#grid.addEventListener('click', ({ target }) => this.#clicked(target));
+    const sizes = new ResizeObserver(() => this.#resized());
+    sizes.observe(this.#grid);
+    signal.addEventListener('abort', () => sizes.disconnect());
+    this.#show(run);
+    this.#follow();
+  }
+
+  back = () => this.#host.list();
+
+  focus() {
+    if (this.#prompt === undefined) return this.#bar.focus();
+    this.#measure();
+    this.#go(this.#prompt, 0);
+  }
+
+  // Internal
+
+  #follow() {
+    this.#host.api.follow(this.#run.id, (run) => this.#showSoon(run), (error) => void this.#host.attempt(() => Promise.reject(error)), this.#signal);
+  }
+
+  /** @param {Run} run */
+  #acted(run) {
+    this.#show(run);
+    if (run.state === 'running') this.#follow();
+  }
+
+  /** @param {Run} run */
+  #showSoon(run) {
+    const isWaiting = this.#coming !== null;
+    this.#coming = run;
+    if (!isWaiting) setTimeout(() => this.#coming && this.#show(this.#coming), SHOW_EVERY_MS);
+  }
+
+  /** @param {Run} run */
+  #show(run) {
+    this.#coming = null;
+    if (this.#signal.aborted) return;
+    this.#run = run;
+    this.#bar.show(run);
+    setText(this.#status, [stateWords(run), progressWords(run), passedWords(run.targets)].filter(Boolean).join(' · '));
+    this.#showError(run);
+    Object.assign(this.#progress, { max: run.total, value: run.answered });
+    this.#grid.setAttribute('aria-rowcount', String(run.prompts + 1));
+    this.#grid.setAttribute('aria-colcount', String(run.targets.length + 1));
+    this.#showHeads(run);
+    void this.#read();
+  }
+
+  /** @param {Run} run */
+  #showError({ error: own, targets }) {
+    const names = targetNames(targets, this.#host.nameOf);
+    const at = targets.findIndex(({ error }) => error);
+    const error = own ?? targets[at]?.error;
+    const words = error ? `${own ? '' : `${names[at]}: `}${errorText({ message: error.message, hint: error.hint ?? null })}` : '';
+    this.#error.hidden = !words;
+    if (this.#error.dataset.words !== words) this.#error.replaceChildren(...withCode(words));
+    this.#error.dataset.words = words;
+  }
+
+  /** @param {Run} run */
+  #showHeads(run) {
+    const names = targetNames(run.targets, this.#host.nameOf);
+    if (this.#heads.children.length !== names.length + 1) {
+      this.#heads.replaceChildren(h('div', { role: 'columnheader' }, 'Prompt'), ...names.map((name) =>
+        h('div', { role: 'columnheader' }, h('span', { class: 'grid-name', dir: 'auto', title: name }, name), h('span', { class: 'run-words' }), h('progress', { 'aria-label': name }))));
+    }
+    run.targets.forEach((target, index) => {
+      const [, words, progress] = this.#heads.children[index + 1].children;
+      setText(words, targetWords(target, run));
+      Object.assign(progress, { max: run.prompts * run.repeats, value: target.answered });
+    });
+  }
+
+  /** Read the rows in view, one request at a time. */
+  async #read() {
+    this.#isDue = true;
+    if (this.#isReading) return;
+    this.#isReading = true;
+    while (this.#isDue && !this.#signal.aborted) {
+      this.#isDue = false;
+      const [first, end] = this.#view;
+      await this.#host.attempt(async () => {
+        const { rows } = await this.#host.api.rows(this.#run.id, first, Math.min(MOST_ROWS, Math.max(1, end - first)));
+        for (const row of rows) this.#known.set(row.prompt, row);
+        if (!this.#signal.aborted) this.#draw();
+      });
+      await new Promise((resolve) => {
+        this.#wake = () => resolve(undefined);
+        setTimeout(resolve, READ_EVERY_MS);
+      });
+    }
+    this.#isReading = false;
+  }
+
+  #readNow() {
+    void this.#read();
+    this.#wake();
+  }
+
+  /** @returns {[number, number]} */
+  get #view() {
+    const { clientHeight, scrollTop } = this.#grid;
+    if (!this.#rowHeight) return [0, Math.min(MOST_ROWS / 2, this.#run.prompts)];
+    return rowsInView({ top: scrollTop, height: clientHeight, rowHeight: this.#rowHeight, total: this.#run.prompts, more: MORE_ROWS });
+  }
+
+  #scrolled() {
+    if (this.#isDrawn) return;
+    this.#isDrawn = true;
+    requestAnimationFrame(() => {
+      this.#isDrawn = false;
+      const [first, end] = this.#draw();
+      for (let index = first; index < end; index += 1) if (!this.#known.has(index)) return this.#readNow();
+    });
+  }
+
+  #resized() {
+    const row = this.#rows.values().next().value;
+    if (row && row.offsetHeight !== this.#rowHeight) {
+      this.#rowHeight = row.offsetHeight;
+      for (const [index, element] of this.#rows) this.#place(element, index);
+    }
+    this.#scrolled();
+  }
+
+  /** Make the rows in view and drop the others. */
+  #draw() {
+    if (!this.#rowHeight) this.#measure();
+    const [first, end] = this.#view;
+    for (const [index, row] of this.#rows) {
+      const isAway = index < first || index >= end;
+      if (isAway && !row.contains(document.activeElement)) {
+        row.remove();
+        this.#rows.delete(index);
+      }
+    }
+    for (let index = first; index < end; index += 1) this.#drawRow(index);
+    return this.#view;
+  }
+
+  #measure() {
+    this.#drawRow(0);
+    this.#rowHeight = this.#rows.get(0)?.offsetHeight ?? 0;
+    const row = this.#rows.get(0);
+    if (row) this.#place(row, 0);
+  }
+
+  /** @param {HTMLElement} row @param {number} index */
+  #place(row, index) {
+    row.style.translate = `0 ${index * this.#rowHeight}px`;
+    this.#space.style.height = `${this.#run.prompts * this.#rowHeight}px`;
+  }
+
+  /** @param {number} index */
+  #drawRow(index) {
+    if (index >= this.#run.prompts) return;
+    let row = this.#rows.get(index);
+    if (!row) {
+      const made = h('div', { class: 'grid-row', role: 'row', 'aria-rowindex': index + 2, 'data-prompt': index });
+      const after = [...this.#rows].filter(([other]) => other > index).sort(([a], [b]) => a - b)[0]?.[1] ?? null;
+      this.#space.insertBefore(made, after); // in the order in which they are read
+      this.#rows.set(index, row = made);
+      this.#place(row, index);
+    }
+    const known = this.#known.get(index);
+    const words = `${isOver(this.#run)} ${known ? JSON.stringify(known) : ''}`;
+    if (row.dataset.words === words) return;
+    row.dataset.words = words;
+    this.#fill(row, index, known);
+  }
+
+  /** @param {HTMLElement} row @param {number} index @param {Row | undefined} known */
+  #fill(row, index, known) {
+    const hadFocus = row.contains(document.activeElement);
+    const names = targetNames(this.#run.targets, this.#host.nameOf);
+    const cells = slots(known?.cells ?? [], names.length, isOver(this.#run)).map((slot, target) => gridCell(slot, names[target]));
+    row.replaceChildren(h('div', { role: 'rowheader', class: 'grid-prompt', tabindex: -1 },
+      h('span', { class: 'grid-number' }, String(index + 1)), h('span', { class: 'grid-text', dir: 'auto' }, known?.text ?? '…')), ...cells);
+    const [at, column] = this.#at;
+    if (at !== index) return;
+    const cell = /** @type {HTMLElement} */ (row.children[column]);
+    cell.tabIndex = 0;
+    if (hadFocus) cell.focus({ preventScroll: true });
+  }
+
+  /** @param {KeyboardEvent} event */
+  #pressed(event) {
+    const { key, ctrlKey } = event;
+    const [row, column] = this.#at;
+    const last = this.#run.prompts - 1;
+    const page = Math.max(1, Math.floor(this.#grid.clientHeight / (this.#rowHeight || 1)) - 2);
+    /** @type {Record<string, [number, number]>} */
+    const steps = {
+      ArrowUp: [row - 1, column],
+      ArrowDown: [row + 1, column],
+      ArrowLeft: [row, column - 1],
+      ArrowRight: [row, column + 1],
+      PageUp: [row - page, column],
+      PageDown: [row + page, column],
+      Home: [ctrlKey ? 0 : row, 0],
+      End: [ctrlKey ? last : row, this.#run.targets.length],
+    };
+    if (key === 'Enter' || key === ' ') this.#host.ask(this.#run, row);
+    else if (steps[key]) this.#go(Math.min(Math.max(steps[key][0], 0), last), Math.min(Math.max(steps[key][1], 0), this.#run.targets.length));
+    else return;
+    event.preventDefault();
+  }
+
+  /** @param {number} row @param {number} column */
+  #go(row, column) {
+    const before = this.#rows.get(this.#at[0])?.children[this.#at[1]];
+    if (before instanceof HTMLElement) before.tabIndex = -1;
+    this.#at = [row, column];
+    const head = this.#heads.offsetHeight;
+    const top = row * this.#rowHeight;
+    if (top < this.#grid.scrollTop) this.#grid.scrollTop = top;
+    else this.#grid.scrollTop = Math.max(this.#grid.scrollTop, top + this.#rowHeight + head - this.#grid.clientHeight);
+    this.#drawRow(row);
+    const cell = /** @type {HTMLElement | undefined} */ (this.#rows.get(row)?.children[column]);
+    if (!cell) return;
+    cell.tabIndex = 0;
+    cell.focus({ preventScroll: true });
+    cell.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }
+
+  /** @param {EventTarget | null} target */
+  #clicked(target) {
+    const row = target instanceof Element ? target.closest('[data-prompt]') : null;
+    if (row instanceof HTMLElement) this.#host.ask(this.#run, Number(row.dataset.prompt));
+  }
+}

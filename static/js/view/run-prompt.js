@@ -1,0 +1,155 @@
+/**
+ * One prompt of a run: all targets' whole answers side by side, with what their checks say.
+ *
+ * The arrow keys, left and right, go to the prompts before and after, and so do the buttons. What renders
+ * Markdown is taken from the file that the page has loaded for its own answers.
+ */
+
+import { targetNames } from '../model/run-table.js';
+import { h, iconButton, setText } from './element.js';
+import { errorNotice } from './error-notice.js';
+import { icon } from './icons.js';
+import { capital, duration, sentence, tokens } from './labels.js';
+import { turnViews } from './turn-views.js';
+
+/** @import { AskedPrompt, CheckOutcome, Run, RunAnswer } from '../client/runs.js' */
+/** @import { Host } from './runs-view.js' */
+
+const LOOK_AGAIN_MS = 1000;
+/** @type {Record<string, string>} */
+const ENDS = { stop: 'Complete', length: 'Length limit reached', cancelled: 'Cancelled', failed: 'Failed' };
+
+export class RunPrompt {
+  #host;
+  #signal;
+  #run;
+  #prompt;
+  /** The prompt that is shown, and how many answers of it. */
+  #shown = -1;
+  #count = 0;
+  #isWaiting = false;
+  #before = iconButton('left', 'The prompt before');
+  #after = iconButton('right', 'The next prompt');
+  #place = h('span', { class: 'run-words', role: 'status' });
+  #asked = h('div', { class: 'run-asked', role: 'region', 'aria-label': 'Prompt', tabindex: 0 });
+  #answers = h('div', { class: 'run-answers', role: 'region', 'aria-label': 'Answers', tabindex: 0 });
+  element = h('div', { class: 'run-page run-whole' },
+    h('div', { class: 'run-acts' }, this.#before, this.#place, this.#after), this.#asked, this.#answers);
+
+  /** @param {Host} host @param {AbortSignal} signal @param {Run} run @param {number} prompt From 0. */
+  constructor(host, signal, run, prompt) {
+    this.#host = host;
+    this.#signal = signal;
+    this.#run = run;
+    this.#prompt = prompt;
+    this.#before.addEventListener('click', () => this.#go(-1));
+    this.#after.addEventListener('click', () => this.#go(1));
+    this.#load();
+    if (run.state === 'running') host.api.follow(run.id, (changed) => this.#changed(changed), () => {}, signal);
+  }
+
+  back = () => this.#host.open(this.#run, this.#prompt);
+
+  focus() {
+    this.#asked.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  keydown(event) {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    this.#go(by);
+  }
+
+  // Internal
+
+  /** @param {number} by */
+  #go(by) {
+    const prompt = this.#prompt + by;
+    if (prompt < 0 || prompt >= this.#run.prompts) return;
+    this.#prompt = prompt;
+    this.#load();
+  }
+
+  /** Look whether this prompt has more answers. @param {Run} run */
+  #changed(run) {
+    this.#run = run;
+    const due = run.targets.length * run.repeats;
+    if (this.#isWaiting || this.#count >= due) return;
+    this.#isWaiting = true;
+    setTimeout(() => {
+      this.#isWaiting = false;
+      if (!this.#signal.aborted) this.#load();
+    }, LOOK_AGAIN_MS);
+  }
+
+  #load() {
+    const prompt = this.#prompt;
+    setText(this.#place, `Prompt ${prompt + 1} of ${this.#run.prompts}`);
+    this.#before.setAttribute('aria-disabled', String(prompt === 0));
+    this.#after.setAttribute('aria-disabled', String(prompt + 1 === this.#run.prompts));
+    void this.#host.attempt(async () => {
+      const asked = await this.#host.api.prompt(this.#run.id, prompt);
+      const isShown = this.#shown === prompt && this.#count === asked.answers.length;
+      if (this.#signal.aborted || prompt !== this.#prompt || isShown) return;
+      [this.#shown, this.#count] = [prompt, asked.answers.length];
+      this.#show(asked);
+    });
+  }
+
+  /** @param {AskedPrompt} asked */
+  #show({ messages, expected, answers }) {
+    this.#asked.replaceChildren(
+      ...messages.map(({ role, content }) => h('p', { dir: 'auto', class: 'run-message' }, ...(role === 'user' ? [] : [h('b', {}, `${capital(role)}: `)]), wordsOf(content))),
+      ...(expected === null ? [] : [h('p', { class: 'field-hint' }, 'Expected: ', h('span', { dir: 'auto' }, expected))]));
+    this.#asked.scrollTop = 0;
+    const names = targetNames(this.#run.targets, this.#host.nameOf);
+    this.#answers.replaceChildren(...names.map((name, target) => {
+      const own = answers.filter((answer) => answer.target === target);
+      return h('section', { class: 'run-target', 'aria-label': name }, h('h3', { dir: 'auto' }, name),
+        ...(own.length ? own.map((answer) => this.#answer(answer)) : [h('p', { class: 'field-hint' }, 'No answer.')]));
+    }));
+  }
+
+  /** @param {RunAnswer} answer */
+  #answer({ repeat, text, reasoning, checks = [], error, finish_reason: reason, timings, usage }) {
+    const written = h('div', { class: 'answer', dir: 'auto' });
+    write(written, text);
+    const figures = [ENDS[reason] ?? capital(reason), timings.total_ms === null ? '' : duration(timings.total_ms), tokens(usage.completion_tokens)].filter(Boolean).join(' · ');
+    return h('article', { class: 'run-answer' },
+      ...(this.#run.repeats > 1 ? [h('h4', {}, `Time ${repeat + 1}`)] : []),
+      ...(reasoning ? [thoughts(reasoning)] : []),
+      written,
+      ...(error ? [errorNotice(error)] : []),
+      ...(checks.length ? [h('ul', { class: 'run-checks', 'aria-label': 'Checks' }, ...checks.map(checkLine))] : []),
+      h('p', { class: 'field-hint' }, figures));
+  }
+}
+
+/** @param {CheckOutcome} outcome */
+function checkLine({ check, passed, explanation }) {
+  const [mark, word] = passed ? ['passed', 'Passed'] : passed === false ? ['failed', 'Failed'] : ['unsure', 'Cannot be told'];
+  const sign = icon(passed ? 'check' : passed === false ? 'close' : 'about');
+  return h('li', { class: `is-${mark}` }, sign, h('span', { dir: 'auto' }, h('b', {}, `${word}: ${check.type}`), explanation ? `, ${sentence(explanation)}` : ''));
+}
+
+/** @param {string} reasoning */
+function thoughts(reasoning) {
+  const written = h('div', { class: 'answer thoughts', dir: 'auto' });
+  const details = h('details', {}, h('summary', {}, 'Thinking'), written);
+  details.addEventListener('toggle', () => write(written, reasoning), { once: true });
+  return details;
+}
+
+/** @param {HTMLElement} element @param {string} text */
+function write(element, text) {
+  const writer = new turnViews.MarkdownWriter(element);
+  writer.append(text);
+  writer.end();
+}
+
+/** @param {AskedPrompt['messages'][number]['content']} content */
+function wordsOf(content) {
+  return typeof content === 'string' ? content : content.map(({ text }) => text ?? '').join('\n');
+}

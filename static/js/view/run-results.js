@@ -1,0 +1,69 @@
+/** The results table of a run: who passed how much and how sure that is, how fast, what failed; and comparisons in words. */
+
+import { h } from './element.js';
+import { briefly, costLabel, rate } from './labels.js';
+
+/** @import { Figures, Passed, Results, Run } from '../client/runs.js' */
+/** @import { Host } from './runs-view.js' */
+
+const HEADINGS = ['Target', 'Passed', '95 % interval', 'First token', '95 % within', 'Speed', 'Cut', 'Failed', 'Cost'];
+const NONE = '–';
+
+export class RunResults {
+  #host;
+  #run;
+  #body = h('tbody');
+  #words = h('ul', { class: 'run-comparisons' });
+  #comparisons = h('div', { hidden: true }, h('h3', {}, 'Comparisons'), this.#words);
+  #table = h('div', { class: 'summary-table', tabindex: 0, role: 'region', 'aria-label': 'Results' },
+    h('table', {}, h('thead', {}, h('tr', {}, ...HEADINGS.map((name) => h('th', { scope: 'col' }, name)))), this.#body));
+  element = h('div', { class: 'run-page' }, this.#table,
+    h('p', { class: 'field-hint' }, 'First tokens are of answers whose model was loaded. Intervals are Wilson’s, by prompt.'), this.#comparisons);
+
+  /** @param {Host} host @param {AbortSignal} signal @param {Run} run */
+  constructor(host, signal, run) {
+    this.#host = host;
+    this.#run = run;
+    host.name(`Results: ${run.name || run.set_name}`);
+    void host.attempt(async () => {
+      const results = await host.api.results(run.id);
+      if (!signal.aborted) this.#show(results);
+    });
+  }
+
+  back = () => this.#host.open(this.#run);
+
+  focus() {
+    this.#table.focus();
+  }
+
+  // Internal
+
+  /** @param {Results} results */
+  #show({ targets, comparisons }) {
+    this.#body.replaceChildren(...targets.map(({ name, figures }) => h('tr', {},
+      h('th', { scope: 'row', dir: 'auto' }, name), ...cells(figures).map((words) => h('td', {}, words)))));
+    this.#comparisons.hidden = comparisons.length === 0;
+    this.#words.replaceChildren(...comparisons.map(({ first, second, words }) => h('li', { dir: 'auto' }, h('b', {}, `${targets[first].name} and ${targets[second].name}: `), words)));
+  }
+}
+
+/** @param {Figures} figures */
+function cells({ answers, first_token_warm: first, tokens_per_second: speed, cut, failures, cost, cost_is_estimated: estimated }) {
+  const causes = Object.entries(failures).map(([cause, count]) => `${count} ${cause}`);
+  return [
+    answers ? `${answers.passed} of ${answers.total}` : NONE,
+    answers ? interval(answers) : NONE,
+    first.median === null ? NONE : briefly(first.median),
+    first.p95 === null ? NONE : briefly(first.p95),
+    speed === null ? NONE : rate(speed),
+    String(cut),
+    causes.join(', ') || '0',
+    cost === null ? NONE : costLabel({ amount: cost, estimated }),
+  ];
+}
+
+/** @param {Passed} passed */
+function interval({ interval: { low, high } }) {
+  return `${Math.round(low * 100)} to ${Math.round(high * 100)} %`;
+}
