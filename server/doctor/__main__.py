@@ -1,7 +1,8 @@
 """Run all checks and show them: `python3 run.py doctor [--json]`.
 
-`--clean` removes containers and services that belong to no model any more, `--policy` prints what a
-proxy before the Docker engine's socket has to let through.
+`--nodes` also looks inside a container on each node of the swarm. `--clean` removes containers and
+services that belong to no model any more, `--policy` prints what a proxy before the Docker engine's
+socket has to let through.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from server.doctor.checks import CHECKS
 from server.doctor.containers import clean, policy_text
 from server.doctor.docker import DockerUnavailable
 from server.doctor.findings import Check, Finding, Wanted, side_by_side
+from server.doctor.nodes import look_at_nodes
 from server.doctor.reading import read_settings
 from server.doctor.swarm import clean_swarm
 
@@ -33,6 +35,11 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--policy", action="store_true", help="print what Sidestream asks of a Docker engine"
     )
+    parser.add_argument(
+        "--nodes",
+        action="store_true",
+        help="also start a container on each node of the swarm, to see what services lack there",
+    )
     arguments = parser.parse_args(words)
     if arguments.policy:
         print(policy_text())
@@ -41,6 +48,8 @@ def main(words: list[str]) -> int:
     if arguments.clean:
         return _clean(wanted)
     findings = examine(CHECKS, wanted, CEILING_SECONDS)
+    if arguments.nodes:
+        findings += look_at_nodes(wanted)
     can_run = all(finding.level != "fail" for finding in findings)
     if arguments.json:
         checks = [asdict(finding) for finding in findings]

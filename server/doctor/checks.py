@@ -11,11 +11,16 @@ from pathlib import Path
 
 import run
 from server.doctor.commands import check_commands
-from server.doctor.containers import check_containers, check_leftovers
+from server.doctor.containers import (
+    check_containers,
+    check_docker_engines,
+    check_leftovers,
+)
 from server.doctor.docker import DockerUnavailable, ask_docker
 from server.doctor.findings import Check, Finding, Level, Wanted
 from server.doctor.ports import why_not_free
 from server.doctor.servers import check_keys, check_servers
+from server.doctor.state import check_state
 from server.doctor.swarm import check_swarm
 
 HUB_SECONDS = 3.0
@@ -176,10 +181,12 @@ CHECKS: tuple[Check, ...] = (
     check_memory,
     check_gpu,
     check_disk,
+    check_state,
     check_server_port,
     check_model_ports,
     check_docker,
     check_containers,
+    check_docker_engines,
     check_leftovers,
     check_swarm,
     check_commands,

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,33 @@ def ask_docker(
     host: str = "",
     *,
     method: str = "GET",
+    body: Mapping[str, Any] | None = None,
     patience_seconds: float | None = None,
 ) -> Any:
     """Return the engine's JSON answer, None for an empty one; raises DockerUnavailable.
 
     `host` is what the settings say; empty takes DOCKER_HOST, else this machine's engine.
     """
+    text = read_docker(path, host, method=method, body=body, patience_seconds=patience_seconds)
+    return json.loads(text) if text else None
+
+
+def read_docker(
+    path: str,
+    host: str = "",
+    *,
+    method: str = "GET",
+    body: Mapping[str, Any] | None = None,
+    patience_seconds: float | None = None,
+) -> bytes:
+    """Return the engine's answer as it is; see `ask_docker`."""
     patience_seconds = patience_seconds or PATIENCE_SECONDS
     docker_host = host or default_host(os.environ)
     try:
         if docker_host.startswith("ssh://"):
             with _tunnel(docker_host) as socket_file:
-                return _ask(f"unix://{socket_file}", method, path, patience_seconds)
-        return _ask(docker_host, method, path, patience_seconds)
+                return _ask(f"unix://{socket_file}", method, path, body, patience_seconds)
+        return _ask(docker_host, method, path, body, patience_seconds)
     except FileNotFoundError:
         raise DockerUnavailable("no engine here", "Install Docker.") from None
     except PermissionError:
@@ -55,17 +69,24 @@ def ask_docker(
         raise DockerUnavailable(f"{docker_host} does not answer: {error}", mend) from None
 
 
-def _ask(docker_host: str, method: str, path: str, patience_seconds: float) -> Any:
+def _ask(
+    docker_host: str,
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None,
+    patience_seconds: float,
+) -> bytes:
     connection = _Connection(docker_host, patience_seconds)
     try:
-        connection.request(method, path)
+        data = None if body is None else json.dumps(body)
+        connection.request(method, path, data, {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        body = answer.read()
+        text = answer.read()
     finally:
         connection.close()
-    if answer.status not in {200, 204}:
+    if answer.status not in {200, 201, 204}:
         raise ValueError(f"{path} answered {answer.status}")
-    return json.loads(body) if body else None
+    return text
 
 
 @contextmanager

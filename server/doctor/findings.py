@@ -54,7 +54,8 @@ class Wanted:
     """The part of the settings that the checks ask about, with its defaults.
 
     `container_models` are those that run in containers, `swarm_models` those in a swarm, None where
-    the settings cannot be read.
+    the settings cannot be read. `docker_engines` are names and hosts of the sections [docker NAME];
+    `uses_docker_host` is whether any model runs on the engine of [docker].
     `unseen` has what the settings refer to and the user of the doctor cannot see.
     """
 
@@ -64,11 +65,16 @@ class Wanted:
     weights_dir: Path = Path("~/.cache/sidestream/weights")
     hf_cache: Path = Path("~/.cache/huggingface")
     instance: str = "default"
+    state_dir: Path = Path("~/.local/state/sidestream")
+    conversations_file: str = ""
     docker_host: str = ""
+    uses_docker_host: bool = True
+    docker_engines: tuple[tuple[str, str], ...] = ()
     container_models: frozenset[str] | None = None
     images: frozenset[str] = frozenset()
     swarm_hosts: tuple[str, ...] = ()
     swarm_models: frozenset[str] | None = None
+    swarm_images: frozenset[str] = frozenset()
     servers: tuple[KnownServer, ...] = ()
     commands: tuple[KnownCommand, ...] = ()
     unseen: tuple[str, ...] = ()

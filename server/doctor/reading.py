@@ -28,11 +28,14 @@ def read_settings() -> Wanted:
             settings = load(file, os.environ, looks_up=False)
     except SettingsError as error:
         return Wanted(problems=tuple(error.problems))
-    containers = {
-        name: model
-        for name, model in settings.models.items()
-        if model.runner == "docker" and not model.base
-    }
+    containers, services = (
+        {
+            name: model
+            for name, model in settings.models.items()
+            if model.runner == runner and not model.base
+        }
+        for runner in ("docker", "swarm")
+    )
     return Wanted(
         host=settings.server.host,
         port=settings.server.port,
@@ -40,15 +43,16 @@ def read_settings() -> Wanted:
         weights_dir=settings.engines.weights_dir,
         hf_cache=settings.docker.hf_cache,
         instance=settings.server.instance,
+        state_dir=settings.server.state_dir,
+        conversations_file=settings.conversations.file,
         docker_host=settings.docker.host,
+        uses_docker_host=any(not model.engine_host for model in containers.values()),
+        docker_engines=tuple((name, one.host) for name, one in settings.docker_engines.items()),
         container_models=frozenset(containers),
         images=frozenset(image_of(model, settings.docker) for model in containers.values()),
         swarm_hosts=settings.swarm.host,
-        swarm_models=frozenset(
-            name
-            for name, model in settings.models.items()
-            if model.runner == "swarm" and not model.base
-        ),
+        swarm_models=frozenset(services),
+        swarm_images=frozenset(image_of(model, settings.swarm) for model in services.values()),
         servers=known_servers(settings),
         commands=known_commands(settings),
         unseen=unseen,

@@ -1,4 +1,4 @@
-"""What models in a swarm need of it: managers, nodes, GPUs, and what services were left over."""
+"""What models in a swarm need of it: managers, nodes, GPUs; its gateways, and what is left over."""
 
 import json
 from typing import Any, Final
@@ -7,6 +7,7 @@ from urllib.parse import quote
 from server.core.docker_engine import LABEL_INSTANCE, LABEL_MODEL, number_of, service_name
 from server.doctor.docker import DockerUnavailable, ask_docker
 from server.doctor.findings import Finding, Wanted
+from server.doctor.state import check_gateways
 
 _NANO: Final = 1_000_000_000
 # Longer, and a dead node's models stay away for more than ten seconds.
@@ -21,9 +22,10 @@ def check_swarm(wanted: Wanted) -> Finding:
     if not wanted.swarm_models:
         return Finding("swarm", "ok", "no model runs in one")
     try:
-        manager = _manager(wanted)
+        manager = manager_of(wanted)
         nodes = ask_docker("/nodes", manager)
         spec = ask_docker("/swarm", manager)["Spec"]
+        gateways = check_gateways(ask_docker("/services", manager))
     except DockerUnavailable as error:
         return Finding("swarm", "warn", error.seen, error.mend)
     seen, mends = _nodes(nodes)
@@ -31,6 +33,8 @@ def check_swarm(wanted: Wanted) -> Finding:
     seen.append(f"heartbeat {heartbeat:g} s")
     if heartbeat > _BRISK_SECONDS:
         mends.append("Notice dead nodes sooner: docker swarm update --dispatcher-heartbeat 1s.")
+    seen += gateways[0]
+    mends += gateways[1]
     left = _left(wanted, manager)
     if left:
         seen.append(f"left over: {', '.join(left)}")
@@ -45,7 +49,7 @@ def clean_swarm(wanted: Wanted) -> list[str]:
     """
     if not wanted.swarm_models:
         return []
-    manager = _manager(wanted)
+    manager = manager_of(wanted)
     left = _left(wanted, manager)
     for name in left:
         ask_docker(f"/services/{name}", manager, method="DELETE")
@@ -55,7 +59,7 @@ def clean_swarm(wanted: Wanted) -> list[str]:
     return left
 
 
-def _manager(wanted: Wanted) -> str:
+def manager_of(wanted: Wanted) -> str:
     """Return the first address at which a manager answers; raises `DockerUnavailable`."""
     trouble: DockerUnavailable | None = None
     for host in wanted.swarm_hosts or ("",):

@@ -72,7 +72,7 @@ def test_an_engine_without_sshd_skips_and_names_what_is_missing(tmp_path: Path) 
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "2 skipped" in done.stdout
+    assert "3 skipped" in done.stdout
     assert "OpenSSH (client and server) is missing here" in done.stdout
     assert "python3 run.py test --system" in done.stdout
 
