@@ -55,6 +55,7 @@ PROGRAMS = {
     "doctor": ("server.doctor", "", "Tell what is there and missing, and the mend (--json)."),
     "bench": ("benchmarks", TEST_LOCK, "Run one benchmark, or list them."),
     "model": ("server.adding", RUN_LOCK, "Add a model by name, list and remove what was added."),
+    "evaluate": ("server.evaluate", RUN_LOCK, "Ask prompts of several models, and compare."),
     "reload": ("server.reload", RUN_LOCK, "Have the running gateway read its settings again."),
     "lock": ("tests.lock", TEST_LOCK, "Pin what pyproject.toml names, for all systems."),
 }

@@ -28,7 +28,6 @@ from server import __version__
 from server.access.exposure import refusal_to_start
 from server.access.key_file import KeysUnusable
 from server.app import build_app
-from server.archive.database import UnusableFile
 from server.core.errors import StorageFailed
 from server.core.ip import parse_ip
 from server.instance import InstanceLock
@@ -38,6 +37,7 @@ from server.settings.files import DEFAULT_SETTINGS
 from server.settings.loading import load
 from server.settings.tables import Settings
 from server.settings.values import SettingsError
+from server.storage.database import UnusableFile
 from server.web.keys import ADDED_SERVERS, CATALOG_SOURCE, DISCOVERY, FLEET
 from server.web.listening import CannotEncrypt, Certificate, certificate_of, make_runner
 

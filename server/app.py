@@ -38,10 +38,13 @@ from server.models.catalogue.found_servers import FoundServers
 from server.models.catalogue.listing import ServerLists
 from server.models.catalogue.source import CatalogSource
 from server.models.fleet import Fleet
+from server.models.runners.docker.engines import DockerEnginesRunner
+from server.models.runners.docker.places import DockerPlaces
 from server.models.runners.docker.runner import DockerRunner
 from server.models.runners.programs.embedded import EmbeddedLauncher
 from server.models.runners.programs.launch import Launcher
 from server.models.runners.registry import RunnerContext, limits_of, make_runners
+from server.runs.opening import open_runs
 from server.settings.tables import SessionSettings, Settings
 from server.web import middleware
 from server.web.entry.gate import GATE, install_gate
@@ -60,7 +63,9 @@ from server.web.keys import (
     FLEET,
     GENERATIONS,
     LOOP_LAG,
+    PROMPT_SETS,
     REQUEST_COUNTERS,
+    RUNS,
     SESSIONS,
     SETTINGS,
     SOCKETS,
@@ -99,7 +104,7 @@ def build_app(settings: Settings, *, embedded: Launcher | None = None) -> web.Ap
     app.on_response_prepare.extend([middleware.add_headers, request_log.add_request_id])
     app[DESCRIPTION] = Description(api.OPERATIONS)
     add_operations(app, api.OPERATIONS)
-    page = app[PAGE] = Page(app[DESCRIPTION])
+    page = app[PAGE] = Page(app[DESCRIPTION], has_runs=settings.runs.enabled)
     add_routes(app, "anyone", [*page.public_routes(), *SignIn(app[GATE], page).routes()])
     add_routes(app, "user", [*page.routes(), web.get("/ws", websocket)])
     engine = embedded or EmbeddedLauncher(settings.engines.weights_dir.expanduser())
@@ -137,10 +142,15 @@ def build_app(settings: Settings, *, embedded: Launcher | None = None) -> web.Ap
         yield
         await _end(*tasks)
 
-    async def loop_lag(app: web.Application) -> AsyncIterator[None]:
-        app[LOOP_LAG] = LoopLag()
-        yield
-        app[LOOP_LAG].close()
+    async def runs(app: web.Application) -> AsyncIterator[None]:
+        if not settings.runs.enabled:
+            yield
+            return
+        holder = app[GATE].keyring.holder
+        path = _kept_in(settings, settings.runs.file, "runs")
+        async with open_runs(path, settings.runs, app[FLEET], app[GENERATIONS], holder) as opened:
+            app[PROMPT_SETS], app[RUNS] = opened
+            yield
 
     async def archive(app: web.Application) -> AsyncIterator[None]:
         if not settings.conversations.enabled:
@@ -158,15 +168,14 @@ def build_app(settings: Settings, *, embedded: Launcher | None = None) -> web.Ap
 
     # The archive first: a file that cannot be used ends the start before anything else begins,
     # and the last words of answers are stored when all else has ended.
-    app.cleanup_ctx.extend([archive, fleet, sessions, loop_lag])
+    app.cleanup_ctx.extend([archive, fleet, sessions, runs, _loop_lag])
     app.on_shutdown.append(_end_sessions)
     return app
 
 
 async def open_archive(settings: Settings, describe: DescribeEngine) -> Archive:
     """Open the conversations; raises `UnusableFile` or `StorageFailed`."""
-    kept, server = settings.conversations, settings.server
-    path = Path(kept.file) if kept.file else server.state_dir / f"{server.instance}.conversations"
+    kept = settings.conversations
     limits = ArchiveLimits(
         conversations=kept.max_conversations,
         conversation_chars=kept.max_conversation_size,
@@ -175,7 +184,13 @@ async def open_archive(settings: Settings, describe: DescribeEngine) -> Archive:
         deleted_seconds=kept.deleted_ttl,
         attachments=attachment_limits(settings),
     )
-    return await Archive.open(path.expanduser(), limits, describe)
+    return await Archive.open(_kept_in(settings, kept.file, "conversations"), limits, describe)
+
+
+def _kept_in(settings: Settings, file: str, kind: str) -> Path:
+    """Return the path of a database file, by its name in the settings or by the instance's."""
+    server = settings.server
+    return (Path(file) if file else server.state_dir / f"{server.instance}.{kind}").expanduser()
 
 
 def attachment_limits(settings: Settings) -> AttachmentLimits:
@@ -205,10 +220,14 @@ def _build_fleet(
 
     async def takes_of_gpus(spec: ModelSpec) -> Mapping[str, float]:
         runner = runners[spec.runner]
-        has_gpus = isinstance(runner, DockerRunner) and await runner.has_gpus()
+        has_gpus = (
+            isinstance(runner, DockerRunner | DockerEnginesRunner) and await runner.has_gpus()
+        )
         return gpu_takes(spec, settings.docker, has_gpus=has_gpus)
 
-    return Fleet(
+    docker = runners["docker"]
+    several = docker if isinstance(docker, DockerEnginesRunner) else None
+    fleet = Fleet(
         source.catalog(),
         runners,
         Connector(timeouts).connect,
@@ -219,7 +238,12 @@ def _build_fleet(
         on_server_change=source.look_soon,
         found=found,
         takes_of_gpus=takes_of_gpus,
+        places=None if several is None else DockerPlaces(several.pool),
     )
+    if several is not None:
+        several.pool.on_change = lambda is_back: fleet.places_changed(is_back=is_back)
+        several.pool.on_found = fleet.adopt_found
+    return fleet
 
 
 def _build_generation_service(fleet: Fleet, settings: Settings, quota: Quota) -> GenerationService:
@@ -248,6 +272,12 @@ def _session_limits(sessions: SessionSettings) -> StoreLimits:
     )
 
 
+async def _loop_lag(app: web.Application) -> AsyncIterator[None]:
+    app[LOOP_LAG] = LoopLag()
+    yield
+    app[LOOP_LAG].close()
+
+
 async def _end(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
@@ -271,6 +301,8 @@ async def _tidy(archive: Archive) -> None:
 
 async def _end_sessions(app: web.Application) -> None:
     """Let answers end, or interrupt them, and then say good-bye on every socket."""
+    if RUNS in app:
+        app[RUNS].refuse()
     await app[GENERATIONS].close(grace_seconds=app[SETTINGS].server.shutdown_grace)
     await app[SOCKETS].close()
     app[FLEET].close_logs()

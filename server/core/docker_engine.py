@@ -15,6 +15,8 @@ LABEL_INSTANCE: Final = "sidestream.instance"
 LABEL_MODEL: Final = "sidestream.model"
 # The number of a replica; the first one has none, as all had before there were several.
 LABEL_REPLICA: Final = "sidestream.replica"
+# Of a service that is a gateway itself.
+LABEL_GATEWAY: Final = "sidestream.gateway"
 
 _MAX_LABEL: Final = 63
 _SOCKET: Final = Path("/var/run/docker.sock")
@@ -78,14 +80,33 @@ def ssh_command(host: str, socket: Path, *options: str) -> list[str]:
     where = urlsplit(host)
     remote = where.path if len(where.path) > 1 else _SOCKET
     port = ("-p", str(where.port)) if where.port else ()
-    name = f"{where.username}@{where.hostname}" if where.username else str(where.hostname)
     command = ["ssh", "-N", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
-    return [*command, *port, "-L", f"{socket}:{remote}", *options, "--", name]
+    return [*command, *port, "-L", f"{socket}:{remote}", *options, "--", _ssh_name(host)]
+
+
+def ssh_control(host: str, control: Path, verb: str, *words: str) -> list[str]:
+    """Return what has an `ssh` that runs already do something, by its control socket."""
+    return ["ssh", "-S", str(control), "-O", verb, *words, "--", _ssh_name(host)]
+
+
+def _ssh_name(host: str) -> str:
+    where = urlsplit(host)
+    return f"{where.username}@{where.hostname}" if where.username else str(where.hostname)
 
 
 def is_rootless(info: Mapping[str, Any]) -> bool:
     """Tell from an engine's description whether it runs without root's rights."""
     return any("rootless" in option for option in info.get("SecurityOptions") or [])
+
+
+def identity_of(info: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return what tells an engine apart from others, from its description.
+
+    Engines on one machine may share an id, and copies of a machine do: only together with the name
+    and the folder it tells them apart.
+    """
+    identity, name, folder = (str(info.get(key) or "") for key in ("ID", "Name", "DockerRootDir"))
+    return identity, name, folder
 
 
 def gives_gpus(info: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@
     │   ├── InvalidParameters  invalid_parameters
     │   ├── PromptTooLong      prompt_too_long
     │   ├── CannotSee          cannot_see
+    │   ├── InvalidPromptSet   invalid_prompt_set
     │   └── InvalidAttachment  invalid_attachment
     │       ├── UnsupportedAttachment  unsupported_attachment
     │       └── AttachmentTooLarge     too_large
@@ -18,6 +19,10 @@
     ├── UnknownConversation    unknown_conversation
     ├── ConversationLimit      conversation_limit
     ├── ConversationsOff       conversations_off
+    ├── UnknownPromptSet       unknown_prompt_set
+    ├── UnknownRun             unknown_run
+    ├── RunLimit               run_limit
+    ├── RunsOff                runs_off
     ├── StorageFailed          storage_failed
     ├── ModelFailed            model_failed
     ├── EngineError            engine_error
@@ -106,6 +111,16 @@ class CannotSee(InvalidCommand):
     status = 422
 
 
+class InvalidPromptSet(InvalidCommand):
+    """A prompt set, its file or one of its checks is wrong; `details` lists where, and why.
+
+    Each of `problems` has `message`, `row` (the line in a file, from 1, or null) and `column`.
+    """
+
+    code = "invalid_prompt_set"
+    status = 422
+
+
 class InvalidAttachment(InvalidCommand):
     """The bytes are empty, incomplete, or not what they begin as."""
 
@@ -176,8 +191,36 @@ class ConversationsOff(SidestreamError):
     status = 404
 
 
+class UnknownPromptSet(SidestreamError):
+    """No prompt set of that id, or no such version of it, belongs to the caller."""
+
+    code = "unknown_prompt_set"
+    status = 404
+
+
+class UnknownRun(SidestreamError):
+    """No run of that id belongs to the caller."""
+
+    code = "unknown_run"
+    status = 404
+
+
+class RunLimit(SidestreamError):
+    """There are as many prompt sets or runs, or they are as large, as the settings allow."""
+
+    code = "run_limit"
+    status = 409
+
+
+class RunsOff(SidestreamError):
+    """The settings turn prompt sets and runs off."""
+
+    code = "runs_off"
+    status = 404
+
+
 class StorageFailed(SidestreamError):
-    """Stored conversations cannot be read or written for the time being."""
+    """What is stored cannot be read or written for the time being."""
 
     code = "storage_failed"
     status = 503

@@ -32,7 +32,7 @@ class Occupant:
     """A model server that takes memory; `idle_since` is None while it is answering.
 
     `gpus` are the shares of the GPUs' memory that it takes, by GPU name. The servers of one model
-    have the same `root`.
+    have the same `root`. `place` is the name of its machine, empty for this one.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Occupant:
     is_pinned: bool
     gpus: Mapping[str, float] = field(default_factory=dict)
     root: str = ""
+    place: str = ""
 
 
 def whom_to_evict(
@@ -48,8 +49,11 @@ def whom_to_evict(
     needed_bytes: int,
     capacity: Capacity,
     gpus: Mapping[str, float] | None = None,
+    place: str = "",
 ) -> list[str] | None:
-    """Return the servers to evict before another one fits, the longest idle first.
+    """Return the servers to evict before another one fits at a place, the longest idle first.
+
+    Of `capacity` the number is that of servers at all places, the memory that at `place`.
 
     None means that evicting all that may be evicted makes no room: the start has to wait.
     A busy or pinned server is never evicted, nor one whose eviction would not help.
@@ -61,9 +65,11 @@ def whom_to_evict(
         key=lambda o: o.idle_since or 0.0,
     )
     evicted: list[str] = []
-    while not _fits(staying, needed_bytes, needed, capacity):
-        if _fits(staying, needed_bytes, {}, capacity):
-            full = full_gpus(staying, needed)
+    while not fits(staying, needed_bytes, needed, capacity, place):
+        if _has_number(staying, capacity):
+            movable = [one for one in movable if one.place == place]
+        if fits(staying, needed_bytes, {}, capacity, place):
+            full = full_gpus(at(place, staying), needed)
             movable = [one for one in movable if _takes_of(one, full)]
         if not movable:
             return None
@@ -78,9 +84,10 @@ def can_ever_fit(
     needed_bytes: int,
     capacity: Capacity,
     gpus: Mapping[str, float] | None = None,
+    place: str = "",
 ) -> bool:
-    """Tell whether a server would fit beside the pinned ones alone."""
-    return _fits(pinned, needed_bytes, gpus or {}, capacity)
+    """Tell whether a server would fit at a place beside the pinned ones alone."""
+    return fits(pinned, needed_bytes, gpus or {}, capacity, place)
 
 
 def full_gpus(occupants: Sequence[Occupant], needed: Mapping[str, float]) -> list[str]:
@@ -143,15 +150,26 @@ def _takes_of(occupant: Occupant, names: Sequence[str]) -> bool:
     return any(occupant.gpus.get(name, occupant.gpus.get(ALL_GPUS)) for name in names)
 
 
-def _fits(
+def at(place: str, occupants: Sequence[Occupant]) -> list[Occupant]:
+    """Return the servers at a place."""
+    return [one for one in occupants if one.place == place]
+
+
+def _has_number(occupants: Sequence[Occupant], capacity: Capacity) -> bool:
+    """Tell whether one server more is not one too many."""
+    return not capacity.max_running or len(occupants) < capacity.max_running
+
+
+def fits(
     occupants: Sequence[Occupant],
     needed_bytes: int,
     gpus: Mapping[str, float],
     capacity: Capacity,
+    place: str,
 ) -> bool:
-    if capacity.max_running and len(occupants) >= capacity.max_running:
+    """Tell whether a server fits at a place beside the others."""
+    here = at(place, occupants)
+    if not _has_number(occupants, capacity) or full_gpus(here, gpus):
         return False
-    if full_gpus(occupants, gpus):
-        return False
-    taken_bytes = sum(occupant.memory_bytes for occupant in occupants)
+    taken_bytes = sum(occupant.memory_bytes for occupant in here)
     return not capacity.memory_bytes or taken_bytes + needed_bytes <= capacity.memory_bytes

@@ -10,7 +10,8 @@ class Cause:
     """A cause; `pattern` is searched in an exception's type and message, whatever its case.
 
     `phases` are those in which it can be; none stands for all. `said` replaces the exception's
-    own line, with the pattern's groups in it.
+    own line, with the pattern's groups in it. `loses_place` tells that the server's machine or its
+    engine is away: the server can run at another place.
     """
 
     code: str
@@ -19,6 +20,7 @@ class Cause:
     pattern: str = ""
     phases: frozenset[str] = frozenset()
     said: str = ""
+    loses_place: bool = False
 
     @cached_property
     def _searched(self) -> re.Pattern[str]:

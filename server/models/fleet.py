@@ -3,17 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
-from typing import Final
 
-from server.core.errors import InvalidCommand
+from server.core.errors import InvalidCommand, SidestreamError
 from server.core.placement import Capacity, Occupant
 from server.core.protocol import Model
 from server.dialects.base import EngineInfo, Upstream
 from server.models.announcer import Announcer, ListSubscriber, Subscriber
 from server.models.capacity.gpus import TakesOfGpus, no_gpus
-from server.models.capacity.room import Room
+from server.models.capacity.occupants import model_and_number, occupying
+from server.models.capacity.room import Places, Room
 from server.models.capacity.usage import IdleTimers, Usage
 from server.models.catalogue.catalog import Catalog, ModelSpec
 from server.models.catalogue.found_servers import FoundServers
@@ -25,15 +24,14 @@ from server.models.lifecycle.loads import Loads
 from server.models.lifecycle.readiness_probe import Connect
 from server.models.lifecycle.ready_server import Lease
 from server.models.logbook import LogBook
+from server.models.machine_views import see_machines
 from server.models.metrics import EngineMetrics, ServerKey
-from server.models.runners.base import Report, Runner
+from server.models.runners.base import Observation, Report, Runner
+from server.models.runners.machines import Machines
 from server.models.views import FactsOf, ModelViews, ServerFacts, UseCounts, ViewParts
 
 CapacitySubscriber = Callable[[str, int | None], None]
 """Called with a server's id and how many answers its replicas write at once."""
-
-# No id of a model has it: between a model's id and the number of a replica.
-_REPLICA: Final = " replica "
 
 
 class Fleet:
@@ -52,6 +50,7 @@ class Fleet:
         on_server_change: Callable[[str], None] = lambda name: None,
         found: FoundServers | None = None,
         takes_of_gpus: TakesOfGpus = no_gpus,
+        places: Places | None = None,
     ) -> None:
         """Hold the models of `catalog`; list those in `found` after them.
 
@@ -70,12 +69,15 @@ class Fleet:
         self._announcer = Announcer(self.snapshot)
         self._engine_metrics = EngineMetrics(self._upstreams)
         self._idle_timers = IdleTimers()
+        self._places = places
         self._usage = Usage(self._on_use)
+        self._takes_of_gpus = takes_of_gpus
         self._room = Room(
             capacity,
             self._occupant,
             self._request_stop,
             takes_of_gpus,
+            places,
         )
         self._deployments = Deployments(runners, connect, limits, self, instance=instance)
         self._deployments.apply(catalog)
@@ -192,9 +194,25 @@ class Fleet:
 
     async def adopt(self) -> None:
         """Adopt the servers of an earlier run; see `Deployments.adopt`."""
-        await self._deployments.adopt(
-            lambda spec, number: self._room.admit(_occupying(spec, number))
-        )
+        await self._deployments.adopt(self._admit)
+
+    def adopt_found(self, seen: Observation) -> None:
+        """Adopt a server of an earlier run that is found later than the others."""
+        self._deployments.adopt_found(seen, self._admit)
+
+    def places(self) -> Mapping[str, bool]:
+        """Return the places beside this machine by their names, and whether each is there now."""
+        return {} if self._places is None else self._places.answering()
+
+    def places_changed(self, *, is_back: bool) -> None:
+        """Offer other places to the servers that wait for room: one has gone away or is back.
+
+        When one is back, preloaded models are tried again that could not be started at any.
+        """
+        self._room.places_changed()
+        for crew in self._deployments if is_back else ():
+            if crew.spec.settings.preload and crew.spec.settings.engine_host:
+                crew.start_failed()
 
     async def close(self, *, keeps_servers: bool) -> None:
         """End every lifecycle and close the runners; `keeps_servers` leaves containers running."""
@@ -208,6 +226,14 @@ class Fleet:
     def servers(self) -> list[Crew]:
         """Return the replicas of each server, in the order of the catalogue."""
         return list(self._deployments)
+
+    def lockouts(self) -> list[SidestreamError]:
+        """Return why servers may not be started and stopped, for each place where that is so."""
+        return [error for runner in self._runners.values() if (error := runner.lockout)]
+
+    async def machines(self) -> Machines:
+        """Return the machines that model servers run on; see `see_machines`."""
+        return await see_machines(self.servers(), self._runners, self._takes_of_gpus)
 
     def own_ports(self) -> frozenset[int]:
         """Return the ports of the managed servers."""
@@ -277,15 +303,35 @@ class Fleet:
         """Call `subscriber` whenever the capacity of a model with several servers may change."""
         self._capacity_subscribers.append(subscriber)
 
+    def capacity(self, model_id: str) -> int | None:
+        """Return how many answers of a model are written at once; None if any number, or unknown.
+
+        Raises `UnknownModel`.
+        """
+        spec = self.spec(model_id)
+        return self._crew(model_id).choice.capacity(spec) or spec.max_concurrent
+
+    async def could_start(self, model_id: str) -> bool:
+        """Tell whether the model's server is up, or could start now without waiting for room.
+
+        Idle servers may be stopped for it. Raises `UnknownModel`.
+        """
+        crew = self._crew(model_id)
+        return not crew.is_managed or await self._room.could_enter(crew.spec)
+
+    def waiting_for_room(self) -> frozenset[str]:
+        """Return the roots of the models whose servers wait for room."""
+        return self._room.waiting()
+
     # --- what crews need (`CrewHost`) -------------------------------------------------------
 
     async def enter(self, spec: ModelSpec, number: int, report: Report) -> None:
         """Wait until there is room for the server of a replica."""
-        await self._room.enter(_occupying(spec, number), report)
+        await self._room.enter(occupying(spec, number), report)
 
     def leave(self, spec: ModelSpec, number: int) -> None:
         """Release the room of a server that is gone."""
-        self._room.leave(_occupying(spec, number).id)
+        self._room.leave(occupying(spec, number).id)
 
     def is_answering(self, spec: ModelSpec) -> bool:
         """Tell whether the model's server is writing an answer."""
@@ -297,7 +343,7 @@ class Fleet:
 
     async def has_room(self, spec: ModelSpec, number: int) -> bool:
         """Tell whether a replica could be started now, with nobody stopped for it."""
-        return await self._room.has_room(_occupying(spec, number))
+        return await self._room.has_room(occupying(spec, number))
 
     def changed(self, spec: ModelSpec) -> None:
         """Announce a server's new status."""
@@ -313,12 +359,18 @@ class Fleet:
 
     # --- inside -----------------------------------------------------------------------------
 
+    def _admit(self, spec: ModelSpec, seen: Observation) -> None:
+        # A swarm keeps account of its nodes itself.
+        is_counted = spec.runner == "docker" and seen.endpoint is not None
+        place = seen.endpoint.place if is_counted and seen.endpoint else ""
+        self._room.admit(occupying(spec, seen.replica.number), place)
+
     def _request_stop(self, occupant: str) -> None:
         self._occupying_replica(occupant).request_stop()
 
     def _occupying_replica(self, occupant: str) -> Deployment:
-        root_id, _, number = occupant.partition(_REPLICA)
-        return self._deployments[root_id][int(number or 1)]
+        root_id, number = model_and_number(occupant)
+        return self._deployments[root_id][number]
 
     def _crew(self, model_id: str) -> Crew:
         return self._deployments[self.spec(model_id).root]
@@ -352,16 +404,11 @@ class Fleet:
     def _occupant(self, occupant: str) -> Occupant:
         spec = self._occupying_replica(occupant).spec
         idle_since, is_pinned = self._usage.idle_since(spec.id), spec.settings.pinned
-        return Occupant(occupant, spec.memory_here, idle_since, is_pinned, root=spec.root)
+        return Occupant(occupant, spec.budgeted_memory, idle_since, is_pinned, root=spec.root)
 
     def _watch_idle_time(self, crew: Crew) -> None:
         is_idle = self._usage.idle_since(crew.spec.id) is not None
         self._idle_timers.watch(crew.spec, crew.request_stop, is_idle=is_idle)
-
-
-def _occupying(spec: ModelSpec, number: int) -> ModelSpec:
-    """Return the spec of one replica, under the id that it takes room by."""
-    return spec if number == 1 else replace(spec, id=f"{spec.id}{_REPLICA}{number}")
 
 
 def _info(crew: Crew, spec: ModelSpec) -> EngineInfo:

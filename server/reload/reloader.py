@@ -24,6 +24,7 @@ from server.logs import configure
 from server.models.catalogue.discovery import Discovery
 from server.models.catalogue.source import CatalogSource
 from server.models.fleet import Fleet
+from server.settings.docker_engines import engine_host_problems
 from server.settings.models import ModelSettings
 from server.settings.tables import SECTIONS, Settings
 from server.settings.values import SettingsError, format_value
@@ -81,6 +82,7 @@ class Reloader:
                     reloaded.changed.append(f"[discovery] {key} = {value}".rstrip())
                 else:
                     reloaded.needs_restart.append(f"[{section}] {key}")
+        reloaded.needs_restart.extend(self._changed_engines(wanted))
         models = self._models(wanted.models, reloaded)
         server = dataclasses.replace(known.server, **live)
         self._settings = dataclasses.replace(
@@ -106,17 +108,53 @@ class Reloader:
             logger.warning("this takes a restart: %s", ", ".join(reloaded.needs_restart))
         return reloaded
 
+    def _changed_engines(self, settings: Settings) -> Iterator[str]:
+        """Yield each section of a Docker engine that is not as it was, with what stays there."""
+        known, wanted = self._settings.docker_engines, settings.docker_engines
+        yield from (f"[docker {name}]" for name in wanted if name not in known)
+        for name, engine in known.items():
+            if name in wanted:
+                differing = _differences(engine, wanted[name])
+                yield from (f"[docker {name}] {key}" for key in differing)
+                continue
+            # A model that goes as well is stopped, if its engine is there.
+            is_away = not self._fleet.places().get(name, False)
+            models = [
+                crew.spec.id
+                for crew in self._fleet.servers()
+                if (is_away or crew.spec.id in settings.models)
+                and name in {one.place for one in crew.statuses if one.status.state != "stopped"}
+            ]
+            runs = f" (then nobody watches {', '.join(models)} there: stop first)" if models else ""
+            yield f"[docker {name}]{runs}"
+
     def _models(
         self, wanted: Mapping[str, ModelSettings], reloaded: Reloaded
     ) -> dict[str, ModelSettings]:
-        """Return the wanted models; one that has a server keeps its runner."""
+        """Return the wanted models; one that has a server keeps its runner.
+
+        One that names a Docker engine of a new section stays as it was until the restart.
+        """
         models = dict(wanted)
+        for model_id, one in wanted.items():
+            if any(engine_host_problems(one.engine_host, self._settings.docker_engines)):
+                reloaded.needs_restart.append(f"[model {model_id}] engine_host")
+                models = _kept(models, model_id, self._settings.models.get(model_id))
         for server in self._fleet.servers():
             model = models.get(server.spec.id)
             if model and not model.base and model.runner != server.spec.runner:
                 models[server.spec.id] = server.spec.settings
                 reloaded.needs_restart.append(f"[model {server.spec.id}] runner")
         return models
+
+
+def _kept(
+    models: dict[str, ModelSettings], model_id: str, known: ModelSettings | None
+) -> dict[str, ModelSettings]:
+    """Return the models with one as it was known; without it and its presets if it was not."""
+    if known is not None:
+        return models | {model_id: known}
+    return {name: one for name, one in models.items() if model_id not in (name, one.base)}
 
 
 def report_pipe(state_dir: Path, instance: str) -> Path:

@@ -18,6 +18,7 @@ from server.engines.llama_options import parse_llama_options
 from server.settings.addresses import is_this_machine, resolve_address
 from server.settings.commands import SOME_PORT, Problem, command_problems, takes_any_port, with_port
 from server.settings.containers import container_problems, engine_of, service_problems
+from server.settings.docker_engines import engine_host_problems
 from server.settings.models import ModelSettings
 from server.settings.remote import RemoteSettings
 from server.settings.runners import ASKED_RUNNERS, CONTAINER_RUNNERS
@@ -162,10 +163,15 @@ def _name_problems(model: ModelSettings) -> Iterator[Problem]:
         )
 
 
+def _docker_problems(model: ModelSettings, containers: ContainerSections) -> Iterator[Problem]:
+    yield from container_problems(model, containers.docker)
+    yield from engine_host_problems(model.engine_host, containers.docker_engines)
+
+
 PROBLEMS: Final[Mapping[str, Callable[[ModelSettings, ContainerSections], Iterator[Problem]]]] = {
     "process": _embedded_problems,
     "command": _command_problems,
-    "docker": lambda model, containers: container_problems(model, containers.docker),
+    "docker": _docker_problems,
     "swarm": lambda model, containers: service_problems(model, containers.swarm),
     "remote": _remote_problems,
 }

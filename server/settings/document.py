@@ -37,6 +37,11 @@ class _Named(NamedTuple):
 
 
 _NAMED = {
+    "docker": _Named(
+        "NAME",
+        "docker gpu1",
+        f"Each is a section [docker NAME], {RULES['docker']}.",
+    ),
     "model": _Named(
         "ID",
         "model my-model",
@@ -97,7 +102,7 @@ def write(root: Path = ROOT) -> None:
     """Rewrite both files; keep the models in `settings.ini`."""
     ini = root / "settings.ini"
     text = ini.read_text(encoding="utf-8")
-    models = re.search(r"^\[(model|upstream) ", text, re.MULTILINE)
+    models = re.search(rf"^\[({'|'.join(NAMED_SECTIONS)}) ", text, re.MULTILINE)
     kept = text[models.start() :] if models else ""
     ini.write_text(f"{render_ini_head()}\n{kept}", encoding="utf-8")
     (root / "docs" / "SETTINGS.md").write_text(render_document(), encoding="utf-8")

@@ -5,10 +5,10 @@ Rules:
 1. Nothing is guessed: an unknown section or key, a wrong type, an invalid value or a duplicate is
    refused at start, with file, section, key and what was expected.
 2. `SIDESTREAM_SECTION__KEY` in the environment overrides the file; a model's section is
-   `SIDESTREAM_MODEL_<ID>__KEY`, the id in capitals with `_` for every other character, and a
-   server's is `SIDESTREAM_UPSTREAM_<NAME>__KEY`.
-3. A model is a section `[model ID]`, a server with many models a section `[upstream NAME]`; adding
-   one is all it takes.
+   `SIDESTREAM_MODEL_<ID>__KEY`, the id in capitals with `_` for every other character; a server's
+   is `SIDESTREAM_UPSTREAM_<NAME>__KEY`, a Docker engine's `SIDESTREAM_DOCKER_<NAME>__KEY`.
+3. A model is a section `[model ID]`, a server with many models a section `[upstream NAME]`, one of
+   several Docker engines a section `[docker NAME]`; adding one is all it takes.
 4. A section in `settings.ini` goes before one of the same name in the page's file, which may have
    fewer keys.
 """
@@ -28,6 +28,7 @@ from server.settings.checks import (
     with_defaults,
 )
 from server.settings.containers import swarm_problems
+from server.settings.docker_engines import docker_engine_problems
 from server.settings.files import ADDED_FILE, Sections, added_file, read_added, read_sections
 from server.settings.names import RULES, is_name
 from server.settings.references import look_up
@@ -54,7 +55,7 @@ def environment_name(section: str, key: str) -> str:
 
 
 def kind_and_name(section: str) -> tuple[str, str] | None:
-    """Return kind and name of a `[model ID]` or `[upstream NAME]`; None for any other section."""
+    """Return kind and name of a section such as `[model ID]`; None for one without a name."""
     kind, blank, name = section.partition(" ")
     return (kind, name.strip()) if blank and kind in NAMED_SECTIONS else None
 
@@ -85,8 +86,10 @@ class _Loading:
         for section in self._added:
             self._take(section, named, is_added=True)
         upstreams = {name: with_defaults(one) for name, one in named["upstream"].items()}
-        containers = ContainerSections(sections["docker"], sections["swarm"])
+        containers = ContainerSections(sections["docker"], sections["swarm"], named["docker"])
         self._tell("swarm", swarm_problems(containers.swarm))
+        for name, key, problem in docker_engine_problems(named["docker"], sections["engines"]):
+            self._tell(f"docker {name}", [(key, problem)])
         for model_id, model in named["model"].items():
             found = model_problems(model_id, model, named["model"], containers, named["upstream"])
             self._tell(f"model {model_id}", found)
@@ -95,7 +98,12 @@ class _Loading:
         self._tell("access", access_problems(sections["access"]))
         if self._problems:
             raise SettingsError(self._problems)
-        return Settings(**sections, models=named["model"], upstreams=upstreams)
+        return Settings(
+            **sections,
+            models=named["model"],
+            upstreams=upstreams,
+            docker_engines=named["docker"],
+        )
 
     def _without_known(self, added: Sections) -> Sections:
         """Return the sections of the page's file that `settings.ini` does not have."""
@@ -161,7 +169,7 @@ class _Loading:
         return f"{file}: [{section}]"
 
 
-_KINDS = {"model": "model", "upstream": "server"}
+_KINDS = {"docker": "Docker engine", "model": "model", "upstream": "server"}
 
 
 def _folded(section: str) -> tuple[str, str]:

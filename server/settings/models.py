@@ -95,6 +95,13 @@ class _RunSettings:
         "Image; empty takes the engine's own, for TGI `image` of [docker] or [swarm].",
         only_for=CONTAINER_RUNNERS,
     )
+    engine_host: str = option(
+        "",
+        "Docker engine that it runs on: the NAME of a [docker NAME], or `any` for the one of these "
+        "with the least use. Empty takes that of [docker].",
+        pattern=r"\S*",
+        only_for=("docker",),
+    )
     gpus: str = option(
         "auto",
         "`none`, `all`, a number of GPUs, or `device=0,1` (numbers or ids). `auto` "
@@ -190,7 +197,8 @@ class _RunSettings:
     )
     memory: Size = option(
         Size(0),
-        "Memory that the model's server takes, counted against `memory_budget`; 0 if unknown. For "
+        "Memory that the model's server takes, counted against `memory_budget` of [engines], or of "
+        "its [docker NAME]; 0 if unknown. For "
         "`docker` it is also the container's limit; 0 sets that to nine tenths of the machine's "
         "memory. For `swarm` it is the limit, too, and what a node must have free; 0 sets none.",
     )

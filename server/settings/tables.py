@@ -13,6 +13,7 @@ from server.settings.access import AccessSettings
 from server.settings.attachments import AttachmentSettings
 from server.settings.conversations import ConversationSettings
 from server.settings.models import ModelSettings
+from server.settings.runs import RunSettings
 from server.settings.upstreams import DiscoverySettings, UpstreamSettings
 from server.settings.values import Size, option
 
@@ -33,7 +34,7 @@ class ServerSettings:
     port: int = option(8000, "TCP port to listen on; 0 takes any free one.", low=0, high=65535)
     instance: str = option(
         "default",
-        "Name of this gateway. Two gateways on one machine need two names.",
+        "Name of this gateway. Two gateways on one machine or one swarm need two names.",
         pattern=r"[a-z0-9][a-z0-9-]{0,31}",
     )
     state_dir: Path = option(
@@ -286,6 +287,46 @@ class DockerSettings:
 
 
 @dataclass(frozen=True)
+class DockerEngineSettings:
+    """One of several Docker engines, for models that name it in `engine_host`.
+
+    Images, timeouts and logs are those of `[docker]`.
+    """
+
+    host: str = option(
+        "",
+        "Where the engine is: `unix:///PATH`, `tcp://HOST:PORT` or `ssh://[USER@]HOST`. Has to be "
+        "set.",
+        pattern=r"((unix|tcp|https?|ssh)://\S+)?",
+    )
+    memory_budget: Size = option(
+        Size(0),
+        "Memory that our model servers may take there together, by each model's `memory`; 0 sets "
+        "no limit.",
+    )
+    gpus: str = option(
+        "",
+        "GPUs that models may get there: `none`, a number (the first ones), or `device=0,1` "
+        "(numbers or ids). Empty does not limit them.",
+        pattern=r"(none|[1-9][0-9]?|device=[A-Za-z0-9._:/-]+(,[A-Za-z0-9._:/-]+)*)?",
+    )
+    ports: tuple[int, int] = option(
+        (0, 0),
+        "Ports for its model servers, on loopback there; `0-0` takes `ports` of [engines]. Engines "
+        "at `tcp://` need ports of their own each.",
+        low=0,
+        high=65535,
+    )
+    hf_cache: str = option(
+        "", "Hugging Face cache on the engine's machine; empty takes that of [docker]."
+    )
+    hf_token: str = option("", "Token for gated models; empty takes that of [docker].", secret=True)
+    ollama_models: str = option(
+        "", "Ollama's models on the engine's machine; empty takes those of [docker]."
+    )
+
+
+@dataclass(frozen=True)
 class SwarmSettings:
     """Models that run as services of a Docker Swarm (`runner = swarm`)."""
 
@@ -372,6 +413,7 @@ class ContainerSections:
 
     docker: DockerSettings = field(default_factory=DockerSettings)
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
+    docker_engines: Mapping[str, DockerEngineSettings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -384,12 +426,14 @@ class Settings:
     answers: AnswerSettings = field(default_factory=AnswerSettings)
     conversations: ConversationSettings = field(default_factory=ConversationSettings)
     attachments: AttachmentSettings = field(default_factory=AttachmentSettings)
+    runs: RunSettings = field(default_factory=RunSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     docker: DockerSettings = field(default_factory=DockerSettings)
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     upstreams: Mapping[str, UpstreamSettings] = field(default_factory=dict)
+    docker_engines: Mapping[str, DockerEngineSettings] = field(default_factory=dict)
 
 
 SECTIONS: Mapping[str, type] = {
@@ -399,12 +443,16 @@ SECTIONS: Mapping[str, type] = {
     "answers": AnswerSettings,
     "conversations": ConversationSettings,
     "attachments": AttachmentSettings,
+    "runs": RunSettings,
     "engines": EngineSettings,
     "docker": DockerSettings,
     "swarm": SwarmSettings,
     "discovery": DiscoverySettings,
 }
-NAMED_SECTIONS: Mapping[str, type[ModelSettings] | type[UpstreamSettings]] = {
+NAMED_SECTIONS: Mapping[
+    str, type[ModelSettings] | type[UpstreamSettings] | type[DockerEngineSettings]
+] = {
+    "docker": DockerEngineSettings,
     "model": ModelSettings,
     "upstream": UpstreamSettings,
 }

@@ -8,6 +8,7 @@ import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -116,11 +117,18 @@ def check_is_json(request: web.Request) -> None:
 
 
 def whole_numbers(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields with 5.0 turned into 5: many JSON writers know only one kind of number."""
+    """Return fields, and lists in them, with 5.0 turned into 5.
+
+    Many JSON writers know only one kind of number.
+    """
     return {
-        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        name: [_whole(one) for one in value] if isinstance(value, list) else _whole(value)
         for name, value in fields.items()
     }
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _decode(body: bytes, shape: type[T]) -> T:
@@ -137,4 +145,15 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
     """Answer with JSON."""
     return web.Response(
         body=msgspec.json.encode(body), status=status, content_type="application/json"
+    )
+
+
+def file_response(body: bytes, content_type: str, name: str) -> web.Response:
+    """Answer with a file to save."""
+    return web.Response(
+        body=body,
+        headers={
+            "Content-Type": content_type,
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+        },
     )

@@ -11,6 +11,8 @@ from server.models.catalogue.added_servers import AddedServers
 from server.models.catalogue.discovery import Discovery
 from server.models.catalogue.source import CatalogSource
 from server.models.fleet import Fleet
+from server.runs.service import RunService
+from server.runs.sets import SetLibrary
 from server.settings.tables import Settings
 from server.web.metrics.service import LoopLag, RequestCounters
 from server.web.sockets.socket import Sockets
@@ -25,6 +27,8 @@ GENERATIONS = web.AppKey("generations", GenerationService)
 SESSIONS = web.AppKey("sessions", SessionStore)
 ARCHIVE = web.AppKey("archive", Archive)
 ATTACHMENTS = web.AppKey("attachments", Attachments)
+PROMPT_SETS = web.AppKey("prompt_sets", SetLibrary)
+RUNS = web.AppKey("runs", RunService)
 SOCKETS = web.AppKey("sockets", Sockets)
 REQUEST_COUNTERS = web.AppKey("request_counters", RequestCounters)
 LOOP_LAG = web.AppKey("loop_lag", LoopLag)

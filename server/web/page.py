@@ -32,7 +32,12 @@ class Page:
     """Serve the pages, with templates and files as they were when the server started."""
 
     def __init__(
-        self, description: Description, static: Path = STATIC, templates: Path = TEMPLATES
+        self,
+        description: Description,
+        static: Path = STATIC,
+        templates: Path = TEMPLATES,
+        *,
+        has_runs: bool = True,
     ) -> None:
         self._description = description
         self._files = Folder(static)
@@ -43,13 +48,19 @@ class Page:
         )
         # The reference as it was asked for last, by the address and the model of its examples.
         self._docs_html: dict[tuple[str, str], Content] = {}
-        # By whether the caller has signed in, and whether it may add models.
+        # By whether the caller has signed in, is an operator, and may add models.
         self._index_html = {
-            (signed_in, adds): _html(
-                self.render("index.html", can_sign_out=signed_in, can_add=adds)
+            (signed_in, operates, adds): _html(
+                self.render(
+                    "index.html",
+                    can_sign_out=signed_in,
+                    is_operator=operates,
+                    can_add=adds,
+                    has_runs=has_runs,
+                )
             )
             for signed_in in (False, True)
-            for adds in (False, True)
+            for operates, adds in ((False, False), (True, False), (True, True))
         }
 
     def routes(self) -> list[web.RouteDef]:
@@ -62,8 +73,9 @@ class Page:
 
     async def _index(self, request: web.Request) -> web.Response:
         principal = request[CALLER].principal
-        adds = principal.role == "operator" and principal.models is None
-        return self._index_html[principal is not LOCAL, adds].answer(request)
+        operates = principal.role == "operator"
+        adds = operates and principal.models is None
+        return self._index_html[principal is not LOCAL, operates, adds].answer(request)
 
     async def _docs(self, request: web.Request) -> web.Response:
         peer = peer_of(request)

@@ -110,8 +110,8 @@ class ModelSpec:
         return self.served.capabilities.get("vision")
 
     @property
-    def memory_here(self) -> int:
-        """Return the bytes that its server takes of this machine's memory, 0 if unknown or none."""
+    def budgeted_memory(self) -> int:
+        """Return the bytes that its server takes of a budget, 0 if unknown; a swarm has its own."""
         return 0 if self.runner == "swarm" else int(self.settings.memory)
 
     @property

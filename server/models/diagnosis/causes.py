@@ -22,7 +22,7 @@ from server.engines.cause import BAD_ARGUMENT, Cause
 from server.models.diagnosis.evidence import Evidence, Kind, gather, signal_told
 from server.models.diagnosis.known_causes import causes_of, ends
 from server.models.diagnosis.log_entries import read_entries
-from server.models.runners.base import Condition, Observation
+from server.models.runners.base import Condition, Observation, PlaceLost
 
 # The exit code of a launcher with invalid arguments.
 _USAGE_ERROR: Final = 2
@@ -73,13 +73,14 @@ def explain_exit(observation: Observation, engine: str = "") -> ModelFailed:
         message = f"{message}, {found.how_sure}{found.said}"
     elif found.said:
         message = f"{message}: {found.said}"
-    kind = StoppedBySomebody if observation.was_told_to_stop else ModelFailed
+    kind = StoppedBySomebody if observation.was_told_to_stop else _kind_of(cause)
     return kind(message, hint=cause.hint if cause else None, details=details)
 
 
 def failure_of(cause: Cause, details: dict[str, Any]) -> ModelFailed:
     """Return the error for a cause that is known without the log."""
-    return ModelFailed(cause.message, hint=cause.hint, details=details | {"cause": cause.code})
+    kind = _kind_of(cause)
+    return kind(cause.message, hint=cause.hint, details=details | {"cause": cause.code})
 
 
 def last_words(lines: Iterable[str], room: int = _MAX_TOLD_CHARS) -> list[str]:
@@ -91,6 +92,10 @@ def last_words(lines: Iterable[str], room: int = _MAX_TOLD_CHARS) -> list[str]:
         if room <= 0:
             break
     return told
+
+
+def _kind_of(cause: Cause | None) -> type[ModelFailed]:
+    return PlaceLost if cause is not None and cause.loses_place else ModelFailed
 
 
 def _find(observation: Observation, engine: str) -> _Finding:

@@ -249,6 +249,12 @@ class Crew:
             if state == "stopped" or (state == "failed" and one.failed_at < late):
                 one.request_start()
 
+    def start_failed(self) -> None:
+        """Request a start of the replicas that failed, unless all were stopped since."""
+        for one in self.staying():
+            if one.status.state == "failed" and not self.is_stopped:
+                one.request_start()
+
     def request_stop(self) -> None:
         """Request a stop of all replicas, without waiting for it; ends a restart under way."""
         self.is_stopped = True

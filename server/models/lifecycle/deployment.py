@@ -8,9 +8,10 @@ Rules:
    stop cancels it; its end, whatever it is, releases all waiters.
 3. A stop first waits for running answers, up to a timeout. A start that is requested meanwhile gets
    the next attempt.
-4. A server that crashed after it was ready is restarted, at once and then with growing pauses,
-   until it is given up. A server that failed to start, or that somebody else stopped through the
-   container engine, waits for the next request. A remote server is probed for ever.
+4. A server that crashed after it was ready, or whose machine was lost, is restarted, at once and
+   then with growing pauses, until it is given up. A server that failed to start for another reason,
+   or that somebody else stopped through the container engine, waits for the next request. A remote
+   server is probed for ever.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ from server.models.lifecycle.ending import Ending
 from server.models.lifecycle.limits import LimitsOf
 from server.models.lifecycle.readiness_probe import Connect
 from server.models.lifecycle.ready_server import ModelInfos, ReadyServer
-from server.models.lifecycle.restarts import Restarts
+from server.models.lifecycle.restarts import STARTS_ELSEWHERE, Restarts
 from server.models.lifecycle.start_estimates import StartEstimates
 from server.models.lifecycle.state import (
     Event,
@@ -43,7 +44,7 @@ from server.models.lifecycle.state import (
 from server.models.lifecycle.watching import wait_for_cause
 from server.models.logbook import LogBook, LogLine
 from server.models.metrics import StartCounters
-from server.models.runners.base import Replica, Report, Runner
+from server.models.runners.base import PlaceLost, Replica, Report, Runner
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +103,8 @@ class Deployment:
         self._attempt: Attempt | None = None
         self._ready: ReadyServer | None = None
         self._failure: SidestreamError | None = None
+        self._lost_upstream: Upstream | None = None
+        self._loss: SidestreamError | None = None
         self._serving: asyncio.Task[SidestreamError] | None = None
         self._control = asyncio.create_task(self._run(), name=f"deployment {spec.id}")
 
@@ -146,13 +149,18 @@ class Deployment:
         """Start the server if necessary, and return it when it is ready.
 
         Raises `ModelFailed` if it cannot be started, or is stopped meanwhile. Cancelling one waiter
-        does not cancel the start.
+        does not cancel the start. If its machine is lost meanwhile, it is started on another one.
         """
-        is_settled = await self._desired.wait_for_outcome(self._desired.request_start())
-        if is_settled and self._ready is not None:
-            return self._ready
-        failure = self._failure if is_settled else None
-        raise failure or ModelFailed(f"{self.spec.name} was stopped")
+        stops, starts_left = self._desired.stop_requests, STARTS_ELSEWHERE
+        while True:
+            is_settled = await self._desired.wait_for_outcome(self._desired.request_start())
+            if is_settled and self._ready is not None:
+                return self._ready
+            failure = self._failure if is_settled else None
+            was_stopped = self._desired.stop_requests > stops
+            if was_stopped or not starts_left or not isinstance(failure, PlaceLost):
+                raise failure or ModelFailed(f"{self.spec.name} was stopped")
+            starts_left -= 1
 
     def request_stop(self) -> None:
         """Request a stop, without waiting for it; a start under way is cancelled."""
@@ -196,7 +204,16 @@ class Deployment:
 
         if self._attempt is not None and not self.is_managed:
             self._attempt.watch.check_now()
-        await wait_for_cause(upstream, is_gone, self._desired, is_managed=self.is_managed)
+        await wait_for_cause(
+            upstream,
+            is_gone,
+            self._desired,
+            is_managed=self.is_managed,
+            loss_seconds=self._runner.loss_seconds,
+        )
+        if upstream is self._lost_upstream:
+            # Its successor may be ready already.
+            return self._loss
         return self._failure if self._ready is None else None
 
     async def close(self, *, keeps_server: bool = False) -> None:
@@ -298,6 +315,8 @@ class Deployment:
             failure = as_sidestream_error(error)
         finally:
             await attempt.close()
+        if self._ready is not None:
+            self._lost_upstream, self._loss = self._ready.upstream, failure
         self._ready, self._failure = None, failure
         self._desired.close_attempt()
         return failure
@@ -317,7 +336,10 @@ class Deployment:
         pause: float | None = self._limits(self.spec).health_interval
         if self.is_managed:
             error, pause = self.restarts.after_failure(
-                error, was_up_seconds=was_up_seconds, is_automatic=self._is_automatic
+                error,
+                was_up_seconds=was_up_seconds,
+                # A place that is lost during a start is as much of a crash as one after it.
+                is_automatic=self._is_automatic or isinstance(failure, PlaceLost),
             )
         self._publish("fail", error=error)
         return pause

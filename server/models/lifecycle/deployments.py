@@ -22,6 +22,9 @@ from server.models.runners.base import Condition, Observation, Replica, Runner
 
 logger = logging.getLogger(__name__)
 
+Admit = Callable[[ModelSpec, Observation], None]
+"""Count a server that runs already against the room."""
+
 # A container engine that is started later is noticed within this time.
 _ENGINE_RETRY_SECONDS: Final = 15.0
 
@@ -95,10 +98,10 @@ class Deployments:
                     known.request_start()
         self._all = {root_id: self._all[root_id] for root_id in {**roots, **self._all}}
 
-    async def adopt(self, admit: Callable[[ModelSpec, int], None]) -> None:
+    async def adopt(self, admit: Admit) -> None:
         """Adopt the servers of an earlier run of this gateway, and start preloaded models.
 
-        `admit` is called with each server that runs, by its model and number. A container engine
+        `admit` is called with each server that runs, and with its model. A container engine
         that does not answer is asked until it does; meanwhile the preloaded models show that error.
         """
         async with asyncio.TaskGroup() as tasks:
@@ -137,25 +140,27 @@ class Deployments:
         crew.log.close()
         await crew.end()
 
-    async def _adopt_from(
-        self, name: str, runner: Runner, admit: Callable[[ModelSpec, int], None]
-    ) -> None:
+    def adopt_found(self, seen: Observation, admit: Admit) -> None:
+        """Adopt a server of an earlier run; `admit` is called if it runs."""
+        found = self._all.get(seen.replica.model)
+        if found is None:
+            logger.warning(
+                "a server of model %r runs, which is not in the settings; "
+                "`run.py doctor --clean` removes it",
+                seen.replica.model,
+            )
+        elif seen.condition in {Condition.RUNNING, Condition.UNKNOWN} and found.is_managed:
+            admit(found.spec, seen)
+            found.adopt(seen)
+
+    async def _adopt_from(self, name: str, runner: Runner, admit: Admit) -> None:
         served = [crew for crew in self._all.values() if crew.spec.runner == name]
         if not served:
             return
         preloaded = [crew for crew in served if crew.spec.settings.preload]
         observations = await self._listed(name, runner, preloaded)
         for seen in observations:
-            found = self._all.get(seen.replica.model)
-            if found is None:
-                logger.warning(
-                    "a server of model %r runs, which is not in the settings; "
-                    "`run.py doctor --clean` removes it",
-                    seen.replica.model,
-                )
-            elif seen.condition in {Condition.RUNNING, Condition.UNKNOWN} and found.is_managed:
-                admit(found.spec, seen.replica.number)
-                found.adopt(seen)
+            self.adopt_found(seen, admit)
         for crew in preloaded:
             crew.request_start()
 

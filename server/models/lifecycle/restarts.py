@@ -7,6 +7,8 @@ from server.core.protocol import ModelError
 
 # A crash after more than this time starts a new count.
 _STABLE_SECONDS: Final = 60.0
+STARTS_ELSEWHERE: Final = 2
+"""How many more starts one request makes if the machine of each is lost before it is ready."""
 
 
 class Restarts:
@@ -27,7 +29,8 @@ class Restarts:
     ) -> tuple[ModelError, float | None]:
         """Return the error to show, and the seconds until the next start.
 
-        The seconds are None for a server that was not ready yet, unless its start was automatic.
+        `is_automatic` tells that it is started again although it was not ready yet. Otherwise the
+        seconds are None for one that was not.
         """
         if not was_up_seconds and not is_automatic:
             return error, None

@@ -6,11 +6,14 @@ Rules:
    arrive count as a successful check: a server that is being stopped finishes its answers although
    its health check fails.
 2. After a broken connection one failed check is enough, and earlier tokens do not count.
-3. Two tasks see a broken connection and the exit that caused it. The answer's task waits until the
+3. A place that notices late that a machine is away is waited for before a server that does not
+   answer is given up: it knows the cause.
+4. Two tasks see a broken connection and the exit that caused it. The answer's task waits until the
    watch has seen the exit, or a health check succeeds.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -66,8 +69,12 @@ class Watch:
         upstream = ready.upstream
         exited = asyncio.create_task(self._runner.wait(self._replica))
         misses = heard = 0
+        silent_since = time.monotonic()
         try:
-            while misses < _MISSES_UNTIL_FAILED:
+            while (
+                misses < _MISSES_UNTIL_FAILED
+                or time.monotonic() - silent_since < self._runner.loss_seconds
+            ):
                 is_suspected = await self._pause(exited)
                 if is_suspected:
                     heard = upstream.meter.heard
@@ -75,7 +82,7 @@ class Watch:
                     return explain_exit(exited.result(), self._spec.program or self._spec.engine)
                 is_healthy = await upstream.is_healthy(timeout_seconds=PROBE_TIMEOUT_SECONDS)
                 if is_healthy or upstream.meter.heard > heard:
-                    misses = 0
+                    misses, silent_since = 0, time.monotonic()
                 else:
                     misses += _MISSES_UNTIL_FAILED if is_suspected else 1
                 heard = upstream.meter.heard
@@ -86,6 +93,15 @@ class Watch:
         finally:
             exited.cancel()
             await asyncio.wait([exited])
+        return await self._why_silent()
+
+    async def _why_silent(self) -> ModelFailed:
+        """Return why the server does not answer its health check any more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                seen = await self._runner.inspect(self._replica)
+                if seen.cause is not None:
+                    return explain_exit(seen, self._spec.program or self._spec.engine)
         return ModelFailed("the model server does not answer its health check any more")
 
     async def _pause(self, exited: "asyncio.Task[Observation]") -> bool:
@@ -107,22 +123,43 @@ class Watch:
 
 
 async def wait_for_cause(
-    upstream: Upstream, is_gone: Callable[[], bool], desired: DesiredState, *, is_managed: bool
+    upstream: Upstream,
+    is_gone: Callable[[], bool],
+    desired: DesiredState,
+    *,
+    is_managed: bool,
+    loss_seconds: float,
 ) -> None:
     """Wait until the server is known to be gone or a health check succeeds, or for a timeout.
 
+    `loss_seconds` is how long its place takes to notice that its machine is away.
     For a managed server the exit, which has the cause, is waited for before the health is checked;
     a remote server is checked first.
     """
     with suppress(TimeoutError):
-        async with asyncio.timeout(_CAUSE_SECONDS):
+        async with asyncio.timeout(max(_CAUSE_SECONDS, loss_seconds)):
             while not is_gone():
                 if is_managed:
                     await _wait_briefly(is_gone, desired)
-                if is_gone() or await upstream.is_healthy(timeout_seconds=PROBE_TIMEOUT_SECONDS):
+                if is_gone() or await _is_healthy(upstream, is_gone, desired):
                     return
                 if not is_managed:
                     await _wait_briefly(is_gone, desired)
+
+
+async def _is_healthy(
+    upstream: Upstream, is_gone: Callable[[], bool], desired: DesiredState
+) -> bool:
+    """Check the health, which may take long, until the server is known to be gone."""
+    checking = asyncio.create_task(upstream.is_healthy(timeout_seconds=PROBE_TIMEOUT_SECONDS))
+    going = asyncio.create_task(desired.wait_for(is_gone))
+    try:
+        await asyncio.wait([checking, going], return_when=asyncio.FIRST_COMPLETED)
+        return checking.done() and checking.result()
+    finally:
+        for task in (checking, going):
+            task.cancel()
+        await asyncio.wait([checking, going])
 
 
 async def _wait_briefly(is_gone: Callable[[], bool], desired: DesiredState) -> None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Final, Protocol
 
+from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import Progress
 from server.dialects.base import Endpoint
 from server.engines.cause import Cause
@@ -97,6 +98,10 @@ class Observation:
         return self.condition is Condition.EXITED and not self.sent_signals.isdisjoint(_ASKING)
 
 
+class PlaceLost(ModelFailed):
+    """The place of a server went away, during its start or later; it can be started at another."""
+
+
 class Runner(Protocol):
     """Start, stop and watch model servers in one kind of place."""
 
@@ -106,10 +111,22 @@ class Runner(Protocol):
     outlives_us: ClassVar[bool]
     """Whether the servers can outlive the gateway, and be found again."""
 
+    @property
+    def lockout(self) -> SidestreamError | None:
+        """Return why this gateway may not start and stop servers there, None if it may."""
+
+    @property
+    def loss_seconds(self) -> float:
+        """Return how long the place takes to notice that a server's machine is away.
+
+        0 where the end of every server is known at once.
+        """
+
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
         """Start the server and return as soon as its process runs, before it is ready.
 
-        Raises `ModelFailed` if it cannot be started. If cancelled, nothing of it is left.
+        Raises `ModelFailed` if it cannot be started, `PlaceLost` if that is due to a place that
+        went away. If cancelled, nothing of it is left.
         """
 
     async def stop(self, replica: Replica, *, grace_seconds: float) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from server.models.catalogue.catalog import ModelSpec
 from server.models.lifecycle.limits import LifecycleLimits, LimitsOf
 from server.models.runners.base import Runner
+from server.models.runners.docker.engines import DockerEnginesRunner
 from server.models.runners.docker.runner import DockerRunner
 from server.models.runners.programs.command import CommandLauncher
 from server.models.runners.programs.launch import Launcher
@@ -57,6 +58,8 @@ def _programs(launcher: Launcher, context: RunnerContext) -> Runner:
 
 def _docker(context: RunnerContext) -> Runner:
     settings = context.settings
+    if settings.docker_engines:
+        return DockerEnginesRunner(settings, held_ports=context.held_ports)
     return DockerRunner(
         settings.docker,
         instance=settings.server.instance,
@@ -66,7 +69,9 @@ def _docker(context: RunnerContext) -> Runner:
 
 
 def _swarm(context: RunnerContext) -> Runner:
-    return SwarmRunner(context.settings.swarm, instance=context.settings.server.instance)
+    server = context.settings.server
+    state_file = server.state_dir.expanduser() / f"{server.instance}.swarm"
+    return SwarmRunner(context.settings.swarm, instance=server.instance, state_file=state_file)
 
 
 def _docker_limits(

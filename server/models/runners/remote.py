@@ -21,6 +21,8 @@ class RemoteRunner:
 
     is_managed: ClassVar[bool] = False
     outlives_us: ClassVar[bool] = True
+    lockout: None = None
+    loss_seconds: ClassVar[float] = 0.0
 
     def __init__(self, hub_cache: str = "") -> None:
         """`hub_cache` is the hub's cache on this machine, which servers here read, too."""

@@ -8,7 +8,18 @@ from aiohttp import web
 from server import __version__
 from server.web.bodies import json_response
 from server.web.entry.gate import CALLER, GATE, TICKET_SECONDS
-from server.web.http import attachments, catalog, conversations, formulas, models, servers, votes
+from server.web.http import (
+    attachments,
+    catalog,
+    conversations,
+    formulas,
+    machines,
+    models,
+    prompt_sets,
+    runs,
+    servers,
+    votes,
+)
 from server.web.http.openai import operations as openai
 from server.web.http.openapi import DESCRIPTION
 from server.web.http.operations import JSON, Group, Reply
@@ -64,6 +75,7 @@ async def ready(request: web.Request) -> web.StreamResponse:
         reasons.append("the server is about to stop")
     if not request.app[FLEET].snapshots():
         reasons.append("the settings name no model")
+    reasons += [error.message for error in request.app[FLEET].lockouts()]
     return json_response(Readiness(not reasons, reasons), status=503 if reasons else 200)
 
 
@@ -91,11 +103,14 @@ async def openapi(request: web.Request) -> web.StreamResponse:
 OPERATIONS: Final = (
     *models.GROUP.operations,
     *servers.GROUP.operations,
+    *machines.GROUP.operations,
     *catalog.GROUP.operations,
     *tgi.GROUP.operations,
     *openai.GROUP.operations,
     *conversations.GROUP.operations,
     *votes.GROUP.operations,
+    *prompt_sets.GROUP.operations,
+    *runs.GROUP.operations,
     *attachments.GROUP.operations,
     *formulas.GROUP.operations,
     *_GROUP.operations,

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
-from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -30,7 +29,14 @@ from server.archive.shapes import (
     Tokens,
 )
 from server.core.errors import ConversationsOff, SidestreamError
-from server.web.bodies import Query, check_is_json, json_response, read_body, read_bytes
+from server.web.bodies import (
+    Query,
+    check_is_json,
+    file_response,
+    json_response,
+    read_body,
+    read_bytes,
+)
 from server.web.entry.gate import CALLER
 from server.web.http.operations import JSON, Group, Reply
 from server.web.keys import ARCHIVE, FLEET
@@ -305,13 +311,7 @@ async def export(request: web.Request) -> web.StreamResponse:
         archive_of(request), owner_of(request), request.match_info["id"], form, _names(request)
     )
     kind, _ = _KINDS[form]
-    return web.Response(
-        body=body,
-        headers={
-            "Content-Type": kind if kind == JSON else f"{kind}; charset=utf-8",
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
-        },
-    )
+    return file_response(body, kind if kind == JSON else f"{kind}; charset=utf-8", name)
 
 
 def _names(request: web.Request) -> dict[str, str]:

@@ -19,7 +19,12 @@ from server.models.metrics import ServerKey
 from server.web.entry.gate import CALLER
 from server.web.http.operations import TEXT, Group, Reply
 from server.web.keys import FLEET, GENERATIONS, LOOP_LAG, REQUEST_COUNTERS, SESSIONS, SOCKETS
-from server.web.metrics.families import answer_families, server_families, service_families
+from server.web.metrics.families import (
+    answer_families,
+    docker_engine_families,
+    server_families,
+    service_families,
+)
 
 # These prefixes are ours, whatever a model server calls its own families.
 _RESERVED: Final = ("sidestream_", "process_", "python_")
@@ -56,6 +61,7 @@ class _Families(Collector):
         )
         servers = [server for server in app[FLEET].servers() if sees(server.spec.id)]
         yield from server_families(servers, self._engine_texts)
+        yield from docker_engine_families(app[FLEET].places())
 
 
 @GROUP.operation("GET", "/metrics", Reply("The figures.", {TEXT: str}))

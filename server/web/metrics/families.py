@@ -170,6 +170,16 @@ def answer_families(
     )
 
 
+def docker_engine_families(answering: Mapping[str, bool]) -> Iterator[Metric]:
+    """Yield the metrics of Docker engines that have sections of their own."""
+    yield _gauge(
+        "docker_engine_up",
+        "1 while the Docker engine of a [docker NAME] answers, else 0.",
+        ("engine",),
+        (((name,), float(answers)) for name, answers in answering.items()),
+    )
+
+
 def server_families(
     servers: Sequence[Crew], engine_texts: Mapping[ServerKey, str | None]
 ) -> Iterator[Metric]:

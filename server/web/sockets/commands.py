@@ -92,10 +92,12 @@ async def _hello(connection: Connection, command: Hello) -> Welcome:
 
 
 async def _generate(connection: Connection, command: Generate) -> Begun:
+    if command.request_id is not None and (known := await connection.find_repeated(command)):
+        return Begun(connection.session.repeat(command.request_id, known), [a.id for a in known])
     attachments = await connection.find_attachments(command)
     if command.record is None:
         return Begun(connection.generate(command, None, attachments))
-    destination = await connection.find_destination(command.record, command.targets)
+    destination = await connection.find_destination(command.record, command)
     ids = connection.generate(command, destination, attachments)
     return Begun(ids, connection.session.stored_as(ids))
 

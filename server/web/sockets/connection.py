@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from server.access.principal import Caller
 from server.access.quota import Quota
 from server.archive.archive import Archive
 from server.archive.attachments import Attachments
+from server.archive.shapes import StoredAnswer
 from server.chat.prompt_attachments import PromptAttachments, find_attachments
+from server.chat.repeating import find_repeated
 from server.chat.session import Session
 from server.chat.session_store import SessionStore
 from server.chat.storing import Destination, find_destination
@@ -24,7 +26,6 @@ from server.core.protocol import (
     Record,
     StorageChanged,
     StorageStatus,
-    Target,
 )
 from server.core.rate import TokenBucket
 from server.models.catalogue.added_servers import AddedServers
@@ -123,16 +124,29 @@ class Connection:
             self._attachments, self._caller.principal.id, command.messages or ()
         )
 
-    async def find_destination(
-        self, record: Record, targets: Sequence[Target]
-    ) -> Destination | None:
+    async def find_repeated(self, command: Generate) -> list[StoredAnswer]:
+        """Return the answers to a command that was given in another session, none for a new one.
+
+        Raises what `find_repeated` does.
+        """
+        if self._archive is None or self.session.knows(command.request_id):
+            return []
+        return await find_repeated(self._archive, self._caller.principal.id, command)
+
+    async def find_destination(self, record: Record, command: Generate) -> Destination | None:
         """Find where answers are to be stored, None if nothing can be for the time being.
 
         Raises `ConversationsOff` and what `Archive.find_slot` does, except for `StorageFailed`.
         """
         if self._archive is None:
             raise ConversationsOff("this server keeps no conversations")
-        return await find_destination(self._archive, self._caller.principal.id, record, targets)
+        return await find_destination(
+            self._archive,
+            self._caller.principal.id,
+            record,
+            command.targets,
+            command.request_id,
+        )
 
     @property
     def storage(self) -> StorageStatus:

@@ -11,6 +11,7 @@ Rules:
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 # The engine usually answers at once; on a busy machine it may first set up namespaces and ports.
 CALL_SECONDS: Final = 60.0
 _PING_SECONDS: Final = 10.0
+_LOOPBACK: Final = "127.0.0.1"
+_FORWARD_ATTEMPTS: Final = 3
 _READ_BYTES: Final = 64 * 1024
 _SCHEMES: Final = frozenset({"unix", "tcp", "http", "https", "ssh"})
 
@@ -36,8 +39,16 @@ class DockerEngine:
     """The connection to one engine; every method raises the errors in `errors`."""
 
     def __init__(
-        self, host: str, environment: Mapping[str, str], *, ports: tuple[int, int]
+        self,
+        host: str,
+        environment: Mapping[str, str],
+        *,
+        ports: tuple[int, int],
+        is_one_of_several: bool = False,
     ) -> None:
+        """Through SSH, `ports` lead to the same ports there; of several engines none does."""
+        self._is_one_of_several = is_one_of_several
+        self._forwarded: dict[int, int] = {}
         self._host = host or default_host(environment)
         self._environment = environment
         self._ports = ports
@@ -54,7 +65,20 @@ class DockerEngine:
 
     def can_reach(self, port: int) -> bool:
         """Tell whether a port on the engine's loopback can be reached from this machine."""
-        return self._tunnel is None or port in self._tunnel.ports
+        return self._is_one_of_several or self._tunnel is None or port in self._tunnel.ports
+
+    async def reach(self, port: int) -> int:
+        """Return the port on this machine that leads to one on the engine's loopback."""
+        if not (self._is_one_of_several and self._host.startswith("ssh://")):
+            return port
+        if port in self._forwarded:
+            return self._forwarded[port]
+        async with calling("forward a port", within_seconds=CALL_SECONDS):
+            await self.docker()
+            async with self._opening:
+                if port not in self._forwarded and self._tunnel is not None:
+                    self._forwarded[port] = await _forward(self._tunnel, port)
+                return self._forwarded.get(port, port)
 
     async def docker(self) -> "Docker":
         """Return aiodocker's client, made at the first call; use it within `calling`."""
@@ -147,7 +171,12 @@ class DockerEngine:
         scheme, place = _address(self._host)
         connector: aiohttp.BaseConnector
         if scheme == "ssh":
-            self._tunnel = await Tunnel.open(self._host, ports=self._ports)
+            self._tunnel = await Tunnel.open(
+                self._host, ports=self._ports, is_controlled=self._is_one_of_several
+            )
+            for port, local in self._forwarded.items():
+                # Where servers are known to be.
+                await self._tunnel.forward(port, local)
             scheme, place = "unix", str(self._tunnel.socket)
         if scheme == "unix":
             connector = aiohttp.UnixConnector(place, limit=0, force_close=True)
@@ -159,6 +188,22 @@ class DockerEngine:
             url = f"{'https' if context or scheme == 'https' else 'http'}://{place}"
         session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout())
         return Docker(url=url, connector=connector, session=session)
+
+
+async def _forward(tunnel: Tunnel, port: int) -> int:
+    """Have some port here lead to one there, and return it; raises `OSError`."""
+    for attempt in range(_FORWARD_ATTEMPTS):
+        with socket.create_server((_LOOPBACK, 0)) as probe:
+            local: int = probe.getsockname()[1]
+        try:
+            await tunnel.forward(port, local)
+        except OSError:
+            # Somebody else may have taken it meanwhile.
+            if attempt == _FORWARD_ATTEMPTS - 1:
+                raise
+            continue
+        return local
+    raise AssertionError("unreachable")
 
 
 def _address(host: str) -> tuple[str, str]:

@@ -174,6 +174,9 @@ def _unreachable(error: BaseException) -> DockerUnreachable:
         )
     if number == errno.ECONNREFUSED:
         return DockerUnreachable("nobody listens", "start it: sudo systemctl start docker")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        # aiohttp's own words are about the encoding of what did not come.
+        return DockerUnreachable("the answer broke off", "see whether the engine runs")
     return DockerUnreachable(
         str(error) or type(error).__name__, "see whether `docker ps` answers; check `DOCKER_HOST`"
     )

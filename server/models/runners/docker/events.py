@@ -20,7 +20,7 @@ from typing import Final
 from server.core.docker_engine import LABEL_INSTANCE
 from server.core.errors import ModelFailed
 from server.models.runners.containers.client import CALL_SECONDS, DockerEngine
-from server.models.runners.containers.errors import calling
+from server.models.runners.containers.errors import DockerUnreachable, calling
 from server.models.state_changed import StateChanged
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ class Events:
         self.changed = StateChanged()
         self.count = 0
         self.is_connected = False
+        self.trouble = ""
+        """Why the engine was not connected at the last try; empty while it is."""
         self.out_of_memory: set[str] = set()
         """Ids of containers whose memory ran out; the engine may report that late or never."""
         self.sent_signals: dict[str, set[int]] = {}
@@ -68,17 +70,18 @@ class Events:
         while True:
             try:
                 await self._follow()
-                reason = "the engine ended it"
+                reason = trouble = "the engine ended it"
             except ModelFailed as error:
                 reason = error.message
+                trouble = error.reason if isinstance(error, DockerUnreachable) else reason
             except Exception as error:
                 # Every wait for the end of a container depends on this task.
                 logger.exception("the events of the Docker engine cannot be followed")
-                reason = str(error)
+                reason = trouble = str(error)
             if self.is_connected:
                 logger.warning("the events of the Docker engine stopped: %s", reason)
                 pause = _FIRST_PAUSE_SECONDS
-            self.is_connected = False
+            self.is_connected, self.trouble = False, trouble
             self._happened()
             # With jitter, so that not all gateways connect at once to an engine that comes back.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
@@ -90,7 +93,7 @@ class Events:
         ) as chunks:
             await self._engine.ping()
             await self._forget_removed()
-            self.is_connected = True
+            self.is_connected, self.trouble = True, ""
             self._happened()
             rest = b""
             while True:

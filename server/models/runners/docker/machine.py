@@ -3,12 +3,18 @@
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from server.core.docker_engine import gives_gpus, is_rootless
 from server.core.errors import ModelFailed
 from server.models.runners.containers.client import DockerEngine
+from server.models.runners.containers.errors import DockerUnreachable
 from server.models.runners.docker.configuration import Host
 from server.models.runners.docker.weights_watch import HUB
+from server.models.runners.machines import Look, Machine, Placed, PlaceKind
+
+# Somebody looks at a page.
+_PATIENCE_SECONDS: Final = 5.0
 
 
 async def look_at_host(engine: DockerEngine, folder: Path) -> Host:
@@ -24,6 +30,28 @@ async def look_at_host(engine: DockerEngine, folder: Path) -> Host:
         # Root in a container of a rootless engine is the engine's user outside of it.
         is_cache_foreign=owner != 0 and not is_rootless(info),
     )
+
+
+async def machine_of(engine: DockerEngine) -> Look:
+    """Return the engine's machine, and why it cannot be told; see `HasMachines`."""
+    kind: PlaceKind = "here" if engine.is_local else "docker"
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            info = await engine.info()
+    except (ModelFailed, TimeoutError) as error:
+        said = error.reason if isinstance(error, DockerUnreachable) else str(error)
+        problem = f"The Docker engine cannot be asked: {said or 'it takes too long'}."
+        # What runs here is known by the gateway, too.
+        known = (Placed(Machine(name="", kind=kind)),) if engine.is_local else ()
+        return Look(known, (problem,))
+    machine = Machine(
+        name=str(info.get("Name") or "docker"),
+        kind=kind,
+        version=str(info.get("ServerVersion") or ""),
+        cpus=info.get("NCPU"),
+        memory_bytes=info.get("MemTotal"),
+    )
+    return Look((Placed(machine),))
 
 
 def hub_of(environment: Mapping[str, str]) -> str | None:

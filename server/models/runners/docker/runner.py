@@ -41,9 +41,10 @@ from server.models.runners.docker.events import Events
 from server.models.runners.docker.images import Images
 from server.models.runners.docker.late_reports import with_late_reports
 from server.models.runners.docker.logs import Logs
-from server.models.runners.docker.machine import hub_of, look_at_host
+from server.models.runners.docker.machine import hub_of, look_at_host, machine_of
 from server.models.runners.docker.weights_watch import watch_weights
 from server.models.runners.endpoints import read_template
+from server.models.runners.machines import Look
 from server.models.runners.ports import PortRange
 from server.models.runners.redaction import secrets_of
 from server.settings.containers import engine_of, image_of
@@ -57,6 +58,8 @@ class DockerRunner:
 
     is_managed: ClassVar[bool] = True
     outlives_us: ClassVar[bool] = True
+    lockout: None = None
+    loss_seconds: ClassVar[float] = 0.0
 
     def __init__(
         self,
@@ -66,19 +69,29 @@ class DockerRunner:
         ports: tuple[int, int],
         held_ports: set[int] | None = None,
         environment: Mapping[str, str] | None = None,
+        is_one_of_several: bool = False,
+        gives_gpus: bool = True,
     ) -> None:
-        """`held_ports` is shared by all runners that take ports from the same range."""
+        """`held_ports` is shared by all runners that take ports from the same range.
+
+        One of several engines is not waited for, since another may be taken, and through SSH its
+        ports lead to other ports here. Without `gives_gpus` models with `gpus = auto` get none.
+        """
+        self._is_one_of_several = is_one_of_several
+        self._gives_gpus = gives_gpus
         self._settings = settings
         self._instance = instance
         self._environment = os.environ if environment is None else environment
         self._token = settings.hf_token or self._environment.get("HF_TOKEN", "")
         self._ports = PortRange(ports, held_ports if held_ports is not None else set())
-        self._engine = DockerEngine(settings.host, self._environment, ports=ports)
-        self._containers = Containers(self._engine)
-        self._events = Events(self._engine, instance)
-        self._images = Images(self._engine)
+        self.engine = DockerEngine(
+            settings.host, self._environment, ports=ports, is_one_of_several=is_one_of_several
+        )
+        self._containers = Containers(self.engine)
+        self.events = Events(self.engine, instance)
+        self._images = Images(self.engine)
         self._secrets = {self._token}
-        self._logs = Logs(self._engine, self._containers, self._events, self._secrets)
+        self._logs = Logs(self.engine, self._containers, self.events, self._secrets)
         self._specs: dict[Replica, ModelSpec] = {}
         self._starting: defaultdict[Replica, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -92,13 +105,13 @@ class DockerRunner:
         template = await read_template(spec.settings.chat_template)
         self._specs[replica] = spec
         self._secrets.update(secrets_of(spec.settings))
-        self._events.listen()
+        self.events.listen()
         async with self._starting[replica]:
             await self._until_reachable(report)
             container = await self._containers.find(replica)
             if container is not None:
                 if container.is_running:
-                    endpoint = self._adopted(container)
+                    endpoint = await self._adopted(container)
                     await self._have_fetched(replica, container.engine, endpoint, report)
                     return replace(endpoint, chat_template=template)
                 await self._containers.remove(container.id)
@@ -106,7 +119,7 @@ class DockerRunner:
             report(Progress("starting", None, "starting the container"))
             port, engine = await self._run(replica, spec), engine_of(spec.settings)
             logger.info("%s runs as %s on port %d", spec.id, name_of(replica), port)
-            endpoint = self._endpoint(replica, engine, port)
+            endpoint = await self._endpoint(replica, engine, port)
             await self._have_fetched(replica, engine, endpoint, report)
         return replace(endpoint, chat_template=template)
 
@@ -121,25 +134,29 @@ class DockerRunner:
         """Report the container's condition; UNKNOWN if the engine does not answer."""
         try:
             container = await self._containers.find(replica)
+            # A container that was created but never started is left over from an aborted start.
+            if container is None or not container.has_run:
+                return Observation(replica, Condition.MISSING)
+            return await self._observe(container)
         except ModelFailed as error:
             logger.debug("the state of %s is not known: %s", replica.model, error)
             return Observation(replica, Condition.UNKNOWN)
-        # A container that was created but never started is left over from an aborted start.
-        if container is None or not container.has_run:
-            return Observation(replica, Condition.MISSING)
-        return await self._observe(container)
+
+    async def find(self, replica: Replica) -> Container | None:
+        """Return the replica's container, None if there is none; raises the errors in `errors`."""
+        return await self._containers.find(replica)
 
     async def wait(self, replica: Replica) -> Observation:
         """Wait until the container does not run; also waits for an engine that does not answer."""
-        self._events.listen()
+        self.events.listen()
         while True:
-            count = self._events.count
+            count = self.events.count
             seen = await self.inspect(replica)
             if seen.condition is Condition.EXITED:
-                return await with_late_reports(seen, count, self.inspect, self._events)
+                return await with_late_reports(seen, count, self.inspect, self.events)
             if seen.condition is Condition.MISSING:
                 return seen
-            await self._events.after(count)
+            await self.events.after(count)
 
     async def list(self) -> list[Observation]:
         """Report the containers of this instance; raises `ModelFailed` if the engine fails."""
@@ -155,7 +172,7 @@ class DockerRunner:
     def progress(self, replica: Replica, spec: ModelSpec) -> AsyncIterator[Progress]:
         """Yield the progress of the download of the weights; the caller stops iterating."""
         engine, folder = engine_of(spec.settings), None
-        if self._engine.is_local and engine.cache == Cache():
+        if self.engine.is_local and engine.cache == Cache():
             folder = shared_folder(engine, self._settings)
         return watch_weights(
             folder,
@@ -166,32 +183,39 @@ class DockerRunner:
             weights=engine.weights,
         )
 
+    async def machines(self) -> Look:
+        """Return the engine's machine; see `HasMachines`."""
+        return await machine_of(self.engine)
+
     async def close(self) -> None:
         """Close the connections to the engine; the containers go on."""
-        await self._events.close()
-        await self._engine.close()
+        await self.events.close()
+        await self.engine.close()
 
     # --- starting ---------------------------------------------------------------------------
 
     async def _until_reachable(self, report: Report) -> None:
         while True:
-            count = self._events.count
+            count = self.events.count
             try:
-                await self._engine.ping()
+                await self.engine.ping()
                 return
             except DockerUnreachable as error:
-                if not self._engine.was_reached:
+                if self._is_one_of_several or not self.engine.was_reached:
                     raise
                 report(Progress("waiting", None, f"waiting for the Docker engine: {error.reason}"))
-            await self._events.after(count)
+            await self.events.after(count)
 
     async def _run(self, replica: Replica, spec: ModelSpec) -> int:
         """Create and start the container on the first port that works; return the port."""
         folder = shared_folder(engine_of(spec.settings), self._settings)
-        host = await look_at_host(self._engine, folder)
-        for port in self._ports.candidates(is_local=self._engine.is_local):
-            if not self._engine.can_reach(port):
+        host = await look_at_host(self.engine, folder)
+        host = host if self._gives_gpus else replace(host, has_gpus=False)
+        for port in self._ports.candidates(is_local=self.engine.is_local):
+            if not self.engine.can_reach(port):
                 continue
+            # Before there is a container that would be left behind.
+            await self.engine.reach(port)
             body = configuration(
                 replica,
                 spec,
@@ -229,30 +253,30 @@ class DockerRunner:
     async def has_gpus(self) -> bool:
         """Tell whether the engine can give containers GPUs; False if it does not answer."""
         try:
-            return gives_gpus(await self._engine.info())
+            return gives_gpus(await self.engine.info())
         except ModelFailed as error:
             # A start will report the error.
             logger.debug("whether there are GPUs is not known: %s", error)
             return False
 
-    def _adopted(self, container: Container) -> Endpoint:
+    async def _adopted(self, container: Container) -> Endpoint:
         if container.port is None:
             raise ModelFailed(
                 f"the container of {container.replica.model} publishes no port of ours",
                 hint="stop the model and start it again",
                 details={"cause": "engine_refused"},
             )
-        return self._endpoint(container.replica, container.engine, container.port)
+        return await self._endpoint(container.replica, container.engine, container.port)
 
-    def _endpoint(self, replica: Replica, engine: Engine, port: int) -> Endpoint:
+    async def _endpoint(self, replica: Replica, engine: Engine, port: int) -> Endpoint:
         """Return the endpoint of a container, with the dialect of its engine."""
         is_named = engine.serves_by_name and replica in self._specs
         return Endpoint(
-            _url(port),
+            _url(await self.engine.reach(port)),
             dialect=engine.dialect,
             flavour=engine.flavour,
             model=self._specs[replica].served_as if is_named else "",
-            hub_cache=str(self._hub_cache()) if self._engine.is_local else "",
+            hub_cache=str(self._hub_cache()) if self.engine.is_local else "",
         )
 
     def _hub_cache(self) -> Path:
@@ -267,7 +291,7 @@ class DockerRunner:
             return Observation(
                 container.replica,
                 Condition.RUNNING,
-                None if container.port is None else self._adopted(container),
+                None if container.port is None else await self._adopted(container),
                 is_outdated=container.settings != today,
                 image=container.image,
             )
@@ -276,8 +300,8 @@ class DockerRunner:
             Condition.EXITED,
             exit_code=container.exit_code,
             was_out_of_memory=container.was_out_of_memory
-            or container.id in self._events.out_of_memory,
-            sent_signals=frozenset(self._events.sent_signals.get(container.id, ())),
+            or container.id in self.events.out_of_memory,
+            sent_signals=frozenset(self.events.sent_signals.get(container.id, ())),
             tail=tuple(await self._logs.last(container.id, TAIL_LINES)),
         )
 

@@ -43,6 +43,8 @@ class ProgramRunner:
 
     is_managed: ClassVar[bool] = True
     outlives_us: ClassVar[bool] = False
+    lockout: None = None
+    loss_seconds: ClassVar[float] = 0.0
 
     def __init__(
         self, launcher: Launcher, *, ports: tuple[int, int], held_ports: set[int] | None = None

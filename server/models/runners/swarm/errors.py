@@ -2,6 +2,7 @@
 
 no_node          no node of the swarm can take the model
 node_lost        the node that the model ran on is away
+instance_taken   another gateway of the same instance controls the services
 swarm_not_ready  the engine is no manager, or the managers are no majority
 """
 
@@ -32,16 +33,19 @@ NODE_LOST: Final = Cause(
     "node_lost",
     "the node that the model server ran on is away",
     "see whether the machine is on and its Docker engine runs; the model is started elsewhere",
+    loses_place=True,
 )
 NODE_RESTARTED: Final = Cause(
     "node_lost",
     "the model server ended with exit code 255, as all do whose machine was restarted",
     "start it again",
+    loses_place=True,
 )
 NODE_DRAINED: Final = Cause(
     "node_lost",
     "the node that the model server ran on was drained",
     "nothing: the model is started on another node",
+    loses_place=True,
 )
 KILLED: Final = Cause(
     "killed",
@@ -65,6 +69,18 @@ class SwarmNotReady(DockerUnreachable):
             "name managers in `host` of [swarm]; `docker node ls` there shows whether most of "
             "them are reachable",
             ("the swarm cannot be asked", "swarm_not_ready"),
+        )
+
+
+class LockedOut(ModelFailed):
+    """Another gateway of the same instance controls the services."""
+
+    def __init__(self, instance: str, host: str) -> None:
+        super().__init__(
+            f"another gateway of the instance {instance!r}, on {host or 'an unknown machine'}, "
+            "controls the services of the swarm",
+            hint="end the other one, or give one of them another name with `instance` in [server]",
+            details={"cause": "instance_taken"},
         )
 
 

@@ -64,6 +64,18 @@ class Managers:
             )
         return str(answer["ID"])
 
+    async def update(self, what: str, path: str, body: Mapping[str, Any], *, version: int) -> None:
+        """Change something of which this version was seen; refused if there is a newer one."""
+        async with asking(what, within_seconds=None):
+            await self.engine.ask(
+                what,
+                "POST",
+                f"{path}/update",
+                parameters={"version": str(version)},
+                body=body,
+                within_seconds=CALL_SECONDS,
+            )
+
     async def delete(self, what: str, path: str) -> None:
         """Remove something."""
         async with asking(what, within_seconds=None):

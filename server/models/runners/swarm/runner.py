@@ -10,7 +10,8 @@ Rules:
    services are adopted after a restart of the gateway.
 4. If no manager answers, no server counts as MISSING. A swarm that has answered before is waited
    for; one that never has is an error at once.
-5. A node that is away may still serve, as where only its engine died. Its server is lost when it
+5. Services are adopted, created and removed by the one gateway that holds the instance's lock.
+6. A node that is away may still serve, as where only its engine died. Its server is lost when it
    does not answer either.
 """
 
@@ -21,6 +22,7 @@ import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from server.core.errors import ModelFailed
@@ -30,11 +32,20 @@ from server.engines.cause import Cause
 from server.engines.engine import CONTAINER_PORT, Engine
 from server.models.catalogue.catalog import ModelSpec
 from server.models.logbook import LogLine
-from server.models.runners.base import TAIL_LINES, Condition, Observation, Replica, Report
+from server.models.runners.base import (
+    TAIL_LINES,
+    Condition,
+    Observation,
+    PlaceLost,
+    Replica,
+    Report,
+)
 from server.models.runners.containers.command import LABEL_SETTINGS, labelled_engine
 from server.models.runners.containers.errors import DockerUnreachable
 from server.models.runners.containers.ollama_fetching import fetch_if_asked_for
 from server.models.runners.endpoints import read_template
+from server.models.runners.knocking import LISTENS_SECONDS, listens
+from server.models.runners.machines import Look
 from server.models.runners.redaction import secrets_of
 from server.models.runners.swarm.configuration import (
     HOST_PORT,
@@ -42,8 +53,10 @@ from server.models.runners.swarm.configuration import (
     settings_hash,
     wanted_gpus,
 )
-from server.models.runners.swarm.errors import REPLACED, no_node, task_refusal
+from server.models.runners.swarm.errors import REPLACED, LockedOut, no_node, task_refusal
+from server.models.runners.swarm.lock import Lock
 from server.models.runners.swarm.logs import Logs
+from server.models.runners.swarm.machines import Machines
 from server.models.runners.swarm.managers import Managers
 from server.models.runners.swarm.services import Services
 from server.models.runners.swarm.states import (
@@ -62,9 +75,10 @@ from server.settings.tables import SwarmSettings
 
 logger = logging.getLogger(__name__)
 
-# How often, and for how long each time, a server whose node is away is asked whether it is there.
-_KNOCKS: Final = 2
-_KNOCK_SECONDS: Final = 1.0
+# Managers wait for three; when the first of them was due, and how long each is, differs.
+_MISSED_HEARTBEATS: Final = 4
+# Between the managers' word that a node is away and ours, on a busy machine.
+_SEEN_SECONDS: Final = LISTENS_SECONDS + 5.0
 # A server whose start was given up gets this long to end before the start returns.
 _GIVEN_UP_SECONDS: Final = 10.0
 _ASKED_TO_END: Final = frozenset({signal.SIGTERM.value})
@@ -84,26 +98,41 @@ class SwarmRunner:
         *,
         instance: str,
         environment: Mapping[str, str] | None = None,
+        state_file: Path | None = None,
     ) -> None:
         self._settings = settings
         self._environment = os.environ if environment is None else environment
         self._token = settings.hf_token or self._environment.get("HF_TOKEN", "")
         self._managers = Managers(settings.host, self._environment)
-        self._services = Services(self._managers)
+        self._lock = Lock(self._managers, instance, state_file)
+        self._services = Services(self._managers, self._lock)
         self._tasks = Tasks(self._managers, instance)
+        self._machines = Machines(self._managers, instance)
         self._secrets = {self._token}
         self._logs = Logs(self._managers, self._tasks, self._secrets)
         self._specs: dict[Replica, ModelSpec] = {}
         self._unplaced: dict[Replica, Cause] = {}
         self._starting: defaultdict[Replica, asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    @property
+    def lockout(self) -> LockedOut | None:
+        """Return that another gateway controls the services, as far as that is known."""
+        return self._lock.lockout
+
     # --- the interface ----------------------------------------------------------------------
+
+    @property
+    def loss_seconds(self) -> float:
+        """Return how long it takes until a node that is away counts as lost."""
+        # Swarm misses heartbeats, then the poller sees it, and then the server is asked.
+        return _MISSED_HEARTBEATS * self._tasks.heartbeat_seconds + _SEEN_SECONDS
 
     async def start(self, replica: Replica, spec: ModelSpec, report: Report) -> Endpoint:
         """Create the service unless it runs, and return once its task runs.
 
-        Raises `ModelFailed` with the cause. If cancelled, also while no node takes it, nothing is
-        left; `inspect` then tells that no node took it.
+        Raises `ModelFailed` with the cause, and `PlaceLost` if its node went away meanwhile. If
+        cancelled, also while no node takes it, nothing is left; `inspect` then tells that no node
+        took it.
         """
         template = await read_template(spec.settings.chat_template)
         self._specs[replica] = spec
@@ -127,7 +156,8 @@ class SwarmRunner:
         """Remove the service, and return once its task is gone or its node is away.
 
         The task gets the time that was fixed at its start, not `grace_seconds`. Raises
-        `DockerUnreachable` if no manager answers; the server then runs on. If cancelled, it still
+        `DockerUnreachable` if no manager answers, `LockedOut` if another gateway controls the
+        services; the server then runs on. If cancelled, it still
         ends within that time.
         """
         removing = asyncio.ensure_future(self._services.remove(replica))
@@ -172,11 +202,15 @@ class SwarmRunner:
             known = known or task
             if seen.condition in {Condition.EXITED, Condition.MISSING}:
                 return seen
-            if seen.cause is not None and not await _answers(seen.endpoint):
+            if seen.cause is not None and not (seen.endpoint and await listens(seen.endpoint.url)):
                 return seen
 
     async def list(self) -> list[Observation]:
-        """Report the services of this instance; raises `ModelFailed` if no manager answers."""
+        """Report the services of this instance, which only one gateway may control.
+
+        Raises `ModelFailed` if no manager answers, or if another gateway controls them.
+        """
+        await self._lock.confirm()
         snapshot = await self._tasks.look()
         return [await self._observe(replica, snapshot) for replica in snapshot.services]
 
@@ -190,8 +224,13 @@ class SwarmRunner:
         for progress in nothing:
             yield progress
 
+    async def machines(self) -> Look:
+        """Return the swarm's nodes, and what is wrong with it; see `HasMachines`."""
+        return await self._machines.see()
+
     async def close(self) -> None:
-        """Close the connections to the managers; the services go on."""
+        """Release the lock, and close the connections to the managers; the services go on."""
+        await self._lock.release()
         await self._tasks.close()
         await self._managers.close()
 
@@ -201,6 +240,7 @@ class SwarmRunner:
         while True:
             count = self._tasks.count
             try:
+                await self._lock.confirm()
                 return await self._tasks.look()
             except DockerUnreachable as error:
                 if not self._managers.was_reached:
@@ -267,7 +307,7 @@ class SwarmRunner:
                     raise task_refusal(f"{node.name}: {task.words}" if node else task.words)
                 if is_away(node):
                     cause = node_lost(node)
-                    raise ModelFailed(cause.message, hint=cause.hint, details={"cause": cause.code})
+                    raise PlaceLost(cause.message, hint=cause.hint, details={"cause": cause.code})
                 # One that has ended already is for `wait` to tell.
                 if task.state == "running" or not task.is_alive:
                     return self._endpoint(snapshot, service, task)
@@ -410,22 +450,6 @@ def _progress(snapshot: Snapshot, task: Task | None) -> Progress:
     if task.state in {"assigned", "accepted", "preparing"}:
         return Progress("pulling", None, f"{node.name} gets the image; Swarm tells no more of it")
     return Progress("starting", None, f"starting on {node.name}")
-
-
-async def _answers(endpoint: Endpoint | None) -> bool:
-    """Tell whether something listens at an endpoint."""
-    if endpoint is None:
-        return False
-    host, _, port = endpoint.url.removeprefix("http://").rpartition(":")
-    for _ in range(_KNOCKS):
-        try:
-            async with asyncio.timeout(_KNOCK_SECONDS):
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        except (OSError, TimeoutError):
-            continue
-        writer.close()
-        return True
-    return False
 
 
 async def _waiting_for(future: "asyncio.Future[None]") -> None:

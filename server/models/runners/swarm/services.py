@@ -1,7 +1,8 @@
 """The swarm's services: created with their secret, and removed.
 
 The name of a service is unique, so the swarm itself prevents a second one of the same replica.
-Labels tell which gateway a service belongs to; services without them are never changed.
+Labels tell which gateway a service belongs to; services without them are never changed. Before each
+change the gateway makes sure that it holds the instance's lock.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from server.models.runners.containers.errors import (
     calling,
 )
 from server.models.runners.swarm.configuration import secret_body
+from server.models.runners.swarm.lock import Lock
 from server.models.runners.swarm.managers import Managers
 from server.models.runners.swarm.tasks import name_of
 
@@ -35,8 +37,9 @@ _SILENT_SECONDS: Final = 300.0
 class Services:
     """Create and remove services; every method raises the errors in `errors`."""
 
-    def __init__(self, managers: Managers) -> None:
+    def __init__(self, managers: Managers, lock: Lock) -> None:
         self._managers = managers
+        self._lock = lock
         self._digests: dict[str, str] = {}
         self._silent_until = 0.0
 
@@ -89,6 +92,7 @@ class Services:
 
         The tasks end by themselves, within the grace that the service was created with.
         """
+        await self._lock.confirm()
         name = name_of(replica)
         await self._delete("remove a service", f"services/{name}")
         await self._delete("remove a secret", f"secrets/{name}")
@@ -106,6 +110,7 @@ class Services:
         token: str,
         configuration: Callable[[str], dict[str, Any]],
     ) -> str:
+        await self._lock.confirm()
         secret = ""
         if token:
             # One that an earlier run has left may hold another token, which nobody can read.

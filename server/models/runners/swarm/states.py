@@ -40,6 +40,8 @@ ALIVE: Final = frozenset(
     }
 )
 ENDED: Final = frozenset({"complete", "failed", "shutdown", "rejected", "orphaned", "remove"})
+# What Swarm wants of a task that is to run.
+WANTED: Final = frozenset({"ready", "running"})
 # Before these a task has no container, and reading its log hangs.
 _WITH_LOG: Final = frozenset({"running", "complete", "failed", "shutdown"})
 _AWAY: Final = frozenset({"down", "disconnected"})
@@ -92,7 +94,7 @@ class Task:
     @property
     def is_wanted(self) -> bool:
         """Tell whether Swarm wants it to run."""
-        return self.is_alive and self.desired in {"ready", "running"}
+        return self.is_alive and self.desired in WANTED
 
     @property
     def has_log(self) -> bool:

@@ -38,6 +38,11 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 1.0
 _HURRIED_POLL_SECONDS: Final = 0.2
 _LAST_PAUSE_SECONDS: Final = 5.0
+# A swarm that was told nothing else has this one.
+_HEARTBEAT_SECONDS: Final = 5.0
+# It is seldom changed, and no event tells of it.
+_POLLS_PER_HEARTBEAT: Final = 60
+_NANO: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class Tasks:
         self._latest: Snapshot | ModelFailed = Snapshot()
         self.changed = StateChanged()
         self.count = 0
+        self.heartbeat_seconds = _HEARTBEAT_SECONDS
+        """How often nodes tell the managers that they are there, as it was last read."""
 
     def listen(self) -> None:
         """Start to poll; does nothing if it polls already."""
@@ -140,6 +147,8 @@ class Tasks:
         while True:
             self._wake.clear()
             try:
+                if self.count % _POLLS_PER_HEARTBEAT == 0:
+                    self.heartbeat_seconds = await self._heartbeat()
                 self._latest = await self.look()
             except ModelFailed as error:
                 self._latest = error
@@ -153,6 +162,11 @@ class Tasks:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
+
+    async def _heartbeat(self) -> float:
+        swarm = await self._managers.get("describe itself", "swarm")
+        dispatcher = swarm["Spec"].get("Dispatcher") or {}
+        return dispatcher.get("HeartbeatPeriod", 0) / _NANO or _HEARTBEAT_SECONDS
 
     async def _follow_events(self) -> None:
         pause = _HURRIED_POLL_SECONDS
