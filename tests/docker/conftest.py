@@ -8,6 +8,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from server.models.runners.docker.runner import DockerRunner
 from server.settings.tables import DockerSettings
 from tests.docker import image
 from tests.docker.engine import INSTANCE, Engine
-from tests.docker.own_engine import sweep
+from tests.docker.own_engine import OwnEngine, own_engine, sweep
 from tests.support.ports import free_ports
 from tests.support.specs import catalog
 
@@ -67,6 +68,29 @@ def engine(alone: None) -> Iterator[Engine]:
 def fake(alone: None) -> str:
     """Return the image of the fake TGI."""
     return image.fake_image()
+
+
+@pytest.fixture(scope="session")
+def own_engines(alone: None, fake: str) -> Iterator[tuple[OwnEngine, OwnEngine]]:
+    """Return two engines of our own with the fake's image, whose containers outlive them."""
+    with own_engine("--live-restore") as one, own_engine("--live-restore") as two:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda engine: engine.load(fake), (one, two)))
+        yield one, two
+
+
+@pytest.fixture
+def two(own_engines: tuple[OwnEngine, OwnEngine]) -> Iterator[tuple[OwnEngine, OwnEngine]]:
+    """Return the two engines; afterwards no container of the tests may be there."""
+    yield own_engines
+    left: list[str] = []
+    for engine in own_engines:
+        if not engine.is_running:
+            engine.start()
+        left += engine.containers()
+        for name in engine.containers():
+            engine.remove(name)
+    assert not left, f"left behind: {', '.join(left)}"
 
 
 @pytest.fixture(scope="session")

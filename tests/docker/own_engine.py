@@ -59,6 +59,11 @@ class OwnEngine(Engine):
         """Return what it has said."""
         return (self.folder / "log").read_text(errors="replace")
 
+    @property
+    def is_running(self) -> bool:
+        """Tell whether dockerd runs."""
+        return self._dockerd is not None and self._dockerd.poll() is None
+
     def start(self) -> None:
         """Start it and return once it answers."""
         if self._containerd is None:
@@ -87,7 +92,7 @@ class OwnEngine(Engine):
     def end(self) -> None:
         """End everything, containers first, and remove what is left."""
         try:
-            if self._dockerd is not None and self._dockerd.poll() is None:
+            if self.is_running:
                 for name in self.containers():
                     self.remove(name)
         finally:

@@ -6,12 +6,21 @@ not at each step of the event loop, of which a start here has thousands.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from server.models.catalogue.catalog import ModelSpec
+from server.models.runners.base import Runner
+from server.models.runners.docker.engines import DockerEnginesRunner
 from server.models.runners.docker.runner import DockerRunner
-from server.settings.tables import DockerSettings
+from server.settings.tables import (
+    DockerEngineSettings,
+    DockerSettings,
+    EngineSettings,
+    ServerSettings,
+    Settings,
+)
 from tests.docker import image
 from tests.docker.conftest import model
 from tests.docker.engine import Engine
@@ -42,7 +51,7 @@ class DockerBench:
         # Of every engine it is the same image, told what to do by the engine's own arguments.
         self._kind = {"engine": kind, "image": settings.image}
 
-    def runner(self, ports: tuple[int, int]) -> DockerRunner:
+    def runner(self, ports: tuple[int, int]) -> Runner:
         return _EndingRunner(self._settings, instance="test", ports=ports, environment={})
 
     def spec(self, what: str) -> ModelSpec:
@@ -54,10 +63,37 @@ class DockerBench:
         return {name: one["Id"] for name, one in self._engine.containers().items()}
 
 
-@pytest.fixture(params=["tgi", "llama.cpp"])
+class _EndingEnginesRunner(DockerEnginesRunner):
+    """The same for several engines."""
+
+    async def close(self) -> None:
+        for seen in await self.list():
+            await self.stop(seen.replica, grace_seconds=0)
+        await super().close()
+
+
+class EnginesBench(DockerBench):
+    """Containers on one of several engines, another of which is never there."""
+
+    def runner(self, ports: tuple[int, int]) -> Runner:
+        settings = Settings(
+            server=ServerSettings(instance="test"),
+            engines=EngineSettings(ports=ports),
+            docker=replace(self._settings, host="unix:///nonexistent"),
+            docker_engines={"here": DockerEngineSettings(host=self._engine.host)},
+        )
+        return _EndingEnginesRunner(settings, environment={})
+
+    def spec(self, what: str) -> ModelSpec:
+        spec = super().spec(what)
+        return replace(spec, settings=replace(spec.settings, engine_host="here"))
+
+
+@pytest.fixture(params=["tgi", "llama.cpp on one of several engines"])
 def bench(engine: Engine, settings: DockerSettings, request: pytest.FixtureRequest) -> DockerBench:
-    """Go through the engines."""
-    return DockerBench(engine, settings, request.param)
+    """Go through two kinds of servers, the second of them on one of several engines."""
+    kind, _, is_one_of_several = request.param.partition(" ")
+    return (EnginesBench if is_one_of_several else DockerBench)(engine, settings, kind)
 
 
 @pytest.fixture
@@ -66,7 +102,7 @@ def ports() -> tuple[int, int]:
 
 
 @pytest.fixture
-async def runner(bench: DockerBench, ports: tuple[int, int]) -> AsyncIterator[DockerRunner]:
+async def runner(bench: DockerBench, ports: tuple[int, int]) -> AsyncIterator[Runner]:
     runner = bench.runner(ports)
     yield runner
     await runner.close()

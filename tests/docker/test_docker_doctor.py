@@ -12,6 +12,7 @@ from server.doctor.checks import CHECKS, check_docker
 from server.doctor.containers import (
     POLICY,
     check_containers,
+    check_docker_engines,
     check_leftovers,
     clean,
 )
@@ -92,6 +93,32 @@ def test_the_engine_that_the_settings_name_is_the_one_that_is_asked(tmp_path: Pa
     assert check_containers(nowhere).level == "warn"
     assert check_leftovers(nowhere).level == "ok"
     assert {check_docker, check_containers, check_leftovers} <= set(CHECKS)
+
+
+async def test_each_of_several_engines_is_described_and_looked_through(
+    engine: Engine, runner: DockerRunner, tmp_path: Path
+) -> None:
+    await runner.start(B, model("fake/tgi", "b"), silent)
+    away = f"unix://{tmp_path}/none.sock"
+    wanted = replace(
+        WANTED, docker_engines=(("here", engine.host), ("away", away)), uses_docker_host=False
+    )
+    found = check_docker_engines(wanted)
+    assert found.level == "warn"
+    assert "here: engine of root" in found.seen
+    assert "away: no engine here" in found.seen
+    assert "away: Install Docker" in found.mend
+    twice = replace(wanted, docker_engines=(("one", engine.host), ("two", engine.host)))
+    assert "remove one of the two sections" in check_docker_engines(twice).mend
+    assert check_docker_engines(WANTED).seen == "no section [docker NAME]"
+    assert check_containers(wanted).seen == "no model runs on the engine of [docker]"
+    assert check_leftovers(wanted).seen == "left over of 'test': sidestream-test-b on here"
+    # The engine of [docker] may have a section, too.
+    assert clean(replace(wanted, uses_docker_host=True)) == ["sidestream-test-b"]
+    assert not engine.containers()
+    nowhere = replace(wanted, docker_engines=(("away", away),))
+    assert check_leftovers(nowhere).seen == "cannot be looked for without a Docker engine"
+    assert check_docker_engines(replace(wanted, container_models=None)).level == "ok"
 
 
 async def test_the_policy_for_a_socket_proxy_is_all_that_is_asked_for_and_no_more(

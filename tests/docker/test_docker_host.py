@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -14,12 +15,19 @@ import pytest
 
 from server.core.errors import ModelFailed
 from server.models.runners.base import Condition
+from server.models.runners.docker.engines import DockerEnginesRunner
 from server.models.runners.docker.runner import DockerRunner
-from server.settings.tables import DockerSettings
+from server.settings.tables import (
+    DockerEngineSettings,
+    DockerSettings,
+    EngineSettings,
+    ServerSettings,
+    Settings,
+)
 from tests.docker.conftest import MakeRunner, end, model
-from tests.docker.engine import SOCKET
+from tests.docker.engine import INSTANCE, SOCKET, Engine
 from tests.docker.own_engine import OwnEngine, into, own_engine, own_network
-from tests.docker.watching import CEILING_SECONDS, NAME_A, A, answers, says, silent
+from tests.docker.watching import CEILING_SECONDS, NAME_A, NAME_B, A, B, answers, says, silent
 from tests.support.ports import free_ports
 from tests.support.processes import children
 
@@ -232,9 +240,51 @@ async def test_an_engine_on_another_machine_is_used_through_ssh(
     assert not far_engine.containers()
 
 
-def port_of(engine: OwnEngine) -> int:
-    """Return the port that A has on the engine's machine."""
-    bindings = engine.inspect(NAME_A)["HostConfig"]["PortBindings"]
+@pytest.mark.needs_ssh
+async def test_engines_here_and_behind_ssh_may_use_the_same_port(
+    engine: Engine, far_engine: OwnEngine, settings: DockerSettings, ssh_host: str
+) -> None:
+    """Each is reached by a port of its own here, also after the ssh has died, and in a next run."""
+    (settings.hf_cache / "hub").mkdir()
+    several = Settings(
+        server=ServerSettings(instance=INSTANCE),
+        engines=EngineSettings(ports=free_ports(1)),
+        docker=replace(settings, host="unix:///nonexistent"),
+        docker_engines={
+            "far": DockerEngineSettings(host=ssh_host),
+            "near": DockerEngineSettings(host=engine.host),
+        },
+    )
+    before = children()
+    runner = DockerEnginesRunner(several, environment={})
+    far = await runner.start(A, model("fake/tgi", engine_host="far"), silent)
+    near = await runner.start(B, model("fake/tgi", "b", engine_host="near"), silent)
+    assert port_of(far_engine) == port_of(engine, NAME_B) == several.engines.ports[0]
+    assert near.url.endswith(f":{several.engines.ports[0]}")
+    assert [await answers(one.url) for one in (far, near)] == [200, 200]
+    (ssh,) = children() - before
+    os.kill(ssh, signal.SIGKILL)
+    member = runner.pool.members["far"]
+    async with asyncio.timeout(CEILING_SECONDS):
+        await member.wait_until(answers=False)
+        await member.wait_until(answers=True)
+    assert await answers(far.url) == 200
+    await runner.close()
+    successor = DockerEnginesRunner(several, environment={})
+    found = {one.replica: one.endpoint for one in await successor.list()}
+    for replica in (A, B):
+        endpoint = found[replica]
+        assert endpoint is not None
+        assert await answers(endpoint.url) == 200
+        await successor.stop(replica, grace_seconds=0)
+    await successor.close()
+    assert children() == before
+    assert not far_engine.containers()
+
+
+def port_of(engine: Engine, name: str = NAME_A) -> int:
+    """Return the port that a container has on the engine's machine."""
+    bindings = engine.inspect(name)["HostConfig"]["PortBindings"]
     return int(next(iter(bindings.values()))[0]["HostPort"])
 
 

@@ -35,6 +35,22 @@ async def test_without_an_engine_a_start_says_so_at_once(
     await runner.close()
 
 
+async def test_the_engines_machine_is_told_or_why_it_cannot_be(
+    make_runner: MakeRunner, settings: DockerSettings, engine: Engine, tmp_path: Path
+) -> None:
+    (here,) = (await make_runner().machines()).machines
+    assert here.machine.kind == "here"
+    assert here.machine.version == engine.ask("GET", "/version")["Version"]
+    away = make_runner(settings=replace(settings, host=f"unix://{tmp_path}/none.sock"))
+    lost = await away.machines()
+    assert [one.machine.kind for one in lost.machines] == ["here"]
+    assert "there is no socket" in lost.problems[0]
+    far = make_runner(settings=replace(settings, host="tcp://127.0.0.1:9"))
+    unknown = await far.machines()
+    assert unknown.machines == ()
+    assert "The Docker engine cannot be asked" in unknown.problems[0]
+
+
 @pytest.mark.parametrize(
     "host", ["garbage", "/var/run/docker.sock", "fd://", "unix://", "tcp://", "ssh://", "tcp://h:x"]
 )

@@ -1,14 +1,7 @@
-"""The image of docs/deploy/Dockerfile: it runs without rights, says how it is, and stops in order.
+"""The image of docs/deploy/Dockerfile: it runs without rights, tells its health, stops in order."""
 
-Nothing can be fetched while it is built here: the one step that fetches packages is replaced by
-one that copies them, and the one that installs libraries left out, since the base has them.
-"""
-
-import io
 import json
-import re
 import subprocess
-import tarfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -16,53 +9,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.docker import image
+from tests.docker import gateway_image
 from tests.docker.engine import Engine
-from tests.support.gateway import ROOT
+from tests.docker.gateway_image import run
 from tests.support.ports import free_ports
 
-TAG = f"{image.REPOSITORY}/gateway:latest"
+TAG = gateway_image.name("latest")
 NAME = "sidestream-test-gateway-image"
 CEILING_SECONDS = 60
-
-
-def run(*command: str, data: bytes | None = None) -> str:
-    done = subprocess.run(command, input=data, capture_output=True, check=False)
-    assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")[-3000:]
-    return done.stdout.decode()
-
-
-def dockerfile(base: str) -> str:
-    """Return the Dockerfile without the steps that need a network."""
-    text = (ROOT / "docs" / "deploy" / "Dockerfile").read_text()
-    steps = {
-        r"ARG BASE=.*\n": f"ARG BASE={base}\n",
-        r"RUN apt-get update(?:.*\\\n)*.*\n": "RUN ln -s python3.11 /usr/bin/python3\n",
-        r"RUN python3 -m pip install(?:.*\\\n)*.*\n": "COPY packages /opt/packages\n",
-    }
-    for step, ours in steps.items():
-        assert len(re.findall(step, text)) == 1, step
-        text = re.sub(step, ours, text)
-    return text
-
-
-def build() -> None:
-    """Make the image from what git would send, as `.dockerignore` has it."""
-    allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
-    text = dockerfile(image._base()).encode()
-    context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as archive:
-        info = tarfile.TarInfo("Dockerfile")
-        info.size = len(text)
-        archive.addfile(info, io.BytesIO(text))
-        archive.add(image._packages(), "packages")
-        for path in run("git", "-C", str(ROOT), "ls-files", "--", *allowed).splitlines():
-            archive.add(ROOT / path, path)
-    image._run(
-        ["docker", "build", "--quiet", "--tag", TAG, "-"],
-        data=context.getvalue(),
-        environment={"DOCKER_BUILDKIT": "0"},
-    )
 
 
 @contextmanager
@@ -97,9 +51,8 @@ def until(what: str, wanted: str) -> None:
 @pytest.fixture(scope="module")
 def built(alone: None) -> Iterator[None]:
     """Build the image, and remove it in the end."""
-    build()
-    yield
-    subprocess.run(["docker", "rmi", TAG], capture_output=True, check=False)
+    with gateway_image.built(TAG):
+        yield
 
 
 def test_the_image_serves_without_rights_reloads_and_stops(built: None, engine: Engine) -> None:

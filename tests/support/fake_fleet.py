@@ -70,6 +70,8 @@ class FakeRunner:
 
     is_managed: ClassVar[bool] = True
     outlives_us: ClassVar[bool] = False
+    lockout: None = None
+    loss_seconds = 0.0
 
     def __init__(self, **options: Any) -> None:
         self.options = FakeOptions(**options)

@@ -15,6 +15,7 @@ real machines can be done to a node:
 The heartbeat is a second, so that a dead node is noticed within five.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -36,7 +37,8 @@ PREFIX = "swtest"
 FOLDER_PREFIX = "sidestream-nodes-"
 NODES = 3
 _CEILING_SECONDS = 30
-_HEARTBEAT_NANOSECONDS = 1_000_000_000
+HEARTBEAT_SECONDS = 1
+_NANO = 1_000_000_000
 _ROOM_BYTES = 6 << 30
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -194,6 +196,11 @@ class Bed:
         """Return the ids of the secrets of all tests."""
         return [one["ID"] for one in self.manager.ask("GET", f"/secrets?filters={_labelled()}")]
 
+    def locks(self) -> dict[str, dict[str, Any]]:
+        """Return the locks of the tests' instances, by name."""
+        listed = self.manager.ask("GET", f"/configs?filters={_labelled()}")
+        return {one["Spec"]["Name"]: one for one in listed}
+
     def tasks(self, service: str = "") -> list[dict[str, Any]]:
         """Return the tasks of a service, or all tasks, the newest first."""
         filters = f"?filters={quote(json.dumps({'service': [service]}))}" if service else ""
@@ -223,6 +230,35 @@ class Bed:
         version = shown["Version"]["Index"]
         self.manager.ask("POST", f"/nodes/{node.id}/update?version={version}", spec)
 
+    def set_role(self, node: Node, role: str) -> None:
+        """Make a node a `manager` or a `worker`, and return once it is."""
+        until(lambda: self._takes_role(node, role))
+        until(lambda: node.ask("GET", "/info")["Swarm"]["ControlAvailable"] == (role == "manager"))
+
+    def _takes_role(self, node: Node, role: str) -> bool:
+        """Ask for a role; tell whether that was taken, which it is not while managers come back."""
+        shown = self.manager.ask("GET", f"/nodes/{node.id}")
+        path = f"/nodes/{node.id}/update?version={shown['Version']['Index']}"
+        with suppress(AssertionError):
+            self.manager.ask("POST", path, shown["Spec"] | {"Role": role})
+            return True
+        return False
+
+    @contextmanager
+    def heartbeat(self, seconds: int) -> Iterator[None]:
+        """Have nodes tell the manager so often that they are there, while the context lasts."""
+        self._set_heartbeat(seconds)
+        try:
+            yield
+        finally:
+            self._set_heartbeat(HEARTBEAT_SECONDS)
+
+    def _set_heartbeat(self, seconds: int) -> None:
+        shown = self.manager.ask("GET", "/swarm")
+        spec = shown["Spec"] | {"Dispatcher": {"HeartbeatPeriod": seconds * _NANO}}
+        version = shown["Version"]["Index"]
+        self.manager.ask("POST", f"/swarm/update?version={version}", spec)
+
     def state(self, node: Node) -> str:
         """Return what the manager thinks of a node: `ready`, `down`, `unknown`."""
         return str(self.manager.ask("GET", f"/nodes/{node.id}")["Status"]["State"])
@@ -241,8 +277,8 @@ class Bed:
             until(lambda node=node: self.state(node) == "ready")  # type: ignore[misc]
 
     def left(self) -> list[str]:
-        """Return what there is of the tests' services, secrets and containers."""
-        return [*self.services(), *self.secrets(), *self.containers()]
+        """Return what there is of the tests' services, secrets, locks and containers."""
+        return [*self.services(), *self.secrets(), *self.locks(), *self.containers()]
 
     def clean(self) -> None:
         """Remove what there is of the tests, and return once it is gone."""
@@ -250,7 +286,18 @@ class Bed:
             self.manager.ask("DELETE", f"/services/{name}")
         for secret in self.secrets():
             self.manager.ask("DELETE", f"/secrets/{secret}")
+        for name in self.locks():
+            self.manager.ask("DELETE", f"/configs/{name}")
         until(lambda: not self.containers())
+
+
+@contextmanager
+def only_session() -> Iterator[None]:
+    """Wait until no other session uses such nodes on this machine, and keep others out."""
+    lock = os.open(Path(tempfile.gettempdir(), "sidestream-swarm-tests"), os.O_CREAT, 0o644)
+    with os.fdopen(lock) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
@@ -335,7 +382,7 @@ def _wired(folder: Path, switch: str, address: str, number: int) -> Node:
 
 def _join(bed: Bed) -> None:
     place = f"{bed.manager.address}:2377"
-    spec = {"Dispatcher": {"HeartbeatPeriod": _HEARTBEAT_NANOSECONDS}}
+    spec = {"Dispatcher": {"HeartbeatPeriod": HEARTBEAT_SECONDS * _NANO}}
     listening = {"ListenAddr": "0.0.0.0:2377"}
     bed.manager.ask("POST", "/swarm/init", {**listening, "AdvertiseAddr": place, "Spec": spec})
     token = bed.manager.ask("GET", "/swarm")["JoinTokens"]["Worker"]

@@ -5,9 +5,6 @@ back as it got them.
 """
 
 import asyncio
-import fcntl
-import os
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,7 +20,7 @@ from tests.conftest import KeepLog
 from tests.docker import image
 from tests.docker.engine import INSTANCE
 from tests.support.specs import catalog
-from tests.swarm.bed import Bed, make_bed, until
+from tests.swarm.bed import Bed, make_bed, only_session, until
 
 # Making the images takes minutes the first time.
 _TIMEOUT_SECONDS = 300
@@ -55,11 +52,8 @@ def broken() -> str:
 @pytest.fixture(scope="session")
 def whole_bed(fake: str, broken: str) -> Iterator[Bed]:
     """Return the bed, once no other session of these tests runs on this machine."""
-    lock = os.open(Path(tempfile.gettempdir(), "sidestream-swarm-tests"), os.O_CREAT, 0o644)
-    with os.fdopen(lock) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with make_bed(fake, broken) as bed:
-            yield bed
+    with only_session(), make_bed(fake, broken) as bed:
+        yield bed
 
 
 @pytest.fixture
@@ -92,13 +86,19 @@ def settings(bed: Bed, fake: str, tmp_path: Path) -> SwarmSettings:
 
 
 @pytest.fixture
-async def make_runner(settings: SwarmSettings) -> AsyncIterator[MakeRunner]:
+async def make_runner(settings: SwarmSettings, tmp_path: Path) -> AsyncIterator[MakeRunner]:
     """Return `make_runner(settings=…)`; what its runners run is stopped at the end."""
     async with AsyncExitStack() as stack:
 
         def make(**words: Any) -> SwarmRunner:
             given = words.pop("settings", settings)
-            runner = SwarmRunner(given, **{"instance": INSTANCE, "environment": {}, **words})
+            # With one state folder, each is the next run of the gateway before it.
+            said: dict[str, Any] = {
+                "instance": INSTANCE,
+                "environment": {},
+                "state_file": tmp_path / "state",
+            }
+            runner = SwarmRunner(given, **said | words)
             stack.push_async_callback(end, runner)
             return runner
 

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.conftest import KeepLog
 from tests.docker.engine import INSTANCE
 from tests.support.dialogue import dialogue
-from tests.support.gateway import gateway
+from tests.support.gateway import Gateway, gateway
 from tests.swarm.bed import Bed
 from tests.swarm.test_swarm_nodes import running
 
@@ -115,6 +116,46 @@ async def test_a_killed_gateway_finds_its_services_again_and_a_hopeless_start_te
         end = await client.end(hopeless)
         assert end["error"]["details"]["cause"] == "no_node"
         assert "no suitable node" in end["error"]["message"]
+
+
+async def test_a_second_gateway_of_the_same_name_says_why_it_is_not_ready_until_the_first_ends(
+    settings_text: str, bed: Bed, tmp_path: Path
+) -> None:
+    kept = settings_text.replace("on_exit = stop", "on_exit = keep")
+    (tmp_path / "second").mkdir()
+    async with gateway(kept, tmp_path, instance=INSTANCE) as first:
+        async with dialogue(first.address) as client:
+            (answer,) = await client.ask("one", parameters={"max_new_tokens": 5})
+            assert (await client.end(answer))["finish_reason"] == "length"
+        before = [task["ID"] for task in bed.tasks()]
+        async with (
+            gateway(settings_text, tmp_path / "second", instance=INSTANCE) as second,
+            dialogue(second.address) as client,
+        ):
+            (refused,) = await client.ask("one", parameters={"max_new_tokens": 5})
+            error = (await client.end(refused))["error"]
+            assert error["details"]["cause"] == "instance_taken"
+            (reason,) = await not_ready(second)
+            assert reason == error["message"]
+            assert await not_ready(first) == []
+            await first.stop()
+            assert not bed.locks()
+            (answer,) = await client.ask("one", parameters={"max_new_tokens": 5})
+            assert (await client.end(answer))["finish_reason"] == "length"
+            assert await not_ready(second) == []
+            assert [task["ID"] for task in bed.tasks()] == before
+
+
+async def not_ready(server: Gateway) -> list[str]:
+    """Return the reasons that `/ready` gives, none if it is."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://{server.address}/ready") as response,
+    ):
+        told = await response.json()
+        assert response.status == (200 if told["ready"] else 503)
+        reasons: list[str] = told["reasons"]
+        return reasons
 
 
 async def test_replicas_run_on_two_nodes_and_one_goes_on_when_the_others_node_dies(

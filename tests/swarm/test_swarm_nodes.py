@@ -1,6 +1,7 @@
 """What happens to a server when something happens to its node."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,12 +10,14 @@ from server.models.diagnosis.causes import explain_exit
 from server.models.runners.base import Condition
 from server.models.runners.swarm.runner import SwarmRunner
 from server.models.runners.swarm.tasks import name_of
-from tests.docker.watching import A, answers, ends, says, silent
+from server.settings.tables import SwarmSettings
+from tests.docker.watching import A, B, answers, ends, says, silent
 from tests.swarm.bed import Bed, Node, until
 from tests.swarm.conftest import MakeRunner, model
 from tests.swarm.test_swarm_runner import causes
 
 CEILING_SECONDS = 60
+DEFAULT_HEARTBEAT_SECONDS = 5
 # Swarm spreads over all nodes, and what happens to the manager is another matter.
 ON_WORKERS = ("node.role == worker",)
 
@@ -121,3 +124,45 @@ async def test_a_manager_that_is_away_for_a_while_disturbs_nothing(
     await runner.stop(A, grace_seconds=1)
     gone = await waiting
     assert replace(gone, tail=()).condition in {Condition.EXITED, Condition.MISSING}
+
+
+@pytest.fixture
+def three_managers(bed: Bed) -> Iterator[list[str]]:
+    """Have all nodes be managers, the first one the leader; return where they are asked."""
+    with bed.heartbeat(DEFAULT_HEARTBEAT_SECONDS):
+        for node in bed.workers:
+            bed.set_role(node, "manager")
+        yield [node.host for node in bed.nodes]
+        bed.heal()
+        for node in bed.workers:
+            bed.set_role(node, "worker")
+
+
+async def test_the_leader_of_three_managers_is_lost_and_nothing_with_it(
+    make_runner: MakeRunner, settings: SwarmSettings, three_managers: list[str], bed: Bed
+) -> None:
+    """Its server ends with it and starts elsewhere; another one answers all the time."""
+    runner = make_runner(settings=replace(settings, host=tuple(three_managers)))
+    leader, other = bed.manager, bed.workers[0]
+    for replica, node in ((A, leader), (B, other)):
+        there = (f"node.id == {node.id}",)
+        await runner.start(replica, model("fake/tgi", replica.model, constraints=there), silent)
+    # Without a ceiling: it is there for as long as the test takes.
+    stays = asyncio.create_task(runner.wait(B))
+    waiting = asyncio.create_task(ends(runner, A))
+    url = (await runner.inspect(B)).endpoint
+    assert url is not None
+    leader.pull_plug()
+    lost = await waiting
+    assert causes(explain_exit(lost)) == "node_lost"
+    assert not stays.done(), stays.result()
+    assert await answers(url.url) == 200
+    async with asyncio.timeout(CEILING_SECONDS):
+        await runner.stop(A, grace_seconds=1)
+        endpoint = await runner.start(A, model("fake/tgi"), silent)
+    assert await answers(endpoint.url) == 200
+    assert leader.address not in endpoint.url
+    assert not stays.done()
+    await runner.stop(B, grace_seconds=1)
+    await stays
+    await runner.stop(A, grace_seconds=1)

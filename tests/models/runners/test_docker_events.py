@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -20,6 +21,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.containers: list[str] = []
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self._transport: Any = None
 
     def tell(self, action: str, container: str, **attributes: str) -> None:
         """Tell one event."""
@@ -29,6 +31,10 @@ class FakeEngine:
     def end_stream(self) -> None:
         """End the stream of events; the next one goes on."""
         self._lines.put_nowait(b"")
+
+    def die(self) -> None:
+        """Break the stream of events off in the middle."""
+        self._transport.abort()
 
     def app(self) -> web.Application:
         """Return what answers as an engine does."""
@@ -52,6 +58,7 @@ class FakeEngine:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
+        self._transport = request.transport
         while line := await self._lines.get():
             await response.write(line)
         return response
@@ -113,3 +120,13 @@ async def test_a_removal_while_the_engine_was_away_is_found(
     engine.containers = ["there"]
     engine.end_stream()
     await known(events, {"there"}, {"there": {15}})
+
+
+async def test_an_engine_that_dies_breaks_its_answer_off(
+    engine: FakeEngine, events: Events
+) -> None:
+    async with asyncio.timeout(CEILING_SECONDS):
+        await events.changed.wait_for(lambda: events.is_connected)
+        engine.die()
+        await events.changed.wait_for(lambda: not events.is_connected)
+    assert events.trouble == "the answer broke off"

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from server.models.runners.swarm import services
+from server.models.runners.swarm.lock import Lock
 from server.models.runners.swarm.managers import Managers
 from server.models.runners.swarm.services import Services
 
@@ -54,7 +55,7 @@ async def manager(tmp_path: Path) -> AsyncIterator[Manager]:
 async def images(manager: Manager) -> AsyncIterator[Services]:
     """Return what looks images up."""
     managers = Managers((manager.host,), {})
-    yield Services(managers)
+    yield Services(managers, Lock(managers, "test", None))
     await managers.close()
 
 
