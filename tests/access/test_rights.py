@@ -1,6 +1,7 @@
 """What a key's holder may do, and which models are there for it: the same over every transport."""
 
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from server.app import build_app
 from server.core.protocol import COMMANDS, Command, Nothing
 from server.settings.models import ModelSettings
 from server.settings.tables import Settings
+from server.settings.values import Variables
 from server.web.http import api
 from server.web.http.operations import Operation, Reply
 from server.web.sockets.commands import HANDLERS
@@ -23,6 +25,7 @@ OPERATORS = [
     ("GET", "/models/m/logs"),
     ("GET", "/models/nobody/logs"),
     ("GET", "/metrics"),
+    ("GET", "/machines"),
     ("POST", "/servers/ollama/use"),
     ("DELETE", "/servers/ollama"),
     ("GET", "/catalog"),
@@ -109,6 +112,28 @@ async def test_the_log_of_a_server_that_failed_is_told_to_operators_only(
         told[key] = [error["details"].get("log") for error in errors]
         assert {error["details"]["exit_code"] for error in errors} == {3}
     assert told == {"use": [None] * 3, "op": [["private"]] * 3}
+
+
+async def test_hidden_models_are_not_named_where_machines_are_shown(open_keyed: Open) -> None:
+    serves = f"{sys.executable} -m tests.fakes.tgi --port {{port}}"
+    model = ModelSettings(
+        runner="command",
+        command=serves,
+        gpu_memory=0.5,
+        env=Variables({"CUDA_VISIBLE_DEVICES": "1"}),
+    )
+    keyed = await open_keyed(models={"m": model, "other": model})
+    await keyed.add("one", "operator", ("m",))
+    for name in ("m", "other"):
+        started = await keyed.ask("POST", f"/models/{name}/start?wait=30", key="op")
+        assert started.json["state"] == "ready"
+    told = {}
+    for key in ("op", "one"):
+        (seen,) = (await keyed.ask("GET", "/machines", key=key)).json["machines"]
+        users = [gpu["used_by"] for gpu in seen["gpus"]]
+        told[key] = [server["model"] for server in seen["servers"]], users
+    assert told["op"] == (["m", "other"], ["m", "other"])
+    assert told["one"] == (["m"], ["m", "another model"])
 
 
 async def test_metrics_of_hidden_models_are_left_out(narrow: KeyedGateway) -> None:
@@ -206,10 +231,10 @@ async def test_a_session_is_there_for_its_key_only(open_keyed: Open) -> None:
             assert (await again.ask("hello", session=session))["result"]["resumed"]
 
 
-async def test_only_who_may_add_models_is_offered_to(narrow: KeyedGateway) -> None:
-    for key, is_offered in (("op", True), ("use", False), ("one", False)):
+async def test_only_who_may_add_models_and_see_machines_is_offered_to(narrow: KeyedGateway) -> None:
+    for key, adds, sees in (("op", True, True), ("use", False, False), ("one", False, True)):
         page = (await narrow.ask("GET", "/", key=key)).text
-        assert ('id="add-model"' in page) is is_offered
+        assert ('id="add-model"' in page, 'id="machines"' in page) == (adds, sees)
 
 
 async def test_a_key_for_some_models_adds_and_removes_no_others(narrow: KeyedGateway) -> None:

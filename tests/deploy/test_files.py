@@ -85,3 +85,14 @@ async def test_every_alert_asks_for_what_there_is_and_has_its_cure(
 def test_no_cure_is_for_an_alert_that_there_is_not() -> None:
     told = set(re.findall(r"`(Sidestream[A-Z]\w+)`", OPERATIONS))
     assert told == {alert["alert"] for alert in ALERTS}
+
+
+def test_the_service_of_the_stack_has_no_more_rights_than_it_needs_and_is_never_two() -> None:
+    (gateway,) = yaml.safe_load((DEPLOY / "stack.yaml").read_text())["services"].values()
+    assert gateway["cap_drop"] == ["ALL"]
+    assert gateway["read_only"] is True
+    assert gateway["user"].startswith("10001:")
+    deploy = gateway["deploy"]
+    assert deploy["replicas"] == 1
+    assert deploy["update_config"]["order"] == deploy["rollback_config"]["order"] == "stop-first"
+    assert deploy["placement"]["constraints"] == ["node.role == manager"]

@@ -1,5 +1,6 @@
 """What the first page of the README promises, by a WebSocket client of another make."""
 
+import asyncio
 import itertools
 import os
 import signal
@@ -69,7 +70,7 @@ async def test_two_models_answer_interleaved_and_whole(client: Dialogue, server:
 async def test_cancelling_one_frees_its_slot_at_once_and_the_other_goes_on(
     client: Dialogue, server: Gateway
 ) -> None:
-    excess = []
+    tokens = []
     for _ in range(3):
         doomed, other = await client.ask(
             *("plain", "plain"), messages=LONG, parameters={"max_new_tokens": 600}
@@ -89,9 +90,13 @@ async def test_cancelling_one_frees_its_slot_at_once_and_the_other_goes_on(
         await client.say(type="cancel")
         end = await client.end(other)
         assert end["finish_reason"] == "cancelled"
-        # A slot is freed between two tokens, which a busy machine may be slow to write.
-        excess.append(seconds - 2 / end["timings"]["tokens_per_second"])
-    assert min(excess) < 0.1
+        # How many the neighbour has written meanwhile: a busy machine is slow at both.
+        tokens.append(seconds * end["timings"]["tokens_per_second"])
+        # The end is told before the server has put the slot back.
+        async with asyncio.timeout(CEILING_SECONDS):
+            while await _slots_in_use(engine):
+                pass
+    assert min(tokens) < 20
 
 
 async def test_a_killed_model_server_is_explained_and_started_again(

@@ -235,4 +235,5 @@ def test_a_port_that_is_taken_is_told(weights: Path) -> None:
         EngineProcess(*ONE_THREAD, port=port) as engine,
     ):
         assert engine.wait_for_end() == 1
-    assert any("couldn't bind" in line for line in errors(engine.log))
+    # Another thread of llama.cpp may write in front of the line.
+    assert "couldn't bind" in engine.log

@@ -72,7 +72,10 @@ async def test_one_model_and_many_models_give_the_servers_own_answers(
             assert len(set(texts.values())) == 1, texts
         if real_server.name not in ("tgi", "ollama"):
             body = {"model": real_server.model, "temperature": 0, "max_tokens": 12, **CHAT}
-            _, own = await post(f"{real_server.url}/v1/chat/completions", body)
+            url = f"{real_server.url}/v1/chat/completions"
+            # llama-swap has been seen to answer with an empty body on a busy machine.
+            _, own = await post(url, body)
+            own = own or (await post(url, body))[1]
             (generation,) = await o.client.ask("m", parameters=SHORT)
             await o.client.end(generation)
             assert o.client.text(generation) == own["choices"][0]["message"]["content"]

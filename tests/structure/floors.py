@@ -12,14 +12,19 @@ FLOORS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("app", "reload"), "puts everything together; reads the settings again"),
     (("logs",), "how the log is written"),
     (("web",), "HTTP, the WebSocket and the page"),
+    (("runs",), "prompt sets and runs"),
     (("chat",), "sessions, queues, and the relay of answers"),
     (("access", "archive", "models"), "keys and quotas; conversations; model servers"),
     (("hub",), "what a model hub has"),
     (("settings",), "settings: read, checked, documented"),
-    (("dialects",), "how model servers are spoken to (DIALECTS.md)"),
     (
-        ("core", "engines", "instance", "typesetting", "weights"),
-        "data and state machines; formulas and Markdown; weights",
+        ("dialects", "evaluation", "storage"),
+        "how model servers are spoken to (DIALECTS.md); prompt sets, checks and statistics; "
+        "database files",
+    ),
+    (
+        ("core", "engines", "instance", "typesetting", "weights", "workers"),
+        "data and state machines; formulas and Markdown; weights; processes that can be killed",
     ),
 )
 FLOOR_OF = {
@@ -40,6 +45,9 @@ APART = {
     "client": Apart("the client for other programs; needs aiohttp"),
     "doctor": Apart(
         "looks at the machine; runs before anything is installed", ("core", "settings")
+    ),
+    "evaluate": Apart(
+        "evaluations from a terminal; asks a gateway over HTTP", ("core", "instance", "settings")
     ),
     "engine": Apart("the launcher of the embedded engine", ("core", "engines", "weights")),
 }

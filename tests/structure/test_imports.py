@@ -11,6 +11,7 @@ NEEDS = [
     ("core", {"msgspec", "server"}),
     ("doctor", {"run", "server"}),
     ("client", {"aiohttp", "asyncio", "server"}),
+    ("evaluation", {"asyncio", "jsonschema_rs", "msgspec", "re2", "server"}),
 ]
 RUNNER = "class Some:\n    def start(): ...\n    def stop(): ...\n    def inspect(): ...\n"
 RUNNER += "    def wait(): ...\n"

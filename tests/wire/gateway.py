@@ -20,6 +20,7 @@ from server.app import build_app
 from server.models.runners.programs.launch import Launcher
 from server.settings.conversations import ConversationSettings
 from server.settings.models import ModelSettings
+from server.settings.runs import RunSettings
 from server.settings.tables import (
     AnswerSettings,
     EngineSettings,
@@ -97,10 +98,13 @@ async def gateway(
         "answers": AnswerSettings,
         "engines": EngineSettings,
         "conversations": ConversationSettings,
+        "runs": RunSettings,
     }
     ours: dict[str, dict[str, Any]] = {
         "server": {"shutdown_grace": 0.0},
         "conversations": {"enabled": False},
+        # Its file would be that of whoever runs the tests.
+        "runs": {"enabled": False},
     }
     given = sections | {name: keys | dict(sections.get(name, {})) for name, keys in ours.items()}
     settings = Settings(
