@@ -178,7 +178,7 @@ async def test_replicas_are_on_both_engines_and_a_killed_gateway_finds_them_agai
         gateway(settings_text, tmp_path, instance=INSTANCE) as server,
         dialogue(server.address) as client,
     ):
-        await client.model("both", "ready")
+        await client.model_now("both", "ready")
         answers = await client.ask("both", "both", parameters={"max_new_tokens": 5000})
         for answer in answers:
             await client.delta(answer, 3)
@@ -211,7 +211,7 @@ async def test_a_preloaded_model_starts_when_its_engine_is_there_at_last(
         ) as server,
         dialogue(server.address) as client,
     ):
-        failed = await client.model("early", "failed")
+        failed = await client.model_now("early", "failed")
         assert "the Docker engine one cannot be reached" in failed["error"]["message"]
         (answer,) = await client.ask("a", parameters={"max_new_tokens": 5})
         assert (await client.end(answer))["finish_reason"] == "length"

@@ -75,6 +75,14 @@ class Dialogue:
         seen: dict[str, Any] = event["model"]
         return seen
 
+    async def model_now(self, model: str, state: str) -> dict[str, Any]:
+        """Wait until a model is in a state, in which it may have been before this client came."""
+        skip = len(self.events)
+        welcome = await self.say(type="hello")
+        seen: dict[str, Any]
+        (seen,) = [shown for shown in welcome["models"] if shown["id"] == model]
+        return seen if seen["state"] == state else await self.model(model, state, skip=skip)
+
     def text(self, generation: str) -> str:
         """Return the joined deltas."""
         return "".join(
