@@ -273,7 +273,8 @@ def main(words: list[str]) -> None:
     for name, (_, _, text) in PROGRAMS.items():
         parser = verbs.add_parser(name, help=text, add_help=False)
         parser.set_defaults(verb=program, program=name)
-        parser.add_argument("--settings", type=os.path.abspath)
+        # Given before the verb, it stands.
+        parser.add_argument("--settings", type=os.path.abspath, default=argparse.SUPPRESS)
     top.set_defaults(verb=run, host=None, port=None, settings=None, standby=False)
     for parser in (top, verbs.choices["run"]):
         group = parser.add_argument_group("options of run", argument_default=argparse.SUPPRESS)

@@ -58,6 +58,15 @@ def test_exit_code_is_the_servers(set_up: Project) -> None:
     assert set_up.run("run").returncode == 7
 
 
+def test_settings_may_be_named_before_the_verb(set_up: Project, tmp_path: Path) -> None:
+    (set_up.folder / "server/__main__.py").write_text("")
+    program = set_up.folder / "server/reload.py"
+    program.write_text("import json, sys; print(json.dumps(sys.argv[1:]))")
+    for words in (("--settings", "my.ini", "reload"), ("reload", "--settings", "my.ini")):
+        done = set_up.run(*words, cwd=tmp_path)
+        assert done.stdout.splitlines()[-1] == json.dumps([f"--settings={tmp_path}/my.ini"])
+
+
 def test_changed_lock_is_installed_once(set_up: Project) -> None:
     lock = set_up.folder / "requirements.lock"
     lock.write_text(f"{lock.read_text().rstrip()} \\\n    --hash=sha256:{'0' * 64}\n    # via x\n")
