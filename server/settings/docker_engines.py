@@ -5,6 +5,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from server.settings.commands import Problem
 from server.settings.models import ModelSettings
@@ -62,6 +63,9 @@ def docker_engine_problems(
         if not engine.host:
             yield name, "host", "missing; expected unix:///PATH, tcp://HOST:PORT or ssh://HOST"
             continue
+        if not _is_place(engine.host):
+            yield name, "host", "expected a host, and a port from 1 to 65535 if it has one"
+            continue
         host = engine.host.rstrip("/").casefold()
         if host in by_host:
             yield name, "host", f"is the engine of [docker {by_host[host]}] already"
@@ -81,6 +85,17 @@ def docker_engine_problems(
                     "needs its own, because they are forwarded to this machine by their numbers",
                 )
         by_ports[name] = first, last
+
+
+def _is_place(host: str) -> bool:
+    """Tell whether an address leads anywhere: to a socket, or a host whose port there may be."""
+    if host.startswith("unix://"):
+        return True
+    try:
+        parts = urlsplit(host)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def engine_host_problems(

@@ -97,6 +97,9 @@ def test_gpus_are_a_number_or_names(gpus: str, names: frozenset[str] | None) -> 
         ("[docker a b]\nhost = ssh://a\n", "[docker a b]: unknown section"),
         ("[docker a]\n", "[docker a] host: missing; expected unix:///PATH"),
         ("[docker a]\nhost = gpu1\n", "[docker a] host: expected to match"),
+        ("[docker a]\nhost = tcp://gpu:99999\n", "[docker a] host: expected a host, and a port"),
+        ("[docker a]\nhost = tcp://gpu:0\n", "[docker a] host: expected a host, and a port"),
+        ("[docker a]\nhost = ssh://:22\n", "[docker a] host: expected a host, and a port"),
         (
             "[docker a]\nhost = ssh://x\n[docker b]\nhost = ssh://X/\n",
             "[docker b] host: is the engine of [docker a] already",
