@@ -27,17 +27,19 @@ from server.models.lifecycle.deployment import Deployment, DeploymentHost
 from server.models.lifecycle.limits import LimitsOf
 from server.models.lifecycle.ready_server import ModelInfos, ReadyServer
 from server.models.lifecycle.replica_choice import ReplicaChoice, capacity_of
+from server.models.lifecycle.replica_settings import (
+    can_have_several,
+    replica_range,
+    settings_of_replica,
+)
 from server.models.lifecycle.scaling import Scaling
 from server.models.lifecycle.state import Status
 from server.models.logbook import LogBook, LogLine
 from server.models.metrics import StartCounters
 from server.models.runners.base import Observation, Report
-from server.settings.commands import takes_any_port
-from server.settings.models import ModelSettings
 
 logger = logging.getLogger(__name__)
 
-_DEVICES: Final = "device="
 # While others answer, a replica that failed to start is not tried with every prompt.
 _RETRY_SECONDS: Final = 60.0
 
@@ -499,30 +501,3 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def settings_of_replica(settings: ModelSettings, number: int) -> ModelSettings:
-    """Return the settings of one replica: its address of several, its share of the named GPUs.
-
-    A replica that the settings do not have any more keeps what the last one has.
-    """
-    if settings.urls:
-        return replace(settings, url=settings.urls[min(number, len(settings.urls)) - 1], urls=())
-    devices = settings.gpus.removeprefix(_DEVICES).split(",")
-    share = len(devices) // settings.replicas[1]
-    if settings.replicas[1] == 1 or not settings.gpus.startswith(_DEVICES) or not share:
-        return settings
-    first = min(number, settings.replicas[1]) * share - share
-    return replace(settings, gpus=_DEVICES + ",".join(devices[first : first + share]))
-
-
-def replica_range(spec: ModelSpec) -> tuple[int, int]:
-    """Return the least and the greatest number of replicas by a model's settings."""
-    count = len(spec.settings.urls)
-    return (count, count) if count else spec.settings.replicas
-
-
-def can_have_several(spec: ModelSpec) -> bool:
-    """Tell whether a second server of the model could run beside the first."""
-    model = spec.settings
-    return spec.runner != "command" or takes_any_port(model.command, model.url, model.env)

@@ -13,8 +13,8 @@ from server.core.protocol import Model
 from server.models.capacity.room import Room
 from server.models.catalogue.catalog import ModelSpec
 from server.models.lifecycle import crew, watching
-from server.models.lifecycle.crew import settings_of_replica
 from server.models.lifecycle.ready_server import Lease
+from server.models.lifecycle.replica_settings import settings_of_replica
 from server.models.runners.base import Replica
 from server.settings.models import ModelSettings
 from server.settings.values import Count
