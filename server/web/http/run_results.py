@@ -1,0 +1,85 @@
+"""The operations on what comes of a run: results, files, and its changes as they happen."""
+
+import logging
+from contextlib import aclosing
+from typing import Final
+
+from aiohttp import web
+
+from server.archive.exports import HTML
+from server.core.errors import SidestreamError
+from server.runs.exports import RunForm
+from server.runs.results import Results
+from server.runs.shapes import Run
+from server.web.bodies import Query, file_response, json_response
+from server.web.failures import Failure, failure
+from server.web.http.conversations import owner_of
+from server.web.http.event_stream import COMMENT, EventStream, event
+from server.web.http.operations import EVENTS, JSON, Group, Reply
+from server.web.http.prompt_sets import CSV, JSON_LINES
+from server.web.http.runs import runs_of
+from server.web.keys import SETTINGS
+
+logger = logging.getLogger(__name__)
+
+GROUP: Final = Group("Runs")
+
+_EXPORT: Final[Query[RunForm]] = Query("form", RunForm, "jsonl", "The format.")
+_TYPES: Final[dict[RunForm, str]] = {"csv": CSV, "jsonl": JSON_LINES, "html": HTML}
+
+
+@GROUP.operation(
+    "GET",
+    "/runs/{id}/results",
+    Reply("The results so far.", {JSON: Results}),
+    errors=(404, 503),
+    role="user",
+)
+async def show_results(request: web.Request) -> web.StreamResponse:
+    """Show what a run's answers say of its targets, and how sure that is."""
+    results = await runs_of(request).reading.results(owner_of(request), request.match_info["id"])
+    return json_response(results)
+
+
+@GROUP.operation(
+    "GET",
+    "/runs/{id}/export",
+    Reply("The file.", {JSON_LINES: bytes, CSV: bytes, HTML: str}),
+    query=(_EXPORT,),
+    errors=(400, 404, 503),
+    role="user",
+)
+async def export(request: web.Request) -> web.StreamResponse:
+    """Export a run: a line for each answer, everything for programs, or a report to read."""
+    form, name = _EXPORT.read(request), request.match_info["id"]
+    body = await runs_of(request).reading.export(owner_of(request), name, form)
+    return file_response(body, f"{_TYPES[form]}; charset=utf-8", f"{name}.{form}")
+
+
+@GROUP.operation(
+    "GET",
+    "/runs/{id}/events",
+    Reply("The run, now and after each change.", {EVENTS: Run}, breaks_off_with=Failure),
+    errors=(404, 503),
+    allows_head=False,
+    role="user",
+)
+async def follow(request: web.Request) -> web.StreamResponse:
+    """Follow a run: its present state, then the latest one after changes, until it is over."""
+    stream = EventStream(request)
+    silence = request.app[SETTINGS].server.keep_alive
+    changes = runs_of(request).follow(owner_of(request), request.match_info["id"], silence)
+    try:
+        try:
+            async with aclosing(changes) as states:
+                async for run in states:
+                    await stream.send(COMMENT if run is None else event(run))
+        except SidestreamError as error:
+            if not stream.has_begun:
+                raise
+            # It was deleted, or the file cannot be read.
+            await stream.send(event(failure(error)))
+        await stream.finish()
+    except ConnectionError:
+        logger.debug("who follows the run %s is gone", request.match_info["id"])
+    return stream.response
