@@ -42,9 +42,9 @@ class KnownServer:
 
 @dataclass(frozen=True)
 class KnownCommand:
-    """A model that a program serves: its first word, and where it is looked for, None for PATH."""
+    """A program of a section: its first word, and where it is looked for, None for PATH."""
 
-    model: str
+    section: str
     program: str
     path: str | None = None
 

@@ -31,12 +31,17 @@ def known_servers(settings: Settings) -> tuple[KnownServer, ...]:
 
 
 def known_commands(settings: Settings) -> tuple[KnownCommand, ...]:
-    """Return the programs of the models with `runner = command`."""
-    return tuple(
-        KnownCommand(name, command_words(one.command)[0], one.env.get("PATH"))
+    """Return the programs of the models with `runner = command`, and those that check answers."""
+    models = (
+        KnownCommand(f"model {name}", command_words(one.command)[0], one.env.get("PATH"))
         for name, one in settings.models.items()
         if one.runner == "command" and not one.base
     )
+    checks = (
+        KnownCommand(f"check {name}", command_words(one.command)[0], one.env.get("PATH"))
+        for name, one in settings.command_checks.items()
+    )
+    return *models, *checks
 
 
 def _known(place: str, said: RemoteSettings) -> KnownServer:

@@ -61,15 +61,11 @@ def command_problems(command: str, url: str, env: Mapping[str, str]) -> Iterator
     """Yield the problems of a command; `url` is its server's address, empty if that is `{port}`."""
     try:
         words = command_words(command)
-    except ValueError as error:
-        yield "command", str(error)
-        return
+    except ValueError:
+        words = []
+    yield from program_problems(command, f", such as … --port {PORT}")
     if not words:
-        yield "command", f"missing; expected a program and its arguments, such as … --port {PORT}"
         return
-    if "\0" in command:
-        yield "command", "has a character that no argument can have"
-    yield from _words_problems(words)
     for key, text in (("command", command), ("url", url)):
         for name in _PLACEHOLDER.findall(text):
             if name != "port":
@@ -86,6 +82,21 @@ def command_problems(command: str, url: str, env: Mapping[str, str]) -> Iterator
         yield "url", f"the command is given a port, so that {PORT} belongs into its address too"
     if not is_told and PORT in url:
         yield "command", f"the address has {PORT}, so that the program has to be told it too"
+
+
+def program_problems(command: str, example: str = "") -> Iterator[Problem]:
+    """Yield what is wrong with a command, wherever its program listens or not."""
+    try:
+        words = command_words(command)
+    except ValueError as error:
+        yield "command", str(error)
+        return
+    if not words:
+        yield "command", f"missing; expected a program and its arguments{example}"
+        return
+    if "\0" in command:
+        yield "command", "has a character that no argument can have"
+    yield from _words_problems(words)
 
 
 def parse_variables(text: str) -> dict[str, Any]:

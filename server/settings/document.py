@@ -37,6 +37,11 @@ class _Named(NamedTuple):
 
 
 _NAMED = {
+    "check": _Named(
+        "NAME",
+        "check my-check",
+        f"A program that checks answers is a section [check NAME], {RULES['check']}.",
+    ),
     "docker": _Named(
         "NAME",
         "docker gpu1",

@@ -6,9 +6,11 @@ Rules:
    refused at start, with file, section, key and what was expected.
 2. `SIDESTREAM_SECTION__KEY` in the environment overrides the file; a model's section is
    `SIDESTREAM_MODEL_<ID>__KEY`, the id in capitals with `_` for every other character; a server's
-   is `SIDESTREAM_UPSTREAM_<NAME>__KEY`, a Docker engine's `SIDESTREAM_DOCKER_<NAME>__KEY`.
+   is `SIDESTREAM_UPSTREAM_<NAME>__KEY`, a Docker engine's `SIDESTREAM_DOCKER_<NAME>__KEY`, a
+   check's `SIDESTREAM_CHECK_<NAME>__KEY`.
 3. A model is a section `[model ID]`, a server with many models a section `[upstream NAME]`, one of
-   several Docker engines a section `[docker NAME]`; adding one is all it takes.
+   several Docker engines a section `[docker NAME]`, a program that checks answers a section
+   `[check NAME]`; adding one is all it takes.
 4. A section in `settings.ini` goes before one of the same name in the page's file, which may have
    fewer keys.
 """
@@ -27,6 +29,7 @@ from server.settings.checks import (
     upstream_problems,
     with_defaults,
 )
+from server.settings.command_checks import command_check_problems
 from server.settings.containers import swarm_problems
 from server.settings.docker_engines import docker_engine_problems
 from server.settings.files import ADDED_FILE, Sections, added_file, read_added, read_sections
@@ -90,6 +93,8 @@ class _Loading:
         self._tell("swarm", swarm_problems(containers.swarm))
         for name, key, problem in docker_engine_problems(named["docker"], sections["engines"]):
             self._tell(f"docker {name}", [(key, problem)])
+        for name, key, problem in command_check_problems(named["check"]):
+            self._tell(f"check {name}", [(key, problem)])
         for model_id, model in named["model"].items():
             found = model_problems(model_id, model, named["model"], containers, named["upstream"])
             self._tell(f"model {model_id}", found)
@@ -103,6 +108,7 @@ class _Loading:
             models=named["model"],
             upstreams=upstreams,
             docker_engines=named["docker"],
+            command_checks=named["check"],
         )
 
     def _without_known(self, added: Sections) -> Sections:
@@ -169,7 +175,7 @@ class _Loading:
         return f"{file}: [{section}]"
 
 
-_KINDS = {"docker": "Docker engine", "model": "model", "upstream": "server"}
+_KINDS = {"check": "check", "docker": "Docker engine", "model": "model", "upstream": "server"}
 
 
 def _folded(section: str) -> tuple[str, str]:

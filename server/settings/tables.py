@@ -11,6 +11,7 @@ from typing import Final
 from server.engines.tgi import TGI
 from server.settings.access import AccessSettings
 from server.settings.attachments import AttachmentSettings
+from server.settings.command_checks import CommandCheckSettings
 from server.settings.conversations import ConversationSettings
 from server.settings.models import ModelSettings
 from server.settings.runs import RunSettings
@@ -434,6 +435,7 @@ class Settings:
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     upstreams: Mapping[str, UpstreamSettings] = field(default_factory=dict)
     docker_engines: Mapping[str, DockerEngineSettings] = field(default_factory=dict)
+    command_checks: Mapping[str, CommandCheckSettings] = field(default_factory=dict)
 
 
 SECTIONS: Mapping[str, type] = {
@@ -450,8 +452,13 @@ SECTIONS: Mapping[str, type] = {
     "discovery": DiscoverySettings,
 }
 NAMED_SECTIONS: Mapping[
-    str, type[ModelSettings] | type[UpstreamSettings] | type[DockerEngineSettings]
+    str,
+    type[ModelSettings]
+    | type[UpstreamSettings]
+    | type[DockerEngineSettings]
+    | type[CommandCheckSettings],
 ] = {
+    "check": CommandCheckSettings,
     "docker": DockerEngineSettings,
     "model": ModelSettings,
     "upstream": UpstreamSettings,

@@ -26,6 +26,13 @@ env = PATH={folder}
 [model brief]
 base = there
 
+[check units]
+command = no-such-check --strict
+
+[check own-path]
+command = mine
+env = PATH={folder}
+
 [model vllm]
 runner = docker
 engine = vllm
@@ -51,6 +58,8 @@ def test_a_program_that_is_not_there_is_named_with_its_model(tmp_path: Path) -> 
     assert found.level == "warn"
     assert "[model gone] no-such-server is not there" in found.seen
     assert "[model own-path] mine" in found.seen
+    assert "[check units] no-such-check is not there" in found.seen
+    assert "[check own-path] mine" in found.seen
     assert "[model there]" not in found.seen
     assert "`command`" in found.mend
 
