@@ -32,8 +32,11 @@ def with_table(page: str) -> str:
 def _fields(check: type[msgspec.Struct]) -> str:
     words = []
     for field in msgspec.structs.fields(check):
-        is_set = not field.required and field.default is not None
-        default = f" ({msgspec.json.encode(field.default).decode()})" if is_set else ""
+        value = field.default
+        if value is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
+            value = field.default_factory()
+        is_set = not field.required and value is not None
+        default = f" ({msgspec.json.encode(value).decode()})" if is_set else ""
         words.append(f"`{field.name}`{default}")
     return ", ".join(words)
 

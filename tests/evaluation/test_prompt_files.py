@@ -362,3 +362,43 @@ def test_a_large_table_with_a_large_cell_is_read() -> None:
     """Python's own limit for a cell is 128 KiB."""
     text = "prompt,expected\n" + "a question,an answer\n" * 15_000 + '"' + "x" * 300_000 + '",y\n'
     assert len(read(text).prompt_set.prompts) == 15_001
+
+
+# --- checks by a command --------------------------------------------------------------------------
+
+
+def test_a_check_by_an_unknown_command_is_told_with_its_place() -> None:
+    limits = PromptLimits(commands={"units"})
+    known, unknown = ({"type": "command", "name": name} for name in ("units", "unit"))
+    nested = {"type": "any_of", "checks": [known, {"type": "all_of", "checks": [unknown]}]}
+    said = "the settings have no section [check unit]"
+
+    def told(text: str, **common: Any) -> list[tuple[int | None, str | None, str]]:
+        with pytest.raises(InvalidPromptSet) as caught:
+            read_prompts(text.encode(), common=Common(**common), limits=limits)
+        found = (caught.value.details or {})["problems"]
+        return [(one["row"], one["column"], one["message"]) for one in found]
+
+    first = {"prompt_set": {"checks": [known, unknown]}}
+    assert told(lines(first, {"prompt": "a"})) == [(1, "checks[1].name", said)]
+    rows = lines({"prompt": "a", "checks": [known]}, {"prompt": "b", "checks": [nested]})
+    assert told(rows) == [(2, "checks[0].checks[1].checks[0].name", said)]
+    table = 'prompt,checks\na,\nb,"[{""type"": ""command"", ""name"": ""unit""}]"\n'
+    assert told(table) == [(3, "checks[0].name", said)]
+    assert told("prompt\na\n", checks=[unknown]) == [(None, "checks[0].name", said)]
+    kept = read(rows).prompt_set.prompts
+    assert [len(prompt.checks) for prompt in kept] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("declared", "column"),
+    [
+        ({"type": "command"}, "checks[0]"),
+        ({"type": "command", "name": ""}, "checks[0].name"),
+        ({"type": "command", "name": "a", "options": []}, "checks[0].options"),
+        ({"type": "command", "name": "a", "command": "rm"}, "checks[0]"),
+    ],
+)
+def test_a_wrong_declaration_of_a_command_is_told(declared: Any, column: str) -> None:
+    ((row, place, _),) = problems(lines({"prompt": "a", "checks": [declared]}))
+    assert (row, place) == (1, column)

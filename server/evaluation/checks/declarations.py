@@ -120,6 +120,13 @@ class Answers(_Check, frozen=True, tag="answers"):
     """The answer is not empty and does not refuse, by the same heuristic."""
 
 
+class Command(_Check, frozen=True, tag="command"):
+    """The program of the section `[check NAME]` says so, which gets `options` beside the answer."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    options: dict[str, Any] = {}
+
+
 class AllOf(_Check, frozen=True, tag="all_of"):
     """Each of these checks passes."""
 
@@ -152,12 +159,13 @@ Check = (
     | Code
     | Refuses
     | Answers
+    | Command
     | AllOf
     | AnyOf
     | NoneOf
 )
 KINDS: Final = (
     *(Equals, Contains, NotContains, ContainsAny, ContainsAll, Regex, Json, JsonSchema, Number),
-    *(Length, Code, Refuses, Answers, AllOf, AnyOf, NoneOf),
+    *(Length, Code, Refuses, Answers, Command, AllOf, AnyOf, NoneOf),
 )
 TYPES: Final = tuple(str(kind.__struct_config__.tag) for kind in KINDS)

@@ -1,7 +1,7 @@
 """Read declarations of checks; what is wrong is told with its place, all at once."""
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import jsonschema_rs
@@ -15,6 +15,7 @@ from server.evaluation.checks.declarations import (
     AllOf,
     AnyOf,
     Check,
+    Command,
     JsonSchema,
     Length,
     NoneOf,
@@ -70,6 +71,33 @@ def as_data(check: Check) -> dict[str, Any]:
     """Return the declaration of a check, without what is as it would be anyway."""
     data: dict[str, Any] = msgspec.to_builtins(check)
     return data
+
+
+def command_problems(
+    checks: Sequence[Check], place: str, known: Container[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the place and words of each check of a command that is not known."""
+    for number, check in enumerate(checks):
+        where = f"{place}[{number}]"
+        match check:
+            case AllOf() | AnyOf() | NoneOf():
+                yield from command_problems(check.checks, f"{where}.checks", known)
+            case Command(name=name) if name not in known:
+                yield f"{where}.name", f"the settings have no section [check {name[:80]}]"
+            case _:
+                pass
+
+
+def commands_in(checks: Iterable[Check]) -> Iterator[str]:
+    """Yield the names of all commands that checks are done by."""
+    for check in checks:
+        match check:
+            case AllOf() | AnyOf() | NoneOf():
+                yield from commands_in(check.checks)
+            case Command():
+                yield check.name
+            case _:
+                pass
 
 
 def variables_in(check: Check) -> list[str]:

@@ -1,11 +1,12 @@
 """Make a prompt set of rows, and note all that is wrong with them."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, Final
 
 from server.core.errors import InvalidPromptSet
 from server.evaluation.checks.declarations import Check
-from server.evaluation.checks.reading import bind, checks_in, variables_in
+from server.evaluation.checks.reading import bind, checks_in, command_problems, variables_in
 from server.evaluation.files.rows import RESERVED, Row, Rows
 from server.evaluation.files.values import MAX_NAME_CHARS, Values
 from server.evaluation.problems import Problems
@@ -17,11 +18,15 @@ _SHOWN_COLUMNS: Final = 10
 
 @dataclass(frozen=True)
 class PromptLimits:
-    """Bound a prompt set: a file's bytes, its prompts, and the characters of each text."""
+    """Bound a prompt set: a file's bytes, its prompts, and the characters of each text.
+
+    `commands` are the names that checks by a command may have; None takes any.
+    """
 
     max_bytes: int = 16 * 1024 * 1024
     max_prompts: int = 20_000
     max_prompt_chars: int = 1_000_000
+    commands: Container[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def build(rows: Rows, common: Common, limits: PromptLimits, problems: Problems) 
     prompts = []
     for row in rows.rows:
         values = Values(problems, row.line, limits.max_prompt_chars)
-        prompt = _prompt(row, bad, values)
+        prompt = _prompt(row, bad, limits, values)
         if is_renderable:
             _check_asked(row, prompt, asked, rows.columns is not None, values)
         if is_renderable and values.is_right:
@@ -84,6 +89,9 @@ def _outline(rows: Rows, common: Common, limits: PromptLimits, problems: Problem
         problems.add(message, line, place)
     if not wrong:
         Values(problems, line, 0).has_characters_only(declared, "checks")
+    if limits.commands is not None and not wrong:
+        for place, message in command_problems(checks, "checks", limits.commands):
+            problems.add(message, line, place)
     template = chosen("template", common.template, "") or _default_template(rows, common)
     return PromptSet(name, (), template, chosen("system", common.system, ""), checks)
 
@@ -120,7 +128,7 @@ def _no_column(name: str, columns: list[str]) -> str:
     )
 
 
-def _prompt(row: Row, bad: set[str], values: Values) -> Prompt:
+def _prompt(row: Row, bad: set[str], limits: PromptLimits, values: Values) -> Prompt:
     cells = row.cells
     variables = {}
     for name, value in cells.items():
@@ -135,6 +143,9 @@ def _prompt(row: Row, bad: set[str], values: Values) -> Prompt:
             values.add(message, place)
         if not wrong:
             values.has_characters_only(cells["checks"], "checks")
+        if limits.commands is not None and not wrong:
+            for place, message in command_problems(checks, "checks", limits.commands):
+                values.add(message, place)
     return Prompt(
         variables=variables,
         messages=values.messages(cells.get("messages")),
