@@ -38,7 +38,7 @@ from server.settings.loading import load
 from server.settings.tables import Settings
 from server.settings.values import SettingsError
 from server.storage.database import UnusableFile
-from server.web.keys import ADDED_SERVERS, CATALOG_SOURCE, DISCOVERY, FLEET
+from server.web.keys import ADDED_SERVERS, CATALOG_SOURCE, COMMAND_CHECKS, DISCOVERY, FLEET
 from server.web.listening import CannotEncrypt, Certificate, certificate_of, make_runner
 
 logger = logging.getLogger("server")
@@ -127,7 +127,10 @@ async def _serve(
         gc.enable()
         scheme = "https" if tls else "http"
         print(f"Sidestream {__version__} is at {scheme}://{_shown(host)}:{bound[1]}", flush=True)
-        reloader = Reloader(settings, read, app[FLEET], app[CATALOG_SOURCE], app[DISCOVERY])
+        checks = (app[COMMAND_CHECKS].apply,) if COMMAND_CHECKS in app else ()
+        reloader = Reloader(
+            settings, read, app[FLEET], app[CATALOG_SOURCE], app[DISCOVERY], *checks
+        )
         app[ADDED_SERVERS].additions.set_file(file, lambda: reloader.reload().problems)
         app[DISCOVERY].start(bound[1])
         pipe = report_pipe(settings.server.state_dir, settings.server.instance)

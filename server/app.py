@@ -44,6 +44,7 @@ from server.models.runners.docker.runner import DockerRunner
 from server.models.runners.programs.embedded import EmbeddedLauncher
 from server.models.runners.programs.launch import Launcher
 from server.models.runners.registry import RunnerContext, limits_of, make_runners
+from server.runs.board import no_rounds
 from server.runs.opening import open_runs
 from server.settings.tables import SessionSettings, Settings
 from server.web import middleware
@@ -59,9 +60,11 @@ from server.web.keys import (
     ARCHIVE,
     ATTACHMENTS,
     CATALOG_SOURCE,
+    COMMAND_CHECKS,
     DISCOVERY,
     FLEET,
     GENERATIONS,
+    LEADERBOARDS,
     LOOP_LAG,
     PROMPT_SETS,
     REQUEST_COUNTERS,
@@ -146,10 +149,19 @@ def build_app(settings: Settings, *, embedded: Launcher | None = None) -> web.Ap
         if not settings.runs.enabled:
             yield
             return
-        holder = app[GATE].keyring.holder
+        keyring = app[GATE].keyring
         path = _kept_in(settings, settings.runs.file, "runs")
-        async with open_runs(path, settings.runs, app[FLEET], app[GENERATIONS], holder) as opened:
-            app[PROMPT_SETS], app[RUNS] = opened
+        async with open_runs(
+            path,
+            settings.runs,
+            app[FLEET],
+            app[GENERATIONS],
+            keyring.holder,
+            keyring.named,
+            settings.command_checks,
+            app[ARCHIVE].votes.rounds if ARCHIVE in app else no_rounds,
+        ) as opened:
+            app[PROMPT_SETS], app[RUNS], app[COMMAND_CHECKS], app[LEADERBOARDS] = opened
             yield
 
     async def archive(app: web.Application) -> AsyncIterator[None]:

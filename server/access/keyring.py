@@ -70,6 +70,12 @@ class Keyring:
         found = [key for key in self._keys if key.id == key_id and key.is_valid(now)]
         return found[0].principal if found else None
 
+    def named(self, name: str) -> Principal | None:
+        """Return the holder of the key of this name, None if there is no valid one."""
+        now = time.time()
+        found = [key for key in self._keys if key.name == name and key.is_valid(now)]
+        return found[0].principal if found else None
+
     async def follow(self, on_poll: Callable[[], None]) -> None:
         """Poll the file until cancelled; call `on_poll` after each poll."""
         while True:

@@ -10,6 +10,7 @@ Rules:
    is restored, and are gone with it.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
@@ -18,6 +19,7 @@ import msgspec
 
 from server.archive.imports import check_vote
 from server.archive.reading import VOTE, Head, find_head, read_cursor, read_vote, vote_alone
+from server.archive.rounds import ChatRound, read_rounds, rounds_of
 from server.archive.shapes import (
     MAX_VOTE_SYSTEM,
     Column,
@@ -147,6 +149,12 @@ class Votes:
             ((votes,),) = await transaction.rows(f"SELECT count(*) {_COUNTED}", values)
             rows = await transaction.rows(_TALLY, values)
         return Tally(votes, [_score(row) for row in rows])
+
+    async def rounds(self, voter: str, *, tag: str, limit: int) -> list[ChatRound]:
+        """Return the voter's latest votes with what was compared, of chats with a tag or all."""
+        async with self._database.read() as transaction:
+            rows = await read_rounds(transaction, voter, tag, limit)
+        return await asyncio.to_thread(rounds_of, rows)
 
     async def delete_all(self, voter: str) -> int:
         """Delete all votes that count, which `restore` undoes; return how many."""

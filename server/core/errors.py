@@ -199,7 +199,7 @@ class UnknownPromptSet(SidestreamError):
 
 
 class UnknownRun(SidestreamError):
-    """No run of that id belongs to the caller."""
+    """No run of that id belongs to the caller or is shared with them."""
 
     code = "unknown_run"
     status = 404

@@ -3,8 +3,9 @@
 Rules:
 
 1. Invalid settings change nothing; each problem is reported.
-2. Models, remote servers and discovery are changed at once; a server that is no longer wanted
-   finishes its answers first. A model keeps its kind of runner while it has a server.
+2. Models, remote servers, discovery and programs that check answers are changed at once; a server
+   that is no longer wanted finishes its answers first. A model keeps its kind of runner while it
+   has a server.
 3. A setting that needs a restart keeps its old value, and every report names it until then.
 4. The process that asks for a reload can read the report from a named pipe beside the lock file.
 """
@@ -24,6 +25,7 @@ from server.logs import configure
 from server.models.catalogue.discovery import Discovery
 from server.models.catalogue.source import CatalogSource
 from server.models.fleet import Fleet
+from server.settings.command_checks import CommandCheckSettings
 from server.settings.docker_engines import engine_host_problems
 from server.settings.models import ModelSettings
 from server.settings.tables import SECTIONS, Settings
@@ -54,12 +56,14 @@ class Reloader:
         fleet: Fleet,
         source: CatalogSource,
         discovery: Discovery,
+        apply_checks: Callable[[Mapping[str, CommandCheckSettings]], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._read = read
         self._fleet = fleet
         self._source = source
         self._discovery = discovery
+        self._apply_checks = apply_checks
 
     def reload(self) -> Reloaded:
         """Read the settings again and apply them; return and log the report."""
@@ -91,6 +95,7 @@ class Reloader:
             discovery=wanted.discovery,
             models=models,
             upstreams=wanted.upstreams,
+            command_checks=wanted.command_checks,
         )
         if live:
             configure(server.log_level, server.log_format)
@@ -99,6 +104,8 @@ class Reloader:
             *_changes(known.upstreams, wanted.upstreams, "upstream"),
         ]
         reloaded.changed.extend(changes)
+        reloaded.changed.extend(_changes(known.command_checks, wanted.command_checks, "check"))
+        self._apply_checks(wanted.command_checks)
         # First, so that a server that is now in use is no longer among the found ones.
         self._discovery.apply(self._settings)
         if changes:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import Final
 
+import msgspec
+
 from server.access.principal import Caller, Principal
 from server.chat.generation_service import GenerationService
 from server.core.errors import (
@@ -60,6 +62,7 @@ from server.runs.shapes import (
     Target,
     TargetState,
 )
+from server.runs.sharing import without_log
 from server.runs.store import Store, StoredRun
 
 logger = logging.getLogger(__name__)
@@ -202,7 +205,7 @@ class RunJudging:
 
     async def go_on(self, owner: str, run_id: str, judge_id: str) -> Judge:
         """Judge what is not judged yet; raises `UnknownRun`."""
-        stored = await self._store.judges.get(owner, run_id, judge_id)
+        stored = await self._own(owner, run_id, judge_id)
         if judge_id not in self._tasks:
             await self._store.judges.set_state(stored.number, "running", None)
             self._begin(stored)
@@ -210,7 +213,7 @@ class RunJudging:
 
     async def pause(self, owner: str, run_id: str, judge_id: str) -> Judge:
         """Ask a judge nothing more; answers when what it says now is complete."""
-        stored = await self._store.judges.get(owner, run_id, judge_id)
+        stored = await self._own(owner, run_id, judge_id)
         if task := self._tasks.get(judge_id):
             self._stop(judge_id)
             await asyncio.wait([task])
@@ -219,31 +222,44 @@ class RunJudging:
 
     async def remove(self, owner: str, run_id: str, judge_id: str) -> None:
         """Delete a judge with all that it said; raises `UnknownRun`."""
-        stored = await self._store.judges.get(owner, run_id, judge_id)
+        stored = await self._own(owner, run_id, judge_id)
         if task := self._tasks.get(judge_id):
             task.cancel()
             await asyncio.wait([task])
         await self._store.judges.remove(stored.number)
 
-    async def browse(self, owner: str, run_id: str) -> JudgeListing:
+    async def browse(self, reader: str, run_id: str) -> JudgeListing:
         """Return the judges of a run with what they come to; raises `UnknownRun`."""
-        run = await self._store.run(owner, run_id)
+        run = await self._store.run_seen_by(reader, run_id)
         results = []
         for stored in await self._store.judges.of_run(run.number):
             judgements = await self._store.judges.judgements(stored.number, 0, _LAST)
-            results.append(await asyncio.to_thread(results_of, run, stored.judge, judgements))
+            judge = stored.judge
+            if not self._reading.tells_logs(reader):
+                judge = msgspec.structs.replace(judge, error=without_log(judge.error))
+            results.append(await asyncio.to_thread(results_of, run, judge, judgements))
         return JudgeListing(results)
 
     async def judgements(
-        self, owner: str, run_id: str, judge_id: str, first: int, count: int
+        self, reader: str, run_id: str, judge_id: str, first: int, count: int
     ) -> Judgements:
         """Return what a judge said of the answers to some prompts; raises `UnknownRun`."""
-        stored = await self._store.judges.get(owner, run_id, judge_id)
-        return Judgements(
-            await self._store.judges.judgements(stored.number, first, first + count - 1)
-        )
+        run = await self._store.run_seen_by(reader, run_id)
+        stored = await self._store.judges.get(run.owner, run_id, judge_id)
+        found = await self._store.judges.judgements(stored.number, first, first + count - 1)
+        if not self._reading.tells_logs(reader):
+            found = [
+                msgspec.structs.replace(judgement, error=without_log(judgement.error))
+                for judgement in found
+            ]
+        return Judgements(found)
 
     # --- inside -----------------------------------------------------------------------------
+
+    async def _own(self, owner: str, run_id: str, judge_id: str) -> StoredJudge:
+        """Return a judge of the owner's run; raises `UnknownRun` or `Forbidden`."""
+        await self._store.run(owner, run_id)
+        return await self._store.judges.get(owner, run_id, judge_id)
 
     def _begin(self, stored: StoredJudge) -> None:
         judge_id = stored.judge.id

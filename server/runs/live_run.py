@@ -100,7 +100,10 @@ class LiveRun:
 
 
 def view(run: StoredRun, counts: dict[int, Counts], failure: ErrorInfo | None = None) -> Run:
-    """Return a run as clients see it; `failure` is why its answers are not stored now."""
+    """Return a run as its owner sees it; `failure` is why its answers are not stored now.
+
+    `shared_with` has the ids of keys: `RunReader.seen_by` has the view for one reader.
+    """
     targets = [
         RunTarget(
             one.target.model,
@@ -133,6 +136,8 @@ def view(run: StoredRun, counts: dict[int, Counts], failure: ErrorInfo | None = 
         total=run.prompts * run.repeats * len(targets),
         targets=targets,
         error=run.error or (failure if run.state == "running" else None),
+        owner=run.owner,
+        shared_with=list(run.readers),
     )
 
 

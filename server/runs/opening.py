@@ -1,6 +1,6 @@
 """Put prompt sets and runs together."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +10,13 @@ from server.chat.generation_service import GenerationService
 from server.evaluation.checks.worker import CheckWorkers
 from server.evaluation.files.building import PromptLimits
 from server.models.fleet import Fleet
+from server.runs.board import Leaderboards, ReadRounds
+from server.runs.command_checks import CommandChecks
 from server.runs.questions import QuestionReader
 from server.runs.service import RunLimits, RunService
 from server.runs.sets import SetLibrary
 from server.runs.store import Store, StoreLimits
+from server.settings.command_checks import CommandCheckSettings
 from server.settings.runs import RunSettings
 
 
@@ -22,6 +25,8 @@ class Opened(NamedTuple):
 
     sets: SetLibrary
     runs: RunService
+    checks: CommandChecks
+    boards: Leaderboards
 
 
 @asynccontextmanager
@@ -31,12 +36,17 @@ async def open_runs(
     fleet: Fleet,
     generations: GenerationService,
     holder: Callable[[str], Principal | None],
+    named: Callable[[str], Principal | None],
+    command_checks: Mapping[str, CommandCheckSettings],
+    read_rounds: ReadRounds,
 ) -> AsyncIterator[Opened]:
     """Open the file and go on with the runs in it, while the context lasts.
 
-    `holder` finds the principal of a key's id. Raises `UnusableFile` or `StorageFailed`.
+    `holder` finds the principal of a key's id, `named` that of a key's name; `read_rounds` reads
+    somebody's votes on chats. Raises `UnusableFile` or `StorageFailed`.
     """
     prompts = PromptLimits(max_bytes=settings.max_set_size, max_prompts=settings.max_prompts)
+    checks = CommandChecks(command_checks)
     async with CheckWorkers() as workers:
         store = await Store.open(
             path, StoreLimits(settings.max_sets, settings.max_runs, settings.max_size)
@@ -46,11 +56,15 @@ async def open_runs(
             fleet,
             generations,
             holder,
-            QuestionReader(workers),
+            QuestionReader(workers, checks),
             RunLimits(settings.max_answers, settings.max_concurrent),
+            named,
+            lambda: checks.names,
         )
         try:
             await runs.take_up()
-            yield Opened(SetLibrary(store, prompts), runs)
+            sets = SetLibrary(store, prompts, lambda: checks.names)
+            boards = Leaderboards(store.board, read_rounds, flush=runs.reading.flush)
+            yield Opened(sets, runs, checks, boards)
         finally:
             await runs.close(grace_seconds=0)

@@ -3,15 +3,17 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import Final, Protocol
 
 from server.core.protocol import End, Message
-from server.evaluation.checks.reading import as_data
+from server.evaluation.checks.reading import as_data, commands_in
 from server.evaluation.checks.result import Answer
 from server.evaluation.checks.running import run_checks
 from server.evaluation.checks.worker import CheckWorkers
 from server.evaluation.files.reading import read_written
-from server.evaluation.prompt_set import PromptSet
+from server.evaluation.prompt_set import PromptSet, message_data
+from server.runs.command_checks import Asked, CommandChecks
 from server.runs.driver import Questions
 from server.runs.shapes import PREVIEW_CHARS, CheckOutcome
 
@@ -31,6 +33,10 @@ class RunQuestions(Questions, Protocol):
     def checks_due(self, prompt: int) -> int:
         """Return how many checks an answer to it has."""
 
+    @property
+    def commands(self) -> frozenset[str]:
+        """Return the names of the commands that its checks are done by."""
+
 
 LoadBody = Callable[[], Awaitable[str]]
 """Load what is stored of a version of a set."""
@@ -39,9 +45,12 @@ LoadBody = Callable[[], Awaitable[str]]
 class SetQuestions:
     """The questions of a prompt set (`RunQuestions`)."""
 
-    def __init__(self, prompt_set: PromptSet, workers: CheckWorkers) -> None:
+    def __init__(
+        self, prompt_set: PromptSet, workers: CheckWorkers, checks: CommandChecks | None = None
+    ) -> None:
         self.prompt_set = prompt_set
         self._workers = workers
+        self._command_checks = checks or CommandChecks({})
 
     def __len__(self) -> int:
         """Return the number of prompts."""
@@ -71,22 +80,34 @@ class SetQuestions:
         """Return how many checks an answer to it has."""
         return len(self.prompt_set.checks) + len(self.prompt_set.prompts[prompt].checks)
 
+    @cached_property
+    def commands(self) -> frozenset[str]:
+        """Return the names of the commands that its checks are done by."""
+        own = (check for prompt in self.prompt_set.prompts for check in prompt.checks)
+        return frozenset(commands_in((*self.prompt_set.checks, *own)))
+
     async def check(self, prompt: int, text: str, end: End) -> list[CheckOutcome]:
         """Check an answer to one prompt."""
         checks = self.prompt_set.checks_of(self.prompt_set.prompts[prompt])
         tokens = None if end.usage.estimated else end.usage.completion_tokens
-        results = await run_checks(checks, Answer(text, tokens), self._workers)
+        command = self._command_checks.about(lambda: self._asked(prompt))
+        results = await run_checks(checks, Answer(text, tokens), self._workers, command)
         return [
             CheckOutcome(as_data(check), result.passed, result.explanation)
             for check, result in zip(checks, results, strict=True)
         ]
 
+    def _asked(self, prompt: int) -> Asked:
+        messages = [message_data(message) for message in self.messages(prompt)]
+        return Asked(messages, self.expected(prompt), self.prompt_set.prompts[prompt].variables)
+
 
 class QuestionReader:
     """Reads prompt sets, and keeps the last ones that were read."""
 
-    def __init__(self, workers: CheckWorkers) -> None:
+    def __init__(self, workers: CheckWorkers, checks: CommandChecks | None = None) -> None:
         self._workers = workers
+        self._command_checks = checks
         self._kept: OrderedDict[str, SetQuestions] = OrderedDict()
 
     async def __call__(self, version: str, load: LoadBody) -> SetQuestions:
@@ -95,7 +116,7 @@ class QuestionReader:
         if known is None:
             # In a thread: a large one would hold up the event loop.
             read = await asyncio.to_thread(read_written, await load())
-            known = self._kept[version] = SetQuestions(read, self._workers)
+            known = self._kept[version] = SetQuestions(read, self._workers, self._command_checks)
             if len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(version)

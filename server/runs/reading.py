@@ -1,10 +1,11 @@
 """What runs have in them: prompts, answers in short and whole, results, files."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
+from server.access.principal import Principal
 from server.core.errors import UnknownRun
 from server.evaluation.prompt_set import message_data
 from server.runs.answer_writer import AnswerWriter
@@ -13,6 +14,7 @@ from server.runs.live_run import LiveRun, cell_of, live_cell, view
 from server.runs.questions import LoadBody, RunQuestions
 from server.runs.results import Results, results_of
 from server.runs.shapes import AskedPrompt, Cell, Row, Rows, Run, RunAnswer
+from server.runs.sharing import answers_without_logs, may_read_logs, seen_by
 from server.runs.store import Store, StoredRun
 
 
@@ -24,7 +26,7 @@ class ReadQuestions(Protocol):
 
 
 class RunReader:
-    """Read runs, those under way included, each on behalf of an owner."""
+    """Read runs, those under way included, each on behalf of a reader: its owner, or another."""
 
     def __init__(
         self,
@@ -32,33 +34,51 @@ class RunReader:
         writer: AnswerWriter,
         read_questions: ReadQuestions,
         live: Mapping[str, LiveRun],
+        holder: Callable[[str], Principal | None],
     ) -> None:
         self._store = store
         self._writer = writer
         self._read_questions = read_questions
         self._live = live
+        self._holder = holder
 
-    async def view_of(self, run: StoredRun) -> Run:
-        """Return a run as clients see it, now."""
+    async def view_of(self, run: StoredRun, reader: str = "") -> Run:
+        """Return a run as a reader sees it now, its owner if none is named."""
+        return self.seen_by(await self.view_with_ids(run), reader or run.owner)
+
+    async def view_with_ids(self, run: StoredRun) -> Run:
+        """Return a run as it is now, with the ids of keys in `shared_with`, as watchers get it."""
         live = self._live.get(run.id)
         if live is not None:
             return view(live.run, live.counts, self._writer.error)
         return view(run, await self._store.counts(run.number), self._writer.error)
 
+    def seen_by(self, run: Run, reader: str) -> Run:
+        """Return what a reader sees of a view with ids; raises `UnknownRun` if that is nothing."""
+        return seen_by(run, reader, self._holder)
+
+    def tells_logs(self, reader: str) -> bool:
+        """Tell whether errors are told to a reader with lines of a model server's log."""
+        return may_read_logs(reader, self._holder)
+
+    async def flush(self) -> None:
+        """Return once all answers that are complete are stored, or cannot be."""
+        await self._writer.flush()
+
     async def questions_of(self, run: StoredRun) -> RunQuestions:
         """Return what a run asks."""
         return await self._read_questions(run.version, partial(self._store.content_of, run))
 
-    async def questions(self, owner: str, run_id: str) -> tuple[StoredRun, RunQuestions]:
+    async def questions(self, reader: str, run_id: str) -> tuple[StoredRun, RunQuestions]:
         """Return a run and what it asks; raises `UnknownRun`."""
-        run = await self._store.run(owner, run_id)
+        run = await self._store.run_seen_by(reader, run_id)
         return run, await self.questions_of(run)
 
     async def answers(
-        self, owner: str, run_id: str, first: int = 0, last: int = -1
+        self, reader: str, run_id: str, first: int = 0, last: int = -1
     ) -> list[RunAnswer]:
         """Return the complete answers to some prompts of a run; raises `UnknownRun`."""
-        return await self._answers_of(await self._store.run(owner, run_id), first, last)
+        return await self._answers_of(await self._store.run_seen_by(reader, run_id), first, last)
 
     async def _answers_of(
         self, run: StoredRun, first: int = 0, last: int = -1, *, with_text: bool = True
@@ -66,9 +86,9 @@ class RunReader:
         await self._writer.flush()
         return await self._store.answers(run.number, first, last, with_text=with_text)
 
-    async def rows(self, owner: str, run_id: str, first: int, count: int) -> Rows:
+    async def rows(self, reader: str, run_id: str, first: int, count: int) -> Rows:
         """Return some prompts of a run with their answers in short; raises `UnknownRun`."""
-        run, questions = await self.questions(owner, run_id)
+        run, questions = await self.questions(reader, run_id)
         prompts = range(first, min(first + count, len(questions)))
         if not prompts:
             return Rows(len(questions), [])
@@ -85,34 +105,38 @@ class RunReader:
             rows.append(Row(prompt, questions.title(prompt), cells))
         return Rows(len(questions), rows)
 
-    async def results(self, owner: str, run_id: str) -> Results:
+    async def results(self, reader: str, run_id: str) -> Results:
         """Return what a run's answers say of its targets so far; raises `UnknownRun`."""
-        results, _, _ = await self._results(owner, run_id, with_text=False)
+        results, _, _ = await self._results(reader, run_id, with_text=False)
         return results
 
-    async def export(self, owner: str, run_id: str, form: RunForm) -> bytes:
+    async def export(self, reader: str, run_id: str, form: RunForm) -> bytes:
         """Return a run as a file; raises `UnknownRun`."""
-        found = await self._results(owner, run_id, with_text=True)
+        found = await self._results(reader, run_id, with_text=True)
         return await asyncio.to_thread(EXPORTS[form], *found)
 
     async def _results(
-        self, owner: str, run_id: str, *, with_text: bool
+        self, reader: str, run_id: str, *, with_text: bool
     ) -> tuple[Results, RunQuestions, list[RunAnswer]]:
-        stored, questions = await self.questions(owner, run_id)
+        stored, questions = await self.questions(reader, run_id)
         answers = await self._answers_of(stored, with_text=with_text)
-        run = await self.view_of(stored)
+        run = await self.view_of(stored, reader)
+        if not self.tells_logs(reader):
+            answers = answers_without_logs(answers)
         due = [questions.checks_due(prompt) for prompt in range(len(questions))]
         votes = await self._store.votes(stored.number)
         return await asyncio.to_thread(results_of, run, answers, due, votes), questions, answers
 
-    async def asked(self, owner: str, run_id: str, number: str) -> AskedPrompt:
+    async def asked(self, reader: str, run_id: str, number: str) -> AskedPrompt:
         """Return the prompt of a run with this number, and its complete answers.
 
         Raises `UnknownRun`, also for a number that none of its prompts has.
         """
-        run, questions = await self.questions(owner, run_id)
+        run, questions = await self.questions(reader, run_id)
         prompt = prompt_of(run, number)
         answers = await self._answers_of(run, prompt, prompt)
+        if not self.tells_logs(reader):
+            answers = answers_without_logs(answers)
         messages = [message_data(message) for message in questions.messages(prompt)]
         return AskedPrompt(prompt, messages, questions.expected(prompt), answers)
 

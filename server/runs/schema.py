@@ -9,6 +9,7 @@ Rules:
    gateway.
 4. A judgement of a grade has a `second` of -1; of a pair there is one for each order.
 5. What only the program reads is JSON; what queries look at has a column.
+6. A row of `share` lets a key see a run and vote on it; `*` stands for every key.
 """
 
 from typing import Final
@@ -126,5 +127,16 @@ CREATE TABLE judgement (
 ) WITHOUT ROWID
 """
 
-MIGRATIONS: Final = (_VERSION_1, _VERSION_2)
+_VERSION_3: Final = """
+CREATE TABLE share (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+    reader TEXT NOT NULL,
+    PRIMARY KEY (run, reader)
+) WITHOUT ROWID;
+CREATE INDEX share_by_reader ON share (reader);
+-- What is counted of answers, so that their texts are not read for it.
+CREATE INDEX answer_outcome ON answer (run, target, prompt, finish_reason, passed)
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3)
 SCHEMA: Final = Schema(_APPLICATION_ID, MIGRATIONS, "runs", "runs")

@@ -27,6 +27,7 @@ from server.core.errors import (
     Unauthorized,
 )
 from server.core.protocol import ErrorInfo
+from server.evaluation.problems import Problem, invalid
 from server.models.fleet import Fleet
 from server.runs.answer_writer import AnswerWriter
 from server.runs.driver import Driver, Plan
@@ -43,6 +44,7 @@ from server.runs.shapes import (
     RunState,
     Target,
 )
+from server.runs.sharing import readers_of
 from server.runs.store import Store, StoredRun, StoredTarget
 from server.runs.votes import RunVoting
 
@@ -70,17 +72,21 @@ class RunService:
         holder: Callable[[str], Principal | None],
         read_questions: ReadQuestions,
         limits: RunLimits,
+        named: Callable[[str], Principal | None] = lambda _: None,
+        commands: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self.store = store
         self._fleet = fleet
         self._generations = generations
         self._holder = holder
+        self._named = named
+        self._commands = commands
         self._read_questions = read_questions
         self._limits = limits
         self._servers = ServerUse(fleet)
         self._writer = AnswerWriter(store, self._tell_all)
         self._live: dict[str, LiveRun] = {}
-        self.reading = RunReader(store, self._writer, read_questions, self._live)
+        self.reading = RunReader(store, self._writer, read_questions, self._live, holder)
         self.voting = RunVoting(store, self.reading)
         self.judging = RunJudging(
             store,
@@ -152,15 +158,15 @@ class RunService:
         await self._begin(run)
         return await self.reading.view_of(run)
 
-    async def browse(self, owner: str, *, before: str, limit: int) -> RunListing:
-        """Return the owner's runs, the latest first."""
-        runs = await self.store.runs(owner, before=before, limit=limit + 1)
-        views = [await self.reading.view_of(run) for run in runs[:limit]]
+    async def browse(self, reader: str, *, before: str, limit: int) -> RunListing:
+        """Return the runs that somebody may see, the latest first."""
+        runs = await self.store.runs(reader, before=before, limit=limit + 1)
+        views = [await self.reading.view_of(run, reader) for run in runs[:limit]]
         return RunListing(views, runs[limit - 1].id if len(runs) > limit else None)
 
-    async def get(self, owner: str, run_id: str) -> Run:
+    async def get(self, reader: str, run_id: str) -> Run:
         """Return a run; raises `UnknownRun`."""
-        return await self.reading.view_of(await self.store.run(owner, run_id))
+        return await self.reading.view_of(await self.store.run_seen_by(reader, run_id), reader)
 
     async def pause(self, owner: str, run_id: str) -> Run:
         """Ask nothing more, and return when the answers being written are complete."""
@@ -217,9 +223,24 @@ class RunService:
             live.run = replace(live.run, name=name)
         return await self.reading.view_of(run)
 
+    async def share(self, owner: str, run_id: str, shared_with: Sequence[str]) -> Run:
+        """Let the holders of these keys, and nobody else, read a run and vote on it.
+
+        Raises `UnknownRun`, `Forbidden`, or `InvalidCommand` for a key that is not there.
+        """
+        async with self._changing(run_id):
+            before = await self.store.run(owner, run_id)
+            readers = readers_of(shared_with, before.readers, owner, self._named, self._holder)
+            run = await self.store.share(owner, run_id, readers)
+            if live := self._live.get(run_id):
+                live.run = replace(live.run, readers=run.readers)
+        shown = await self.reading.view_with_ids(run)
+        self._show(shown)
+        return self.reading.seen_by(shown, owner)
+
     async def remove(self, owner: str, run_id: str) -> None:
         """Delete a run with its answers; raises `UnknownRun`."""
-        run = await self.get(owner, run_id)
+        run = await self.reading.view_with_ids(await self.store.run(owner, run_id))
         self._interrupt(run_id)
         async with self._changing(run_id):
             await self._end(run_id, at_once=True)
@@ -229,11 +250,12 @@ class RunService:
     # --- following --------------------------------------------------------------------------
 
     async def follow(
-        self, owner: str, run_id: str, silence_seconds: float
+        self, reader: str, run_id: str, silence_seconds: float
     ) -> AsyncGenerator[Run | None, None]:
         """Yield a run now and after changes, the latest only, until it is over.
 
-        Yields None after each `silence_seconds` without a change. Raises `UnknownRun`.
+        Yields None after each `silence_seconds` without a change. Raises `UnknownRun`, also once
+        it is no longer shared with the reader.
         """
         changed = asyncio.Event()
         latest: Run | None = None
@@ -247,11 +269,13 @@ class RunService:
         unsubscribe = self.subscribe(note)
         try:
             while True:
+                # Before it is read: what changes meanwhile is seen in the next round.
+                changed.clear()
                 if latest is None or latest.state != "running":
                     # First, and at the end: whose it is, what is stored, and whether it is there.
-                    latest = await self.get(owner, run_id)
-                changed.clear()
-                run = latest
+                    run = await self.get(reader, run_id)
+                else:
+                    run = self.reading.seen_by(latest, reader)
                 yield run
                 if run.state != "running" or self.is_closed:
                     return
@@ -265,7 +289,10 @@ class RunService:
             unsubscribe()
 
     def subscribe(self, watcher: Watcher) -> Callable[[], None]:
-        """Call `watcher` with every changed run; return a function that unsubscribes."""
+        """Call `watcher` with every changed run; return a function that unsubscribes.
+
+        It gets views with ids, which `reading.seen_by` makes views for one reader of.
+        """
         key = object()
         self._watchers[key] = watcher
 
@@ -312,6 +339,8 @@ class RunService:
             )
         if not questions:
             raise InvalidCommand("the prompt set is empty")
+        if unknown := sorted(questions.commands - self._commands()):
+            raise invalid([Problem(f"the settings have no section [check {unknown[0][:80]}]")])
         for place, target in enumerate(targets):
             try:
                 self._generations.prepare(
@@ -412,9 +441,9 @@ class RunService:
             if changed.state != "done":
                 await self.store.set_state(changed.number, state, None)
                 changed = replace(changed, state=state, error=None)
-        shown = await self.reading.view_of(changed)
+        shown = await self.reading.view_with_ids(changed)
         self._show(shown)
-        return shown
+        return self.reading.seen_by(shown, owner)
 
     async def _end(self, run_id: str, *, at_once: bool) -> None:
         """End a run's task, if it has one, and have what it asked stored."""

@@ -5,7 +5,7 @@ What is stored of a set is its JSON Lines, so that what is exported is what was 
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
@@ -63,18 +63,24 @@ class SetWhole(SetSummary, frozen=True, kw_only=True):
 class SetLibrary:
     """Take prompt sets in, and give them out."""
 
-    def __init__(self, store: Store, limits: PromptLimits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        limits: PromptLimits,
+        commands: Callable[[], Container[str] | None] = lambda: None,
+    ) -> None:
         self.limits = limits
         self._store = store
+        self._commands = commands
 
     async def add(self, owner: str, given: SetGiven) -> SetSummary:
         """Store a new set; raises `InvalidPromptSet`, `RunLimit` or `StorageFailed`."""
-        read = await asyncio.to_thread(_read_given, given, self.limits)
+        read = await asyncio.to_thread(_read_given, given, self._limits_now())
         return await self._add(owner, given.name or _name_of(read), given.tags, read)
 
     async def add_file(self, owner: str, data: bytes, form: FileForm, common: Common) -> SetSummary:
         """Store a file as a new set; raises what `add` does."""
-        read = await asyncio.to_thread(_read_file, data, form, common, self.limits)
+        read = await asyncio.to_thread(_read_file, data, form, common, self._limits_now())
         return await self._add(owner, read.name or _name_of(read), [], read)
 
     async def replace(self, owner: str, set_id: str, given: PromptsGiven) -> SetSummary:
@@ -82,14 +88,14 @@ class SetLibrary:
 
         Raises what `add` does, or `UnknownPromptSet`.
         """
-        read = await asyncio.to_thread(_read_given, given, self.limits)
+        read = await asyncio.to_thread(_read_given, given, self._limits_now())
         return await self._replace(owner, set_id, read)
 
     async def replace_by_file(
         self, owner: str, set_id: str, data: bytes, form: FileForm, common: Common
     ) -> SetSummary:
         """Give a set the prompts of a file, as a new version; raises what `replace` does."""
-        read = await asyncio.to_thread(_read_file, data, form, common, self.limits)
+        read = await asyncio.to_thread(_read_file, data, form, common, self._limits_now())
         return await self._replace(owner, set_id, read)
 
     async def whole(self, owner: str, set_id: str, version: str) -> SetWhole:
@@ -124,6 +130,10 @@ class SetLibrary:
     async def remove(self, owner: str, set_id: str) -> None:
         """Delete a set; raises `UnknownPromptSet`."""
         await self._store.remove_set(owner, set_id)
+
+    def _limits_now(self) -> PromptLimits:
+        """Return the limits with the commands that there are now: settings are read again."""
+        return replace(self.limits, commands=self._commands())
 
     async def _read(self, owner: str, set_id: str, version: str) -> PromptSet:
         body = await self._store.body(owner, set_id, version)

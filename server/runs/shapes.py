@@ -110,7 +110,8 @@ class Run(msgspec.Struct, frozen=True):
     """A run and how far it is.
 
     `state` is `incomplete` where not all could be asked: `error`, of the run or of a target, says
-    why.
+    why. `owner` is the id of the key that began it. `shared_with` has the names of the keys whose
+    holders may read it and vote, or `*` for every key; it is told to the owner only.
     """
 
     id: Key
@@ -127,10 +128,14 @@ class Run(msgspec.Struct, frozen=True):
     total: int
     targets: list[RunTarget]
     error: ErrorInfo | None = None
+    owner: str = ""
+    owner_name: str = ""
+    is_mine: bool = True
+    shared_with: list[str] = []
 
 
 class RunListing(msgspec.Struct, frozen=True):
-    """The caller's runs, the latest first, and what `before` is given for those that follow."""
+    """Runs, the latest first, and what `before` is given for those that follow."""
 
     runs: list[Run]
     next: str | None

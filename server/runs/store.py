@@ -2,7 +2,7 @@
 
 Rules:
 
-1. What belongs to somebody else is answered exactly like what does not exist.
+1. What belongs to somebody else is answered exactly like what does not exist, unless it is shared.
 2. A set's prompts are never changed in place: a change is a new version, and runs keep theirs.
 """
 
@@ -19,9 +19,10 @@ import msgspec
 
 from server.archive.answer_writer import to_json
 from server.archive.shapes import StoredEngine
-from server.core.errors import RunLimit, UnknownPromptSet, UnknownRun
+from server.core.errors import Forbidden, RunLimit, UnknownPromptSet, UnknownRun
 from server.core.protocol import ErrorInfo
 from server.runs.answer_rows import answer_of, answer_row
+from server.runs.board_store import BoardStore
 from server.runs.judge_store import JudgeStore
 from server.runs.schema import SCHEMA
 from server.runs.shapes import (
@@ -41,9 +42,14 @@ _SETS: Final = """
     SELECT id, name, tags, created, updated, prompt_set.version, prompts
     FROM prompt_set JOIN content USING (version)
 """
+EVERYBODY: Final = "*"
+"""With whom a run is shared, where that is every key."""
+_IS_SHARED: Final = "run.number IN (SELECT share.run FROM share WHERE share.reader IN (?, '*'))"
 _RUNS: Final = """
     SELECT run.number, run.id, run.owner, run.name, run.prompt_set, coalesce(prompt_set.name, ''),
-        run.version, content.prompts, run.repeats, run.state, run.error, run.created, run.updated
+        run.version, content.prompts, run.repeats,
+        (SELECT json_group_array(reader) FROM share WHERE share.run = run.number),
+        run.state, run.error, run.created, run.updated
     FROM run JOIN content USING (version) LEFT JOIN prompt_set ON prompt_set.id = run.prompt_set
 """
 
@@ -69,7 +75,7 @@ class StoredTarget:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as it is stored; `number` is the file's own."""
+    """A run as it is stored; `number` is the file's own, `readers` are ids of keys, or `*`."""
 
     number: int
     id: str
@@ -80,6 +86,7 @@ class StoredRun:
     version: str
     prompts: int
     repeats: int
+    readers: tuple[str, ...]
     state: RunState
     error: ErrorInfo | None
     created: float
@@ -102,6 +109,7 @@ class Store:
 
     def __init__(self, database: Database, limits: StoreLimits, clock: Callable[[], float]) -> None:
         self.judges = JudgeStore(database, clock)
+        self.board = BoardStore(database)
         self._database = database
         self._limits = limits
         self._clock = clock
@@ -272,13 +280,21 @@ class Store:
             return await _run(transaction, owner, run_id)
 
     async def run(self, owner: str, run_id: str) -> StoredRun:
-        """Return a run; raises `UnknownRun`."""
+        """Return a run; raises `UnknownRun`, or `Forbidden` for one that is only shared."""
         async with self._database.read() as transaction:
             return await _run(transaction, owner, run_id)
 
-    async def runs(self, owner: str, *, before: str, limit: int) -> list[StoredRun]:
-        """Return the owner's runs, the latest first; `before` is the id of one before them."""
-        where, values = "run.owner = ?", [owner]
+    async def run_seen_by(self, reader: str, run_id: str) -> StoredRun:
+        """Return a run of the reader's own, or one that is shared; raises `UnknownRun`."""
+        async with self._database.read() as transaction:
+            return await _seen_run(transaction, reader, run_id)
+
+    async def runs(self, reader: str, *, before: str, limit: int) -> list[StoredRun]:
+        """Return the runs that a reader may see, the latest first.
+
+        `before` is the id of one before them.
+        """
+        where, values = f"(run.owner = ? OR {_IS_SHARED})", [reader, reader]
         if before:
             where += " AND run.number < (SELECT number FROM run WHERE id = ?)"
             values.append(before)
@@ -297,6 +313,16 @@ class Store:
         async with self._database.write() as transaction:
             run = await _run(transaction, owner, run_id)
             await transaction.run("UPDATE run SET name = ? WHERE number = ?", (name, run.number))
+            return await _run(transaction, owner, run_id)
+
+    async def share(self, owner: str, run_id: str, readers: Sequence[str]) -> StoredRun:
+        """Let these readers see a run, and nobody else; raises `UnknownRun` or `Forbidden`."""
+        async with self._database.write() as transaction:
+            run = await _run(transaction, owner, run_id)
+            await transaction.run("DELETE FROM share WHERE run = ?", (run.number,))
+            await transaction.run_each(
+                "INSERT INTO share VALUES (?, ?)", [(run.number, one) for one in readers]
+            )
             return await _run(transaction, owner, run_id)
 
     async def set_state(self, number: int, state: RunState, error: ErrorInfo | None) -> None:
@@ -486,7 +512,17 @@ async def _add_targets(
 
 
 async def _run(transaction: Transaction, owner: str, run_id: str) -> StoredRun:
-    found = await _runs(transaction, "run.owner = ? AND run.id = ?", (owner, run_id))
+    run = await _seen_run(transaction, owner, run_id)
+    if run.owner != owner:
+        raise Forbidden(
+            "the run is somebody else's", hint="it can be read and voted on; begin one of your own"
+        )
+    return run
+
+
+async def _seen_run(transaction: Transaction, reader: str, run_id: str) -> StoredRun:
+    where = f"run.id = ? AND (run.owner = ? OR {_IS_SHARED})"
+    found = await _runs(transaction, where, (run_id, reader, reader))
     if not found:
         raise UnknownRun(f"there is no run {run_id[:80]!r}")
     return found[0]
@@ -500,8 +536,9 @@ async def _runs(transaction: Transaction, where: str, values: Sequence[Any]) -> 
             " WHERE run = ? ORDER BY place",
             (row[0],),
         )
-        *first, error, created, updated = row
-        values_of = (*first, _decoded(error, ErrorInfo), created, updated)
+        *first, readers, state, error, created, updated = row
+        shared = tuple(msgspec.json.decode(readers))
+        values_of = (*first, shared, state, _decoded(error, ErrorInfo), created, updated)
         found.append(replace(StoredRun(*values_of), targets=tuple(map(_target, targets))))
     return found
 

@@ -21,14 +21,14 @@ class RunVoting:
         self._reading = reading
         self._clock = clock
 
-    async def give(self, owner: str, run_id: str, prompt: str, given: RunVoteGiven) -> RunVote:
+    async def give(self, voter: str, run_id: str, prompt: str, given: RunVoteGiven) -> RunVote:
         """Vote in place of an earlier vote on the same answers.
 
         Raises `UnknownRun`, also for a prompt that it does not have, or `Contradiction` for
         answers that are not there, failed, or cannot all be the winners.
         """
-        asked = await self._reading.asked(owner, run_id, prompt)
-        run = await self._store.run(owner, run_id)
+        asked = await self._reading.asked(voter, run_id, prompt)
+        run = await self._store.run_seen_by(voter, run_id)
         there = {
             answer.target
             for answer in asked.answers
@@ -47,18 +47,18 @@ class RunVoting:
         vote = RunVote(
             **msgspec.structs.asdict(given),
             prompt=asked.prompt,
-            voter=owner,
+            voter=voter,
             created=self._clock(),
         )
         await self._store.give_vote(run.number, vote)
         return vote
 
-    async def take_back(self, owner: str, run_id: str, prompt: str, repeat: int) -> None:
+    async def take_back(self, voter: str, run_id: str, prompt: str, repeat: int) -> None:
         """Delete the voter's vote; one that was not given is no error. Raises `UnknownRun`."""
-        run = await self._store.run(owner, run_id)
-        await self._store.take_back_vote(run.number, prompt_of(run, prompt), repeat, owner)
+        run = await self._store.run_seen_by(voter, run_id)
+        await self._store.take_back_vote(run.number, prompt_of(run, prompt), repeat, voter)
 
-    async def browse(self, owner: str, run_id: str) -> RunVotes:
-        """Return the votes on a run, by prompt; raises `UnknownRun`."""
-        run = await self._store.run(owner, run_id)
+    async def browse(self, reader: str, run_id: str) -> RunVotes:
+        """Return the votes of all voters on a run, by prompt; raises `UnknownRun`."""
+        run = await self._store.run_seen_by(reader, run_id)
         return RunVotes(await self._store.votes(run.number))

@@ -11,6 +11,8 @@ from server.models.catalogue.added_servers import AddedServers
 from server.models.catalogue.discovery import Discovery
 from server.models.catalogue.source import CatalogSource
 from server.models.fleet import Fleet
+from server.runs.board import Leaderboards
+from server.runs.command_checks import CommandChecks
 from server.runs.service import RunService
 from server.runs.sets import SetLibrary
 from server.settings.tables import Settings
@@ -28,6 +30,8 @@ SESSIONS = web.AppKey("sessions", SessionStore)
 ARCHIVE = web.AppKey("archive", Archive)
 ATTACHMENTS = web.AppKey("attachments", Attachments)
 PROMPT_SETS = web.AppKey("prompt_sets", SetLibrary)
+COMMAND_CHECKS = web.AppKey("command_checks", CommandChecks)
+LEADERBOARDS = web.AppKey("leaderboards", Leaderboards)
 RUNS = web.AppKey("runs", RunService)
 SOCKETS = web.AppKey("sockets", Sockets)
 REQUEST_COUNTERS = web.AppKey("request_counters", RequestCounters)

@@ -31,6 +31,7 @@ class Prompts:
 
     prompts: Sequence[str]
     word: str = ""
+    commands: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.prompts)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.core.errors import RunLimit, UnknownPromptSet
+from server.core.errors import Forbidden, RunLimit, UnknownPromptSet, UnknownRun
 from server.runs.judge_shapes import JudgeGiven
 from server.runs.schema import SCHEMA
 from server.runs.shapes import Target
@@ -38,22 +38,51 @@ async def versions(path: Path) -> list[str]:
     return [row[0] for row in rows]
 
 
-async def test_a_file_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, len(SCHEMA.migrations)))
+async def test_a_file_of_an_earlier_version_is_brought_up(tmp_path: Path, version: int) -> None:
     path = tmp_path / "runs"
-    first = replace(SCHEMA, migrations=SCHEMA.migrations[:1])
-    database = await Database.open(path, first, max_bytes=1 << 30)
+    earlier = replace(SCHEMA, migrations=SCHEMA.migrations[:version])
+    database = await Database.open(path, earlier, max_bytes=1 << 30)
+    given = '{"among": [0, 1], "winners": [1], "blind": true}'
     async with database.write() as transaction:
         await transaction.run("INSERT INTO content VALUES ('v', 'body', 1)")
         await transaction.run(
             "INSERT INTO run (id, owner, name, prompt_set, version, repeats, state, created,"
             " updated) VALUES ('r_old', 'me', 'old', 'p', 'v', 1, 'done', 1, 1)"
         )
+        await transaction.run("INSERT INTO vote VALUES (1, 0, 0, 'me', 1, ?)", (given,))
     await database.close()
     async with opened(path) as store:
         run = await store.run("me", "r_old")
+        assert (run.readers, len(await store.votes(run.number))) == ((), 1)
         judge = await store.judges.add(run.number, JudgeGiven("m", "well?"))
         assert [one.judge.id for one in await store.judges.of_run(run.number)] == [judge.judge.id]
-    assert (tmp_path / "runs.v1").exists()
+        assert (await store.share("me", "r_old", ["you"])).readers == ("you",)
+        assert (await store.run_seen_by("you", "r_old")).number == run.number
+        await store.remove_run("me", "r_old")
+        assert await store.runs("you", before="", limit=9) == []
+    assert (tmp_path / f"runs.v{version}").exists()
+
+
+async def test_a_list_has_own_and_shared_runs_each_once(tmp_path: Path) -> None:
+    async with opened(tmp_path / "runs") as store:
+        kept = await store.add_set("me", "one", [], "v1", "{}", 1)
+        runs = [
+            await store.add_run(
+                owner, name="", set_id=kept.id, version="v1", targets=[Target("m")], repeats=1
+            )
+            for owner in ("me", "you", "me", "you")
+        ]
+        await store.share("me", runs[0].id, ["you", "*"])
+        await store.share("me", runs[2].id, ["third"])
+        listed = await store.runs("you", before="", limit=9)
+        assert [run.number for run in listed] == [4, 2, 1]
+        rest = await store.runs("you", before=runs[1].id, limit=9)
+        assert [run.number for run in rest] == [1]
+        with pytest.raises(Forbidden):
+            await store.remove_run("you", runs[0].id)
+        with pytest.raises(UnknownRun):
+            await store.remove_run("you", runs[2].id)
 
 
 async def test_a_content_is_kept_while_a_set_or_a_run_has_it(tmp_path: Path) -> None:

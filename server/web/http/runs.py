@@ -16,6 +16,7 @@ from server.runs.shapes import (
     RunGiven,
     RunListing,
 )
+from server.runs.sharing import MAX_READERS
 from server.web.bodies import Query, json_response, read_body
 from server.web.entry.gate import CALLER
 from server.web.http.conversations import owner_of
@@ -40,9 +41,20 @@ _RUN: Final = Reply("The run.", {JSON: Run})
 
 
 class RunChange(msgspec.Struct, frozen=True):
-    """Another name for a run."""
+    """What is to be changed of a run; what is null stays.
 
-    name: Name
+    `shared_with` has the names of the keys whose holders may read it and vote, or `*` for all; an
+    empty list ends that.
+    """
+
+    name: Name | None = None
+    shared_with: (
+        Annotated[
+            list[Annotated[str, msgspec.Meta(min_length=1, max_length=64)]],
+            msgspec.Meta(max_length=MAX_READERS),
+        ]
+        | None
+    ) = None
 
 
 @GROUP.operation(
@@ -55,7 +67,7 @@ class RunChange(msgspec.Struct, frozen=True):
     role="user",
 )
 async def browse(request: web.Request) -> web.StreamResponse:
-    """List the caller's runs, the latest first."""
+    """List the caller's runs and those shared with the caller, the latest first."""
     listing = await runs_of(request).browse(
         owner_of(request), before=_BEFORE.read(request), limit=_LIMIT.read(request)
     )
@@ -90,10 +102,18 @@ async def show(request: web.Request) -> web.StreamResponse:
     "PATCH", "/runs/{id}", _RUN, body=RunChange, errors=(400, 404, 413, 415, 503), role="user"
 )
 async def change(request: web.Request) -> web.StreamResponse:
-    """Give a run another name."""
+    """Give a run another name, or share it.
+
+    Whoever it is shared with can read all of it and vote on its answers, and change nothing.
+    """
     given = await read_body(request, RunChange)
-    run = await runs_of(request).rename(owner_of(request), request.match_info["id"], given.name)
-    return json_response(run)
+    runs, owner, run_id = runs_of(request), owner_of(request), request.match_info["id"]
+    if given.shared_with is not None:
+        await runs.share(owner, run_id, given.shared_with)
+    if given.name is not None:
+        return json_response(await runs.rename(owner, run_id, given.name))
+    await runs.store.run(owner, run_id)
+    return json_response(await runs.get(owner, run_id))
 
 
 @GROUP.operation(

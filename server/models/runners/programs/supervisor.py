@@ -2,7 +2,8 @@
 
 It reads the gateway's messages from standard input and answers on standard output:
 
-    in    a line of JSON first: {"command": […], "environment": {…}}
+    in    a line of JSON first: {"command": […], "environment": {…}}, and where the program has an
+          input and an output of its own "input" and "output": file descriptors
           `t`    ask the program and all of its group to end (SIGTERM)
           end    kill the program and everything that it has started
     out   lines of JSON: {"pid": …} or {"error": "…"} first; when the program has ended
@@ -19,7 +20,8 @@ Rules:
 4. It imports only basic modules of the standard library, and none of the gateway: there is one
    supervisor for each model, and it has to start in milliseconds.
 
-The program's output goes directly to the gateway: it is the supervisor's standard error.
+The program's output goes directly to the gateway: it is the supervisor's standard error, unless it
+has one of its own.
 """
 
 import ctypes
@@ -93,8 +95,8 @@ def _start(order: str) -> "subprocess.Popen[bytes] | None":
         started = subprocess.Popen(
             wanted["command"],
             env=wanted["environment"],
-            stdin=subprocess.DEVNULL,
-            stdout=2,
+            stdin=wanted.get("input", subprocess.DEVNULL),
+            stdout=wanted.get("output", 2),
             stderr=2,
             start_new_session=True,
             preexec_fn=before,  # noqa: PLW1509  there is one thread here
@@ -102,6 +104,11 @@ def _start(order: str) -> "subprocess.Popen[bytes] | None":
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         _say(error=getattr(error, "strerror", None) or str(error))
         return None
+    finally:
+        # Whoever is at their other ends is to see when the program closes them.
+        for name in ("input", "output"):
+            if name in wanted:
+                os.close(wanted[name])
     _say(pid=started.pid)
     return started
 
