@@ -25,6 +25,10 @@ import { SidestreamError } from './protocol.js';
  * @property {number} total
  * @property {RunTarget[]} targets
  * @property {WireError | null} error
+ * @property {string} owner The id of a key, `local` where there are none.
+ * @property {string} owner_name
+ * @property {boolean} is_mine
+ * @property {string[]} shared_with Names of keys, or `*`; told to the owner only.
  */
 /**
  * @typedef {object} Cell One answer in short.
@@ -96,6 +100,11 @@ export class Runs {
   /** @param {string} id @param {RunAct} act @returns {Promise<Run>} */
   act(id, act) {
     return ask('POST', `${this.#of(id)}/${act}`);
+  }
+
+  /** Let the holders of these keys read it and vote, and nobody else. @param {string} id @param {string[]} names Or `*`. @returns {Promise<Run>} */
+  share(id, names) {
+    return ask('PATCH', this.#of(id), { shared_with: names });
   }
 
   /** @param {string} id @returns {Promise<void>} */

@@ -1,6 +1,7 @@
 /** What can be done with a run: pause, continue, cancel, delete after a question, results and exports. */
 
 import { h, setText } from './element.js';
+import { RunShare, canShare, sharedWords } from './run-share.js';
 
 /** @import { Run, RunAct } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
@@ -19,12 +20,16 @@ export class RunBar {
   #retry = this.#button('Ask failed again', () => this.#act('continue?failed=1'));
   #cancel = this.#button('Cancel', () => this.#act('cancel'));
   #delete = this.#button('Delete…', () => this.#ask());
+  #share = this.#button('Share…', () => this.#beginSharing());
+  #shared = h('span', { class: 'run-words', dir: 'auto' });
+  /** @type {RunShare | null} */
+  #sharing = null;
   #links = h('span', { class: 'run-exports' });
   #yes = this.#button('Delete it', () => this.#remove());
   #no = this.#button('Keep it', () => this.#endAsking());
   #asking = h('div', { class: 'run-acts', role: 'group', 'aria-label': 'Delete', hidden: true },
     h('span', {}, 'Delete this run with its answers?'), this.#yes, this.#no);
-  #acts = h('div', { class: 'run-acts' }, this.#results, this.#pause, this.#continue, this.#retry, this.#cancel, this.#delete, this.#links);
+  #acts = h('div', { class: 'run-acts' }, this.#results, this.#pause, this.#continue, this.#retry, this.#cancel, this.#delete, this.#share, this.#shared, this.#links);
   element = h('div', {}, this.#acts, this.#asking);
 
   /** @param {Host} host @param {(run: Run) => void} changed */
@@ -49,6 +54,10 @@ export class RunBar {
     this.#continue.hidden = isRunning || run.answered === run.total;
     this.#retry.hidden = isRunning || failed === 0;
     setText(this.#retry, `Ask ${failed.toLocaleString('en')} failed again`);
+    this.#share.hidden = !canShare(run);
+    setText(this.#shared, sharedWords(run));
+    this.#delete.hidden = !run.is_mine;
+    if (!run.is_mine) for (const act of [this.#pause, this.#cancel, this.#continue, this.#retry]) act.hidden = true;
     const focused = document.activeElement;
     if (hadFocus && (focused === document.body || (focused instanceof HTMLElement && focused.hidden))) this.focus();
   }
@@ -70,6 +79,21 @@ export class RunBar {
   #act(act) {
     const run = this.#run;
     return run && this.#host.attempt(async () => this.#changed(await this.#host.api.act(run.id, act)));
+  }
+
+  #beginSharing() {
+    if (!this.#run || this.#sharing) return this.#sharing?.focus();
+    this.#sharing = new RunShare(this.#host, this.#run, (changed) => this.#endSharing(changed));
+    this.element.append(this.#sharing.element);
+    this.#sharing.focus();
+  }
+
+  /** @param {Run | null} changed */
+  #endSharing(changed) {
+    this.#sharing?.element.remove();
+    this.#sharing = null;
+    if (changed) this.#changed(changed);
+    this.#share.focus();
   }
 
   #ask() {

@@ -2,6 +2,7 @@
 
 import { passedWords, progressWords, stateWords } from '../model/run-table.js';
 import { h } from './element.js';
+import { sharedWords } from './run-share.js';
 
 /** @import { Run } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
@@ -12,6 +13,7 @@ export class RunList {
   #host;
   #signal;
   #begin = h('button', { type: 'button', class: 'quiet' }, 'New run');
+  #rank = h('button', { type: 'button', class: 'quiet' }, 'Leaderboard');
   #list = h('ul', { class: 'run-list', 'aria-label': 'Runs' });
   #none = h('p', { class: 'field-hint', hidden: true }, 'A run asks every prompt of a set of several models, checks the answers, and goes on without this page.');
   #more = h('button', { type: 'button', class: 'quiet', hidden: true }, 'More');
@@ -20,7 +22,7 @@ export class RunList {
   /** @type {string | null} */
   #next = null;
   back = null;
-  element = h('div', { class: 'run-page' }, h('div', { class: 'run-acts' }, this.#begin), this.#none, this.#list, this.#more);
+  element = h('div', { class: 'run-page' }, h('div', { class: 'run-acts' }, this.#begin, this.#rank), this.#none, this.#list, this.#more);
 
   /** @param {Host} host @param {AbortSignal} signal */
   constructor(host, signal) {
@@ -28,6 +30,7 @@ export class RunList {
     this.#signal = signal;
     host.name('Runs');
     this.#begin.addEventListener('click', () => host.begin());
+    this.#rank.addEventListener('click', () => host.rank());
     this.#more.addEventListener('click', () => void host.attempt(() => this.#load(this.#next ?? '')));
     void host.attempt(() => this.#load());
   }
@@ -62,7 +65,8 @@ export class RunList {
     const open = h('button', { type: 'button', class: 'run-open' },
       h('span', { class: 'run-name', dir: 'auto' }, run.name || run.set_name),
       h('span', { class: 'run-words' }, words),
-      h('span', { class: 'run-words' }, `${run.targets.length} × ${run.prompts.toLocaleString('en')} prompts, ${new Date(run.created * 1000).toLocaleString()}`));
+      h('span', { class: 'run-words' }, `${run.targets.length} × ${run.prompts.toLocaleString('en')} prompts, ${new Date(run.created * 1000).toLocaleString()}`),
+      ...[sharedWords(run)].filter(Boolean).map((shared) => h('span', { class: 'run-words', dir: 'auto' }, shared)));
     open.addEventListener('click', () => this.#host.open(run));
     const made = h('li', {}, open);
     this.#rows.set(run.id, made);

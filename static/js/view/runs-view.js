@@ -11,6 +11,7 @@ import { PageElement, h, iconButton, letClose, setText } from './element.js';
 import { errorNotice } from './error-notice.js';
 import { RunForm } from './run-form.js';
 import { RunGrid } from './run-grid.js';
+import { RunLeaderboard } from './run-leaderboard.js';
 import { RunList } from './run-list.js';
 import { RunPrompt } from './run-prompt.js';
 import { RunResults } from './run-results.js';
@@ -32,6 +33,7 @@ import { RunResults } from './run-results.js';
  * @property {(run: Run, prompt?: number) => void} open `prompt` is the one that has the focus.
  * @property {(run: Run, prompt: number) => void} ask
  * @property {(run: Run) => void} weigh
+ * @property {() => void} rank
  */
 /** @typedef {{element: HTMLElement, back: (() => void) | null, focus: () => void, keydown?: (event: KeyboardEvent) => void}} Screen */
 
@@ -65,6 +67,7 @@ export class RunsView extends PageElement {
       open: (run, prompt) => this.#show((signal) => new RunGrid(this.#host, signal, run, prompt)),
       ask: (run, prompt) => this.#show((signal) => new RunPrompt(this.#host, signal, run, prompt)),
       weigh: (run) => this.#show((signal) => new RunResults(this.#host, signal, run)),
+      rank: () => this.#show((signal) => new RunLeaderboard(this.#host, signal)),
     };
   }
 
