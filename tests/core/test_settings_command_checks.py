@@ -59,5 +59,5 @@ def test_the_pages_file_cannot_have_one(tmp_path: Path) -> None:
     added = tmp_path / "servers.ini"
     added.write_text("[check a]\ncommand = x\n")
     added.chmod(0o600)
-    with pytest.raises(SettingsError, match="only .upstream NAME):
+    with pytest.raises(SettingsError, match="can be added in the page"):
         read(tmp_path, "")
