@@ -23,6 +23,7 @@ ONE_OF_EACH: list[dict[str, Any]] = [
     {"type": "code", "language": "python"},
     {"type": "refuses"},
     {"type": "answers"},
+    {"type": "command", "name": "units", "options": {"least": 2}},
     {"type": "all_of", "checks": [{"type": "json"}, {"type": "answers"}]},
     {"type": "any_of", "checks": [{"type": "json"}]},
     {"type": "none_of", "checks": [{"type": "regex", "pattern": "!"}]},
