@@ -1,8 +1,13 @@
-"""What leaderboards are made of, in the file of runs."""
+"""What leaderboards are made of, in the file of runs.
 
+Rows are taken apart in threads: there may be tens of thousands.
+"""
+
+import asyncio
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -124,11 +129,7 @@ class BoardStore:
                 f" WHERE run {_OF_RUNS} ORDER BY created DESC LIMIT ?",
                 (to_json(list(runs)), limit),
             )
-        found = []
-        for run, prompt, voter, given in rows:
-            one = _CHOICES.decode(given)
-            found.append(BoardVote(run, prompt, voter, one.among, one.winners, one.blind))
-        return found
+        return await asyncio.to_thread(lambda: [_vote(row) for row in rows])
 
     async def judges(self, runs: Sequence[int]) -> dict[int, str]:
         """Return the models of the judges by pairs of these runs, by the judge's number."""
@@ -150,13 +151,13 @@ class BoardStore:
                 " ORDER BY judge DESC, prompt, repeat, first, second LIMIT ?",
                 (to_json(list(judges)), limit),
             )
-        return [BoardPair(*row) for row in rows]
+        return await asyncio.to_thread(lambda: [BoardPair(*row) for row in rows])
 
     async def outcomes(self, run: int, target: int) -> "array[int]":
         """Return for each prompt that a target answered: its number, passed, checked, failed."""
         async with self._database.read() as transaction:
             rows = await transaction.rows(_OUTCOMES, (run, target))
-        return array("I", (value for row in rows for value in row))
+        return await asyncio.to_thread(array, "I", chain.from_iterable(rows))
 
     async def body(self, version: str) -> str:
         """Return what a version of a set has in it; empty if it is gone."""
@@ -171,6 +172,12 @@ class BoardStore:
                 "SELECT 1 FROM prompt_set WHERE owner = ? AND id = ?", (owner, set_id)
             )
         return row is not None
+
+
+def _vote(row: Row) -> BoardVote:
+    run, prompt, voter, given = row
+    one = _CHOICES.decode(given)
+    return BoardVote(run, prompt, voter, one.among, one.winners, one.blind)
 
 
 def _run(row: Row, targets: tuple[BoardTarget, ...]) -> StoredBoardRun:

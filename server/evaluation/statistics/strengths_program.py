@@ -4,6 +4,7 @@ It gets `{"rankings": [[[prompt, first, second, score], …], …]}` and answers
 strengths, with their intervals, for each.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -13,8 +14,10 @@ from server.evaluation.statistics.strengths import Vote, estimate_strengths
 from server.workers.fences import arguments, serve
 
 # Blocks times resamples: a few seconds, and some tens of megabytes.
-_MOST_DRAWN: Final = 4_000_000
+_MOST_DRAWN: Final = 2_000_000
 _FEWEST_SAMPLES: Final = 200
+# Answers that are relayed go first.
+_NICENESS: Final = 10
 
 
 def rankings_of(request: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
@@ -37,4 +40,5 @@ def samples_for(prompts: int) -> int:
 
 def main() -> None:
     """Answer frames until the input ends; the argument is the seconds that each may take."""
+    os.nice(_NICENESS)
     serve(rankings_of, float(arguments()[0]))

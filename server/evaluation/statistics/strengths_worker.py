@@ -1,4 +1,7 @@
-"""Strengths out of votes, estimated beside the loop, and kept while the votes are the same."""
+"""Strengths out of votes, estimated beside the loop, and kept while the votes are the same.
+
+Votes in another order may be the same, and are estimated again.
+"""
 
 import asyncio
 import hashlib
@@ -64,12 +67,8 @@ class StrengthsWorker:
 
 
 def _encoded(rankings: Sequence[Sequence[Vote]]) -> bytes:
-    # Sorted: the order of votes changes nothing.
-    return msgspec.json.encode(
-        {
-            "rankings": [
-                sorted((one.prompt, one.first, one.second, one.score) for one in votes)
-                for votes in rankings
-            ]
-        }
-    )
+    # Not sorted, although the order changes nothing: a long sort would hold up the loop.
+    lists = [
+        [(one.prompt, one.first, one.second, one.score) for one in votes] for votes in rankings
+    ]
+    return msgspec.json.encode({"rankings": lists})
