@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from server.client import connect
@@ -129,6 +130,30 @@ async def test_a_reload_applies_what_it_can_and_names_what_takes_a_restart(place
         # It is named until it has happened, and what has happened is not done again.
         assert await reload(place) == (0, f"Nothing is new.\n{said.splitlines()[2]}\n")
         assert log(place)[-1]["message"].startswith("this takes a restart: [engines] max_running")
+
+
+async def test_programs_that_check_answers_come_and_go(place: Path) -> None:
+    text = settings()
+    asks = {"prompts": ["a"], "checks": [{"type": "command", "name": "units"}]}
+    check = "[check units]\ncommand = units --strict\n"
+
+    async def keep(running: Gateway) -> int:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"http://{running.address}/prompt-sets", json=asks) as reply,
+        ):
+            return reply.status
+
+    async with gateway(text, place, program=PROGRAM) as running:
+        assert await keep(running) == 422
+        write(place, text + check)
+        assert await reload(place) == (0, "added check units\n")
+        assert await keep(running) == 201
+        write(place, text + check.replace("strict", "loose"))
+        assert await reload(place) == (0, "changed check units (command)\n")
+        write(place, text)
+        assert await reload(place) == (0, "removed check units\n")
+        assert await keep(running) == 422
 
 
 async def test_docker_engines_come_and_go_with_a_restart_and_so_do_models_that_name_them(
