@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from server.archive.rounds import ChatRound
-from server.core.errors import InvalidCommand, UnknownPromptSet
+from server.core.errors import Contradiction, UnknownPromptSet
 from server.evaluation.files.tags import tagged_prompts
 from server.evaluation.statistics.strengths_worker import StrengthsWorker
 from server.runs.board_building import Gathered, Prompts, added_up, board_of
@@ -69,10 +69,10 @@ class Leaderboards:
         """Return the leaderboard of what a reader may see.
 
         With a set, of runs that asked it; with a tag, of sets, prompts and chats that have it.
-        Raises `UnknownPromptSet`, `InvalidCommand` or `StorageFailed`.
+        Raises `UnknownPromptSet`, `Contradiction` or `StorageFailed`.
         """
         if set_id and over == "chats":
-            raise InvalidCommand("chats ask no prompt set: name a set, or chats")
+            raise Contradiction("chats ask no prompt set: name a set, or chats")
         found: list[StoredBoardRun] = []
         if over != "chats":
             found = await self._store.runs(reader, set_id, self._max_runs + 1)

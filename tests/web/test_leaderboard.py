@@ -221,7 +221,7 @@ async def test_a_deleted_run_and_a_vote_taken_back_no_longer_count(gateway: Gate
     [
         ("?over=some", 400, "invalid_command"),
         ("?set=p_no", 404, "unknown_prompt_set"),
-        ("?over=chats&set=p_no", 400, "invalid_command"),
+        ("?over=chats&set=p_no", 409, "invalid_command"),
         (f"?tag={'x' * 51}", 400, "invalid_command"),
     ],
 )

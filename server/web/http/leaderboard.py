@@ -29,7 +29,7 @@ _TAG: Final = Query("tag", Tag, "", "A tag of sets, of prompts in them, or of ch
     "/leaderboard",
     Reply("The leaderboard.", {JSON: Leaderboard}),
     query=(_OVER, _SET, _TAG),
-    errors=(400, 404, 503),
+    errors=(400, 404, 409, 503),
     example=True,
     role="user",
 )

@@ -163,7 +163,7 @@ function strengthCell(rank) {
   const share = expectedWins(rank.strength);
   /** @type {[number, number] | null} */
   const interval = rank.interval && [expectedWins(rank.interval[0]), expectedWins(rank.interval[1])];
-  const words = interval ? `${percent(share)}, ${intervalWords(interval)}` : `${percent(share)}, too few to tell`;
+  const words = interval ? `${percent(share)}, ${intervalWords(interval)}` : `${percent(share)}, too few decided`;
   return h('td', {}, intervalBar(share, interval, 0.5), h('span', { class: 'board-more' }, words));
 }
 
