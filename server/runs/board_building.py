@@ -25,7 +25,8 @@ from server.evaluation.judging import Preference, combine_orders
 from server.evaluation.statistics.intervals import Interval
 from server.evaluation.statistics.paired import FEWEST_DIFFERENT
 from server.evaluation.statistics.shares import PassCounts
-from server.evaluation.statistics.strengths import Strength, Vote, votes_of_round
+from server.evaluation.statistics.strengths import Strength, votes_of_round
+from server.evaluation.statistics.strengths_worker import VoteData
 from server.runs.board_shapes import (
     BoardEntry,
     BoardPassed,
@@ -68,8 +69,8 @@ class Gathered:
 class Sums:
     """What is counted, and the votes of each ranking: people's, then those of each judge."""
 
-    people: list[Vote] = field(default_factory=list)
-    judged: dict[str, list[Vote]] = field(default_factory=dict)
+    people: list[VoteData] = field(default_factory=list)
+    judged: dict[str, list[VoteData]] = field(default_factory=dict)
     inconsistent: Counter[str] = field(default_factory=Counter)
     votes_of_model: Counter[str] = field(default_factory=Counter)
     blind_by_run: Counter[int] = field(default_factory=Counter)
@@ -83,7 +84,7 @@ class Sums:
     variants: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     @property
-    def rankings(self) -> list[list[Vote]]:
+    def rankings(self) -> list[list[VoteData]]:
         """Return the votes of each ranking, people's first."""
         return [self.people, *self.judged.values()]
 
@@ -158,16 +159,16 @@ def board_of(
     )
 
 
-def ranks_of(strengths: Sequence[Strength], votes: Iterable[Vote]) -> list[BoardRank]:
+def ranks_of(strengths: Sequence[Strength], votes: Iterable[VoteData]) -> list[BoardRank]:
     """Return strengths with the places that their intervals allow; `votes` are those they are of.
 
     A model of which fewer prompts were decided than a sign test needs may have any place.
     """
     decided: dict[str, set[str]] = defaultdict(set)
-    for vote in votes:
-        if vote.score != 0.5:
-            decided[vote.first].add(vote.prompt)
-            decided[vote.second].add(vote.prompt)
+    for prompt, first, second, score in votes:
+        if score != 0.5:
+            decided[first].add(prompt)
+            decided[second].add(prompt)
     bounds = {
         one.target: one.interval
         if one.interval and len(decided[one.target]) >= FEWEST_DIFFERENT
@@ -248,7 +249,7 @@ def _add_vote(sums: Sums, prompt: str, models: Mapping[int, str], winners: set[i
         if first == second:
             sums.same_model += 1
         else:
-            sums.people.append(Vote(prompt, first, second, pair.score))
+            sums.people.append((prompt, first, second, pair.score))
 
 
 def _add_judgements(
@@ -270,7 +271,7 @@ def _add_judgements(
         sums.inconsistent[model] += verdict.is_inconsistent
         if verdict.score is not None:
             block = f"{run.version}/{prompt}"
-            sums.judged.setdefault(model, []).append(Vote(block, *names, verdict.score))
+            sums.judged.setdefault(model, []).append((block, *names, verdict.score))
 
 
 def _preference(pair: BoardPair) -> Preference:
@@ -284,7 +285,8 @@ def _add_outcomes(sums: Sums, gathered: Gathered) -> None:
     for run, prompts in gathered.runs:
         by_version[run.version].append((run, prompts))
     for several in by_version.values():
-        counts: dict[str, dict[int, list[int]]] = {}
+        good: dict[str, dict[int, int]] = {}
+        total: dict[str, dict[int, int]] = {}
         for run, prompts in several:
             outcomes = gathered.outcomes[run.number]
             checked = {
@@ -294,16 +296,16 @@ def _add_outcomes(sums: Sums, gathered: Gathered) -> None:
                 if told and (prompts is None or prompt in prompts)
             }
             for target, one in zip(run.targets, outcomes, strict=True):
-                own = counts.setdefault(target.model, {})
+                own_good = good.setdefault(target.model, {})
+                own_total = total.setdefault(target.model, {})
                 for prompt, passed, told, failed in _quads(one):
                     if prompt in checked:
-                        pair = own.setdefault(prompt, [0, 0])
-                        pair[0] += passed
-                        pair[1] += told + failed
+                        own_good[prompt] = own_good.get(prompt, 0) + passed
+                        own_total[prompt] = own_total.get(prompt, 0) + told + failed
                         sums.checked_by_run[run.number] += told + failed
-        for model, pairs in counts.items():
+        for model, counts in good.items():
             totals = sums.passed.setdefault(model, PassCounts())
-            totals.add((passed, total) for passed, total in pairs.values())
+            totals.add((passed, total[model][prompt]) for prompt, passed in counts.items())
 
 
 def _quads(outcomes: "array[int]") -> Iterator[tuple[int, int, int, int]]:

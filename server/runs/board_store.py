@@ -63,28 +63,27 @@ class StoredBoardRun:
 
 
 class _Choice(msgspec.Struct, frozen=True):
-    among: list[int]
-    winners: list[int] = []
+    among: tuple[int, ...]
+    winners: tuple[int, ...] = ()
     blind: bool = False
 
 
 _CHOICES: Final = msgspec.json.Decoder(_Choice)
 
 
-@dataclass(frozen=True)
-class BoardVote:
+# Without the garbage collector: there are many, and they refer to nothing that refers to them.
+class BoardVote(msgspec.Struct, frozen=True, gc=False):
     """A vote on a prompt of a run; `run` is its number."""
 
     run: int
     prompt: int
     voter: str
-    among: list[int]
-    winners: list[int]
+    among: tuple[int, ...]
+    winners: tuple[int, ...]
     blind: bool
 
 
-@dataclass(frozen=True)
-class BoardPair:
+class BoardPair(msgspec.Struct, frozen=True, gc=False):
     """What a judge said of two answers, in one order."""
 
     judge: int

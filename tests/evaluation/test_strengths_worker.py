@@ -10,7 +10,7 @@ from server.evaluation.statistics.strengths_program import samples_for
 from server.evaluation.statistics.strengths_worker import StrengthsWorker
 from tests.support.processes import children
 
-VOTES = [Vote(f"{n}", "a", "b", 1.0 if n % 3 else 0.0) for n in range(30)]
+VOTES = [(f"{n}", "a", "b", 1.0 if n % 3 else 0.0) for n in range(30)]
 
 
 async def test_the_process_says_what_is_said_here_and_is_asked_once(
@@ -28,7 +28,7 @@ async def test_the_process_says_what_is_said_here_and_is_asked_once(
     monkeypatch.setattr(worker, "_ask", counted)
     several = (worker.estimate([VOTES, []]) for _ in range(3))
     for found in await asyncio.gather(*several):
-        assert found == [estimate_strengths(VOTES), []]
+        assert found == [estimate_strengths([Vote(*vote) for vote in VOTES]), []]
     assert len(asked) == 1
     assert await worker.estimate([[], []]) == [[], []]
     assert children() == before

@@ -3,16 +3,18 @@
 import pytest
 
 from server.evaluation.statistics.strengths import Vote, estimate_strengths
+from server.evaluation.statistics.strengths_worker import VoteData
 from server.runs.board_building import ranks_of
 from server.runs.board_shapes import BoardRank
 
 
-def ranked(*votes: Vote) -> dict[str, BoardRank]:
-    return {one.model: one for one in ranks_of(estimate_strengths(votes), votes)}
+def ranked(*votes: VoteData) -> dict[str, BoardRank]:
+    strengths = estimate_strengths([Vote(*vote) for vote in votes])
+    return {one.model: one for one in ranks_of(strengths, votes)}
 
 
-def wins(winner: str, loser: str, *prompts: int | str) -> list[Vote]:
-    return [Vote(str(prompt), winner, loser, 1.0) for prompt in prompts]
+def wins(winner: str, loser: str, *prompts: int) -> list[VoteData]:
+    return [(str(prompt), winner, loser, 1.0) for prompt in prompts]
 
 
 def test_who_wins_on_enough_prompts_is_better() -> None:
@@ -29,10 +31,10 @@ def test_who_wins_on_enough_prompts_is_better() -> None:
         wins("a", "b", *range(5)),
         # Many voters on one prompt say nothing of others.
         wins("a", "b", *[1] * 100),
-        [*wins("a", "b", *range(5)), *[Vote(str(n), "a", "b", 0.5) for n in range(5, 50)]],
+        [*wins("a", "b", *range(5)), *[(str(n), "a", "b", 0.5) for n in range(5, 50)]],
     ],
 )
-def test_few_decided_prompts_tell_nobody_apart(votes: list[Vote]) -> None:
+def test_few_decided_prompts_tell_nobody_apart(votes: list[VoteData]) -> None:
     found = ranked(*votes)
     assert [found[name].places for name in "ab"] == [[1, 2], [1, 2]]
     assert [found[name].interval for name in "ab"] == [None, None]

@@ -14,7 +14,7 @@ import msgspec
 
 from server.core.errors import SidestreamError
 from server.evaluation.statistics import strengths_program
-from server.evaluation.statistics.strengths import Strength, Vote
+from server.evaluation.statistics.strengths import Strength
 from server.workers.process import WorkerProcess
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 _MODULE: Final = strengths_program.__name__
 _MAX_ANSWER_BYTES: Final = 16 << 20
 _MOST_KEPT: Final = 64
+
+VoteData = tuple[str, str, str, float]
+"""The fields of a `Vote`. Many tuples of texts and numbers cost the garbage collector nothing."""
 
 Rankings = list[list[Strength]]
 
@@ -34,7 +37,7 @@ class StrengthsWorker:
         self._alone = asyncio.Lock()
         self._kept: OrderedDict[bytes, Rankings] = OrderedDict()
 
-    async def estimate(self, rankings: Sequence[Sequence[Vote]]) -> Rankings:
+    async def estimate(self, rankings: Sequence[Sequence[VoteData]]) -> Rankings:
         """Return the strengths that each list of votes comes to, the strongest first.
 
         Cancelling kills the process. Raises `SidestreamError` where it takes too long.
@@ -66,9 +69,6 @@ class StrengthsWorker:
         return msgspec.json.decode(answer, type=Rankings)
 
 
-def _encoded(rankings: Sequence[Sequence[Vote]]) -> bytes:
+def _encoded(rankings: Sequence[Sequence[VoteData]]) -> bytes:
     # Not sorted, although the order changes nothing: a long sort would hold up the loop.
-    lists = [
-        [(one.prompt, one.first, one.second, one.score) for one in votes] for votes in rankings
-    ]
-    return msgspec.json.encode({"rankings": lists})
+    return msgspec.json.encode({"rankings": rankings})
