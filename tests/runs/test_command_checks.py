@@ -18,6 +18,7 @@ from server.runs.command_checks import Asked, CommandChecks
 from server.runs.programs import Bounds, ProgramFailed, run_program
 from server.settings.command_checks import CommandCheckSettings
 from server.settings.values import Size, Variables
+from tests.support.gateway import ROOT
 from tests.support.processes import Watched, children
 
 
@@ -214,6 +215,27 @@ async def test_a_check_that_is_cancelled_leaves_nothing(tmp_path: Path, ids: Ids
     for one in watched:
         await one.gone()
     assert children() == before
+
+
+# Whoever runs a program, as the gateway does; the argument is the program.
+RUNS_ONE = """\
+import asyncio, os, sys
+from server.runs.programs import Bounds, run_program
+words = [sys.executable, sys.argv[1]]
+asyncio.run(run_program(words, b"", {"PATH": os.environ["PATH"]}, Bounds(600, 1000)))
+"""
+
+
+async def test_a_gateway_that_is_killed_leaves_no_program(tmp_path: Path, ids: Ids) -> None:
+    (tmp_path / "check.py").write_text(ESCAPES.format(pipe=str(ids.path)) + GOES_ON)
+    gateway = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", RUNS_ONE, str(tmp_path / "check.py")), cwd=ROOT
+    )
+    watched = [Watched(pid) for pid in await ids(COUNT)]
+    gateway.kill()
+    await gateway.wait()
+    for one in watched:
+        await one.gone()
 
 
 async def test_no_more_programs_run_at_once_than_the_section_says(tmp_path: Path) -> None:
