@@ -5,7 +5,7 @@ What is stored of a set is its JSON Lines, so that what is exported is what was 
 
 import asyncio
 import json
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
@@ -67,7 +67,7 @@ class SetLibrary:
         self,
         store: Store,
         limits: PromptLimits,
-        commands: Callable[[], Container[str] | None] = lambda: None,
+        commands: Callable[[], frozenset[str] | None] = lambda: None,
     ) -> None:
         self.limits = limits
         self._store = store

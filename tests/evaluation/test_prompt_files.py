@@ -368,7 +368,7 @@ def test_a_large_table_with_a_large_cell_is_read() -> None:
 
 
 def test_a_check_by_an_unknown_command_is_told_with_its_place() -> None:
-    limits = PromptLimits(commands={"units"})
+    limits = PromptLimits(commands=frozenset({"units"}))
     known, unknown = ({"type": "command", "name": name} for name in ("units", "unit"))
     nested = {"type": "any_of", "checks": [known, {"type": "all_of", "checks": [unknown]}]}
     said = "the settings have no section [check unit]"

@@ -1,6 +1,5 @@
 """Make a prompt set of rows, and note all that is wrong with them."""
 
-from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,7 +25,7 @@ class PromptLimits:
     max_bytes: int = 16 * 1024 * 1024
     max_prompts: int = 20_000
     max_prompt_chars: int = 1_000_000
-    commands: Container[str] | None = None
+    commands: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
