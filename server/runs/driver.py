@@ -143,6 +143,9 @@ class Driver:
         self._max_concurrent = max_concurrent
         self._gone: dict[int, ErrorInfo] = {}
         self._groups: list[_Group] = []
+        self._asking = 0
+        self.has_ended = False
+        """Whether nothing is asked any more, of any model server."""
         self.is_stopped = False
         """Whether it was stopped, by `stop` or since the gateway is about to stop."""
         self.error: ErrorInfo | None = None
@@ -154,6 +157,8 @@ class Driver:
         Cancelled, answers under way are cancelled, and asked again another time.
         """
         self._groups = self._divided()
+        self._asking = len(self._groups)
+        self.has_ended = not self._groups
         async with asyncio.TaskGroup() as tasks:
             for group in self._groups:
                 tasks.create_task(self._run_group(group), name=f"{self._plan.id} group")
@@ -216,6 +221,8 @@ class Driver:
                 task.cancel()
             if group.tasks:
                 await asyncio.wait(group.tasks)
+        self._asking -= 1
+        self.has_ended = not self._asking
         self._finish(group)
 
     def _has_next(self, group: _Group) -> bool:

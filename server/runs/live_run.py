@@ -59,6 +59,11 @@ class LiveRun:
             self.driver.stop()
         self._writer.look_again()
 
+    @property
+    def is_ending(self) -> bool:
+        """Tell whether nothing more is asked, though its task may still be there."""
+        return self._is_over() or (self.driver is not None and self.driver.has_ended)
+
     # --- what the driver tells --------------------------------------------------------------
 
     async def until_writable(self) -> None:

@@ -183,8 +183,12 @@ class RunService:
 
     async def _go_on(self, principal: Principal, run_id: str, *, retries_failed: bool) -> Run:
         run = await self.store.run(principal.id, run_id)
-        if run_id in self._live:
-            return await self.reading.view_of(run)
+        if live := self._live.get(run_id):
+            if self.is_closed or not live.is_ending:
+                return await self.reading.view_of(run)
+            # It asks nothing more: without this wait, nobody would ask what it leaves.
+            await self._until_over(live)
+            run = await self.store.run(principal.id, run_id)
         if retries_failed:
             await self.store.forget_failed(run.number)
         await self.store.set_state(run.number, "running", None)
@@ -448,14 +452,20 @@ class RunService:
     async def _end(self, run_id: str, *, at_once: bool) -> None:
         """End a run's task, if it has one, and have what it asked stored."""
         live = self._live.get(run_id)
-        if live is None or live.task is None:
+        if live is None:
             return
         if at_once:
             self._interrupt(run_id)
         else:
             live.stop()
-        await asyncio.wait([live.task])
-        self._live.pop(run_id, None)
+        await self._until_over(live)
+
+    async def _until_over(self, live: LiveRun) -> None:
+        """Wait until a run's task has ended, and what it asked is stored."""
+        if live.task is not None:
+            await asyncio.wait([live.task])
+        if self._live.get(live.run.id) is live:
+            del self._live[live.run.id]
         await self._writer.flush()
 
     def _interrupt(self, run_id: str) -> None:

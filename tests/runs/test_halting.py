@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
-from server.core.errors import StorageFailed
+from server.core.errors import ModelFailed, StorageFailed
 from server.core.placement import Capacity
+from server.core.protocol import ErrorInfo
+from server.runs.live_run import LiveRun
 from server.runs.service import RunService
+from server.runs.shapes import Run, TargetState
+from server.runs.store import StoredRun
 from tests.runs.conftest import CEILING_SECONDS, ME, OpenRuns, fake_of, until, until_asking
 from tests.support.fake_fleet import FakeRunner
 from tests.support.specs import catalog
@@ -121,3 +125,61 @@ async def test_a_removed_model_waited_for_fails_alone(open_runs: OpenRuns) -> No
     (await fake_of(runs, "b")).state.release()
     ended = await runs.ended(second)
     assert [(one.state, one.answered) for one in ended.targets] == [("failed", 0), ("done", 2)]
+
+
+@pytest.mark.parametrize("when", ["its target fails", "its end is stored"])
+async def test_a_run_that_is_continued_while_it_ends_incomplete_goes_on(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    runner = FakeRunner()
+    runner.start_error = ModelFailed("no start")
+    runs = await open_runs(runner)
+    service: RunService = runs.service
+    flush, store_state = service._writer.flush, service._store_state
+    until_over, target_changed = service._until_over, LiveRun.target_changed
+    continuing: list[asyncio.Task[Run]] = []
+    has_begun, is_waiting = asyncio.Event(), asyncio.Event()
+
+    def go_on(live: LiveRun) -> None:
+        if not continuing:
+            runner.start_error = None
+            later = service.go_on(ME, live.run.id, retries_failed=False)
+            continuing.append(asyncio.create_task(later))
+            has_begun.set()
+
+    async def let_it_look() -> None:
+        """Return once it has looked at the run, and waits for its end or has returned."""
+        seen = asyncio.create_task(is_waiting.wait())
+        await asyncio.wait([*continuing, seen], return_when=asyncio.FIRST_COMPLETED)
+        seen.cancel()
+
+    def fail(live: LiveRun, place: int, state: TargetState, error: ErrorInfo | None) -> None:
+        target_changed(live, place, state, error)
+        if state == "failed" and when == "its target fails":
+            go_on(live)
+
+    async def flush_late() -> None:
+        if continuing:
+            await let_it_look()
+        await flush()
+
+    async def store_late(stored: StoredRun) -> None:
+        go_on(service._live[stored.id])
+        await let_it_look()
+        await store_state(stored)
+
+    async def tell_that_it_waits(live: LiveRun) -> None:
+        is_waiting.set()
+        await until_over(live)
+
+    monkeypatch.setattr(LiveRun, "target_changed", fail)
+    monkeypatch.setattr(service._writer, "flush", flush_late)
+    monkeypatch.setattr(service, "_store_state", store_late)
+    monkeypatch.setattr(service, "_until_over", tell_that_it_waits)
+    run = await runs.begin("a", prompts=3)
+    async with asyncio.timeout(CEILING_SECONDS):
+        await has_begun.wait()
+        assert (await continuing[0]).state == "running"
+        ended = await runs.ended(run)
+    assert (ended.state, ended.answered, ended.error) == ("done", 3, None)
+    assert [one.state for one in ended.targets] == ["done"]
