@@ -25,7 +25,7 @@ from server.chat.storing import Destination
 from server.core.errors import InvalidCommand, SessionLimit, UnknownGeneration
 from server.core.outbox import Outbox
 from server.core.parameters import placed
-from server.core.protocol import FinishReason, Generate, GenerationInfo
+from server.core.protocol import FinishReason, FollowRuns, Generate, GenerationInfo
 from server.core.tool_rules import fields_as_parameters
 
 
@@ -54,6 +54,8 @@ class Session:
         self.principal = principal
         self.idle_since: float | None = clock()
         """When the last socket left, in seconds of the clock; None while there is one."""
+        self.follows: FollowRuns | None = None
+        """The command that says which runs are followed."""
         self._clock = clock
         self._service = service
         self._limits = limits
@@ -65,8 +67,8 @@ class Session:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing was ever generated here."""
-        return self._count == 0
+        """Tell whether nothing was ever generated here, and no runs are followed."""
+        return self._count == 0 and self.follows is None
 
     @property
     def live(self) -> int:
@@ -200,6 +202,10 @@ class Session:
                 outbox.add_generation(one.generation)
         self._by_request_id[request_id] = ids
         return ids
+
+    def follow(self, command: FollowRuns) -> None:
+        """Remember which runs are followed, for the next socket."""
+        self.follows = None if command.runs == [] else command
 
     def cancel(self, generation_ids: Sequence[str] | None) -> list[str]:
         """Stop generations, all live ones if None; return those that were live."""

@@ -1,10 +1,10 @@
-"""What one connection still has to send: cursors into logs, a short FIFO, latest-wins models.
+"""What one connection still has to send: cursors into logs, a short FIFO, latest-wins states.
 
 Rules:
 
 1. Text of answers is never queued. A connection has a cursor per generation, and `take` reads the
    log from there, so that a slow connection takes no more memory than its cursors.
-2. Within a frame the order is: control messages, models, logs, then per generation its
+2. Within a frame the order is: control messages, models, runs, logs, then per generation its
    state, its delta, its end. The answer to a command thus precedes the events it causes.
 3. `wake` is called when the outbox stops being empty, and not again before a `take` has emptied
    it.
@@ -35,6 +35,9 @@ _DETAILS_FACTOR = 100
 
 # A reader that is slower than the log misses the oldest lines; the protocol allows that.
 _MAX_LOG_LINES = 2000
+
+# A run with eight targets is some 3 KB; one with the most there may be, 30 KB.
+_MAX_RUNS = 16
 
 # What JSON writes around a line's text.
 _LOG_LINE_CHARS = 60
@@ -73,6 +76,7 @@ class Outbox:
         "_max_frame_chars",
         "_model_list",
         "_models",
+        "_runs",
         "_wake",
         "due",
         "has_due",
@@ -87,6 +91,7 @@ class Outbox:
         self._control: list[Event] = []
         self._models: dict[str, Model] = {}
         self._model_list: list[Model] | None = None
+        self._runs: dict[str, Event] = {}
         self._logs: dict[str, deque[LogRecord]] = {}
         self._ended_logs: set[str] = set()
         self._cursors: dict[str, _Cursor] = {}
@@ -99,7 +104,12 @@ class Outbox:
     def is_empty(self) -> bool:
         """Tell whether nothing is due."""
         return not (
-            self._control or self._models or self._model_list is not None or self._logs or self.due
+            self._control
+            or self._models
+            or self._model_list is not None
+            or self._runs
+            or self._logs
+            or self.due
         )
 
     def put(self, event: Event) -> None:
@@ -117,6 +127,15 @@ class Outbox:
         self._model_list = models
         self._models.clear()
         self.signal()
+
+    def put_run(self, run_id: str, event: Event) -> None:
+        """Queue what became of a run, in place of what is queued about it."""
+        self._runs[run_id] = event
+        self.signal()
+
+    def drop_runs(self) -> None:
+        """Drop all that is queued about runs."""
+        self._runs.clear()
 
     def put_log(self, subscription: str, lines: Iterable[LogRecord]) -> None:
         """Queue lines of a log; beyond a limit the oldest are dropped."""
@@ -160,6 +179,8 @@ class Outbox:
         if self._models:
             events.extend(map(ModelChanged, self._models.values()))
             self._models = {}
+        for run_id in list(self._runs)[:_MAX_RUNS]:
+            events.append(self._runs.pop(run_id))
         if self._logs:
             self._take_logs(events)
         room = self._max_frame_chars
@@ -187,6 +208,7 @@ class Outbox:
         self._control.clear()
         self._models.clear()
         self._model_list = None
+        self._runs.clear()
         self._logs.clear()
         self._ended_logs.clear()
 

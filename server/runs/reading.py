@@ -50,8 +50,12 @@ class RunReader:
         """Return a run as it is now, with the ids of keys in `shared_with`, as watchers get it."""
         live = self._live.get(run.id)
         if live is not None:
-            return view(live.run, live.counts, self._writer.error)
+            return self.view_of_live(live)
         return view(run, await self._store.counts(run.number), self._writer.error)
+
+    def view_of_live(self, live: LiveRun) -> Run:
+        """Return a run that is under way as clients see it, now."""
+        return view(live.run, live.counts, self._writer.error)
 
     def seen_by(self, run: Run, reader: str) -> Run:
         """Return what a reader sees of a view with ids; raises `UnknownRun` if that is nothing."""

@@ -9,11 +9,9 @@ Rules:
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
-
-import msgspec
 
 from server.access.principal import Caller, Principal
 from server.chat.generation_service import GenerationService
@@ -31,8 +29,9 @@ from server.evaluation.problems import Problem, invalid
 from server.models.fleet import Fleet
 from server.runs.answer_writer import AnswerWriter
 from server.runs.driver import Driver, Plan
+from server.runs.following import RunFollowing, Watcher
 from server.runs.judging import RunJudging
-from server.runs.live_run import LiveRun, view
+from server.runs.live_run import LiveRun
 from server.runs.questions import RunQuestions
 from server.runs.reading import ReadQuestions, RunReader
 from server.runs.servers import ServerUse
@@ -49,8 +48,6 @@ from server.runs.store import Store, StoredRun, StoredTarget
 from server.runs.votes import RunVoting
 
 logger = logging.getLogger(__name__)
-
-Watcher = Callable[[Run], None]
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,7 @@ class RunService:
         self._writer = AnswerWriter(store, self._tell_all)
         self._live: dict[str, LiveRun] = {}
         self.reading = RunReader(store, self._writer, read_questions, self._live, holder)
+        self.following = RunFollowing(store, self.reading, self._live, lambda: self.is_closed)
         self.voting = RunVoting(store, self.reading)
         self.judging = RunJudging(
             store,
@@ -98,7 +96,6 @@ class RunService:
             max_concurrent=limits.max_concurrent,
         )
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._watchers: dict[object, Watcher] = {}
         self._storing: set[asyncio.Task[None]] = set()
         self.is_closed = False
 
@@ -132,6 +129,7 @@ class RunService:
         if self._storing:
             await asyncio.wait(self._storing)
         self._servers.close()
+        self.following.close()
         await self.store.close()
 
     # --- runs -------------------------------------------------------------------------------
@@ -225,7 +223,9 @@ class RunService:
         run = await self.store.rename(owner, run_id, name)
         if live := self._live.get(run_id):
             live.run = replace(live.run, name=name)
-        return await self.reading.view_of(run)
+        shown = await self.reading.view_with_ids(run)
+        self.following.tell(shown)
+        return self.reading.seen_by(shown, owner)
 
     async def share(self, owner: str, run_id: str, shared_with: Sequence[str]) -> Run:
         """Let the holders of these keys, and nobody else, read a run and vote on it.
@@ -238,72 +238,25 @@ class RunService:
             run = await self.store.share(owner, run_id, readers)
             if live := self._live.get(run_id):
                 live.run = replace(live.run, readers=run.readers)
-        shown = await self.reading.view_with_ids(run)
-        self._show(shown)
+            shown = await self.reading.view_with_ids(run)
+            self.following.tell(shown, before=before)
         return self.reading.seen_by(shown, owner)
 
     async def remove(self, owner: str, run_id: str) -> None:
         """Delete a run with its answers; raises `UnknownRun`."""
-        run = await self.reading.view_with_ids(await self.store.run(owner, run_id))
+        run = await self.store.run(owner, run_id)
         self._interrupt(run_id)
         async with self._changing(run_id):
             await self._end(run_id, at_once=True)
             await self.store.remove_run(owner, run_id)
-        self._show(msgspec.structs.replace(run, state="cancelled"))
-
-    # --- following --------------------------------------------------------------------------
-
-    async def follow(
-        self, reader: str, run_id: str, silence_seconds: float
-    ) -> AsyncGenerator[Run | None, None]:
-        """Yield a run now and after changes, the latest only, until it is over.
-
-        Yields None after each `silence_seconds` without a change. Raises `UnknownRun`, also once
-        it is no longer shared with the reader.
-        """
-        changed = asyncio.Event()
-        latest: Run | None = None
-
-        def note(run: Run) -> None:
-            nonlocal latest
-            if run.id == run_id:
-                latest = run
-                changed.set()
-
-        unsubscribe = self.subscribe(note)
-        try:
-            while True:
-                # Before it is read: what changes meanwhile is seen in the next round.
-                changed.clear()
-                if latest is None or latest.state != "running":
-                    # First, and at the end: whose it is, what is stored, and whether it is there.
-                    run = await self.get(reader, run_id)
-                else:
-                    run = self.reading.seen_by(latest, reader)
-                yield run
-                if run.state != "running" or self.is_closed:
-                    return
-                while not changed.is_set():
-                    try:
-                        async with asyncio.timeout(silence_seconds):
-                            await changed.wait()
-                    except TimeoutError:
-                        yield None
-        finally:
-            unsubscribe()
+            self.following.tell_removed(run)
 
     def subscribe(self, watcher: Watcher) -> Callable[[], None]:
         """Call `watcher` with every changed run; return a function that unsubscribes.
 
         It gets views with ids, which `reading.seen_by` makes views for one reader of.
         """
-        key = object()
-        self._watchers[key] = watcher
-
-        def unsubscribe() -> None:
-            self._watchers.pop(key, None)
-
-        return unsubscribe
+        return self.following.subscribe(watcher)
 
     async def until_ended(self, owner: str, run_id: str) -> Run:
         """Wait until a run is no longer under way; raises `UnknownRun`."""
@@ -365,7 +318,7 @@ class RunService:
             run,
             counts,
             self._writer,
-            self._tell,
+            self.following.tell_soon,
             self._store_target,
             lambda model: engine_of(self._fleet, model),
         )
@@ -376,6 +329,7 @@ class RunService:
                 del self._live[run.id]
 
         live.task.add_done_callback(forget)
+        self.following.tell_live(live)
 
     async def _carry_out(self, live: LiveRun) -> None:
         run = live.run
@@ -416,7 +370,7 @@ class RunService:
         await self._writer.flush()
         if state != "running":
             await self._store_state(live.run)
-        self._tell(live)
+        self.following.tell_live(live)
 
     def _caller(self, owner: str) -> Caller:
         """Return who asks for a run, with the rights of now; raises `Unauthorized`."""
@@ -445,9 +399,9 @@ class RunService:
             if changed.state != "done":
                 await self.store.set_state(changed.number, state, None)
                 changed = replace(changed, state=state, error=None)
-        shown = await self.reading.view_with_ids(changed)
-        self._show(shown)
-        return self.reading.seen_by(shown, owner)
+            shown = await self.reading.view_with_ids(changed)
+            self.following.tell(shown)
+            return self.reading.seen_by(shown, owner)
 
     async def _end(self, run_id: str, *, at_once: bool) -> None:
         """End a run's task, if it has one, and have what it asked stored."""
@@ -474,18 +428,9 @@ class RunService:
         if live is not None and live.task is not None and not live.task.cancelling():
             live.task.cancel()
 
-    def _tell(self, live: LiveRun) -> None:
-        if not self._watchers:
-            return
-        self._show(view(live.run, live.counts, self._writer.error))
-
-    def _show(self, run: Run) -> None:
-        for watcher in list(self._watchers.values()):
-            watcher(run)
-
     def _tell_all(self) -> None:
         for live in list(self._live.values()):
-            self._tell(live)
+            self.following.tell_live(live)
 
     def _store_target(self, live: LiveRun, place: int, target: StoredTarget) -> None:
         async def store() -> None:

@@ -303,6 +303,16 @@ class Store:
                 transaction, f"{where} ORDER BY run.number DESC LIMIT {int(limit)}", values
             )
 
+    async def last_changed(self, reader: str, limit: int) -> list[StoredRun]:
+        """Return those of the runs that a reader may see that began, ended or grew last."""
+        async with self._database.read() as transaction:
+            return await _runs(
+                transaction,
+                f"(run.owner = ? OR {_IS_SHARED}) ORDER BY run.updated DESC, run.number DESC"
+                f" LIMIT {int(limit)}",
+                (reader, reader),
+            )
+
     async def unfinished(self) -> list[StoredRun]:
         """Return the runs of all owners that are under way."""
         async with self._database.read() as transaction:

@@ -14,6 +14,7 @@ from server.core.protocol import (
     BadFrame,
     Cancel,
     Command,
+    FollowRuns,
     Generate,
     Hello,
     Logs,
@@ -89,6 +90,12 @@ UNDERSTOOD: dict[str, tuple[dict[str, Any], Command]] = {
         Logs(7, "a", 0, follow=False),
     ),
     "unsubscribe": ({"type": "unsubscribe", "subscription": "l1"}, Unsubscribe(7, "l1")),
+    "follow all runs": ({"type": "follow_runs"}, FollowRuns(7)),
+    "follow some runs": (
+        {"type": "follow_runs", "runs": ["r_1", "r_2"]},
+        FollowRuns(7, ["r_1", "r_2"]),
+    ),
+    "follow no runs": ({"type": "follow_runs", "runs": []}, FollowRuns(7, [])),
     "ping": ({"type": "ping"}, Ping(7)),
     "use": ({"type": "use", "server": "ollama"}, Use(7, "ollama")),
 }

@@ -250,3 +250,29 @@ def test_after_its_end_an_answer_is_let_go(outbox: Outbox) -> None:
     generation.end("stop", now_ms=2)
     assert isinstance(outbox.take()[-1], End)
     assert not generation._watchers
+
+
+def test_of_each_run_the_latest_state_goes_out_once(outbox: Outbox, wakes: Wakes) -> None:
+    for number in range(100):
+        outbox.put_run("r_1", Result(number, {}))
+    outbox.put_run("r_2", Result(7, {}))
+    assert wakes.count == 1
+    assert outbox.take() == [Result(99, {}), Result(7, {})]
+    assert outbox.is_empty
+
+
+def test_runs_come_behind_control_messages_and_not_too_many_in_a_frame(
+    outbox: Outbox, wakes: Wakes
+) -> None:
+    for number in range(20):
+        outbox.put_run(f"r_{number}", Result(number, {}))
+    outbox.put(Result(100, {}))
+    first, is_due, second = outbox.take(), outbox.has_due, outbox.take()
+    assert first[0] == Result(100, {})
+    assert is_due
+    assert first[1:] + second == [Result(number, {}) for number in range(20)]
+    assert outbox.is_empty
+    outbox.put_run("r_1", Result(1, {}))
+    outbox.drop_runs()
+    assert outbox.take() == []
+    assert wakes.count == 2

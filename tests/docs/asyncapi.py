@@ -13,8 +13,9 @@ import yaml
 from aiohttp import WSCloseCode
 
 from server.core.errors import SidestreamError
-from server.core.protocol import COMMANDS, EVENTS, PROTOCOL_VERSION
+from server.core.protocol import COMMANDS, PROTOCOL_VERSION
 from server.web.http.openapi import clean_descriptions
+from server.web.sockets.events import EVENTS
 from server.web.sockets.frames import CLOSE_TOO_SLOW
 from server.web.sockets.websocket import CLOSE_BAD_FRAME, CLOSE_FLOODING, CLOSE_REVOKED
 
@@ -40,7 +41,7 @@ def describe() -> dict[str, Any]:
             "title": "Sidestream",
             "version": f"{PROTOCOL_VERSION}.0.0",
             "description": "One WebSocket carries everything a client does with any number of "
-            "models: prompts, live answers, starts and stops, progress, logs. The text that "
+            "models: prompts, live answers, starts and stops, progress, logs, runs. The text that "
             "binds is PROTOCOL.md. Fields, events and error codes that a client does not know "
             "are to be ignored.",
             "license": {"name": "MIT"},

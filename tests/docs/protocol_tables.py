@@ -10,8 +10,9 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect
 
-from server.core.protocol import COMMANDS, EVENTS
+from server.core.protocol import COMMANDS
 from server.core.protocol.shared import Digest, Key
+from server.web.sockets.events import EVENTS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "PROTOCOL.md"
 HEADING = "## Field by field\n"

@@ -9,7 +9,6 @@ import pytest
 from server.core import errors
 from server.core.protocol import (
     COMMANDS,
-    EVENTS,
     GenerationInfo,
     Hello,
     Model,
@@ -17,6 +16,7 @@ from server.core.protocol import (
     parse_command,
 )
 from server.settings.document import ROOT
+from server.web.sockets.events import EVENTS
 from tests.docs.protocol_tables import render_tables, split_page
 
 TEXT = (ROOT / "docs" / "PROTOCOL.md").read_text(encoding="utf-8")

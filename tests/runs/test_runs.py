@@ -10,7 +10,7 @@ from server.core.errors import InvalidParameters, ModelFailed, RunLimit, Unknown
 from server.core.placement import Capacity
 from server.runs.shapes import RunExtension, RunGiven, Target
 from tests.chat.conftest import ask
-from tests.runs.conftest import CEILING_SECONDS, ME, OpenRuns, Runs, fake_of, until
+from tests.runs.conftest import CEILING_SECONDS, ME, OpenRuns, Runs, fake_of
 from tests.support.fake_fleet import FakeRunner
 
 ONE_AT_A_TIME = {"a": {"weights": "x", "max_concurrent": 1}}
@@ -46,7 +46,7 @@ async def test_what_is_complete_is_not_asked_again_after_a_restart(open_runs: Op
     fake = await fake_of(runs)
     await fake.state.reaches(started=1)
     fake.state.released.set()
-    await until(runs, lambda: runs.seen[-1].answered >= 2)
+    await fake.state.reaches(started=3)
     fake.state.released.clear()
     ending = asyncio.create_task(runs.service.close(grace_seconds=CEILING_SECONDS))
     await asyncio.sleep(0)

@@ -86,6 +86,7 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "restart": {"model": models},
     "logs": {"model": models, "tail": st.integers(-1, 20_000), "follow": st.booleans()},
     "unsubscribe": {"subscription": st.sampled_from(["l1", "l2", ""])},
+    "follow_runs": {"runs": st.lists(st.sampled_from(["r_0", "r_no", ""]), max_size=3)},
     "ping": {},
     "applaud": {},
 }
@@ -174,7 +175,8 @@ class _Collector(logging.Handler):
 
 
 @pytest.fixture(scope="module")
-def victim() -> Iterator[Victim]:
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    file = tmp_path_factory.mktemp("runs") / "runs"
     records: list[logging.LogRecord] = []
     collector = _Collector(records)
     logging.getLogger().addHandler(collector)
@@ -188,6 +190,7 @@ def victim() -> Iterator[Victim]:
                 {"good": good.url, "broken": broken.url, "absent": f"http://127.0.0.1:{port}"},
                 server={"max_frame_bytes": MAX_FRAME_BYTES, "command_rate": 1e6},
                 sessions={"session_ttl": 0.0},
+                runs={"enabled": True, "file": str(file)},
             )
         )
 

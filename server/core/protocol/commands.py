@@ -24,7 +24,7 @@ from server.core.protocol.results import (
     Subscribed,
     Welcome,
 )
-from server.core.protocol.shared import Message, Record, Target, Trim
+from server.core.protocol.shared import Key, Message, Record, Target, Trim
 from server.core.tool_rules import ResponseFormat, Tool, ToolChoice
 
 CommandId = Annotated[int, msgspec.Meta(ge=1)]
@@ -133,6 +133,14 @@ class Logs(ModelCommand, frozen=True, tag="logs"):
     follow: bool = True
 
 
+class FollowRuns(Command, frozen=True, tag="follow_runs"):
+    """Follow these runs in place of those before: all of the caller's without `runs`, or none."""
+
+    role = "user"
+
+    runs: Annotated[list[Key], msgspec.Meta(max_length=64)] | None = None
+
+
 class Unsubscribe(Command, frozen=True, tag="unsubscribe"):
     """End a subscription to a log."""
 
@@ -149,7 +157,19 @@ class Ping(Command, frozen=True, tag="ping"):
 
 COMMANDS: Final[dict[str, type[Command]]] = {
     str(command.__struct_config__.tag): command
-    for command in (Hello, Generate, Cancel, Start, Stop, Restart, Use, Logs, Unsubscribe, Ping)
+    for command in (
+        Hello,
+        Generate,
+        Cancel,
+        Start,
+        Stop,
+        Restart,
+        Use,
+        Logs,
+        Unsubscribe,
+        FollowRuns,
+        Ping,
+    )
 }
 
 

@@ -68,7 +68,8 @@ async def follow(request: web.Request) -> web.StreamResponse:
     """Follow a run: its present state, then the latest one after changes, until it is over."""
     stream = EventStream(request)
     silence = request.app[SETTINGS].server.keep_alive
-    changes = runs_of(request).follow(owner_of(request), request.match_info["id"], silence)
+    following = runs_of(request).following
+    changes = following.follow(owner_of(request), request.match_info["id"], silence)
     try:
         try:
             async with aclosing(changes) as states:

@@ -23,6 +23,7 @@ from server.core.protocol import (
     Error,
     ErrorInfo,
     Event,
+    FollowRuns,
     Generate,
     Hello,
     Logs,
@@ -133,6 +134,11 @@ async def _unsubscribe(connection: Connection, command: Unsubscribe) -> Nothing:
     return Nothing()
 
 
+async def _follow_runs(connection: Connection, command: FollowRuns) -> Nothing:
+    await connection.follow_runs(command)
+    return Nothing()
+
+
 async def _ping(connection: Connection, command: Ping) -> Nothing:
     return Nothing()
 
@@ -147,5 +153,6 @@ HANDLERS: Final[dict[type[Command], Callable[[Connection, Any], Awaitable[msgspe
     Use: _use,
     Logs: _logs,
     Unsubscribe: _unsubscribe,
+    FollowRuns: _follow_runs,
     Ping: _ping,
 }

@@ -19,6 +19,7 @@ from server.core.errors import ConversationsOff, InvalidCommand, RateLimited, Se
 from server.core.outbox import Outbox
 from server.core.protocol import (
     Command,
+    FollowRuns,
     Generate,
     LogRecord,
     Model,
@@ -31,7 +32,9 @@ from server.core.rate import TokenBucket
 from server.models.catalogue.added_servers import AddedServers
 from server.models.fleet import Fleet
 from server.models.logbook import LogBook
+from server.runs.service import RunService
 from server.web.metrics.service import RequestCounters
+from server.web.sockets.followed_runs import FollowedRuns
 
 # A page shows one log at a time, a tool perhaps one per model.
 MAX_SUBSCRIPTIONS = 64
@@ -63,6 +66,7 @@ class Connection:
         counters: RequestCounters,
         attachments: Attachments,
         archive: Archive | None = None,
+        runs: RunService | None = None,
     ) -> None:
         self.fleet = fleet
         self.servers = servers
@@ -83,6 +87,7 @@ class Connection:
         self._unsubscribe_from_archive: Callable[[], None] | None = None
         if archive is not None:
             self._unsubscribe_from_archive = archive.recorder.subscribe(self._tell_storage)
+        self._runs = FollowedRuns(runs, caller.principal.id, self.outbox)
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._subscription_count = 0
 
@@ -176,7 +181,15 @@ class Connection:
         if found is not None:
             found.add_outbox(self.outbox, cursors)
             self._session = found
+            if found.follows is not None:
+                self._runs.restore(found.follows.runs)
         return found is not None
+
+    async def follow_runs(self, command: FollowRuns) -> None:
+        """Follow runs in this session; raises what `FollowedRuns.follow` does."""
+        session = self.session
+        await self._runs.follow(command.runs)
+        session.follow(command)
 
     def subscribe_to_log(self, book: LogBook, *, tail: int, follow: bool) -> str:
         """Subscribe to a log; return the subscription's name.
@@ -205,6 +218,7 @@ class Connection:
         """End all subscriptions and leave the session, which goes on."""
         for reading in self._subscriptions.values():
             reading.cancel()
+        self._runs.close()
         self._unsubscribe()
         if self._unsubscribe_from_archive is not None:
             self._unsubscribe_from_archive()

@@ -25,6 +25,7 @@ from server.web.keys import (
     FLEET,
     GENERATIONS,
     REQUEST_COUNTERS,
+    RUNS,
     SESSIONS,
     SETTINGS,
     SOCKETS,
@@ -75,6 +76,7 @@ async def websocket(request: web.Request) -> Socket:
         counters=request.app[REQUEST_COUNTERS],
         attachments=request.app[ATTACHMENTS],
         archive=request.app.get(ARCHIVE),
+        runs=request.app.get(RUNS),
     )
     writer.take_from(connection.outbox)
     sockets.add(socket)
