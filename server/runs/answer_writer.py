@@ -39,6 +39,11 @@ class AnswerWriter:
         """Why answers cannot be stored now."""
         self._task = asyncio.create_task(self._write(), name="answers of runs")
 
+    @property
+    def waiting(self) -> int:
+        """Return how many answers wait to be stored."""
+        return len(self._waiting)
+
     def put(self, number: int, answer: RunAnswer) -> None:
         """Store an answer of the run with this number soon."""
         self._waiting.append((number, answer))

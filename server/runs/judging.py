@@ -50,6 +50,7 @@ from server.runs.judge_shapes import (
     TargetGrades,
 )
 from server.runs.judge_store import JudgedKey, StoredJudge
+from server.runs.metrics import RunMetrics
 from server.runs.questions import RunQuestions
 from server.runs.reading import RunReader
 from server.runs.results import labels, ranking_of
@@ -96,8 +97,11 @@ class JudgeQuestions:
 class _JudgeLog:
     """Store what a judge says (`driver.Log`)."""
 
-    def __init__(self, store: Store, judge: StoredJudge, questions: JudgeQuestions) -> None:
+    def __init__(
+        self, store: Store, judge: StoredJudge, questions: JudgeQuestions, metrics: RunMetrics
+    ) -> None:
         self._store = store
+        self._metrics = metrics
         self._judge = judge
         self._questions = questions
         self._storing: set[asyncio.Task[None]] = set()
@@ -115,6 +119,7 @@ class _JudgeLog:
         key = self._questions.keys[answer.prompt]
         asked = self._questions.messages(answer.prompt)
         judgement = judgement_of(self._judge.judge, key, asked, answer)
+        self._metrics.count_judgement(judgement)
         task = asyncio.create_task(self._keep(judgement), name=f"judgement {self._judge.judge.id}")
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
@@ -154,6 +159,7 @@ class RunJudging:
         generations: GenerationService,
         servers: ServerUse,
         caller: Callable[[str], Caller],
+        metrics: RunMetrics,
         *,
         max_concurrent: int,
     ) -> None:
@@ -163,6 +169,7 @@ class RunJudging:
         self._generations = generations
         self._servers = servers
         self._caller = caller
+        self._metrics = metrics
         self._max_concurrent = max_concurrent
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._drivers: dict[str, Driver] = {}
@@ -308,7 +315,7 @@ class RunJudging:
             questions = questions_about(stored.judge, run, prompts, answers, judged)
             if not questions.keys:
                 continue
-            log = _JudgeLog(self._store, stored, questions)
+            log = _JudgeLog(self._store, stored, questions, self._metrics)
             plan = Plan(
                 stored.judge.id,
                 [Target(stored.judge.model, stored.judge.parameters)],

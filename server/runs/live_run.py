@@ -12,6 +12,7 @@ from server.core.protocol import ErrorInfo
 from server.runs.answer_writer import AnswerWriter
 from server.runs.answers import first_token_ms, written_ms
 from server.runs.driver import Driver
+from server.runs.metrics import RunMetrics
 from server.runs.shapes import (
     PREVIEW_CHARS,
     Cell,
@@ -40,6 +41,7 @@ class LiveRun:
         on_change: Callable[["LiveRun"], None],
         on_target: OnTarget,
         describe: DescribeEngine,
+        metrics: RunMetrics,
     ) -> None:
         self.run = run
         self.counts: defaultdict[int, Counts] = defaultdict(Counts, counts)
@@ -51,6 +53,7 @@ class LiveRun:
         self._on_change = on_change
         self._on_target = on_target
         self._describe = describe
+        self._metrics = metrics
 
     def stop(self) -> None:
         """Have nothing more asked, also if the driver has yet to be made."""
@@ -78,6 +81,7 @@ class LiveRun:
         key = answer.prompt, answer.target, answer.repeat
         self.live.pop(key, None)
         self.counts[answer.target] = _counted(self.counts[answer.target], answer)
+        self._metrics.count_answer(answer)
         self._writer.put(self.run.number, answer)
         self._on_change(self)
 
@@ -91,6 +95,7 @@ class LiveRun:
     def dropped(self, cell: CellKey) -> None:
         """Note that an answer is to be asked for again."""
         self.live.pop(cell, None)
+        self._metrics.count_asked_again()
         self._on_change(self)
 
     def target_changed(self, place: int, state: TargetState, error: ErrorInfo | None) -> None:

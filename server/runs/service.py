@@ -32,6 +32,7 @@ from server.runs.driver import Driver, Plan
 from server.runs.following import RunFollowing, Watcher
 from server.runs.judging import RunJudging
 from server.runs.live_run import LiveRun
+from server.runs.metrics import RunMetrics
 from server.runs.questions import RunQuestions
 from server.runs.reading import ReadQuestions, RunReader
 from server.runs.servers import ServerUse
@@ -81,6 +82,7 @@ class RunService:
         self._read_questions = read_questions
         self._limits = limits
         self._servers = ServerUse(fleet)
+        self.metrics = RunMetrics()
         self._writer = AnswerWriter(store, self._tell_all)
         self._live: dict[str, LiveRun] = {}
         self.reading = RunReader(store, self._writer, read_questions, self._live, holder)
@@ -93,6 +95,7 @@ class RunService:
             generations,
             self._servers,
             self._caller,
+            self.metrics,
             max_concurrent=limits.max_concurrent,
         )
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -258,6 +261,11 @@ class RunService:
         """
         return self.following.subscribe(watcher)
 
+    @property
+    def waiting_answers(self) -> int:
+        """Return how many answers wait to be stored."""
+        return self._writer.waiting
+
     async def until_ended(self, owner: str, run_id: str) -> Run:
         """Wait until a run is no longer under way; raises `UnknownRun`."""
         live = self._live.get(run_id)
@@ -321,6 +329,7 @@ class RunService:
             self.following.tell_soon,
             self._store_target,
             lambda model: engine_of(self._fleet, model),
+            self.metrics,
         )
         live.task = asyncio.create_task(self._carry_out(live), name=f"run {run.id}")
 

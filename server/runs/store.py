@@ -318,6 +318,12 @@ class Store:
         async with self._database.read() as transaction:
             return await _runs(transaction, "run.state = 'running' ORDER BY run.number", ())
 
+    async def states(self) -> dict[str, int]:
+        """Return how many runs of all owners are in each state."""
+        async with self._database.read() as transaction:
+            rows = await transaction.rows("SELECT state, count(*) FROM run GROUP BY state", ())
+        return {str(row[0]): int(row[1]) for row in rows}
+
     async def rename(self, owner: str, run_id: str, name: str) -> StoredRun:
         """Give a run another name; raises `UnknownRun`."""
         async with self._database.write() as transaction:

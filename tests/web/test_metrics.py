@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.core.errors import StorageFailed
 from server.settings.models import ModelSettings
+from server.web.keys import RUNS
 from tests.conftest import StartFake
 from tests.support.dialogue import CEILING_SECONDS
 from tests.web.conftest import Start, StartWithFake
@@ -267,3 +270,64 @@ async def test_every_figure_of_ours_is_on_the_dashboard(before_fake: StartWithFa
     text = DASHBOARD.read_text()
     ours = {f.name for f in (await scrape(gateway)).families if f.name.startswith("sidestream_")}
     assert [name for name in sorted(ours) if name not in text] == ["sidestream_info"]
+
+
+async def begin_run(gateway: Gateway, prompts: int = 2) -> str:
+    """Begin a run; return its id."""
+    lines = "\n".join(f"Prompt {number}?" for number in range(prompts)).encode()
+    kept = await gateway.ask("PUT", "/prompt-sets?form=lines", data=lines)
+    given = {"prompt_set": kept.json["id"], "targets": [{"model": "m"}]}
+    run: str = (await gateway.post("/runs", given)).json["id"]
+    return run
+
+
+async def test_runs_are_counted_with_their_answers_and_judges(before_fake: StartWithFake) -> None:
+    gateway, fake = await before_fake(hold_after=1, text="It is fine.")
+    run = await begin_run(gateway)
+    await fake.state.reaches(started=1)
+    seen = await scrape(gateway)
+    assert seen.sum("sidestream_runs", state="running") == 1
+    assert seen.sum("sidestream_runs") == 1
+    await gateway.post(f"/runs/{run}/cancel")
+    fake.state.release()
+    seen = await scrape(gateway)
+    assert (seen.sum("sidestream_runs", state="cancelled"), seen.sum("sidestream_runs")) == (1, 1)
+    assert seen.sum("sidestream_run_answers_total") == 0
+    await gateway.post(f"/runs/{run}/continue")
+    await gateway.get(f"/runs/{run}/events")
+    judge = {"model": "m", "criteria": "Is it kind?"}
+    made = await gateway.post(f"/runs/{run}/judges", judge)
+    assert made.status == 201, made.text
+    judging = gateway.app[RUNS].judging
+    await asyncio.wait(list(judging._tasks.values()), timeout=CEILING_SECONDS)
+    seen = await scrape(gateway)
+    assert seen.sum("sidestream_runs", state="done") == 1
+    assert seen.sum("sidestream_run_answers_total", outcome="stop", code="") == 2
+    assert seen.sum("sidestream_run_answers_waiting") == 0
+    # The fake says the same to everybody, which is no grade.
+    assert seen.sum("sidestream_judge_answers_total", outcome="unreadable") == 2
+
+
+async def test_answers_of_runs_that_fail_and_are_asked_again_are_counted(
+    before_fake: StartWithFake,
+) -> None:
+    gateway, _ = await before_fake(error_after=1)
+    run = await begin_run(gateway, prompts=1)
+    await gateway.get(f"/runs/{run}/events")
+    seen = await scrape(gateway)
+    assert seen.sum("sidestream_run_answers_total", outcome="failed", code="engine_error") == 1
+    assert seen.sum("sidestream_run_answers_asked_again_total") == 2
+
+
+async def test_where_runs_cannot_be_read_the_other_figures_still_come(
+    before_fake: StartWithFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, _ = await before_fake()
+
+    async def broken() -> dict[str, int]:
+        raise StorageFailed("the disk is gone")
+
+    monkeypatch.setattr(gateway.app[RUNS].store, "states", broken)
+    seen = await scrape(gateway)
+    assert not seen.has("sidestream_runs")
+    assert seen.has("sidestream_run_answers_waiting")

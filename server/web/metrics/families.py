@@ -24,6 +24,8 @@ from server.core.histogram import Histogram
 from server.core.protocol import Model, ModelState
 from server.models.lifecycle.crew import Crew
 from server.models.metrics import ServerKey
+from server.runs.metrics import RunMetrics
+from server.runs.shapes import RunState
 from server.web.metrics.service import RequestCounters
 
 T = TypeVar("T")
@@ -167,6 +169,43 @@ def answer_families(
         "Seconds from the question to the answer's end.",
         _MODEL,
         rows(lambda metrics: metrics.total_seconds),
+    )
+
+
+def run_families(
+    metrics: RunMetrics, states: Mapping[str, int] | None, *, waiting: int
+) -> Iterator[Metric]:
+    """Yield the metrics of runs; `states` are None while they cannot be read."""
+    if states is not None:
+        yield _gauge(
+            "runs",
+            "Runs that are kept, by the state that they are in.",
+            ("state",),
+            (((state,), states.get(state, 0)) for state in get_args(RunState)),
+        )
+    yield _counter(
+        "run_answers",
+        "Answers of runs that are kept: why each ended, and the error's code if it failed.",
+        ("outcome", "code"),
+        metrics.answers.items(),
+    )
+    yield _counter(
+        "run_answers_asked_again",
+        "Answers of runs that were lost, refused or cut off, and are asked again.",
+        (),
+        [((), metrics.asked_again)],
+    )
+    yield _gauge(
+        "run_answers_waiting",
+        "Answers of runs that wait to be stored. While many do, nothing more is asked.",
+        (),
+        [((), waiting)],
+    )
+    yield _counter(
+        "judge_answers",
+        "Answers of judges: `read`, `unreadable`, or `failed` with the error's code.",
+        ("outcome", "code"),
+        metrics.judgements.items(),
     )
 
 
