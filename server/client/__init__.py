@@ -29,6 +29,7 @@ from server.client.messages import (
     ToolCall,
     Usage,
 )
+from server.client.runs import Run, RunTarget
 
 __all__ = [
     "Attachment",
@@ -45,6 +46,8 @@ __all__ = [
     "Progress",
     "Result",
     "Rhythm",
+    "Run",
+    "RunTarget",
     "SidestreamError",
     "Target",
     "Timings",

@@ -26,6 +26,7 @@ from server.client.messages import (
     Target,
     generate_fields,
 )
+from server.client.runs import Run, RunReading
 from server.client.session_state import SessionState
 
 
@@ -61,7 +62,9 @@ class Client:
     ) -> None:
         self._url = url
         self._headers = headers
-        self._session = SessionState(session, kinds)
+        self._session = SessionState(
+            session, kinds, lambda fields: self._submit("follow_runs", fields)
+        )
         self._connection = Connection(url, self._session, rhythm=rhythm, headers=headers)
         self._running: asyncio.Task[None] | None = None
         self.on("connection", self._follow)
@@ -262,6 +265,22 @@ class Client:
         finally:
             self._session.readings.discard(reading)
             self._unsubscribe(reading)
+
+    async def follow_runs(self, *runs: str) -> AsyncIterator[Run]:
+        """Yield these runs, by id, as they are now and after changes; all of one's own if none.
+
+        Latest wins: several changes of a run while the reader is busy are given once. Goes on over
+        reconnects, and when a run is over, which may be continued; a run that is deleted comes once
+        more with the state `removed`, and ends the iteration if it was the last one named. Raises
+        `SidestreamError`: `unknown_run`, `runs_off`, or `connection_closed` when the client closes.
+        """
+        reading = RunReading(runs)
+        self._session.runs.add(reading)
+        try:
+            while (run := await reading.next_run()) is not None:
+                yield run
+        finally:
+            self._session.runs.discard(reading)
 
     # --- events -----------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The client's copy of a session: models, answers, logs.
+"""The client's copy of a session: models, answers, logs, runs.
 
 - Every `hello` tells the server how many deltas of each answer were received. The server continues
   from there: nothing is lost and nothing is doubled.
@@ -16,6 +16,7 @@ from server.client.emitter import Emitter
 from server.client.generation import Generation
 from server.client.logs import LogReading
 from server.client.messages import SESSION_LOST, Kind, Model, SidestreamError
+from server.client.runs import FollowRuns, RunReadings
 
 # Ended answers whose cursors are sent with the next `hello`, so that they are not sent again: far
 # more than a server retains for one session.
@@ -28,13 +29,16 @@ _MAX_RECENT: Final = 512
 class SessionState:
     """Keep the state of a session up to date, and emit events."""
 
-    def __init__(self, session: str | None, kinds: Collection[Kind]) -> None:
+    def __init__(
+        self, session: str | None, kinds: Collection[Kind], follow_runs: FollowRuns
+    ) -> None:
         self.session = session
         self._kinds = list(kinds)
         self.server: dict[str, str] = {}
         self.models: dict[str, Model] = {}
         self.generations: dict[str, Generation] = {}
         self.readings: set[LogReading] = set()
+        self.runs = RunReadings(follow_runs)
         self.emitter = Emitter()
         self._ended: dict[str, int] = {}
         self._recent: dict[str, Generation] = {}
@@ -76,6 +80,7 @@ class SessionState:
             # The new session may give the same ids again.
             self._ended.clear()
             self._recent.clear()
+            self.runs.begin_again()
         for generation_id, one in known.items():
             if generation_id not in self._ended:
                 self.generation(generation_id, one["model"]).answer = one.get("answer")
@@ -94,6 +99,10 @@ class SessionState:
             for reading in self.readings:
                 if reading.subscription == event["subscription"]:
                     reading.receive(event)
+        elif kind == "run":
+            self.runs.receive(event["run"])
+        elif kind == "run_removed":
+            self.runs.remove(event["run"])
         elif kind == "conversations":
             self.emitter.emit("conversations", event)
         elif kind == "error":
@@ -108,6 +117,7 @@ class SessionState:
             self.generations.clear()
             for reading in self.readings:
                 reading.fail(error)
+            self.runs.fail(error)
         self.emitter.emit("connection", state)
 
     # --- inside -----------------------------------------------------------------------------

@@ -13,13 +13,14 @@ A file holds one dialogue, a line of JSON for each step; every line is an object
 Ids of commands and request ids may differ from the recorded ones, but consistently. The
 verbs: `connect`, `generate` (the command's fields), `cancel` (which of the answers asked for,
 from 0, null for all), `start` and `stop` (a model), `ping`, `logs` (the command's fields),
-`leave` (which log, from 0).
+`follow_runs` (their ids, null for all), `leave` (which log or following, from 0).
 
 The kinds of text in the first `hello` are those that the client is made to know.
 
 `expect` has `generations` (those asked for, in order: model, text, finish_reason, the error's
 code; where there are any, reasoning and tool_calls, by index), `commands` (of each command asked
-for: "ok" or the error's code), `models` (id: state) and `logs` (the lines' texts, for each log).
+for: "ok" or the error's code), `models` (id: state), `logs` (the lines' texts, for each log) and,
+where any are followed, `runs` (id, state and number of answers, each time they were told).
 
 `python -m tests.conversations.record` records those that are recorded anew from the real gateway;
 `hand-*.jsonl` are written by hand: behaviour that the protocol allows and our server never shows.

@@ -27,6 +27,7 @@ class Program:
         self._commands: list[asyncio.Task[Any]] = []
         self._connecting: asyncio.Task[Any] | None = None
         self._logs: list[list[str]] = []
+        self._runs: list[list[list[Any]]] = []
         self._readings: list[asyncio.Task[None]] = []
 
     async def do(self, verb: str, what: Any) -> None:
@@ -51,6 +52,10 @@ class Program:
                 lines: list[str] = []
                 self._logs.append(lines)
                 self._readings.append(asyncio.create_task(self._read_log(lines, what)))
+            case "follow_runs":
+                told: list[list[Any]] = []
+                self._runs.append(told)
+                self._readings.append(asyncio.create_task(self._follow(told, what)))
             case "leave":
                 self._readings[what].cancel()
             case _:
@@ -77,6 +82,7 @@ class Program:
             "commands": commands,
             "models": {model.id: model.state for model in self.client.models.values()},
             "logs": self._logs,
+            **({"runs": self._runs} if self._runs else {}),
         }
 
     async def close(self) -> None:
@@ -106,6 +112,10 @@ class Program:
         reading = self.client.logs(what["model"], tail=what["tail"], follow=what["follow"])
         async for line in reading:
             lines.append(line.text)  # noqa: PERF401 - they are looked at as they come
+
+    async def _follow(self, told: list[list[Any]], what: list[str] | None) -> None:
+        async for run in self.client.follow_runs(*(what or ())):
+            told.append([run.id, run.state, run.answered])  # noqa: PERF401 - as above
 
 
 def _remarks_of(generation: Generation) -> dict[str, Any]:
