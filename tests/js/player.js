@@ -11,6 +11,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { WebSocket, WebSocketServer } from 'ws';
 
 import { SidestreamClient } from '../../static/js/client/client.js';
+import { followRuns } from '../../static/js/client/run-following.js';
 
 const FOLDER = new URL('../conversations/', import.meta.url);
 
@@ -120,6 +121,7 @@ export class Program {
   #heard = new Map();
   #readings = [];
   #logs = [];
+  #runs = [];
 
   /** @param {string} url @param {object[]} steps Their first `hello` says what the program knows. */
   constructor(url, steps) {
@@ -150,6 +152,7 @@ export class Program {
     else if (verb === 'use') this.#command(client.use(what));
     else if (verb === 'ping') this.#command(client.ping());
     else if (verb === 'logs') this.#readLog(what);
+    else if (verb === 'follow_runs') this.#follow(what);
     else if (verb === 'leave') this.#readings[what].close();
     else throw new Error(`what is ${verb}?`);
   }
@@ -171,6 +174,7 @@ export class Program {
       commands,
       models: Object.fromEntries([...this.client.models].map(([id, { state }]) => [id, state])),
       logs: this.#logs,
+      ...(this.#runs.length > 0 && { runs: this.#runs }),
     };
   }
 
@@ -191,6 +195,16 @@ export class Program {
     this.#logs.push(lines);
     (async () => {
       for await (const { text } of reading) lines.push(text);
+    })().catch((error) => assert.equal(error.code, reading.error.code));
+  }
+
+  #follow(runs) {
+    const reading = followRuns(this.client, runs);
+    const told = [];
+    this.#readings.push(reading);
+    this.#runs.push(told);
+    (async () => {
+      for await (const { id, state, answered } of reading) told.push([id, state, answered]);
     })().catch((error) => assert.equal(error.code, reading.error.code));
   }
 }

@@ -16,7 +16,7 @@ import { LogReading } from './logs.js';
 import { KINDS } from './protocol.js';
 
 /** @import { ConnectionOptions, ConnectionState } from './connection.js' */
-/** @import { GenerateOptions, GenerationEvent, HelloResult, StorageStatus, StorageStatusEvent, LogEvent, Model, ModelEvent, ModelsEvent, WireError } from './protocol.js' */
+/** @import { ErrorEvent, GenerateOptions, HelloResult, Model, ResultEvent, ServerEvent, StorageStatus, WireError } from './protocol.js' */
 
 /**
  * @typedef {object} ClientEvents
@@ -26,6 +26,7 @@ import { KINDS } from './protocol.js';
  * @property {Generation} generation One that is new here.
  * @property {StorageStatus} conversations Whether conversations are stored: after each `hello`, and on change.
  * @property {WireError} fault An error that belongs to no command.
+ * @property {{type: string}} event One for a module that is loaded late, or from a newer server.
  */
 
 /** @extends {Emitter<ClientEvents>} */
@@ -153,7 +154,12 @@ export class SidestreamClient extends Emitter {
 
   /** Return when the server has answered. */
   async ping() {
-    await this.#connection.run('ping');
+    await this.run('ping');
+  }
+
+  /** Run a command that a module which is loaded late has. @param {string} type @param {object} [fields] */
+  run(type, fields) {
+    return this.#connection.run(type, fields);
   }
 
   // Internal
@@ -222,7 +228,7 @@ export class SidestreamClient extends Emitter {
     this.#connection.run('unsubscribe', { subscription }, { scope: 'socket' }).catch(() => {});
   }
 
-  /** @param {GenerationEvent | StorageStatusEvent | ModelEvent | ModelsEvent | LogEvent} event */
+  /** @param {Exclude<ServerEvent, ResultEvent | ErrorEvent>} event */
   #receive(event) {
     switch (event.type) {
       case 'delta':
@@ -244,7 +250,8 @@ export class SidestreamClient extends Emitter {
       case 'conversations':
         this.#receiveKeeping(event);
         break;
-      default: // from a newer server
+      default:
+        this.emit('event', event);
     }
   }
 

@@ -202,8 +202,10 @@ export const CLOSE_TOO_LARGE = 1009;
 /** @typedef {{time: number, stream: string, text: string}} LogLine `time` in seconds since 1970. */
 /** @typedef {{type: 'log', subscription: string, lines: LogLine[], ended?: boolean}} LogEvent */
 /** @typedef {{type: 'conversations', state: 'on' | 'failing', error?: WireError}} StorageStatusEvent */
+/** @typedef {{type: 'run', run: import('./runs.js').Run}} RunEvent */
+/** @typedef {{type: 'run_removed', run: string}} RunRemovedEvent */
 /** @typedef {StateEvent | DeltaEvent | EndEvent} GenerationEvent */
-/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent | ModelsEvent | LogEvent | StorageStatusEvent} ServerEvent */
+/** @typedef {ResultEvent | ErrorEvent | GenerationEvent | ModelEvent | ModelsEvent | LogEvent | StorageStatusEvent | RunEvent | RunRemovedEvent} ServerEvent */
 
 /** An error with a code of the protocol or of this client. */
 export class SidestreamError extends Error {

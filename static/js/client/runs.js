@@ -1,8 +1,6 @@
 /** Prompt sets and runs, over HTTP; described in docs/API_REFERENCE.md. */
 
 import { ask } from './conversations.js';
-import { SidestreamError } from './protocol.js';
-
 /** @import { Cost, FinishReason, Notice, Parameters, Timings, Usage, WireError } from './protocol.js' */
 
 /** @typedef {{id: string, name: string, tags: string[], created: number, updated: number, version: string, prompts: number}} PromptSet */
@@ -115,26 +113,6 @@ export class Runs {
   /** The address of the exported file. @param {string} id @param {'csv' | 'jsonl' | 'html'} form */
   exportUrl(id, form) {
     return `${this.#of(id)}/export?form=${form}`;
-  }
-
-  /** Hand over the run now and after each change, until it is no longer running or `signal` aborts. @param {string} id @param {(run: Run) => void} show @param {(error: SidestreamError) => void} fail @param {AbortSignal} signal */
-  follow(id, show, fail, signal) {
-    const events = new EventSource(`${this.#of(id)}/events`);
-    signal.addEventListener('abort', () => events.close());
-    events.addEventListener('message', ({ data }) => {
-      const told = JSON.parse(data);
-      if (told.error && !told.id) {
-        events.close();
-        return fail(new SidestreamError(told.error));
-      }
-      if (told.state !== 'running') events.close();
-      show(told);
-    });
-    events.addEventListener('error', () => {
-      if (signal.aborted || events.readyState !== EventSource.CLOSED) return; // it tries again by itself
-      // Only a request tells why.
-      this.get(id).then((run) => show(run), fail);
-    });
   }
 
   // Prompt sets

@@ -14,6 +14,7 @@ export class RunBar {
   #changed;
   /** @type {Run | null} */
   #run = null;
+  isDeleting = false;
   #results = this.#button('Results', () => this.#run && this.#host.weigh(this.#run));
   #pause = this.#button('Pause', () => this.#act('pause'));
   #continue = this.#button('Continue', () => this.#act('continue'));
@@ -108,8 +109,13 @@ export class RunBar {
 
   #remove() {
     const run = this.#run;
+    this.isDeleting = true;
     return run && this.#host.attempt(async () => {
-      await this.#host.api.delete(run.id);
+      try {
+        await this.#host.api.delete(run.id);
+      } finally {
+        this.isDeleting = false;
+      }
       this.#host.list();
     });
   }

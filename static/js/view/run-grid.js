@@ -2,10 +2,11 @@
  * A run as a grid: a row for each prompt, a column for each target, live while it runs.
  *
  * Rows have one height and are made as they come into view, so that thousands cost what a screen of them
- * costs. The run comes as events; the rows in view are read again at most twice a second. One cell is the Tab
+ * costs. The run comes over the socket; the rows in view are read again at most twice a second. One cell is the Tab
  * stop, the arrow keys go to others, Enter opens the prompt of one.
  */
 
+import { followRuns } from '../client/run-following.js';
 import { isOver, passedWords, progressWords, rowsInView, slots, stateWords, targetNames, targetWords } from '../model/run-table.js';
 import { h, setText } from './element.js';
 import { withCode } from './error-notice.js';
@@ -57,7 +58,7 @@ export class RunGrid {
     this.#signal = signal;
     this.#run = run;
     this.#prompt = prompt;
-    this.#bar = new RunBar(host, (changed) => this.#acted(changed));
+    this.#bar = new RunBar(host, (changed) => this.#show(changed));
     host.name(run.name || run.set_name);
     this.element = h('div', { class: 'run-page run-whole' }, this.#bar.element, this.#status, this.#error, this.#progress, this.#grid);
     this.#grid.style.setProperty('--targets', String(run.targets.length));
@@ -82,13 +83,10 @@ export class RunGrid {
   // Internal
 
   #follow() {
-    this.#host.api.follow(this.#run.id, (run) => this.#showSoon(run), (error) => void this.#host.attempt(() => Promise.reject(error)), this.#signal);
-  }
-
-  /** @param {Run} run */
-  #acted(run) {
-    this.#show(run);
-    if (run.state === 'running') this.#follow();
+    const reading = followRuns(this.#host.client, [this.#run.id], { signal: this.#signal });
+    reading.on('run', (run) => this.#showSoon(run));
+    reading.on('removed', () => this.#bar.isDeleting || this.#host.fail({ code: 'unknown_run', message: 'The run was deleted elsewhere.' }));
+    reading.on('end', ({ error }) => error && this.#host.fail(error));
   }
 
   /** @param {Run} run */

@@ -5,6 +5,7 @@
  * Markdown is taken from the file that the page has loaded for its own answers.
  */
 
+import { followRuns } from '../client/run-following.js';
 import { targetNames } from '../model/run-table.js';
 import { h, iconButton, setText } from './element.js';
 import { errorNotice } from './error-notice.js';
@@ -45,7 +46,7 @@ export class RunPrompt {
     this.#before.addEventListener('click', () => this.#go(-1));
     this.#after.addEventListener('click', () => this.#go(1));
     this.#load();
-    if (run.state === 'running') host.api.follow(run.id, (changed) => this.#changed(changed), () => {}, signal);
+    followRuns(host.client, [run.id], { signal }).on('run', (changed) => this.#changed(changed));
   }
 
   back = () => this.#host.open(this.#run, this.#prompt);

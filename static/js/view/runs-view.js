@@ -17,6 +17,7 @@ import { RunPrompt } from './run-prompt.js';
 import { RunResults } from './run-results.js';
 
 /** @import { SidestreamClient } from '../client/client.js' */
+/** @import { WireError } from '../client/protocol.js' */
 /** @import { Run } from '../client/runs.js' */
 /** @import { Workspace } from '../model/workspace.js' */
 
@@ -27,6 +28,7 @@ import { RunResults } from './run-results.js';
  * @property {Workspace} workspace
  * @property {(model: string) => string} nameOf
  * @property {(act: () => Promise<unknown>) => Promise<void>} attempt Show an error where all see it.
+ * @property {(error: WireError) => void} fail
  * @property {(title: string) => void} name
  * @property {() => void} list
  * @property {() => void} begin
@@ -61,6 +63,7 @@ export class RunsView extends PageElement {
       workspace,
       nameOf: (model) => client.models.get(model)?.name ?? model,
       attempt: (act) => this.#attempt(act),
+      fail: (error) => this.#problem.replaceChildren(errorNotice(error, { isAlert: true })),
       name: (title) => setText(this.#title, title),
       list: () => this.#show((signal) => new RunList(this.#host, signal)),
       begin: () => this.#show((signal) => new RunForm(this.#host, signal)),
