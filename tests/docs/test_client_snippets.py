@@ -7,9 +7,11 @@ import asyncio
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from playwright.async_api import async_playwright
 
@@ -36,13 +38,14 @@ async def running(fake_tgi: StartFake) -> AsyncIterator[Running]:
         yield running
 
 
-def snippet(page: str, heading: str, language: str, running: Running) -> str:
-    """Return the first block of a language under a heading, with the gateway's address in it."""
+def snippet(page: str, heading: str, language: str, running: Running, number: int = 0) -> str:
+    """Return a block of a language under a heading, with the gateway's address in it."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    block = re.search(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    assert block is not None, f"no {language} under {heading!r}"
-    return block[1].replace(ADDRESS, f"127.0.0.1:{running.port}")
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert len(blocks) > number, f"no {language} under {heading!r}"
+    block: str = blocks[number]
+    return block.replace(ADDRESS, f"127.0.0.1:{running.port}")
 
 
 async def run(*words: str | Path, directory: Path = ROOT) -> str:
@@ -91,6 +94,50 @@ async def test_node(running: Running, tmp_path: Path) -> None:
     letters = sorted(said.replace("\n", "").replace(" ", ""))
     ends = "smollm2-135mended:stopsmollm2-135m-briefended:stop"
     assert letters == sorted((WORDS * 2 + ends).replace(" ", "")), "both are whole, mixed"
+
+
+@pytest.fixture
+async def run_of_two(fake_tgi: StartFake, tmp_path: Path) -> AsyncIterator[tuple[Running, str]]:
+    """Run a gateway with a run of two prompts, which is over; return both."""
+    fake = await fake_tgi(text=WORDS)
+    runs = {"enabled": True, "file": str(tmp_path / "runs")}
+    async with gateway({"m": fake.url}, runs=runs) as running, aiohttp.ClientSession() as http:
+        url = f"http://127.0.0.1:{running.port}"
+        asked = {"name": "Capitals", "prompts": ["France?", "Peru?"]}
+        async with http.post(f"{url}/prompt-sets", json=asked) as reply:
+            name = (await reply.json())["id"]
+        given = {"prompt_set": name, "targets": [{"model": "m"}]}
+        async with http.post(f"{url}/runs", json=given) as reply:
+            begun: str = (await reply.json())["id"]
+        async with http.get(f"{url}/runs/{begun}/events") as reply:
+            await reply.read()
+        yield running, begun
+
+
+RUN = "r_0123456789abcdef"
+
+
+async def test_python_follows_runs(run_of_two: tuple[Running, str]) -> None:
+    running, begun = run_of_two
+    block = textwrap.indent(snippet("CLIENTS.md", "Python", "python", running, 1), "    ")
+    program = (
+        "import asyncio\nfrom server.client import connect\n"
+        f"async def main():\n{block.replace(RUN, begun)}\nasyncio.run(main())"
+    )
+    assert await run(sys.executable, "-c", program) == "Capitals: 2 of 2 answers\n"
+
+
+@pytest.mark.needs_node
+async def test_node_follows_runs(run_of_two: tuple[Running, str], tmp_path: Path) -> None:
+    running, begun = run_of_two
+    shutil.copytree(ROOT / "static/js/client", tmp_path / "client")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    connected = snippet("CLIENTS.md", "Node", "js", running).partition("const answers")[0]
+    block = snippet("CLIENTS.md", "Node", "js", running, 1).replace(RUN, begun)
+    (tmp_path / "main.js").write_text(f"{connected}{block}client.close();")
+    said = await run(str(shutil.which("node")), "main.js", directory=tmp_path)
+    assert said == "Capitals: 2 of 2 answers\n"
 
 
 async def test_openais(running: Running) -> None:
