@@ -206,10 +206,10 @@ async def test_a_client_that_reads_nothing_gets_the_latest_state_of_each_run_onc
         for run in runs:
             await told(client, run, "done")
         seen = len(client.events)
-        following = gateway.app[RUNS].following
-        shown = await gateway.app[RUNS].get("local", runs[0])
+        service = gateway.app[RUNS]
+        shown = await service.reading.view_with_ids(await service.store.run("local", runs[0]))
         for _ in range(1000):
-            following.tell("local", shown)
+            service.following.tell(shown)
         await client.say(type="ping")
         assert [e["type"] for e in client.events[seen:]].count("run") == 1
 

@@ -134,7 +134,7 @@ class Logs(ModelCommand, frozen=True, tag="logs"):
 
 
 class FollowRuns(Command, frozen=True, tag="follow_runs"):
-    """Follow these runs in place of those before: all of the caller's without `runs`, or none."""
+    """Follow these runs in place of those before: all that the caller may see without `runs`."""
 
     role = "user"
 
