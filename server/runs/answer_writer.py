@@ -32,6 +32,7 @@ class AnswerWriter:
         self._store = store
         self._on_change = on_change
         self._waiting: list[tuple[int, RunAnswer]] = []
+        self._given = self._stored = 0
         self._changed = StateChanged()
         self._is_closed = False
         self._retry = asyncio.Event()
@@ -47,6 +48,7 @@ class AnswerWriter:
     def put(self, number: int, answer: RunAnswer) -> None:
         """Store an answer of the run with this number soon."""
         self._waiting.append((number, answer))
+        self._given += 1
         self._changed.notify_all()
 
     async def until_writable(self, *, unless: Callable[[], bool]) -> None:
@@ -63,7 +65,9 @@ class AnswerWriter:
         """Return once all that came before is stored, or cannot be."""
         if self.error is not None:
             self._retry.set()
-        await self._changed.wait_for(lambda: not self._waiting or self.error is not None)
+        # Not until none waits: while a run goes on, there may always be a next one.
+        due = self._given
+        await self._changed.wait_for(lambda: self._stored >= due or self.error is not None)
 
     async def close(self) -> None:
         """Store the rest; what cannot be stored is logged as lost, and asked again some day."""
@@ -86,6 +90,7 @@ class AnswerWriter:
                 await self._fail(error)
                 continue
             del self._waiting[: len(several)]
+            self._stored += len(several)
             self._tell(None)
             if self._is_closed and not self._waiting:
                 return

@@ -10,7 +10,6 @@ from server.archive.shapes import StoredEngine
 from server.core.generation import Generation
 from server.core.protocol import ErrorInfo
 from server.runs.answer_writer import AnswerWriter
-from server.runs.answers import first_token_ms, written_ms
 from server.runs.driver import Driver
 from server.runs.metrics import RunMetrics
 from server.runs.shapes import (
@@ -148,24 +147,6 @@ def view(run: StoredRun, counts: dict[int, Counts], failure: ErrorInfo | None = 
         error=run.error or (failure if run.state == "running" else None),
         owner=run.owner,
         shared_with=list(run.readers),
-    )
-
-
-def cell_of(answer: RunAnswer) -> Cell:
-    """Return a complete answer in short."""
-    failed = next((check for check in answer.checks if check.passed is False), None)
-    return Cell(
-        answer.prompt,
-        answer.target,
-        answer.repeat,
-        "done",
-        text=answer.text[:PREVIEW_CHARS],
-        finish_reason=answer.finish_reason,
-        code=answer.error.code if answer.error else None,
-        passed=answer.passed,
-        reason=failed.explanation if failed else "",
-        first_token_ms=first_token_ms(answer.timings),
-        total_ms=written_ms(answer.timings),
     )
 
 

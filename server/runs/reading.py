@@ -10,10 +10,12 @@ from server.core.errors import UnknownRun
 from server.evaluation.prompt_set import message_data
 from server.runs.answer_writer import AnswerWriter
 from server.runs.exports import EXPORTS, RunForm
-from server.runs.live_run import LiveRun, cell_of, live_cell, view
+from server.runs.live_run import LiveRun, view
 from server.runs.questions import LoadBody, RunQuestions
 from server.runs.results import Results, results_of
-from server.runs.shapes import AskedPrompt, Cell, Row, Rows, Run, RunAnswer
+from server.runs.row_choice import EVERY_ROW, RowChoice
+from server.runs.rows import RunRows
+from server.runs.shapes import AskedPrompt, Rows, Run, RunAnswer
 from server.runs.sharing import answers_without_logs, may_read_logs, seen_by
 from server.runs.store import Store, StoredRun
 
@@ -41,6 +43,7 @@ class RunReader:
         self._read_questions = read_questions
         self._live = live
         self._holder = holder
+        self._rows = RunRows(store.rows, live)
 
     async def view_of(self, run: StoredRun, reader: str = "") -> Run:
         """Return a run as a reader sees it now, its owner if none is named."""
@@ -90,24 +93,13 @@ class RunReader:
         await self._writer.flush()
         return await self._store.answers(run.number, first, last, with_text=with_text)
 
-    async def rows(self, reader: str, run_id: str, first: int, count: int) -> Rows:
-        """Return some prompts of a run with their answers in short; raises `UnknownRun`."""
+    async def rows(
+        self, reader: str, run_id: str, first: int, count: int, choice: RowChoice = EVERY_ROW
+    ) -> Rows:
+        """Return some of a run's prompts with their answers in short; raises `UnknownRun`."""
         run, questions = await self.questions(reader, run_id)
-        prompts = range(first, min(first + count, len(questions)))
-        if not prompts:
-            return Rows(len(questions), [])
-        done = await self._answers_of(run, prompts.start, prompts.stop - 1)
-        known = {(one.prompt, one.target, one.repeat): cell_of(one) for one in done}
-        live = self._live[run_id].live if run_id in self._live else {}
-        rows = []
-        for prompt in prompts:
-            cells: list[Cell] = []
-            for target in range(len(run.targets)):
-                for repeat in range(run.repeats):
-                    key = prompt, target, repeat
-                    cells.append(known.get(key) or live_cell(key, live.get(key)))
-            rows.append(Row(prompt, questions.title(prompt), cells))
-        return Rows(len(questions), rows)
+        await self._writer.flush()
+        return await self._rows.read(run, questions, (first, count), choice, reader)
 
     async def results(self, reader: str, run_id: str) -> Results:
         """Return what a run's answers say of its targets so far; raises `UnknownRun`."""

@@ -174,10 +174,11 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """Some of a run's prompts; `total` is how many there are that the filter lets through."""
+    """Some of a run's prompts; it has `total`, of which `matching` are among those asked for."""
 
     total: int
     rows: list[Row]
+    matching: int
 
 
 class RunAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -24,6 +24,7 @@ from server.core.protocol import ErrorInfo
 from server.runs.answer_rows import answer_of, answer_row
 from server.runs.board_store import BoardStore
 from server.runs.judge_store import JudgeStore
+from server.runs.row_store import RowStore
 from server.runs.schema import SCHEMA
 from server.runs.shapes import (
     RunAnswer,
@@ -110,6 +111,7 @@ class Store:
     def __init__(self, database: Database, limits: StoreLimits, clock: Callable[[], float]) -> None:
         self.judges = JudgeStore(database, clock)
         self.board = BoardStore(database)
+        self.rows = RowStore(database)
         self._database = database
         self._limits = limits
         self._clock = clock

@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from server.core.errors import RunsOff
+from server.runs.row_choice import Order, RowChoice, Show
 from server.runs.service import RunService
 from server.runs.shapes import (
     AskedPrompt,
@@ -35,6 +36,16 @@ _BEFORE: Final = Query(
 FIRST: Final = Query("first", Annotated[int, msgspec.Meta(ge=0)], 0, "The first prompt, from 0.")
 COUNT: Final = Query(
     "count", Annotated[int, msgspec.Meta(ge=1, le=200)], 50, "How many prompts at most."
+)
+_SHOW: Final[Query[Show]] = Query("show", Show, "all", "Which prompts, by their complete answers.")
+_SORT: Final[Query[Order]] = Query(
+    "sort", Order, "prompt", "In which order: the slowest answer, or most failed ones, first."
+)
+_SEARCH: Final = Query(
+    "search",
+    Annotated[str, msgspec.Meta(max_length=200)],
+    "",
+    "A text that is in the prompt, what is expected, or an answer.",
 )
 _FAILED: Final = Query("failed", bool, False, "Whether failed answers are asked again: 1 or 0.")
 _RUN: Final = Reply("The run.", {JSON: Run})
@@ -167,14 +178,25 @@ async def extend(request: web.Request) -> web.StreamResponse:
     "GET",
     "/runs/{id}/rows",
     Reply("The prompts.", {JSON: Rows}),
-    query=(FIRST, COUNT),
+    query=(FIRST, COUNT, _SHOW, _SORT, _SEARCH),
     errors=(400, 404, 503),
     role="user",
 )
 async def rows(request: web.Request) -> web.StreamResponse:
-    """Show some prompts of a run with their answers in short, those under way included."""
+    """Show some prompts of a run with their answers in short, those under way included.
+
+    `show` takes those where an answer failed or a check of it (`failed`), where an answer failed
+    (`errors`) or reached its greatest length (`cut`), where one target is right and another is not,
+    or, if nothing is checked, they say something else (`disagree`), and those on which the caller
+    has not voted (`unvoted`). `first` and `count` are places among the prompts that match.
+    """
+    choice = RowChoice(_SHOW.read(request), _SORT.read(request), _SEARCH.read(request).strip())
     found = await runs_of(request).reading.rows(
-        owner_of(request), request.match_info["id"], FIRST.read(request), COUNT.read(request)
+        owner_of(request),
+        request.match_info["id"],
+        FIRST.read(request),
+        COUNT.read(request),
+        choice,
     )
     return json_response(found)
 
