@@ -87,6 +87,7 @@ async def _set_of(options: argparse.Namespace, api: Api) -> str:
     data = await asyncio.to_thread(lambda: path.read_bytes() if path.is_file() else None)
     if data is not None:
         form = _SET_FORMS.get(path.suffix.lower(), "auto")
+        data = _without_answers(data)
         found = await api.ask("PUT", "/prompt-sets", data=data, form=form, name=path.stem)
         return str(found["id"])
     sets = (await api.ask("GET", "/prompt-sets"))["sets"]
@@ -94,6 +95,15 @@ async def _set_of(options: argparse.Namespace, api: Api) -> str:
         if options.set in (one["id"], one["name"]):
             return str(one["id"])
     raise Refused(f"{options.set!r} is no file, and no prompt set that is kept has that id or name")
+
+
+def _without_answers(data: bytes) -> bytes:
+    """Leave out the answers of an exported run, which may be more than a gateway takes."""
+    head, _, _ = data.partition(b"\n")
+    if not head.startswith(b'{"format":"sidestream-run"'):
+        return data
+    lines = data.split(b"\n")
+    return b"\n".join(line for line in lines if not line.startswith(b'{"kind":"answer"'))
 
 
 async def _followed(api: Api, run: Any) -> Any:

@@ -1,7 +1,8 @@
 """A run as a file: CSV and JSON Lines for programs, one HTML page to read.
 
-The JSON Lines have all that is needed to ask again: prompts, parameters with their seeds, and what
-served each target. In CSV, cells that a spreadsheet would compute begin with an apostrophe.
+The JSON Lines have all that is needed to ask again: the prompts as their set has them, from which
+the set is made again in the same version, parameters with their seeds, and what served each target.
+In CSV, cells that a spreadsheet would compute begin with an apostrophe.
 """
 
 import csv
@@ -15,6 +16,7 @@ import msgspec
 from server import __version__
 from server.archive.exports import moment
 from server.evaluation.files.csv_text import defused
+from server.evaluation.files.rows import HEADER_KEY
 from server.runs.answers import first_token_ms, written_ms
 from server.runs.questions import RunQuestions
 from server.runs.results import Results, labels
@@ -102,6 +104,7 @@ def _lines(
         "server": __version__,
         "exported": round(time.time(), 3),
         **msgspec.structs.asdict(results),
+        HEADER_KEY: questions.common(),
     }
     for prompt in range(len(questions)):
         yield {
@@ -111,6 +114,7 @@ def _lines(
                 {"role": one.role, "content": one.content} for one in questions.messages(prompt)
             ],
             "expected": questions.expected(prompt),
+            "row": questions.row(prompt),
         }
     for answer in answers:
         yield {"kind": "answer", **msgspec.structs.asdict(answer)}

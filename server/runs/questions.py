@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from server.core.protocol import End, Message
 from server.evaluation.checks.reading import as_data, commands_in
@@ -12,6 +12,7 @@ from server.evaluation.checks.result import Answer
 from server.evaluation.checks.running import run_checks
 from server.evaluation.checks.worker import CheckWorkers
 from server.evaluation.files.reading import read_written
+from server.evaluation.files.writing import common_data, row_data
 from server.evaluation.prompt_set import PromptSet, message_data
 from server.runs.command_checks import Asked, CommandChecks
 from server.runs.driver import Questions
@@ -36,6 +37,12 @@ class RunQuestions(Questions, Protocol):
     @property
     def commands(self) -> frozenset[str]:
         """Return the names of the commands that its checks are done by."""
+
+    def common(self) -> dict[str, Any]:
+        """Return what is common to all prompts, as a file of the set has it."""
+
+    def row(self, prompt: int) -> dict[str, Any]:
+        """Return one prompt as a file of the set has it."""
 
 
 LoadBody = Callable[[], Awaitable[str]]
@@ -85,6 +92,14 @@ class SetQuestions:
         """Return the names of the commands that its checks are done by."""
         own = (check for prompt in self.prompt_set.prompts for check in prompt.checks)
         return frozenset(commands_in((*self.prompt_set.checks, *own)))
+
+    def common(self) -> dict[str, Any]:
+        """Return what is common to all prompts, as a file of the set has it."""
+        return common_data(self.prompt_set)
+
+    def row(self, prompt: int) -> dict[str, Any]:
+        """Return one prompt as a file of the set has it."""
+        return row_data(self.prompt_set, self.prompt_set.prompts[prompt])
 
     async def check(self, prompt: int, text: str, end: End) -> list[CheckOutcome]:
         """Check an answer to one prompt."""

@@ -15,17 +15,21 @@ from server.core.content import text_of
 from server.evaluation.checks.reading import as_data
 from server.evaluation.files.building import Common, PromptLimits
 from server.evaluation.files.decoding import decode
-from server.evaluation.files.reading import read_prompts, read_written
+from server.evaluation.files.reading import PromptFile, read_prompts, read_written
 from server.evaluation.files.writing import write_csv, write_json_lines
 from server.evaluation.problems import Problem, invalid
 from server.evaluation.prompt_set import PromptSet, prompt_data
-from server.runs.shapes import Name, SetChange, SetSummary, Tags
+from server.runs.exported_runs import prompts_of_export
+from server.runs.exports import FORMAT
+from server.runs.shapes import PREVIEW_CHARS, Name, SetChange, SetSummary, SetVersions, Tags
 from server.runs.store import Store
 
 FileForm = Literal["auto", "lines", "csv", "jsonl"]
 ExportForm = Literal["csv", "jsonl"]
 
 _NAME_CHARS: Final = 60
+# Of a file that is looked at.
+_FIRST: Final = 5
 # Longer than anybody writes: what is long stands in the prompts.
 _Text = Annotated[str, msgspec.Meta(max_length=100_000)]
 
@@ -60,6 +64,20 @@ class SetWhole(SetSummary, frozen=True, kw_only=True):
     items: list[dict[str, Any]]
 
 
+class SetLook(msgspec.Struct, frozen=True):
+    """A file as it would be kept: how many prompts it has, and what the first ones ask.
+
+    An `encoding` may have been guessed wrong, so it is told; `delimiter` is that of a table.
+    """
+
+    version: str
+    prompts: int
+    first: list[str]
+    checks: int
+    encoding: str
+    delimiter: str | None
+
+
 class SetLibrary:
     """Take prompt sets in, and give them out."""
 
@@ -80,8 +98,14 @@ class SetLibrary:
 
     async def add_file(self, owner: str, data: bytes, form: FileForm, common: Common) -> SetSummary:
         """Store a file as a new set; raises what `add` does."""
-        read = await asyncio.to_thread(_read_file, data, form, common, self._limits_now())
+        read = (
+            await asyncio.to_thread(_read_file, data, form, common, self._limits_now())
+        ).prompt_set
         return await self._add(owner, read.name or _name_of(read), [], read)
+
+    async def look(self, data: bytes, form: FileForm, common: Common) -> SetLook:
+        """Read a file and keep nothing of it; raises `InvalidPromptSet`."""
+        return await asyncio.to_thread(_look, data, form, common, self._limits_now())
 
     async def replace(self, owner: str, set_id: str, given: PromptsGiven) -> SetSummary:
         """Give a set other prompts, as a new version.
@@ -95,11 +119,18 @@ class SetLibrary:
         self, owner: str, set_id: str, data: bytes, form: FileForm, common: Common
     ) -> SetSummary:
         """Give a set the prompts of a file, as a new version; raises what `replace` does."""
-        read = await asyncio.to_thread(_read_file, data, form, common, self._limits_now())
+        read = (
+            await asyncio.to_thread(_read_file, data, form, common, self._limits_now())
+        ).prompt_set
         return await self._replace(owner, set_id, read)
 
-    async def whole(self, owner: str, set_id: str, version: str) -> SetWhole:
-        """Return a version of a set, the last if none is named; raises `UnknownPromptSet`."""
+    async def whole(
+        self, owner: str, set_id: str, version: str, count: int | None = None
+    ) -> SetWhole:
+        """Return a version of a set, the last if none is named, or `count` of its prompts.
+
+        Raises `UnknownPromptSet`.
+        """
         summary = await self._store.set_of(owner, set_id)
         read = await self._read(owner, set_id, version)
         return SetWhole(
@@ -111,8 +142,12 @@ class SetLibrary:
             template=read.template,
             system=read.system,
             checks=[as_data(check) for check in read.checks],
-            items=[prompt_data(prompt) for prompt in read.prompts],
+            items=[prompt_data(prompt) for prompt in read.prompts[:count]],
         )
+
+    async def versions(self, owner: str, set_id: str) -> SetVersions:
+        """Return the versions of a set, the present one first; raises `UnknownPromptSet`."""
+        return SetVersions(await self._store.versions(owner, set_id))
 
     async def export(self, owner: str, set_id: str, version: str, form: ExportForm) -> bytes:
         """Return a version of a set as a file; raises `UnknownPromptSet`."""
@@ -161,28 +196,46 @@ def _name_of(read: PromptSet) -> str:
     return " ".join(said.split())[:_NAME_CHARS]
 
 
+def _look(data: bytes, form: FileForm, common: Common, limits: PromptLimits) -> SetLook:
+    found = _read_file(data, form, common, limits)
+    read = found.prompt_set
+    said = (read.messages_of(one)[-1].content for one in read.prompts[:_FIRST])
+    return SetLook(
+        read.version,
+        len(read.prompts),
+        [text_of(one)[:PREVIEW_CHARS] for one in said],
+        len(read.checks) + sum(len(one.checks) for one in read.prompts),
+        found.encoding,
+        found.delimiter,
+    )
+
+
 def _read_given(given: PromptsGiven, limits: PromptLimits) -> PromptSet:
     if not given.prompts:
         raise invalid([Problem("there are no prompts")])
     rows = ({"prompt": one} if isinstance(one, str) else one for one in given.prompts)
     common = Common(template=given.template, system=given.system, checks=given.checks)
-    return _read_rows([json.dumps(row) for row in rows], common, limits)
+    return _read_rows([json.dumps(row) for row in rows], common, limits).prompt_set
 
 
-def _read_file(data: bytes, form: FileForm, common: Common, limits: PromptLimits) -> PromptSet:
+def _read_file(data: bytes, form: FileForm, common: Common, limits: PromptLimits) -> PromptFile:
     if form == "lines":
-        text, _ = decode(data)
+        text, encoding = decode(data)
         # A blank line stays one, so that problems are told with the lines of the file.
         lines = (line.removesuffix("\r") for line in text.split("\n"))
         rows = [json.dumps({"prompt": line}) if line.strip() else "" for line in lines]
-        return _read_rows(rows, common, limits)
-    return read_prompts(
-        data, form=None if form == "auto" else form, common=common, limits=limits
-    ).prompt_set
+        return replace(_read_rows(rows, common, limits), encoding=encoding)
+    return read_prompts(data, form=None if form == "auto" else form, common=common, limits=limits)
 
 
-def _read_rows(rows: Sequence[str], common: Common, limits: PromptLimits) -> PromptSet:
+def _of_run(data: bytes, limits: PromptLimits) -> str | None:
+    """Return the prompts of a file that is an exported run, None if it is none."""
+    is_one = FORMAT.encode() in data.partition(b"\n")[0] and len(data) <= limits.max_bytes
+    return prompts_of_export(decode(data)[0]) if is_one else None
+
+
+def _read_rows(rows: Sequence[str], common: Common, limits: PromptLimits) -> PromptFile:
     # JSON writes a character in six bytes at most.
     room = replace(limits, max_bytes=limits.max_bytes * 6)
     data = "\n".join(rows).encode()
-    return read_prompts(data, form="jsonl", common=common, limits=room).prompt_set
+    return read_prompts(data, form="jsonl", common=common, limits=room)

@@ -27,7 +27,10 @@ CellState = Literal["waiting", "asking", "done"]
 
 
 class SetSummary(msgspec.Struct, frozen=True):
-    """A prompt set without its prompts; `version` is made from what it has in it."""
+    """A prompt set without its prompts; `version` is made from what it has in it.
+
+    `versions` counts it and the earlier ones that are known.
+    """
 
     id: Key
     name: Name
@@ -36,12 +39,27 @@ class SetSummary(msgspec.Struct, frozen=True):
     updated: Time
     version: str
     prompts: int
+    versions: int = 1
 
 
 class SetListing(msgspec.Struct, frozen=True):
     """The caller's prompt sets, last changed first."""
 
     sets: list[SetSummary]
+
+
+class SetVersion(msgspec.Struct, frozen=True):
+    """What a set has, or had, in it; `created` is when it was given that."""
+
+    version: str
+    prompts: int
+    created: Time
+
+
+class SetVersions(msgspec.Struct, frozen=True):
+    """The versions of a set, the present one first."""
+
+    versions: list[SetVersion]
 
 
 class SetChange(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ from server.runs.shapes import (
     RunVote,
     SetChange,
     SetSummary,
+    SetVersion,
     Target,
     TargetState,
 )
@@ -40,7 +41,9 @@ from server.storage.database import Database, Row, Transaction
 _MAX_EARLIER: Final = 50
 _LAST: Final = 2**62
 _SETS: Final = """
-    SELECT id, name, tags, created, updated, prompt_set.version, prompts
+    SELECT id, name, tags, created, updated, prompt_set.version, prompts, 1 + (SELECT count(*)
+        FROM earlier_version AS one WHERE one.prompt_set = number
+            AND one.version <> prompt_set.version)
     FROM prompt_set JOIN content USING (version)
 """
 EVERYBODY: Final = "*"
@@ -227,6 +230,18 @@ class Store:
         if row is None:
             raise UnknownPromptSet(f"the prompt set {set_id} has no version {version[:80]!r}")
         return str(row[0])
+
+    async def versions(self, owner: str, set_id: str) -> list[SetVersion]:
+        """Return the versions of a set, the present one first; raises `UnknownPromptSet`."""
+        async with self._database.read() as transaction:
+            now = await _set(transaction, owner, set_id)
+            rows = await transaction.rows(
+                "SELECT version, prompts, earlier_version.created FROM earlier_version"
+                " JOIN content USING (version) JOIN prompt_set ON number = prompt_set"
+                " WHERE id = ? AND version <> ? ORDER BY earlier_version.created DESC",
+                (set_id, now.version),
+            )
+        return [SetVersion(now.version, now.prompts, now.updated), *(SetVersion(*r) for r in rows)]
 
     # --- runs -------------------------------------------------------------------------------
 
@@ -512,8 +527,8 @@ async def _set(transaction: Transaction, owner: str, set_id: str) -> SetSummary:
 
 
 def _summary(row: Row) -> SetSummary:
-    name, title, tags, created, updated, version, prompts = row
-    return SetSummary(name, title, msgspec.json.decode(tags), created, updated, version, prompts)
+    name, title, tags, *others = row
+    return SetSummary(name, title, msgspec.json.decode(tags), *others)
 
 
 async def _add_targets(

@@ -48,6 +48,12 @@ class Prompts:
     def checks_due(self, prompt: int) -> int:
         return int(bool(self.word))
 
+    def common(self) -> dict[str, Any]:
+        return {}
+
+    def row(self, prompt: int) -> dict[str, Any]:
+        return {"prompt": self.prompts[prompt]}
+
     async def check(self, prompt: int, text: str, end: End) -> list[CheckOutcome]:
         if not self.word:
             return []

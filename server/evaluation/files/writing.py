@@ -16,14 +16,23 @@ _MARK: Final = "\ufeff"
 
 def write_json_lines(prompt_set: PromptSet) -> bytes:
     """Return a line of what is common to all, and a line for each prompt."""
-    lines = [canonical({HEADER_KEY: {**_common(prompt_set), "version": prompt_set.version}})]
-    asked = dict.fromkeys(variables_of(prompt_set.template), "")
-    for prompt in prompt_set.prompts:
-        data = prompt_data(prompt)
-        variables = data.pop("variables", {})
-        # The template's variables stand there also if they are empty.
-        lines.append(canonical({**({} if prompt.messages else asked), **variables, **data}))
+    lines = [canonical({HEADER_KEY: common_data(prompt_set)})]
+    lines += [canonical(row_data(prompt_set, prompt)) for prompt in prompt_set.prompts]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def common_data(prompt_set: PromptSet) -> dict[str, Any]:
+    """Return what is common to all prompts, as the first line of JSON Lines has it."""
+    return {**_common(prompt_set), "version": prompt_set.version}
+
+
+def row_data(prompt_set: PromptSet, prompt: Prompt) -> dict[str, Any]:
+    """Return a prompt of a set as a line of JSON Lines has it."""
+    data = prompt_data(prompt)
+    variables = data.pop("variables", {})
+    # The template's variables stand there also if they are empty.
+    asked = {} if prompt.messages else dict.fromkeys(variables_of(prompt_set.template), "")
+    return {**asked, **variables, **data}
 
 
 def write_csv(prompt_set: PromptSet) -> bytes:

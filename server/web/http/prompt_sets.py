@@ -13,9 +13,10 @@ from server.runs.sets import (
     PromptsGiven,
     SetGiven,
     SetLibrary,
+    SetLook,
     SetWhole,
 )
-from server.runs.shapes import Name, SetChange, SetListing, SetSummary
+from server.runs.shapes import Name, SetChange, SetListing, SetSummary, SetVersions
 from server.web.bodies import Query, file_response, json_response, read_body, read_bytes
 from server.web.http.conversations import owner_of
 from server.web.http.operations import BYTES, JSON, Group, Reply
@@ -41,11 +42,18 @@ _TEMPLATE: Final = Query(
 _VERSION: Final = Query(
     "version", Annotated[str, msgspec.Meta(max_length=64)], "", "Which version; else the last."
 )
+_COUNT: Final = Query(
+    "count",
+    Annotated[int, msgspec.Meta(ge=0, le=100_000)],
+    100_000,
+    "How many of its prompts are shown, from the first.",
+)
 _EXPORT: Final[Query[ExportForm]] = Query("form", ExportForm, "jsonl", "The format.")
 _TYPES: Final[dict[Literal["csv", "jsonl"], str]] = {"csv": CSV, "jsonl": JSON_LINES}
 _SUMMARY: Final = Reply("The set, without its prompts.", {JSON: SetSummary})
 _NEW: Final = Reply("The set, without its prompts.", {JSON: SetSummary}, status=201)
 _TAKEN: Final = (400, 404, 408, 409, 413, 415, 422, 503)
+_LOOKED_AT: Final = (400, 404, 408, 413, 422)
 
 
 @GROUP.operation(
@@ -108,19 +116,52 @@ async def import_file(request: web.Request) -> web.StreamResponse:
 
 
 @GROUP.operation(
+    "PUT",
+    "/prompt-sets/look",
+    Reply("What the file has in it.", {JSON: SetLook}),
+    body=bytes,
+    body_type=BYTES,
+    query=(_FORM, _COLUMN, _TEMPLATE),
+    errors=_LOOKED_AT,
+    role="user",
+)
+async def look(request: web.Request) -> web.StreamResponse:
+    """Read a file as a prompt set without keeping it: how many prompts, and the first ones.
+
+    Where it is wrong, the error tells every place, as when it is kept.
+    """
+    library = library_of(request)
+    data, common = await _file(request, library)
+    return json_response(await library.look(data, _FORM.read(request), common))
+
+
+@GROUP.operation(
     "GET",
     "/prompt-sets/{id}",
     Reply("The set with its prompts.", {JSON: SetWhole}),
-    query=(_VERSION,),
+    query=(_VERSION, _COUNT),
     errors=(400, 404, 503),
     role="user",
 )
 async def show(request: web.Request) -> web.StreamResponse:
     """Show a prompt set with its prompts, the last version or one before."""
     whole = await library_of(request).whole(
-        owner_of(request), request.match_info["id"], _VERSION.read(request)
+        owner_of(request), request.match_info["id"], _VERSION.read(request), _COUNT.read(request)
     )
     return json_response(whole)
+
+
+@GROUP.operation(
+    "GET",
+    "/prompt-sets/{id}/versions",
+    Reply("The versions.", {JSON: SetVersions}),
+    errors=(404, 503),
+    role="user",
+)
+async def show_versions(request: web.Request) -> web.StreamResponse:
+    """List the versions of a prompt set, the present one first."""
+    library = library_of(request)
+    return json_response(await library.versions(owner_of(request), request.match_info["id"]))
 
 
 @GROUP.operation(
