@@ -191,6 +191,7 @@ on('chat-open', ({ id, then }) => tryTo(async () => {
   then?.(board);
 }));
 on('chat-again', ({ id }) => runAgain(id));
+on('chat-prompts', ({ id }) => openRuns(id));
 on('chat-figures', ({ id }) => openFigures(id));
 on('chat-made', () => {
   listed = null;
@@ -232,11 +233,12 @@ document.addEventListener('visibilitychange', () => {
 // Answers go on without this page; a reload returns to them.
 window.addEventListener('pagehide', () => workspace.saveTab());
 
-new ChatAddress({ workspace, client, composer, fault: showFault }).begin();
+const address = new ChatAddress({ workspace, client, composer, fault: showFault, runs: openRuns });
+address.begin();
 if (visits.get('attached')?.length) openTray([]);
 document.querySelector('#add-model')?.addEventListener('click', openAdder);
 document.querySelector('#machines')?.addEventListener('click', openMachines);
-document.querySelector('#runs')?.addEventListener('click', openRuns);
+document.querySelector('#runs')?.addEventListener('click', () => openRuns());
 document.querySelector('#sign-out')?.addEventListener('click', () => workspace.forget());
 offerSignOut(document.querySelector('#sign-out'));
 if (matchMedia('(pointer: fine)').matches) composer.focus(); // elsewhere it would open the screen keyboard
@@ -372,9 +374,10 @@ function openShortcuts() {
   return later(import('./view/shortcut-list.js'), ({ ShortcutList }) => find(ShortcutList, 'shortcut-list').open());
 }
 
-function openRuns() {
+/** @param {string} [chat] Whose prompts a run begins with. */
+function openRuns(chat) {
   if (panel.isOver) panel.close();
-  return later(Promise.all([import('./view/runs-view.js'), laterStyles('runs.css')]), ([module]) => module.openRuns({ client, workspace }));
+  return later(Promise.all([import('./view/runs-view.js'), laterStyles('runs.css')]), ([module]) => module.openRuns({ client, workspace, left: () => address.tell() }, chat));
 }
 
 function openAdder() {

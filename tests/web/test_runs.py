@@ -242,4 +242,4 @@ async def test_numbers_that_no_prompt_has_are_refused(before_fake: StartWithFake
         vote = f"/runs/{run}/prompts/{number}/vote"
         assert (await gateway.ask("DELETE", vote)).status == 404
     rows = (await gateway.get(f"/runs/{run}/rows?first={2**64}")).json
-    assert rows == {"total": 2, "rows": []}
+    assert rows == {"total": 2, "rows": [], "matching": 2}

@@ -3,7 +3,13 @@
 import { ask } from './conversations.js';
 /** @import { Cost, FinishReason, Notice, Parameters, Timings, Usage, WireError } from './protocol.js' */
 
-/** @typedef {{id: string, name: string, tags: string[], created: number, updated: number, version: string, prompts: number}} PromptSet */
+/** @typedef {{id: string, name: string, tags: string[], created: number, updated: number, version: string, prompts: number, versions: number}} PromptSet */
+/** @typedef {{variables?: Record<string, string>, messages?: {role: string, content: string}[], expected?: string, system?: string, checks?: object[], tags?: string[]}} PromptItem */
+/** @typedef {PromptSet & {template: string, system: string, checks: object[], items: PromptItem[]}} WholeSet */
+/** @typedef {{version: string, prompts: number, created: number}} SetVersion */
+/** @typedef {{prompts: number, first: string[], checks: number, encoding: string, delimiter: string | null}} SetLook */
+/** @typedef {'auto' | 'lines' | 'csv' | 'jsonl'} FileForm */
+/** @typedef {{show: 'all' | 'failed' | 'disagree' | 'cut' | 'errors' | 'unvoted', sort: 'prompt' | 'slowest' | 'failed', search: string}} RowChoice */
 /** @typedef {{model: string, parameters: Parameters, system: string | null, name: string}} Target */
 /**
  * @typedef {Target & {state: 'waiting' | 'asking' | 'done' | 'failed', answered: number, failed: number, passed: number,
@@ -80,9 +86,9 @@ export class Runs {
     return ask('GET', this.#of(id));
   }
 
-  /** @param {string} id @param {number} first @param {number} count @returns {Promise<{total: number, rows: Row[]}>} */
-  rows(id, first, count) {
-    return ask('GET', `${this.#of(id)}/rows?first=${first}&count=${count}`);
+  /** @param {string} id @param {number} first @param {number} count @param {RowChoice} [choice] @returns {Promise<{total: number, matching: number, rows: Row[]}>} */
+  rows(id, first, count, choice) {
+    return ask('GET', `${this.#of(id)}/rows?${new URLSearchParams({ ...choice, first: String(first), count: String(count) })}`);
   }
 
   /** @param {string} id @param {number} prompt From 0. @returns {Promise<AskedPrompt>} */
@@ -122,9 +128,44 @@ export class Runs {
     return ask('GET', `${this.#base}prompt-sets`);
   }
 
-  /** Keep a file's prompts; an error's `details.problems` has every place that is wrong. @param {string | Blob} file @param {{name?: string, form?: 'auto' | 'lines'}} options @returns {Promise<PromptSet>} */
+  /** Keep a file's prompts; an error's `details.problems` has every place that is wrong. @param {string | Blob} file @param {{name?: string, form?: FileForm}} options @returns {Promise<PromptSet>} */
   keep(file, options) {
     return ask('PUT', `${this.#base}prompt-sets?${new URLSearchParams(options)}`, file);
+  }
+
+  /** Read a file and keep nothing. @param {string | Blob} file @param {{form?: FileForm}} [options] @returns {Promise<SetLook>} */
+  look(file, options) {
+    return ask('PUT', `${this.#base}prompt-sets/look?${new URLSearchParams(options)}`, file);
+  }
+
+  /** A set with its first prompts. @param {string} set @param {number} count @returns {Promise<WholeSet>} */
+  set(set, count) {
+    return ask('GET', `${this.#base}prompt-sets/${set}?count=${count}`);
+  }
+
+  /** The present one first. @param {string} set @returns {Promise<{versions: SetVersion[]}>} */
+  versions(set) {
+    return ask('GET', `${this.#base}prompt-sets/${set}/versions`);
+  }
+
+  /** @param {string} set @param {{name?: string, tags?: string[]}} changes @returns {Promise<PromptSet>} */
+  change(set, changes) {
+    return ask('PATCH', `${this.#base}prompt-sets/${set}`, changes);
+  }
+
+  /** Give a set other prompts, as a new version. @param {string} set @param {string | Blob} file @param {{form?: FileForm}} [options] @returns {Promise<PromptSet>} */
+  replace(set, file, options) {
+    return ask('PUT', `${this.#base}prompt-sets/${set}/prompts?${new URLSearchParams(options)}`, file);
+  }
+
+  /** The address of a set as a file. @param {string} set @param {'csv' | 'jsonl'} form @param {string} [version] Else the last. */
+  setUrl(set, form, version = '') {
+    return `${this.#base}prompt-sets/${set}/export?${new URLSearchParams({ form, version })}`;
+  }
+
+  /** A set as JSON Lines. @param {string} set @param {string} [version] @returns {Promise<string>} */
+  lines(set, version) {
+    return ask('GET', this.setUrl(set, 'jsonl', version), undefined, (response) => response.text());
   }
 
   /** Delete a set; runs keep what they have asked. @param {string} set @returns {Promise<void>} */

@@ -1,6 +1,6 @@
 /**
  * The address and the title of the tab: `#chat=ID` is a stored chat, so that the browser's buttons go back
- * and forth, and `?models=a,b&prompt=…` a comparison that the reader may send.
+ * and forth, `#run=ID` a run, which a dialog shows, and `?models=a,b&prompt=…` a comparison that the reader may send.
  *
  * The title is the chat's, with the answers that ended while nobody looked: "(3 done)".
  */
@@ -20,17 +20,21 @@ export class ChatAddress {
   #client;
   #composer;
   #fault;
+  #runs;
   #shown;
   #done = 0;
   /** While what the address asks for is filled in, the address stays. */
   #isFilling = false;
+  /** The chat got its address while that of a run was shown. */
+  #isBehind = false;
 
-  /** @param {{workspace: Workspace, client: SidestreamClient, composer: PromptComposer, fault: (error: {message: string}) => void}} parts */
-  constructor({ workspace, client, composer, fault }) {
+  /** @param {{workspace: Workspace, client: SidestreamClient, composer: PromptComposer, fault: (error: {message: string}) => void, runs: () => unknown}} parts `runs` opens their dialog. */
+  constructor({ workspace, client, composer, fault, runs }) {
     this.#workspace = workspace;
     this.#client = client;
     this.#composer = composer;
     this.#fault = fault;
+    this.#runs = runs;
     this.#shown = workspace.conversation;
   }
 
@@ -39,6 +43,7 @@ export class ChatAddress {
     const asked = new URLSearchParams(location.search);
     const id = this.#asked;
     if (asked.has('prompt') || asked.has('models')) this.#fillIn(asked);
+    else if (this.#isRun) this.#whenConnected(this.#runs);
     else if (id && id !== this.#workspace.conversation.id) this.#whenConnected(() => this.#go());
     else this.#follow();
     this.#workspace.on('conversation', () => this.#follow());
@@ -54,7 +59,21 @@ export class ChatAddress {
     });
   }
 
+  /** Have the address say which chat is open, in place of what it says. */
+  tell() {
+    history.replaceState(null, '', this.#address);
+  }
+
   // Internal
+
+  get #isRun() {
+    return /^#runs?\b/.test(location.hash);
+  }
+
+  get #address() {
+    const { id } = this.#workspace.conversation;
+    return location.pathname + (id ? `#chat=${id}` : '');
+  }
 
   /** The id in the address. */
   get #asked() {
@@ -67,16 +86,18 @@ export class ChatAddress {
     const isSame = conversation === this.#shown || this.#isFilling;
     this.#shown = conversation;
     this.#name();
-    if (conversation.id === this.#asked && (isSame || !location.search)) return;
-    const address = location.pathname + (conversation.id ? `#chat=${conversation.id}` : '');
+    this.#isBehind = isSame && this.#isRun;
+    if (this.#isRun || (conversation.id === this.#asked && (isSame || !location.search))) return;
     // One that is stored now is no other page to come back to.
-    history[isSame ? 'replaceState' : 'pushState'](null, '', address);
+    history[isSame ? 'replaceState' : 'pushState'](null, '', this.#address);
   }
 
   /** Show the chat that the address names. */
   async #go() {
+    if (this.#isRun) return this.#runs();
     const id = this.#asked;
     if (id === this.#workspace.conversation.id) return;
+    if (id === null && this.#isBehind) return this.tell();
     if (id === null) return this.#workspace.open(new Conversation());
     try {
       await this.#workspace.openStored(id);

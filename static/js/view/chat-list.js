@@ -5,7 +5,7 @@
  * The server gives the list page by page, as it is scrolled; a row is made when its chat comes. Up and
  * down go from row to row; Delete and F2 are for the one that has the focus.
  *
- * Events: `chat-open` with `{id, then}`, `chat-again` with `{id}`, `chat-gone` with `{ids}` when some were
+ * Events: `chat-open` with `{id, then}`, `chat-again` and `chat-prompts` with `{id}`, `chat-gone` with `{ids}` when some were
  * deleted; `menu-open` with `{items, button}`.
  */
 
@@ -430,6 +430,7 @@ export class ChatList extends PageElement {
       ['Copy the address', () => this.#copyAddress(id)],
       ['Figures…', () => this.announce('chat-figures', { id })],
       ['Run again and compare…', () => this.announce('chat-again', { id })],
+      ...(document.querySelector('#runs') ? [/** @type {[string, () => void]} */ (['Ask these prompts of other models…', () => this.announce('chat-prompts', { id })])] : []),
       ...FORMS.map(([name, form]) => /** @type {[string, () => void]} */ ([`Export as ${name}`, () => this.#export([id], form)])),
       ['Delete', () => this.#delete([id])],
     ];

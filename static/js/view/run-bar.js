@@ -1,5 +1,7 @@
 /** What can be done with a run: pause, continue, cancel, delete after a question, results and exports. */
 
+import { runHash } from '../model/run-address.js';
+import { copyText } from './clipboard.js';
 import { h, setText } from './element.js';
 import { RunShare, canShare, sharedWords } from './run-share.js';
 
@@ -8,6 +10,8 @@ import { RunShare, canShare, sharedWords } from './run-share.js';
 
 /** @type {['csv' | 'jsonl' | 'html', string][]} */
 const FORMS = [['csv', 'CSV'], ['jsonl', 'JSON Lines'], ['html', 'Report']];
+
+const SHOWN_MS = 1500;
 
 export class RunBar {
   #host;
@@ -20,6 +24,7 @@ export class RunBar {
   #continue = this.#button('Continue', () => this.#act('continue'));
   #retry = this.#button('Ask failed again', () => this.#act('continue?failed=1'));
   #cancel = this.#button('Cancel', () => this.#act('cancel'));
+  #copy = this.#button('Copy link', () => this.#copyLink());
   #delete = this.#button('Delete…', () => this.#ask());
   #share = this.#button('Share…', () => this.#beginSharing());
   #shared = h('span', { class: 'run-words', dir: 'auto' });
@@ -30,7 +35,7 @@ export class RunBar {
   #no = this.#button('Keep it', () => this.#endAsking());
   #asking = h('div', { class: 'run-acts', role: 'group', 'aria-label': 'Delete', hidden: true },
     h('span', {}, 'Delete this run with its answers?'), this.#yes, this.#no);
-  #acts = h('div', { class: 'run-acts' }, this.#results, this.#pause, this.#continue, this.#retry, this.#cancel, this.#delete, this.#share, this.#shared, this.#links);
+  #acts = h('div', { class: 'run-acts' }, this.#results, this.#pause, this.#continue, this.#retry, this.#cancel, this.#copy, this.#delete, this.#share, this.#shared, this.#links);
   element = h('div', {}, this.#acts, this.#asking);
 
   /** @param {Host} host @param {(run: Run) => void} changed */
@@ -95,6 +100,13 @@ export class RunBar {
     this.#sharing = null;
     if (changed) this.#changed(changed);
     this.#share.focus();
+  }
+
+  async #copyLink() {
+    if (!this.#run) return;
+    const isCopied = await copyText(new URL(location.pathname + runHash(this.#run.id), location.href).href);
+    setText(this.#copy, isCopied ? 'Copied' : 'Cannot be copied');
+    setTimeout(() => setText(this.#copy, 'Copy link'), SHOWN_MS);
   }
 
   #ask() {

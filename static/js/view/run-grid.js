@@ -2,8 +2,9 @@
  * A run as a grid: a row for each prompt, a column for each target, live while it runs.
  *
  * Rows have one height and are made as they come into view, so that thousands cost what a screen of them
- * costs. The run comes over the socket; the rows in view are read again at most twice a second. One cell is the Tab
- * stop, the arrow keys go to others, Enter opens the prompt of one.
+ * costs. A row has a place among the prompts that match what is chosen above the grid. The run comes over the socket;
+ * the rows in view are read again at most twice a second. One cell is the Tab stop, the arrow keys go to others,
+ * Enter opens the prompt of one.
  */
 
 import { followRuns } from '../client/run-following.js';
@@ -13,8 +14,9 @@ import { withCode } from './error-notice.js';
 import { errorText } from './labels.js';
 import { RunBar } from './run-bar.js';
 import { gridCell } from './run-cell.js';
+import { RunFilter } from './run-filter.js';
 
-/** @import { Row, Run } from '../client/runs.js' */
+/** @import { Row, RowChoice, Run } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
 
 const READ_EVERY_MS = 500;
@@ -30,8 +32,12 @@ export class RunGrid {
   #run;
   #prompt;
   #bar;
-  /** @type {Map<number, Row>} */
+  #order;
+  #filter;
+  /** By place. @type {Map<number, Row>} */
   #known = new Map();
+  /** Places that were read since the run has changed. @type {Set<number>} */
+  #fresh = new Set();
   /** @type {Map<number, HTMLElement>} */
   #rows = new Map();
   #rowHeight = 0;
@@ -59,8 +65,10 @@ export class RunGrid {
     this.#run = run;
     this.#prompt = prompt;
     this.#bar = new RunBar(host, (changed) => this.#show(changed));
+    this.#order = host.orderOf(run);
+    this.#filter = new RunFilter(this.#order, (choice) => this.#choose(choice));
     host.name(run.name || run.set_name);
-    this.element = h('div', { class: 'run-page run-whole' }, this.#bar.element, this.#status, this.#error, this.#progress, this.#grid);
+    this.element = h('div', { class: 'run-page run-whole' }, this.#bar.element, this.#status, this.#error, this.#progress, this.#filter.element, this.#grid);
     this.#grid.style.setProperty('--targets', String(run.targets.length));
     this.#grid.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.#grid.addEventListener('keydown', (event) => this.#pressed(event));
@@ -77,7 +85,7 @@ export class RunGrid {
   focus() {
     if (this.#prompt === undefined) return this.#bar.focus();
     this.#measure();
-    this.#go(this.#prompt, 0);
+    this.#go(Math.min(this.#order.placeOf(this.#prompt) ?? 0, Math.max(0, this.#total - 1)), 0);
   }
 
   // Internal
@@ -101,11 +109,12 @@ export class RunGrid {
     this.#coming = null;
     if (this.#signal.aborted) return;
     this.#run = run;
+    this.#fresh.clear();
     this.#bar.show(run);
     setText(this.#status, [stateWords(run), progressWords(run), passedWords(run.targets)].filter(Boolean).join(' · '));
     this.#showError(run);
     Object.assign(this.#progress, { max: run.total, value: run.answered });
-    this.#grid.setAttribute('aria-rowcount', String(run.prompts + 1));
+    this.#count();
     this.#grid.setAttribute('aria-colcount', String(run.targets.length + 1));
     this.#showHeads(run);
     void this.#read();
@@ -145,9 +154,16 @@ export class RunGrid {
       this.#isDue = false;
       const [first, end] = this.#view;
       await this.#host.attempt(async () => {
-        const { rows } = await this.#host.api.rows(this.#run.id, first, Math.min(MOST_ROWS, Math.max(1, end - first)));
-        for (const row of rows) this.#known.set(row.prompt, row);
-        if (!this.#signal.aborted) this.#draw();
+        const { choice } = this.#order;
+        const { rows, matching } = await this.#host.api.rows(this.#run.id, first, Math.min(MOST_ROWS, Math.max(1, end - first)), choice);
+        if (this.#signal.aborted || choice !== this.#order.choice) return;
+        this.#order.note(first, rows, matching);
+        rows.forEach((row, index) => {
+          this.#known.set(first + index, row);
+          this.#fresh.add(first + index);
+        });
+        this.#count();
+        this.#draw();
       });
       await new Promise((resolve) => {
         this.#wake = () => resolve(undefined);
@@ -155,6 +171,34 @@ export class RunGrid {
       });
     }
     this.#isReading = false;
+  }
+
+  /** @param {RowChoice} choice */
+  #choose(choice) {
+    this.#order.choose(choice);
+    this.#known.clear();
+    this.#fresh.clear();
+    for (const row of this.#rows.values()) row.remove();
+    this.#rows.clear();
+    this.#at = [0, this.#at[1]];
+    this.#grid.scrollTop = 0;
+    this.#readNow();
+  }
+
+  /** How many rows there are, as far as that is known. */
+  get #total() {
+    return this.#order.matching ?? this.#run.prompts;
+  }
+
+  #count() {
+    this.#filter.count(this.#order, this.#run.prompts);
+    this.#grid.setAttribute('aria-rowcount', String(this.#total + 1));
+    this.#space.style.height = `${this.#total * this.#rowHeight}px`;
+    for (const [index, row] of this.#rows) {
+      if (index < this.#total) continue;
+      row.remove();
+      this.#rows.delete(index);
+    }
   }
 
   #readNow() {
@@ -165,8 +209,8 @@ export class RunGrid {
   /** @returns {[number, number]} */
   get #view() {
     const { clientHeight, scrollTop } = this.#grid;
-    if (!this.#rowHeight) return [0, Math.min(MOST_ROWS / 2, this.#run.prompts)];
-    return rowsInView({ top: scrollTop, height: clientHeight, rowHeight: this.#rowHeight, total: this.#run.prompts, more: MORE_ROWS });
+    if (!this.#rowHeight) return [0, Math.min(MOST_ROWS / 2, this.#total)];
+    return rowsInView({ top: scrollTop, height: clientHeight, rowHeight: this.#rowHeight, total: this.#total, more: MORE_ROWS });
   }
 
   #scrolled() {
@@ -176,6 +220,7 @@ export class RunGrid {
       this.#isDrawn = false;
       const [first, end] = this.#draw();
       for (let index = first; index < end; index += 1) if (!this.#known.has(index)) return this.#readNow();
+      for (let index = first; index < end; index += 1) if (!this.#fresh.has(index)) return void this.#read();
     });
   }
 
@@ -213,15 +258,16 @@ export class RunGrid {
   /** @param {HTMLElement} row @param {number} index */
   #place(row, index) {
     row.style.translate = `0 ${index * this.#rowHeight}px`;
-    this.#space.style.height = `${this.#run.prompts * this.#rowHeight}px`;
+    this.#space.style.height = `${this.#total * this.#rowHeight}px`;
   }
 
   /** @param {number} index */
   #drawRow(index) {
-    if (index >= this.#run.prompts) return;
+    // What matches is not known before it was read, so no row stands for it.
+    if (index >= this.#total || (this.#order.matching === null && !this.#order.isEverything)) return;
     let row = this.#rows.get(index);
     if (!row) {
-      const made = h('div', { class: 'grid-row', role: 'row', 'aria-rowindex': index + 2, 'data-prompt': index });
+      const made = h('div', { class: 'grid-row', role: 'row', 'aria-rowindex': index + 2 });
       const after = [...this.#rows].filter(([other]) => other > index).sort(([a], [b]) => a - b)[0]?.[1] ?? null;
       this.#space.insertBefore(made, after); // in the order in which they are read
       this.#rows.set(index, row = made);
@@ -237,10 +283,12 @@ export class RunGrid {
   /** @param {HTMLElement} row @param {number} index @param {Row | undefined} known */
   #fill(row, index, known) {
     const hadFocus = row.contains(document.activeElement);
+    const prompt = this.#promptAt(index);
+    if (prompt !== null) row.dataset.prompt = String(prompt);
     const names = targetNames(this.#run.targets, this.#host.nameOf);
     const cells = slots(known?.cells ?? [], names.length, isOver(this.#run)).map((slot, target) => gridCell(slot, names[target]));
     row.replaceChildren(h('div', { role: 'rowheader', class: 'grid-prompt', tabindex: -1 },
-      h('span', { class: 'grid-number' }, String(index + 1)), h('span', { class: 'grid-text', dir: 'auto' }, known?.text ?? '…')), ...cells);
+      h('span', { class: 'grid-number' }, prompt === null ? '' : String(prompt + 1)), h('span', { class: 'grid-text', dir: 'auto' }, known?.text ?? '…')), ...cells);
     const [at, column] = this.#at;
     if (at !== index) return;
     const cell = /** @type {HTMLElement} */ (row.children[column]);
@@ -248,11 +296,16 @@ export class RunGrid {
     if (hadFocus) cell.focus({ preventScroll: true });
   }
 
+  /** @param {number} place */
+  #promptAt(place) {
+    return this.#known.get(place)?.prompt ?? (this.#order.isEverything ? place : null);
+  }
+
   /** @param {KeyboardEvent} event */
   #pressed(event) {
     const { key, ctrlKey } = event;
     const [row, column] = this.#at;
-    const last = this.#run.prompts - 1;
+    const last = this.#total - 1;
     const page = Math.max(1, Math.floor(this.#grid.clientHeight / (this.#rowHeight || 1)) - 2);
     /** @type {Record<string, [number, number]>} */
     const steps = {
@@ -265,7 +318,9 @@ export class RunGrid {
       Home: [ctrlKey ? 0 : row, 0],
       End: [ctrlKey ? last : row, this.#run.targets.length],
     };
-    if (key === 'Enter' || key === ' ') this.#host.ask(this.#run, row);
+    const prompt = this.#promptAt(row);
+    if (last < 0) return;
+    if ((key === 'Enter' || key === ' ') && prompt !== null) this.#host.ask(this.#run, prompt);
     else if (steps[key]) this.#go(Math.min(Math.max(steps[key][0], 0), last), Math.min(Math.max(steps[key][1], 0), this.#run.targets.length));
     else return;
     event.preventDefault();

@@ -13,6 +13,7 @@ export class RunList {
   #signal;
   #begin = h('button', { type: 'button', class: 'quiet' }, 'New run');
   #rank = h('button', { type: 'button', class: 'quiet' }, 'Leaderboard');
+  #sets = h('button', { type: 'button', class: 'quiet' }, 'Prompt sets');
   #list = h('ul', { class: 'run-list', 'aria-label': 'Runs' });
   #none = h('p', { class: 'field-hint', hidden: true }, 'A run asks every prompt of a set of several models, checks the answers, and goes on without this page.');
   #more = h('button', { type: 'button', class: 'quiet', hidden: true }, 'More');
@@ -24,7 +25,7 @@ export class RunList {
   /** @type {string | null} */
   #next = null;
   back = null;
-  element = h('div', { class: 'run-page' }, h('div', { class: 'run-acts' }, this.#begin, this.#rank), this.#none, this.#list, this.#more);
+  element = h('div', { class: 'run-page' }, h('div', { class: 'run-acts' }, this.#begin, this.#sets, this.#rank), this.#none, this.#list, this.#more);
 
   /** @param {Host} host @param {AbortSignal} signal */
   constructor(host, signal) {
@@ -33,6 +34,7 @@ export class RunList {
     host.name('Runs');
     this.#begin.addEventListener('click', () => host.begin());
     this.#rank.addEventListener('click', () => host.rank());
+    this.#sets.addEventListener('click', () => host.sets());
     this.#more.addEventListener('click', () => void host.attempt(() => this.#load(this.#next ?? '')));
     this.#follow();
     void host.attempt(() => this.#load());

@@ -6,6 +6,7 @@
  */
 
 import { followRuns } from '../client/run-following.js';
+import { placeWords } from '../model/run-order.js';
 import { targetNames } from '../model/run-table.js';
 import { h, iconButton, setText } from './element.js';
 import { errorNotice } from './error-notice.js';
@@ -17,6 +18,8 @@ import { turnViews } from './turn-views.js';
 /** @import { Host } from './runs-view.js' */
 
 const LOOK_AGAIN_MS = 1000;
+/** Read at once where a filter says which prompt is next. */
+const ROWS = 20;
 /** @type {Record<string, string>} */
 const ENDS = { stop: 'Complete', length: 'Length limit reached', cancelled: 'Cancelled', failed: 'Failed' };
 
@@ -25,6 +28,7 @@ export class RunPrompt {
   #signal;
   #run;
   #prompt;
+  #order;
   /** The prompt that is shown, and how many answers of it. */
   #shown = -1;
   #count = 0;
@@ -43,6 +47,7 @@ export class RunPrompt {
     this.#signal = signal;
     this.#run = run;
     this.#prompt = prompt;
+    this.#order = host.orderOf(run);
     this.#before.addEventListener('click', () => this.#go(-1));
     this.#after.addEventListener('click', () => this.#go(1));
     this.#load();
@@ -65,12 +70,17 @@ export class RunPrompt {
 
   // Internal
 
-  /** @param {number} by */
+  /** Show the next prompt of those that are chosen in the grid. @param {number} by */
   #go(by) {
-    const prompt = this.#prompt + by;
-    if (prompt < 0 || prompt >= this.#run.prompts) return;
-    this.#prompt = prompt;
-    this.#load();
+    const { id, prompts } = this.#run;
+    const from = this.#prompt;
+    void this.#host.attempt(async () => {
+      const next = await this.#order.step(from, by, prompts, (first) => this.#host.api.rows(id, first, ROWS, this.#order.choice));
+      if (this.#signal.aborted || next === null || this.#prompt !== from) return;
+      this.#prompt = next;
+      this.#host.moved(this.#run, next);
+      this.#load();
+    });
   }
 
   /** Look whether this prompt has more answers. @param {Run} run */
@@ -87,9 +97,10 @@ export class RunPrompt {
 
   #load() {
     const prompt = this.#prompt;
-    setText(this.#place, `Prompt ${prompt + 1} of ${this.#run.prompts}`);
-    this.#before.setAttribute('aria-disabled', String(prompt === 0));
-    this.#after.setAttribute('aria-disabled', String(prompt + 1 === this.#run.prompts));
+    const { prompts } = this.#run;
+    setText(this.#place, [`Prompt ${prompt + 1} of ${prompts}`, placeWords(this.#order, prompt)].filter(Boolean).join(' · '));
+    this.#before.setAttribute('aria-disabled', String(this.#order.isAtEnd(prompt, -1, prompts)));
+    this.#after.setAttribute('aria-disabled', String(this.#order.isAtEnd(prompt, 1, prompts)));
     void this.#host.attempt(async () => {
       const asked = await this.#host.api.prompt(this.#run.id, prompt);
       const isShown = this.#shown === prompt && this.#count === asked.answers.length;

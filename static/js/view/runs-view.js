@@ -3,10 +3,17 @@
  *
  * It shows one screen at a time. Escape and the arrow at the top left go back to the screen before, from the
  * list they close the dialog; runs go on without it. The page loads this module and its styles on demand.
+ *
+ * A run and a prompt of it have addresses, `#run=ID&prompt=N`. Going deeper is a step of the browser's history;
+ * what its buttons come to is shown, and the address of the page itself closes the dialog.
  */
 
 import { SidestreamError } from '../client/protocol.js';
+import { Conversations } from '../client/conversations.js';
 import { Runs } from '../client/runs.js';
+import { chatPrompts, counted, promptFile } from '../model/prompt-sets.js';
+import { depthOf, runHash, runPlace } from '../model/run-address.js';
+import { RunOrder } from '../model/run-order.js';
 import { PageElement, h, iconButton, letClose, setText } from './element.js';
 import { errorNotice } from './error-notice.js';
 import { RunForm } from './run-form.js';
@@ -15,11 +22,14 @@ import { RunLeaderboard } from './run-leaderboard.js';
 import { RunList } from './run-list.js';
 import { RunPrompt } from './run-prompt.js';
 import { RunResults } from './run-results.js';
+import { SetForm } from './set-form.js';
+import { SetList } from './set-list.js';
 
 /** @import { SidestreamClient } from '../client/client.js' */
 /** @import { WireError } from '../client/protocol.js' */
-/** @import { Run } from '../client/runs.js' */
+/** @import { PromptSet, Run } from '../client/runs.js' */
 /** @import { Workspace } from '../model/workspace.js' */
+/** @import { Given } from './prompt-source.js' */
 
 /**
  * @typedef {object} Host What a screen can ask of the dialog.
@@ -31,12 +41,17 @@ import { RunResults } from './run-results.js';
  * @property {(error: WireError) => void} fail
  * @property {(title: string) => void} name
  * @property {() => void} list
- * @property {() => void} begin
+ * @property {(given?: Given) => void} begin `given`: what the prompts are at first.
  * @property {(run: Run, prompt?: number) => void} open `prompt` is the one that has the focus.
  * @property {(run: Run, prompt: number) => void} ask
  * @property {(run: Run) => void} weigh
  * @property {() => void} rank
+ * @property {(focused?: string) => void} sets
+ * @property {(set: PromptSet) => void} change
+ * @property {(run: Run) => RunOrder} orderOf Which prompts of it are shown, as that was left.
+ * @property {(run: Run, prompt: number) => void} moved The screen shows another prompt now.
  */
+/** @typedef {{client: SidestreamClient, workspace: Workspace, left: () => void}} Parts `left`: the dialog is closed while the address is one of a run. */
 /** @typedef {{element: HTMLElement, back: (() => void) | null, focus: () => void, keydown?: (event: KeyboardEvent) => void}} Screen */
 
 export class RunsView extends PageElement {
@@ -51,26 +66,42 @@ export class RunsView extends PageElement {
   #screen = null;
   /** Ends what the shown screen does. */
   #shown = new AbortController();
+  #left;
+  /** @type {Map<string, RunOrder>} */
+  #orders = new Map();
+  /** The prompt that was looked at last, for the focus. @type {{id: string, prompt: number} | null} */
+  #last = null;
   /** @type {Host} */
   #host;
 
-  /** @param {{client: SidestreamClient, workspace: Workspace}} parts */
-  constructor({ client, workspace }) {
+  /** @param {Parts} parts */
+  constructor({ client, workspace, left }) {
     super();
+    this.#left = left;
     this.#host = {
-      api: new Runs(new URL('.', document.baseURI).href),
+      api: new Runs(pageBase()),
       client,
       workspace,
       nameOf: (model) => client.models.get(model)?.name ?? model,
       attempt: (act) => this.#attempt(act),
       fail: (error) => this.#problem.replaceChildren(errorNotice(error, { isAlert: true })),
       name: (title) => setText(this.#title, title),
-      list: () => this.#show((signal) => new RunList(this.#host, signal)),
-      begin: () => this.#show((signal) => new RunForm(this.#host, signal)),
-      open: (run, prompt) => this.#show((signal) => new RunGrid(this.#host, signal, run, prompt)),
-      ask: (run, prompt) => this.#show((signal) => new RunPrompt(this.#host, signal, run, prompt)),
-      weigh: (run) => this.#show((signal) => new RunResults(this.#host, signal, run)),
-      rank: () => this.#show((signal) => new RunLeaderboard(this.#host, signal)),
+      list: () => this.#show((signal) => new RunList(this.#host, signal), runHash(null)),
+      begin: (given) => this.#show((signal) => new RunForm(this.#host, signal, given), runHash(null)),
+      open: (run, prompt) => this.#show((signal) => new RunGrid(this.#host, signal, run, prompt), runHash(run.id)),
+      ask: (run, prompt) => {
+        this.#last = { id: run.id, prompt };
+        this.#show((signal) => new RunPrompt(this.#host, signal, run, prompt), runHash(run.id, prompt));
+      },
+      weigh: (run) => this.#show((signal) => new RunResults(this.#host, signal, run), runHash(run.id)),
+      rank: () => this.#show((signal) => new RunLeaderboard(this.#host, signal), runHash(null)),
+      sets: (focused) => this.#show((signal) => new SetList(this.#host, signal, focused), runHash(null)),
+      change: (set) => this.#show((signal) => new SetForm(this.#host, signal, set), runHash(null)),
+      orderOf: ({ id }) => this.#orderOf(id),
+      moved: ({ id }, prompt) => {
+        this.#last = { id, prompt };
+        tellAddress(runHash(id, prompt));
+      },
     };
   }
 
@@ -93,14 +124,31 @@ export class RunsView extends PageElement {
     this.#dialog.addEventListener('close', () => {
       this.#shown.abort();
       this.remove();
+      if (runPlace(location.hash)) this.#left();
     }, { signal });
+    window.addEventListener('popstate', () => this.#follow(), { signal });
   }
 
   // Actions
 
+  /** Show what the address asks for, else the list. */
   open() {
     this.#dialog.showModal();
-    this.#host.list();
+    if (runPlace(location.hash)) this.#follow();
+    else this.#host.list();
+  }
+
+  /** Show the form for a run of a stored chat's prompts. @param {string} chat Its id. */
+  async openWith(chat) {
+    this.open();
+    await this.#attempt(async () => {
+      const stored = await new Conversations(pageBase()).get(chat, { isFull: true });
+      const { prompts, left } = chatPrompts(stored);
+      if (!prompts.length) throw new SidestreamError({ code: 'invalid_prompt_set', message: left ? 'This chat has only prompts with attachments, which are not kept in sets.' : 'This chat has no prompts.' });
+      const note = [`The ${counted(prompts.length, 'prompt')} of “${stored.title || 'Untitled'}”.`, left ? `${counted(left, 'prompt')} with attachments ${left === 1 ? 'is' : 'are'} left out.` : ''].filter(Boolean).join(' ');
+      const { lines, file } = promptFile(prompts);
+      this.#host.begin(lines === null ? { file: new File([file], 'chat.jsonl'), note } : { lines, note });
+    });
   }
 
   // Internal
@@ -112,8 +160,43 @@ export class RunsView extends PageElement {
     this.#screen.back();
   }
 
-  /** @param {(signal: AbortSignal) => Screen} make */
-  #show(make) {
+  /** Show what the address asks for. */
+  #follow() {
+    const { hash } = location;
+    const place = runPlace(hash);
+    if (!place) return this.#dialog.close();
+    if (!this.#screen || place.id === null) this.#show((signal) => new RunList(this.#host, signal), hash);
+    const { id, prompt } = place;
+    if (id === null) return;
+    void this.#attempt(async () => {
+      const run = await this.#find(id);
+      if (location.hash !== hash) return;
+      if (prompt === null || prompt >= run.prompts) this.#host.open(run, this.#last?.id === id ? this.#last.prompt : undefined);
+      else this.#host.ask(run, prompt);
+      if (prompt !== null && prompt >= run.prompts) this.#tell({ message: `This run has no prompt ${prompt + 1}: it has ${run.prompts}.` });
+    });
+  }
+
+  /** @param {string} id */
+  async #find(id) {
+    try {
+      return await this.#host.api.get(id);
+    } catch (error) {
+      if (!(error instanceof SidestreamError) || error.code !== 'unknown_run') throw error;
+      throw new SidestreamError({ code: error.code, message: 'The run of this address is not there: it was deleted, or is somebody else’s.' });
+    }
+  }
+
+  /** @param {string} id */
+  #orderOf(id) {
+    const order = this.#orders.get(id) ?? new RunOrder();
+    this.#orders.set(id, order);
+    return order;
+  }
+
+  /** @param {(signal: AbortSignal) => Screen} make @param {string} [address] Else the one that it is. */
+  #show(make, address = location.hash) {
+    tellAddress(address);
     this.#shown.abort();
     this.#shown = new AbortController();
     this.#problem.replaceChildren();
@@ -131,16 +214,33 @@ export class RunsView extends PageElement {
       if (!signal.aborted) this.#problem.replaceChildren();
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
-      if (!signal.aborted) this.#problem.replaceChildren(errorNotice(/** @type {any} */ (error), { isAlert: true }));
+      if (!signal.aborted) this.#tell(error);
     }
+  }
+
+  /** @param {{message: string}} error */
+  #tell(error) {
+    this.#problem.replaceChildren(errorNotice(/** @type {any} */ (error), { isAlert: true }));
   }
 }
 
-/** Show the runs over the page. @param {{client: SidestreamClient, workspace: Workspace}} parts */
-export function openRuns(parts) {
+/** @param {string} address */
+function tellAddress(address) {
+  if (address === location.hash) return;
+  history[depthOf(address) > depthOf(location.hash) ? 'pushState' : 'replaceState'](null, '', location.pathname + location.search + address);
+}
+
+function pageBase() {
+  return new URL('.', document.baseURI).href;
+}
+
+/** Show the runs over the page, or the form for one with a chat's prompts. @param {Parts} parts @param {string} [chat] Its id. */
+export function openRuns(parts, chat) {
+  if (document.querySelector('runs-view')) return; // it follows the address itself
   const view = new RunsView(parts);
   document.body.append(view);
-  view.open();
+  if (chat) void view.openWith(chat);
+  else view.open();
 }
 
 customElements.define('runs-view', RunsView);

@@ -1,0 +1,196 @@
+/**
+ * Where the prompts of a new run come from: pasted lines, a file, which may be dropped here, or a kept set.
+ *
+ * What was given last counts, and the others are emptied. The first prompts are shown; of a file they are read by
+ * the server, which tells all that is wrong with its line and column, and keeps nothing.
+ */
+
+import { SidestreamError } from '../client/protocol.js';
+import { askedWords, lookWords, setWords, setsWith } from '../model/prompt-sets.js';
+import { promptLines } from '../model/run-table.js';
+import { h, setText } from './element.js';
+import { withCode } from './error-notice.js';
+
+/** @import { PromptSet } from '../client/runs.js' */
+/** @import { Host } from './runs-view.js' */
+
+/** @typedef {{set?: string, lines?: string, file?: File, note?: string}} Given What the form begins with; `note`: what was left out. */
+
+/** Fewer are found without a search. */
+const FEW_SETS = 8;
+const SHOWN = 5;
+
+/** What was written and is not yet asked: Escape does not lose it. */
+let draft = '';
+
+export class PromptSource {
+  #host;
+  #signal;
+  #tell;
+  /** @type {PromptSet[]} */
+  #sets = [];
+  /** Another number for what was given later. */
+  #given = 0;
+  #text = h('textarea', { id: 'run-prompts', rows: 6, 'aria-describedby': 'run-prompts-hint run-problem', placeholder: 'Name a river.\nName a lighthouse.' });
+  #count = h('span', { id: 'run-prompts-hint', class: 'field-hint', 'aria-live': 'polite' });
+  #file = h('input', { id: 'run-file', type: 'file', accept: '.csv,.jsonl,.ndjson,.txt,text/plain,text/csv', 'aria-describedby': 'run-file-hint run-problem' });
+  #set = h('select', { id: 'run-set' });
+  #search = h('input', { type: 'search', 'aria-label': 'Search kept sets', placeholder: 'Search', autocomplete: 'off', hidden: true });
+  #note = h('p', { class: 'field-hint', hidden: true });
+  #found = h('p', { class: 'field-hint' });
+  #first = h('ol', { class: 'run-first', 'aria-label': 'First prompts' });
+  #preview = h('div', { 'aria-live': 'polite', hidden: true }, this.#found, this.#first);
+  element = h('div', { class: 'run-source' },
+    h('div', {}, h('label', { for: 'run-prompts' }, 'Prompts, one a line'), this.#text, this.#count),
+    h('div', { class: 'fields' },
+      h('div', {}, h('label', { for: 'run-file' }, 'Or a file'), this.#file,
+        h('span', { class: 'field-hint', id: 'run-file-hint' }, ...withCode('CSV, JSON Lines or a prompt a line; it can be dropped here. A column `expected`, and `checks`, say what a good answer is.'))),
+      h('div', {}, h('label', { for: 'run-set' }, 'Or a kept set'), this.#search, this.#set)),
+    this.#note, this.#preview);
+
+  /** @param {Host} host @param {AbortSignal} signal @param {(error: SidestreamError | null) => void} tell Say what is wrong with the prompts, null: nothing is known to be. @param {Given} given */
+  constructor(host, signal, tell, given) {
+    this.#host = host;
+    this.#signal = signal;
+    this.#tell = tell;
+    this.#text.addEventListener('input', () => this.#changed(this.#text));
+    this.#file.addEventListener('change', () => this.#changed(this.#file));
+    this.#set.addEventListener('change', () => this.#changed(this.#set));
+    this.#search.addEventListener('input', () => this.#list());
+    this.#takeFiles();
+    this.#list();
+    this.#text.value = given.lines ?? (given.file || given.set ? '' : draft);
+    this.#note.textContent = given.note ?? '';
+    this.#note.hidden = !given.note;
+    if (given.file) this.#give([given.file]);
+    else this.#changed(this.#text);
+    void host.attempt(() => this.#load(given.set));
+  }
+
+  focus() {
+    (this.#text.value || !this.#set.value ? this.#text : this.#set).focus();
+  }
+
+  /** Whether nothing was given. */
+  get isEmpty() {
+    return !this.#set.value && !this.#file.files?.length && promptLines(this.#text.value).length === 0;
+  }
+
+  // Actions
+
+  /** The set to ask, kept anew unless it is one already. Rejects with a SidestreamError. @param {string} name @returns {Promise<{id: string, isNew: boolean}>} */
+  async keep(name) {
+    this.#given += 1; // what is still read is told by this
+    if (this.#set.value) return { id: this.#set.value, isNew: false };
+    const [file] = this.#file.files ?? [];
+    const { api } = this.#host;
+    const { id } = file
+      ? await api.keep(file, { name: name || file.name.replace(/\.\w+$/, '') })
+      : await api.keep(promptLines(this.#text.value).join('\n'), { name, form: 'lines' });
+    return { id, isNew: true };
+  }
+
+  /** It was asked. */
+  forget() {
+    draft = '';
+  }
+
+  // Internal
+
+  /** @param {string} [chosen] */
+  async #load(chosen) {
+    this.#sets = (await this.#host.api.sets()).sets;
+    if (this.#signal.aborted) return;
+    this.#search.hidden = this.#sets.length <= FEW_SETS;
+    this.#list();
+    if (!chosen) return;
+    this.#set.value = chosen;
+    if (this.#set.value) this.#changed(this.#set);
+  }
+
+  #list() {
+    const { value } = this.#set;
+    const found = setsWith(this.#sets, this.#search.value);
+    const first = found.length ? 'Choose…' : this.#sets.length ? 'None has these words' : 'None is kept';
+    this.#set.replaceChildren(h('option', { value: '' }, first),
+      ...found.map(({ id, name, prompts }) => h('option', { value: id }, `${name} (${prompts.toLocaleString('en')})`)));
+    this.#set.disabled = this.#sets.length === 0;
+    this.#set.value = value;
+    if (this.#set.selectedIndex < 0) this.#set.value = '';
+    if (value && !this.#set.value) this.#changed(this.#set);
+  }
+
+  #takeFiles() {
+    const over = (/** @type {boolean} */ isOver) => this.element.classList.toggle('is-over', isOver);
+    this.element.addEventListener('dragover', (event) => {
+      if (!event.dataTransfer?.types.includes('Files')) return;
+      event.preventDefault();
+      over(true);
+    });
+    this.element.addEventListener('dragleave', ({ relatedTarget }) => over(relatedTarget instanceof Node && this.element.contains(relatedTarget)));
+    this.element.addEventListener('drop', (event) => {
+      over(false);
+      const files = [...(event.dataTransfer?.files ?? [])];
+      if (!files.length) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.#give(files);
+    });
+  }
+
+  /** @param {File[]} files The first counts. */
+  #give([file]) {
+    const data = new DataTransfer();
+    data.items.add(file);
+    this.#file.files = data.files;
+    this.#changed(this.#file);
+  }
+
+  /** Prompts come from one place: what was given last. @param {HTMLElement} source */
+  #changed(source) {
+    this.#given += 1;
+    if (source !== this.#text) this.#text.value = '';
+    if (source !== this.#file) this.#file.value = '';
+    if (source !== this.#set) this.#set.value = '';
+    draft = this.#text.value;
+    const count = promptLines(draft).length;
+    setText(this.#count, count ? `${count.toLocaleString('en')} ${count === 1 ? 'prompt' : 'prompts'}` : '');
+    this.#tell(null);
+    this.#show('', []);
+    void this.#look();
+  }
+
+  /** Show what the file or the set has in it. */
+  async #look() {
+    const given = this.#given;
+    const [file] = this.#file.files ?? [];
+    const set = this.#set.value;
+    if (!file && !set) return;
+    try {
+      const [words, first] = file ? await this.#lookAt(file) : await this.#lookInto(set);
+      if (given === this.#given && !this.#signal.aborted) this.#show(words, first);
+    } catch (error) {
+      if (!(error instanceof SidestreamError)) throw error;
+      if (given === this.#given && !this.#signal.aborted) this.#tell(error);
+    }
+  }
+
+  /** @param {File} file @returns {Promise<[string, string[]]>} */
+  async #lookAt(file) {
+    const look = await this.#host.api.look(file);
+    return [lookWords(look), look.first];
+  }
+
+  /** @param {string} id @returns {Promise<[string, string[]]>} */
+  async #lookInto(id) {
+    const set = await this.#host.api.set(id, SHOWN);
+    return [setWords(set), set.items.map((item) => askedWords(set, item))];
+  }
+
+  /** @param {string} words @param {string[]} first */
+  #show(words, first) {
+    this.#preview.hidden = !words;
+    setText(this.#found, words);
+    this.#first.replaceChildren(...first.map((text) => h('li', { dir: 'auto' }, text)));
+  }
+}
