@@ -42,11 +42,11 @@ _TEMPLATE: Final = Query(
 _VERSION: Final = Query(
     "version", Annotated[str, msgspec.Meta(max_length=64)], "", "Which version; else the last."
 )
-_COUNT: Final = Query(
+_COUNT: Final[Query[int | None]] = Query(
     "count",
-    Annotated[int, msgspec.Meta(ge=0, le=100_000)],
-    100_000,
-    "How many of its prompts are shown, from the first.",
+    Annotated[int, msgspec.Meta(ge=0)] | None,
+    None,
+    "How many of its prompts are shown, from the first; else all.",
 )
 _EXPORT: Final[Query[ExportForm]] = Query("form", ExportForm, "jsonl", "The format.")
 _TYPES: Final[dict[Literal["csv", "jsonl"], str]] = {"csv": CSV, "jsonl": JSON_LINES}
