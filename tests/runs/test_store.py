@@ -1,18 +1,23 @@
 """The file of prompt sets and runs: brought up when it is older, bounded, and cleaned up."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from server.core.errors import Forbidden, RunLimit, UnknownPromptSet, UnknownRun
+from server.core.protocol import Timings, Usage
+from server.runs.answer_writer import AnswerWriter
 from server.runs.judge_shapes import JudgeGiven
 from server.runs.schema import SCHEMA
-from server.runs.shapes import Target
+from server.runs.shapes import RunAnswer, Target
 from server.runs.store import Store, StoreLimits
 from server.storage.database import Database
+from tests.runs.conftest import CEILING_SECONDS
 
 LIMITS = StoreLimits(sets=2, runs=2, file_bytes=1 << 30)
 
@@ -118,3 +123,33 @@ async def test_there_are_no_more_sets_and_runs_than_the_settings_allow(tmp_path:
         await store.add_set("other", "theirs", [], "v1", "{}", 1)
         with pytest.raises(UnknownPromptSet):
             await store.body("other", kept.id)
+
+
+async def test_who_waits_for_what_came_before_does_not_wait_for_what_comes_after() -> None:
+    is_over = False
+
+    class Busy:
+        """Stores answers, and each time the next one has come."""
+
+        async def add_answers(self, answers: Iterable[tuple[int, RunAnswer]]) -> None:
+            assert list(answers)
+            await asyncio.sleep(0)
+            if not is_over:
+                writer.put(1, one)
+
+    one = RunAnswer(
+        prompt=0,
+        target=0,
+        repeat=0,
+        ended=1.0,
+        text="",
+        finish_reason="stop",
+        usage=Usage(1, 1),
+        timings=Timings(0.0, 1.0, 2.0, 1.0),
+    )
+    writer = AnswerWriter(cast("Store", Busy()), lambda: None)
+    writer.put(1, one)
+    async with asyncio.timeout(CEILING_SECONDS):
+        await writer.flush()
+    is_over = True
+    await writer.close()
