@@ -79,6 +79,8 @@ class RowStore:
 
         The case of the letters a to z makes no difference.
         """
+        if "\0" in needle:  # It would end the pattern.
+            return []
         pattern = needle.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         async with self._database.read() as transaction:
             return await _prompts(

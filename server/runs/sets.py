@@ -225,6 +225,9 @@ def _read_file(data: bytes, form: FileForm, common: Common, limits: PromptLimits
         lines = (line.removesuffix("\r") for line in text.split("\n"))
         rows = [json.dumps({"prompt": line}) if line.strip() else "" for line in lines]
         return replace(_read_rows(rows, common, limits), encoding=encoding)
+    if form != "csv" and (prompts := _of_run(data, limits)) is not None:
+        data, form = prompts.encode(), "jsonl"
+        limits = replace(limits, max_bytes=max(limits.max_bytes, len(data)))
     return read_prompts(data, form=None if form == "auto" else form, common=common, limits=limits)
 
 

@@ -236,9 +236,9 @@ class Store:
         async with self._database.read() as transaction:
             now = await _set(transaction, owner, set_id)
             rows = await transaction.rows(
-                "SELECT version, prompts, earlier_version.created FROM earlier_version"
-                " JOIN content USING (version) JOIN prompt_set ON number = prompt_set"
-                " WHERE id = ? AND version <> ? ORDER BY earlier_version.created DESC",
+                "SELECT content.version, content.prompts, one.created FROM earlier_version AS one"
+                " JOIN content USING (version) JOIN prompt_set ON number = one.prompt_set"
+                " WHERE id = ? AND content.version <> ? ORDER BY one.created DESC",
                 (set_id, now.version),
             )
         return [SetVersion(now.version, now.prompts, now.updated), *(SetVersion(*r) for r in rows)]
