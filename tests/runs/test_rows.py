@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, get_args
+from types import SimpleNamespace
+from typing import Any, cast, get_args
 
 import pytest
 
 from server.core.protocol import ErrorInfo, Timings, Usage
+from server.runs.live_run import LiveRun
 from server.runs.row_choice import Order, RowChoice, Show
 from server.runs.rows import RunRows
 from server.runs.shapes import CheckOutcome, Rows, RunAnswer, RunVote, Target
@@ -190,3 +192,20 @@ async def test_what_was_found_is_kept_until_answers_come(
     await run.add(answer(2, **WRONG))
     assert await run.shown(show="failed") == [0, 2]
     assert len(looks) == 2
+
+
+async def test_while_a_run_goes_on_what_took_long_to_find_is_kept_for_some_times_as_long(
+    run: Run,
+) -> None:
+    times = iter((0.0, 1.0, 4.9, 5.0, 5.0, 5.1, 5.2, 5.3))
+    live = SimpleNamespace(run=SimpleNamespace(state="running"), live={})
+    known = cast("dict[str, LiveRun]", {run.stored.id: live})
+    run.rows = RunRows(run.store.rows, known, lambda: next(times))
+    await run.add(answer(0, **WRONG))
+    assert await run.shown(show="failed") == [0]  # found from 0 to 1
+    await run.add(answer(1, **WRONG))
+    assert await run.shown(show="failed") == [0]  # at 4.9
+    assert await run.shown(show="failed") == [0, 1]  # at 5, found at once
+    await run.add(answer(2, **WRONG))
+    live.run.state = "done"
+    assert await run.shown(show="failed") == [0, 1, 2]

@@ -70,6 +70,22 @@ async def test_a_file_is_asked_and_its_table_and_report_are_written(
     assert await _names(gateway) == ["capitals"]
 
 
+async def test_an_exported_run_is_asked_again_as_the_same_prompts(
+    before_fake: StartWithFake, tmp_path: Path, table: Path
+) -> None:
+    gateway, _ = await before_fake(text="It is Paris.")
+    out = tmp_path / "run.jsonl"
+    words = ["--models", "m", "--url", gateway.url]
+    first = await evaluate(tmp_path, str(table), *words, "--out", str(out))
+    assert first.code == 0, first.err
+    again = await evaluate(tmp_path, str(out), *words)
+    assert again.code == 0, again.err
+    assert "1/2" in again.out
+    sets = (await gateway.get("/prompt-sets")).json["sets"]
+    assert [one["name"] for one in sets] == ["run", "capitals"]
+    assert len({one["version"] for one in sets}) == 1
+
+
 async def test_a_judge_is_asked_and_its_grades_are_shown(
     start_gateway: Start, fake_tgi: StartFake, tmp_path: Path, table: Path
 ) -> None:

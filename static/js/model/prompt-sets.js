@@ -97,3 +97,13 @@ function branch(turns, leaf) {
 function askedAt({ id }, answers) {
   return answers.find(({ turn, continues }) => turn === id && !continues)?.asked ?? [];
 }
+
+/** Whether a file that begins so is an exported run. @param {string} head */
+export function isExportedRun(head) {
+  return head.startsWith('{"format":"sidestream-run"');
+}
+
+/** An exported run without its answers, which may be more than a server takes; lines keep their numbers. @param {string} text */
+export function withoutAnswers(text) {
+  return text.split('\n').filter((line) => !line.startsWith('{"kind":"answer"')).join('\n');
+}

@@ -6,7 +6,7 @@
  */
 
 import { SidestreamError } from '../client/protocol.js';
-import { askedWords, lookWords, setWords, setsWith } from '../model/prompt-sets.js';
+import { askedWords, isExportedRun, lookWords, setWords, setsWith, withoutAnswers } from '../model/prompt-sets.js';
 import { promptLines } from '../model/run-table.js';
 import { h, setText } from './element.js';
 import { withCode } from './error-notice.js';
@@ -19,6 +19,7 @@ import { withCode } from './error-notice.js';
 /** Fewer are found without a search. */
 const FEW_SETS = 8;
 const SHOWN = 5;
+const HEAD_BYTES = 64;
 
 /** What was written and is not yet asked: Escape does not lose it. */
 let draft = '';
@@ -85,7 +86,7 @@ export class PromptSource {
     const [file] = this.#file.files ?? [];
     const { api } = this.#host;
     const { id } = file
-      ? await api.keep(file, { name: name || file.name.replace(/\.\w+$/, '') })
+      ? await api.keep(await promptsOf(file), { name: name || file.name.replace(/\.\w+$/, '') })
       : await api.keep(promptLines(this.#text.value).join('\n'), { name, form: 'lines' });
     return { id, isNew: true };
   }
@@ -177,7 +178,7 @@ export class PromptSource {
 
   /** @param {File} file @returns {Promise<[string, string[]]>} */
   async #lookAt(file) {
-    const look = await this.#host.api.look(file);
+    const look = await this.#host.api.look(await promptsOf(file));
     return [lookWords(look), look.first];
   }
 
@@ -193,4 +194,10 @@ export class PromptSource {
     setText(this.#found, words);
     this.#first.replaceChildren(...first.map((text) => h('li', { dir: 'auto' }, text)));
   }
+}
+
+/** @param {File} file @returns {Promise<Blob>} */
+async function promptsOf(file) {
+  const isRun = isExportedRun(await file.slice(0, HEAD_BYTES).text());
+  return isRun ? new Blob([withoutAnswers(await file.text())]) : file;
 }
