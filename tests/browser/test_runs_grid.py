@@ -1,17 +1,26 @@
 """A large run on the page: rows in view, filters, the way through them, and its address."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
-from urllib.request import Request, urlopen
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from server.access.principal import LOCAL
+from server.core.protocol import Timings, Usage
+from server.evaluation.files.building import Common, PromptLimits
+from server.runs.sets import SetLibrary
+from server.runs.shapes import CheckOutcome, RunAnswer, Target
+from server.runs.store import Store, StoreLimits
 from tests.browser.conftest import writing
 from tests.browser.gateway import Gateway
-from tests.browser.helpers import assert_fits, axe_violations, open_page, schemes
+from tests.browser.helpers import assert_fits, axe_violations, choose, open_page, schemes
 from tests.browser.watch import Watch
 from tests.conftest import KeepLog
 
@@ -23,36 +32,68 @@ PROMPTS = 1000
 EVERY = 100
 COPIED = "async (text) => await navigator.clipboard.readText() === text"
 TARGETS = [
-    {"model": model, "name": f"{model} {number}"}
-    for model in ("alpha", "beta")
-    for number in range(1, 5)
+    Target(model, name=f"{model} {number}") for model in ("alpha", "beta") for number in range(1, 5)
 ]
+PARIS = {"type": "contains", "value": "Paris"}
 
 
-def asked(gateway: Gateway, method: str, path: str, body: bytes | None = None) -> Any:
-    """Return what the gateway answers."""
-    headers = {"Content-Type": "application/json"}
-    request = Request(f"{gateway.url}{path}", data=body, method=method, headers=headers)
-    with urlopen(request) as response:
-        return json.load(response)
+def answers(number: int) -> Iterator[tuple[int, RunAnswer]]:
+    """Make the answers of the run with this number."""
+    for prompt, (place, target) in product(range(PROMPTS), enumerate(TARGETS)):
+        is_right = target.model == "alpha"
+        yield (
+            number,
+            RunAnswer(
+                prompt=prompt,
+                target=place,
+                repeat=0,
+                ended=1.0,
+                text=TEXTS[target.model.title()],
+                finish_reason="stop",
+                usage=Usage(5, 4),
+                timings=Timings(0.0, 10.0, 50.0 + prompt, 80.0),
+                checks=[] if prompt % EVERY else [CheckOutcome(PARIS, is_right, "looked for it")],
+                passed=None if prompt % EVERY else is_right,
+            ),
+        )
+
+
+async def keep_run(path: Path) -> str:
+    """Put a run that is over into the file of a gateway that is not running; return its id.
+
+    To ask for so many answers would take most of a minute.
+    """
+    lines = [
+        json.dumps({"prompt": f"Question {n}?"} | ({} if n % EVERY else {"checks": [PARIS]}))
+        for n in range(PROMPTS)
+    ]
+    store = await Store.open(path, StoreLimits(100, 100, 1 << 30))
+    library = SetLibrary(store, PromptLimits())
+    kept = await library.add_file(
+        LOCAL.id, "\n".join(lines).encode(), "jsonl", Common(name="Questions")
+    )
+    run = await store.add_run(
+        LOCAL.id, name="", set_id=kept.id, version=kept.version, targets=TARGETS, repeats=1
+    )
+    await store.add_answers(answers(run.number))
+    for place, target in enumerate(run.targets):
+        await store.set_target(run.number, place, replace(target, state="done"))
+    await store.set_state(run.number, "done", None)
+    await store.close()
+    return run.id
 
 
 @pytest.fixture(scope="module")
 def gateway_with_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, str]]:
     """Run a gateway with a run of 1,000 prompts and 8 targets that is over; return its id."""
-    lines = [
-        {"prompt": f"Question {number}?"}
-        | ({} if number % EVERY else {"checks": [{"type": "contains", "value": "Paris"}]})
-        for number in range(PROMPTS)
-    ]
-    file = "\n".join(json.dumps(line) for line in lines).encode()
-    with writing(tmp_path_factory.mktemp("grid"), TEXTS, delay_ms=0) as gateway:
-        kept = asked(gateway, "PUT", "prompt-sets?form=jsonl&name=Questions", file)
-        given = {"prompt_set": kept["id"], "targets": TARGETS}
-        run = asked(gateway, "POST", "runs", json.dumps(given).encode())["id"]
-        with urlopen(f"{gateway.url}runs/{run}/events") as events:
-            *_, last = (json.loads(line[6:]) for line in events if line.startswith(b"data: "))
-        assert (last["state"], last["answered"]) == ("done", PROMPTS * len(TARGETS))
+    folder = tmp_path_factory.mktemp("grid")
+    with writing(folder, TEXTS, delay_ms=0) as gateway:
+        gateway.stop()
+        (path,) = folder.glob("*.runs")
+        # Playwright has a loop of its own in this thread.
+        with ThreadPoolExecutor(1) as other:
+            run = other.submit(asyncio.run, keep_run(path)).result()
+        gateway.start()
         yield gateway, run
 
 
@@ -206,3 +247,21 @@ def test_a_chat_that_is_stored_behind_the_dialog_keeps_its_address(
     expect(page).to_have_url(f"{gateway.url}#runs")
     page.keyboard.press("Escape")
     expect(page).to_have_url(chat)
+
+
+def test_a_filtered_grid_fills_while_the_run_goes_on(
+    page: Page, large: tuple[Gateway, str], watch: Watch
+) -> None:
+    gateway, _ = large
+    open_page(page, gateway.url)
+    choose(page, *TEXTS)
+    page.get_by_role("button", name="Runs", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="New run").click()
+    dialog.get_by_label("Prompts, one a line").fill("\n".join(f"Name {n}." for n in range(60)))
+    dialog.get_by_role("button", name="Begin").click()
+    dialog.get_by_label("Show").select_option("Models disagree")
+    expect(shown(dialog)).to_have_text("60 of 60 prompts")
+    expect(dialog.get_by_role("rowheader", name="Name 7.")).to_be_visible()
+    expect(dialog.get_by_role("status")).to_contain_text("Done")
+    assert watch.complaints == []

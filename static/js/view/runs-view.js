@@ -59,9 +59,11 @@ export class RunsView extends PageElement {
   #close = iconButton('close', 'Close');
   #title = h('h2', { id: 'runs-title' });
   #problem = h('div', {});
+  /** Why what was wished is not shown; a screen that goes on does not take it away. */
+  #wrong = h('div', {});
   #body = h('div', { class: 'runs-body' });
   #dialog = h('dialog', { class: 'sheet runs', 'aria-labelledby': 'runs-title' },
-    h('header', {}, this.#back, this.#title, this.#close), this.#problem, this.#body);
+    h('header', {}, this.#back, this.#title, this.#close), this.#wrong, this.#problem, this.#body);
   /** @type {Screen | null} */
   #screen = null;
   /** Ends what the shown screen does. */
@@ -141,7 +143,7 @@ export class RunsView extends PageElement {
   /** Show the form for a run of a stored chat's prompts. @param {string} chat Its id. */
   async openWith(chat) {
     this.open();
-    await this.#attempt(async () => {
+    await this.#opening(async () => {
       const stored = await new Conversations(pageBase()).get(chat, { isFull: true });
       const { prompts, left } = chatPrompts(stored);
       if (!prompts.length) throw new SidestreamError({ code: 'invalid_prompt_set', message: left ? 'This chat has only prompts with attachments, which are not kept in sets.' : 'This chat has no prompts.' });
@@ -168,22 +170,28 @@ export class RunsView extends PageElement {
     if (!this.#screen || place.id === null) this.#show((signal) => new RunList(this.#host, signal), hash);
     const { id, prompt } = place;
     if (id === null) return;
-    void this.#attempt(async () => {
-      const run = await this.#find(id);
-      if (location.hash !== hash) return;
-      if (prompt === null || prompt >= run.prompts) this.#host.open(run, this.#last?.id === id ? this.#last.prompt : undefined);
-      else this.#host.ask(run, prompt);
-      if (prompt !== null && prompt >= run.prompts) this.#tell({ message: `This run has no prompt ${prompt + 1}: it has ${run.prompts}.` });
-    });
+    void this.#opening(() => this.#find(id, prompt, hash));
   }
 
-  /** @param {string} id */
-  async #find(id) {
+  /** Show a run, or a prompt of it, unless the address is another one by then. @param {string} id @param {number | null} prompt @param {string} hash */
+  async #find(id, prompt, hash) {
+    const { signal } = this.#shown;
+    const run = await this.#host.api.get(id);
+    if (location.hash !== hash || signal.aborted) return;
+    if (prompt !== null && prompt < run.prompts) return this.#host.ask(run, prompt);
+    this.#host.open(run, this.#last?.id === id ? this.#last.prompt : undefined);
+    if (prompt !== null) tell(this.#wrong, { message: `This run has no prompt ${prompt + 1}: it has ${run.prompts}.` });
+  }
+
+  /** Show why what is wished cannot be shown, over the screen that is there. @param {() => Promise<unknown>} act */
+  async #opening(act) {
+    const { signal } = this.#shown;
     try {
-      return await this.#host.api.get(id);
+      await act();
     } catch (error) {
-      if (!(error instanceof SidestreamError) || error.code !== 'unknown_run') throw error;
-      throw new SidestreamError({ code: error.code, message: 'The run of this address is not there: it was deleted, or is somebody else’s.' });
+      if (!(error instanceof SidestreamError)) throw error;
+      const isGone = error.code === 'unknown_run';
+      if (!signal.aborted) tell(this.#wrong, isGone ? { message: 'The run of this address is not there: it was deleted, or is somebody else’s.' } : error);
     }
   }
 
@@ -199,7 +207,7 @@ export class RunsView extends PageElement {
     tellAddress(address);
     this.#shown.abort();
     this.#shown = new AbortController();
-    this.#problem.replaceChildren();
+    for (const place of [this.#problem, this.#wrong]) place.replaceChildren();
     this.#screen = make(this.#shown.signal);
     this.#back.hidden = !this.#screen.back;
     this.#body.replaceChildren(this.#screen.element);
@@ -214,14 +222,14 @@ export class RunsView extends PageElement {
       if (!signal.aborted) this.#problem.replaceChildren();
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
-      if (!signal.aborted) this.#tell(error);
+      if (!signal.aborted) tell(this.#problem, error);
     }
   }
+}
 
-  /** @param {{message: string}} error */
-  #tell(error) {
-    this.#problem.replaceChildren(errorNotice(/** @type {any} */ (error), { isAlert: true }));
-  }
+/** @param {HTMLElement} place @param {{message: string}} error */
+function tell(place, error) {
+  place.replaceChildren(errorNotice(/** @type {any} */ (error), { isAlert: true }));
 }
 
 /** @param {string} address */
