@@ -112,6 +112,13 @@ def scores(better: int, worse: int, equal: int) -> tuple[dict[str, float], dict[
             "No difference that is more than noise (5 prompts that differ are too few to tell)."
             " A is better in 5 of 15 prompts, worse in 0, equal in 10.",
         ),
+        (
+            (0, 1, 3),
+            "No difference that is more than noise (1 prompt that differs is too few to tell)."
+            " A is better in 0 of 4 prompts, worse in 1, equal in 3.",
+        ),
+        ((0, 0, 15), "No prompt differs: A and B are equal in all 15 prompts."),
+        ((0, 0, 1), "No prompt differs: A and B are equal in the one prompt."),
         ((0, 0, 0), "A and B have no prompt in common."),
     ],
 )

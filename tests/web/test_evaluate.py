@@ -64,7 +64,7 @@ async def test_a_file_is_asked_and_its_table_and_report_are_written(
     assert ended.code == 0, ended.err
     assert ended.out.splitlines()[2].split()[:2] == ["m", "2/4"]
     assert ended.out.splitlines()[3].split()[:2] == ["other", "2/4"]
-    assert "No difference that is more than noise" in ended.out
+    assert "No prompt differs: m and other are equal in all 2 prompts." in ended.out
     assert "8/8 answers" in ended.err
     assert report.read_text().count("<article>") == 8
     assert await _names(gateway) == ["capitals"]

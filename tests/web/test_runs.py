@@ -71,7 +71,7 @@ async def test_results_and_files_of_a_run(before_fake: StartWithFake) -> None:
     assert [one["name"] for one in results["targets"]] == ["m", "=other"]
     (comparison,) = results["comparisons"]
     assert comparison["is_noise"]
-    assert comparison["words"].startswith("No difference that is more than noise")
+    assert comparison["words"].startswith("No prompt differs")
     table = (await gateway.get(f"/runs/{run['id']}/export?form=csv")).text.removeprefix("\ufeff")
     rows = list(csv.DictReader(io.StringIO(table)))
     assert [row["target"] for row in rows] == ["m", "'=other"] * 2

@@ -142,9 +142,13 @@ def in_words(
         f" worse in {comparison.worse}, equal in {comparison.equal}"
     )
     different = comparison.better + comparison.worse
+    if not different:
+        where = f"all {comparison.prompts} prompts" if comparison.prompts > 1 else "the one prompt"
+        return f"No prompt differs: {first} and {second} are equal in {where}."
     if (comparison.p_value if p_value is None else p_value) >= SIGNIFICANCE:
         few = different < FEWEST_DIFFERENT
-        why = f" ({different} prompts that differ are too few to tell)" if few else ""
+        which = "prompt that differs is" if different == 1 else "prompts that differ are"
+        why = f" ({different} {which} too few to tell)" if few else ""
         if not comparison.is_noise:
             why = " (alone it would be, but not among so many comparisons)"
         return f"No difference that is more than noise{why}. {counts}."
