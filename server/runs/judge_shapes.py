@@ -28,7 +28,10 @@ class JudgeGiven(msgspec.Struct, frozen=True):
 
 
 class Judge(JudgeGiven, frozen=True, kw_only=True):
-    """A judge and how far it is; `unreadable` replies are among the `judged` ones."""
+    """A judge and how far it is; `unreadable` replies are among the `judged` ones.
+
+    `total` is how many judgements the answers that are complete now call for; lists alone tell it.
+    """
 
     id: Key
     created: Time

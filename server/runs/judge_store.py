@@ -10,7 +10,7 @@ import msgspec
 from server.archive.answer_writer import to_json
 from server.core.errors import UnknownRun
 from server.core.protocol import ErrorInfo
-from server.runs.judge_shapes import Judge, JudgeGiven, Judgement
+from server.runs.judge_shapes import Judge, JudgeGiven, Judgement, JudgeMode
 from server.runs.shapes import RunState
 from server.storage.database import Database, Row, Transaction
 
@@ -22,6 +22,16 @@ _JUDGES: Final = """
         run.owner, run.id
     FROM judge JOIN run ON run.number = judge.run
 """
+# A pair is judged in both orders.
+_DUE: Final[dict[JudgeMode, str]] = {
+    "grades": "SELECT count(*) FROM answer WHERE run = ? AND finish_reason IN ('stop', 'length')",
+    "pairs": """
+        SELECT coalesce(sum(answers * (answers - 1)), 0) FROM (
+            SELECT count(*) AS answers FROM answer
+            WHERE run = ? AND finish_reason IN ('stop', 'length') GROUP BY prompt, repeat
+        )
+    """,
+}
 _SINGLE: Final = -1
 JudgedKey = tuple[int, int, int, int]
 """Prompt, repeat and the two targets in the order in which they are shown; -1 for a grade."""
@@ -103,6 +113,12 @@ class JudgeStore:
                     *(to_json(judgement), number),
                 ),
             )
+
+    async def due(self, run_number: int, mode: JudgeMode) -> int:
+        """Return how many judgements the complete answers of a run call for."""
+        async with self._database.read() as transaction:
+            row = await transaction.row(_DUE[mode], (run_number,))
+        return int(row[0]) if row else 0
 
     async def judged(self, number: int) -> set[JudgedKey]:
         """Return what a judge has judged."""

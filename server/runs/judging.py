@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from server.access.principal import Caller, Principal
 from server.chat.generation_service import GenerationService
@@ -241,9 +241,10 @@ class RunJudging:
         results = []
         for stored in await self._store.judges.of_run(run.number):
             judgements = await self._store.judges.judgements(stored.number, 0, _LAST)
-            judge = stored.judge
+            total = await self._store.judges.due(run.number, stored.judge.mode)
+            judge = replace(stored.judge, total=total)
             if not self._reading.tells_logs(reader):
-                judge = msgspec.structs.replace(judge, error=without_log(judge.error))
+                judge = replace(judge, error=without_log(judge.error))
             results.append(await asyncio.to_thread(results_of, run, judge, judgements))
         return JudgeListing(results)
 

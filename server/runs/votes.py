@@ -58,7 +58,11 @@ class RunVoting:
         run = await self._store.run_seen_by(voter, run_id)
         await self._store.take_back_vote(run.number, prompt_of(run, prompt), repeat, voter)
 
-    async def browse(self, reader: str, run_id: str) -> RunVotes:
-        """Return the votes of all voters on a run, by prompt; raises `UnknownRun`."""
+    async def browse(self, reader: str, run_id: str, *, own_only: bool = False) -> RunVotes:
+        """Return the votes of all voters on a run, by prompt, or the reader's alone.
+
+        Raises `UnknownRun`.
+        """
         run = await self._store.run_seen_by(reader, run_id)
-        return RunVotes(await self._store.votes(run.number))
+        votes = await self._store.votes(run.number)
+        return RunVotes([vote for vote in votes if not own_only or vote.voter == reader])

@@ -56,6 +56,7 @@ async def test_a_judge_grades_every_answer_by_criteria_that_it_is_shown(before_j
     assert begun.status == 201, begun.text
     found = await judged(gateway, run, begun.json["id"])
     assert (found["judge"]["state"], found["judge"]["judged"]) == ("done", 4)
+    assert found["judge"]["total"] == 4
     assert [one["grades"]["mean"] for one in found["grades"]] == [4.0, 4.0]
     said = (await gateway.get(f"/runs/{run}/judges/{begun.json['id']}?count=1")).json["judgements"]
     assert [(one["first"], one["grade"], one["reason"]) for one in said] == [
@@ -80,6 +81,7 @@ async def test_a_judge_that_prefers_what_it_reads_first_contradicts_itself(
     begun = (await gateway.post(f"/runs/{run}/judges", given)).json
     found = await judged(gateway, run, begun["id"])
     assert (found["judge"]["judged"], found["inconsistent"]) == (4, 2)
+    assert found["judge"]["total"] == 4
     assert [(one["wins"], one["ties"]) for one in found["ranking"]] == [(0, 2), (0, 2)]
     assert len(judge.state.requests) == 4
 

@@ -14,6 +14,7 @@ from server.web.http.runs import runs_of
 GROUP: Final = Group("Runs")
 
 _REPEAT: Final = Query("repeat", Annotated[int, msgspec.Meta(ge=0, lt=100)], 0, "Which repeat.")
+_MINE: Final = Query("mine", bool, False, "Whether only the caller's are listed: 1 or 0.")
 
 
 @GROUP.operation(
@@ -57,10 +58,13 @@ async def take_back_vote(request: web.Request) -> web.StreamResponse:
     "GET",
     "/runs/{id}/votes",
     Reply("The votes.", {JSON: RunVotes}),
-    errors=(404, 503),
+    query=(_MINE,),
+    errors=(400, 404, 503),
     role="user",
 )
 async def show_votes(request: web.Request) -> web.StreamResponse:
     """List the votes on a run, by prompt; its results have the ranking that follows."""
-    votes = await runs_of(request).voting.browse(owner_of(request), request.match_info["id"])
+    votes = await runs_of(request).voting.browse(
+        owner_of(request), request.match_info["id"], own_only=_MINE.read(request)
+    )
     return json_response(votes)
