@@ -256,10 +256,7 @@ class RunJudging:
         stored = await self._store.judges.get(run.owner, run_id, judge_id)
         found = await self._store.judges.judgements(stored.number, first, first + count - 1)
         if not self._reading.tells_logs(reader):
-            found = [
-                msgspec.structs.replace(judgement, error=without_log(judgement.error))
-                for judgement in found
-            ]
+            found = [replace(judgement, error=without_log(judgement.error)) for judgement in found]
         return Judgements(found)
 
     # --- inside -----------------------------------------------------------------------------

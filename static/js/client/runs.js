@@ -1,6 +1,8 @@
 /** Prompt sets and runs, over HTTP; described in docs/API_REFERENCE.md. */
 
 import { ask } from './conversations.js';
+
+/** @import { Rank } from './run-assessments.js' */
 /** @import { Cost, FinishReason, Notice, Parameters, Timings, Usage, WireError } from './protocol.js' */
 
 /** @typedef {{id: string, name: string, tags: string[], created: number, updated: number, version: string, prompts: number, versions: number}} PromptSet */
@@ -60,7 +62,10 @@ import { ask } from './conversations.js';
  * @typedef {{count: number, answers: Passed | null, first_token_warm: FirstToken, first_token_cold: FirstToken, tokens_per_second: number | null,
  *   cut: number, failures: Record<string, number>, cost: number | null, cost_is_estimated: boolean}} Figures
  */
-/** @typedef {{run: Run, targets: {target: number, name: string, seconds: number | null, figures: Figures}[], comparisons: {first: number, second: number, words: string}[]}} Results */
+/**
+ * @typedef {{run: Run, targets: {target: number, name: string, seconds: number | null, figures: Figures}[], comparisons: {first: number, second: number, words: string}[],
+ *   votes: number, ranking: Rank[]}} Results
+ */
 /** @typedef {'pause' | 'cancel' | 'continue' | 'continue?failed=1'} RunAct */
 
 export class Runs {
@@ -109,6 +114,16 @@ export class Runs {
   /** Let the holders of these keys read it and vote, and nobody else. @param {string} id @param {string[]} names Or `*`. @returns {Promise<Run>} */
   share(id, names) {
     return ask('PATCH', this.#of(id), { shared_with: names });
+  }
+
+  /** @param {string} id @param {string} name @returns {Promise<Run>} */
+  rename(id, name) {
+    return ask('PATCH', this.#of(id), { name });
+  }
+
+  /** Give a run more to ask. @param {string} id @param {{targets?: Target[], repeats?: number}} more @returns {Promise<Run>} */
+  extend(id, more) {
+    return ask('POST', `${this.#of(id)}/extend`, more);
   }
 
   /** @param {string} id @returns {Promise<void>} */

@@ -15,7 +15,7 @@ const STATES = { running: 'Running', paused: 'Paused', done: 'Done', incomplete:
 /** @type {Record<Mark, string>} */
 const MARKS = { passed: 'Passed', failed: 'Failed', unsure: 'Cannot be told', none: 'Answered', asking: 'Being asked', waiting: 'Waiting' };
 
-/** @param {Run} run */
+/** @param {Pick<Run, 'state'>} run */
 export function stateWords({ state }) {
   return STATES[state];
 }
@@ -56,6 +56,13 @@ export function targetsOf(workspace) {
     system: column.system ?? (settings.system || null),
     name: workspace.label(column),
   }));
+}
+
+/** The columns' targets that a run does not ask yet. @param {Workspace} workspace @param {Target[]} known */
+export function newTargets(workspace, known) {
+  const key = (/** @type {Target} */ { model, parameters, system }) => JSON.stringify([model, Object.entries(parameters).sort(([one], [other]) => (one < other ? -1 : 1)), system]);
+  const keys = new Set(known.map(key));
+  return targetsOf(workspace).filter((target) => !keys.has(key(target)));
 }
 
 /** The prompts of a pasted text: a line each, without empty ones. @param {string} text */

@@ -1,9 +1,10 @@
-/** What can be done with a run: pause, continue, cancel, delete after a question, results and exports. */
+/** What can be done with a run: pause, continue, cancel, extend, delete after a question, results, votes, judges and exports. */
 
 import { runHash } from '../model/run-address.js';
 import { copyText } from './clipboard.js';
 import { h, setText } from './element.js';
 import { RunShare, canShare, sharedWords } from './run-share.js';
+import { RunExtension } from './run-extension.js';
 
 /** @import { Run, RunAct } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
@@ -19,6 +20,9 @@ export class RunBar {
   /** @type {Run | null} */
   #run = null;
   isDeleting = false;
+  #vote = this.#button('Vote blind', () => this.#run && this.#host.vote(this.#run));
+  #judges = this.#button('Judges', () => this.#run && this.#host.judge(this.#run));
+  #extend = this.#button('Extend…', () => this.#beginExtending());
   #results = this.#button('Results', () => this.#run && this.#host.weigh(this.#run));
   #pause = this.#button('Pause', () => this.#act('pause'));
   #continue = this.#button('Continue', () => this.#act('continue'));
@@ -35,7 +39,9 @@ export class RunBar {
   #no = this.#button('Keep it', () => this.#endAsking());
   #asking = h('div', { class: 'run-acts', role: 'group', 'aria-label': 'Delete', hidden: true },
     h('span', {}, 'Delete this run with its answers?'), this.#yes, this.#no);
-  #acts = h('div', { class: 'run-acts' }, this.#results, this.#pause, this.#continue, this.#retry, this.#cancel, this.#copy, this.#delete, this.#share, this.#shared, this.#links);
+  #acts = h('div', { class: 'run-acts' }, this.#results, this.#vote, this.#judges, this.#pause, this.#continue, this.#retry, this.#extend, this.#cancel, this.#copy, this.#delete, this.#share, this.#shared, this.#links);
+  /** @type {RunExtension | null} */
+  #extension = null;
   element = h('div', {}, this.#acts, this.#asking);
 
   /** @param {Host} host @param {(run: Run) => void} changed */
@@ -55,6 +61,8 @@ export class RunBar {
     this.#run = run;
     const isRunning = run.state === 'running';
     const failed = run.targets.reduce((sum, target) => sum + target.failed, 0);
+    this.#vote.hidden = run.targets.length < 2 || run.answered < 2;
+    this.#judges.hidden = run.answered === 0;
     this.#pause.hidden = !isRunning;
     this.#cancel.hidden = !isRunning && run.state !== 'paused';
     this.#continue.hidden = isRunning || run.answered === run.total;
@@ -63,7 +71,7 @@ export class RunBar {
     this.#share.hidden = !canShare(run);
     setText(this.#shared, sharedWords(run));
     this.#delete.hidden = !run.is_mine;
-    if (!run.is_mine) for (const act of [this.#pause, this.#cancel, this.#continue, this.#retry]) act.hidden = true;
+    if (!run.is_mine) for (const act of [this.#pause, this.#cancel, this.#continue, this.#retry, this.#extend]) act.hidden = true;
     const focused = document.activeElement;
     if (hadFocus && (focused === document.body || (focused instanceof HTMLElement && focused.hidden))) this.focus();
   }
@@ -107,6 +115,21 @@ export class RunBar {
     const isCopied = await copyText(new URL(location.pathname + runHash(this.#run.id), location.href).href);
     setText(this.#copy, isCopied ? 'Copied' : 'Cannot be copied');
     setTimeout(() => setText(this.#copy, 'Copy link'), SHOWN_MS);
+  }
+
+  #beginExtending() {
+    if (!this.#run || this.#extension) return this.#extension?.focus();
+    this.#extension = new RunExtension(this.#host, this.#run, (changed) => this.#endExtending(changed));
+    this.element.append(this.#extension.element);
+    this.#extension.focus();
+  }
+
+  /** @param {Run | null} changed */
+  #endExtending(changed) {
+    this.#extension?.element.remove();
+    this.#extension = null;
+    this.#extend.focus();
+    if (changed) this.#host.open(changed); // with other columns
   }
 
   #ask() {

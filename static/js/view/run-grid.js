@@ -67,7 +67,7 @@ export class RunGrid {
     this.#bar = new RunBar(host, (changed) => this.#show(changed));
     this.#order = host.orderOf(run);
     this.#filter = new RunFilter(this.#order, (choice) => this.#choose(choice));
-    host.name(run.name || run.set_name);
+    this.#name(run);
     this.element = h('div', { class: 'run-page run-whole' }, this.#bar.element, this.#status, this.#error, this.#progress, this.#filter.element, this.#grid);
     this.#grid.style.setProperty('--targets', String(run.targets.length));
     this.#grid.addEventListener('scroll', () => this.#scrolled(), { passive: true });
@@ -89,6 +89,18 @@ export class RunGrid {
   }
 
   // Internal
+
+  /** @param {Run} run */
+  #name(run) {
+    const title = run.name || run.set_name;
+    if (!run.is_mine) return this.#host.name(title);
+    this.#host.name(title, (name) => void this.#host.attempt(async () => {
+      const renamed = await this.#host.api.rename(run.id, name);
+      if (this.#signal.aborted) return;
+      this.#name(renamed);
+      this.#show(renamed);
+    }));
+  }
 
   #follow() {
     const reading = followRuns(this.#host.client, [this.#run.id], { signal: this.#signal });

@@ -1,8 +1,7 @@
 /**
  * One prompt of a run: all targets' whole answers side by side, with what their checks say.
  *
- * The arrow keys, left and right, go to the prompts before and after, and so do the buttons. What renders
- * Markdown is taken from the file that the page has loaded for its own answers.
+ * The arrow keys, left and right, go to the prompts before and after, and so do the buttons.
  */
 
 import { followRuns } from '../client/run-following.js';
@@ -12,7 +11,8 @@ import { h, iconButton, setText } from './element.js';
 import { errorNotice } from './error-notice.js';
 import { icon } from './icons.js';
 import { capital, duration, sentence, tokens } from './labels.js';
-import { turnViews } from './turn-views.js';
+import { RunJudgements } from './run-judgements.js';
+import { askedLines, write } from './run-texts.js';
 
 /** @import { AskedPrompt, CheckOutcome, Run, RunAnswer } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
@@ -33,6 +33,7 @@ export class RunPrompt {
   #shown = -1;
   #count = 0;
   #isWaiting = false;
+  #judgements;
   #before = iconButton('left', 'The prompt before');
   #after = iconButton('right', 'The next prompt');
   #place = h('span', { class: 'run-words', role: 'status' });
@@ -48,6 +49,8 @@ export class RunPrompt {
     this.#run = run;
     this.#prompt = prompt;
     this.#order = host.orderOf(run);
+    host.name(run.name || run.set_name);
+    this.#judgements = new RunJudgements(host, signal, run);
     this.#before.addEventListener('click', () => this.#go(-1));
     this.#after.addEventListener('click', () => this.#go(1));
     this.#load();
@@ -106,22 +109,22 @@ export class RunPrompt {
       const isShown = this.#shown === prompt && this.#count === asked.answers.length;
       if (this.#signal.aborted || prompt !== this.#prompt || isShown) return;
       [this.#shown, this.#count] = [prompt, asked.answers.length];
-      this.#show(asked);
+      void this.#judgements.show(prompt, this.#show(asked));
     });
   }
 
-  /** @param {AskedPrompt} asked */
+  /** Return the answers with their elements. @param {AskedPrompt} asked */
   #show({ messages, expected, answers }) {
-    this.#asked.replaceChildren(
-      ...messages.map(({ role, content }) => h('p', { dir: 'auto', class: 'run-message' }, ...(role === 'user' ? [] : [h('b', {}, `${capital(role)}: `)]), wordsOf(content))),
-      ...(expected === null ? [] : [h('p', { class: 'field-hint' }, 'Expected: ', h('span', { dir: 'auto' }, expected))]));
+    this.#asked.replaceChildren(...askedLines(messages, expected));
     this.#asked.scrollTop = 0;
     const names = targetNames(this.#run.targets, this.#host.nameOf);
+    const shown = answers.map((answer) => ({ target: answer.target, repeat: answer.repeat, element: this.#answer(answer) }));
     this.#answers.replaceChildren(...names.map((name, target) => {
-      const own = answers.filter((answer) => answer.target === target);
+      const own = shown.filter((answer) => answer.target === target);
       return h('section', { class: 'run-target', 'aria-label': name }, h('h3', { dir: 'auto' }, name),
-        ...(own.length ? own.map((answer) => this.#answer(answer)) : [h('p', { class: 'field-hint' }, 'No answer.')]));
+        ...(own.length ? own.map(({ element }) => element) : [h('p', { class: 'field-hint' }, 'No answer.')]));
     }));
+    return shown;
   }
 
   /** @param {RunAnswer} answer */
@@ -152,16 +155,4 @@ function thoughts(reasoning) {
   const details = h('details', {}, h('summary', {}, 'Thinking'), written);
   details.addEventListener('toggle', () => write(written, reasoning), { once: true });
   return details;
-}
-
-/** @param {HTMLElement} element @param {string} text */
-function write(element, text) {
-  const writer = new turnViews.MarkdownWriter(element);
-  writer.append(text);
-  writer.end();
-}
-
-/** @param {AskedPrompt['messages'][number]['content']} content */
-function wordsOf(content) {
-  return typeof content === 'string' ? content : content.map(({ text }) => text ?? '').join('\n');
 }

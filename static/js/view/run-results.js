@@ -1,8 +1,17 @@
-/** The results table of a run: who passed how much and how sure that is, how fast, what failed; and comparisons in words. */
+/**
+ * The results of a run: who passed how much and how sure that is, how fast, what failed; comparisons in words;
+ * the ranking by people's votes; and each judge by itself. Votes and judgements are never mixed.
+ */
 
+import { judgeWords } from '../model/run-judges.js';
+import { madeOf } from '../model/run-ranking.js';
+import { targetNames } from '../model/run-table.js';
 import { h } from './element.js';
 import { briefly, costLabel, rate } from './labels.js';
+import { criteriaView, judgeTable } from './run-judge-results.js';
+import { rankingView } from './run-ranking.js';
 
+/** @import { JudgeResults } from '../client/run-assessments.js' */
 /** @import { Figures, Passed, Results, Run } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
 
@@ -15,10 +24,12 @@ export class RunResults {
   #body = h('tbody');
   #words = h('ul', { class: 'run-comparisons' });
   #comparisons = h('div', { hidden: true }, h('h3', {}, 'Comparisons'), this.#words);
+  #votes = h('section', { 'aria-labelledby': 'run-votes' });
+  #judges = h('div', {});
   #table = h('div', { class: 'summary-table', tabindex: 0, role: 'region', 'aria-label': 'Results' },
     h('table', {}, h('thead', {}, h('tr', {}, ...HEADINGS.map((name) => h('th', { scope: 'col' }, name)))), this.#body));
   element = h('div', { class: 'run-page' }, this.#table,
-    h('p', { class: 'field-hint' }, 'First tokens are of answers whose model was loaded. Intervals are Wilson’s, by prompt.'), this.#comparisons);
+    h('p', { class: 'field-hint' }, 'First tokens are of answers whose model was loaded. Intervals are Wilson’s, by prompt.'), this.#comparisons, this.#votes, this.#judges);
 
   /** @param {Host} host @param {AbortSignal} signal @param {Run} run */
   constructor(host, signal, run) {
@@ -27,7 +38,11 @@ export class RunResults {
     host.name(`Results: ${run.name || run.set_name}`);
     void host.attempt(async () => {
       const results = await host.api.results(run.id);
-      if (!signal.aborted) this.#show(results);
+      if (signal.aborted) return;
+      this.#show(results);
+      await this.#showVotes(results);
+      const { judges } = await host.assessments.judges(run.id);
+      this.#showJudges(results, judges);
     });
   }
 
@@ -45,6 +60,25 @@ export class RunResults {
       h('th', { scope: 'row', dir: 'auto' }, name), ...cells(figures).map((words) => h('td', {}, words)))));
     this.#comparisons.hidden = comparisons.length === 0;
     this.#words.replaceChildren(...comparisons.map(({ first, second, words }) => h('li', { dir: 'auto' }, h('b', {}, `${targets[first].name} and ${targets[second].name}: `), words)));
+  }
+
+  /** @param {Results} results */
+  async #showVotes({ targets, votes: count, ranking }) {
+    const { votes } = count ? await this.#host.assessments.votes(this.#run.id) : { votes: [] };
+    const vote = h('button', { type: 'button', class: 'quiet' }, 'Vote blind');
+    vote.addEventListener('click', () => this.#host.vote(this.#run));
+    this.#votes.replaceChildren(h('h3', { id: 'run-votes' }, 'People’s votes'),
+      ...(votes.length ? [h('p', { class: 'field-hint' }, `Made of ${madeOf(votes)}.`), rankingView(ranking, targets.map(({ name }) => name), 'People’s votes')]
+        : [h('p', { class: 'field-hint' }, 'Nobody has voted.')]),
+      h('div', { class: 'run-acts', hidden: targets.length < 2 }, vote));
+  }
+
+  /** @param {Results} results @param {JudgeResults[]} judges */
+  #showJudges({ targets }, judges) {
+    const labels = targetNames(judges.map(({ judge }) => ({ name: '', model: judge.model })), this.#host.nameOf);
+    this.#judges.replaceChildren(...judges.map((results, index) => h('section', { 'aria-label': `Judge ${labels[index]}` },
+      h('h3', { dir: 'auto' }, `Judge ${labels[index]}`), criteriaView(results.judge.criteria),
+      h('p', { class: 'field-hint' }, `${judgeWords(results)}.`), judgeTable(results, targets.map(({ name }) => name), `What judge ${labels[index]} says`))));
   }
 }
 

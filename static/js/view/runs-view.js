@@ -10,18 +10,22 @@
 
 import { SidestreamError } from '../client/protocol.js';
 import { Conversations } from '../client/conversations.js';
+import { Assessments } from '../client/run-assessments.js';
 import { Runs } from '../client/runs.js';
 import { chatPrompts, counted, promptFile } from '../model/prompt-sets.js';
 import { depthOf, runHash, runPlace } from '../model/run-address.js';
 import { RunOrder } from '../model/run-order.js';
-import { PageElement, h, iconButton, letClose, setText } from './element.js';
+import { PageElement, h, iconButton, letClose } from './element.js';
 import { errorNotice } from './error-notice.js';
 import { RunForm } from './run-form.js';
 import { RunGrid } from './run-grid.js';
+import { RunJudges } from './run-judges.js';
 import { RunLeaderboard } from './run-leaderboard.js';
 import { RunList } from './run-list.js';
 import { RunPrompt } from './run-prompt.js';
 import { RunResults } from './run-results.js';
+import { RunTitle } from './run-title.js';
+import { RunVote } from './run-vote.js';
 import { SetForm } from './set-form.js';
 import { SetList } from './set-list.js';
 
@@ -34,12 +38,13 @@ import { SetList } from './set-list.js';
 /**
  * @typedef {object} Host What a screen can ask of the dialog.
  * @property {Runs} api
+ * @property {Assessments} assessments
  * @property {SidestreamClient} client
  * @property {Workspace} workspace
  * @property {(model: string) => string} nameOf
  * @property {(act: () => Promise<unknown>) => Promise<void>} attempt Show an error where all see it.
  * @property {(error: WireError) => void} fail
- * @property {(title: string) => void} name
+ * @property {(title: string, rename?: (name: string) => void) => void} name
  * @property {() => void} list
  * @property {(given?: Given) => void} begin `given`: what the prompts are at first.
  * @property {(run: Run, prompt?: number) => void} open `prompt` is the one that has the focus.
@@ -50,6 +55,8 @@ import { SetList } from './set-list.js';
  * @property {(set: PromptSet) => void} change
  * @property {(run: Run) => RunOrder} orderOf Which prompts of it are shown, as that was left.
  * @property {(run: Run, prompt: number) => void} moved The screen shows another prompt now.
+ * @property {(run: Run) => void} vote
+ * @property {(run: Run) => void} judge
  */
 /** @typedef {{client: SidestreamClient, workspace: Workspace, left: () => void}} Parts `left`: the dialog is closed while the address is one of a run. */
 /** @typedef {{element: HTMLElement, back: (() => void) | null, focus: () => void, keydown?: (event: KeyboardEvent) => void}} Screen */
@@ -57,13 +64,13 @@ import { SetList } from './set-list.js';
 export class RunsView extends PageElement {
   #back = iconButton('left', 'Back');
   #close = iconButton('close', 'Close');
-  #title = h('h2', { id: 'runs-title' });
+  #title = new RunTitle();
   #problem = h('div', {});
   /** Why what was wished is not shown; a screen that goes on does not take it away. */
   #wrong = h('div', {});
   #body = h('div', { class: 'runs-body' });
   #dialog = h('dialog', { class: 'sheet runs', 'aria-labelledby': 'runs-title' },
-    h('header', {}, this.#back, this.#title, this.#close), this.#wrong, this.#problem, this.#body);
+    h('header', {}, this.#back, this.#title.element, this.#close), this.#wrong, this.#problem, this.#body);
   /** @type {Screen | null} */
   #screen = null;
   /** Ends what the shown screen does. */
@@ -82,12 +89,13 @@ export class RunsView extends PageElement {
     this.#left = left;
     this.#host = {
       api: new Runs(pageBase()),
+      assessments: new Assessments(pageBase()),
       client,
       workspace,
       nameOf: (model) => client.models.get(model)?.name ?? model,
       attempt: (act) => this.#attempt(act),
       fail: (error) => this.#problem.replaceChildren(errorNotice(error, { isAlert: true })),
-      name: (title) => setText(this.#title, title),
+      name: (title, rename) => this.#title.show(title, rename),
       list: () => this.#show((signal) => new RunList(this.#host, signal), runHash(null)),
       begin: (given) => this.#show((signal) => new RunForm(this.#host, signal, given), runHash(null)),
       open: (run, prompt) => this.#show((signal) => new RunGrid(this.#host, signal, run, prompt), runHash(run.id)),
@@ -96,6 +104,8 @@ export class RunsView extends PageElement {
         this.#show((signal) => new RunPrompt(this.#host, signal, run, prompt), runHash(run.id, prompt));
       },
       weigh: (run) => this.#show((signal) => new RunResults(this.#host, signal, run), runHash(run.id)),
+      vote: (run) => this.#show((signal) => new RunVote(this.#host, signal, run), runHash(run.id)),
+      judge: (run) => this.#show((signal) => new RunJudges(this.#host, signal, run), runHash(run.id)),
       rank: () => this.#show((signal) => new RunLeaderboard(this.#host, signal), runHash(null)),
       sets: (focused) => this.#show((signal) => new SetList(this.#host, signal, focused), runHash(null)),
       change: (set) => this.#show((signal) => new SetForm(this.#host, signal, set), runHash(null)),

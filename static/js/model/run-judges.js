@@ -1,0 +1,74 @@
+/** What judges of a run say, in words. No DOM. */
+
+import { stateWords } from './run-table.js';
+
+/** @import { GradeSummary, JudgeGiven, JudgeResults, Judgement } from '../client/run-assessments.js' */
+/** @import { Run } from '../client/runs.js' */
+
+/** One judgement of an answer: a grade, or how it compares with another target's. */
+/** @typedef {{words: string, reason: string, isUnreadable: boolean, asked: Judgement[]}} Verdict */
+
+/** How far a judge is: "Running · 12 of 40 judged · 1 unreadable". @param {JudgeResults} results */
+export function judgeWords({ judge, inconsistent, cost }) {
+  const { judged, mode, total, unreadable } = judge;
+  const all = total === null ? '' : ` of ${Math.max(total, judged).toLocaleString('en')}`;
+  return [
+    stateWords(judge),
+    `${judged.toLocaleString('en')}${all} ${mode === 'pairs' ? 'replies, a pair in both orders' : 'graded'}`,
+    unreadable ? `${unreadable.toLocaleString('en')} unreadable` : '',
+    mode === 'pairs' ? `${inconsistent.toLocaleString('en')} ${inconsistent === 1 ? 'pair' : 'pairs'} contradicted` : '',
+    cost === null ? '' : `$${cost.toFixed(cost < 1 ? 4 : 2)}`,
+  ].filter(Boolean).join(' · ');
+}
+
+/** How many replies a judge of all complete answers gives, at most. @param {Pick<Run, 'prompts' | 'repeats' | 'targets'>} run @param {JudgeGiven['mode']} mode */
+export function repliesDue({ prompts, repeats, targets }, mode) {
+  const { length } = targets;
+  return prompts * repeats * (mode === 'pairs' ? length * (length - 1) : length);
+}
+
+/** The mean with its interval: "3.8", "3.5 to 4.1"; empty if nothing was graded. @param {GradeSummary} grades @returns {[string, string]} */
+export function gradeWords({ mean, interval }) {
+  return [mean === null ? '' : mean.toFixed(2), interval === null ? '' : `${interval.low.toFixed(2)} to ${interval.high.toFixed(2)}`];
+}
+
+/**
+ * What a judge says of one answer: one grade, or a verdict for each other target.
+ *
+ * @param {Judgement[]} judgements Of the prompt. @param {{target: number, repeat: number}} answer @param {number} grades
+ * @param {string[]} names By target. @returns {Verdict[]}
+ */
+export function verdicts(judgements, { target, repeat }, grades, names) {
+  const own = judgements.filter((one) => one.repeat === repeat && (one.first === target || one.second === target));
+  const graded = own.filter(({ second }) => second === null).map((one) => gradeOf(one, grades));
+  const others = [...new Set(own.filter(({ second }) => second !== null).map(({ first, second }) => (first === target ? Number(second) : first)))];
+  const compared = others.sort((one, other) => one - other).map((other) => {
+    const orders = own.filter(({ first, second }) => first === other || second === other);
+    return compare(orders, target, names[other]);
+  });
+  return [...graded, ...compared];
+}
+
+/** @param {Judgement} judgement @param {number} grades @returns {Verdict} */
+function gradeOf(judgement, grades) {
+  const { grade, reason } = judgement;
+  return { words: grade === null ? 'Unreadable' : `${grade} of ${grades}`, reason, isUnreadable: grade === null, asked: [judgement] };
+}
+
+/** @param {Judgement[]} orders @param {number} target @param {string} other @returns {Verdict} */
+function compare(orders, target, other) {
+  const said = orders.map((one) => preferred(one, target));
+  const asked = [...orders].sort((one) => (one.first === target ? -1 : 1));
+  const reason = asked.map((one) => one.reason).filter(Boolean).join(' / ');
+  const words = (/** @type {string} */ how) => ({ words: `${how} ${other}`, reason, isUnreadable: false, asked });
+  if (said.includes(null)) return { words: `Unreadable, against ${other}`, reason, isUnreadable: true, asked };
+  if (orders.length < 2) return words('One order only, against');
+  if (said[0] !== said[1]) return words('Contradicts itself, so a tie with');
+  return words(said[0] === 'tie' ? 'A tie with' : said[0] === 'own' ? 'Better than' : 'Worse than');
+}
+
+/** @param {Judgement} judgement @param {number} target @returns {'own' | 'other' | 'tie' | null} */
+function preferred({ better, first }, target) {
+  if (better === null || better === 'tie') return better;
+  return (better === 'first') === (first === target) ? 'own' : 'other';
+}

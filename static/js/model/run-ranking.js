@@ -1,0 +1,49 @@
+/** What a ranking says in words and figures. No DOM. */
+
+/** @import { Rank, RunVote } from '../client/run-assessments.js' */
+
+/** With fewer comparisons without a tie, not even all of them in favour of one target would be significant. */
+const FEWEST_DECIDED = 6;
+
+/** How often a target would win against one of average strength, in percent. @param {number} strength In log odds. */
+export function expectedWins(strength) {
+  return Math.round(100 / (1 + Math.exp(-strength)));
+}
+
+/** The interval of the expected wins: "48 to 74 %", empty if too few votes say anything of it. @param {Rank} rank */
+export function intervalWords({ interval, wins, losses }) {
+  if (!interval || wins + losses < FEWEST_DECIDED) return '';
+  return `${expectedWins(interval[0])} to ${expectedWins(interval[1])} %`;
+}
+
+/** Say who is ahead, if that is more than noise. @param {Rank[]} ranking Of one group, the best first. @param {string[]} names By target. */
+export function standingWords([first, second, ...others], names) {
+  if (!first || !second) return '';
+  const [one, two] = [names[first.target], names[second.target]];
+  const decided = first.wins + first.losses;
+  if (decided < FEWEST_DECIDED) return `${decided} ${decided === 1 ? 'comparison without a tie is' : 'comparisons without a tie are'} too few to tell who is better.`;
+  const low = first.interval?.[0] ?? -Infinity;
+  const isAhead = [second, ...others].every(({ interval }) => interval !== null && interval[1] < low);
+  return isAhead ? `${one} is ahead: its interval lies above all others.` : `Nobody is ahead for sure: the intervals of ${one} and others, such as ${two}, overlap.`;
+}
+
+/** What a ranking of votes is made of: "12 votes by 1 voter, all of them blind". @param {Pick<RunVote, 'voter' | 'blind'>[]} given */
+export function madeOf(given) {
+  const voters = new Set(given.map(({ voter }) => voter)).size;
+  const blind = given.filter((vote) => vote.blind).length;
+  const share = blind === given.length ? 'all of them blind' : blind === 0 ? 'none of them blind' : `${blind.toLocaleString('en')} of them blind`;
+  return `${votes(given.length)} by ${voters} ${voters === 1 ? 'voter' : 'voters'}, ${given.length === 1 ? (blind ? 'blind' : 'not blind') : share}`;
+}
+
+/** The groups of a ranking, each of targets that were compared, by others between them too. @param {Rank[]} ranking @returns {Rank[][]} */
+export function groupsOf(ranking) {
+  /** @type {Map<number, Rank[]>} */
+  const groups = new Map();
+  for (const rank of ranking) groups.set(rank.group, [...(groups.get(rank.group) ?? []), rank]);
+  return [...groups.values()];
+}
+
+/** @param {number} count */
+function votes(count) {
+  return `${count.toLocaleString('en')} ${count === 1 ? 'vote' : 'votes'}`;
+}

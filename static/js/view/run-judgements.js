@@ -1,0 +1,66 @@
+/** At the answers to a prompt: what each judge said of them, and in a fold what it was asked and its whole reply. */
+
+import { verdicts } from '../model/run-judges.js';
+import { targetNames } from '../model/run-table.js';
+import { h } from './element.js';
+import { sentence } from './labels.js';
+import { askedLines } from './run-texts.js';
+
+/** @import { Judge, Judgement } from '../client/run-assessments.js' */
+/** @import { Run } from '../client/runs.js' */
+/** @import { Verdict } from '../model/run-judges.js' */
+/** @import { Host } from './runs-view.js' */
+
+export class RunJudgements {
+  #host;
+  #signal;
+  #run;
+  /** @type {Promise<Judge[]> | null} */
+  #judges = null;
+
+  /** @param {Host} host @param {AbortSignal} signal @param {Run} run */
+  constructor(host, signal, run) {
+    this.#host = host;
+    this.#signal = signal;
+    this.#run = run;
+  }
+
+  // Actions
+
+  /** Add to each answer what the judges said of it. @param {number} prompt @param {{target: number, repeat: number, element: HTMLElement}[]} answers */
+  show(prompt, answers) {
+    return this.#host.attempt(async () => {
+      const names = targetNames(this.#run.targets, this.#host.nameOf);
+      this.#judges ??= this.#host.assessments.judges(this.#run.id).then(({ judges }) => judges.map(({ judge }) => judge));
+      const judges = await this.#judges;
+      const labels = targetNames(judges.map(({ model }) => ({ name: '', model })), this.#host.nameOf);
+      for (const [index, judge] of judges.entries()) {
+        const { judgements } = await this.#host.assessments.judgements(this.#run.id, judge.id, prompt);
+        if (this.#signal.aborted || !answers.some(({ element }) => element.isConnected)) return;
+        for (const answer of answers) {
+          const said = verdicts(judgements, answer, judge.grades, names);
+          if (said.length) answer.element.append(judged(labels[index], said));
+        }
+      }
+    });
+  }
+}
+
+/** @param {string} name @param {Verdict[]} said */
+function judged(name, said) {
+  return h('div', { class: 'run-judged', role: 'group', 'aria-label': `Judge ${name}` }, h('h4', { dir: 'auto' }, `Judge ${name}`),
+    ...said.map(({ words, reason, isUnreadable, asked }) => {
+      const whole = h('div', {});
+      const details = h('details', {}, h('summary', {}, h('b', { dir: 'auto', class: isUnreadable ? 'is-unreadable' : null }, words)), whole);
+      details.addEventListener('toggle', () => whole.append(...asked.flatMap(exchange)), { once: true });
+      return h('div', {}, details, ...(reason ? [h('p', { class: 'field-hint', dir: 'auto' }, sentence(reason))] : []));
+    }));
+}
+
+/** @param {Judgement} judgement */
+function exchange({ asked, error, reply }) {
+  return [
+    h('h4', {}, 'It was asked'), h('div', { class: 'run-asked', tabindex: 0, role: 'region', 'aria-label': 'What the judge was asked' }, ...askedLines(asked)),
+    h('h4', {}, 'It said'), h('p', { class: 'run-message', dir: 'auto' }, reply || (error ? sentence(error.message) : 'Nothing.')),
+  ];
+}

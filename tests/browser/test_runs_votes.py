@@ -1,0 +1,455 @@
+"""Blind votes, judges, other names and more to ask: what people do with the answers of a run."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+
+from tests.browser.conftest import writing
+from tests.browser.gateway import Gateway
+from tests.browser.helpers import assert_fits, axe_violations, choose, open_page, schemes
+from tests.browser.watch import Watch
+from tests.conftest import KeepLog
+
+pytestmark = pytest.mark.needs_chromium
+
+GRADE = '{"reason": "It names one.", "grade": 4}'
+TEXTS = {
+    "Alpha": "It is **Paris**.",
+    "Beta": "It may be Lima.",
+    "Gamma": "Ask a map.",
+    "Judge": GRADE,
+}
+TARGETS = ("Alpha", "Beta", "Gamma")
+# What would tell whose an answer is.
+TELLING = re.compile(r"alpha|beta|gamma|judge|\d (?:s|ms|tokens?)\b|complete|/s\b", re.IGNORECASE)
+
+DONE: dict[str, Any] = {"prompt": 1, "repeat": 0, "state": "done"}
+ROW: dict[str, Any] = {
+    "prompt": 1,
+    "text": "Which?",
+    "cells": [
+        DONE | {"target": 0, "finish_reason": "stop"},
+        DONE | {"target": 1, "finish_reason": "failed", "code": "engine_error"},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with writing(tmp_path_factory.mktemp("votes"), TEXTS, delay_ms=1) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(models: Gateway, keep_log: KeepLog) -> Gateway:
+    keep_log("the server", lambda: models.log)
+    return models
+
+
+def a_run(page: Page, gateway: Gateway, prompts: int, *targets: str, repeats: int = 1) -> str:
+    """Have models answer prompts; return the run's name, which is shown in the list."""
+    asked = [f"Which capital is number {number}?" for number in range(1, prompts + 1)]
+    kept = page.request.post(f"{gateway.url}prompt-sets", data={"prompts": asked, "name": "Set"})
+    given = {
+        "prompt_set": kept.json()["id"],
+        "targets": [{"model": name.lower(), "name": name} for name in targets],
+        "repeats": repeats,
+        "name": f"Run {kept.json()['id']}",
+    }
+    run = page.request.post(f"{gateway.url}runs", data=given).json()
+    # The stream ends with the run.
+    page.request.get(f"{gateway.url}runs/{run['id']}/events")
+    name: str = run["name"]
+    return name
+
+
+def open_run(page: Page, gateway: Gateway, name: str) -> Locator:
+    """Open the page and a run in it; return the dialog."""
+    open_page(page, gateway.url)
+    page.get_by_role("button", name="Runs", exact=True).click()
+    runs = page.get_by_role("dialog")
+    runs.get_by_role("button", name=name).click()
+    expect(runs.get_by_role("grid")).to_be_visible()
+    return runs
+
+
+def votes_of(page: Page, gateway: Gateway, name: str) -> list[dict[str, Any]]:
+    """Return what the server has of the votes on a run."""
+    listed = page.request.get(f"{gateway.url}runs").json()["runs"]
+    (run,) = [one for one in listed if one["name"] == name]
+    votes: list[dict[str, Any]] = page.request.get(f"{gateway.url}runs/{run['id']}/votes").json()[
+        "votes"
+    ]
+    return votes
+
+
+def begin_voting(runs: Locator) -> None:
+    runs.get_by_role("button", name="Vote blind").click()
+    expect(runs.get_by_role("region", name="Answer A")).to_be_visible()
+
+
+def order(runs: Locator) -> list[int]:
+    """Return the targets whose answers are shown, in their order."""
+    shown = runs.get_by_role("region", name="Answers").locator(".answer").all_inner_texts()
+    known = [text.replace("**", "") for text in TEXTS.values()]
+    return [known.index(text.strip()) for text in shown]
+
+
+def assert_blind(runs: Locator) -> None:
+    """Assert that neither text nor attributes tell whose an answer is."""
+    html = runs.locator(".run-whole").evaluate("(one) => one.outerHTML")
+    seen = html.replace("It is <strong>Paris</strong>.", "").replace("It may be Lima.", "")
+    assert not TELLING.search(seen), seen
+
+
+def test_votes_are_blind_by_keys_and_kept_as_they_were_seen(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    name = a_run(page, gateway, 3, *TARGETS)
+    runs = open_run(page, gateway, name)
+    begin_voting(runs)
+    place = runs.get_by_role("status")
+    expect(place).to_have_text("Prompt 1 of 3 · 0 of 3 voted")
+    expect(runs.get_by_role("button", name="Show names")).to_be_hidden()
+    assert_blind(runs)
+    for scheme in schemes(page):
+        page.screenshot(path=artifacts / f"vote-{scheme}.png")
+        assert axe_violations(page) == []
+
+    seen = order(runs)
+    assert sorted(seen) == [0, 1, 2]
+    paris = "ABC"[seen.index(0)]
+    page.keyboard.press(paris.lower())
+    best = runs.get_by_role("button", name=f"{paris} is best")
+    expect(best).to_have_attribute("aria-pressed", "true")
+    expect(place).to_have_text("Prompt 1 of 3 · 1 of 3 voted")
+    assert_blind(runs)
+    runs.get_by_role("button", name="Show names").click()
+    expect(runs.get_by_role("heading", name=f"{paris}: Alpha")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(place).to_have_text("Prompt 2 of 3 · 1 of 3 voted")
+    assert_blind(runs)
+    # By figures; several may be best; the same key takes it back.
+    page.keyboard.press("1")
+    page.keyboard.press("2")
+    expect(runs.get_by_role("button", name="B is best")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("2")
+    expect(runs.get_by_role("button", name="B is best")).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("Backspace")
+    expect(place).to_have_text("Prompt 1 of 3 · 2 of 3 voted")
+    expect(best).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("ArrowRight")
+    expect(place).to_have_text("Prompt 2 of 3 · 2 of 3 voted")
+
+    # It goes on at the first without a vote, in the order in which answers were seen.
+    page.keyboard.press("Escape")
+    expect(runs.get_by_role("grid")).to_be_visible()
+    begin_voting(runs)
+    expect(place).to_have_text("Prompt 3 of 3 · 2 of 3 voted")
+    page.keyboard.press("0")
+    expect(runs.get_by_role("button", name="None is better")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(place).to_have_text("Prompt 1 of 3 · 3 of 3 voted")
+    assert order(runs) == seen
+    for _ in range(3):
+        page.keyboard.press("Enter")
+    expect(runs.get_by_text("All have your vote.")).to_be_visible()
+    runs.get_by_role("button", name="Show names and ranking").click()
+    ranking = runs.get_by_role("region", name="Ranking")
+    expect(ranking.get_by_role("row", name="Alpha")).to_be_visible()
+    expect(runs.get_by_text("Made of 3 votes by 1 voter, all of them blind.")).to_be_visible()
+    expect(runs.get_by_text("too few to tell who is better")).to_be_visible()
+    assert axe_violations(page) == []
+    page.screenshot(path=artifacts / "vote-end.png")
+
+    first, second, third = votes_of(page, gateway, name)
+    assert (first["among"], first["winners"], first["blind"]) == (seen, [0], True)
+    assert second["winners"] == second["among"][:1]
+    assert (third["winners"], sorted(third["among"])) == ([], [0, 1, 2])
+    assert watch.complaints == []
+
+
+def test_two_at_a_time_draws_pairs_of_every_repeat(page: Page, gateway: Gateway) -> None:
+    name = a_run(page, gateway, 1, *TARGETS, repeats=3)
+    runs = open_run(page, gateway, name)
+    begin_voting(runs)
+    runs.get_by_role("button", name="Two at a time").click()
+    place = runs.get_by_role("status")
+    expect(runs.get_by_role("region", name="Answer C")).to_have_count(0)
+    for time in (1, 2, 3):
+        expect(place).to_have_text(f"Prompt 1 of 1, time {time} of 3 · {time - 1} of 3 voted")
+        page.keyboard.press("a")
+        page.keyboard.press("b")  # instead
+        expect(runs.get_by_role("button", name="A is better")).to_have_attribute(
+            "aria-pressed", "false"
+        )
+        page.keyboard.press("Enter")
+    expect(runs.get_by_text("All have your vote.")).to_be_visible()
+    # Each of the three pairs came once.
+    expect(runs.get_by_role("button", name="Show names and ranking")).to_be_visible()
+    page.keyboard.press("Escape")
+    votes = votes_of(page, gateway, name)
+    assert sorted(sorted(vote["among"]) for vote in votes) == [[0, 1], [0, 2], [1, 2]]
+    assert [vote["winners"] for vote in votes] == [vote["among"][1:] for vote in votes]
+
+
+def test_a_run_without_two_answers_has_nothing_to_vote_on(page: Page, gateway: Gateway) -> None:
+    name = a_run(page, gateway, 2, "Alpha", "Beta")
+    page.route(
+        "**/rows?*",
+        lambda route: route.fulfill(json={"total": 2, "rows": [ROW | {"prompt": 0}, ROW]}),
+    )
+    runs = open_run(page, gateway, name)
+    runs.get_by_role("button", name="Vote blind").click()
+    expect(runs.get_by_text("No prompt has two complete answers.")).to_be_visible()
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    expect(runs.get_by_role("status")).to_have_text("0 of 0 voted")
+    assert votes_of(page, gateway, name) == []
+
+
+def test_votes_wait_while_the_server_is_away_and_none_is_lost(page: Page, gateway: Gateway) -> None:
+    name = a_run(page, gateway, 2, "Alpha", "Beta")
+    runs = open_run(page, gateway, name)
+    begin_voting(runs)
+    page.route("**/vote", lambda route: route.abort())
+    page.keyboard.press("a")
+    alert = runs.get_by_role("alert")
+    expect(alert).to_contain_text("A vote is not saved yet, and kept here.")
+    expect(runs.get_by_role("button", name="A is better")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Enter")
+    page.keyboard.press("b")
+    expect(alert).to_contain_text("2 votes are not saved yet")
+    assert axe_violations(page) == []
+    assert votes_of(page, gateway, name) == []
+    # Neither another screen nor another look loses them.
+    page.keyboard.press("Escape")
+    runs.get_by_role("button", name="Vote blind").click()
+    expect(runs.get_by_text("All have your vote.")).to_be_visible()
+    expect(alert).to_contain_text("2 votes are not saved yet")
+    page.unroute("**/vote")
+    runs.get_by_role("button", name="Try again").click()
+    expect(alert).to_be_empty()
+    votes = votes_of(page, gateway, name)
+    assert [vote["winners"] for vote in votes] == [
+        votes[0]["among"][:1],
+        votes[1]["among"][1:],
+    ]
+
+
+def test_a_vote_that_is_refused_is_told_at_its_prompt(page: Page, gateway: Gateway) -> None:
+    name = a_run(page, gateway, 2, "Alpha", "Beta")
+    runs = open_run(page, gateway, name)
+    begin_voting(runs)
+    refusal = {"code": "invalid_command", "message": "target 1 has no answer", "hint": None}
+    page.route("**/vote", lambda route: route.fulfill(status=409, json={"error": refusal}))
+    page.keyboard.press("a")
+    alert = runs.get_by_role("alert")
+    expect(alert).to_contain_text("The vote on prompt 1 was not taken")
+    expect(alert).not_to_contain_text("target")
+    expect(runs.get_by_role("status")).to_have_text("Prompt 1 of 2 · 0 of 2 voted")
+
+
+@pytest.mark.timeout(120)
+def test_on_a_phone_answers_are_chosen_by_touch(
+    browser: Browser, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 900}, has_touch=True, is_mobile=True, color_scheme="dark"
+    )
+    page = context.new_page()
+    watch.follow(page)
+    name = a_run(page, gateway, 1, *TARGETS)
+    runs = open_run(page, gateway, name)
+    page.set_viewport_size({"width": 390, "height": 844})
+    begin_voting(runs)
+    page.screenshot(path=artifacts / "vote-phone.png")
+    assert_fits(page, ".run-answers")
+    assert axe_violations(page) == []
+    runs.get_by_role("button", name="C is best").tap()
+    expect(runs.get_by_role("status")).to_have_text("Prompt 1 of 1 · 1 of 1 voted")
+    runs.get_by_role("button", name="Next").tap()
+    runs.get_by_role("button", name="Show names and ranking").tap()
+    expect(runs.get_by_role("region", name="Ranking")).to_be_visible()
+    page.screenshot(path=artifacts / "vote-phone-end.png")
+    assert_fits(page, ".runs-body")
+    assert axe_violations(page) == []
+    runs.get_by_role("button", name="Back").tap()
+    runs.get_by_role("button", name="Judges").tap()
+    page.screenshot(path=artifacts / "judges-phone.png")
+    assert_fits(page, ".runs-body")
+    assert axe_violations(page) == []
+    assert watch.complaints == []
+    context.close()
+
+
+def test_a_judge_is_begun_read_at_the_answers_and_never_mixed_with_votes(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    name = a_run(page, gateway, 2, "Alpha", "Beta")
+    runs = open_run(page, gateway, name)
+    runs.get_by_role("button", name="Judges").click()
+    expect(runs.get_by_text("No model has judged this run.")).to_be_visible()
+    expect(runs.get_by_text("4 replies of the model at most")).to_be_visible()
+    runs.get_by_label("How it judges").select_option("pairs")
+    expect(runs.get_by_label("Grades from 1")).to_be_hidden()
+    runs.get_by_label("How it judges").select_option("grades")
+    runs.get_by_label("Criteria, in your words").fill("Does it name a capital?")
+    # What was written outlives the screen.
+    page.keyboard.press("Escape")
+    runs.get_by_role("button", name="Judges").click()
+    runs.get_by_label("Model", exact=True).select_option(label="Judge")
+    assert axe_violations(page) == []
+    runs.get_by_role("button", name="Begin").click()
+    judge = runs.get_by_role("region", name="Judge", exact=True)
+    expect(judge).to_contain_text("Done · 4 of 4 graded")
+    expect(judge).to_contain_text("Criteria: Does it name a capital?")
+    expect(judge.get_by_role("row", name="Alpha")).to_contain_text("4.00 of 5")
+    expect(runs.get_by_label("Criteria, in your words")).to_have_value("")
+
+    # Of its replies none is a preference: each is unreadable, and counted.
+    runs.get_by_label("Criteria, in your words").fill("Which is better?")
+    runs.get_by_label("Model", exact=True).select_option(label="Judge")
+    runs.get_by_label("How it judges").select_option("pairs")
+    runs.get_by_role("button", name="Begin").click()
+    pairs = runs.get_by_role("region", name="Judge (2)", exact=True)
+    expect(pairs).to_contain_text("Done · 4 of 4 replies, a pair in both orders · 4 unreadable")
+    for scheme in schemes(page):
+        page.screenshot(path=artifacts / f"judges-{scheme}.png")
+        assert axe_violations(page) == []
+
+    page.keyboard.press("Escape")
+    runs.get_by_role("rowheader", name="Which capital is number 1?").click()
+    alpha = runs.get_by_role("region", name="Alpha")
+    graded = alpha.get_by_role("group", name="Judge Judge", exact=True)
+    expect(graded).to_contain_text("It names one.")
+    graded.get_by_text("4 of 5").click()
+    asked = graded.get_by_role("region", name="What the judge was asked")
+    expect(asked).to_contain_text("Does it name a capital?")
+    expect(asked).to_contain_text("It is **Paris**.")
+    expect(graded).to_contain_text(GRADE)
+    paired = alpha.get_by_role("group", name="Judge Judge (2)")
+    expect(paired).to_contain_text("Unreadable, against Beta")
+    page.screenshot(path=artifacts / "judgements.png")
+    assert axe_violations(page) == []
+
+    page.keyboard.press("Escape")
+    runs.get_by_role("button", name="Results").click()
+    expect(runs.get_by_text("Nobody has voted.")).to_be_visible()
+    told = runs.get_by_role("region", name="Judge Judge", exact=True)
+    expect(told.get_by_role("row", name="Beta")).to_contain_text("4.00 of 5")
+    for scheme in schemes(page):
+        page.screenshot(path=artifacts / f"results-{scheme}.png")
+        assert axe_violations(page) == []
+    page.keyboard.press("Escape")
+    runs.get_by_role("button", name="Judges").click()
+    judge.get_by_role("button", name="Delete…").click()
+    expect(judge.get_by_role("button", name="Keep it")).to_be_focused()
+    judge.get_by_role("button", name="Delete it").click()
+    expect(runs.get_by_text("Does it name a capital?")).to_have_count(0)
+    expect(runs.get_by_text("Which is better?")).to_be_visible()
+    assert watch.complaints == []
+
+
+def test_a_judge_that_is_refused_leaves_its_criteria(page: Page, gateway: Gateway) -> None:
+    name = a_run(page, gateway, 1, "Alpha", "Beta")
+    runs = open_run(page, gateway, name)
+    runs.get_by_role("button", name="Judges").click()
+    runs.get_by_label("Criteria, in your words").fill("Is it right?")
+    runs.get_by_role("button", name="Begin").click()
+    expect(
+        runs.get_by_label("Model", exact=True)
+    ).to_be_focused()  # the browser tells that it is missing
+    refusal = {"code": "unknown_model", "message": "there is no model 'judge'", "hint": None}
+    page.route("**/judges", lambda route: refuse(route, refusal))
+    runs.get_by_label("Model", exact=True).select_option(label="Judge")
+    runs.get_by_role("button", name="Begin").click()
+    expect(runs.get_by_role("alert").filter(has_text="There is no model")).to_be_visible()
+    expect(runs.get_by_label("Criteria, in your words")).to_have_value("Is it right?")
+
+
+def refuse(route: Route, error: dict[str, Any]) -> None:
+    """Refuse what is posted; let the rest through."""
+    if route.request.method == "POST":
+        route.fulfill(status=404, json={"error": error})
+    else:
+        route.continue_()
+
+
+def test_a_run_is_renamed_in_its_title(page: Page, gateway: Gateway, watch: Watch) -> None:
+    name = a_run(page, gateway, 1, "Alpha", "Beta")
+    runs = open_run(page, gateway, name)
+    runs.get_by_role("button", name="Rename").click()
+    field = runs.get_by_role("textbox", name="Name")
+    expect(field).to_be_focused()
+    expect(field).to_have_value(name)
+    assert axe_violations(page) == []
+    field.fill("Not this")
+    page.keyboard.press("Escape")
+    expect(runs.get_by_role("heading", name=name)).to_be_visible()
+    expect(runs.get_by_role("button", name="Rename")).to_be_focused()
+    runs.get_by_role("button", name="Rename").click()
+    renamed = f"Renamed {name}"
+    field.fill(renamed)
+    page.keyboard.press("Enter")
+    expect(runs.get_by_role("heading", name=renamed)).to_be_visible()
+    runs.get_by_role("button", name="Results").click()
+    expect(runs.get_by_role("heading", name=f"Results: {renamed}")).to_be_visible()
+    expect(runs.get_by_role("button", name="Rename")).to_be_hidden()
+    page.keyboard.press("Escape")
+    # What the server refuses is told, and the name stays.
+    refusal = {"code": "storage_failed", "message": "the disk is full", "hint": None}
+    page.route(
+        "**/runs/r_*", lambda route: route.fulfill(status=503, json={"error": refusal}), times=1
+    )
+    runs.get_by_role("button", name="Rename").click()
+    field.fill("Never")
+    page.keyboard.press("Enter")
+    expect(runs.get_by_role("alert")).to_contain_text("The disk is full.")
+    expect(runs.get_by_role("heading", name=renamed)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(runs.get_by_role("list", name="Runs")).to_contain_text(renamed)
+
+
+def test_a_run_is_extended_by_a_column_and_by_repeats(
+    page: Page, gateway: Gateway, watch: Watch, artifacts: Path
+) -> None:
+    name = a_run(page, gateway, 2, "Alpha", "Beta")
+    open_page(page, gateway.url)
+    choose(page, "Gamma")
+    page.get_by_role("button", name="Runs", exact=True).click()
+    runs = page.get_by_role("dialog")
+    runs.get_by_role("button", name=name).click()
+    runs.get_by_role("button", name="Extend…").click()
+    gamma = runs.get_by_role("checkbox", name="Gamma")
+    expect(gamma).to_be_focused()
+    expect(runs.get_by_text("2 more answers")).to_be_visible()
+    gamma.uncheck()
+    expect(runs.get_by_text("Nothing more to ask.")).to_be_visible()
+    expect(runs.get_by_role("button", name="Ask", exact=True)).to_be_disabled()
+    page.keyboard.press("Escape")
+    expect(runs.get_by_role("form", name="Extend")).to_have_count(0)
+    expect(runs.get_by_role("button", name="Extend…")).to_be_focused()
+    runs.get_by_role("button", name="Extend…").click()
+    runs.get_by_label("How often each is asked").fill("2")
+    expect(runs.get_by_text("8 more answers")).to_be_visible()
+    page.screenshot(path=artifacts / "extend.png")
+    assert axe_violations(page) == []
+    refusal = {"code": "run_limit", "message": "the run would have too many", "hint": None}
+    page.route(
+        "**/extend", lambda route: route.fulfill(status=409, json={"error": refusal}), times=1
+    )
+    runs.get_by_role("button", name="Ask", exact=True).click()
+    expect(runs.get_by_role("form", name="Extend")).to_contain_text("The run would have too many.")
+    expect(runs.get_by_label("How often each is asked")).to_have_value("2")
+    runs.get_by_role("button", name="Ask", exact=True).click()
+    expect(runs.get_by_role("status")).to_have_text("Done · 12 answers")
+    expect(runs.get_by_role("columnheader", name="Gamma")).to_be_visible()
+    assert len([one for one in watch.complaints if "409" not in one]) == 0
