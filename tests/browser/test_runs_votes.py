@@ -23,6 +23,12 @@ TEXTS = {
     "Gamma": "Ask a map.",
     "Judge": GRADE,
 }
+# Tells whether the page asks before it closes.
+LEAVE = """() => {
+  const leaving = new Event('beforeunload', { cancelable: true });
+  dispatchEvent(leaving);
+  return leaving.defaultPrevented;
+}"""
 TARGETS = ("Alpha", "Beta", "Gamma")
 # What would tell whose an answer is.
 TELLING = re.compile(r"alpha|beta|gamma|judge|\d (?:s|ms|tokens?)\b|complete|/s\b", re.IGNORECASE)
@@ -128,8 +134,11 @@ def test_votes_are_blind_by_keys_and_kept_as_they_were_seen(
     expect(best).to_have_attribute("aria-pressed", "true")
     expect(place).to_have_text("Prompt 1 of 3 · 1 of 3 voted")
     assert_blind(runs)
+    page.screenshot(path=artifacts / "vote-chosen.png")
     runs.get_by_role("button", name="Show names").click()
     expect(runs.get_by_role("heading", name=f"{paris}: Alpha")).to_be_visible()
+    with pytest.raises(AssertionError, match="Alpha"):
+        assert_blind(runs)
     page.keyboard.press("Enter")
     expect(place).to_have_text("Prompt 2 of 3 · 1 of 3 voted")
     assert_blind(runs)
@@ -168,6 +177,13 @@ def test_votes_are_blind_by_keys_and_kept_as_they_were_seen(
     expect(runs.get_by_text("too few to tell who is better")).to_be_visible()
     assert axe_violations(page) == []
     page.screenshot(path=artifacts / "vote-end.png")
+    page.keyboard.press("Escape")
+    runs.get_by_role("button", name="Results").click()
+    votes = runs.get_by_role("region", name=re.compile("votes$")).last
+    expect(votes.get_by_role("row", name="Alpha")).to_be_visible()
+    expect(runs.get_by_text("Made of 3 votes by 1 voter, all of them blind.")).to_be_visible()
+    expect(runs.get_by_role("region", name=re.compile("^Judge"))).to_have_count(0)
+    page.screenshot(path=artifacts / "results-votes.png")
 
     first, second, third = votes_of(page, gateway, name)
     assert (first["among"], first["winners"], first["blind"]) == (seen, [0], True)
@@ -234,9 +250,11 @@ def test_votes_wait_while_the_server_is_away_and_none_is_lost(page: Page, gatewa
     runs.get_by_role("button", name="Vote blind").click()
     expect(runs.get_by_text("All have your vote.")).to_be_visible()
     expect(alert).to_contain_text("2 votes are not saved yet")
+    assert page.evaluate(LEAVE)
     page.unroute("**/vote")
     runs.get_by_role("button", name="Try again").click()
     expect(alert).to_be_empty()
+    assert not page.evaluate(LEAVE)
     votes = votes_of(page, gateway, name)
     assert [vote["winners"] for vote in votes] == [
         votes[0]["among"][:1],
@@ -329,8 +347,8 @@ def test_a_judge_is_begun_read_at_the_answers_and_never_mixed_with_votes(
     runs.get_by_role("rowheader", name="Which capital is number 1?").click()
     alpha = runs.get_by_role("region", name="Alpha")
     graded = alpha.get_by_role("group", name="Judge Judge", exact=True)
-    expect(graded).to_contain_text("It names one.")
-    graded.get_by_text("4 of 5").click()
+    expect(graded).to_contain_text("4 of 5. It names one.")
+    graded.get_by_text("What it was asked and said").click()
     asked = graded.get_by_role("region", name="What the judge was asked")
     expect(asked).to_contain_text("Does it name a capital?")
     expect(asked).to_contain_text("It is **Paris**.")
@@ -453,3 +471,43 @@ def test_a_run_is_extended_by_a_column_and_by_repeats(
     expect(runs.get_by_role("status")).to_have_text("Done · 12 answers")
     expect(runs.get_by_role("columnheader", name="Gamma")).to_be_visible()
     assert len([one for one in watch.complaints if "409" not in one]) == 0
+
+
+def test_a_judge_under_way_is_paused_and_continued(page: Page, gateway: Gateway) -> None:
+    name = a_run(page, gateway, 2, "Alpha", "Beta")
+    judge = {
+        "id": "j_1",
+        "model": "judge",
+        "criteria": "Is it right?",
+        "mode": "grades",
+        "grades": 5,
+        "created": 1,
+        "state": "running",
+        "judged": 1,
+        "unreadable": 0,
+        "total": 4,
+        "error": None,
+    }
+    listed = {"judge": judge, "grades": [], "ranking": [], "inconsistent": 0, "cost": 0.0123}
+    done: list[str] = []
+
+    def act(route: Route) -> None:
+        done.append(route.request.url.rpartition("/")[2])
+        judge["state"] = "paused" if done[-1] == "pause" else "running"
+        route.fulfill(json=judge)
+
+    page.route("**/judges", lambda route: route.fulfill(json={"judges": [listed]}))
+    page.route("**/judges/j_1/*", act)
+    runs = open_run(page, gateway, name)
+    runs.get_by_role("button", name="Judges").click()
+    shown = runs.get_by_role("region", name="Judge", exact=True)
+    expect(shown).to_contain_text("Running · 1 of 4 graded · $0.0123")
+    shown.get_by_role("button", name="Pause").click()
+    expect(shown).to_contain_text("Paused · 1 of 4 graded")
+    expect(shown.get_by_role("button", name="Continue")).to_be_focused()
+    shown.get_by_role("button", name="Continue").click()
+    expect(shown).to_contain_text("Running")
+    # It is looked at again without being asked.
+    judge.update(state="incomplete", error={"code": "model_failed", "message": "it is gone"})
+    expect(shown).to_contain_text("It is gone.")
+    assert done == ["pause", "continue"]

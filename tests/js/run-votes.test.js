@@ -206,8 +206,9 @@ test('a judge tells its progress, its contradictions and its cost', () => {
   assert.equal(judgeWords({ judge, inconsistent: 2, cost: 0.0123 }), 'Running · 12 of 40 replies, a pair in both orders · 1 unreadable · 2 pairs contradicted · $0.0123');
   assert.equal(judgeWords({ judge: { ...judge, state: 'done', mode: 'grades', judged: 4, total: null, unreadable: 0 }, inconsistent: 0, cost: null }), 'Done · 4 graded');
   assert.deepEqual([repliesDue({ prompts: 2, repeats: 3, targets: [{}, {}, {}] }, 'grades'), repliesDue({ prompts: 2, repeats: 3, targets: [{}, {}, {}] }, 'pairs')], [18, 36]);
-  assert.deepEqual(gradeWords({ mean: 3.456, interval: { low: 3, high: 4 } }), ['3.46', '3.00 to 4.00']);
-  assert.deepEqual(gradeWords({ mean: null, interval: null }), ['', '']);
+  assert.deepEqual(gradeWords({ graded: 6, mean: 3.456, interval: { low: 3, high: 4 } }), ['3.46', '3.00 to 4.00']);
+  assert.deepEqual(gradeWords({ graded: 5, mean: 4, interval: { low: 4, high: 4 } }), ['4.00', '']);
+  assert.deepEqual(gradeWords({ graded: 0, mean: null, interval: null }), ['', '']);
 });
 
 test('an answer shows its grade, or how it compares with each other one in both orders', () => {

@@ -1,5 +1,6 @@
 /** What judges of a run say, in words. No DOM. */
 
+import { FEWEST_DECIDED } from './run-ranking.js';
 import { stateWords } from './run-table.js';
 
 /** @import { GradeSummary, JudgeGiven, JudgeResults, Judgement } from '../client/run-assessments.js' */
@@ -27,9 +28,9 @@ export function repliesDue({ prompts, repeats, targets }, mode) {
   return prompts * repeats * (mode === 'pairs' ? length * (length - 1) : length);
 }
 
-/** The mean with its interval: "3.8", "3.5 to 4.1"; empty if nothing was graded. @param {GradeSummary} grades @returns {[string, string]} */
-export function gradeWords({ mean, interval }) {
-  return [mean === null ? '' : mean.toFixed(2), interval === null ? '' : `${interval.low.toFixed(2)} to ${interval.high.toFixed(2)}`];
+/** The mean with its interval: "3.80", "3.50 to 4.10"; empty where too little was graded. @param {GradeSummary} grades @returns {[string, string]} */
+export function gradeWords({ graded, mean, interval }) {
+  return [mean === null ? '' : mean.toFixed(2), interval === null || graded < FEWEST_DECIDED ? '' : `${interval.low.toFixed(2)} to ${interval.high.toFixed(2)}`];
 }
 
 /**
@@ -59,7 +60,7 @@ function gradeOf(judgement, grades) {
 function compare(orders, target, other) {
   const said = orders.map((one) => preferred(one, target));
   const asked = [...orders].sort((one) => (one.first === target ? -1 : 1));
-  const reason = asked.map((one) => one.reason).filter(Boolean).join(' / ');
+  const reason = [...new Set(asked.map((one) => one.reason).filter(Boolean))].join(' / ');
   const words = (/** @type {string} */ how) => ({ words: `${how} ${other}`, reason, isUnreadable: false, asked });
   if (said.includes(null)) return { words: `Unreadable, against ${other}`, reason, isUnreadable: true, asked };
   if (orders.length < 2) return words('One order only, against');

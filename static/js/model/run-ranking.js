@@ -3,7 +3,7 @@
 /** @import { Rank, RunVote } from '../client/run-assessments.js' */
 
 /** With fewer comparisons without a tie, not even all of them in favour of one target would be significant. */
-const FEWEST_DECIDED = 6;
+export const FEWEST_DECIDED = 6;
 
 /** How often a target would win against one of average strength, in percent. @param {number} strength In log odds. */
 export function expectedWins(strength) {

@@ -10,7 +10,7 @@ const HEADINGS = ['Target', 'Mean grade', '95 % interval', 'Graded', 'Unreadable
 
 /** @param {JudgeResults} results @param {string[]} names By target. @param {string} label */
 export function judgeTable({ judge, grades, ranking }, names, label) {
-  if (judge.mode === 'pairs') return ranking.length ? rankingView(ranking, names, label) : h('p', { class: 'field-hint' }, 'No pair is judged in both orders yet.');
+  if (judge.mode === 'pairs') return ranking.length ? rankingView(ranking, names, label) : h('p', { class: 'field-hint' }, 'No pair has a verdict yet that can be read in both orders.');
   return h('div', { class: 'summary-table', tabindex: 0, role: 'region', 'aria-label': label },
     h('table', {}, h('thead', {}, h('tr', {}, ...HEADINGS.map((name) => h('th', { scope: 'col' }, name)))),
       h('tbody', {}, ...grades.map(({ target, grades: summary }) => {

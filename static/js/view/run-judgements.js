@@ -3,6 +3,7 @@
 import { verdicts } from '../model/run-judges.js';
 import { targetNames } from '../model/run-table.js';
 import { h } from './element.js';
+import { withCode } from './error-notice.js';
 import { sentence } from './labels.js';
 import { askedLines } from './run-texts.js';
 
@@ -51,9 +52,9 @@ function judged(name, said) {
   return h('div', { class: 'run-judged', role: 'group', 'aria-label': `Judge ${name}` }, h('h4', { dir: 'auto' }, `Judge ${name}`),
     ...said.map(({ words, reason, isUnreadable, asked }) => {
       const whole = h('div', {});
-      const details = h('details', {}, h('summary', {}, h('b', { dir: 'auto', class: isUnreadable ? 'is-unreadable' : null }, words)), whole);
+      const details = h('details', {}, h('summary', {}, 'What it was asked and said'), whole);
       details.addEventListener('toggle', () => whole.append(...asked.flatMap(exchange)), { once: true });
-      return h('div', {}, details, ...(reason ? [h('p', { class: 'field-hint', dir: 'auto' }, sentence(reason))] : []));
+      return h('div', {}, h('p', { dir: 'auto' }, h('b', { class: isUnreadable ? 'is-unreadable' : null }, words), ...(reason ? ['. ', ...withCode(sentence(reason))] : [])), details);
     }));
 }
 

@@ -64,8 +64,9 @@ export class RunVote {
   #tie = this.#button('None is better', () => this.#vote((voting, ballot) => voting.tie(ballot)), { 'aria-pressed': 'false', 'aria-keyshortcuts': '0 T' }, '0');
   #names = this.#button('Show names', () => this.#vote((voting, ballot) => voting.name(ballot, !voting.isNamed(ballot))));
   #next = this.#button('Next', () => this.#go(1), { 'aria-keyshortcuts': 'Enter ArrowRight' }, 'Enter');
+  #hint = h('span', { class: 'field-hint help-keys' }, 'Keys: A or 1 and so on choose, 0 or T is none, Enter goes on, Backspace goes back, Esc leaves.');
   #bar = h('div', { class: 'run-acts run-voting', role: 'group', 'aria-label': 'Vote', hidden: true }, this.#before, this.#tie, this.#names, this.#next,
-    h('span', { class: 'field-hint help-keys' }, 'Keys: A or 1 and so on choose, 0 or T is none, Enter goes on, Backspace goes back, Esc leaves.'));
+    this.#hint);
   element = h('div', { class: 'run-page run-whole' },
     h('div', { class: 'run-acts' }, ...Object.values(this.#forms), this.#place), this.#unsent, this.#asked, this.#ballot, this.#end, this.#bar);
 
@@ -161,6 +162,7 @@ export class RunVote {
   /** Do something with the ballot in sight. @param {(voting: RunVoting, ballot: Ballot) => void} act */
   #vote(act) {
     if (!this.#voting || !this.#shown) return;
+    if (!this.#unsent.querySelector('button')) this.#unsent.replaceChildren(); // of a vote that was refused
     act(this.#voting, this.#shown);
     this.#mark();
     this.#showPlace();
@@ -253,7 +255,7 @@ export class RunVote {
   #showParts(isEnd) {
     const focused = document.activeElement;
     this.#bar.hidden = false;
-    this.#asked.hidden = this.#ballot.hidden = this.#tie.hidden = this.#next.hidden = isEnd;
+    this.#asked.hidden = this.#ballot.hidden = this.#tie.hidden = this.#next.hidden = this.#hint.hidden = isEnd;
     this.#end.hidden = !isEnd;
     if (isEnd) this.#names.hidden = true;
     const isLost = !focused || focused === document.body || (this.element.contains(focused) && focused.closest('[hidden]'));
@@ -279,7 +281,7 @@ export class RunVote {
     return this.#host.attempt(async () => {
       await this.#outbox.retry();
       const [results, { votes }] = await Promise.all([this.#host.api.results(this.#run.id), this.#host.assessments.votes(this.#run.id)]);
-      button.hidden = true;
+      button.remove();
       place.replaceChildren(h('p', { class: 'field-hint' }, `Made of ${madeOf(votes)}.`), rankingView(results.ranking, results.targets.map(({ name }) => name), 'Ranking'));
       this.#end.focus();
     });
@@ -288,7 +290,8 @@ export class RunVote {
   #showUnsent() {
     const count = this.#outbox.of(this.#run.id).length;
     const { error } = this.#outbox;
-    if (!error || count === 0) return this.#unsent.querySelector('button') ? this.#unsent.replaceChildren() : undefined;
+    if (count === 0 && this.#unsent.querySelector('button')) this.#unsent.replaceChildren();
+    if (!error || count === 0) return; // what is sent again is still told
     const again = this.#button('Try again', () => void this.#outbox.retry());
     this.#unsent.replaceChildren(h('div', { class: 'notice run-acts' },
       h('span', {}, `${count === 1 ? 'A vote is' : `${count} votes are`} not saved yet, and kept here. ${errorText({ message: error.message, hint: error.hint })}`), again));
