@@ -37,7 +37,7 @@ export class RunJudge {
     this.#names = names;
     this.#changed = changed;
     this.element = h('section', { class: 'run-judge', 'aria-label': name }, h('h3', { dir: 'auto' }, name), criteriaView(results.judge.criteria),
-      this.#words, this.#error, this.#progress, this.#table, h('div', { class: 'run-acts' }, this.#pause, this.#continue, this.#delete), this.#asking);
+      this.#words, this.#error, this.#progress, this.#table, h('div', { class: 'run-acts', hidden: !run.is_mine }, this.#pause, this.#continue, this.#delete), this.#asking);
     this.show(results);
   }
 

@@ -68,6 +68,7 @@ export class RunJudges {
       event.preventDefault();
       void this.#submit();
     });
+    this.#form.hidden = !run.is_mine; // who a run is shared with reads its judges
     signal.addEventListener('abort', () => clearTimeout(this.#timer));
     this.#showMode();
     void this.#load();
