@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { firstToken } from '../../static/js/model/run-figures.js';
 import { passedWords, problemWords, progressWords, promptLines, rowsInView, slots, targetNames, targetWords, targetsOf } from '../../static/js/model/run-table.js';
 
 const cell = (target, repeat, more = {}) => ({ prompt: 0, target, repeat, state: 'done', finish_reason: 'stop', ...more });
@@ -65,4 +66,12 @@ test('a problem has the places that are known, and empty lines are no prompts', 
   assert.equal(problemWords({ message: 'is empty', row: 3, column: 'prompt' }), 'line 3, column `prompt`: is empty');
   assert.equal(problemWords({ message: 'is empty', row: null, column: null }), 'is empty');
   assert.deepEqual(promptLines('One\r\n\n  \nTwo {{x}}\n'), ['One', 'Two {{x}}']);
+});
+
+test('the first token of a target that answered only cold is shown as cold', () => {
+  const none = { count: 0, median: null, p95: null };
+  const some = { count: 2, median: 1200, p95: 2400 };
+  assert.deepEqual(firstToken({ first_token_warm: none, first_token_cold: some }), { ...some, isCold: true });
+  assert.deepEqual(firstToken({ first_token_warm: some, first_token_cold: { ...some, median: 9 } }), { ...some, isCold: false });
+  assert.deepEqual(firstToken({ first_token_warm: none, first_token_cold: none }), { ...none, isCold: false });
 });

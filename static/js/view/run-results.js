@@ -3,6 +3,7 @@
  * the ranking by people's votes; and each judge by itself. Votes and judgements are never mixed.
  */
 
+import { firstToken } from '../model/run-figures.js';
 import { judgeWords } from '../model/run-judges.js';
 import { madeOf } from '../model/run-ranking.js';
 import { targetNames } from '../model/run-table.js';
@@ -29,7 +30,7 @@ export class RunResults {
   #table = h('div', { class: 'summary-table', tabindex: 0, role: 'region', 'aria-label': 'Results' },
     h('table', {}, h('thead', {}, h('tr', {}, ...HEADINGS.map((name) => h('th', { scope: 'col' }, name)))), this.#body));
   element = h('div', { class: 'run-page' }, this.#table,
-    h('p', { class: 'field-hint' }, 'First tokens are of answers whose model was loaded. Intervals are Wilson’s, by prompt.'), this.#comparisons, this.#votes, this.#judges);
+    h('p', { class: 'field-hint' }, 'First tokens are of answers whose model was loaded; where there are none, those with the model’s start are shown, as cold. Intervals are Wilson’s, by prompt.'), this.#comparisons, this.#votes, this.#judges);
 
   /** @param {Host} host @param {AbortSignal} signal @param {Run} run */
   constructor(host, signal, run) {
@@ -83,13 +84,16 @@ export class RunResults {
 }
 
 /** @param {Figures} figures */
-function cells({ answers, first_token_warm: first, tokens_per_second: speed, cut, failures, cost, cost_is_estimated: estimated }) {
+function cells(figures) {
+  const { answers, tokens_per_second: speed, cut, failures, cost, cost_is_estimated: estimated } = figures;
+  const { median, p95, isCold } = firstToken(figures);
+  const mark = isCold ? ' (cold)' : '';
   const causes = Object.entries(failures).map(([cause, count]) => `${count} ${cause}`);
   return [
     answers ? `${answers.passed} of ${answers.total}` : NONE,
     answers ? interval(answers) : NONE,
-    first.median === null ? NONE : briefly(first.median),
-    first.p95 === null ? NONE : briefly(first.p95),
+    median === null ? NONE : briefly(median) + mark,
+    p95 === null ? NONE : briefly(p95) + mark,
     speed === null ? NONE : rate(speed),
     String(cut),
     causes.join(', ') || '0',
