@@ -136,8 +136,7 @@ async def _judged(options: argparse.Namespace, api: Api, run: Any) -> list[Any]:
 
 
 async def _export(out: Path, api: Api, run: Any) -> None:
-    body = await api.ask("GET", f"/runs/{run['id']}/export", form=_FORMS[out.suffix.lower()])
-    await asyncio.to_thread(out.write_bytes, body)
+    await api.save(f"/runs/{run['id']}/export", out, form=_FORMS[out.suffix.lower()])
     print(f"wrote {out}", file=sys.stderr)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any, Final, Self
 
 import aiohttp
@@ -11,6 +12,7 @@ import aiohttp
 # A gateway that is restarted is back by then.
 _PATIENCE_SECONDS: Final = 120.0
 _PAUSE_SECONDS: Final = 1.0
+_PIECE_BYTES: Final = 1 << 18
 _MAX_LINE_BYTES: Final = 16 << 20
 _STREAM: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
 
@@ -57,6 +59,24 @@ class Api:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Refused(f"{self._url} cannot be reached: {error}") from None
         return json.loads(answer) if is_json else answer
+
+    async def save(self, path: str, out: Path, **query: Any) -> None:
+        """Save what a request answers, whole or not at all; raises `Refused`."""
+        part = out.with_name(f"{out.name}.part")
+        try:
+            async with self._http.get(self._url + path, params=query, timeout=_STREAM) as response:
+                if response.status >= 400:
+                    raise Refused(_words(await response.read(), response.status))
+                with part.open("wb") as file:
+                    async for piece in response.content.iter_chunked(_PIECE_BYTES):
+                        await asyncio.to_thread(file.write, piece)
+            part.replace(out)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Refused(f"{out} is not written, as {self._url} broke off: {error}") from None
+        except OSError as error:
+            raise Refused(f"{out} cannot be written: {error.strerror}") from None
+        finally:
+            part.unlink(missing_ok=True)
 
     async def follow(self, run_id: str) -> AsyncIterator[Mapping[str, Any]]:
         """Yield a run now and after changes, until it is over.

@@ -53,20 +53,28 @@ def _row(target: Mapping[str, Any]) -> tuple[str, ...]:
     figures = target["figures"]
     passed = figures["answers"]
     interval = passed["interval"] if passed else None
-    first, speed = figures["first_token_warm"]["median"], figures["tokens_per_second"]
+    speed = figures["tokens_per_second"]
     failures = ", ".join(f"{count} {cause}" for cause, count in figures["failures"].items())
     tokens, cost = figures["completion_tokens"], figures["cost"]
     return (
         target["name"],
         f"{passed['passed']}/{passed['total']}" if passed else "-",
         f"{interval['low'] * 100:.0f} to {interval['high'] * 100:.0f} %" if interval else "-",
-        "-" if first is None else f"{first:.0f} ms",
+        _first_token(figures),
         "-" if speed is None else f"{speed:.1f}",
         "-" if tokens is None else str(tokens),
         str(figures["cut"]),
         failures or "0",
         "-" if cost is None else f"${cost:.4g}",
     )
+
+
+def _first_token(figures: Mapping[str, Any]) -> str:
+    """Return the median, of cold answers where there are no others."""
+    for kind, mark in (("first_token_warm", ""), ("first_token_cold", " cold")):
+        if (median := figures[kind]["median"]) is not None:
+            return f"{median:.0f} ms{mark}"
+    return "-"
 
 
 def judge_lines(found: Mapping[str, Any], targets: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,11 +3,15 @@
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from server.core.errors import StorageFailed
+from server.runs.reading import RunReader
 from tests.access.test_encryption import make
 from tests.conftest import StartFake
 from tests.web.conftest import Start, StartWithFake
@@ -177,3 +181,30 @@ async def test_the_certificate_of_these_settings_is_trusted(tmp_path: Path) -> N
     # The gateway that was started for it answered.
     assert ended.code == 2
     assert "is no file, and no prompt set that is kept" in ended.err
+
+
+async def test_a_report_is_written_whole_or_not_at_all(
+    before_fake: StartWithFake, tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, _ = await before_fake()
+    pieces = RunReader.export
+
+    async def broken(*words: Any) -> AsyncGenerator[bytes]:
+        async with aclosing(pieces(*words)) as found:
+            yield await anext(found)
+        raise StorageFailed("the disk is gone")
+
+    monkeypatch.setattr(RunReader, "export", broken)
+    out = tmp_path / "answers.jsonl"
+    out.write_text("before")
+    words = (str(table), "--models", "m", "--url", gateway.url, "--out", str(out))
+    ended = await evaluate(tmp_path, *words)
+    assert ended.code == 2
+    assert "answers.jsonl is not written" in ended.err
+    assert "Traceback" not in ended.err
+    assert out.read_text() == "before"
+    assert not list(tmp_path.glob("*.part"))
+    monkeypatch.undo()
+    ended = await evaluate(tmp_path, *words)
+    assert ended.code == 0, ended.err
+    assert out.read_text().startswith('{"format":"sidestream-run"')
