@@ -69,6 +69,11 @@ class AnswerWriter:
         due = self._given
         await self._changed.wait_for(lambda: self._stored >= due or self.error is not None)
 
+    async def until_stored(self, *, unless: Callable[[], bool]) -> bool:
+        """Wait until all that came is stored, or until `unless` is true; tell whether it is."""
+        await self._changed.wait_for(lambda: not self._waiting or unless())
+        return not self._waiting
+
     async def close(self) -> None:
         """Store the rest; what cannot be stored is logged as lost, and asked again some day."""
         self._is_closed = True

@@ -128,6 +128,7 @@ class RunService:
             if late:
                 await asyncio.wait(late)
         await self.judging.close(grace_seconds=grace_seconds)
+        await self.reading.reports.close()
         await self._writer.close()
         if self._storing:
             await asyncio.wait(self._storing)
@@ -375,9 +376,10 @@ class RunService:
         except Exception:
             logger.exception("run %s broke", run.id)
             state, error = "paused", ErrorInfo.of(SidestreamError("internal error"))
-        live.run = replace(live.run, state=state, error=error)
-        await self._writer.flush()
-        if state != "running":
+        # It is not over before all is stored: what is lost then would never be asked again.
+        is_stored = await self._writer.until_stored(unless=lambda: live.is_stopping)
+        if is_stored and state != "running":
+            live.run = replace(live.run, state=state, error=error)
             await self._store_state(live.run)
         self.following.tell_live(live)
 

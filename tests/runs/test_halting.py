@@ -9,6 +9,7 @@ import pytest
 from server.core.errors import ModelFailed, StorageFailed
 from server.core.placement import Capacity
 from server.core.protocol import ErrorInfo
+from server.runs.driver import Driver
 from server.runs.live_run import LiveRun
 from server.runs.service import RunService
 from server.runs.shapes import Run, TargetState
@@ -60,6 +61,40 @@ async def test_a_run_whose_answers_cannot_be_stored_can_be_paused(
     await until_asking(runs, run, 0)
     async with asyncio.timeout(CEILING_SECONDS):
         assert (await runs.service.pause("me", run.id)).state == "paused"
+
+
+async def test_a_run_whose_last_answers_cannot_be_stored_is_not_over(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was called done, and what had waited to be stored was lost with the gateway."""
+    runs = await open_runs()
+
+    asked, ask, failed = asyncio.Event(), Driver.run, asyncio.Event()
+
+    async def full(_: object) -> None:
+        # Nothing is known of it before all is asked.
+        await asked.wait()
+        failed.set()
+        raise StorageFailed("there is no room")
+
+    async def noted(driver: Driver) -> bool:
+        is_complete = await ask(driver)
+        asked.set()
+        return is_complete
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.service.store, "add_answers", full)
+        patch.setattr(Driver, "run", noted)
+        run = await runs.begin("a", prompts=3)
+        async with asyncio.timeout(CEILING_SECONDS):
+            await failed.wait()
+        seen = await runs.service.get("me", run.id)
+        assert (seen.state, seen.answered) == ("running", 3)
+        await runs.service.close(grace_seconds=0)
+    again = await open_runs(again=runs)
+    ended = await again.ended(run)
+    assert (ended.state, ended.answered, ended.error) == ("done", 3, None)
+    assert len(await again.service.reading.answers("me", run.id)) == 3
 
 
 async def test_a_run_whose_key_is_removed_asks_nothing_more_and_is_paused(
