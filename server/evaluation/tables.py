@@ -25,6 +25,9 @@ from server.evaluation.statistics.intervals import (
     share_by_prompt,
 )
 
+Counts = dict[str, tuple[int, int]]
+"""For each prompt how many passed, and of how many."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -104,14 +107,99 @@ class ResultsRow:
     cost_is_partial: bool
     failures: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def is_first_token_cold(self) -> bool:
+        """Tell whether all times to the first token are those of cold answers."""
+        return self.first_token_warm.median is None and self.first_token_cold.median is not None
+
+    @property
+    def first_token(self) -> FirstToken:
+        """Return the times to show: of warm answers, or of cold ones where there are no others."""
+        return self.first_token_cold if self.is_first_token_cold else self.first_token_warm
+
+
+class Tally:
+    """Add up the answers of one target, each once; holds figures, and no answer."""
+
+    def __init__(self) -> None:
+        self._count = self._answered = self._cut = 0
+        self._passed: Counts = {}
+        self._checks: Counts = {}
+        self._warm: list[float] = []
+        self._cold: list[float] = []
+        self._speeds: list[float] = []
+        self._costs: list[float] = []
+        self._causes: Counter[str] = Counter()
+        self._prompt_tokens: int | None = None
+        self._completion_tokens: int | None = None
+        self._has_estimated_tokens = self._has_estimated_cost = False
+
+    def add(self, record: Record) -> None:
+        """Count an answer."""
+        self._count += 1
+        self._cut += record.finish_reason == "length"
+        _count_passed(self._passed, record)
+        _count_checks(self._checks, record)
+        if record.finish_reason == "failed":
+            self._causes[record.cause or "unknown"] += 1
+        if record.cost is not None:
+            self._costs.append(record.cost.amount)
+            self._has_estimated_cost |= record.cost.estimated
+        if (timings := record.timings) is not None and timings.ttft_ms is not None:
+            (self._cold if _is_cold(timings) else self._warm).append(timings.ttft_ms)
+        if record.is_answered:
+            self._add_answered(record)
+
+    def _add_answered(self, record: Record) -> None:
+        self._answered += 1
+        timings, usage = record.timings, record.usage
+        if timings is not None and timings.tokens_per_second is not None:
+            self._speeds.append(timings.tokens_per_second)
+        if usage is None:
+            return
+        if usage.prompt_tokens is not None:
+            self._prompt_tokens = (self._prompt_tokens or 0) + usage.prompt_tokens
+        self._completion_tokens = (self._completion_tokens or 0) + usage.completion_tokens
+        self._has_estimated_tokens |= usage.estimated
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Return the share of the answers to each prompt that passed, to compare targets by.
+
+        A prompt none of whose answers can be told is left out.
+        """
+        return {prompt: passed / total for prompt, (passed, total) in self._passed.items()}
+
+    def row(self, target: str) -> ResultsRow:
+        """Return what the results table says of the target."""
+        return ResultsRow(
+            target=target,
+            count=self._count,
+            answered=self._answered,
+            answers=_passed(self._passed),
+            checks=_passed(self._checks),
+            first_token_warm=_first_token(self._warm),
+            first_token_cold=_first_token(self._cold),
+            tokens_per_second=median(self._speeds),
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=self._completion_tokens,
+            tokens_are_estimated=self._has_estimated_tokens,
+            cut=self._cut,
+            # The sum does not depend on the order.
+            cost=math.fsum(self._costs) if self._costs else None,
+            cost_is_estimated=self._has_estimated_cost,
+            cost_is_partial=0 < len(self._costs) < self._answered,
+            failures=dict(sorted(self._causes.items(), key=lambda item: (-item[1], item[0]))),
+        )
+
 
 def results_rows(records: Iterable[Record], targets: Sequence[str] = ()) -> list[ResultsRow]:
     """Return a row for each target: those given, in their order, then others by name."""
-    by_target: dict[str, list[Record]] = defaultdict(list)
+    tallies: dict[str, Tally] = defaultdict(Tally)
     for record in records:
-        by_target[record.target].append(record)
-    others = sorted(by_target.keys() - set(targets))
-    return [_row(target, by_target.get(target, [])) for target in (*targets, *others)]
+        tallies[record.target].add(record)
+    others = sorted(tallies.keys() - set(targets))
+    return [tallies[target].row(target) for target in (*targets, *others)]
 
 
 @dataclass(frozen=True)
@@ -154,72 +242,36 @@ def scores_by_prompt(records: Iterable[Record], target: str) -> dict[str, float]
 
     A prompt none of whose answers can be told is left out.
     """
-    counts = _counts(record for record in records if record.target == target)
-    return {prompt: passed / total for prompt, (passed, total) in counts.items()}
+    tally = Tally()
+    for record in records:
+        if record.target == target:
+            tally.add(record)
+    return tally.scores
 
 
 def _mean(groups: Sequence[Sequence[int]]) -> float:
     return sum(map(sum, groups)) / sum(map(len, groups))
 
 
-def _row(target: str, records: Sequence[Record]) -> ResultsRow:
-    answered = [record for record in records if record.is_answered]
-    usages = [record.usage for record in answered if record.usage is not None]
-    costs = [record.cost for record in records if record.cost is not None]
-    prompt_tokens = [usage.prompt_tokens for usage in usages if usage.prompt_tokens is not None]
-    speeds = [
-        record.timings.tokens_per_second
-        for record in answered
-        if record.timings is not None and record.timings.tokens_per_second is not None
-    ]
-    failed = [record for record in records if record.finish_reason == "failed"]
-    causes = Counter(record.cause or "unknown" for record in failed)
-    return ResultsRow(
-        target=target,
-        count=len(records),
-        answered=len(answered),
-        answers=_passed(_counts(records)),
-        checks=_passed(_check_counts(records)),
-        first_token_warm=_first_token(records, cold=False),
-        first_token_cold=_first_token(records, cold=True),
-        tokens_per_second=median(speeds),
-        prompt_tokens=sum(prompt_tokens) if prompt_tokens else None,
-        completion_tokens=sum(usage.completion_tokens for usage in usages) if usages else None,
-        tokens_are_estimated=any(usage.estimated for usage in usages),
-        cut=sum(record.finish_reason == "length" for record in records),
-        # The sum does not depend on the order.
-        cost=math.fsum(cost.amount for cost in costs) if costs else None,
-        cost_is_estimated=any(cost.estimated for cost in costs),
-        cost_is_partial=0 < len(costs) < len(answered),
-        failures=dict(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
-    )
-
-
-def _counts(records: Iterable[Record]) -> dict[str, tuple[int, int]]:
-    """Return, for each prompt, how many answers passed of those that can be told."""
-    counts: dict[str, tuple[int, int]] = {}
-    for record in records:
-        if record.passed is not None:
-            passed, total = counts.get(record.prompt, (0, 0))
-            counts[record.prompt] = passed + record.passed, total + 1
-    return counts
-
-
-def _check_counts(records: Sequence[Record]) -> dict[str, tuple[int, int]]:
-    """Return, for each prompt, how many checks passed of those that can be told."""
-    counts: dict[str, tuple[int, int]] = {}
-    for record in records:
+def _count_passed(counts: Counts, record: Record) -> None:
+    """Count whether an answer passed, by its prompt, if that can be told."""
+    if (result := record.passed) is not None:
         passed, total = counts.get(record.prompt, (0, 0))
-        if record.finish_reason == "failed":
-            total += record.checks_due
-        elif record.is_answered:
-            told = [check.passed for check in record.checks if check.passed is not None]
-            passed, total = passed + sum(told), total + len(told)
-        counts[record.prompt] = passed, total
-    return counts
+        counts[record.prompt] = passed + result, total + 1
 
 
-def _passed(counts: dict[str, tuple[int, int]]) -> Passed | None:
+def _count_checks(counts: Counts, record: Record) -> None:
+    """Count the checks of an answer that passed, by its prompt, of those that can be told."""
+    passed, total = counts.get(record.prompt, (0, 0))
+    if record.finish_reason == "failed":
+        total += record.checks_due
+    elif record.is_answered:
+        told = [check.passed for check in record.checks if check.passed is not None]
+        passed, total = passed + sum(told), total + len(told)
+    counts[record.prompt] = passed, total
+
+
+def _passed(counts: Counts) -> Passed | None:
     pairs = [counts[prompt] for prompt in sorted(counts)]
     total = sum(pair[1] for pair in pairs)
     if not total:
@@ -228,12 +280,7 @@ def _passed(counts: dict[str, tuple[int, int]]) -> Passed | None:
     return Passed(sum(pair[0] for pair in pairs), total, share, interval)
 
 
-def _first_token(records: Iterable[Record], *, cold: bool) -> FirstToken:
-    times = [
-        timings.ttft_ms
-        for timings in (record.timings for record in records)
-        if timings is not None and timings.ttft_ms is not None and _is_cold(timings) == cold
-    ]
+def _first_token(times: Sequence[float]) -> FirstToken:
     return FirstToken(len(times), median(times), percentile(times, 95))
 
 

@@ -10,6 +10,15 @@ from server.runs.answers import first_token_ms, written_ms
 from server.runs.shapes import CheckOutcome, RunAnswer
 from server.storage.database import Row
 
+ANSWERS: Final = (
+    "SELECT prompt, target, repeat, ended, finish_reason, passed, was_cold, {texts}, details"
+    " FROM answer WHERE run = ? AND prompt BETWEEN ? AND ? ORDER BY prompt, target, repeat"
+)
+"""The answers of the run with this number to prompts from one to another, by prompt.
+
+`{texts}` is to be `text, reasoning`, or two empty texts in their place.
+"""
+
 
 class _Details(msgspec.Struct, frozen=True, omit_defaults=True):
     """What only the program reads of an answer: fields of `RunAnswer` that have no column."""
@@ -50,7 +59,7 @@ def answer_row(number: int, answer: RunAnswer) -> tuple[Any, ...]:
 
 
 def answer_of(row: Row) -> RunAnswer:
-    """Return the answer of a row: the columns from `prompt` to `details` that `Store` asks for."""
+    """Return the answer of a row of `ANSWERS`."""
     prompt, target, repeat, ended, finish_reason, passed, was_cold, text, reasoning, details = row
     return RunAnswer(
         **msgspec.structs.asdict(_DETAILS.decode(details)),

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from server.evaluation.files.rows import HEADER_KEY
 from server.evaluation.files.values import MAX_NAME_CHARS
-from server.runs.exports import FORMAT
+
+FORMAT: Final = "sidestream-run"
+"""What the first line of an exported run says that it is."""
 
 _ANSWER: Final = '{"kind":"answer"'
 

@@ -2,29 +2,34 @@
 
 The JSON Lines have all that is needed to ask again: the prompts as their set has them, from which
 the set is made again in the same version, parameters with their seeds, and what served each target.
-In CSV, cells that a spreadsheet would compute begin with an apostrophe.
+In CSV, cells that a spreadsheet would compute begin with an apostrophe. All are written as they are
+made: a file may be larger than memory.
 """
 
 import csv
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
+from markupsafe import Markup
 
 from server import __version__
 from server.archive.exports import moment
 from server.evaluation.files.csv_text import defused
 from server.evaluation.files.rows import HEADER_KEY
 from server.runs.answers import first_token_ms, written_ms
+from server.runs.exported_runs import FORMAT
+from server.runs.judge_shapes import JudgeResults
 from server.runs.questions import RunQuestions
+from server.runs.report_charts import judge_chart, result_charts, signed, strength_chart
 from server.runs.results import Results, labels
 from server.runs.shapes import RunAnswer
-from server.typesetting.pages import render_page
+from server.typesetting.pages import page_pieces
 
 RunForm = Literal["csv", "jsonl", "html"]
-FORMAT: Final = "sidestream-run"
 FORMAT_VERSION: Final = 1
 
 _MARK: Final = "\ufeff"
@@ -35,13 +40,24 @@ _COLUMNS: Final = (
 )
 
 
-def export_csv(results: Results, questions: RunQuestions, answers: Sequence[RunAnswer]) -> bytes:
-    """Return a table with a line for each answer, in UTF-8 with its mark."""
+class Report(NamedTuple):
+    """What is written of a run; the answers are taken once, by prompt."""
+
+    results: Results
+    questions: RunQuestions
+    answers: Iterable[RunAnswer]
+    judges: Sequence[JudgeResults] = ()
+
+
+def csv_pieces(report: Report) -> Iterator[bytes]:
+    """Yield a table with a line for each answer, in UTF-8 with its mark."""
+    results, questions = report.results, report.questions
     names = labels(results.run.targets)
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\r\n")
     table.writerow(_COLUMNS)
-    for answer in answers:
+    yield (_MARK + _taken(written)).encode()
+    for answer in report.answers:
         failed = next((one for one in answer.checks if one.passed is False), None)
         row = (
             *(answer.prompt + 1, answer.repeat + 1, names[answer.target]),
@@ -55,39 +71,40 @@ def export_csv(results: Results, questions: RunQuestions, answers: Sequence[RunA
             *(answer.parameters.get("seed"), questions.expected(answer.prompt)),
         )
         table.writerow([_cell(value) for value in row])
-    return (_MARK + written.getvalue()).encode("utf-8", "replace")
+        yield _taken(written).encode("utf-8", "replace")
 
 
-def export_json_lines(
-    results: Results, questions: RunQuestions, answers: Sequence[RunAnswer]
-) -> bytes:
-    """Return the run with its results in the first line, then the prompts, then each answer."""
-    return b"".join(
-        msgspec.json.encode(line) + b"\n" for line in _lines(results, questions, answers)
-    )
+def json_lines_pieces(report: Report) -> Iterator[bytes]:
+    """Yield the run with its results in the first line, then the prompts, then each answer."""
+    return (msgspec.json.encode(line) + b"\n" for line in _lines(report))
 
 
-def export_html(results: Results, questions: RunQuestions, answers: Sequence[RunAnswer]) -> bytes:
-    """Return one page with the table, its chart and every answer; it loads nothing."""
-    by_prompt: dict[int, list[RunAnswer]] = {}
-    for answer in answers:
-        by_prompt.setdefault(answer.prompt, []).append(answer)
-    prompts = [
+def html_pieces(report: Report) -> Iterator[bytes]:
+    """Yield one page with the table, its charts and every answer; it loads nothing."""
+    results, questions = report.results, report.questions
+    names = labels(results.run.targets)
+    prompts = (
         {
             "number": prompt + 1,
             "messages": questions.messages(prompt),
             "expected": questions.expected(prompt),
             "answers": several,
         }
-        for prompt, several in sorted(by_prompt.items())
-    ]
-    return render_page(
+        for prompt, several in groupby(report.answers, key=lambda answer: answer.prompt)
+    )
+    return page_pieces(
         "run.html",
         ("conversation.css", "run.css"),
         results=results,
         run=results.run,
-        names=labels(results.run.targets),
+        names=names,
         prompts=prompts,
+        charts=result_charts(results, _milliseconds),
+        strengths=strength_chart(names, results.ranking),
+        judges=[(one, judge_chart(names, one)) for one in report.judges],
+        # Our own drawing, in which all names are escaped.
+        drawn=lambda chart: Markup(chart.svg),  # noqa: S704
+        signed=signed,
         moment=moment,
         milliseconds=_milliseconds,
         first_token_ms=first_token_ms,
@@ -95,9 +112,8 @@ def export_html(results: Results, questions: RunQuestions, answers: Sequence[Run
     )
 
 
-def _lines(
-    results: Results, questions: RunQuestions, answers: Sequence[RunAnswer]
-) -> Iterator[Any]:
+def _lines(report: Report) -> Iterator[Any]:
+    results, questions = report.results, report.questions
     yield {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -116,8 +132,16 @@ def _lines(
             "expected": questions.expected(prompt),
             "row": questions.row(prompt),
         }
-    for answer in answers:
+    for answer in report.answers:
         yield {"kind": "answer", **msgspec.structs.asdict(answer)}
+
+
+def _taken(written: io.StringIO) -> str:
+    """Return what was written since the last time."""
+    text = written.getvalue()
+    written.seek(0)
+    written.truncate()
+    return text
 
 
 def _cell(value: object) -> str:
@@ -136,8 +160,8 @@ def _milliseconds(value: float | None) -> str:
     return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.1f} s"
 
 
-EXPORTS: Final[dict[RunForm, Callable[[Results, RunQuestions, Sequence[RunAnswer]], bytes]]] = {
-    "csv": export_csv,
-    "jsonl": export_json_lines,
-    "html": export_html,
+EXPORTS: Final[dict[RunForm, Callable[[Report], Iterator[bytes]]]] = {
+    "csv": csv_pieces,
+    "jsonl": json_lines_pieces,
+    "html": html_pieces,
 }

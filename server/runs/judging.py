@@ -29,15 +29,12 @@ from server.evaluation.judging import (
     Judged,
     JudgeRequest,
     Preference,
-    combine_orders,
     grade_request,
     pair_requests,
     read_grade,
     read_preference,
 )
 from server.evaluation.prompt_set import message_data
-from server.evaluation.statistics.strengths import Vote
-from server.evaluation.tables import summarise_grades
 from server.models.fleet import Fleet
 from server.runs.driver import Driver, Plan
 from server.runs.judge_shapes import (
@@ -46,14 +43,11 @@ from server.runs.judge_shapes import (
     JudgeListing,
     Judgement,
     Judgements,
-    JudgeResults,
-    TargetGrades,
 )
 from server.runs.judge_store import JudgedKey, StoredJudge
 from server.runs.metrics import RunMetrics
 from server.runs.questions import RunQuestions
 from server.runs.reading import RunReader
-from server.runs.results import labels, ranking_of
 from server.runs.servers import ServerUse
 from server.runs.shapes import (
     CellKey,
@@ -69,7 +63,6 @@ from server.runs.store import Store, StoredRun
 logger = logging.getLogger(__name__)
 
 _PART: Final = 100
-_LAST: Final = 2**62
 _MAX_WAITING: Final = 32
 _ALONE: Final = -1
 
@@ -237,16 +230,7 @@ class RunJudging:
 
     async def browse(self, reader: str, run_id: str) -> JudgeListing:
         """Return the judges of a run with what they come to; raises `UnknownRun`."""
-        run = await self._store.run_seen_by(reader, run_id)
-        results = []
-        for stored in await self._store.judges.of_run(run.number):
-            judgements = await self._store.judges.judgements(stored.number, 0, _LAST)
-            total = await self._store.judges.due(run.number, stored.judge.mode)
-            judge = replace(stored.judge, total=total)
-            if not self._reading.tells_logs(reader):
-                judge = replace(judge, error=without_log(judge.error))
-            results.append(await asyncio.to_thread(results_of, run, judge, judgements))
-        return JudgeListing(results)
+        return JudgeListing(await self._reading.judges(reader, run_id))
 
     async def judgements(
         self, reader: str, run_id: str, judge_id: str, first: int, count: int
@@ -402,36 +386,4 @@ def judgement_of(
         reply.timings,
         reply.cost,
         reply.error,
-    )
-
-
-def results_of(run: StoredRun, judge: Judge, judgements: Sequence[Judgement]) -> JudgeResults:
-    """Return what judgements come to. Takes a second for many: call it in a thread."""
-    names = labels([one.target for one in run.targets])
-    grades: list[TargetGrades] = []
-    votes: list[Vote] = []
-    inconsistent = 0
-    if judge.mode == "grades":
-        for place in range(len(names)):
-            own = [
-                (str(one.prompt), Grade(one.grade, one.reason))
-                for one in judgements
-                if one.first == place
-            ]
-            grades.append(TargetGrades(place, summarise_grades(own)))
-    else:
-        known = {(one.prompt, one.repeat, one.first, one.second): one for one in judgements}
-        for (prompt, repeat, first, second), one in known.items():
-            other = known.get((prompt, repeat, second or 0, first))
-            if second is None or first > second or other is None:
-                continue
-            verdict = combine_orders(
-                Preference(one.better, one.reason), Preference(other.better, other.reason)
-            )
-            inconsistent += verdict.is_inconsistent
-            if verdict.score is not None:
-                votes.append(Vote(str(prompt), names[first], names[second], verdict.score))
-    costs = [one.cost.amount for one in judgements if one.cost is not None]
-    return JudgeResults(
-        judge, grades, ranking_of(names, votes), inconsistent, sum(costs) if costs else None
     )

@@ -45,8 +45,8 @@ async def open_runs(
     `holder` finds the principal of a key's id, `named` that of a key's name; `read_rounds` reads
     somebody's votes on chats. Raises `UnusableFile` or `StorageFailed`.
     """
-    prompts = PromptLimits(max_bytes=settings.max_set_size, max_prompts=settings.max_prompts)
     checks = CommandChecks(command_checks)
+    prompts = PromptLimits(max_bytes=int(settings.max_set_size), max_prompts=settings.max_prompts)
     async with CheckWorkers() as workers:
         store = await Store.open(
             path, StoreLimits(settings.max_sets, settings.max_runs, settings.max_size)
@@ -61,10 +61,11 @@ async def open_runs(
             named,
             lambda: checks.names,
         )
+        sets = SetLibrary(store, prompts, lambda: checks.names)
         try:
             await runs.take_up()
-            sets = SetLibrary(store, prompts, lambda: checks.names)
             boards = Leaderboards(store.board, read_rounds, flush=runs.reading.flush)
             yield Opened(sets, runs, checks, boards)
         finally:
+            await sets.close()
             await runs.close(grace_seconds=0)

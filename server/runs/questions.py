@@ -50,10 +50,13 @@ LoadBody = Callable[[], Awaitable[str]]
 
 
 class SetQuestions:
-    """The questions of a prompt set (`RunQuestions`)."""
+    """The questions of a prompt set (`RunQuestions`); without workers they cannot be checked."""
 
     def __init__(
-        self, prompt_set: PromptSet, workers: CheckWorkers, checks: CommandChecks | None = None
+        self,
+        prompt_set: PromptSet,
+        workers: CheckWorkers | None,
+        checks: CommandChecks | None = None,
     ) -> None:
         self.prompt_set = prompt_set
         self._workers = workers
@@ -102,7 +105,9 @@ class SetQuestions:
         return row_data(self.prompt_set, self.prompt_set.prompts[prompt])
 
     async def check(self, prompt: int, text: str, end: End) -> list[CheckOutcome]:
-        """Check an answer to one prompt."""
+        """Check an answer to one prompt; raises `RuntimeError` without workers."""
+        if self._workers is None:
+            raise RuntimeError("these questions are read only")
         checks = self.prompt_set.checks_of(self.prompt_set.prompts[prompt])
         tokens = None if end.usage.estimated else end.usage.completion_tokens
         command = self._command_checks.about(lambda: self._asked(prompt))

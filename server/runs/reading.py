@@ -1,23 +1,28 @@
 """What runs have in them: prompts, answers in short and whole, results, files."""
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from server.access.principal import Principal
 from server.core.errors import UnknownRun
 from server.evaluation.prompt_set import message_data
 from server.runs.answer_writer import AnswerWriter
-from server.runs.exports import EXPORTS, RunForm
+from server.runs.exports import RunForm
+from server.runs.judge_shapes import JudgeResults
 from server.runs.live_run import LiveRun, view
 from server.runs.questions import LoadBody, RunQuestions
-from server.runs.results import Results, results_of
+from server.runs.report_reading import Asked, AskedJudge, ReportRequest
+from server.runs.reports import RunReports, is_small
+from server.runs.results import Results
 from server.runs.row_choice import EVERY_ROW, RowChoice
 from server.runs.rows import RunRows
 from server.runs.shapes import AskedPrompt, Rows, Run, RunAnswer
-from server.runs.sharing import answers_without_logs, may_read_logs, seen_by
-from server.runs.store import Store, StoredRun
+from server.runs.sharing import answer_without_log, may_read_logs, seen_by, without_log
+from server.runs.store import RunMark, Store, StoredRun
 
 
 class ReadQuestions(Protocol):
@@ -44,6 +49,7 @@ class RunReader:
         self._live = live
         self._holder = holder
         self._rows = RunRows(store.rows, live)
+        self.reports = RunReports(store.path)
 
     async def view_of(self, run: StoredRun, reader: str = "") -> Run:
         """Return a run as a reader sees it now, its owner if none is named."""
@@ -87,11 +93,9 @@ class RunReader:
         """Return the complete answers to some prompts of a run; raises `UnknownRun`."""
         return await self._answers_of(await self._store.run_seen_by(reader, run_id), first, last)
 
-    async def _answers_of(
-        self, run: StoredRun, first: int = 0, last: int = -1, *, with_text: bool = True
-    ) -> list[RunAnswer]:
+    async def _answers_of(self, run: StoredRun, first: int = 0, last: int = -1) -> list[RunAnswer]:
         await self._writer.flush()
-        return await self._store.answers(run.number, first, last, with_text=with_text)
+        return await self._store.answers(run.number, first, last)
 
     async def rows(
         self, reader: str, run_id: str, first: int, count: int, choice: RowChoice = EVERY_ROW
@@ -103,25 +107,54 @@ class RunReader:
 
     async def results(self, reader: str, run_id: str) -> Results:
         """Return what a run's answers say of its targets so far; raises `UnknownRun`."""
-        results, _, _ = await self._results(reader, run_id, with_text=False)
-        return results
+        run = await self._store.run_seen_by(reader, run_id)
+        await self._writer.flush()
+        mark = await self._store.mark_of(run.number)
+        request = await self._request(run, reader, "results")
+        return await self.reports.results(request, mark, await self._if_small(run, mark))
 
-    async def export(self, reader: str, run_id: str, form: RunForm) -> bytes:
-        """Return a run as a file; raises `UnknownRun`."""
-        found = await self._results(reader, run_id, with_text=True)
-        return await asyncio.to_thread(EXPORTS[form], *found)
+    async def judges(self, reader: str, run_id: str) -> list[JudgeResults]:
+        """Return the judges of a run with what they come to; raises `UnknownRun`."""
+        run = await self._store.run_seen_by(reader, run_id)
+        mark = await self._store.mark_of(run.number)
+        request = await self._request(run, reader, "judges", with_judges=True)
+        return await self.reports.judges(request, await self._if_small(run, mark, request.judges))
 
-    async def _results(
-        self, reader: str, run_id: str, *, with_text: bool
-    ) -> tuple[Results, RunQuestions, list[RunAnswer]]:
-        stored, questions = await self.questions(reader, run_id)
-        answers = await self._answers_of(stored, with_text=with_text)
-        run = await self.view_of(stored, reader)
-        if not self.tells_logs(reader):
-            answers = answers_without_logs(answers)
-        due = [questions.checks_due(prompt) for prompt in range(len(questions))]
-        votes = await self._store.votes(stored.number)
-        return await asyncio.to_thread(results_of, run, answers, due, votes), questions, answers
+    async def export(self, reader: str, run_id: str, form: RunForm) -> AsyncGenerator[bytes]:
+        """Yield a run as a file, piece by piece.
+
+        Raises `UnknownRun`, or `StorageFailed`, also amid a file that cannot be completed.
+        """
+        run = await self._store.run_seen_by(reader, run_id)
+        await self._writer.flush()
+        mark = await self._store.mark_of(run.number)
+        request = await self._request(run, reader, form, with_judges=form == "html")
+        questions = await self._if_small(run, mark, request.judges)
+        async with aclosing(self.reports.pieces(request, questions)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _request(
+        self, run: StoredRun, reader: str, asked: Asked, *, with_judges: bool = False
+    ) -> ReportRequest:
+        tells_logs = self.tells_logs(reader)
+        judges = []
+        for stored in await self._store.judges.of_run(run.number) if with_judges else []:
+            total = await self._store.judges.due(run.number, stored.judge.mode)
+            judge = replace(stored.judge, total=total)
+            if not tells_logs:
+                judge = replace(judge, error=without_log(judge.error))
+            judges.append(AskedJudge(stored.number, judge))
+        view = await self.view_of(run, reader)
+        return ReportRequest(asked, run.number, run.version, view, judges, tells_logs)
+
+    async def _if_small(
+        self, run: StoredRun, mark: RunMark, judges: Sequence[AskedJudge] = ()
+    ) -> RunQuestions | None:
+        """Return what a small run asks; of a large one it is read where it is summed up."""
+        if not is_small(mark, run.prompts, [one.judge.judged for one in judges]):
+            return None
+        return await self.questions_of(run)
 
     async def asked(self, reader: str, run_id: str, number: str) -> AskedPrompt:
         """Return the prompt of a run with this number, and its complete answers.
@@ -132,7 +165,7 @@ class RunReader:
         prompt = prompt_of(run, number)
         answers = await self._answers_of(run, prompt, prompt)
         if not self.tells_logs(reader):
-            answers = answers_without_logs(answers)
+            answers = [answer_without_log(answer) for answer in answers]
         messages = [message_data(message) for message in questions.messages(prompt)]
         return AskedPrompt(prompt, messages, questions.expected(prompt), answers)
 

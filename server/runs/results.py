@@ -1,6 +1,7 @@
 """What a run's answers say of its targets: the table, and comparisons of two targets each."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Final
 
@@ -16,7 +17,7 @@ from server.evaluation.statistics.paired import (
     in_words,
 )
 from server.evaluation.statistics.strengths import Vote, estimate_strengths, votes_of_round
-from server.evaluation.tables import Record, ResultsRow, results_rows, scores_by_prompt
+from server.evaluation.tables import Record, ResultsRow, Tally
 from server.runs.answers import first_token_ms
 from server.runs.shapes import Run, RunAnswer, RunVote, Target
 
@@ -82,27 +83,50 @@ class Results(msgspec.Struct, frozen=True):
 
 
 def results_of(
-    run: Run, answers: Sequence[RunAnswer], checks_due: Sequence[int], votes: Sequence[RunVote] = ()
+    run: Run,
+    answers: Iterable[RunAnswer],
+    checks_due: Sequence[int],
+    votes: Sequence[RunVote] = (),
 ) -> Results:
     """Return the results of a run; `checks_due` has how many checks each prompt has.
 
-    Takes some seconds for a large run: call it in a thread.
+    Takes some seconds for a large run. The answers are taken one by one, and none is kept.
     """
     names = labels(run.targets)
-    records = [_record(answer, names, checks_due) for answer in answers]
-    rows = results_rows(records, names)
+    tallies = [_TargetTally(name) for name in names]
+    for answer in answers:
+        tallies[answer.target].add(answer, checks_due[answer.prompt])
     targets = [
-        TargetResult(place, name, _seconds(answers, place), row)
-        for place, (name, row) in enumerate(zip(names, rows, strict=True))
+        TargetResult(place, tally.name, tally.seconds, tally.tally.row(tally.name))
+        for place, tally in enumerate(tallies)
     ]
-    scores = [scores_by_prompt(records, name) for name in names]
     return Results(
         run,
         targets,
-        _comparisons(names, scores),
+        _comparisons(names, [tally.tally.scores for tally in tallies]),
         len(votes),
         ranking_of(names, _votes(names, votes)),
     )
+
+
+class _TargetTally:
+    """What the answers of one target come to, and from when to when they were asked."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tally = Tally()
+        self._began, self._ended = math.inf, -math.inf
+
+    def add(self, answer: RunAnswer, checks_due: int) -> None:
+        """Count an answer whose prompt has so many checks."""
+        self.tally.add(_record(answer, self.name, checks_due))
+        self._began = min(self._began, answer.ended - answer.timings.total_ms / 1000)
+        self._ended = max(self._ended, answer.ended)
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the seconds from the first question to the last answer's end."""
+        return None if math.isinf(self._began) else self._ended - self._began
 
 
 def labels(targets: Sequence[Target]) -> list[str]:
@@ -182,12 +206,12 @@ def _votes(names: Sequence[str], votes: Sequence[RunVote]) -> list[Vote]:
     ]
 
 
-def _record(answer: RunAnswer, names: Sequence[str], checks_due: Sequence[int]) -> Record:
+def _record(answer: RunAnswer, name: str, checks_due: int) -> Record:
     return Record(
-        target=names[answer.target],
+        target=name,
         prompt=str(answer.prompt),
         repeat=answer.repeat,
-        checks_due=checks_due[answer.prompt],
+        checks_due=checks_due,
         checks=[CheckResult(check.passed, check.explanation) for check in answer.checks],
         finish_reason=answer.finish_reason,
         cause=answer.error.code if answer.error else None,
@@ -200,11 +224,3 @@ def _record(answer: RunAnswer, names: Sequence[str], checks_due: Sequence[int]) 
 def _served(timings: Timings) -> Timings:
     """Return timings from the answer's turn on: a run waits for others, which no target is for."""
     return msgspec.structs.replace(timings, ttft_ms=first_token_ms(timings))
-
-
-def _seconds(answers: Sequence[RunAnswer], place: int) -> float | None:
-    own = [answer for answer in answers if answer.target == place]
-    if not own:
-        return None
-    began = min(answer.ended - answer.timings.total_ms / 1000 for answer in own)
-    return max(answer.ended for answer in own) - began

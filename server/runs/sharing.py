@@ -78,14 +78,11 @@ def may_read_logs(reader: str, holder: Find) -> bool:
     return found is not None and found.role == "operator"
 
 
-def answers_without_logs(answers: Iterable[RunAnswer]) -> list[RunAnswer]:
-    """Return answers whose errors have no lines of a model server's log."""
-    return [
-        answer
-        if answer.error is None
-        else msgspec.structs.replace(answer, error=without_log(answer.error))
-        for answer in answers
-    ]
+def answer_without_log(answer: RunAnswer) -> RunAnswer:
+    """Return an answer whose error has no lines of a model server's log."""
+    if answer.error is None:
+        return answer
+    return msgspec.structs.replace(answer, error=without_log(answer.error))
 
 
 def without_log(error: ErrorInfo | None) -> ErrorInfo | None:

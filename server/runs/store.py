@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,7 @@ from server.archive.answer_writer import to_json
 from server.archive.shapes import StoredEngine
 from server.core.errors import Forbidden, RunLimit, UnknownPromptSet, UnknownRun
 from server.core.protocol import ErrorInfo
-from server.runs.answer_rows import answer_of, answer_row
+from server.runs.answer_rows import ANSWERS, answer_of, answer_row
 from server.runs.board_store import BoardStore
 from server.runs.judge_store import JudgeStore
 from server.runs.row_store import RowStore
@@ -36,6 +36,7 @@ from server.runs.shapes import (
     Target,
     TargetState,
 )
+from server.runs.vote_rows import VOTES, vote_of
 from server.storage.database import Database, Row, Transaction
 
 _MAX_EARLIER: Final = 50
@@ -108,10 +109,22 @@ class Counts:
     checked: int = 0
 
 
+class RunMark(NamedTuple):
+    """How many answers and votes a run has, and when the last of each came."""
+
+    answers: int
+    last_answer: float | None
+    votes: int
+    last_vote: float | None
+
+
 class Store:
     """The open file."""
 
-    def __init__(self, database: Database, limits: StoreLimits, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, path: Path, database: Database, limits: StoreLimits, clock: Callable[[], float]
+    ) -> None:
+        self.path = path
         self.judges = JudgeStore(database, clock)
         self.board = BoardStore(database)
         self.rows = RowStore(database)
@@ -124,7 +137,8 @@ class Store:
         cls, path: Path, limits: StoreLimits, *, clock: Callable[[], float] = time.time
     ) -> "Store":
         """Open the file; raises `UnusableFile` or `StorageFailed`."""
-        return cls(await Database.open(path, SCHEMA, max_bytes=limits.file_bytes), limits, clock)
+        database = await Database.open(path, SCHEMA, max_bytes=limits.file_bytes)
+        return cls(path, database, limits, clock)
 
     async def close(self) -> None:
         """Close the file."""
@@ -439,9 +453,7 @@ class Store:
         texts = "text, reasoning" if with_text else "'', ''"
         async with self._database.read() as transaction:
             rows = await transaction.rows(
-                "SELECT prompt, target, repeat, ended, finish_reason, passed, was_cold,"  # noqa: S608
-                f" {texts}, details FROM answer WHERE run = ? AND prompt BETWEEN ? AND ?"
-                " ORDER BY prompt, target, repeat",
+                ANSWERS.format(texts=texts),
                 (number, first, last if last >= 0 else _LAST),
             )
         # In a thread: those of a large run take seconds.
@@ -489,21 +501,19 @@ class Store:
     async def votes(self, number: int) -> list[RunVote]:
         """Return the votes on a run, by prompt."""
         async with self._database.read() as transaction:
-            rows = await transaction.rows(
-                "SELECT prompt, repeat, voter, created, given FROM vote WHERE run = ?"
-                " ORDER BY prompt, repeat, voter",
-                (number,),
+            rows = await transaction.rows(VOTES, (number,))
+        return [vote_of(row) for row in rows]
+
+    async def mark_of(self, number: int) -> RunMark:
+        """Return what changes with each answer of a run and with each vote on it."""
+        async with self._database.read() as transaction:
+            answers = await transaction.row(
+                "SELECT count(*), max(ended) FROM answer WHERE run = ?", (number,)
             )
-        return [
-            RunVote(
-                **msgspec.json.decode(given),
-                prompt=prompt,
-                repeat=repeat,
-                voter=voter,
-                created=created,
+            votes = await transaction.row(
+                "SELECT count(*), max(created) FROM vote WHERE run = ?", (number,)
             )
-            for prompt, repeat, voter, created, given in rows
-        ]
+        return RunMark(*(answers or (0, None)), *(votes or (0, None)))
 
 
 async def _keep(transaction: Transaction, version: str, body: str, prompts: int) -> None:

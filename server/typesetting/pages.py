@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -19,12 +20,20 @@ def render_page(template: str, styles: tuple[str, ...], **words: Any) -> bytes:
 
     Beside `words` the template has `policy`, `style`, and `render` for Markdown.
     """
+    return b"".join(page_pieces(template, styles, **words))
+
+
+def page_pieces(template: str, styles: tuple[str, ...], **words: Any) -> Iterator[bytes]:
+    """Yield the page that `render_page` returns as it is made, in small pieces.
+
+    Loops of the template take what they go over one by one, so that it need not be in memory.
+    """
     style = _style(styles)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    text = (
+    pieces = (
         _environment()
         .get_template(template)
-        .render(
+        .generate(
             # The styles of single elements are those of tables' cells and of formulas.
             policy=f"default-src 'none'; style-src 'sha256-{digest}'; "
             "style-src-attr 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
@@ -36,7 +45,7 @@ def render_page(template: str, styles: tuple[str, ...], **words: Any) -> bytes:
         )
     )
     # Halves of surrogate pairs, which a model may write, are no characters.
-    return text.encode("utf-8", "replace")
+    return (piece.encode("utf-8", "replace") for piece in pieces)
 
 
 @cache

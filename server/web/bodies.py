@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from server.core.errors import InvalidCommand
-from server.core.json_halves import half_problem
+from server.core.json_bodies import decode_body
 from server.web.failures import TooLarge
 from server.web.keys import SETTINGS
 
@@ -67,18 +67,14 @@ async def read_body(request: web.Request, shape: type[T], *, more_bytes: int = 0
     Raises `WrongContentType`, what `read_bytes` does, and `InvalidCommand` when it is not JSON of
     that shape.
     """
+    return decode_body(await read_json_bytes(request, more_bytes=more_bytes), shape)
+
+
+async def read_json_bytes(request: web.Request, *, more_bytes: int = 0) -> bytes:
+    """Read the body of a request that says it is JSON; raises what `read_body` does before it."""
     check_is_json(request)
     most = request.app[SETTINGS].server.max_frame_bytes + more_bytes
-    body = await read_bytes(request, most, hint=_FRAME_HINT)
-    try:
-        return _decode(body, shape)
-    except msgspec.ValidationError as error:
-        raise InvalidCommand(str(error)) from None
-    except (msgspec.DecodeError, UnicodeError) as error:
-        why = half_problem(body) or f"the body is not JSON: {error}"
-        raise InvalidCommand(why) from None
-    except RecursionError:
-        raise InvalidCommand("the body is nested too deeply") from None
+    return await read_bytes(request, most, hint=_FRAME_HINT)
 
 
 async def read_bytes(
@@ -116,31 +112,6 @@ def check_is_json(request: web.Request) -> None:
         )
 
 
-def whole_numbers(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields, and lists in them, with 5.0 turned into 5.
-
-    Many JSON writers know only one kind of number.
-    """
-    return {
-        name: [_whole(one) for one in value] if isinstance(value, list) else _whole(value)
-        for name, value in fields.items()
-    }
-
-
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _decode(body: bytes, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except msgspec.ValidationError:
-        fields = msgspec.json.decode(body)
-        if not isinstance(fields, dict):
-            raise
-        return msgspec.convert(whole_numbers(fields), shape)
-
-
 def json_response(body: object, *, status: int = 200) -> web.Response:
     """Answer with JSON."""
     return web.Response(
@@ -150,10 +121,12 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
 
 def file_response(body: bytes, content_type: str, name: str) -> web.Response:
     """Answer with a file to save."""
-    return web.Response(
-        body=body,
-        headers={
-            "Content-Type": content_type,
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
-        },
-    )
+    return web.Response(body=body, headers=file_headers(content_type, name))
+
+
+def file_headers(content_type: str, name: str) -> dict[str, str]:
+    """Return the headers of a file to save."""
+    return {
+        "Content-Type": content_type,
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+    }

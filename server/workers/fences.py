@@ -39,10 +39,25 @@ def close_doors() -> None:
 def serve(answer: Callable[[Any], Any], seconds: float) -> None:
     """Answer frames, each within so many seconds of work, until the input ends."""
     close_doors()
-    while header := sys.stdin.buffer.read(FRAME.size):
-        request = json.loads(sys.stdin.buffer.read(FRAME.unpack(header)[0]))
-        signal.setitimer(signal.ITIMER_PROF, seconds)
-        body = json.dumps(answer(request)).encode()
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        sys.stdout.buffer.write(FRAME.pack(len(body)) + body)
-        sys.stdout.buffer.flush()
+    while (frame := read_frame()) is not None:
+        limit_time(seconds)
+        body = json.dumps(answer(json.loads(frame))).encode()
+        limit_time(0)
+        write_frame(body)
+
+
+def limit_time(seconds: float) -> None:
+    """End the process, with `OUT_OF_TIME`, after so many seconds of work; 0 ends the limit."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def read_frame() -> bytes | None:
+    """Return the next frame that is asked with, None once the input has ended."""
+    header = sys.stdin.buffer.read(FRAME.size)
+    return sys.stdin.buffer.read(FRAME.unpack(header)[0]) if header else None
+
+
+def write_frame(body: bytes) -> None:
+    """Answer with a frame; waits while what came before is not read."""
+    sys.stdout.buffer.write(FRAME.pack(len(body)) + body)
+    sys.stdout.buffer.flush()

@@ -6,6 +6,7 @@ of ours: no environment, no folder, no terminal. `server/workers/fences.py` is i
 
 import asyncio
 import sys
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, cast
@@ -15,6 +16,7 @@ from server.workers.fences import FRAME
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 # How long one may live on after it closed its output, which only one that ends does.
 _ENDING_SECONDS: Final = 5.0
+_PIECE_BYTES: Final = 64 * 1024
 _PROGRAM: Final = (
     "import importlib, sys; sys.path.insert(0, sys.argv[1]);"
     " importlib.import_module(sys.argv[2]).main()"
@@ -54,9 +56,26 @@ class WorkerProcess:
 
     async def ask(self, request: bytes, *, max_bytes: int) -> bytes:
         """Return the answer; raises `asyncio.IncompleteReadError` if it dies or says too much."""
+        await self._write(request)
+        return await self._read(max_bytes)
+
+    async def stream(self, *requests: bytes, max_bytes: int) -> AsyncGenerator[bytes]:
+        """Yield the frames that answer, up to the first empty one, each of so many bytes at most.
+
+        The process waits while nobody takes them. Raises what `ask` does.
+        """
+        for request in requests:
+            await self._write(request)
+        while frame := await self._read(max_bytes):
+            yield frame
+
+    async def _write(self, frame: bytes) -> None:
         with suppress(ConnectionError):  # A worker that died: reading tells.
-            self._requests.write(FRAME.pack(len(request)) + request)
+            self._requests.write(FRAME.pack(len(frame)))
+            self._requests.write(frame)
             await self._requests.drain()
+
+    async def _read(self, max_bytes: int) -> bytes:
         (length,) = FRAME.unpack(await self._answers.readexactly(FRAME.size))
         if length > max_bytes:
             raise asyncio.IncompleteReadError(b"", length)
@@ -80,4 +99,7 @@ class WorkerProcess:
                     return await self._process.wait()
         with suppress(ProcessLookupError):
             self._process.kill()
+        # What it wrote last is thrown away: while it is not read, its end is not noticed either.
+        while await self._answers.read(_PIECE_BYTES):
+            pass
         return await self._process.wait()

@@ -12,6 +12,8 @@ from server.evaluation.problems import Problems
 from server.evaluation.prompt_set import DEFAULT_TEMPLATE, PROMPT_COLUMN, Prompt, PromptSet
 from server.evaluation.templates import variables_of
 
+MAX_VARIABLES: Final = 1_000
+"""How many variables the prompts of a set may have, each its own or common to all."""
 _SHOWN_COLUMNS: Final = 10
 
 
@@ -43,6 +45,9 @@ def build(rows: Rows, common: Common, limits: PromptLimits, problems: Problems) 
     """Return the prompt set that rows are; raises `TooManyProblems`."""
     outline = _outline(rows, common, limits, problems)
     columns = _columns(rows)
+    if len(columns) > MAX_VARIABLES:
+        problems.add(f"there are {len(columns):,} variables, more than {MAX_VARIABLES:,}")
+        problems.check()
     asked = variables_of(outline.template)
     is_renderable = True
     for name in asked:

@@ -13,6 +13,8 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+ENCODINGS: Final = ("utf-8", "utf-16", "utf-32", "cp1252")
+"""The encodings that files are read in."""
 
 
 def decode(data: bytes) -> tuple[str, str]:

@@ -17,8 +17,9 @@ from server.runs.sets import (
     SetWhole,
 )
 from server.runs.shapes import Name, SetChange, SetListing, SetSummary, SetVersions
-from server.web.bodies import Query, file_response, json_response, read_body, read_bytes
+from server.web.bodies import Query, json_response, read_body, read_bytes, read_json_bytes
 from server.web.http.conversations import owner_of
+from server.web.http.file_stream import send_file, send_pieces
 from server.web.http.operations import BYTES, JSON, Group, Reply
 from server.web.keys import PROMPT_SETS
 
@@ -89,8 +90,8 @@ async def create(request: web.Request) -> web.StreamResponse:
     All that is wrong with it is told at once: `details.problems` of the error names each place.
     """
     library = library_of(request)
-    given = await read_body(request, SetGiven, more_bytes=library.limits.max_bytes)
-    return json_response(await library.add(owner_of(request), given), status=201)
+    body = await read_json_bytes(request, more_bytes=library.limits.max_bytes)
+    return json_response(await library.add_body(owner_of(request), body), status=201)
 
 
 @GROUP.operation(
@@ -145,10 +146,14 @@ async def look(request: web.Request) -> web.StreamResponse:
 )
 async def show(request: web.Request) -> web.StreamResponse:
     """Show a prompt set with its prompts, the last version or one before."""
-    whole = await library_of(request).whole(
-        owner_of(request), request.match_info["id"], _VERSION.read(request), _COUNT.read(request)
+    pieces = library_of(request).written(
+        owner_of(request),
+        request.match_info["id"],
+        _VERSION.read(request),
+        "json",
+        _COUNT.read(request),
     )
-    return json_response(whole)
+    return await send_pieces(request, pieces, {"Content-Type": JSON})
 
 
 @GROUP.operation(
@@ -190,8 +195,9 @@ async def change(request: web.Request) -> web.StreamResponse:
 async def replace(request: web.Request) -> web.StreamResponse:
     """Replace the prompts of a set; runs keep the version that they have asked."""
     library = library_of(request)
-    given = await read_body(request, PromptsGiven, more_bytes=library.limits.max_bytes)
-    return json_response(await library.replace(owner_of(request), request.match_info["id"], given))
+    body = await read_json_bytes(request, more_bytes=library.limits.max_bytes)
+    name = request.match_info["id"]
+    return json_response(await library.replace_by_body(owner_of(request), name, body))
 
 
 @GROUP.operation(
@@ -231,8 +237,8 @@ async def export(request: web.Request) -> web.StreamResponse:
     Cells that a spreadsheet would compute begin with an apostrophe.
     """
     form, name = _EXPORT.read(request), request.match_info["id"]
-    body = await library_of(request).export(owner_of(request), name, _VERSION.read(request), form)
-    return file_response(body, f"{_TYPES[form]}; charset=utf-8", f"{name}.{form}")
+    pieces = library_of(request).written(owner_of(request), name, _VERSION.read(request), form)
+    return await send_file(request, pieces, f"{_TYPES[form]}; charset=utf-8", f"{name}.{form}")
 
 
 @GROUP.operation(

@@ -11,10 +11,11 @@ from server.core.errors import SidestreamError
 from server.runs.exports import RunForm
 from server.runs.results import Results
 from server.runs.shapes import Run
-from server.web.bodies import Query, file_response, json_response
+from server.web.bodies import Query, json_response
 from server.web.failures import Failure, failure
 from server.web.http.conversations import owner_of
 from server.web.http.event_stream import COMMENT, EventStream, event
+from server.web.http.file_stream import send_file
 from server.web.http.operations import EVENTS, JSON, Group, Reply
 from server.web.http.prompt_sets import CSV, JSON_LINES
 from server.web.http.runs import runs_of
@@ -50,10 +51,13 @@ async def show_results(request: web.Request) -> web.StreamResponse:
     role="user",
 )
 async def export(request: web.Request) -> web.StreamResponse:
-    """Export a run: a line for each answer, everything for programs, or a report to read."""
+    """Export a run: a line for each answer, everything for programs, or a report to read.
+
+    The file is sent as it is written; one that cannot be completed breaks off.
+    """
     form, name = _EXPORT.read(request), request.match_info["id"]
-    body = await runs_of(request).reading.export(owner_of(request), name, form)
-    return file_response(body, f"{_TYPES[form]}; charset=utf-8", f"{name}.{form}")
+    pieces = runs_of(request).reading.export(owner_of(request), name, form)
+    return await send_file(request, pieces, f"{_TYPES[form]}; charset=utf-8", f"{name}.{form}")
 
 
 @GROUP.operation(

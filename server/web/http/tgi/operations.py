@@ -15,9 +15,10 @@ from server import __version__
 from server.chat.prompt_attachments import find_attachments
 from server.chat.request import GenerationRequest
 from server.core.errors import InvalidParameters, ModelFailed
+from server.core.json_bodies import whole_numbers
 from server.core.parameters import placed
 from server.dialects.tgi.parameters import TGI_LIMITS
-from server.web.bodies import json_response, read_body, whole_numbers
+from server.web.bodies import json_response, read_body
 from server.web.entry.gate import CALLER
 from server.web.failures import TGIFailure
 from server.web.http.answering import generating, prepare, read_whole, stream_answer

@@ -1,0 +1,128 @@
+"""Read all of a run straight from the file, row by row, and sum it up or write it as a file.
+
+Rules:
+
+1. One reading transaction: what is summed up is what is written.
+2. Nothing here waits for anything but the file, nor knows the event loop: it is done in a thread
+   for few answers, and in a process of its own (`report_program.py`) for many.
+3. No more of a run than one prompt's answers is in memory at a time.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from server.core.errors import UnknownRun
+from server.runs.answer_rows import ANSWERS, answer_of
+from server.runs.exports import EXPORTS, Report, RunForm
+from server.runs.judge_results import JUDGEMENTS, judge_results, judgement_row
+from server.runs.judge_shapes import Judge
+from server.runs.questions import RunQuestions
+from server.runs.results import labels, results_of
+from server.runs.shapes import Run, RunAnswer
+from server.runs.sharing import answer_without_log
+from server.runs.vote_rows import VOTES, vote_of
+
+Asked = Literal["results", "judges"] | RunForm
+
+PIECE_BYTES: Final = 64 * 1024
+# As for the gateway's own connections.
+_BUSY_SECONDS: Final = 5.0
+
+
+class AskedJudge(msgspec.Struct, frozen=True):
+    """A judge, and its number in the file."""
+
+    number: int
+    judge: Judge
+
+
+class ReportRequest(msgspec.Struct, frozen=True):
+    """What is asked of a run: `number` is that of the file, `version` what the run asks."""
+
+    asked: Asked
+    number: int
+    version: str
+    run: Run
+    judges: list[AskedJudge] = []
+    tells_logs: bool = True
+    """Whether errors are told with lines of a model server's log."""
+
+
+class RunFile:
+    """The file of runs in one reading transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def body(self, version: str) -> str:
+        """Return what a version of a set has in it; raises `UnknownRun`."""
+        sql = "SELECT body FROM content WHERE version = ?"
+        row = self._connection.execute(sql, (version,)).fetchone()
+        if row is None:
+            raise UnknownRun("there is no such run any more")
+        return str(row[0])
+
+    def pieces(self, request: ReportRequest, questions: RunQuestions) -> Iterator[bytes]:
+        """Yield what is asked for: JSON, or a file in pieces of some `PIECE_BYTES`."""
+        judges = [
+            judge_results(
+                labels(request.run.targets),
+                one.judge,
+                map(judgement_row, self._connection.execute(JUDGEMENTS, (one.number,))),
+            )
+            for one in request.judges
+        ]
+        if request.asked == "judges":
+            yield msgspec.json.encode(judges)
+            return
+        due = [questions.checks_due(prompt) for prompt in range(len(questions))]
+        votes = [vote_of(row) for row in self._connection.execute(VOTES, (request.number,))]
+        short = self._answers(request, "'', ''")
+        results = results_of(request.run, short, due, votes)
+        if request.asked == "results":
+            yield msgspec.json.encode(results)
+            return
+        whole = self._answers(request, "text, reasoning")
+        yield from _joined(EXPORTS[request.asked](Report(results, questions, whole, judges)))
+
+    def _answers(self, request: ReportRequest, texts: str) -> Iterator[RunAnswer]:
+        rows = self._connection.execute(ANSWERS.format(texts=texts), (request.number, 0, 2**62))
+        answers = map(answer_of, rows)
+        return answers if request.tells_logs else map(answer_without_log, answers)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[RunFile]:
+    """Open the file to read it while the context lasts; raises `sqlite3.Error`."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        timeout=_BUSY_SECONDS,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA query_only = on")
+        connection.execute("BEGIN")
+        # The transaction begins with the first reading; all files are open then.
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield RunFile(connection)
+    finally:
+        connection.close()
+
+
+def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Join small pieces; none is larger than `PIECE_BYTES`."""
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        while len(waiting) >= PIECE_BYTES:
+            yield bytes(waiting[:PIECE_BYTES])
+            del waiting[:PIECE_BYTES]
+    if waiting:
+        yield bytes(waiting)
