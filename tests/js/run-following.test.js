@@ -116,3 +116,16 @@ test('a reading ends with its signal, and a closed client is told at once', asyn
   await settle();
   assert.equal(late.error.code, 'connection_closed');
 });
+
+test('runs that an earlier page of the session followed are told no more', async () => {
+  const { client, socket } = connectedClient({ session: 's_1' }, { resumed: true });
+  assert.deepEqual(followed(socket), []);
+  socket.say(told('r_1'), told('r_2'));
+  assert.deepEqual(followed(socket), [[]]);
+  socket.say(told('r_1'));
+  const reading = await following(client, socket, ['r_1']);
+  socket.say(told('r_1'));
+  assert.deepEqual(followed(socket), [[], ['r_1']]);
+  assert.equal(reading.isOver, false);
+  client.close();
+});

@@ -37,6 +37,8 @@ export class SidestreamClient extends Emitter {
   #kinds;
   /** @type {Set<LogReading>} */
   #readings = new Set();
+  /** @type {string | null} */
+  #unfollowed = null;
 
   /** @type {Map<string, Model>} In the server's order. */
   models = new Map();
@@ -251,8 +253,16 @@ export class SidestreamClient extends Emitter {
         this.#receiveKeeping(event);
         break;
       default:
+        if (event.type === 'run' && !this.hears('event')) this.#unfollow();
         this.emit('event', event);
     }
+  }
+
+  /** Follow no runs any more: an earlier page of this session did, and was left. */
+  #unfollow() {
+    if (this.#unfollowed === this.session) return;
+    this.#unfollowed = this.session;
+    this.run('follow_runs', { runs: [] }).catch(() => {});
   }
 
   /** @param {Model[]} models */

@@ -34,6 +34,11 @@ export class Emitter {
     return off;
   }
 
+  /** Whether anybody listens. @protected @param {keyof Events} type */
+  hears(type) {
+    return Boolean(this.#listeners.get(type)?.size);
+  }
+
   /**
    * Tell the listeners of `type`, in the order they came; one that is added meanwhile is not told.
    *
