@@ -8,6 +8,7 @@ import { h, setText } from './element.js';
 
 export class RunFilter {
   #choose;
+  #isSaid = true;
   #show = h('select', { 'aria-label': 'Show' }, ...options(SHOWN));
   #sort = h('select', { 'aria-label': 'Sort' }, ...options(SORTED));
   #search = h('input', { type: 'search', 'aria-label': 'Search prompts and answers', placeholder: 'Search', maxlength: 200, autocomplete: 'off', dir: 'auto' });
@@ -27,14 +28,18 @@ export class RunFilter {
 
   // Actions
 
-  /** @param {RunOrder} order @param {number} total */
+  /** Show how many match; said aloud once for each choice, not with every answer that comes. @param {RunOrder} order @param {number} total */
   count(order, total) {
+    if (order.matching === null) return;
+    this.#count.setAttribute('aria-live', this.#isSaid ? 'off' : 'polite');
     setText(this.#count, matchingWords(order, total));
+    this.#isSaid = true;
   }
 
   // Internal
 
   #changed() {
+    this.#isSaid = false;
     this.#choose({
       show: /** @type {RowChoice['show']} */ (this.#show.value),
       sort: /** @type {RowChoice['sort']} */ (this.#sort.value),

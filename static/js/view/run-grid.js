@@ -45,6 +45,8 @@ export class RunGrid {
   #at = [0, 0];
   #isReading = false;
   #isDue = false;
+  /** The next request does not wait for the rest. */
+  #isHurried = false;
   #isDrawn = false;
   /** To be shown in a moment. @type {Run | null} */
   #coming = null;
@@ -163,7 +165,7 @@ export class RunGrid {
     if (this.#isReading) return;
     this.#isReading = true;
     while (this.#isDue && !this.#signal.aborted) {
-      this.#isDue = false;
+      this.#isDue = this.#isHurried = false;
       const [first, end] = this.#view;
       await this.#host.attempt(async () => {
         const { choice } = this.#order;
@@ -177,7 +179,7 @@ export class RunGrid {
         this.#count();
         this.#draw();
       });
-      await new Promise((resolve) => {
+      if (!this.#isHurried) await new Promise((resolve) => {
         this.#wake = () => resolve(undefined);
         setTimeout(resolve, READ_EVERY_MS);
       });
@@ -206,14 +208,19 @@ export class RunGrid {
     this.#filter.count(this.#order, this.#run.prompts);
     this.#grid.setAttribute('aria-rowcount', String(this.#total + 1));
     this.#space.style.height = `${this.#total * this.#rowHeight}px`;
+    let hadFocus = false;
     for (const [index, row] of this.#rows) {
       if (index < this.#total) continue;
+      hadFocus ||= row.contains(document.activeElement);
       row.remove();
       this.#rows.delete(index);
     }
+    for (const index of this.#known.keys()) if (index >= this.#total) this.#known.delete(index);
+    if (hadFocus && this.#total > 0) this.#go(this.#total - 1, this.#at[1]);
   }
 
   #readNow() {
+    this.#isHurried = true;
     void this.#read();
     this.#wake();
   }
