@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.answered_runs import TEXTS, a_run, open_run
 from tests.browser.conftest import writing
@@ -176,7 +176,8 @@ def test_two_at_a_time_draws_pairs_of_every_repeat(page: Page, gateway: Gateway)
         page.keyboard.press("Enter")
     expect(runs.get_by_text("All have your vote.")).to_be_visible()
     # Each of the three pairs came once.
-    expect(runs.get_by_role("button", name="Show names and ranking")).to_be_visible()
+    runs.get_by_role("button", name="Show names and ranking").click()
+    expect(runs.get_by_text("Made of 3 votes")).to_be_visible()
     page.keyboard.press("Escape")
     votes = votes_of(page, gateway, name)
     assert sorted(sorted(vote["among"]) for vote in votes) == [[0, 1], [0, 2], [1, 2]]
@@ -227,6 +228,40 @@ def test_votes_wait_while_the_server_is_away_and_none_is_lost(page: Page, gatewa
         votes[0]["among"][:1],
         votes[1]["among"][1:],
     ]
+
+
+def test_a_key_that_comes_before_the_answers_votes_on_none(page: Page, gateway: Gateway) -> None:
+    name = a_run(page, gateway, 2, "Alpha", "Beta")
+    held: list[Route] = []
+    page.route("**/prompts/1", lambda route: held.insert(0, route))
+    runs = open_run(page, gateway, name)
+    begin_voting(runs)
+    page.keyboard.press("a")
+    page.keyboard.press("Enter")
+    page.keyboard.press("a")  # it would take the first vote back
+    page.keyboard.press("b")
+    held[0].continue_()
+    place = runs.get_by_role("status")
+    expect(place).to_have_text("Prompt 2 of 2 · 1 of 2 voted")
+    page.keyboard.press("Backspace")
+    expect(place).to_have_text("Prompt 1 of 2 · 1 of 2 voted")
+    expect(runs.get_by_role("button", name="A is better")).to_have_attribute("aria-pressed", "true")
+
+
+def test_answers_that_cannot_be_read_leave_those_in_sight(page: Page, gateway: Gateway) -> None:
+    name = a_run(page, gateway, 2, "Alpha", "Beta")
+    page.route("**/prompts/1", lambda route: route.abort())
+    runs = open_run(page, gateway, name)
+    begin_voting(runs)
+    page.keyboard.press("Enter")
+    expect(runs.get_by_role("alert").filter(has_text="cannot be reached")).to_be_visible()
+    page.keyboard.press("a")
+    place = runs.get_by_role("status")
+    expect(place).to_have_text("Prompt 1 of 2 · 1 of 2 voted")
+    page.unroute("**/prompts/1")
+    page.keyboard.press("Enter")
+    expect(place).to_have_text("Prompt 2 of 2 · 1 of 2 voted")
+    expect(runs.get_by_role("alert").filter(has_text="cannot be reached")).to_have_count(0)
 
 
 def test_a_vote_that_is_refused_is_told_at_its_prompt(page: Page, gateway: Gateway) -> None:

@@ -22,7 +22,8 @@ export class VoteOutbox extends EventTarget {
   #api;
   /** @type {Map<string, Item>} */
   #items = new Map();
-  #isSending = false;
+  /** Until all is sent or something failed. @type {Promise<void> | null} */
+  #sending = null;
   /** Why the last attempt failed. @type {SidestreamError | null} */
   error = null;
 
@@ -50,19 +51,18 @@ export class VoteOutbox extends EventTarget {
   }
 
   /** Send what waits; return when all is sent or something failed. */
-  async retry() {
-    if (this.#isSending) return;
-    this.#isSending = true;
-    this.error = null;
-    try {
-      for (let next = this.#next; next && !this.error; next = this.#next) await this.#send(...next);
-    } finally {
-      this.#isSending = false;
-    }
-    this.dispatchEvent(new Event('change'));
+  retry() {
+    this.#sending ??= this.#sendAll().finally(() => (this.#sending = null));
+    return this.#sending;
   }
 
   // Internal
+
+  async #sendAll() {
+    this.error = null;
+    for (let next = this.#next; next && !this.error; next = this.#next) await this.#send(...next);
+    this.dispatchEvent(new Event('change'));
+  }
 
   /** @returns {[string, Item] | undefined} */
   get #next() {

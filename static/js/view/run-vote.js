@@ -46,7 +46,7 @@ export class RunVote {
   #voting = null;
   /** The place among the ballots; behind the last one is the end. */
   #at = 0;
-  /** The ballot that is in sight. @type {Ballot | null} */
+  /** The ballot that is in sight, null while another is read. @type {Ballot | null} */
   #shown = null;
   /** @type {Map<number, Promise<AskedPrompt>>} */
   #prompts = new Map();
@@ -83,7 +83,7 @@ export class RunVote {
     void this.#begin();
   }
 
-  back = () => this.#host.open(this.#run, this.#shown?.prompt);
+  back = () => this.#host.open(this.#run, this.#voting?.ballots[this.#at]?.prompt);
 
   focus() {
     this.#ballot.focus();
@@ -150,12 +150,19 @@ export class RunVote {
   /** @param {number} by */
   #go(by) {
     const voting = this.#voting;
-    const at = this.#at + by;
+    const [before, shown] = [this.#at, this.#shown];
+    const at = before + by;
     if (!voting || at < 0 || (at > voting.ballots.length && voting.isRead)) return;
     this.#at = at;
+    this.#shown = null; // a key that comes before the answers is about others
     void this.#host.attempt(async () => {
-      while (!voting.isRead && this.#at >= voting.ballots.length && !this.#signal.aborted) await this.#readMore(voting);
-      await this.#show();
+      try {
+        while (!voting.isRead && this.#at >= voting.ballots.length && !this.#signal.aborted) await this.#readMore(voting);
+        await this.#show();
+      } catch (error) {
+        if (this.#at === at) [this.#at, this.#shown] = [before, shown]; // that is what is in sight
+        throw error;
+      }
     });
   }
 
@@ -172,6 +179,7 @@ export class RunVote {
   #take(form) {
     if (!this.#voting || form === this.#voting.form) return;
     this.#voting.form = form;
+    this.#shown = null;
     void this.#host.attempt(() => this.#show());
   }
 
