@@ -8,6 +8,7 @@ the longest waits is told. Answers come as files and are thrown away.
 
 import asyncio
 import json
+import math
 import sys
 import tempfile
 import time
@@ -51,11 +52,12 @@ class Probe:
     """A process that waits for the gateway, and how long it had to, by what was done meanwhile."""
 
     process: asyncio.subprocess.Process
-    phases: list[tuple[str, float, float, int]] = field(default_factory=list)
+    pids: list[int]
+    phases: list[tuple[str, float, float, int, int]] = field(default_factory=list)
 
     @classmethod
-    async def started(cls, port: int) -> "Probe":
-        """Return a probe of the gateway at a port."""
+    async def started(cls, port: int, pids: list[int]) -> "Probe":
+        """Return a probe of the gateway at a port, which is these processes."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "benchmarks.evaluate.probe", str(port)),
             stdin=asyncio.subprocess.PIPE,
@@ -64,31 +66,31 @@ class Probe:
         )
         assert process.stdout is not None
         await process.stdout.readline()
-        return cls(process)
+        return cls(process, pids)
 
     async def during(self, name: str, work: Callable[[], Awaitable[int]]) -> None:
-        """Note how long something takes, and how many bytes it is."""
+        """Note how long something takes, how many bytes it is, and the memory in use then."""
         began = time.monotonic()
         size = await work()
-        self.phases.append((name, began, time.monotonic(), size))
+        self.phases.append((name, began, time.monotonic(), size, memory_bytes(self.pids)))
 
     async def found(self) -> dict[str, dict[str, float]]:
-        """Return the figures of each phase, of several rounds the smallest."""
+        """Return the figures of each phase: of several rounds the shortest, and the last memory."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         assert self.process.stdout is not None
         seen = json.loads(await self.process.stdout.readline())
         await self.process.wait()
         found: dict[str, dict[str, float]] = {}
-        for name, began, ended, size in self.phases:
+        for name, began, ended, size, memory in self.phases:
             longest = max(s for at, s in seen if at + s >= began and at <= ended)
-            figures = {
-                "longest_ms": round(longest * 1000, 1),
-                "seconds": round(ended - began, 2),
+            before = found.get(name, {"longest_ms": math.inf, "seconds": math.inf})
+            found[name] = {
+                "longest_ms": min(round(longest * 1000, 1), before["longest_ms"]),
+                "seconds": min(round(ended - began, 2), before["seconds"]),
                 "mib": round(size / 2**20, 1),
+                "memory_mib": round(memory / 2**20, 1),
             }
-            before = found.get(name, figures)
-            found[name] = {key: min(figures[key], before[key]) for key in figures}
         return found
 
 
@@ -104,8 +106,7 @@ async def measure(prompts: int, targets: int, rounds: int) -> dict[str, Any]:
                     f"http://127.0.0.1:{relay.port}", timeout=aiohttp.ClientTimeout(total=None)
                 )
             )
-            probe = await Probe.started(relay.port)
-            before = memory_bytes(relay.pids)
+            probe = await Probe.started(relay.port, relay.pids)
             await probe.during("nothing", partial(_waited, 2.0))
             for number in range(rounds):
                 # So that the results are not known already.
@@ -113,13 +114,11 @@ async def measure(prompts: int, targets: int, rounds: int) -> dict[str, Any]:
                 for name, way, address, body in _requests(run):
                     await probe.during(name, partial(_asked, http, way, address, body))
                 await probe.during("a run of it begins", partial(_begun, http))
-            after = memory_bytes(relay.pids)
             phases = await probe.found()
     return {
         "answers": prompts * targets,
         "rounds": rounds,
         "phases": phases,
-        "memory_mib": {"before": round(before / 2**20, 1), "after": round(after / 2**20, 1)},
         "machine": machine(""),
     }
 
