@@ -177,7 +177,9 @@ export class RunGrid {
           this.#fresh.add(first + index);
         });
         this.#count();
-        this.#draw();
+        const [from, to] = this.#draw();
+        // More match than before: rows have come into view that were not asked for.
+        for (let index = from; index < to; index += 1) if (!this.#known.has(index)) this.#isDue = true;
       });
       if (!this.#isHurried) await new Promise((resolve) => {
         this.#wake = () => resolve(undefined);
