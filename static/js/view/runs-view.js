@@ -176,7 +176,11 @@ export class RunsView extends PageElement {
   #follow() {
     const { hash } = location;
     const place = runPlace(hash);
-    if (!place) return this.#dialog.close();
+    if (!place) {
+      this.#shown.abort();
+      this.#dialog.close();
+      return this.remove(); // at once: the event would come when the address may be a run's again
+    }
     if (!this.#screen || place.id === null) this.#show((signal) => new RunList(this.#host, signal), hash);
     const { id, prompt } = place;
     if (id === null) return;
