@@ -7,7 +7,7 @@ from typing import Any, Final
 _BAR: Final = 30
 _HEADS: Final = (
     *("target", "passed", "95 % interval", "first token", "tokens/s", "tokens"),
-    *("cut", "failed", "cost"),
+    *("cut", "failed", "cost", "time"),
 )
 
 
@@ -55,6 +55,7 @@ def _row(target: Mapping[str, Any]) -> tuple[str, ...]:
     interval = passed["interval"] if passed else None
     speed = figures["tokens_per_second"]
     failures = ", ".join(f"{count} {cause}" for cause, count in figures["failures"].items())
+    seconds = target["seconds"]
     tokens, cost = figures["completion_tokens"], figures["cost"]
     return (
         target["name"],
@@ -66,6 +67,7 @@ def _row(target: Mapping[str, Any]) -> tuple[str, ...]:
         str(figures["cut"]),
         failures or "0",
         "-" if cost is None else f"${cost:.4g}",
+        "-" if seconds is None else f"{seconds:.1f} s",
     )
 
 

@@ -87,7 +87,8 @@ class ResultsRow:
 
     `answers` are those that passed all their checks, `checks` counts each check by itself; both are
     None where nothing was checked. `failures` counts failed answers by cause. `cut` is how many
-    reached their length. `cost` is in US dollars; `cost_is_partial` if some answers told none.
+    reached their length. `reasoning_tokens` are some of `completion_tokens`, None where no server
+    tells them. `cost` is in US dollars; `cost_is_partial` if some answers told none.
     """
 
     target: str
@@ -106,6 +107,7 @@ class ResultsRow:
     cost_is_estimated: bool
     cost_is_partial: bool
     failures: dict[str, int] = field(default_factory=dict)
+    reasoning_tokens: int | None = None
 
     @property
     def is_first_token_cold(self) -> bool:
@@ -132,6 +134,7 @@ class Tally:
         self._causes: Counter[str] = Counter()
         self._prompt_tokens: int | None = None
         self._completion_tokens: int | None = None
+        self._reasoning_tokens: int | None = None
         self._has_estimated_tokens = self._has_estimated_cost = False
 
     def add(self, record: Record) -> None:
@@ -160,6 +163,8 @@ class Tally:
         if usage.prompt_tokens is not None:
             self._prompt_tokens = (self._prompt_tokens or 0) + usage.prompt_tokens
         self._completion_tokens = (self._completion_tokens or 0) + usage.completion_tokens
+        if usage.reasoning_tokens is not None:
+            self._reasoning_tokens = (self._reasoning_tokens or 0) + usage.reasoning_tokens
         self._has_estimated_tokens |= usage.estimated
 
     @property
@@ -189,6 +194,7 @@ class Tally:
             cost=math.fsum(self._costs) if self._costs else None,
             cost_is_estimated=self._has_estimated_cost,
             cost_is_partial=0 < len(self._costs) < self._answered,
+            reasoning_tokens=self._reasoning_tokens,
             failures=dict(sorted(self._causes.items(), key=lambda item: (-item[1], item[0]))),
         )
 

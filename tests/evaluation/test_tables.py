@@ -86,7 +86,7 @@ def test_tokens_speed_and_cost_are_summed_up() -> None:
         record(
             "p",
             timings=timings(1, tokens_per_second=40.0),
-            usage=Usage(10, 20),
+            usage=Usage(10, 20, reasoning_tokens=8),
             cost=Cost(0.1, estimated=True),
         ),
         record("q", timings=timings(1, tokens_per_second=60.0), usage=Usage(None, 5, True)),
@@ -94,6 +94,7 @@ def test_tokens_speed_and_cost_are_summed_up() -> None:
     ]
     (row,) = results_rows(records)
     assert (row.prompt_tokens, row.completion_tokens, row.tokens_are_estimated) == (10, 25, True)
+    assert row.reasoning_tokens == 8
     assert row.tokens_per_second == 50
     assert (row.cost, row.cost_is_estimated, row.cost_is_partial) == (0.1, True, True)
 
@@ -103,6 +104,7 @@ def test_what_was_not_told_is_no_zero() -> None:
     assert (given.target, given.count, other.target) == ("b", 0, "a")
     for row in (given, other):
         assert row.prompt_tokens is row.completion_tokens is row.cost is None
+        assert row.reasoning_tokens is None
         assert row.tokens_per_second is row.first_token_warm.median is None
 
 

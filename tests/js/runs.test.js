@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { firstToken } from '../../static/js/model/run-figures.js';
+import { firstToken, tokenWords } from '../../static/js/model/run-figures.js';
 import { passedWords, problemWords, progressWords, promptLines, rowsInView, slots, targetNames, targetWords, targetsOf } from '../../static/js/model/run-table.js';
 
 const cell = (target, repeat, more = {}) => ({ prompt: 0, target, repeat, state: 'done', finish_reason: 'stop', ...more });
@@ -74,4 +74,11 @@ test('the first token of a target that answered only cold is shown as cold', () 
   assert.deepEqual(firstToken({ first_token_warm: none, first_token_cold: some }), { ...some, isCold: true });
   assert.deepEqual(firstToken({ first_token_warm: some, first_token_cold: { ...some, median: 9 } }), { ...some, isCold: false });
   assert.deepEqual(firstToken({ first_token_warm: none, first_token_cold: none }), { ...none, isCold: false });
+});
+
+test('tokens are told as far as they are counted', () => {
+  const figures = { prompt_tokens: 1204, completion_tokens: 560, reasoning_tokens: 80, tokens_are_estimated: false };
+  assert.equal(tokenWords(figures), '1,204 in, 560 out, 80 of them thinking');
+  assert.equal(tokenWords({ ...figures, prompt_tokens: null, reasoning_tokens: null, tokens_are_estimated: true }), 'about 560 out');
+  assert.equal(tokenWords({ ...figures, prompt_tokens: null, completion_tokens: null, reasoning_tokens: null }), '');
 });

@@ -3,12 +3,12 @@
  * the ranking by people's votes; and each judge by itself. Votes and judgements are never mixed.
  */
 
-import { firstToken } from '../model/run-figures.js';
+import { firstToken, tokenWords } from '../model/run-figures.js';
 import { judgeWords } from '../model/run-judges.js';
 import { madeOf } from '../model/run-ranking.js';
 import { targetNames } from '../model/run-table.js';
 import { h } from './element.js';
-import { briefly, costLabel, rate } from './labels.js';
+import { briefly, costLabel, duration, rate } from './labels.js';
 import { criteriaView, judgeTable } from './run-judge-results.js';
 import { rankingView } from './run-ranking.js';
 
@@ -16,7 +16,7 @@ import { rankingView } from './run-ranking.js';
 /** @import { Figures, Passed, Results, Run } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
 
-const HEADINGS = ['Target', 'Passed', '95 % interval', 'First token', '95 % within', 'Speed', 'Cut', 'Failed', 'Cost'];
+const HEADINGS = ['Target', 'Passed', '95 % interval', 'First token', '95 % within', 'Speed', 'Tokens', 'Cut', 'Failed', 'Cost', 'Time'];
 const NONE = '–';
 
 export class RunResults {
@@ -57,8 +57,8 @@ export class RunResults {
 
   /** @param {Results} results */
   #show({ targets, comparisons }) {
-    this.#body.replaceChildren(...targets.map(({ name, figures }) => h('tr', {},
-      h('th', { scope: 'row', dir: 'auto' }, name), ...cells(figures).map((words) => h('td', {}, words)))));
+    this.#body.replaceChildren(...targets.map(({ name, figures, seconds }) => h('tr', {},
+      h('th', { scope: 'row', dir: 'auto' }, name), ...cells(figures, seconds).map((words) => h('td', {}, words)))));
     this.#comparisons.hidden = comparisons.length === 0;
     this.#words.replaceChildren(...comparisons.map(({ first, second, words }) => h('li', { dir: 'auto' }, h('b', {}, `${targets[first].name} and ${targets[second].name}: `), words)));
   }
@@ -83,8 +83,8 @@ export class RunResults {
   }
 }
 
-/** @param {Figures} figures */
-function cells(figures) {
+/** @param {Figures} figures @param {number | null} seconds From the first question to the last answer's end. */
+function cells(figures, seconds) {
   const { answers, tokens_per_second: speed, cut, failures, cost, cost_is_estimated: estimated } = figures;
   const { median, p95, isCold } = firstToken(figures);
   const mark = isCold ? ' (cold)' : '';
@@ -95,9 +95,11 @@ function cells(figures) {
     median === null ? NONE : briefly(median) + mark,
     p95 === null ? NONE : briefly(p95) + mark,
     speed === null ? NONE : rate(speed),
+    tokenWords(figures) || NONE,
     String(cut),
     causes.join(', ') || '0',
     cost === null ? NONE : costLabel({ amount: cost, estimated }),
+    seconds === null ? NONE : duration(seconds * 1000),
   ];
 }
 
