@@ -109,13 +109,17 @@ def gateway(tmp_path: Path, keep_log: KeepLog) -> Iterator[Gateway]:
         yield gateway
 
 
+def written(path: Path) -> Path:
+    """Write the set to a file; return its path."""
+    lines = [SET, *csv.DictReader(CAPITALS.splitlines())]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return path
+
+
 @pytest.fixture
 def prompts(tmp_path: Path) -> Path:
     """Return a file with the set."""
-    lines = [SET, *csv.DictReader(CAPITALS.splitlines())]
-    path = tmp_path / "capitals.jsonl"
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    return path
+    return written(tmp_path / "capitals.jsonl")
 
 
 @pytest.fixture
