@@ -188,6 +188,8 @@ test('a ranking calls nobody better whose interval overlaps, or who was compared
   assert.equal(standingWords([few, rank(1, -1, [-1, -1], 0, 5)], names), '5 comparisons without a tie are too few to tell who is better.');
   assert.equal(intervalWords(few), '');
   assert.equal(intervalWords(rank(0, 0, [-1, 1], 6, 0)), '27 to 73 %');
+  assert.equal(intervalWords(rank(0, 1.8, [1.8, 1.8], 18, 0)), ''); // all votes alike: nothing varies
+  assert.equal(standingWords([rank(1, 1.8, [1.8, 1.8], 18, 0), rank(0, -1.8, [-1.8, -1.8], 0, 18)], names), 'Two is ahead: it was better in all 18 comparisons without a tie.');
   assert.equal(expectedWins(0), 50);
   assert.equal(standingWords([rank(0, 0, null, 0, 0)], names), '');
 });

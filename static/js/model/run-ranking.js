@@ -10,9 +10,9 @@ export function expectedWins(strength) {
   return Math.round(100 / (1 + Math.exp(-strength)));
 }
 
-/** The interval of the expected wins: "48 to 74 %", empty if too few votes say anything of it. @param {Rank} rank */
+/** The interval of the expected wins: "48 to 74 %"; empty if too few votes say anything of it, or all the same. @param {Rank} rank */
 export function intervalWords({ interval, wins, losses }) {
-  if (!interval || wins + losses < FEWEST_DECIDED) return '';
+  if (!interval || interval[0] === interval[1] || wins + losses < FEWEST_DECIDED) return '';
   return `${expectedWins(interval[0])} to ${expectedWins(interval[1])} %`;
 }
 
@@ -24,6 +24,7 @@ export function standingWords([first, second, ...others], names) {
   if (decided < FEWEST_DECIDED) return `${decided} ${decided === 1 ? 'comparison without a tie is' : 'comparisons without a tie are'} too few to tell who is better.`;
   const low = first.interval?.[0] ?? -Infinity;
   const isAhead = [second, ...others].every(({ interval }) => interval !== null && interval[1] < low);
+  if (isAhead && first.losses === 0 && first.interval?.[1] === low) return `${one} is ahead: it was better in all ${decided} comparisons without a tie.`;
   return isAhead ? `${one} is ahead: its interval lies above all others.` : `Nobody is ahead for sure: the intervals of ${one} and others, such as ${two}, overlap.`;
 }
 
