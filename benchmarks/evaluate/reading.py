@@ -196,7 +196,7 @@ async def _written(path: Path, prompts: int, targets: int) -> str:
         )
         for first in range(0, prompts, _PART):
             numbers = range(first, min(first + _PART, prompts))
-            await store.add_answers(
+            await store.answers.add(
                 (run.number, _answer(prompt, target))
                 for prompt in numbers
                 for target in range(targets)
@@ -204,7 +204,7 @@ async def _written(path: Path, prompts: int, targets: int) -> str:
         for prompt in range(min(_VOTES, prompts)):
             winner = (prompt * 7) % 3 % targets
             vote = RunVote([*range(targets)], [winner], prompt=prompt, voter="me", created=1.0)
-            await store.give_vote(run.number, vote)
+            await store.votes.give(run.number, vote)
         judge = await store.judges.add(run.number, JudgeGiven("m0", "Is it well written?"))
         for prompt in range(min(_JUDGED, prompts)):
             await store.judges.keep(judge.number, _judgement(prompt, prompt % targets))

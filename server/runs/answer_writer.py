@@ -15,8 +15,8 @@ from typing import Final
 from server.core.errors import StorageFailed
 from server.core.protocol import ErrorInfo
 from server.models.state_changed import StateChanged
+from server.runs.answer_store import AnswerStore
 from server.runs.shapes import RunAnswer
-from server.runs.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,8 @@ _MAX_WAITING: Final = 256
 class AnswerWriter:
     """Store complete answers of all runs."""
 
-    def __init__(self, store: Store, on_change: Callable[[], None]) -> None:
-        self._store = store
+    def __init__(self, answers: AnswerStore, on_change: Callable[[], None]) -> None:
+        self._answers = answers
         self._on_change = on_change
         self._waiting: list[tuple[int, RunAnswer]] = []
         self._given = self._stored = 0
@@ -88,7 +88,7 @@ class AnswerWriter:
             await self._changed.wait_for(lambda: bool(self._waiting) or self._is_closed)
             several = list(self._waiting)
             try:
-                await self._store.add_answers(several)
+                await self._answers.add(several)
             except StorageFailed as error:
                 if self._is_closed:
                     return

@@ -9,6 +9,7 @@ from typing import Final
 from server.archive.shapes import StoredEngine
 from server.core.generation import Generation
 from server.core.protocol import ErrorInfo
+from server.runs.answer_store import Counts
 from server.runs.answer_writer import AnswerWriter
 from server.runs.driver import Driver
 from server.runs.metrics import RunMetrics
@@ -21,7 +22,7 @@ from server.runs.shapes import (
     RunTarget,
     TargetState,
 )
-from server.runs.store import Counts, StoredRun, StoredTarget
+from server.runs.store import StoredRun, StoredTarget
 
 _NONE: Final = Counts()
 OnTarget = Callable[["LiveRun", int, StoredTarget], None]

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from server.access.principal import Principal
 from server.core.errors import UnknownRun
 from server.evaluation.prompt_set import message_data
+from server.runs.answer_store import RunMark
 from server.runs.answer_writer import AnswerWriter
 from server.runs.exports import RunForm
 from server.runs.judge_shapes import JudgeResults
@@ -22,7 +23,7 @@ from server.runs.row_choice import EVERY_ROW, RowChoice
 from server.runs.rows import RunRows
 from server.runs.shapes import AskedPrompt, Rows, Run, RunAnswer
 from server.runs.sharing import answer_without_log, may_read_logs, seen_by, without_log
-from server.runs.store import RunMark, Store, StoredRun
+from server.runs.store import Store, StoredRun
 
 
 class ReadQuestions(Protocol):
@@ -60,7 +61,7 @@ class RunReader:
         live = self._live.get(run.id)
         if live is not None:
             return self.view_of_live(live)
-        return view(run, await self._store.counts(run.number), self._writer.error)
+        return view(run, await self._store.answers.counts(run.number), self._writer.error)
 
     def view_of_live(self, live: LiveRun) -> Run:
         """Return a run that is under way as clients see it, now."""
@@ -95,7 +96,7 @@ class RunReader:
 
     async def _answers_of(self, run: StoredRun, first: int = 0, last: int = -1) -> list[RunAnswer]:
         await self._writer.flush()
-        return await self._store.answers(run.number, first, last)
+        return await self._store.answers.read(run.number, first, last)
 
     async def rows(
         self, reader: str, run_id: str, first: int, count: int, choice: RowChoice = EVERY_ROW
@@ -109,14 +110,14 @@ class RunReader:
         """Return what a run's answers say of its targets so far; raises `UnknownRun`."""
         run = await self._store.run_seen_by(reader, run_id)
         await self._writer.flush()
-        mark = await self._store.mark_of(run.number)
+        mark = await self._store.answers.mark_of(run.number)
         request = await self._request(run, reader, "results")
         return await self.reports.results(request, mark, await self._if_small(run, mark))
 
     async def judges(self, reader: str, run_id: str) -> list[JudgeResults]:
         """Return the judges of a run with what they come to; raises `UnknownRun`."""
         run = await self._store.run_seen_by(reader, run_id)
-        mark = await self._store.mark_of(run.number)
+        mark = await self._store.answers.mark_of(run.number)
         request = await self._request(run, reader, "judges", with_judges=True)
         return await self.reports.judges(request, await self._if_small(run, mark, request.judges))
 
@@ -127,7 +128,7 @@ class RunReader:
         """
         run = await self._store.run_seen_by(reader, run_id)
         await self._writer.flush()
-        mark = await self._store.mark_of(run.number)
+        mark = await self._store.answers.mark_of(run.number)
         request = await self._request(run, reader, form, with_judges=form == "html")
         questions = await self._if_small(run, mark, request.judges)
         async with aclosing(self.reports.pieces(request, questions)) as pieces:

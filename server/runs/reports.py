@@ -18,12 +18,12 @@ import msgspec
 
 from server.core.errors import StorageFailed
 from server.runs import report_program
+from server.runs.answer_store import RunMark
 from server.runs.judge_shapes import JudgeResults
 from server.runs.questions import RunQuestions
 from server.runs.report_reading import PIECE_BYTES, ReportRequest, opened
 from server.runs.results import Results
 from server.runs.single_use import SingleUseWorkers
-from server.runs.store import RunMark
 
 FEW: Final = 300
 """So many prompts, answers and votes are summed up in a thread, sooner than a process starts."""

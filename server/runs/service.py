@@ -83,7 +83,7 @@ class RunService:
         self._limits = limits
         self._servers = ServerUse(fleet)
         self.metrics = RunMetrics()
-        self._writer = AnswerWriter(store, self._tell_all)
+        self._writer = AnswerWriter(store.answers, self._tell_all)
         self._live: dict[str, LiveRun] = {}
         self.reading = RunReader(store, self._writer, read_questions, self._live, holder)
         self.following = RunFollowing(store, self.reading, self._live, lambda: self.is_closed)
@@ -145,7 +145,7 @@ class RunService:
         cannot be asked with, such as `InvalidParameters`.
         """
         owner = principal.id
-        summary = await self.store.set_of(owner, given.prompt_set)
+        summary = await self.store.sets.get(owner, given.prompt_set)
         version = given.version or summary.version
         questions = await self._questions(owner, given.prompt_set, version)
         self._check(principal, given.targets, questions, given.repeats, len(given.targets))
@@ -192,7 +192,7 @@ class RunService:
             await self._until_over(live)
             run = await self.store.run(principal.id, run_id)
         if retries_failed:
-            await self.store.forget_failed(run.number)
+            await self.store.answers.forget_failed(run.number)
         await self.store.set_state(run.number, "running", None)
         await self._begin(replace(run, state="running", error=None))
         return await self.get(principal.id, run_id)
@@ -282,7 +282,7 @@ class RunService:
 
     async def _questions(self, owner: str, set_id: str, version: str) -> RunQuestions:
         """Return a version of the owner's set; raises `UnknownPromptSet`."""
-        body = await self.store.body(owner, set_id, version)
+        body = await self.store.sets.body(owner, set_id, version)
 
         async def load() -> str:
             return body
@@ -322,7 +322,7 @@ class RunService:
 
     async def _begin(self, run: StoredRun) -> None:
         """Carry a run out in a task of its own."""
-        counts = await self.store.counts(run.number)
+        counts = await self.store.answers.counts(run.number)
         live = self._live[run.id] = LiveRun(
             run,
             counts,
@@ -353,7 +353,7 @@ class RunService:
                 [one.target for one in run.targets],
                 run.repeats,
                 questions,
-                await self.store.answered(run.number),
+                await self.store.answers.answered(run.number),
                 lambda: self._caller(run.owner),
             )
             live.driver = Driver(

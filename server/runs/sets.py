@@ -112,13 +112,13 @@ class SetLibrary:
 
         Raises `UnknownPromptSet`.
         """
-        summary = await self._store.set_of(owner, set_id)
-        body = await self._store.body(owner, set_id, version)
+        summary = await self._store.sets.get(owner, set_id)
+        body = await self._store.sets.body(owner, set_id, version)
         return await asyncio.to_thread(whole_of, body, summary, version, count)
 
     async def versions(self, owner: str, set_id: str) -> SetVersions:
         """Return the versions of a set, the present one first; raises `UnknownPromptSet`."""
-        return SetVersions(await self._store.versions(owner, set_id))
+        return SetVersions(await self._store.sets.versions(owner, set_id))
 
     async def written(
         self,
@@ -132,8 +132,8 @@ class SetLibrary:
 
         As JSON it has `count` of its prompts, if that is named.
         """
-        summary = await self._store.set_of(owner, set_id)
-        body = await self._store.body(owner, set_id, version)
+        summary = await self._store.sets.get(owner, set_id)
+        body = await self._store.sets.body(owner, set_id, version)
         data = await asyncio.to_thread(body.encode)
         async with aclosing(self._pieces(Show(form, summary, version, count), data)) as found:
             async for piece in found:
@@ -141,15 +141,15 @@ class SetLibrary:
 
     async def browse(self, owner: str) -> list[SetSummary]:
         """Return the owner's sets, last changed first."""
-        return await self._store.sets(owner)
+        return await self._store.sets.browse(owner)
 
     async def change(self, owner: str, set_id: str, change: SetChange) -> SetSummary:
         """Rename a set or replace its tags; raises `UnknownPromptSet`."""
-        return await self._store.change_set(owner, set_id, change)
+        return await self._store.sets.change(owner, set_id, change)
 
     async def remove(self, owner: str, set_id: str) -> None:
         """Delete a set; raises `UnknownPromptSet`."""
-        await self._store.remove_set(owner, set_id)
+        await self._store.sets.remove(owner, set_id)
 
     def _limits_now(self) -> PromptLimits:
         """Return the limits with the commands that there are now: settings are read again."""
@@ -157,7 +157,7 @@ class SetLibrary:
 
     async def _add(self, owner: str, data: bytes, form: GivenForm, common: Common) -> SetSummary:
         read, body = await self._read(data, form, common)
-        return await self._store.add_set(
+        return await self._store.sets.add(
             owner, read.name, read.tags, read.version, body, read.prompts
         )
 
@@ -165,7 +165,9 @@ class SetLibrary:
         self, owner: str, set_id: str, data: bytes, form: GivenForm, common: Common
     ) -> SetSummary:
         read, body = await self._read(data, form, common)
-        return await self._store.replace_prompts(owner, set_id, read.version, body, read.prompts)
+        return await self._store.sets.replace_prompts(
+            owner, set_id, read.version, body, read.prompts
+        )
 
     async def _read(self, data: bytes, form: GivenForm, common: Common) -> tuple[ReadSet, str]:
         request = Take(form, common, self._limits_now())

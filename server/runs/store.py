@@ -1,19 +1,15 @@
-"""What is stored of prompt sets and runs, each on behalf of an owner.
+"""What is stored of runs, each on behalf of an owner; and the stores of what belongs to them.
 
-Rules:
-
-1. What belongs to somebody else is answered exactly like what does not exist, unless it is shared.
-2. A set's prompts are never changed in place: a change is a new version, and runs keep theirs.
+What belongs to somebody else is answered exactly like what does not exist, unless it is shared.
 """
 
-import asyncio
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -21,32 +17,20 @@ from server.archive.answer_writer import to_json
 from server.archive.shapes import StoredEngine
 from server.core.errors import Forbidden, RunLimit, UnknownPromptSet, UnknownRun
 from server.core.protocol import ErrorInfo
-from server.runs.answer_rows import ANSWERS, answer_of, answer_row
+from server.runs.answer_store import AnswerStore
 from server.runs.board_store import BoardStore
 from server.runs.judge_store import JudgeStore
 from server.runs.row_store import RowStore
 from server.runs.schema import SCHEMA
+from server.runs.set_store import SetStore, forget_unused
 from server.runs.shapes import (
-    RunAnswer,
     RunState,
-    RunVote,
-    SetChange,
-    SetSummary,
-    SetVersion,
     Target,
     TargetState,
 )
-from server.runs.vote_rows import VOTES, vote_of
+from server.runs.vote_store import VoteStore
 from server.storage.database import Database, Row, Transaction
 
-_MAX_EARLIER: Final = 50
-_LAST: Final = 2**62
-_SETS: Final = """
-    SELECT id, name, tags, created, updated, prompt_set.version, prompts, 1 + (SELECT count(*)
-        FROM earlier_version AS one WHERE one.prompt_set = number
-            AND one.version <> prompt_set.version)
-    FROM prompt_set JOIN content USING (version)
-"""
 EVERYBODY: Final = "*"
 """With whom a run is shared, where that is every key."""
 _IS_SHARED: Final = "run.number IN (SELECT share.run FROM share WHERE share.reader IN (?, '*'))"
@@ -99,25 +83,6 @@ class StoredRun:
     targets: tuple[StoredTarget, ...] = ()
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many answers of a target are there, failed, passed their checks, and had any."""
-
-    answered: int = 0
-    failed: int = 0
-    passed: int = 0
-    checked: int = 0
-
-
-class RunMark(NamedTuple):
-    """How many answers and votes a run has, and when the last of each came."""
-
-    answers: int
-    last_answer: float | None
-    votes: int
-    last_vote: float | None
-
-
 class Store:
     """The open file."""
 
@@ -128,6 +93,9 @@ class Store:
         self.judges = JudgeStore(database, clock)
         self.board = BoardStore(database)
         self.rows = RowStore(database)
+        self.sets = SetStore(database, limits.sets, clock)
+        self.answers = AnswerStore(database)
+        self.votes = VoteStore(database)
         self._database = database
         self._limits = limits
         self._clock = clock
@@ -143,121 +111,6 @@ class Store:
     async def close(self) -> None:
         """Close the file."""
         await self._database.close()
-
-    # --- prompt sets ------------------------------------------------------------------------
-
-    async def add_set(
-        self, owner: str, name: str, tags: Sequence[str], version: str, body: str, prompts: int
-    ) -> SetSummary:
-        """Store a new set; raises `RunLimit` or `StorageFailed`."""
-        name_of_it, now = f"p_{secrets.token_hex(8)}", self._clock()
-        async with self._database.write() as transaction:
-            row = await transaction.row("SELECT count(*) FROM prompt_set WHERE owner = ?", (owner,))
-            if row is not None and row[0] >= self._limits.sets:
-                raise RunLimit(
-                    f"{self._limits.sets} prompt sets are kept for one owner, and no more",
-                    hint="delete some, or raise `max_sets` in [runs]",
-                )
-            await _keep(transaction, version, body, prompts)
-            await transaction.run(
-                "INSERT INTO prompt_set (id, owner, name, tags, created, updated, version)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (name_of_it, owner, name, to_json(list(tags)), now, now, version),
-            )
-            return await _set(transaction, owner, name_of_it)
-
-    async def replace_prompts(
-        self, owner: str, set_id: str, version: str, body: str, prompts: int
-    ) -> SetSummary:
-        """Give a set a new version; the earlier one stays known. Raises `UnknownPromptSet`."""
-        now = self._clock()
-        async with self._database.write() as transaction:
-            before = await _set(transaction, owner, set_id)
-            if before.version == version:
-                return before
-            await _keep(transaction, version, body, prompts)
-            await transaction.run(
-                "INSERT OR IGNORE INTO earlier_version"
-                " SELECT number, updated, version FROM prompt_set WHERE id = ?",
-                (set_id,),
-            )
-            await transaction.run(
-                "UPDATE prompt_set SET version = ?, updated = ? WHERE id = ?",
-                (version, now, set_id),
-            )
-            await transaction.run(
-                "DELETE FROM earlier_version WHERE (prompt_set, version) IN (SELECT prompt_set,"
-                " earlier_version.version FROM earlier_version JOIN prompt_set AS one"
-                " ON one.number = prompt_set WHERE one.id = ? ORDER BY earlier_version.created DESC"
-                " LIMIT -1 OFFSET ?)",
-                (set_id, _MAX_EARLIER),
-            )
-            await _forget_unused(transaction)
-            return await _set(transaction, owner, set_id)
-
-    async def change_set(self, owner: str, set_id: str, change: SetChange) -> SetSummary:
-        """Rename a set or give it tags; raises `UnknownPromptSet`."""
-        async with self._database.write() as transaction:
-            before = await _set(transaction, owner, set_id)
-            name = before.name if change.name is None else change.name
-            tags = before.tags if change.tags is None else change.tags
-            await transaction.run(
-                "UPDATE prompt_set SET name = ?, tags = ?, updated = ? WHERE id = ?",
-                (name, to_json(tags), self._clock(), set_id),
-            )
-            return await _set(transaction, owner, set_id)
-
-    async def remove_set(self, owner: str, set_id: str) -> None:
-        """Delete a set; runs keep the versions that they have asked. Raises `UnknownPromptSet`."""
-        async with self._database.write() as transaction:
-            await _set(transaction, owner, set_id)
-            await transaction.run("DELETE FROM prompt_set WHERE id = ?", (set_id,))
-            await _forget_unused(transaction)
-
-    async def sets(self, owner: str) -> list[SetSummary]:
-        """Return the owner's sets, last changed first."""
-        async with self._database.read() as transaction:
-            rows = await transaction.rows(
-                f"{_SETS} WHERE owner = ? ORDER BY updated DESC, number DESC", (owner,)
-            )
-        return [_summary(row) for row in rows]
-
-    async def set_of(self, owner: str, set_id: str) -> SetSummary:
-        """Return a set without its prompts; raises `UnknownPromptSet`."""
-        async with self._database.read() as transaction:
-            return await _set(transaction, owner, set_id)
-
-    async def body(self, owner: str, set_id: str, version: str = "") -> str:
-        """Return what a version of a set has in it, the present one if none is named.
-
-        Raises `UnknownPromptSet`.
-        """
-        async with self._database.read() as transaction:
-            summary = await _set(transaction, owner, set_id)
-            version = version or summary.version
-            row = await transaction.row(
-                "SELECT body FROM content WHERE version = ? AND (version = ? OR version IN"
-                " (SELECT earlier_version.version FROM earlier_version JOIN prompt_set AS one"
-                " ON one.number = prompt_set WHERE one.id = ?))",
-                (version, summary.version, set_id),
-            )
-        if row is None:
-            raise UnknownPromptSet(f"the prompt set {set_id} has no version {version[:80]!r}")
-        return str(row[0])
-
-    async def versions(self, owner: str, set_id: str) -> list[SetVersion]:
-        """Return the versions of a set, the present one first; raises `UnknownPromptSet`."""
-        async with self._database.read() as transaction:
-            now = await _set(transaction, owner, set_id)
-            rows = await transaction.rows(
-                "SELECT content.version, content.prompts, one.created FROM earlier_version AS one"
-                " JOIN content USING (version) JOIN prompt_set ON number = one.prompt_set"
-                " WHERE id = ? AND content.version <> ? ORDER BY one.created DESC",
-                (set_id, now.version),
-            )
-        return [SetVersion(now.version, now.prompts, now.updated), *(SetVersion(*r) for r in rows)]
-
-    # --- runs -------------------------------------------------------------------------------
 
     async def add_run(
         self,
@@ -307,7 +160,7 @@ class Store:
                 (version, repeats, self._clock(), run.number),
             )
             await _add_targets(transaction, run.number, len(run.targets), targets)
-            await _forget_unused(transaction)
+            await forget_unused(transaction)
             return await _run(transaction, owner, run_id)
 
     async def run(self, owner: str, run_id: str) -> StoredRun:
@@ -400,7 +253,7 @@ class Store:
         async with self._database.write() as transaction:
             run = await _run(transaction, owner, run_id)
             await transaction.run("DELETE FROM run WHERE number = ?", (run.number,))
-            await _forget_unused(transaction)
+            await forget_unused(transaction)
 
     async def content_of(self, run: StoredRun) -> str:
         """Return the prompts that a run asks."""
@@ -411,134 +264,6 @@ class Store:
         if row is None:
             raise UnknownRun(f"there is no run {run.id} any more")
         return str(row[0])
-
-    # --- answers ----------------------------------------------------------------------------
-
-    async def add_answers(self, answers: Iterable[tuple[int, RunAnswer]]) -> None:
-        """Store complete answers, each with its run's number; those of deleted runs are dropped."""
-        rows = [answer_row(number, answer) for number, answer in answers]
-        async with self._database.write() as transaction:
-            await transaction.run_each(
-                "INSERT OR REPLACE INTO answer SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
-                " WHERE EXISTS (SELECT 1 FROM run WHERE number = ?)",
-                [(*row, row[0]) for row in rows],
-            )
-
-    async def answered(self, number: int) -> set[tuple[int, int, int]]:
-        """Return what is complete of a run: prompt, target and repeat of each answer."""
-        async with self._database.read() as transaction:
-            rows = await transaction.rows(
-                "SELECT prompt, target, repeat FROM answer WHERE run = ?", (number,)
-            )
-        return {(row[0], row[1], row[2]) for row in rows}
-
-    async def counts(self, number: int) -> dict[int, Counts]:
-        """Return how many answers each target of a run has."""
-        async with self._database.read() as transaction:
-            rows = await transaction.rows(
-                "SELECT target, count(*), sum(finish_reason = 'failed'), coalesce(sum(passed), 0),"
-                " count(passed) FROM answer WHERE run = ? GROUP BY target",
-                (number,),
-            )
-        return {row[0]: Counts(*row[1:]) for row in rows}
-
-    async def answers(
-        self, number: int, first: int = 0, last: int = -1, *, with_text: bool = True
-    ) -> list[RunAnswer]:
-        """Return complete answers of a run, by prompt and target.
-
-        Those of the prompts from `first` to `last`, which is included; -1 is the last of all.
-        Without text, thinking is left out too.
-        """
-        texts = "text, reasoning" if with_text else "'', ''"
-        async with self._database.read() as transaction:
-            rows = await transaction.rows(
-                ANSWERS.format(texts=texts),
-                (number, first, last if last >= 0 else _LAST),
-            )
-        # In a thread: those of a large run take seconds.
-        return await asyncio.to_thread(lambda: [answer_of(row) for row in rows])
-
-    async def forget_failed(self, number: int) -> int:
-        """Delete the answers of a run that failed, so that they are asked again."""
-        async with self._database.write() as transaction:
-            row = await transaction.row(
-                "SELECT count(*) FROM answer WHERE run = ? AND finish_reason = 'failed'", (number,)
-            )
-            await transaction.run(
-                "DELETE FROM answer WHERE run = ? AND finish_reason = 'failed'", (number,)
-            )
-        return 0 if row is None else int(row[0])
-
-    # --- votes ------------------------------------------------------------------------------
-
-    async def give_vote(self, number: int, vote: RunVote) -> None:
-        """Store a vote in place of the voter's former one on the same answers."""
-        given = {name: getattr(vote, name) for name in ("among", "winners", "blind")}
-        async with self._database.write() as transaction:
-            await transaction.run(
-                "INSERT OR REPLACE INTO vote SELECT ?, ?, ?, ?, ?, ?"
-                " WHERE EXISTS (SELECT 1 FROM run WHERE number = ?)",
-                (
-                    number,
-                    vote.prompt,
-                    vote.repeat,
-                    vote.voter,
-                    vote.created,
-                    to_json(given),
-                    number,
-                ),
-            )
-
-    async def take_back_vote(self, number: int, prompt: int, repeat: int, voter: str) -> None:
-        """Delete a vote; one that was not given is no error."""
-        async with self._database.write() as transaction:
-            await transaction.run(
-                "DELETE FROM vote WHERE run = ? AND prompt = ? AND repeat = ? AND voter = ?",
-                (number, prompt, repeat, voter),
-            )
-
-    async def votes(self, number: int) -> list[RunVote]:
-        """Return the votes on a run, by prompt."""
-        async with self._database.read() as transaction:
-            rows = await transaction.rows(VOTES, (number,))
-        return [vote_of(row) for row in rows]
-
-    async def mark_of(self, number: int) -> RunMark:
-        """Return what changes with each answer of a run and with each vote on it."""
-        async with self._database.read() as transaction:
-            answers = await transaction.row(
-                "SELECT count(*), max(ended) FROM answer WHERE run = ?", (number,)
-            )
-            votes = await transaction.row(
-                "SELECT count(*), max(created) FROM vote WHERE run = ?", (number,)
-            )
-        return RunMark(*(answers or (0, None)), *(votes or (0, None)))
-
-
-async def _keep(transaction: Transaction, version: str, body: str, prompts: int) -> None:
-    await transaction.run(
-        "INSERT OR IGNORE INTO content VALUES (?, ?, ?)", (version, body, prompts)
-    )
-
-
-async def _forget_unused(transaction: Transaction) -> None:
-    await transaction.run(
-        "DELETE FROM content WHERE version NOT IN (SELECT version FROM prompt_set UNION"
-        " SELECT version FROM earlier_version UNION SELECT version FROM run)"
-    )
-
-
-async def _set(transaction: Transaction, owner: str, set_id: str) -> SetSummary:
-    row = await transaction.row(f"{_SETS} WHERE owner = ? AND id = ?", (owner, set_id))
-    if row is None:
-        raise UnknownPromptSet(f"there is no prompt set {set_id[:80]!r}")
-    return _summary(row)
-
-
-def _summary(row: Row) -> SetSummary:
-    name, title, tags, *others = row
-    return SetSummary(name, title, msgspec.json.decode(tags), *others)
 
 
 async def _add_targets(

@@ -50,13 +50,13 @@ class RunVoting:
             voter=voter,
             created=self._clock(),
         )
-        await self._store.give_vote(run.number, vote)
+        await self._store.votes.give(run.number, vote)
         return vote
 
     async def take_back(self, voter: str, run_id: str, prompt: str, repeat: int) -> None:
         """Delete the voter's vote; one that was not given is no error. Raises `UnknownRun`."""
         run = await self._store.run_seen_by(voter, run_id)
-        await self._store.take_back_vote(run.number, prompt_of(run, prompt), repeat, voter)
+        await self._store.votes.take_back(run.number, prompt_of(run, prompt), repeat, voter)
 
     async def browse(self, reader: str, run_id: str, *, own_only: bool = False) -> RunVotes:
         """Return the votes of all voters on a run, by prompt, or the reader's alone.
@@ -64,5 +64,5 @@ class RunVoting:
         Raises `UnknownRun`.
         """
         run = await self._store.run_seen_by(reader, run_id)
-        votes = await self._store.votes(run.number)
+        votes = await self._store.votes.of_run(run.number)
         return RunVotes([vote for vote in votes if not own_only or vote.voter == reader])

@@ -61,6 +61,6 @@ async def test_a_key_that_is_revoked_ends_the_evaluation_and_keeps_what_was_answ
     unsubscribe()
     kept = await runs.store.run(owner, run.id)
     assert (kept.state, kept.error and kept.error.code) == ("paused", "unauthorized")
-    counts = (await runs.store.counts(kept.number))[0]
+    counts = (await runs.store.answers.counts(kept.number))[0]
     assert 0 < counts.answered < 200
     assert counts.failed == 0

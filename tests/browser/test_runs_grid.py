@@ -75,7 +75,7 @@ async def keep_run(path: Path) -> str:
     run = await store.add_run(
         LOCAL.id, name="", set_id=kept.id, version=kept.version, targets=TARGETS, repeats=1
     )
-    await store.add_answers(answers(run.number))
+    await store.answers.add(answers(run.number))
     for place, target in enumerate(run.targets):
         await store.set_target(run.number, place, replace(target, state="done"))
     await store.set_state(run.number, "done", None)

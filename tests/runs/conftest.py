@@ -79,7 +79,7 @@ class Runs:
         """Store a set; return its id."""
         body = json.dumps({"prompts": prompts, "word": word})
         version = f"v{abs(hash(body))}"
-        summary = await self.service.store.add_set("me", "set", [], version, body, len(prompts))
+        summary = await self.service.store.sets.add("me", "set", [], version, body, len(prompts))
         return summary.id
 
     async def begin(self, *models: str, prompts: int = 3, repeats: int = 1, word: str = "") -> Run:

@@ -55,7 +55,7 @@ async def test_a_run_whose_answers_cannot_be_stored_can_be_paused(
     async def full(_: object) -> None:
         raise StorageFailed("there is no room")
 
-    monkeypatch.setattr(runs.service.store, "add_answers", full)
+    monkeypatch.setattr(runs.service.store.answers, "add", full)
     run = await runs.begin("a", prompts=40)
     await until(runs, lambda: runs.seen[-1].error is not None)
     await until_asking(runs, run, 0)
@@ -83,7 +83,7 @@ async def test_a_run_whose_last_answers_cannot_be_stored_is_not_over(
         return is_complete
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs.service.store, "add_answers", full)
+        patch.setattr(runs.service.store.answers, "add", full)
         patch.setattr(Driver, "run", noted)
         run = await runs.begin("a", prompts=3)
         async with asyncio.timeout(CEILING_SECONDS):

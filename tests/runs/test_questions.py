@@ -16,11 +16,11 @@ async def test_a_set_is_read_again_though_it_is_longer_stored_than_its_file(tmp_
     library = SetLibrary(store, PromptLimits(max_bytes=len(table), max_prompts=20))
     kept = await library.add_file("me", table.encode(), "csv", Common())
     assert (await library.whole("me", kept.id, "")).prompts == 20
-    body = await store.body("me", kept.id)
+    body = await store.sets.body("me", kept.id)
     assert len(body) > len(table)
     async with CheckWorkers() as workers:
         read = QuestionReader(workers)
-        assert len(await read(kept.version, partial(store.body, "me", kept.id))) == 20
+        assert len(await read(kept.version, partial(store.sets.body, "me", kept.id))) == 20
     # The operator lowers the limits.
     library.limits = PromptLimits(max_bytes=10, max_prompts=2, max_prompt_chars=1)
     assert (await library.whole("me", kept.id, "")).prompts == 20

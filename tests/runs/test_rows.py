@@ -58,7 +58,7 @@ class Run:
         self.rows = RunRows(store.rows, {})
 
     async def add(self, *answers: RunAnswer) -> None:
-        await self.store.add_answers((self.stored.number, one) for one in answers)
+        await self.store.answers.add((self.stored.number, one) for one in answers)
 
     async def read(self, first: int = 0, count: int = 50, **choice: Any) -> Rows:
         return await self.rows.read(self.stored, PROMPTS, (first, count), RowChoice(**choice), "me")
@@ -74,7 +74,7 @@ class Run:
 @pytest.fixture
 async def run(tmp_path: Path) -> AsyncIterator[Run]:
     store = await Store.open(tmp_path / "runs", StoreLimits(9, 9, 1 << 30))
-    kept = await store.add_set("me", "set", [], "v", "{}", len(PROMPTS))
+    kept = await store.sets.add("me", "set", [], "v", "{}", len(PROMPTS))
     targets = [Target("a"), Target("b")]
     stored = await store.add_run(
         "me", name="", set_id=kept.id, version="v", targets=targets, repeats=2
@@ -171,7 +171,7 @@ async def test_what_nobody_voted_on_is_found_for_each_reader(run: Run) -> None:
     await run.add(answer(0), answer(0, 1), answer(1), answer(1, 1))
     for voter, prompt in (("me", 0), ("you", 1)):
         vote = RunVote([0, 1], [0], prompt=prompt, voter=voter, created=1.0)
-        await run.store.give_vote(run.stored.number, vote)
+        await run.store.votes.give(run.stored.number, vote)
     assert await run.shown(show="unvoted") == [1]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from server.core.errors import Forbidden, RunLimit, UnknownPromptSet, UnknownRun
 from server.core.protocol import Timings, Usage
+from server.runs.answer_store import AnswerStore
 from server.runs.answer_writer import AnswerWriter
 from server.runs.judge_shapes import JudgeGiven
 from server.runs.schema import SCHEMA
@@ -59,7 +60,7 @@ async def test_a_file_of_an_earlier_version_is_brought_up(tmp_path: Path, versio
     await database.close()
     async with opened(path) as store:
         run = await store.run("me", "r_old")
-        assert (run.readers, len(await store.votes(run.number))) == ((), 1)
+        assert (run.readers, len(await store.votes.of_run(run.number))) == ((), 1)
         judge = await store.judges.add(run.number, JudgeGiven("m", "well?"))
         assert [one.judge.id for one in await store.judges.of_run(run.number)] == [judge.judge.id]
         assert (await store.share("me", "r_old", ["you"])).readers == ("you",)
@@ -71,7 +72,7 @@ async def test_a_file_of_an_earlier_version_is_brought_up(tmp_path: Path, versio
 
 async def test_a_list_has_own_and_shared_runs_each_once(tmp_path: Path) -> None:
     async with opened(tmp_path / "runs") as store:
-        kept = await store.add_set("me", "one", [], "v1", "{}", 1)
+        kept = await store.sets.add("me", "one", [], "v1", "{}", 1)
         runs = [
             await store.add_run(
                 owner, name="", set_id=kept.id, version="v1", targets=[Target("m")], repeats=1
@@ -93,13 +94,13 @@ async def test_a_list_has_own_and_shared_runs_each_once(tmp_path: Path) -> None:
 async def test_a_content_is_kept_while_a_set_or_a_run_has_it(tmp_path: Path) -> None:
     path = tmp_path / "runs"
     async with opened(path) as store:
-        kept = await store.add_set("me", "one", [], "v1", "{}", 1)
+        kept = await store.sets.add("me", "one", [], "v1", "{}", 1)
         run = await store.add_run(
             "me", name="", set_id=kept.id, version="v1", targets=[Target("m")], repeats=1
         )
-        await store.replace_prompts("me", kept.id, "v2", "{}", 1)
-        assert await store.body("me", kept.id, "v1") == "{}"
-        await store.remove_set("me", kept.id)
+        await store.sets.replace_prompts("me", kept.id, "v2", "{}", 1)
+        assert await store.sets.body("me", kept.id, "v1") == "{}"
+        await store.sets.remove("me", kept.id)
         assert await store.content_of(run) == "{}"
     assert await versions(path) == ["v1"]
     async with opened(path) as store:
@@ -110,19 +111,19 @@ async def test_a_content_is_kept_while_a_set_or_a_run_has_it(tmp_path: Path) -> 
 async def test_there_are_no_more_sets_and_runs_than_the_settings_allow(tmp_path: Path) -> None:
     async with opened(tmp_path / "runs") as store:
         for _ in range(2):
-            kept = await store.add_set("me", "one", [], "v1", "{}", 1)
+            kept = await store.sets.add("me", "one", [], "v1", "{}", 1)
             await store.add_run(
                 "me", name="", set_id=kept.id, version="v1", targets=[Target("m")], repeats=1
             )
         with pytest.raises(RunLimit, match="2 prompt sets"):
-            await store.add_set("me", "three", [], "v1", "{}", 1)
+            await store.sets.add("me", "three", [], "v1", "{}", 1)
         with pytest.raises(RunLimit, match="2 runs"):
             await store.add_run(
                 "me", name="", set_id=kept.id, version="v1", targets=[Target("m")], repeats=1
             )
-        await store.add_set("other", "theirs", [], "v1", "{}", 1)
+        await store.sets.add("other", "theirs", [], "v1", "{}", 1)
         with pytest.raises(UnknownPromptSet):
-            await store.body("other", kept.id)
+            await store.sets.body("other", kept.id)
 
 
 async def test_who_waits_for_what_came_before_does_not_wait_for_what_comes_after() -> None:
@@ -131,7 +132,7 @@ async def test_who_waits_for_what_came_before_does_not_wait_for_what_comes_after
     class Busy:
         """Stores answers, and each time the next one has come."""
 
-        async def add_answers(self, answers: Iterable[tuple[int, RunAnswer]]) -> None:
+        async def add(self, answers: Iterable[tuple[int, RunAnswer]]) -> None:
             assert list(answers)
             await asyncio.sleep(0)
             if not is_over:
@@ -147,7 +148,7 @@ async def test_who_waits_for_what_came_before_does_not_wait_for_what_comes_after
         usage=Usage(1, 1),
         timings=Timings(0.0, 1.0, 2.0, 1.0),
     )
-    writer = AnswerWriter(cast("Store", Busy()), lambda: None)
+    writer = AnswerWriter(cast("AnswerStore", Busy()), lambda: None)
     writer.put(1, one)
     async with asyncio.timeout(CEILING_SECONDS):
         await writer.flush()

@@ -13,14 +13,14 @@ LIMITS = StoreLimits(sets=2, runs=2, file_bytes=1 << 30)
 
 async def test_a_voter_can_list_only_the_own_votes(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "runs", LIMITS)
-    kept = await store.add_set("me", "one", [], "v1", "{}", 1)
+    kept = await store.sets.add("me", "one", [], "v1", "{}", 1)
     targets = [Target("m"), Target("n")]
     run = await store.add_run(
         "me", name="", set_id=kept.id, version="v1", targets=targets, repeats=1
     )
     for voter in ("me", "other"):
         vote = RunVote([1, 0], [0], prompt=0, voter=voter, created=1.0)
-        await store.give_vote(run.number, vote)
+        await store.votes.give(run.number, vote)
     voting = RunVoting(store, cast(RunReader, None))
     own = await voting.browse("me", run.id, own_only=True)
     every = await voting.browse("me", run.id)

@@ -122,7 +122,7 @@ async def test_a_set_that_cannot_be_stored_is_an_error_and_leaves_nothing(
     monkeypatch.setattr(sets, "FEW_BYTES", 0)
     name = await made(gateway)
     store = gateway.app[RUNS].store
-    before = await store.body("local", name)
+    before = await store.sets.body("local", name)
     async with store._database.write() as transaction:
         ((pages,),) = await transaction.rows("PRAGMA page_count")
     await store._database._writer.execute_fetchall(f"PRAGMA max_page_count = {pages}")
@@ -132,7 +132,7 @@ async def test_a_set_that_cannot_be_stored_is_an_error_and_leaves_nothing(
         assert (reply.status, reply.json["error"]["code"]) == (503, "storage_failed"), reply.text
         assert "make room" in reply.json["error"]["hint"]
     assert [one["id"] for one in (await gateway.get("/prompt-sets")).json["sets"]] == [name]
-    assert await store.body("local", name) == before
+    assert await store.sets.body("local", name) == before
 
 
 async def test_a_run_whose_disk_is_full_goes_on_once_there_is_room(

@@ -66,11 +66,11 @@ async def filled(
     )
     cells = [(prompt, target) for prompt in range(prompts) for target in (0, 1)]
     halves = text.encode("utf-8", "replace").decode()
-    await store.add_answers(
+    await store.answers.add(
         (run.number, answer(*cell, halves.replace("{}", str(cell)))) for cell in cells
     )
     vote = RunVote([0, 1], [1], prompt=1, voter="me", created=1.0)
-    await store.give_vote(run.number, vote)
+    await store.votes.give(run.number, vote)
     for mode, judged in MODES.items():
         judge = await store.judges.add(run.number, JudgeGiven("j", "Is it <right>?", mode))
         for one in judged:
@@ -164,10 +164,10 @@ async def test_results_are_summed_up_again_after_an_answer_or_a_vote(
     assert await read() == (1, 1, 0.5, "Other")
     store = gateway.app[RUNS].store
     number = (await store.run(OWNER, run)).number
-    await store.give_vote(number, RunVote([0, 1], [0], prompt=1, voter="me", created=2.0))
+    await store.votes.give(number, RunVote([0, 1], [0], prompt=1, voter="me", created=2.0))
     assert (await read())[:2] == (2, 1)
     again = answer(0, 0, "again", ended=2_000.0, cost=Cost(1.0))
-    await store.add_answers([(number, again)])
+    await store.answers.add([(number, again)])
     assert await read() == (3, 1, 1.25, "Other")
 
 
@@ -300,7 +300,7 @@ async def test_the_report_shows_first_tokens_of_cold_answers_as_cold(
     store = gateway.app[RUNS].store
     number = (await store.run(OWNER, run)).number
     cold = Timings(1.0, 5_001.0, 9_000.0, 80.0, load_ms=4_000.0)
-    await store.add_answers([(number, answer(at, 1, "cold", timings=cold)) for at in (0, 1)])
+    await store.answers.add([(number, answer(at, 1, "cold", timings=cold)) for at in (0, 1)])
     report = (await gateway.get(f"/runs/{run}/export?form=html")).text
     assert "<td>5.0 s (cold)</td>" in report
     assert "5.0 s, 95 % within 5.0 s (cold)</text>" in report
@@ -321,7 +321,7 @@ async def test_a_failed_target_has_no_row_in_charts(before_fake: StartWithFake) 
         checks=[],
         passed=None,
     )
-    await store.add_answers([(number, failed)])
+    await store.answers.add([(number, failed)])
     report = (await gateway.get(f"/runs/{run}/export?form=html")).text
     assert "It &lt;broke&gt;." in report
     assert "<figcaption>First token" not in report
