@@ -65,7 +65,12 @@ def result_charts(results: Results, milliseconds: Callable[[float | None], str])
 
 
 def strength_chart(names: Sequence[str], ranking: Sequence[Rank]) -> Chart | None:
-    """Return the chart of strengths with their intervals, None where nobody was compared."""
+    """Return the chart of strengths with their intervals.
+
+    None where nobody was compared, or not all with each other: one axis would compare them.
+    """
+    if len({one.group for one in ranking}) > 1:
+        return None
     bars = []
     for one in ranking:
         low, high = one.interval or (one.strength, one.strength)

@@ -10,13 +10,19 @@ import msgspec
 from server.core.protocol import Timings
 from server.evaluation.checks.result import CheckResult
 from server.evaluation.statistics.paired import (
+    FEWEST_DIFFERENT,
     SIGNIFICANCE,
     PairedComparison,
     compare_paired,
     holm,
     in_words,
 )
-from server.evaluation.statistics.strengths import Vote, estimate_strengths, votes_of_round
+from server.evaluation.statistics.strengths import (
+    Vote,
+    decided_prompts,
+    estimate_strengths,
+    votes_of_round,
+)
 from server.evaluation.tables import Record, ResultsRow, Tally
 from server.runs.answers import first_token_ms
 from server.runs.shapes import Run, RunAnswer, RunVote, Target
@@ -57,8 +63,8 @@ class TargetResult(msgspec.Struct, frozen=True):
 class Rank(msgspec.Struct, frozen=True):
     """How strong people's votes make a target, by the model of Bradley and Terry.
 
-    `strength` is in log odds, of a mean of 0; `interval` is a bootstrap's over prompts, at 95 %.
-    Targets of two `group`s were never compared, not even by others between them. `regularised`:
+    `strength` is in log odds, of a mean of 0; `interval` is a bootstrap's over prompts, at 95 %, or
+    None: too few `prompts` have a winner to tell anything. Targets of two `group`s were never compared, not even by others between them. `regularised`:
     distances are cautious, since somebody never lost or never won.
     """
 
@@ -70,6 +76,7 @@ class Rank(msgspec.Struct, frozen=True):
     ties: int
     group: int
     regularised: bool
+    prompts: int = 0
 
 
 class Results(msgspec.Struct, frozen=True):
@@ -178,16 +185,20 @@ def _comparison(
 
 def ranking_of(names: Sequence[str], votes: Sequence[Vote]) -> list[Rank]:
     """Return the targets that were voted on, the strongest first."""
+    decided = decided_prompts(votes)
     return [
         Rank(
             names.index(one.target),
             one.strength,
-            [one.interval.low, one.interval.high] if one.interval else None,
+            [one.interval.low, one.interval.high]
+            if one.interval and len(decided[one.target]) >= FEWEST_DIFFERENT
+            else None,
             one.wins,
             one.losses,
             one.ties,
             one.group,
             one.regularised,
+            len(decided[one.target]),
         )
         for one in estimate_strengths(votes)
     ]

@@ -178,14 +178,15 @@ test('a vote that the server will never take is dropped and told, and those behi
   assert.equal(one.vote(one.ballots[0]), null);
 });
 
-const rank = (target, strength, interval, wins, losses, more = {}) => ({ target, strength, interval, wins, losses, ties: 0, group: 0, regularised: false, ...more });
+const rank = (target, strength, interval, wins, losses, more = {}) => ({ target, strength, interval, wins, losses, ties: 0, group: 0, regularised: false, prompts: wins + losses, ...more });
 
 test('a ranking calls nobody better whose interval overlaps, or who was compared too little', () => {
   const names = ['One', 'Two', 'Three'];
   assert.equal(standingWords([rank(1, 1, [0.5, 1.5], 9, 2), rank(0, -1, [-1.5, -0.5], 2, 9)], names), 'Two is ahead: its interval lies above all others.');
   assert.match(standingWords([rank(1, 1, [-0.2, 1.5], 9, 4), rank(2, -1, [-1.5, 0.2], 4, 9)], names), /^Nobody is ahead for sure: the intervals of Two and others, such as Three/);
-  const few = rank(0, 1, [1, 1], 5, 0);
-  assert.equal(standingWords([few, rank(1, -1, [-1, -1], 0, 5)], names), '5 comparisons without a tie are too few to tell who is better.');
+  // One vote among eight is seven comparisons, on one prompt.
+  const few = rank(0, 1, null, 7, 0, { prompts: 1 });
+  assert.equal(standingWords([few, rank(1, -1, null, 0, 1)], names), '1 prompt with a winner is too few to tell who is better.');
   assert.equal(intervalWords(few), '');
   assert.equal(intervalWords(rank(0, 0, [-1, 1], 6, 0)), '27 to 73 %');
   assert.equal(intervalWords(rank(0, 1.8, [1.8, 1.8], 18, 0)), ''); // all votes alike: nothing varies

@@ -3,6 +3,7 @@
 import re
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 
 from server.runs.report_charts import signed, strength_chart
@@ -19,6 +20,8 @@ def rank(target: int, strength: float, interval: list[float] | None) -> Rank:
 def test_a_chart_is_well_formed_and_says_what_it_shows() -> None:
     names = ["<b>&amp;</b>", "a name that is far too long to stand above a bar"]
     ranking = [rank(0, 0.5, [0.25, 1.0]), rank(1, -0.5, [-1.0, -0.25])]
+    apart = msgspec.structs.replace(ranking[1], group=1)
+    assert strength_chart(names, [ranking[0], apart]) is None
     chart = strength_chart(names, ranking)
     assert chart is not None
     # What a page's own parser does not ask for.

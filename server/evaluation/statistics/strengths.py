@@ -27,6 +27,7 @@ from server.evaluation.statistics.intervals import (
     resamples,
 )
 
+_TIE: Final = 0.5
 _TOLERANCE: Final = 1e-9
 _MAX_ITERATIONS: Final = 10_000
 _DECIMALS: Final = 9
@@ -76,6 +77,18 @@ def votes_of_round(prompt: str, among: Sequence[str], winners: Collection[str]) 
         elif one in winners or not winners:
             votes.append(Vote(prompt, one, two, 0.5))
     return votes
+
+
+def decided_prompts(votes: Iterable[Vote]) -> dict[str, set[str]]:
+    """Return on which prompts each target won or lost: so many votes do not depend on each other.
+
+    All targets that the votes name are there.
+    """
+    decided: dict[str, set[str]] = defaultdict(set)
+    for vote in votes:
+        for target in (vote.first, vote.second):
+            decided[target].update([] if vote.score == _TIE else [vote.prompt])
+    return decided
 
 
 def win_probability(strength: float, other: float) -> float:

@@ -7,7 +7,7 @@ import { ask } from './conversations.js';
 
 /** @typedef {{among: number[], winners: number[], repeat: number, blind: boolean}} RunVoteGiven `among` in the order in which they were shown; no winner is a tie. */
 /** @typedef {RunVoteGiven & {prompt: number, voter: string, created: number}} RunVote */
-/** @typedef {{target: number, strength: number, interval: [number, number] | null, wins: number, losses: number, ties: number, group: number, regularised: boolean}} Rank */
+/** @typedef {{target: number, strength: number, interval: [number, number] | null, wins: number, losses: number, ties: number, group: number, regularised: boolean, prompts: number}} Rank */
 /** @typedef {{model: string, criteria: string, mode: 'grades' | 'pairs', grades: number, parameters?: Parameters}} JudgeGiven */
 /** @typedef {JudgeGiven & {id: string, created: number, state: Run['state'], judged: number, unreadable: number, total: number | null, error: WireError | null}} Judge */
 /** @typedef {{mean: number | null, interval: {low: number, high: number} | null, graded: number, unreadable: number, counts: Record<string, number>}} GradeSummary */

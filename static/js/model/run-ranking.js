@@ -2,7 +2,7 @@
 
 /** @import { Rank, RunVote } from '../client/run-assessments.js' */
 
-/** With fewer comparisons without a tie, not even all of them in favour of one target would be significant. */
+/** With fewer prompts on which a winner was chosen, not even all of them in favour of one target would be significant. */
 export const FEWEST_DECIDED = 6;
 
 /** How often a target would win against one of average strength, in percent. @param {number} strength In log odds. */
@@ -11,8 +11,8 @@ export function expectedWins(strength) {
 }
 
 /** The interval of the expected wins: "48 to 74 %"; empty if too few votes say anything of it, or all the same. @param {Rank} rank */
-export function intervalWords({ interval, wins, losses }) {
-  if (!interval || interval[0] === interval[1] || wins + losses < FEWEST_DECIDED) return '';
+export function intervalWords({ interval }) {
+  if (!interval || interval[0] === interval[1]) return '';
   return `${expectedWins(interval[0])} to ${expectedWins(interval[1])} %`;
 }
 
@@ -20,11 +20,10 @@ export function intervalWords({ interval, wins, losses }) {
 export function standingWords([first, second, ...others], names) {
   if (!first || !second) return '';
   const [one, two] = [names[first.target], names[second.target]];
-  const decided = first.wins + first.losses;
-  if (decided < FEWEST_DECIDED) return `${decided} ${decided === 1 ? 'comparison without a tie is' : 'comparisons without a tie are'} too few to tell who is better.`;
+  if (first.prompts < FEWEST_DECIDED) return `${first.prompts} ${first.prompts === 1 ? 'prompt with a winner is' : 'prompts with a winner are'} too few to tell who is better.`;
   const low = first.interval?.[0] ?? -Infinity;
   const isAhead = [second, ...others].every(({ interval }) => interval !== null && interval[1] < low);
-  if (isAhead && first.losses === 0 && first.interval?.[1] === low) return `${one} is ahead: it was better in all ${decided} comparisons without a tie.`;
+  if (isAhead && first.losses === 0 && first.interval?.[1] === low) return `${one} is ahead: it was better in all ${first.wins} comparisons without a tie.`;
   return isAhead ? `${one} is ahead: its interval lies above all others.` : `Nobody is ahead for sure: the intervals of ${one} and others, such as ${two}, overlap.`;
 }
 
