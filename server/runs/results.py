@@ -64,8 +64,9 @@ class Rank(msgspec.Struct, frozen=True):
     """How strong people's votes make a target, by the model of Bradley and Terry.
 
     `strength` is in log odds, of a mean of 0; `interval` is a bootstrap's over prompts, at 95 %, or
-    None: too few `prompts` have a winner to tell anything. Targets of two `group`s were never compared, not even by others between them. `regularised`:
-    distances are cautious, since somebody never lost or never won.
+    None: too few `prompts` have a winner to tell anything. Targets of two `group`s were never
+    compared, not even by others between them. `regularised`: distances are cautious, since somebody
+    never lost or never won.
     """
 
     target: int

@@ -57,7 +57,7 @@ def begin(runs: Locator, name: str, *prompts: str) -> None:
     """Begin a run of these prompts, kept as a set of this name, and go back to the list."""
     runs.get_by_role("button", name="New run").click()
     runs.get_by_label("Prompts, one a line").fill("\n".join(prompts))
-    runs.get_by_label("Name").fill(name)
+    runs.get_by_label("Name", exact=True).fill(name)
     runs.get_by_role("button", name="Begin").click()
     expect(runs.get_by_role("status")).to_contain_text("Done")
     runs.get_by_role("button", name="Back").click()
@@ -78,7 +78,7 @@ def test_a_set_is_renamed_tagged_changed_and_asked_again(
     open_set(runs, "Rivers")
     text = runs.get_by_label("Prompts", exact=True)
     expect(text).to_have_value("Name a river.\nName a sea.")
-    runs.get_by_label("Name").fill("Waters")
+    runs.get_by_label("Name", exact=True).fill("Waters")
     runs.get_by_label("Tags").fill("wet, wide , wet")
     text.fill("Name a river.\nName a lake.\nName a sea.")
     runs.get_by_role("button", name="Save").click()
