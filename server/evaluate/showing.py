@@ -66,7 +66,7 @@ def _row(target: Mapping[str, Any]) -> tuple[str, ...]:
         "-" if tokens is None else str(tokens),
         str(figures["cut"]),
         failures or "0",
-        "-" if cost is None else f"${cost:.4g}",
+        "-" if cost is None else f"{'at least ' * figures['cost_is_partial']}${cost:.4g}",
         "-" if seconds is None else f"{seconds:.1f} s",
     )
 

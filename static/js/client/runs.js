@@ -60,7 +60,7 @@ import { ask } from './conversations.js';
 /** @typedef {{count: number, median: number | null, p95: number | null}} FirstToken */
 /**
  * @typedef {{count: number, answers: Passed | null, first_token_warm: FirstToken, first_token_cold: FirstToken, tokens_per_second: number | null,
- *   prompt_tokens: number | null, completion_tokens: number | null, reasoning_tokens: number | null, tokens_are_estimated: boolean, cut: number, failures: Record<string, number>, cost: number | null, cost_is_estimated: boolean}} Figures
+ *   prompt_tokens: number | null, completion_tokens: number | null, reasoning_tokens: number | null, tokens_are_estimated: boolean, cut: number, failures: Record<string, number>, cost: number | null, cost_is_estimated: boolean, cost_is_partial: boolean}} Figures
  */
 /**
  * @typedef {{run: Run, targets: {target: number, name: string, seconds: number | null, figures: Figures}[], comparisons: {first: number, second: number, words: string}[],

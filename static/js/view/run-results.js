@@ -85,7 +85,7 @@ export class RunResults {
 
 /** @param {Figures} figures @param {number | null} seconds From the first question to the last answer's end. */
 function cells(figures, seconds) {
-  const { answers, tokens_per_second: speed, cut, failures, cost, cost_is_estimated: estimated } = figures;
+  const { answers, tokens_per_second: speed, cut, failures, cost, cost_is_estimated: estimated, cost_is_partial: isPartial } = figures;
   const { median, p95, isCold } = firstToken(figures);
   const mark = isCold ? ' (cold)' : '';
   const causes = Object.entries(failures).map(([cause, count]) => `${count} ${cause}`);
@@ -98,7 +98,7 @@ function cells(figures, seconds) {
     tokenWords(figures) || NONE,
     String(cut),
     causes.join(', ') || '0',
-    cost === null ? NONE : costLabel({ amount: cost, estimated }),
+    cost === null ? NONE : (isPartial ? 'at least ' : '') + costLabel({ amount: cost, estimated }),
     seconds === null ? NONE : duration(seconds * 1000),
   ];
 }
