@@ -35,7 +35,7 @@ def main(words: list[str]) -> int:
     options = _parser().parse_args(words)
     try:
         return asyncio.run(_evaluate(options))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     except SettingsError as error:
         print("The settings cannot be used:", *error.problems, sep="\n  ", file=sys.stderr)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from server.instance import InstanceLock
 from server.settings.tables import Settings
 
 _ADDRESS: Final = re.compile(r"Sidestream \S+ is at (https?://\S+)")
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _STOP_SECONDS: Final = 30.0
 
 
@@ -45,9 +47,18 @@ async def _started(file: Path) -> AsyncIterator[str]:
     # What is worth knowing of it is in the results.
     quiet = {"SIDESTREAM_SERVER__LOG_LEVEL": "warning", **os.environ}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *words, stdout=asyncio.subprocess.PIPE, env=quiet
+        sys.executable,
+        *words,
+        stdout=asyncio.subprocess.PIPE,
+        env=quiet,
+        # Ctrl-C pauses the run first: the gateway is stopped once that is stored.
+        start_new_session=True,
     )
     output = cast("asyncio.StreamReader", process.stdout)
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    for number in _ENDING:
+        # As at Ctrl-C: the gateway is in a session of its own, and would be left behind.
+        loop.add_signal_handler(number, cast("asyncio.Task[object]", task).cancel)
     try:
         while (line := await output.readline()) and not _ADDRESS.match(line.decode()):
             sys.stderr.write(line.decode())
@@ -61,6 +72,8 @@ async def _started(file: Path) -> AsyncIterator[str]:
         finally:
             reading.cancel()
     finally:
+        for number in _ENDING:
+            loop.remove_signal_handler(number)
         if process.returncode is None:
             process.terminate()
             try:

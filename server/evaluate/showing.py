@@ -90,8 +90,9 @@ def judge_lines(found: Mapping[str, Any], targets: Sequence[Mapping[str, Any]]) 
     for one in found["grades"]:
         grades = one["grades"]
         if grades["mean"] is not None:
-            low, high = grades["interval"]["low"], grades["interval"]["high"]
-            words = f"{grades['mean']:.2f} of {judge['grades']} ({low:.2f} to {high:.2f})"
+            words = f"{grades['mean']:.2f} of {judge['grades']}"
+            if interval := grades["interval"]:
+                words += f" ({interval['low']:.2f} to {interval['high']:.2f})"
             lines.append(f"- {names[one['target']]}: {words}")
     for one in found["ranking"]:
         words = f"{one['wins']} won, {one['losses']} lost, {one['ties']} ties"

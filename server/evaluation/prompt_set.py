@@ -15,7 +15,7 @@ from typing import Any, Final
 from server.core.content import text_of
 from server.core.protocol import Message
 from server.evaluation.checks.declarations import Check
-from server.evaluation.checks.reading import as_data, bind
+from server.evaluation.checks.reading import as_data, put_in
 from server.evaluation.templates import fill, variables_of
 
 PROMPT_COLUMN: Final = "prompt"
@@ -100,12 +100,13 @@ class PromptSet:
     def checks_of(self, prompt: Prompt) -> list[Check]:
         """Return the checks of an answer to a prompt, its variables put in; those for all first.
 
-        Raises `InvalidPromptSet` or `KeyError` where that cannot be done, which reading rules out.
+        Raises `KeyError` without a variable. That, and that it makes a check wrong, is ruled out by
+        reading the set: to look again for each answer would cost more than the check.
         """
         variables = dict(prompt.variables)
         if prompt.expected:
             variables["expected"] = prompt.expected
-        return [bind(check, variables) for check in (*self.checks, *prompt.checks)]
+        return [put_in(check, variables) for check in (*self.checks, *prompt.checks)]
 
 
 class _Variables(dict[str, str]):

@@ -24,6 +24,7 @@ from server.evaluation.statistics.intervals import (
     percentile,
     share_by_prompt,
 )
+from server.evaluation.statistics.paired import FEWEST_DIFFERENT
 
 Counts = dict[str, tuple[int, int]]
 """For each prompt how many passed, and of how many."""
@@ -236,7 +237,8 @@ def summarise_grades(grades: Iterable[tuple[str, Grade]], *, seed: int = 0) -> G
     counts = Counter(value for group in groups for value in group)
     return GradeSummary(
         mean=_mean(groups) if groups else None,
-        interval=bootstrap(groups, _mean, seed=seed) if groups else None,
+        # Of fewer prompts, a bootstrap's is far too narrow.
+        interval=bootstrap(groups, _mean, seed=seed) if len(groups) >= FEWEST_DIFFERENT else None,
         graded=counts.total(),
         unreadable=unreadable,
         counts=dict(sorted(counts.items())),

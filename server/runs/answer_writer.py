@@ -9,7 +9,7 @@ Rules:
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from server.core.errors import StorageFailed
@@ -49,6 +49,14 @@ class AnswerWriter:
         """Store an answer of the run with this number soon."""
         self._waiting.append((number, answer))
         self._given += 1
+        self._changed.notify_all()
+
+    def forget(self, number: int) -> None:
+        """Drop the answers of a run that is deleted: a later run may have its number."""
+        self._drop([one for one in self._waiting if one[0] == number])
+        if not self._waiting:
+            # Nothing is left that would be tried again, and tell that there is room.
+            self._tell(None)
         self._changed.notify_all()
 
     async def until_writable(self, *, unless: Callable[[], bool]) -> None:
@@ -94,11 +102,17 @@ class AnswerWriter:
                     return
                 await self._fail(error)
                 continue
-            del self._waiting[: len(several)]
-            self._stored += len(several)
+            self._drop(several)
             self._tell(None)
             if self._is_closed and not self._waiting:
                 return
+
+    def _drop(self, several: Sequence[tuple[int, RunAnswer]]) -> None:
+        """Have these wait no longer; some may not any more."""
+        dropped = set(map(id, several))
+        left = [one for one in self._waiting if id(one) not in dropped]
+        self._stored += len(self._waiting) - len(left)
+        self._waiting = left
 
     async def _fail(self, error: StorageFailed) -> None:
         self._retry.clear()

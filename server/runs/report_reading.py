@@ -81,7 +81,9 @@ class RunFile:
             yield msgspec.json.encode(judges)
             return
         due = [questions.checks_due(prompt) for prompt in range(len(questions))]
-        votes = [vote_of(row) for row in self._connection.execute(VOTES, (request.number,))]
+        width = len(request.run.targets)
+        given = map(vote_of, self._connection.execute(VOTES, (request.number,)))
+        votes = [vote for vote in given if max(vote.among) < width]
         short = self._answers(request, "'', ''")
         results = results_of(request.run, short, due, votes)
         if request.asked == "results":
@@ -91,8 +93,11 @@ class RunFile:
         yield from _joined(EXPORTS[request.asked](Report(results, questions, whole, judges)))
 
     def _answers(self, request: ReportRequest, texts: str) -> Iterator[RunAnswer]:
-        rows = self._connection.execute(ANSWERS.format(texts=texts), (request.number, 0, 2**62))
-        answers = map(answer_of, rows)
+        # To what the run had when it was asked for: it may have been extended since.
+        last = request.run.prompts - 1
+        rows = self._connection.execute(ANSWERS.format(texts=texts), (request.number, 0, last))
+        width = len(request.run.targets)
+        answers = (answer for answer in map(answer_of, rows) if answer.target < width)
         return answers if request.tells_logs else map(answer_without_log, answers)
 
 

@@ -157,10 +157,12 @@ def _comparisons(names: Sequence[str], scores: Sequence[Mapping[str, float]]) ->
         best = max(checked, key=lambda place: sum(scores[place].values()))
         pairs = [(best, other) for other in checked if other != best]
     compared = [compare_paired(scores[one], scores[other]) for one, other in pairs]
-    adjusted = holm([comparison.p_value for comparison in compared])
+    # The best is chosen by the same answers: as if all pairs had been compared.
+    unseen = len(checked) * (len(checked) - 1) // 2 - len(pairs)
+    adjusted = holm([*(comparison.p_value for comparison in compared), *[1.0] * unseen])
     return [
         _comparison(pair, names, comparison, p_value)
-        for pair, comparison, p_value in zip(pairs, compared, adjusted, strict=True)
+        for pair, comparison, p_value in zip(pairs, compared, adjusted[: len(pairs)], strict=True)
     ]
 
 

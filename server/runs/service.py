@@ -217,10 +217,14 @@ class RunService:
             width = len(run.targets) + len(more.targets)
             self._check(principal, more.targets, questions, repeats, width)
             await self._end(run_id, at_once=False)
-            await self.store.extend(
-                owner, run_id, version=version, repeats=repeats, targets=more.targets
-            )
-            return await self._go_on(principal, run_id, retries_failed=False)
+            try:
+                await self.store.extend(
+                    owner, run_id, version=version, repeats=repeats, targets=more.targets
+                )
+                return await self._go_on(principal, run_id, retries_failed=False)
+            except StorageFailed:
+                await self._begin_again(owner, run_id)
+                raise
 
     async def rename(self, owner: str, run_id: str, name: str) -> Run:
         """Give a run another name; raises `UnknownRun`."""
@@ -253,6 +257,7 @@ class RunService:
         async with self._changing(run_id):
             await self._end(run_id, at_once=True)
             await self.store.remove_run(owner, run_id)
+            self._writer.forget(run.number)
             self.following.tell_removed(run)
 
     def subscribe(self, watcher: Watcher) -> Callable[[], None]:
@@ -408,11 +413,21 @@ class RunService:
             await self._end(run_id, at_once=at_once)
             changed = await self.store.run(owner, run_id)
             if changed.state != "done":
-                await self.store.set_state(changed.number, state, None)
+                try:
+                    await self.store.set_state(changed.number, state, None)
+                except StorageFailed:
+                    await self._begin_again(owner, run_id)
+                    raise
                 changed = replace(changed, state=state, error=None)
             shown = await self.reading.view_with_ids(changed)
             self.following.tell(shown)
             return self.reading.seen_by(shown, owner)
+
+    async def _begin_again(self, owner: str, run_id: str) -> None:
+        """Go on with a run that was ended to change it, and is still under way as it is stored."""
+        run = await self.store.run(owner, run_id)
+        if run.state == "running" and run_id not in self._live:
+            await self._begin(run)
 
     async def _end(self, run_id: str, *, at_once: bool) -> None:
         """End a run's task, if it has one, and have what it asked stored."""

@@ -151,7 +151,9 @@ def test_a_run_that_is_refused_leaves_what_was_written_and_no_set(
 def test_a_long_run_pauses_goes_on_and_is_deleted_after_a_question(
     page: Page, runs: Locator
 ) -> None:
-    begin(runs, [f"Name river {number}." for number in range(1, PROMPTS + 1)])
+    # Of a file: Playwright types so many lines one by one.
+    lines = [f"Name river {number}." for number in range(1, PROMPTS + 1)]
+    begin(runs, table="\n".join(["prompt", *lines]))
     runs.get_by_role("button", name="Pause").click()
     expect(runs.get_by_role("status")).to_contain_text("Paused")
     assert runs.locator(".grid-space [role=row]").count() < 60

@@ -292,3 +292,10 @@ async def test_several_checks_of_an_answer_keep_their_order(one_worker: CheckWor
     checks = read_checks([{"type": "json"}, {"type": "answers"}, {"type": "refuses"}])
     results = await run_checks(checks, Answer("1"), one_worker)
     assert [result.passed for result in results] == [True, True, False]
+
+
+@pytest.mark.timeout(20)
+def test_long_texts_of_one_kind_take_no_quadratic_time() -> None:
+    """Ten thousand groups of thousands, or spaces, held up everything for minutes."""
+    assert len(numbers_in("1" + ",000" * 100_000 + ",00")) > 1
+    assert list(fences_in(" " * 400_000 + "a")) == []

@@ -12,7 +12,7 @@ from server.core.protocol import ErrorInfo
 from server.runs.driver import Driver
 from server.runs.live_run import LiveRun
 from server.runs.service import RunService
-from server.runs.shapes import Run, TargetState
+from server.runs.shapes import Run, RunState, TargetState
 from server.runs.store import StoredRun
 from tests.runs.conftest import CEILING_SECONDS, ME, OpenRuns, fake_of, until, until_asking
 from tests.support.fake_fleet import FakeRunner
@@ -218,3 +218,45 @@ async def test_a_run_that_is_continued_while_it_ends_incomplete_goes_on(
         ended = await runs.ended(run)
     assert (ended.state, ended.answered, ended.error) == ("done", 3, None)
     assert [one.state for one in ended.targets] == ["done"]
+
+
+async def test_a_pause_that_cannot_be_stored_leaves_the_run_under_way(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said to be running while nobody asked for it."""
+    runs = await open_runs(models=ONE_AT_A_TIME)
+    run = await runs.begin("a", prompts=40)
+    store = runs.service.store.set_state
+
+    async def full(number: int, state: RunState, error: ErrorInfo | None) -> None:
+        if state == "paused":
+            raise StorageFailed("there is no room")
+        await store(number, state, error)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.service.store, "set_state", full)
+        with pytest.raises(StorageFailed):
+            await runs.service.pause("me", run.id)
+    ended = await runs.ended(run)
+    assert (ended.state, ended.answered) == ("done", 40)
+
+
+async def test_answers_of_a_deleted_run_that_wait_are_no_later_runs(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file gives the number of the latest run again once that is deleted."""
+    runs = await open_runs()
+
+    async def full(_: object) -> None:
+        raise StorageFailed("there is no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.service.store.answers, "add", full)
+        run = await runs.begin("a", prompts=3)
+        await until(runs, lambda: runs.service.waiting_answers > 0)
+        await runs.service.remove("me", run.id)
+    assert runs.service.waiting_answers == 0
+    later = await runs.begin("a", prompts=1)
+    ended = await runs.ended(later)
+    assert (ended.state, ended.answered, ended.total) == ("done", 1, 1)
+    assert len(await runs.service.reading.answers("me", later.id)) == 1

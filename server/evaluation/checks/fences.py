@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-_OPENING: Final = re.compile(r"(\s*(?:[-*+]|\d+[.)])?\s*)(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*$")
+# White space is matched in one way only, as a line of nothing else would take quadratic time.
+_OPENING: Final = re.compile(r"(\s*(?:(?:[-*+]|\d+[.)])\s*)?)(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*$")
 
 
 class Fence(NamedTuple):

@@ -9,8 +9,9 @@ from server.evaluation.checks.result import Answer, CheckResult
 
 # A sign belongs to a number only where no word or digit stands before it; digits within a word,
 # as in GPT4, are none. Written with a point; a comma as the decimal sign is exchanged before.
+# Groups of thousands are bounded, as a text of nothing else would take quadratic time.
 _NUMBER: Final = re.compile(
-    r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)|\d+|(?=\.\d))(?:\.\d+)?"
+    r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3}){1,20}(?!\d|,\d)|\d+|(?=\.\d))(?:\.\d+)?"
     r"(?:[eE][-+]?\d{1,3}(?!\w))?",
     re.ASCII,
 )

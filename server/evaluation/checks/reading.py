@@ -108,12 +108,20 @@ def variables_in(check: Check) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def put_in(check: Check, variables: Mapping[str, str]) -> Check:
+    """Return a check with a prompt's variables put in, where `bind` has found nothing wrong.
+
+    Raises `KeyError` without a variable.
+    """
+    return _with_texts(check, lambda text, quote: fill(text, variables, quote))
+
+
 def bind(check: Check, variables: Mapping[str, str]) -> Check:
     """Return a check with a prompt's variables put in.
 
     Raises `InvalidPromptSet` where that makes it wrong, `KeyError` without a variable.
     """
-    bound = _with_texts(check, lambda text, quote: fill(text, variables, quote))
+    bound = put_in(check, variables)
     # What was put in may itself have braces: checked is what then stands there.
     problems = _problems(_with_texts(bound, lambda text, quote: escape(text)), "")
     if problems:
