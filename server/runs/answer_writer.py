@@ -95,12 +95,21 @@ class AnswerWriter:
         while True:
             await self._changed.wait_for(lambda: bool(self._waiting) or self._is_closed)
             several = list(self._waiting)
+            failure: StorageFailed | None
             try:
                 await self._answers.add(several)
             except StorageFailed as error:
+                failure = error
+            except Exception:
+                # Whoever waits for it is told, as of a full disk.
+                logger.exception("answers of runs are not stored")
+                failure = StorageFailed("internal error")
+            else:
+                failure = None
+            if failure is not None:
                 if self._is_closed:
                     return
-                await self._fail(error)
+                await self._fail(failure)
                 continue
             self._drop(several)
             self._tell(None)

@@ -37,6 +37,7 @@ from server.runs.questions import RunQuestions
 from server.runs.reading import ReadQuestions, RunReader
 from server.runs.servers import ServerUse
 from server.runs.shapes import (
+    MAX_TARGETS,
     Run,
     RunExtension,
     RunGiven,
@@ -302,6 +303,8 @@ class RunService:
         repeats: int,
         width: int,
     ) -> None:
+        if width > MAX_TARGETS:
+            raise RunLimit(f"the run would have {width} targets; {MAX_TARGETS} are taken")
         answers = len(questions) * repeats * width
         if answers > self._limits.answers:
             raise RunLimit(

@@ -260,3 +260,21 @@ async def test_answers_of_a_deleted_run_that_wait_are_no_later_runs(
     ended = await runs.ended(later)
     assert (ended.state, ended.answered, ended.total) == ("done", 1, 1)
     assert len(await runs.service.reading.answers("me", later.id)) == 1
+
+
+async def test_answers_that_break_their_storing_hold_up_nobody_who_reads(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = await open_runs()
+
+    async def broken(_: object) -> None:
+        raise RuntimeError("nobody has thought of it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.service.store.answers, "add", broken)
+        run = await runs.begin("a", prompts=2)
+        await until(runs, lambda: runs.seen[-1].error is not None)
+        assert (await runs.service.reading.rows("me", run.id, 0, 2)).total == 2
+        assert (await runs.service.get("me", run.id)).error is not None
+    await runs.service.reading.flush()
+    assert (await runs.ended(run)).state == "done"

@@ -189,6 +189,9 @@ async def test_a_run_is_extended_by_targets_and_repeats(open_runs: OpenRuns) -> 
     ended = await runs.ended(run)
     assert (ended.state, ended.answered) == ("done", 12)
     assert len(runs.requests("a")) == 6
+    with pytest.raises(RunLimit, match="66 targets"):
+        await runs.service.extend(ME, run.id, RunExtension([Target("b")] * 64))
+    assert len((await runs.service.get("me", run.id)).targets) == 2
 
 
 async def test_a_run_without_its_key_is_paused(open_runs: OpenRuns) -> None:
