@@ -159,6 +159,36 @@ def test_votes_are_blind_by_keys_and_kept_as_they_were_seen(
     assert watch.complaints == []
 
 
+def test_a_vote_after_names_were_seen_is_not_blind_even_after_a_reload(
+    page: Page, gateway: Gateway
+) -> None:
+    name = a_run(page, gateway, 3, "Alpha", "Beta")
+    runs = open_run(page, gateway, name)
+    runs.get_by_role("rowheader", name="Which capital is number 3?").click()
+    expect(runs.get_by_role("region", name="Alpha").locator("strong")).to_have_text("Paris")
+    page.keyboard.press("Escape")
+    begin_voting(runs)
+    place = runs.get_by_role("status")
+    page.keyboard.press("a")
+    runs.get_by_role("button", name="Show names").click()
+    page.keyboard.press("Enter")
+    expect(place).to_have_text("Prompt 2 of 3 · 1 of 3 voted")
+    page.keyboard.press("a")
+    expect(place).to_have_text("Prompt 2 of 3 · 2 of 3 voted")
+    runs = open_run(page, gateway, name)
+    begin_voting(runs)
+    place = runs.get_by_role("status")
+    expect(place).to_have_text("Prompt 3 of 3 · 2 of 3 voted")
+    page.keyboard.press("a")
+    page.keyboard.press("ArrowLeft")
+    expect(place).to_have_text("Prompt 2 of 3 · 3 of 3 voted")
+    page.keyboard.press("ArrowLeft")
+    expect(place).to_have_text("Prompt 1 of 3 · 3 of 3 voted")
+    with page.expect_response("**/prompts/0/vote"):
+        page.keyboard.press("b")
+    assert [vote["blind"] for vote in votes_of(page, gateway, name)] == [False, True, False]
+
+
 def test_two_at_a_time_draws_pairs_of_every_repeat(page: Page, gateway: Gateway) -> None:
     name = a_run(page, gateway, 1, *TARGETS, repeats=3)
     runs = open_run(page, gateway, name)

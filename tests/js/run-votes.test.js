@@ -7,6 +7,7 @@ import { gradeWords, judgeWords, repliesDue, verdicts } from '../../static/js/mo
 import { expectedWins, groupsOf, intervalWords, madeOf, standingWords } from '../../static/js/model/run-ranking.js';
 import { newTargets } from '../../static/js/model/run-table.js';
 import { RunVoting } from '../../static/js/model/run-voting.js';
+import { MOST_SEEN, SeenBallots } from '../../static/js/model/seen-ballots.js';
 import { VoteOutbox } from '../../static/js/model/vote-outbox.js';
 
 const RUN = { id: 'r', prompts: 2, repeats: 1 };
@@ -31,9 +32,9 @@ function server() {
 }
 
 /** Voting on two prompts with three answers each, in the order in which they are. */
-function voting({ votes = [], run = RUN, targets = [0, 1, 2] } = {}) {
+function voting({ votes = [], run = RUN, targets = [0, 1, 2], seen = new SeenBallots() } = {}) {
   const peer = server();
-  const one = new RunVoting({ run, votes, outbox: peer.outbox, random: () => 0.999 });
+  const one = new RunVoting({ run, votes, outbox: peer.outbox, seen, random: () => 0.999 });
   one.add(Array.from({ length: run.prompts }, (_, prompt) => row(prompt, ...targets.map((target) => cell(target)))));
   return { one, peer };
 }
@@ -140,6 +141,48 @@ test('a vote that is given or changed once names were shown is not blind', () =>
   const seen = voting({ votes: [{ prompt: 0, repeat: 0, among: [0, 1], winners: [0], blind: false }] }).one;
   seen.choose(seen.ballots[0], 1);
   assert.equal(seen.vote(seen.ballots[0])?.blind, false);
+});
+
+/** A storage that is shared by tabs and outlives the page; what it has is text. */
+function storage() {
+  const entries = {};
+  return { get: (key) => JSON.parse(entries[key] ?? 'null'), set: (key, value) => { entries[key] = JSON.stringify(value); } };
+}
+
+test('what was seen with its names is not blind after another look or a reload, but others are', () => {
+  const memory = storage();
+  const { one } = voting({ seen: new SeenBallots(memory) });
+  one.choose(one.ballots[0], 0);
+  one.name(one.ballots[0], true);
+  const given = { prompt: 0, ...one.vote(one.ballots[0]) };
+  assert.equal(given.blind, true);
+  const again = voting({ votes: [given], seen: new SeenBallots(memory) }).one;
+  again.choose(again.ballots[0], 1);
+  again.choose(again.ballots[1], 1);
+  assert.deepEqual(again.ballots.map((ballot) => again.vote(ballot)?.blind), [false, true]);
+  const other = voting({ run: { ...RUN, id: 'other' }, seen: new SeenBallots(memory) }).one;
+  other.choose(other.ballots[0], 1);
+  assert.equal(other.vote(other.ballots[0])?.blind, true);
+});
+
+test('answers that were read side by side are not voted on blindly, also where nothing can be stored', () => {
+  const refusing = new SeenBallots({ get: () => null, set: () => {} });
+  refusing.add('r', { prompt: 1, repeat: 0 });
+  const { one } = voting({ seen: refusing });
+  for (const ballot of one.ballots) one.choose(ballot, 0);
+  assert.deepEqual(one.ballots.map((ballot) => one.vote(ballot)?.blind), [true, false]);
+});
+
+test('what was seen is bounded, and shared with other tabs', () => {
+  const memory = storage();
+  const [seen, otherTab] = [new SeenBallots(memory), new SeenBallots(memory)];
+  otherTab.add('r', { prompt: 0, repeat: 0 }, { prompt: 1, repeat: 0 });
+  assert.equal(seen.has('r', { prompt: 0, repeat: 0 }), true);
+  seen.add('r', ...Array.from({ length: MOST_SEEN - 1 }, (_, index) => ({ prompt: index + 2, repeat: 0 })));
+  const anew = new SeenBallots(memory);
+  assert.deepEqual([0, 1, MOST_SEEN].map((prompt) => anew.has('r', { prompt, repeat: 0 })), [false, true, true]);
+  memory.set('seenBallots', 'something else');
+  assert.equal(new SeenBallots(memory).has('r', { prompt: 1, repeat: 0 }), false);
 });
 
 test('votes that cannot be sent wait, the last one of a ballot, and are sent again', async () => {

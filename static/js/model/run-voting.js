@@ -2,10 +2,12 @@
  * Somebody's voting on the answers of a run: which ballots there are, what each shows, the votes. No DOM.
  *
  * A vote stands here at once, and goes to the server through an outbox. There is one on each ballot; a later
- * one replaces it. Names may be shown on a ballot once it has a vote; one that is changed then is not blind.
+ * one replaces it. Names may be shown on a ballot once it has a vote. A vote that is given or changed after
+ * its names were seen, here or elsewhere, is not blind.
  */
 
 import { Pairings, ballotsOf, drawn, isOf, keyOf } from './run-ballots.js';
+import { SeenBallots } from './seen-ballots.js';
 
 /** @import { RunVoteGiven } from '../client/run-assessments.js' */
 /** @import { Row, Run } from '../client/runs.js' */
@@ -25,20 +27,20 @@ export class RunVoting {
   #pairings = new Pairings();
   /** Ballots that show names. @type {Set<string>} */
   #named = new Set();
-  /** Ballots whose names may be known. @type {Set<string>} */
-  #seen = new Set();
+  #seen;
   /** Those that were read, by prompt. @type {Ballot[]} */
   ballots = [];
   /** How many prompts were read. */
   read = 0;
 
   /**
-   * @param {{run: Pick<Run, 'id' | 'prompts' | 'repeats'>, votes: (RunVoteGiven & {prompt: number})[], outbox: VoteOutbox, random?: () => number}} parts
-   *   `votes`: those of this voter that the server has.
+   * @param {{run: Pick<Run, 'id' | 'prompts' | 'repeats'>, votes: (RunVoteGiven & {prompt: number})[], outbox: VoteOutbox, seen?: SeenBallots, random?: () => number}} parts
+   *   `votes`: those of this voter that the server has; `seen`: the ballots whose names may be known.
    */
-  constructor({ run, votes, outbox, random = Math.random }) {
+  constructor({ run, votes, outbox, seen = new SeenBallots(), random = Math.random }) {
     this.#run = run;
     this.#outbox = outbox;
+    this.#seen = seen;
     this.#random = random;
     for (const { prompt, ...vote } of votes) this.#votes.set(keyOf({ prompt, repeat: vote.repeat }), vote);
     for (const { prompt, repeat, vote } of outbox.of(run.id)) {
@@ -141,7 +143,7 @@ export class RunVoting {
   name(ballot, isNamed) {
     if (!this.vote(ballot)) return;
     this.#named[isNamed ? 'add' : 'delete'](keyOf(ballot));
-    this.#seen.add(keyOf(ballot));
+    this.#seen.add(this.#run.id, ballot);
   }
 
   /** Drop a vote that the server does not take. @param {Pick<Ballot, 'prompt' | 'repeat'>} ballot */
@@ -155,7 +157,7 @@ export class RunVoting {
   #put(ballot, winners, empty = 'tie') {
     const key = keyOf(ballot);
     const among = this.shown(ballot);
-    if (this.#votes.get(key)?.blind === false) this.#seen.add(key);
+    if (this.#votes.get(key)?.blind === false) this.#seen.add(this.#run.id, ballot);
     if (winners.length === 0 && empty === 'none') {
       this.#votes.delete(key);
       this.#drawn.set(key, among); // it stays in sight
@@ -163,7 +165,7 @@ export class RunVoting {
     }
     // That all are best is a tie.
     const best = winners.length === among.length ? [] : winners;
-    const vote = { among, winners: best, repeat: ballot.repeat, blind: !this.#seen.has(key) };
+    const vote = { among, winners: best, repeat: ballot.repeat, blind: !this.#seen.has(this.#run.id, ballot) };
     this.#votes.set(key, vote);
     this.#drawn.delete(key);
     void this.#outbox.put(this.#run.id, ballot, vote);

@@ -1,6 +1,7 @@
 /**
  * One prompt of a run: all targets' whole answers side by side, with what their checks say.
  *
+ * Names are shown, so that a vote that is given afterwards is not blind.
  * The arrow keys, left and right, go to the prompts before and after, and so do the buttons.
  */
 
@@ -118,6 +119,7 @@ export class RunPrompt {
     this.#asked.replaceChildren(...askedLines(messages, expected));
     this.#asked.scrollTop = 0;
     const names = targetNames(this.#run.targets, this.#host.nameOf);
+    this.#host.seen.add(this.#run.id, ...answers.map(({ repeat }) => ({ prompt: this.#prompt, repeat })));
     const shown = answers.map((answer) => ({ target: answer.target, repeat: answer.repeat, element: this.#answer(answer) }));
     this.#answers.replaceChildren(...names.map((name, target) => {
       const own = shown.filter((answer) => answer.target === target);

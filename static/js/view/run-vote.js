@@ -110,7 +110,7 @@ export class RunVote {
     await this.#host.attempt(async () => {
       void this.#outbox.retry(); // what an earlier look at the run left
       const { votes } = await this.#host.assessments.votes(this.#run.id, { mine: '1' });
-      this.#voting = new RunVoting({ run: this.#run, votes, outbox: this.#outbox });
+      this.#voting = new RunVoting({ run: this.#run, votes, outbox: this.#outbox, seen: this.#host.seen });
       while (!this.#voting.isRead && this.#voting.open() < 0 && !this.#signal.aborted) await this.#readMore(this.#voting);
       const first = this.#voting.open();
       this.#at = first < 0 ? this.#voting.ballots.length : first;

@@ -15,6 +15,7 @@ import { Runs } from '../client/runs.js';
 import { chatPrompts, counted, promptFile } from '../model/prompt-sets.js';
 import { depthOf, runHash, runPlace } from '../model/run-address.js';
 import { RunOrder } from '../model/run-order.js';
+import { SeenBallots } from '../model/seen-ballots.js';
 import { PageElement, h, iconButton, letClose } from './element.js';
 import { errorNotice } from './error-notice.js';
 import { RunForm } from './run-form.js';
@@ -28,6 +29,7 @@ import { RunTitle } from './run-title.js';
 import { RunVote } from './run-vote.js';
 import { SetForm } from './set-form.js';
 import { SetList } from './set-list.js';
+import { visits } from './storage.js';
 
 /** @import { SidestreamClient } from '../client/client.js' */
 /** @import { WireError } from '../client/protocol.js' */
@@ -41,6 +43,7 @@ import { SetList } from './set-list.js';
  * @property {Assessments} assessments
  * @property {SidestreamClient} client
  * @property {Workspace} workspace
+ * @property {SeenBallots} seen The ballots whose names are known here.
  * @property {(model: string) => string} nameOf
  * @property {(act: () => Promise<unknown>) => Promise<void>} attempt Show an error where all see it.
  * @property {(error: WireError) => void} fail
@@ -60,6 +63,9 @@ import { SetList } from './set-list.js';
  */
 /** @typedef {{client: SidestreamClient, workspace: Workspace, left: () => void}} Parts `left`: the dialog is closed while the address is one of a run. */
 /** @typedef {{element: HTMLElement, back: (() => void) | null, focus: () => void, keydown?: (event: KeyboardEvent) => void}} Screen */
+
+/** It outlives the dialog. */
+const seen = new SeenBallots(visits);
 
 export class RunsView extends PageElement {
   #back = iconButton('left', 'Back');
@@ -92,6 +98,7 @@ export class RunsView extends PageElement {
       assessments: new Assessments(pageBase()),
       client,
       workspace,
+      seen,
       nameOf: (model) => client.models.get(model)?.name ?? model,
       attempt: (act) => this.#attempt(act),
       fail: (error) => this.#problem.replaceChildren(errorNotice(error, { isAlert: true })),
