@@ -167,7 +167,7 @@ export class RunGrid {
     while (this.#isDue && !this.#signal.aborted) {
       this.#isDue = this.#isHurried = false;
       const [first, end] = this.#view;
-      await this.#host.attempt(async () => {
+      await this.#host.read(async () => {
         const { choice } = this.#order;
         const { rows, matching } = await this.#host.api.rows(this.#run.id, first, Math.min(MOST_ROWS, Math.max(1, end - first)), choice);
         if (this.#signal.aborted || choice !== this.#order.choice) return;

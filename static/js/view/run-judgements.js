@@ -30,7 +30,7 @@ export class RunJudgements {
 
   /** Add to each answer what the judges said of it. @param {number} prompt @param {{target: number, repeat: number, element: HTMLElement}[]} answers */
   show(prompt, answers) {
-    return this.#host.attempt(async () => {
+    return this.#host.read(async () => {
       const names = targetNames(this.#run.targets, this.#host.nameOf);
       this.#judges ??= this.#host.assessments.judges(this.#run.id).then(({ judges }) => judges.map(({ judge }) => judge));
       const judges = await this.#judges;

@@ -91,7 +91,7 @@ export class RunJudges {
     let isRunning = false;
     while (this.#isDue && !this.#signal.aborted) {
       this.#isDue = false;
-      await this.#host.attempt(async () => {
+      await this.#host.read(async () => {
         const { judges } = await this.#host.assessments.judges(this.#run.id);
         if (this.#signal.aborted) return;
         this.#show(judges);

@@ -105,7 +105,7 @@ export class RunPrompt {
     setText(this.#place, [`Prompt ${prompt + 1} of ${prompts}`, placeWords(this.#order, prompt)].filter(Boolean).join(' · '));
     this.#before.setAttribute('aria-disabled', String(this.#order.isAtEnd(prompt, -1, prompts)));
     this.#after.setAttribute('aria-disabled', String(this.#order.isAtEnd(prompt, 1, prompts)));
-    void this.#host.attempt(async () => {
+    void this.#host.read(async () => {
       const asked = await this.#host.api.prompt(this.#run.id, prompt);
       const isShown = this.#shown === prompt && this.#count === asked.answers.length;
       if (this.#signal.aborted || prompt !== this.#prompt || isShown) return;

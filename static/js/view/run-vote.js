@@ -115,16 +115,18 @@ export class RunVote {
       const first = this.#voting.open();
       this.#at = first < 0 ? this.#voting.ballots.length : first;
       await this.#show();
-      await this.#readAll(this.#voting);
     });
+    if (this.#voting) await this.#readAll(this.#voting);
   }
 
   /** So that it is known how many there are. @param {RunVoting} voting */
-  async #readAll(voting) {
-    while (!voting.isRead && !this.#signal.aborted) {
-      await this.#readMore(voting);
-      this.#showPlace();
-    }
+  #readAll(voting) {
+    return this.#host.read(async () => {
+      while (!voting.isRead && !this.#signal.aborted) {
+        await this.#readMore(voting);
+        this.#showPlace();
+      }
+    });
   }
 
   /** @param {RunVoting} voting */

@@ -46,7 +46,8 @@ import { visits } from './storage.js';
  * @property {SeenBallots} seen The ballots whose names are known here.
  * @property {(model: string) => string} nameOf
  * @property {(act: () => Promise<unknown>) => Promise<void>} attempt Show an error where all see it.
- * @property {(error: WireError) => void} fail
+ * @property {(act: () => Promise<unknown>) => Promise<void>} read Like `attempt`, for what nobody asked for: it takes away only what an earlier one told.
+ * @property {(error: WireError) => void} fail Say what stays true as long as the screen is shown.
  * @property {(title: string, rename?: (name: string) => void) => void} name
  * @property {() => void} list
  * @property {(given?: Given) => void} begin `given`: what the prompts are at first.
@@ -72,11 +73,13 @@ export class RunsView extends PageElement {
   #close = iconButton('close', 'Close');
   #title = new RunTitle();
   #problem = h('div', {});
+  /** Why something could not be read in the background. */
+  #unread = h('div', {});
   /** Why what was wished is not shown; a screen that goes on does not take it away. */
   #wrong = h('div', {});
   #body = h('div', { class: 'runs-body' });
   #dialog = h('dialog', { class: 'sheet runs', 'aria-labelledby': 'runs-title' },
-    h('header', {}, this.#back, this.#title.element, this.#close), this.#wrong, this.#problem, this.#body);
+    h('header', {}, this.#back, this.#title.element, this.#close), this.#wrong, this.#problem, this.#unread, this.#body);
   /** @type {Screen | null} */
   #screen = null;
   /** Ends what the shown screen does. */
@@ -101,7 +104,8 @@ export class RunsView extends PageElement {
       seen,
       nameOf: (model) => client.models.get(model)?.name ?? model,
       attempt: (act) => this.#attempt(act),
-      fail: (error) => this.#problem.replaceChildren(errorNotice(error, { isAlert: true })),
+      read: (act) => this.#attempt(act, this.#unread),
+      fail: (error) => tell(this.#wrong, error),
       name: (title, rename) => this.#title.show(title, rename),
       list: () => this.#show((signal) => new RunList(this.#host, signal), runHash(null)),
       begin: (given) => this.#show((signal) => new RunForm(this.#host, signal, given), runHash(null)),
@@ -228,22 +232,22 @@ export class RunsView extends PageElement {
     tellAddress(address);
     this.#shown.abort();
     this.#shown = new AbortController();
-    for (const place of [this.#problem, this.#wrong]) place.replaceChildren();
+    for (const place of [this.#problem, this.#unread, this.#wrong]) place.replaceChildren();
     this.#screen = make(this.#shown.signal);
     this.#back.hidden = !this.#screen.back;
     this.#body.replaceChildren(this.#screen.element);
     this.#screen.focus();
   }
 
-  /** @param {() => Promise<unknown>} act */
-  async #attempt(act) {
+  /** @param {() => Promise<unknown>} act @param {HTMLElement} place Where its error is told. */
+  async #attempt(act, place = this.#problem) {
     const { signal } = this.#shown;
     try {
       await act();
-      if (!signal.aborted) this.#problem.replaceChildren();
+      if (!signal.aborted) place.replaceChildren();
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
-      if (!signal.aborted) tell(this.#problem, error);
+      if (!signal.aborted) tell(place, error);
     }
   }
 }
