@@ -307,6 +307,26 @@ def test_a_vote_that_is_refused_is_told_at_its_prompt(page: Page, gateway: Gatew
     expect(runs.get_by_role("status")).to_have_text("Prompt 1 of 2 · 0 of 2 voted")
 
 
+def test_where_a_run_is_deleted_elsewhere_its_prompt_and_its_ballots_say_so(
+    page: Page, gateway: Gateway
+) -> None:
+    for opens in (False, True):
+        name = a_run(page, gateway, 2, "Alpha", "Beta")
+        runs = open_run(page, gateway, name)
+        address = page.url.split("#run=")[1]
+        if opens:
+            runs.get_by_role("rowheader").first.click()
+            expect(runs.get_by_role("region", name="Alpha")).to_be_visible()
+        else:
+            begin_voting(runs)
+        page.request.delete(f"{gateway.url}runs/{address}")
+        expect(runs.get_by_role("alert").filter(has_text=re.compile(r"\w"))).to_have_text(
+            "The run was deleted elsewhere."
+        )
+        page.keyboard.press("a")
+        expect(runs.get_by_text("Vote again")).to_have_count(0)
+
+
 @pytest.mark.timeout(120)
 def test_on_a_phone_answers_are_chosen_by_touch(
     browser: Browser, gateway: Gateway, watch: Watch, artifacts: Path

@@ -209,14 +209,14 @@ test('votes that cannot be sent wait, the last one of a ballot, and are sent aga
 test('a vote that the server will never take is dropped and told, and those behind it are sent', async () => {
   const { one, peer } = voting();
   const refused = [];
-  peer.outbox.addEventListener('refused', ({ detail }) => refused.push(detail.prompt));
+  peer.outbox.addEventListener('refused', ({ detail }) => refused.push([detail.prompt, detail.error.code]));
   peer.fails = down();
   one.choose(one.ballots[0], 0);
   one.choose(one.ballots[1], 0);
   await settled();
   peer.fails = new SidestreamError({ code: 'invalid_command', message: 'target 0 has no answer' });
   await peer.outbox.retry();
-  assert.deepEqual([refused, peer.outbox.size], [[0, 1], 0]);
+  assert.deepEqual([refused, peer.outbox.size], [[[0, 'invalid_command'], [1, 'invalid_command']], 0]);
   one.refuse({ prompt: 0, repeat: 0 });
   assert.equal(one.vote(one.ballots[0]), null);
 });

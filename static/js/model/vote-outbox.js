@@ -4,7 +4,7 @@
  * A ballot has one vote here at most: the last one. Votes are sent one after the other. Where that fails they
  * wait for `retry`, or for the next vote; one that the server will never take is dropped, and `refused` is told.
  *
- * Events: `change` when a vote was sent, failed or was refused; `refused` with its run and ballot.
+ * Events: `change` when a vote was sent, failed or was refused; `refused` with its run, ballot and error.
  */
 
 import { SidestreamError } from '../client/protocol.js';
@@ -81,7 +81,7 @@ export class VoteOutbox extends EventTarget {
         return;
       }
       if (this.#items.get(key) === item) this.#items.delete(key);
-      this.dispatchEvent(new CustomEvent('refused', { detail: item }));
+      this.dispatchEvent(new CustomEvent('refused', { detail: { ...item, error } }));
       return;
     }
     if (this.#items.get(key) === item) this.#items.delete(key); // else another came meanwhile

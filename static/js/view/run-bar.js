@@ -16,6 +16,7 @@ const SHOWN_MS = 1500;
 
 export class RunBar {
   #host;
+  #signal;
   #changed;
   /** @type {Run | null} */
   #run = null;
@@ -44,9 +45,10 @@ export class RunBar {
   #extension = null;
   element = h('div', {}, this.#acts, this.#asking);
 
-  /** @param {Host} host @param {(run: Run) => void} changed */
-  constructor(host, changed) {
+  /** @param {Host} host @param {AbortSignal} signal @param {(run: Run) => void} changed */
+  constructor(host, signal, changed) {
     this.#host = host;
+    this.#signal = signal;
     this.#changed = changed;
   }
 
@@ -128,6 +130,7 @@ export class RunBar {
   #endExtending(changed) {
     this.#extension?.element.remove();
     this.#extension = null;
+    if (this.#signal.aborted) return;
     this.#extend.focus();
     if (changed) this.#host.open(changed); // with other columns
   }
@@ -151,7 +154,7 @@ export class RunBar {
       } finally {
         this.isDeleting = false;
       }
-      this.#host.list();
+      if (!this.#signal.aborted) this.#host.list();
     });
   }
 }

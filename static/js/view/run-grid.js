@@ -7,6 +7,7 @@
  * Enter opens the prompt of one.
  */
 
+import { SidestreamError } from '../client/protocol.js';
 import { followRuns } from '../client/run-following.js';
 import { isOver, passedWords, progressWords, rowsInView, slots, stateWords, targetNames, targetWords } from '../model/run-table.js';
 import { h, setText } from './element.js';
@@ -48,6 +49,8 @@ export class RunGrid {
   /** The next request does not wait for the rest. */
   #isHurried = false;
   #isDrawn = false;
+  /** It was deleted: nothing more can be read. */
+  #isGone = false;
   /** To be shown in a moment. @type {Run | null} */
   #coming = null;
   /** End the rest between two requests. */
@@ -66,12 +69,11 @@ export class RunGrid {
     this.#signal = signal;
     this.#run = run;
     this.#prompt = prompt;
-    this.#bar = new RunBar(host, (changed) => this.#show(changed));
+    this.#bar = new RunBar(host, signal, (changed) => this.#show(changed));
     this.#order = host.orderOf(run);
     this.#filter = new RunFilter(this.#order, (choice) => this.#choose(choice));
     this.#name(run);
     this.element = h('div', { class: 'run-page run-whole' }, this.#bar.element, this.#status, this.#error, this.#progress, this.#filter.element, this.#grid);
-    this.#grid.style.setProperty('--targets', String(run.targets.length));
     this.#grid.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.#grid.addEventListener('keydown', (event) => this.#pressed(event));
     this.#grid.addEventListener('click', ({ target }) => this.#clicked(target));
@@ -107,8 +109,14 @@ export class RunGrid {
   #follow() {
     const reading = followRuns(this.#host.client, [this.#run.id], { signal: this.#signal });
     reading.on('run', (run) => this.#showSoon(run));
-    reading.on('removed', () => this.#bar.isDeleting || this.#host.fail({ code: 'unknown_run', message: 'The run was deleted elsewhere.' }));
+    reading.on('removed', () => this.#end());
     reading.on('end', ({ error }) => error && this.#host.fail(error));
+  }
+
+  #end() {
+    if (this.#bar.isDeleting || this.#isGone) return;
+    this.#isGone = true;
+    this.#host.gone();
   }
 
   /** @param {Run} run */
@@ -149,8 +157,10 @@ export class RunGrid {
   #showHeads(run) {
     const names = targetNames(run.targets, this.#host.nameOf);
     if (this.#heads.children.length !== names.length + 1) {
+      this.#grid.style.setProperty('--targets', String(names.length));
       this.#heads.replaceChildren(h('div', { role: 'columnheader' }, 'Prompt'), ...names.map((name) =>
         h('div', { role: 'columnheader' }, h('span', { class: 'grid-name', dir: 'auto', title: name }, name), h('span', { class: 'run-words' }), h('progress', { 'aria-label': name }))));
+      if (this.#rows.size) this.#resized(); // rows are as high as there are targets where the page is narrow
     }
     run.targets.forEach((target, index) => {
       const [, words, progress] = this.#heads.children[index + 1].children;
@@ -164,12 +174,14 @@ export class RunGrid {
     this.#isDue = true;
     if (this.#isReading) return;
     this.#isReading = true;
-    while (this.#isDue && !this.#signal.aborted) {
+    while (this.#isDue && !this.#isGone && !this.#signal.aborted) {
       this.#isDue = this.#isHurried = false;
       const [first, end] = this.#view;
       await this.#host.read(async () => {
         const { choice } = this.#order;
-        const { rows, matching } = await this.#host.api.rows(this.#run.id, first, Math.min(MOST_ROWS, Math.max(1, end - first)), choice);
+        const read = await this.#rowsOf(first, Math.min(MOST_ROWS, Math.max(1, end - first)), choice);
+        if (!read) return;
+        const { rows, matching } = read;
         if (this.#signal.aborted || choice !== this.#order.choice) return;
         this.#order.note(first, rows, matching);
         rows.forEach((row, index) => {
@@ -187,6 +199,17 @@ export class RunGrid {
       });
     }
     this.#isReading = false;
+  }
+
+  /** Null of a run that was deleted. @param {number} first @param {number} limit @param {RowChoice} choice */
+  async #rowsOf(first, limit, choice) {
+    try {
+      return await this.#host.api.rows(this.#run.id, first, limit, choice);
+    } catch (error) {
+      if (!(error instanceof SidestreamError) || error.code !== 'unknown_run') throw error;
+      this.#end();
+      return null;
+    }
   }
 
   /** @param {RowChoice} choice */
@@ -295,7 +318,7 @@ export class RunGrid {
       this.#place(row, index);
     }
     const known = this.#known.get(index);
-    const words = `${isOver(this.#run)} ${known ? JSON.stringify(known) : ''}`;
+    const words = `${isOver(this.#run)} ${this.#run.targets.length} ${known ? JSON.stringify(known) : ''}`;
     if (row.dataset.words === words) return;
     row.dataset.words = words;
     this.#fill(row, index, known);

@@ -151,7 +151,10 @@ export class RunLeaderboard {
   /** @param {Leaderboard['runs'][number]} run */
   #run({ id, name, set_name: set, is_mine: isMine, votes, other_votes: others, checked }) {
     const open = h('button', { type: 'button', class: 'quiet' }, h('span', { dir: 'auto' }, name || set || id));
-    open.addEventListener('click', () => this.#host.attempt(async () => this.#host.open(await this.#host.api.get(id))));
+    open.addEventListener('click', () => this.#host.attempt(async () => {
+      const run = await this.#host.api.get(id);
+      if (!this.#signal.aborted) this.#host.open(run);
+    }));
     const words = [counted(votes, 'blind vote'), others ? `${others.toLocaleString('en')} not blind` : '', counted(checked, 'checked answer'), isMine ? '' : 'shared with you'];
     return h('li', {}, open, h('span', { class: 'run-words' }, words.filter(Boolean).join(' · ')));
   }

@@ -34,6 +34,8 @@ export class RunPrompt {
   #shown = -1;
   #count = 0;
   #isWaiting = false;
+  /** Its run was deleted. */
+  #isGone = false;
   #judgements;
   #before = iconButton('left', 'The prompt before');
   #after = iconButton('right', 'The next prompt');
@@ -55,7 +57,12 @@ export class RunPrompt {
     this.#before.addEventListener('click', () => this.#go(-1));
     this.#after.addEventListener('click', () => this.#go(1));
     this.#load();
-    followRuns(host.client, [run.id], { signal }).on('run', (changed) => this.#changed(changed));
+    const reading = followRuns(host.client, [run.id], { signal });
+    reading.on('run', (changed) => this.#changed(changed));
+    reading.on('removed', () => {
+      this.#isGone = true;
+      host.gone();
+    });
   }
 
   back = () => this.#host.open(this.#run, this.#prompt);
@@ -95,7 +102,7 @@ export class RunPrompt {
     this.#isWaiting = true;
     setTimeout(() => {
       this.#isWaiting = false;
-      if (!this.#signal.aborted) this.#load();
+      if (!this.#signal.aborted && !this.#isGone) this.#load();
     }, LOOK_AGAIN_MS);
   }
 

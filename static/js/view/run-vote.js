@@ -6,6 +6,7 @@
  * those that could not be sent wait, also when the screen is left, and the page warns before it closes.
  */
 
+import { followRuns } from '../client/run-following.js';
 import { letter } from '../model/rounds.js';
 import { isComplete } from '../model/run-ballots.js';
 import { madeOf } from '../model/run-ranking.js';
@@ -17,6 +18,7 @@ import { errorText } from './labels.js';
 import { askedLines, write } from './run-texts.js';
 import { rankingView } from './run-ranking.js';
 
+/** @import { SidestreamError } from '../client/protocol.js' */
 /** @import { AskedPrompt, Run } from '../client/runs.js' */
 /** @import { Ballot, VoteForm } from '../model/run-ballots.js' */
 /** @import { Host } from './runs-view.js' */
@@ -80,6 +82,7 @@ export class RunVote {
     this.#before.addEventListener('click', () => this.#go(-1));
     this.#outbox.addEventListener('change', () => this.#showUnsent(), { signal });
     this.#outbox.addEventListener('refused', (event) => this.#refused(/** @type {CustomEvent} */ (event).detail), { signal });
+    followRuns(host.client, [run.id], { signal }).on('removed', () => host.gone());
     void this.#begin();
   }
 
@@ -185,9 +188,10 @@ export class RunVote {
     void this.#host.attempt(() => this.#show());
   }
 
-  /** @param {{run: string, prompt: number, repeat: number}} item */
-  #refused({ run, prompt, repeat }) {
+  /** @param {{run: string, prompt: number, repeat: number, error: SidestreamError}} item */
+  #refused({ run, prompt, repeat, error }) {
     if (run !== this.#run.id) return;
+    if (error.code === 'unknown_run') return this.#host.gone();
     this.#voting?.refuse({ prompt, repeat });
     this.#prompts.delete(prompt);
     void this.#host.attempt(() => this.#show());

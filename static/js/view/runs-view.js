@@ -48,6 +48,7 @@ import { visits } from './storage.js';
  * @property {(act: () => Promise<unknown>) => Promise<void>} attempt Show an error where all see it.
  * @property {(act: () => Promise<unknown>) => Promise<void>} read Like `attempt`, for what nobody asked for: it takes away only what an earlier one told.
  * @property {(error: WireError) => void} fail Say what stays true as long as the screen is shown.
+ * @property {() => void} gone Say that the run of the screen was deleted.
  * @property {(title: string, rename?: (name: string) => void) => void} name
  * @property {() => void} list
  * @property {(given?: Given) => void} begin `given`: what the prompts are at first.
@@ -106,6 +107,7 @@ export class RunsView extends PageElement {
       attempt: (act) => this.#attempt(act),
       read: (act) => this.#attempt(act, this.#unread),
       fail: (error) => tell(this.#wrong, error),
+      gone: () => tell(this.#wrong, { message: 'The run was deleted elsewhere.' }),
       name: (title, rename) => this.#title.show(title, rename),
       list: () => this.#show((signal) => new RunList(this.#host, signal), runHash(null)),
       begin: (given) => this.#show((signal) => new RunForm(this.#host, signal, given), runHash(null)),
@@ -165,7 +167,9 @@ export class RunsView extends PageElement {
   async openWith(chat) {
     this.open();
     await this.#opening(async () => {
+      const { signal } = this.#shown;
       const stored = await new Conversations(pageBase()).get(chat, { isFull: true });
+      if (signal.aborted) return;
       const { prompts, left } = chatPrompts(stored);
       if (!prompts.length) throw new SidestreamError({ code: 'invalid_prompt_set', message: left ? 'This chat has only prompts with attachments, which are not kept in sets.' : 'This chat has no prompts.' });
       const note = [`The ${counted(prompts.length, 'prompt')} of “${stored.title || 'Untitled'}”.`, left ? `${counted(left, 'prompt')} with attachments ${left === 1 ? 'is' : 'are'} left out.` : ''].filter(Boolean).join(' ');
@@ -229,6 +233,7 @@ export class RunsView extends PageElement {
 
   /** @param {(signal: AbortSignal) => Screen} make @param {string} [address] Else the one that it is. */
   #show(make, address = location.hash) {
+    if (!this.isConnected) return; // a late reply
     tellAddress(address);
     this.#shown.abort();
     this.#shown = new AbortController();

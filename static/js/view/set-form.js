@@ -153,7 +153,7 @@ export class SetForm {
   #remove() {
     return this.#host.attempt(async () => {
       await this.#host.api.forget(this.#set.id);
-      this.#host.sets();
+      if (!this.#signal.aborted) this.#host.sets();
     });
   }
 
