@@ -216,4 +216,5 @@ def test_a_run_is_shared_read_by_others_and_shared_no_longer(
         mine.get_by_role("button", name="Share", exact=True).click()
         expect(mine.get_by_text("Shared with ben")).to_have_count(0)
         other_page.keyboard.press("Escape")
+        expect(theirs.get_by_text("A run asks every prompt")).to_be_visible()
         expect(theirs.get_by_role("list", name="Runs").get_by_role("button")).to_have_count(0)

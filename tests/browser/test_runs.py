@@ -169,4 +169,7 @@ def test_a_long_run_pauses_goes_on_and_is_deleted_after_a_question(
     expect(runs.get_by_role("button", name="Keep it")).to_be_focused()
     runs.get_by_role("button", name="Delete it").click()
     expect(runs.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(
+        runs.locator(".run-list li, .run-page > .field-hint:not([hidden])").first
+    ).to_be_visible()
     expect(runs.get_by_text("Name river 1")).to_have_count(0)

@@ -110,6 +110,19 @@ def test_the_list_shows_progress_and_what_others_do_without_asking_again(
     assert watch.complaints == []
 
 
+def test_a_run_that_is_extended_elsewhere_gets_its_column(page: Page, runs: Locator) -> None:
+    begin(runs, "Harbour", 3)
+    run = newest(page)
+    expect(runs.get_by_role("columnheader")).to_have_count(2)
+    again = {"model": "alpha", "name": "Again", "parameters": {"temperature": 0.5}}
+    elsewhere(page, "POST", f"runs/{run}/extend", {"targets": [again], "repeats": 1})
+    heads = runs.get_by_role("columnheader")
+    expect(heads).to_have_count(3)
+    tops = {head.evaluate("(one) => one.getBoundingClientRect().top") for head in heads.all()}
+    assert len(tops) == 1, "all stand in one row"
+    expect(runs.locator(".grid-space [aria-rowindex='2'] [role=gridcell]")).to_have_count(2)
+
+
 def test_the_grid_follows_a_run_that_others_change_and_delete(
     page: Page, runs: Locator, watch: Watch
 ) -> None:
@@ -131,6 +144,7 @@ def test_the_grid_follows_a_run_that_others_change_and_delete(
     assert axe_violations(page) == []
     page.keyboard.press("Escape")
     expect(runs.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(runs.get_by_text("A run asks every prompt")).to_be_visible()
     expect(row(runs, "Tower")).to_have_count(0)
     assert not [url for url in asked if url.endswith("/events")], "no stream for each run"
 

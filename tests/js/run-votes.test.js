@@ -60,6 +60,13 @@ test('pairs are drawn so that all come equally often', () => {
   for (const pair of [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]) assert.equal(pairings.count(pair), 2);
 });
 
+test('any of the pairs comes first, and either of the two is shown first', () => {
+  let seed = 1;
+  const random = () => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
+  const seen = new Set(Array.from({ length: 200 }, () => new Pairings().draw([0, 1, 2], random).join(' ')));
+  assert.deepEqual([...seen].sort(), ['0 1', '0 2', '1 0', '1 2', '2 0', '2 1']);
+});
+
 test('a vote stands at once, is kept in the order seen, and can be changed and taken back', async () => {
   const { one, peer } = voting();
   const [ballot] = one.ballots;
