@@ -137,6 +137,31 @@ def test_what_is_wrong_with_a_changed_set_is_told_with_its_places(
     expect(runs.get_by_label("Version").locator("option")).to_have_count(1)
 
 
+def test_what_is_written_and_not_saved_is_there_again(page: Page, runs: Locator) -> None:
+    begin(runs, "Drafts", "Name a desert.")
+    runs.get_by_role("button", name="New run").first.click()
+    runs.get_by_label("Prompts, one a line").fill("Name a swamp.")
+    page.keyboard.press("Escape")
+    open_set(runs, "Drafts")
+    runs.get_by_label("Prompts", exact=True).fill("Name a dune.")
+    runs.get_by_label("Tags").fill("dry")
+    page.keyboard.press("Escape")
+    runs.get_by_role("button", name="New run with Drafts").click()
+    expect(runs.get_by_text("Name a desert.")).to_be_visible()
+    page.keyboard.press("Escape")
+    runs.get_by_role("button", name="New run").first.click()
+    expect(runs.get_by_label("Prompts, one a line")).to_have_value("Name a swamp.")
+    page.keyboard.press("Escape")
+    open_set(runs, "Drafts")
+    expect(runs.get_by_label("Prompts", exact=True)).to_have_value("Name a dune.")
+    expect(runs.get_by_label("Tags")).to_have_value("dry")
+    expect(runs.get_by_role("status")).to_have_text("Not saved yet")
+    runs.get_by_role("button", name="Save").click()
+    expect(runs.get_by_role("status")).to_have_text("Saved")
+    page.keyboard.press("Escape")
+    expect(runs.get_by_role("listitem").filter(has_text="Drafts")).to_contain_text("2 versions")
+
+
 def test_a_set_is_deleted_after_a_question_and_its_run_stays(page: Page, runs: Locator) -> None:
     begin(runs, "Doomed", "Name a volcano.")
     open_set(runs, "Doomed")
@@ -147,6 +172,7 @@ def test_a_set_is_deleted_after_a_question_and_its_run_stays(page: Page, runs: L
     page.keyboard.press("Enter")
     runs.get_by_role("button", name="Delete it").click()
     expect(runs.get_by_role("heading", name="Prompt sets")).to_be_visible()
+    expect(runs.locator(".set-line, .run-page > .field-hint:not([hidden])").first).to_be_visible()
     expect(runs.get_by_role("listitem").filter(has_text="Doomed")).to_have_count(0)
     page.keyboard.press("Escape")
     runs.get_by_role("button", name=re.compile("^Doomed")).first.click()

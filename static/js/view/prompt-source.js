@@ -30,9 +30,11 @@ export class PromptSource {
   #tell;
   /** @type {PromptSet[]} */
   #sets = [];
+  /** Prompts came with the form: they are not what was written before, which is kept. */
+  #isGiven;
   /** Another number for what was given later. */
   #given = 0;
-  #text = h('textarea', { id: 'run-prompts', rows: 6, 'aria-describedby': 'run-prompts-hint run-problem', placeholder: 'Name a river.\nName a lighthouse.' });
+  #text = h('textarea', { id: 'run-prompts', rows: 6, dir: 'auto', 'aria-describedby': 'run-prompts-hint run-problem', placeholder: 'Name a river.\nName a lighthouse.' });
   #count = h('span', { id: 'run-prompts-hint', class: 'field-hint', 'aria-live': 'polite' });
   #file = h('input', { id: 'run-file', type: 'file', accept: '.csv,.jsonl,.ndjson,.txt,text/plain,text/csv', 'aria-describedby': 'run-file-hint run-problem' });
   #set = h('select', { id: 'run-set' });
@@ -54,7 +56,11 @@ export class PromptSource {
     this.#host = host;
     this.#signal = signal;
     this.#tell = tell;
-    this.#text.addEventListener('input', () => this.#changed(this.#text));
+    this.#isGiven = !!(given.lines ?? given.file ?? given.set);
+    this.#text.addEventListener('input', () => {
+      this.#isGiven = false;
+      this.#changed(this.#text);
+    });
     this.#file.addEventListener('change', () => this.#changed(this.#file));
     this.#set.addEventListener('change', () => this.#changed(this.#set));
     this.#search.addEventListener('input', () => this.#list());
@@ -93,7 +99,7 @@ export class PromptSource {
 
   /** It was asked. */
   forget() {
-    draft = '';
+    if (!this.#isGiven) draft = '';
   }
 
   // Internal
@@ -153,8 +159,8 @@ export class PromptSource {
     if (source !== this.#text) this.#text.value = '';
     if (source !== this.#file) this.#file.value = '';
     if (source !== this.#set) this.#set.value = '';
-    draft = this.#text.value;
-    const count = promptLines(draft).length;
+    if (!this.#isGiven) draft = this.#text.value;
+    const count = promptLines(this.#text.value).length;
     setText(this.#count, count ? `${count.toLocaleString('en')} ${count === 1 ? 'prompt' : 'prompts'}` : '');
     this.#tell(null);
     this.#show('', []);

@@ -17,10 +17,15 @@ import { problemList } from './run-problems.js';
 const MOST_PROMPTS = 5000;
 const MOST_CHARS = 1_000_000;
 
+/** What was changed and is not yet saved, by set: Escape does not lose it. @type {Map<string, {version: string, name: string, tags: string, text: string | null}>} */
+const drafts = new Map();
+
 export class SetForm {
   #host;
   #signal;
   #set;
+  /** The version whose prompts are shown. */
+  #shown = '';
   /** As it was read. */
   #before = '';
   /** @type {FileForm} */
@@ -55,12 +60,16 @@ export class SetForm {
     this.#host = host;
     this.#signal = signal;
     this.#set = set;
-    this.#name.value = set.name;
-    this.#tags.value = set.tags.join(', ');
+    const draft = drafts.get(set.id);
+    this.#name.value = draft?.name ?? set.name;
+    this.#tags.value = draft?.tags ?? set.tags.join(', ');
     host.name(set.name);
     this.#version.addEventListener('change', () => void host.attempt(() => this.#read()));
     this.#file.addEventListener('change', () => this.#tell(null));
-    this.element.addEventListener('input', () => setText(this.#told, ''));
+    this.element.addEventListener('input', ({ target }) => {
+      setText(this.#told, '');
+      if (target === this.#name || target === this.#tags || target === this.#text) this.#keep();
+    });
     this.element.addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#submit();
@@ -75,6 +84,21 @@ export class SetForm {
   }
 
   // Internal
+
+  /** Keep what is changed until it is saved. */
+  #keep() {
+    const before = drafts.get(this.#set.id);
+    const { version, text } = this.#text.disabled ? before ?? { version: this.#shown, text: null } : { version: this.#shown, text: this.#text.value };
+    drafts.set(this.#set.id, { version, name: this.#name.value, tags: this.#tags.value, text });
+  }
+
+  /** Show what was changed in the version that is shown, and not saved. */
+  #takeDraft() {
+    const draft = drafts.get(this.#set.id);
+    if (!draft) return;
+    if (draft.version === this.#shown && draft.text !== null && !this.#text.disabled) this.#text.value = draft.text;
+    setText(this.#told, 'Not saved yet');
+  }
 
   /** Read the versions, and the present one. */
   async #load() {
@@ -98,7 +122,9 @@ export class SetForm {
     if (this.#signal.aborted || version !== this.#version.value) return;
     this.#text.disabled = text === null;
     this.#text.value = text ?? '';
+    this.#shown = version;
     this.#before = isPresent ? this.#text.value : '';
+    this.#takeDraft();
     setText(this.#hint, text === null ? 'These are too many to be changed here: download them, and take the changed file.'
       : this.#form === 'lines' ? 'One a line.' : 'JSON Lines: an object a line; the first says what is common to all.');
     this.#tell(null);
@@ -127,6 +153,7 @@ export class SetForm {
       if (file) this.#set = await api.replace(id, file);
       else if (!this.#text.disabled && this.#text.value !== this.#before) this.#set = await api.replace(id, this.#text.value, { form: this.#form });
       this.#set = await api.change(id, { name: this.#name.value.trim(), tags: tagsIn(this.#tags.value) });
+      drafts.delete(id);
       if (this.#signal.aborted) return;
       this.#host.name(this.#set.name);
       this.#file.value = '';
@@ -153,6 +180,7 @@ export class SetForm {
   #remove() {
     return this.#host.attempt(async () => {
       await this.#host.api.forget(this.#set.id);
+      drafts.delete(this.#set.id);
       if (!this.#signal.aborted) this.#host.sets();
     });
   }
