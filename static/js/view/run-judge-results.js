@@ -22,5 +22,5 @@ export function judgeTable({ judge, grades, ranking }, names, label) {
 
 /** The criteria in full, as they were given. @param {string} criteria */
 export function criteriaView(criteria) {
-  return h('p', { class: 'run-criteria', dir: 'auto' }, h('b', {}, 'Criteria: '), criteria);
+  return h('p', { class: 'run-criteria', dir: 'auto' }, h('bdi', {}, h('b', {}, 'Criteria: ')), criteria);
 }

@@ -36,7 +36,7 @@ export class RunJudges {
   #list = h('div', { class: 'run-page', role: 'region', 'aria-label': 'Judges' });
   #none = h('p', { class: 'field-hint', hidden: true }, 'No model has judged this run.');
   #model = h('select', { id: 'judge-model', required: true });
-  #criteria = h('textarea', { id: 'judge-criteria', rows: 4, maxlength: MAX_CRITERIA, required: true, 'aria-describedby': 'judge-hint', placeholder: 'Is the answer right, and as short as it can be?' });
+  #criteria = h('textarea', { id: 'judge-criteria', rows: 4, dir: 'auto', maxlength: MAX_CRITERIA, required: true, 'aria-describedby': 'judge-hint', placeholder: 'Is the answer right, and as short as it can be?' });
   #mode = h('select', { id: 'judge-mode' }, h('option', { value: 'grades' }, 'A grade for each answer'), h('option', { value: 'pairs' }, 'Pairs, each in both orders'));
   #grades = h('input', { id: 'judge-grades', type: 'number', min: LEAST_GRADES, max: MOST_GRADES, value: GRADES, required: true });
   #gradesField = h('div', {}, h('label', { for: 'judge-grades' }, 'Grades from 1, the worst, to'), this.#grades);

@@ -13,7 +13,7 @@ import { turnViews } from './turn-views.js';
 /** What was asked, and which answer was hoped for. @param {AskedPrompt['messages']} messages @param {string | null} [expected] */
 export function askedLines(messages, expected = null) {
   return [
-    ...messages.map(({ role, content }) => h('p', { dir: 'auto', class: 'run-message' }, ...(role === 'user' ? [] : [h('b', {}, `${capital(role)}: `)]), wordsOf(content))),
+    ...messages.map(({ role, content }) => h('p', { dir: 'auto', class: 'run-message' }, ...(role === 'user' ? [] : [h('bdi', {}, h('b', {}, `${capital(role)}: `))]), wordsOf(content))),
     ...(expected === null ? [] : [h('p', { class: 'field-hint' }, 'Expected: ', h('span', { dir: 'auto' }, expected))]),
   ];
 }
