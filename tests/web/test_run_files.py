@@ -287,6 +287,8 @@ async def test_the_report_has_charts_votes_and_judges(before_fake: StartWithFake
         assert f"<title>{title}</title><desc>" in drawing
         assert drawing.count('class="point"') == 2
     assert "Is it &lt;right&gt;?" in report
+    assert "<small>Complete, first token" in report
+    assert "<small>stop" not in report
     assert "1 contradict themselves and are ties; $1" in report
     assert "<script" not in report
     assert "http" not in "".join(drawings)
@@ -324,4 +326,5 @@ async def test_a_failed_target_has_no_row_in_charts(before_fake: StartWithFake) 
     await store.answers.add([(number, failed)])
     report = (await gateway.get(f"/runs/{run}/export?form=html")).text
     assert "It &lt;broke&gt;." in report
+    assert "<small>Failed, first token" in report
     assert "<figcaption>First token" not in report

@@ -13,8 +13,8 @@ import { laterStyles } from './late-styles.js';
 /** @import { Host } from './runs-view.js' */
 
 const NONE = '–';
-const HEADINGS = ['Model', 'Place', 'Wins against an average one', 'Votes', 'Passed', 'Runs'];
-const JUDGED = ['Model', 'Place', 'Wins against an average one', 'Pairs'];
+const HEADINGS = ['Model', 'Place', 'Expected wins', 'Votes', 'Passed', 'Runs'];
+const JUDGED = ['Model', 'Place', 'Expected wins', 'Pairs'];
 
 export class RunLeaderboard {
   #host;
@@ -28,6 +28,7 @@ export class RunLeaderboard {
   #state = h('p', { class: 'field-hint', role: 'status' });
   #people = h('div', { class: 'summary-table', tabindex: 0, role: 'region', 'aria-label': 'Leaderboard' });
   #judges = h('div', {});
+  #meaning = h('p', { class: 'field-hint', hidden: true }, 'Expected wins: how often it would be the better one of two, the other of average strength.');
   #sources = h('details', { class: 'board-sources', hidden: true });
   /** Counts the questions, so that a late answer to an earlier one is not shown. */
   #asked = 0;
@@ -36,7 +37,7 @@ export class RunLeaderboard {
       h('div', {}, h('label', { for: 'board-over' }, 'What counts'), this.#over),
       h('div', {}, h('label', { for: 'board-set' }, 'Prompt set'), this.#set),
       h('div', {}, h('label', { for: 'board-tag' }, 'Tag'), this.#tag, this.#tags)),
-    this.#state, this.#people, this.#judges, this.#sources);
+    this.#state, this.#people, this.#judges, this.#meaning, this.#sources);
 
   /** @param {Host} host @param {AbortSignal} signal */
   constructor(host, signal) {
@@ -96,7 +97,7 @@ export class RunLeaderboard {
     const ranking = entries.flatMap(({ rank }) => rank ?? []);
     const standing = standingWords(ranking, this.#host.nameOf);
     setText(this.#state, entries.length ? [standing, votesWords(board)].filter(Boolean).join(' ') : 'There is nothing to compare yet: a run, or a blind vote on a chat.');
-    this.#people.hidden = entries.length === 0;
+    this.#people.hidden = this.#meaning.hidden = entries.length === 0;
     const groups = grouped(entries, ({ rank }) => rank?.group ?? -1);
     this.#people.replaceChildren(table(HEADINGS, groups.map(([group, several]) => [groupWords(group), several.map((entry) => this.#row(entry))])));
     this.#judges.replaceChildren(...judges.map((judge) => this.#judged(judge)));

@@ -60,7 +60,7 @@ export class RunResults {
     this.#body.replaceChildren(...targets.map(({ name, figures, seconds }) => h('tr', {},
       h('th', { scope: 'row', dir: 'auto' }, name), ...cells(figures, seconds).map((words) => h('td', {}, words)))));
     this.#comparisons.hidden = comparisons.length === 0;
-    this.#words.replaceChildren(...comparisons.map(({ first, second, words }) => h('li', { dir: 'auto' }, h('b', {}, `${targets[first].name} and ${targets[second].name}: `), words)));
+    this.#words.replaceChildren(...comparisons.map(({ words }) => h('li', { dir: 'auto' }, words)));
   }
 
   /** @param {Results} results */
