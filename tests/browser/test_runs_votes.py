@@ -239,6 +239,7 @@ def test_votes_wait_while_the_server_is_away_and_none_is_lost(page: Page, gatewa
     expect(alert).to_contain_text("A vote is not saved yet, and kept here.")
     expect(runs.get_by_role("button", name="A is better")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Enter")
+    expect(runs.get_by_role("status")).to_have_text("Prompt 2 of 2 · 1 of 2 voted")
     page.keyboard.press("b")
     expect(alert).to_contain_text("2 votes are not saved yet")
     assert axe_violations(page) == []
@@ -265,8 +266,10 @@ def test_a_key_that_comes_before_the_answers_votes_on_none(page: Page, gateway: 
     held: list[Route] = []
     page.route("**/prompts/1", lambda route: held.insert(0, route))
     runs = open_run(page, gateway, name)
-    begin_voting(runs)
+    with page.expect_request("**/prompts/1"):
+        begin_voting(runs)
     page.keyboard.press("a")
+    expect(runs.get_by_role("status")).to_have_text("Prompt 1 of 2 · 1 of 2 voted")
     page.keyboard.press("Enter")
     page.keyboard.press("a")  # it would take the first vote back
     page.keyboard.press("b")
@@ -279,18 +282,20 @@ def test_a_key_that_comes_before_the_answers_votes_on_none(page: Page, gateway: 
 
 
 def test_answers_that_cannot_be_read_leave_those_in_sight(page: Page, gateway: Gateway) -> None:
-    name = a_run(page, gateway, 2, "Alpha", "Beta")
-    page.route("**/prompts/1", lambda route: route.abort())
+    name = a_run(page, gateway, 3, "Alpha", "Beta")
+    others = re.compile(r"/prompts/[12]$")
+    page.route(others, lambda route: route.abort())
     runs = open_run(page, gateway, name)
     begin_voting(runs)
+    page.keyboard.press("Enter")
     page.keyboard.press("Enter")
     expect(runs.get_by_role("alert").filter(has_text="cannot be reached")).to_be_visible()
     page.keyboard.press("a")
     place = runs.get_by_role("status")
-    expect(place).to_have_text("Prompt 1 of 2 · 1 of 2 voted")
-    page.unroute("**/prompts/1")
+    expect(place).to_have_text("Prompt 1 of 3 · 1 of 3 voted")
+    page.unroute(others)
     page.keyboard.press("Enter")
-    expect(place).to_have_text("Prompt 2 of 2 · 1 of 2 voted")
+    expect(place).to_have_text("Prompt 2 of 3 · 1 of 3 voted")
     expect(runs.get_by_role("alert").filter(has_text="cannot be reached")).to_have_count(0)
 
 
@@ -305,6 +310,52 @@ def test_a_vote_that_is_refused_is_told_at_its_prompt(page: Page, gateway: Gatew
     expect(alert).to_contain_text("The vote on prompt 1 was not taken")
     expect(alert).not_to_contain_text("target")
     expect(runs.get_by_role("status")).to_have_text("Prompt 1 of 2 · 0 of 2 voted")
+
+
+def test_a_vote_that_is_refused_after_its_screen_was_left_is_told(
+    page: Page, gateway: Gateway
+) -> None:
+    name = a_run(page, gateway, 1, "Alpha", "Beta")
+    runs = open_run(page, gateway, name)
+    begin_voting(runs)
+    held: list[Route] = []
+    page.route("**/vote", held.append)
+    with page.expect_request("**/vote"):
+        page.keyboard.press("a")
+    page.keyboard.press("Escape")
+    expect(runs.get_by_role("grid")).to_be_visible()
+    refusal = {"code": "invalid_command", "message": "target 1 has no answer", "hint": None}
+    held[0].fulfill(status=409, json={"error": refusal})
+    alert = runs.get_by_role("alert")
+    expect(alert).to_contain_text("A vote on prompt 1 of a run that was left was not taken")
+    runs.get_by_role("button", name="Results").click()
+    expect(runs.get_by_text("Nobody has voted.")).to_be_visible()
+    expect(alert).to_contain_text("was not taken")
+    assert axe_violations(page) == []
+    runs.get_by_role("button", name="I have read it").click()
+    expect(alert).to_have_count(0)
+
+
+def test_an_answer_that_comes_leaves_the_folds_of_others_open(page: Page, gateway: Gateway) -> None:
+    name = a_run(page, gateway, 1, "Alpha", "Beta")
+    runs = open_run(page, gateway, name)
+    run = f"{gateway.url}runs/{page.url.split('#run=')[1]}"
+    whole = page.request.get(f"{run}/prompts/0").json()
+    first, second = sorted(whole["answers"], key=lambda answer: int(answer["target"]))
+    first["reasoning"] = "Hm, a river."
+    given = [whole | {"answers": [first]}]
+    page.route("**/prompts/0", lambda route: route.fulfill(json=given[-1]))
+    runs.get_by_role("rowheader").first.click()
+    beta = runs.get_by_role("region", name="Beta")
+    expect(beta.get_by_text("No answer.")).to_be_visible()
+    runs.get_by_text("Thinking").click()
+    expect(runs.get_by_text("Hm, a river.")).to_be_visible()
+    given.append(whole | {"answers": [first, second]})
+    page.request.patch(run, data={"name": f"{name} again"})  # so that the page looks again
+    expect(beta.get_by_text("It may be Lima.")).to_be_visible()
+    expect(beta.get_by_text("No answer.")).to_be_hidden()
+    expect(runs.get_by_text("Hm, a river.")).to_be_visible()
+    expect(runs.locator("summary", has_text="Thinking")).to_be_focused()
 
 
 def test_where_a_run_is_deleted_elsewhere_its_prompt_and_its_ballots_say_so(

@@ -7,7 +7,7 @@
 
 import { followRuns } from '../client/run-following.js';
 import { placeWords } from '../model/run-order.js';
-import { targetNames } from '../model/run-table.js';
+import { isOver, targetNames } from '../model/run-table.js';
 import { h, iconButton, setText } from './element.js';
 import { errorNotice } from './error-notice.js';
 import { icon } from './icons.js';
@@ -33,6 +33,10 @@ export class RunPrompt {
   /** The prompt that is shown, and how many answers of it. */
   #shown = -1;
   #count = 0;
+  /** Those that are shown, by target and repeat, and what was written there. @type {Map<string, {element: HTMLElement, written: string}>} */
+  #elements = new Map();
+  /** By target: where its answers are, and the words where there is none. @type {{section: HTMLElement, none: HTMLElement}[]} */
+  #targets = [];
   #isWaiting = false;
   /** Its run was deleted. */
   #isGone = false;
@@ -97,6 +101,7 @@ export class RunPrompt {
   /** Look whether this prompt has more answers. @param {Run} run */
   #changed(run) {
     this.#run = run;
+    this.#showMissing();
     const due = run.targets.length * run.repeats;
     if (this.#isWaiting || this.#count >= due) return;
     this.#isWaiting = true;
@@ -109,31 +114,81 @@ export class RunPrompt {
   #load() {
     const prompt = this.#prompt;
     const { prompts } = this.#run;
-    setText(this.#place, [`Prompt ${prompt + 1} of ${prompts}`, placeWords(this.#order, prompt)].filter(Boolean).join(' · '));
     this.#before.setAttribute('aria-disabled', String(this.#order.isAtEnd(prompt, -1, prompts)));
     this.#after.setAttribute('aria-disabled', String(this.#order.isAtEnd(prompt, 1, prompts)));
     void this.#host.read(async () => {
-      const asked = await this.#host.api.prompt(this.#run.id, prompt);
+      const asked = await this.#read(prompt);
       const isShown = this.#shown === prompt && this.#count === asked.answers.length;
       if (this.#signal.aborted || prompt !== this.#prompt || isShown) return;
-      [this.#shown, this.#count] = [prompt, asked.answers.length];
-      void this.#judgements.show(prompt, this.#show(asked));
+      if (this.#shown !== prompt) this.#begin(prompt, asked);
+      this.#count = asked.answers.length;
+      void this.#judgements.show(prompt, this.#add(asked.answers));
     });
   }
 
-  /** Return the answers with their elements. @param {AskedPrompt} asked */
-  #show({ messages, expected, answers }) {
-    this.#asked.replaceChildren(...askedLines(messages, expected));
+  /** What was shown before stays until the prompt is there, or cannot be read. @param {number} prompt */
+  async #read(prompt) {
+    try {
+      return await this.#host.api.prompt(this.#run.id, prompt);
+    } catch (error) {
+      if (prompt === this.#prompt && this.#shown !== prompt && !this.#signal.aborted) {
+        this.#begin(prompt, null);
+        this.#shown = -1;
+      }
+      throw error;
+    }
+  }
+
+  /** Show another prompt, without its answers; null if it cannot be read. @param {number} prompt @param {AskedPrompt | null} asked */
+  #begin(prompt, asked) {
+    this.#shown = prompt;
+    setText(this.#place, [`Prompt ${prompt + 1} of ${this.#run.prompts}`, placeWords(this.#order, prompt)].filter(Boolean).join(' · '));
+    this.#asked.replaceChildren(...(asked ? askedLines(asked.messages, asked.expected) : []));
     this.#asked.scrollTop = 0;
+    this.#answers.replaceChildren();
+    this.#elements.clear();
+    this.#targets = [];
+    this.#count = 0;
+  }
+
+  /** Show the answers; those that are shown already keep their folds. Return the others with their elements. @param {RunAnswer[]} answers */
+  #add(answers) {
+    this.#host.seen.add(this.#run.id, ...answers.map(({ repeat }) => ({ prompt: this.#shown, repeat })));
     const names = targetNames(this.#run.targets, this.#host.nameOf);
-    this.#host.seen.add(this.#run.id, ...answers.map(({ repeat }) => ({ prompt: this.#prompt, repeat })));
-    const shown = answers.map((answer) => ({ target: answer.target, repeat: answer.repeat, element: this.#answer(answer) }));
-    this.#answers.replaceChildren(...names.map((name, target) => {
-      const own = shown.filter((answer) => answer.target === target);
-      return h('section', { class: 'run-target', 'aria-label': name }, h('h3', { dir: 'auto' }, name),
-        ...(own.length ? own.map(({ element }) => element) : [h('p', { class: 'field-hint' }, 'No answer.')]));
-    }));
-    return shown;
+    for (const name of names.slice(this.#targets.length)) {
+      const none = h('p', { class: 'field-hint' });
+      const section = h('section', { class: 'run-target', 'aria-label': name, tabindex: 0 }, h('h3', { dir: 'auto' }, name), none);
+      this.#targets.push({ section, none });
+      this.#answers.append(section);
+    }
+    const due = new Map(answers.map((answer) => [`${answer.target} ${answer.repeat}`, { answer, written: JSON.stringify(answer) }]));
+    for (const [key, { element, written }] of this.#elements) {
+      if (due.get(key)?.written === written) continue;
+      element.remove(); // it is asked again
+      this.#elements.delete(key);
+    }
+    const added = [];
+    for (const [key, { answer, written }] of due) {
+      if (this.#elements.has(key)) continue;
+      const { target, repeat } = answer;
+      const element = this.#answer(answer);
+      this.#elements.set(key, { element, written });
+      element.dataset.repeat = String(repeat);
+      const { section, none } = this.#targets[target];
+      const after = [...section.querySelectorAll('.run-answer')].find((other) => Number(/** @type {HTMLElement} */ (other).dataset.repeat) > repeat);
+      section.insertBefore(element, after ?? none);
+      added.push({ target, repeat, element });
+    }
+    this.#showMissing();
+    return added;
+  }
+
+  #showMissing() {
+    const words = isOver(this.#run) ? 'No answer.' : 'Not answered yet.';
+    for (const { section, none } of this.#targets) {
+      none.hidden = section.querySelector('.run-answer') !== null;
+      setText(none, words);
+    }
   }
 
   /** @param {RunAnswer} answer */

@@ -29,11 +29,17 @@ const KEPT_PROMPTS = 8;
 
 /** @type {VoteOutbox | null} */
 let outbox = null;
+/** The run that is voted on now. @type {string | null} */
+let votedOn = null;
 
 /** The one of this page: it outlives the screen. @param {Host} host */
-function outboxOf({ assessments }) {
+function outboxOf({ assessments, warn }) {
   if (outbox) return outbox;
   const made = outbox = new VoteOutbox(assessments);
+  made.addEventListener('refused', (event) => {
+    const { run, prompt, error } = /** @type {CustomEvent} */ (event).detail;
+    if (run !== votedOn) warn(`A vote on prompt ${prompt + 1} of a run that was left was not taken: ${error.code === 'unknown_run' ? 'the run was deleted' : 'its answers have changed since'}.`);
+  });
   addEventListener('online', () => void made.retry());
   addEventListener('beforeunload', (event) => made.size && event.preventDefault());
   return made;
@@ -50,6 +56,8 @@ export class RunVote {
   #at = 0;
   /** The ballot that is in sight, null while another is read. @type {Ballot | null} */
   #shown = null;
+  /** What the keys go back to where another ballot cannot be read: its place, and the ballot. @type {[number, Ballot | null]} */
+  #inSight = [0, null];
   /** @type {Map<number, Promise<AskedPrompt>>} */
   #prompts = new Map();
   /** @type {HTMLElement[]} */
@@ -78,6 +86,8 @@ export class RunVote {
     this.#signal = signal;
     this.#run = run;
     this.#outbox = outboxOf(host);
+    votedOn = run.id;
+    signal.addEventListener('abort', () => (votedOn = null));
     host.name(`Vote blind: ${run.name || run.set_name}`);
     this.#before.addEventListener('click', () => this.#go(-1));
     this.#outbox.addEventListener('change', () => this.#showUnsent(), { signal });
@@ -155,8 +165,7 @@ export class RunVote {
   /** @param {number} by */
   #go(by) {
     const voting = this.#voting;
-    const [before, shown] = [this.#at, this.#shown];
-    const at = before + by;
+    const at = this.#at + by;
     if (!voting || at < 0 || (at > voting.ballots.length && voting.isRead)) return;
     this.#at = at;
     this.#shown = null; // a key that comes before the answers is about others
@@ -165,7 +174,7 @@ export class RunVote {
         while (!voting.isRead && this.#at >= voting.ballots.length && !this.#signal.aborted) await this.#readMore(voting);
         await this.#show();
       } catch (error) {
-        if (this.#at === at) [this.#at, this.#shown] = [before, shown]; // that is what is in sight
+        if (this.#at === at) [this.#at, this.#shown] = this.#inSight;
         throw error;
       }
     });
@@ -211,6 +220,7 @@ export class RunVote {
     voting.update(ballot, answers.map(({ target }) => target));
     const texts = new Map(answers.map(({ target, text }) => [target, text]));
     this.#shown = ballot;
+    this.#inSight = [this.#at, ballot];
     this.#asked.replaceChildren(...askedLines(asked.messages, asked.expected));
     this.#fill(answers.length < 2 ? [] : voting.shown(ballot).map((target) => texts.get(target) ?? ''));
     this.#showParts(false);
@@ -228,7 +238,7 @@ export class RunVote {
     this.#answers = texts.map((text, place) => {
       const written = h('div', { class: 'answer', dir: 'auto' });
       write(written, text);
-      return h('section', { class: 'run-target', 'aria-label': `Answer ${letter(place)}` }, h('h3', { dir: 'auto' }, letter(place)), written, h('div', { class: 'run-choice' }, this.#choices[place]));
+      return h('section', { class: 'run-target', 'aria-label': `Answer ${letter(place)}`, tabindex: 0 }, h('h3', { dir: 'auto' }, letter(place)), written, h('div', { class: 'run-choice' }, this.#choices[place]));
     });
     this.#ballot.replaceChildren(...(texts.length ? this.#answers : [h('p', { class: 'field-hint' }, 'Fewer than two answers are left here.')]));
     this.#asked.scrollTop = this.#ballot.scrollTop = 0;
@@ -279,6 +289,7 @@ export class RunVote {
   /** @param {RunVoting} voting */
   #showEnd(voting) {
     this.#shown = null;
+    this.#inSight = [this.#at, null];
     const open = voting.open();
     const results = h('div', {});
     const show = this.#button('Show names and ranking', () => void this.#rank(show, results));

@@ -48,6 +48,7 @@ import { visits } from './storage.js';
  * @property {(act: () => Promise<unknown>) => Promise<void>} attempt Show an error where all see it.
  * @property {(act: () => Promise<unknown>) => Promise<void>} read Like `attempt`, for what nobody asked for: it takes away only what an earlier one told.
  * @property {(error: WireError) => void} fail Say what stays true as long as the screen is shown.
+ * @property {(words: string) => void} warn Say what is about no screen, until somebody has read it.
  * @property {() => void} gone Say that the run of the screen was deleted.
  * @property {(title: string, rename?: (name: string) => void) => void} name
  * @property {() => void} list
@@ -68,6 +69,8 @@ import { visits } from './storage.js';
 
 /** It outlives the dialog. */
 const seen = new SeenBallots(visits);
+/** What nobody has read yet; it waits for the dialog. @type {string[]} */
+const warnings = [];
 
 export class RunsView extends PageElement {
   #back = iconButton('left', 'Back');
@@ -78,9 +81,10 @@ export class RunsView extends PageElement {
   #unread = h('div', {});
   /** Why what was wished is not shown; a screen that goes on does not take it away. */
   #wrong = h('div', {});
+  #warned = h('div', {});
   #body = h('div', { class: 'runs-body' });
   #dialog = h('dialog', { class: 'sheet runs', 'aria-labelledby': 'runs-title' },
-    h('header', {}, this.#back, this.#title.element, this.#close), this.#wrong, this.#problem, this.#unread, this.#body);
+    h('header', {}, this.#back, this.#title.element, this.#close), this.#warned, this.#wrong, this.#problem, this.#unread, this.#body);
   /** @type {Screen | null} */
   #screen = null;
   /** Ends what the shown screen does. */
@@ -107,6 +111,7 @@ export class RunsView extends PageElement {
       attempt: (act) => this.#attempt(act),
       read: (act) => this.#attempt(act, this.#unread),
       fail: (error) => tell(this.#wrong, error),
+      warn,
       gone: () => tell(this.#wrong, { message: 'The run was deleted elsewhere.' }),
       name: (title, rename) => this.#title.show(title, rename),
       list: () => this.#show((signal) => new RunList(this.#host, signal), runHash(null)),
@@ -159,6 +164,7 @@ export class RunsView extends PageElement {
   /** Show what the address asks for, else the list. */
   open() {
     this.#dialog.showModal();
+    this.warn();
     if (runPlace(location.hash)) this.#follow();
     else this.#host.list();
   }
@@ -176,6 +182,18 @@ export class RunsView extends PageElement {
       const { lines, file } = promptFile(prompts);
       this.#host.begin(lines === null ? { file: new File([file], 'chat.jsonl'), note } : { lines, note });
     });
+  }
+
+  /** Show what nobody has read yet. */
+  warn() {
+    if (!warnings.length) return this.#warned.replaceChildren();
+    const read = h('button', { type: 'button', class: 'quiet' }, 'I have read it');
+    read.addEventListener('click', () => {
+      warnings.length = 0;
+      this.warn();
+      this.#screen?.focus();
+    });
+    this.#warned.replaceChildren(h('div', { class: 'notice run-acts', role: 'alert' }, h('span', {}, warnings.join(' ')), read));
   }
 
   // Internal
@@ -260,6 +278,13 @@ export class RunsView extends PageElement {
 /** @param {HTMLElement} place @param {{message: string}} error */
 function tell(place, error) {
   place.replaceChildren(errorNotice(/** @type {any} */ (error), { isAlert: true }));
+}
+
+/** @param {string} words */
+function warn(words) {
+  warnings.push(words);
+  const view = document.querySelector('runs-view');
+  if (view instanceof RunsView) view.warn();
 }
 
 /** @param {string} address */
