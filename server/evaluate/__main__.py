@@ -3,8 +3,8 @@
 SET is a file (CSV, JSON Lines, or a prompt a line), or the id or name of a set that is kept. It is
 asked by the running gateway, by that of `--url`, or by one that is started for it. The table goes
 to standard output, all else to standard error. Exit codes: 0 done, 1 a threshold of `--fail-under`
-is missed or not all could be asked, 2 it could not be begun, 130 interrupted: the run is paused,
-and goes on with `--run ID`.
+is missed or not all could be asked or judged, 2 it could not be begun, 130 interrupted: the run is
+paused, and goes on with `--run ID`; so is its judge, which the page or the API goes on with.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from server.evaluate.asking import Api, Refused
 from server.evaluate.gateway import NoGateway, gateway
-from server.evaluate.showing import Bar, failed_targets, judge_lines, table
+from server.evaluate.showing import Bar, failed_judges, failed_targets, judge_lines, table
 from server.evaluate.thresholds import METRICS, Threshold, missed, read_threshold
 from server.settings.files import DEFAULT_SETTINGS
 from server.settings.loading import load
@@ -25,7 +25,7 @@ from server.settings.values import SettingsError
 
 _CRITERIA: Final = "Is the answer correct, complete and to the point?"
 # Judges are models: each judgement takes a second or more.
-_JUDGE_PAUSE_SECONDS: Final = 0.5
+_JUDGE_PAUSE_SECONDS: Final = 2.0
 _FORMS: Final = {".csv": "csv", ".html": "html", ".jsonl": "jsonl"}
 _SET_FORMS: Final = {".txt": "lines", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl"}
 
@@ -64,6 +64,8 @@ async def _evaluate(options: argparse.Namespace) -> int:
     if run["state"] != "done" and not problems:
         why = run["error"]["message"] if run["error"] else "not all prompts were asked"
         problems = [f"the run is {run['state']}: {why}"]
+    if options.judge:
+        problems += [*failed_judges(judges)]
     print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
     return 1 if problems else 0
 
@@ -123,16 +125,25 @@ async def _followed(api: Api, run: Any) -> Any:
 
 
 async def _judged(options: argparse.Namespace, api: Api, run: Any) -> list[Any]:
-    """Have a model judge the answers, and return what its judgements come to."""
+    """Have a model judge the answers, and return what its judgements come to.
+
+    Interrupted, it is paused.
+    """
     given = {"model": options.judge, "criteria": options.criteria, "mode": options.judge_by}
     judge = await api.ask("POST", f"/runs/{run['id']}/judges", given)
     print(f"{options.judge} judges by {options.judge_by}", file=sys.stderr)
-    while True:
-        listing = await api.ask("GET", f"/runs/{run['id']}/judges")
-        found = [one for one in listing["judges"] if one["judge"]["id"] == judge["id"]]
-        if not found or found[0]["judge"]["state"] != "running":
-            return found
-        await asyncio.sleep(_JUDGE_PAUSE_SECONDS)
+    address = f"/runs/{run['id']}/judges"
+    try:
+        while True:
+            listing = await api.ask("GET", address)
+            found = [one for one in listing["judges"] if one["judge"]["id"] == judge["id"]]
+            if not found or found[0]["judge"]["state"] != "running":
+                return found
+            await asyncio.sleep(_JUDGE_PAUSE_SECONDS)
+    except asyncio.CancelledError:
+        await api.ask("POST", f"{address}/{judge['id']}/pause")
+        print(f"the judge {judge['id']} is paused", file=sys.stderr)
+        raise
 
 
 async def _export(out: Path, api: Api, run: Any) -> None:

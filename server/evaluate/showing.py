@@ -109,3 +109,14 @@ def failed_targets(run: Mapping[str, Any]) -> Sequence[str]:
         for target in run["targets"]
         if target["error"]
     ]
+
+
+def failed_judges(found: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """Return a sentence for each judge that did not judge all, or that nobody knows any more."""
+    judges = [one["judge"] for one in found]
+    return [
+        f"the judge is {judge['state']}:"
+        f" {judge['error']['message'] if judge['error'] else 'not all was judged'}"
+        for judge in judges
+        if judge["state"] != "done"
+    ] or ([] if judges else ["the judge was deleted"])

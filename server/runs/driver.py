@@ -173,6 +173,7 @@ class Driver:
             for started in group.live.values():
                 if started.generation.state != "running":
                     started.cancel("interrupted")
+        self._servers.look_again()
 
     # --- one model server -------------------------------------------------------------------
 
@@ -211,8 +212,10 @@ class Driver:
             while self._has_next(group) and not self._is_over(group):
                 place = group.cells[0][1]
                 try:
-                    async with self._servers.use(self._plan.targets[place].model):
-                        await self._ask_while_allowed(group)
+                    model = self._plan.targets[place].model
+                    async with self._servers.use(model, partial(self._is_over, group)) as is_used:
+                        if is_used:
+                            await self._ask_while_allowed(group)
                 except UnknownModel as error:
                     # Removed while it was waited for; others of the server may go on.
                     self._give_up(place, ErrorInfo.of(error))
@@ -366,7 +369,7 @@ class Driver:
                 seconds = (limit.details or {}).get("retry_after_seconds", _MIN_PAUSE_SECONDS)
                 await asyncio.sleep(max(seconds, _MIN_PAUSE_SECONDS))
             except ShuttingDown:
-                self.is_stopped = True
+                self.stop()
             else:
                 return started
         return None

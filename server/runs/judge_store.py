@@ -102,13 +102,12 @@ class JudgeStore:
 
     async def keep(self, number: int, judgement: Judgement) -> None:
         """Store a judgement; that of a deleted judge is dropped."""
-        second = _SINGLE if judgement.second is None else judgement.second
         async with self._database.write() as transaction:
             await transaction.run(
                 "INSERT OR REPLACE INTO judgement SELECT ?, ?, ?, ?, ?, ?, ?, ?"
                 " WHERE EXISTS (SELECT 1 FROM judge WHERE number = ?)",
                 (
-                    *(number, judgement.prompt, judgement.repeat, judgement.first, second),
+                    *(number, *key_of(judgement)),
                     *(judgement.grade, judgement.better),
                     *(to_json(judgement), number),
                 ),
@@ -128,15 +127,27 @@ class JudgeStore:
             )
         return {(row[0], row[1], row[2], row[3]) for row in rows}
 
-    async def judgements(self, number: int, first: int, last: int) -> list[Judgement]:
-        """Return what a judge said of the prompts from `first` to `last`, which is included."""
+    async def judgements(
+        self, number: int, first: int, last: int, *, after: JudgedKey, limit: int
+    ) -> list[Judgement]:
+        """Return what a judge said of the prompts from `first` to `last`, which is included.
+
+        These are the first `limit` ones behind `after`, in the order of keys.
+        """
         async with self._database.read() as transaction:
             rows = await transaction.rows(
                 "SELECT details FROM judgement WHERE judge = ? AND prompt BETWEEN ? AND ?"
-                " ORDER BY prompt, repeat, first, second",
-                (number, first, last),
+                " AND (prompt, repeat, first, second) > (?, ?, ?, ?)"
+                " ORDER BY prompt, repeat, first, second LIMIT ?",
+                (number, max(first, after[0]), last, *after, limit),
             )
         return [msgspec.json.decode(row[0], type=Judgement) for row in rows]
+
+
+def key_of(judgement: Judgement) -> JudgedKey:
+    """Return what a judgement is kept by."""
+    second = _SINGLE if judgement.second is None else judgement.second
+    return judgement.prompt, judgement.repeat, judgement.first, second
 
 
 async def _one(transaction: Transaction, judge_id: str) -> StoredJudge:

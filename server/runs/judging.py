@@ -9,10 +9,12 @@ Rules:
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from itertools import permutations
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
+from weakref import WeakValueDictionary
 
+import msgspec
 from msgspec.structs import replace
 
 from server.access.principal import Caller, Principal
@@ -23,68 +25,54 @@ from server.core.errors import (
     StorageFailed,
 )
 from server.core.generation import Generation
-from server.core.protocol import End, ErrorInfo, Message
-from server.evaluation.judging import (
-    Grade,
-    Judged,
-    JudgeRequest,
-    Preference,
-    grade_request,
-    pair_requests,
-    read_grade,
-    read_preference,
-)
+from server.core.protocol import ErrorInfo, Message
+from server.evaluation.judging import Grade, Preference, read_grade, read_preference
 from server.evaluation.prompt_set import message_data
 from server.models.fleet import Fleet
 from server.runs.driver import Driver, Plan
+from server.runs.judge_questions import ALONE, JudgeQuestions, questions_about
 from server.runs.judge_shapes import (
     Judge,
     JudgeGiven,
     JudgeListing,
     Judgement,
-    Judgements,
 )
-from server.runs.judge_store import JudgedKey, StoredJudge
+from server.runs.judge_store import JudgedKey, StoredJudge, key_of
 from server.runs.metrics import RunMetrics
-from server.runs.questions import RunQuestions
 from server.runs.reading import RunReader
 from server.runs.servers import ServerUse
 from server.runs.shapes import (
     CellKey,
-    CheckOutcome,
     RunAnswer,
     RunState,
     Target,
     TargetState,
 )
 from server.runs.sharing import without_log
-from server.runs.store import Store, StoredRun
+from server.runs.store import Store
 
 logger = logging.getLogger(__name__)
 
 _PART: Final = 100
 _MAX_WAITING: Final = 32
-_ALONE: Final = -1
+_MOST_ANSWERS: Final = 6400
+# Judgements that are decoded and encoded in one step of the loop: each may have long answers.
+_PIECE: Final = 20
 
 
-class JudgeQuestions:
-    """What a judge is asked about some answers (`driver.Questions`)."""
+@dataclass(eq=False)
+class _LiveJudge:
+    """A judge that is under way."""
 
-    def __init__(self, keys: Sequence[JudgedKey], requests: Sequence[JudgeRequest]) -> None:
-        self.keys = keys
-        self._requests = requests
+    stored: StoredJudge
+    is_stopping: bool = False
+    driver: Driver | None = None
+    task: asyncio.Task[None] | None = None
 
-    def __len__(self) -> int:
-        """Return how many judgements there are."""
-        return len(self.keys)
-
-    def messages(self, prompt: int, system: str | None = None) -> Sequence[Message]:
-        """Return what the judge is asked."""
-        return self._requests[prompt].messages
-
-    async def check(self, prompt: int, text: str, end: End) -> list[CheckOutcome]:
-        """Return no checks."""
-        return []
+    def stop(self) -> None:
+        self.is_stopping = True
+        if self.driver is not None:
+            self.driver.stop()
 
 
 class _JudgeLog:
@@ -112,6 +100,7 @@ class _JudgeLog:
         key = self._questions.keys[answer.prompt]
         asked = self._questions.messages(answer.prompt)
         judgement = judgement_of(self._judge.judge, key, asked, answer)
+        self._questions.forget(answer.prompt)
         self._metrics.count_judgement(judgement)
         task = asyncio.create_task(self._keep(judgement), name=f"judgement {self._judge.judge.id}")
         self._storing.add(task)
@@ -164,25 +153,34 @@ class RunJudging:
         self._caller = caller
         self._metrics = metrics
         self._max_concurrent = max_concurrent
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._drivers: dict[str, Driver] = {}
-        self._stopping: set[str] = set()
+        self._live: dict[str, _LiveJudge] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._is_closed = False
 
     async def take_up(self) -> None:
         """Go on with the judges that the last gateway left under way."""
         for judge in await self._store.judges.unfinished():
             self._begin(judge)
 
+    def refuse(self) -> None:
+        """Ask nothing more; judges are taken up at the next start."""
+        self._is_closed = True
+        for live in self._live.values():
+            live.stop()
+
     async def close(self, *, grace_seconds: float) -> None:
         """End all judges; they are taken up at the next start."""
-        for judge_id in [*self._tasks]:
-            self._stop(judge_id)
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks.values(), timeout=grace_seconds)
+        self.refuse()
+        if tasks := _tasks(self._live.values()):
+            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+
+    async def end(self, run_id: str) -> None:
+        """End the judges of a run that is about to be deleted."""
+        await _cancelled(live for live in self._live.values() if live.stored.run_id == run_id)
 
     async def begin(self, principal: Principal, run_id: str, given: JudgeGiven) -> Judge:
         """Have a model judge what is complete of a run.
@@ -205,28 +203,31 @@ class RunJudging:
 
     async def go_on(self, owner: str, run_id: str, judge_id: str) -> Judge:
         """Judge what is not judged yet; raises `UnknownRun`."""
-        stored = await self._own(owner, run_id, judge_id)
-        if judge_id not in self._tasks:
-            await self._store.judges.set_state(stored.number, "running", None)
-            self._begin(stored)
-        return (await self._store.judges.get(owner, run_id, judge_id)).judge
+        async with self._changing(judge_id):
+            stored = await self._own(owner, run_id, judge_id)
+            if judge_id not in self._live:
+                await self._store.judges.set_state(stored.number, "running", None)
+                self._begin(stored)
+            return (await self._store.judges.get(owner, run_id, judge_id)).judge
 
     async def pause(self, owner: str, run_id: str, judge_id: str) -> Judge:
         """Ask a judge nothing more; answers when what it says now is complete."""
-        stored = await self._own(owner, run_id, judge_id)
-        if task := self._tasks.get(judge_id):
-            self._stop(judge_id)
-            await asyncio.wait([task])
-            await self._store.judges.set_state(stored.number, "paused", None)
-        return (await self._store.judges.get(owner, run_id, judge_id)).judge
+        async with self._changing(judge_id):
+            stored = await self._own(owner, run_id, judge_id)
+            if (live := self._live.get(judge_id)) and live.task is not None:
+                live.stop()
+                await asyncio.wait([live.task])
+                await self._store.judges.set_state(stored.number, "paused", None)
+            return (await self._store.judges.get(owner, run_id, judge_id)).judge
 
     async def remove(self, owner: str, run_id: str, judge_id: str) -> None:
         """Delete a judge with all that it said; raises `UnknownRun`."""
         stored = await self._own(owner, run_id, judge_id)
-        if task := self._tasks.get(judge_id):
-            task.cancel()
-            await asyncio.wait([task])
-        await self._store.judges.remove(stored.number)
+        # Not in turn: a pause may be waiting for a long reply.
+        await _cancelled(self._live_of(judge_id))
+        async with self._changing(judge_id):
+            await _cancelled(self._live_of(judge_id))
+            await self._store.judges.remove(stored.number)
 
     async def browse(self, reader: str, run_id: str) -> JudgeListing:
         """Return the judges of a run with what they come to; raises `UnknownRun`."""
@@ -234,14 +235,24 @@ class RunJudging:
 
     async def judgements(
         self, reader: str, run_id: str, judge_id: str, first: int, count: int
-    ) -> Judgements:
-        """Return what a judge said of the answers to some prompts; raises `UnknownRun`."""
+    ) -> AsyncGenerator[bytes]:
+        """Yield what a judge said of the answers to some prompts: `Judgements` as JSON, in pieces.
+
+        Raises `UnknownRun` before the first piece, `StorageFailed` also later.
+        """
         run = await self._store.run_seen_by(reader, run_id)
         stored = await self._store.judges.get(run.owner, run_id, judge_id)
-        found = await self._store.judges.judgements(stored.number, first, first + count - 1)
-        if not self._reading.tells_logs(reader):
-            found = [replace(judgement, error=without_log(judgement.error)) for judgement in found]
-        return Judgements(found)
+        tells_logs = self._reading.tells_logs(reader)
+        after, piece = (-1, -1, -1, -1), b'{"judgements":['
+        while found := await self._store.judges.judgements(
+            stored.number, first, first + count - 1, after=after, limit=_PIECE
+        ):
+            shown = found
+            if not tells_logs:
+                shown = [replace(one, error=without_log(one.error)) for one in found]
+            yield piece + msgspec.json.encode(shown)[1:-1]
+            after, piece = key_of(found[-1]), b","
+        yield piece.removesuffix(b",") + b"]}"
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -250,30 +261,33 @@ class RunJudging:
         await self._store.run(owner, run_id)
         return await self._store.judges.get(owner, run_id, judge_id)
 
+    def _changing(self, judge_id: str) -> asyncio.Lock:
+        """Return a lock: one change of a judge after the other."""
+        return self._locks.setdefault(judge_id, asyncio.Lock())
+
+    def _live_of(self, judge_id: str) -> list[_LiveJudge]:
+        return [self._live[judge_id]] if judge_id in self._live else []
+
     def _begin(self, stored: StoredJudge) -> None:
+        """Carry a judge out in a task of its own, unless the gateway is about to stop."""
+        if self._is_closed:
+            return
         judge_id = stored.judge.id
-        task = asyncio.create_task(self._carry_out(stored), name=f"judge {judge_id}")
-        self._tasks[judge_id] = task
-        task.add_done_callback(lambda _: self._forget(judge_id, task))
+        live = self._live[judge_id] = _LiveJudge(stored)
+        live.task = asyncio.create_task(self._carry_out(live), name=f"judge {judge_id}")
 
-    def _forget(self, judge_id: str, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(judge_id) is task:
-            del self._tasks[judge_id]
-            self._stopping.discard(judge_id)
-            self._drivers.pop(judge_id, None)
+        def forget(_: asyncio.Task[None]) -> None:
+            if self._live.get(judge_id) is live:
+                del self._live[judge_id]
 
-    def _stop(self, judge_id: str) -> None:
-        self._stopping.add(judge_id)
-        if driver := self._drivers.get(judge_id):
-            driver.stop()
+        live.task.add_done_callback(forget)
 
-    async def _carry_out(self, stored: StoredJudge) -> None:
-        state: RunState = "running"
+    async def _carry_out(self, live: _LiveJudge) -> None:
+        stored = live.stored
+        state: RunState
         error: ErrorInfo | None = None
         try:
-            is_complete, error = await self._judge(stored)
-            if stored.judge.id not in self._stopping:
-                state = "done" if is_complete else "incomplete"
+            state, error = await self._judge(live)
         except SidestreamError as problem:
             state, error = "paused", ErrorInfo.of(problem)
         except Exception:
@@ -285,78 +299,66 @@ class RunJudging:
             except StorageFailed as failure:
                 logger.error("judge %s: its state cannot be stored: %s", stored.judge.id, failure)
 
-    async def _judge(self, stored: StoredJudge) -> tuple[bool, ErrorInfo | None]:
-        """Judge what is to be judged; return whether that is all, and why not."""
+    async def _judge(self, live: _LiveJudge) -> tuple[RunState, ErrorInfo | None]:
+        """Judge what is to be judged; return how it ended: as "running" if it was stopped."""
+        stored = live.stored
         self._caller(stored.owner)
         run, prompts = await self._reading.questions(stored.owner, stored.run_id)
         judged = await self._store.judges.judged(stored.number)
-        is_complete, failure = True, None
-        for first in range(0, len(prompts), _PART):
-            last = min(first + _PART, len(prompts)) - 1
+        step = max(1, min(_PART, _MOST_ANSWERS // (len(run.targets) * run.repeats)))
+        is_complete = True
+        for first in range(0, len(prompts), step):
+            last = min(first + step, len(prompts)) - 1
             answers = await self._reading.answers(stored.owner, stored.run_id, first, last)
-            questions = questions_about(stored.judge, run, prompts, answers, judged)
-            if not questions.keys:
-                continue
-            log = _JudgeLog(self._store, stored, questions, self._metrics)
-            plan = Plan(
-                stored.judge.id,
-                [Target(stored.judge.model, stored.judge.parameters)],
-                1,
-                questions,
-                set(),
-                lambda: self._caller(stored.owner),
-            )
-            driver = log.driver = self._drivers[stored.judge.id] = Driver(
-                plan,
-                log,
-                self._fleet,
-                self._generations,
-                self._servers,
-                max_concurrent=self._max_concurrent,
-            )
-            if stored.judge.id in self._stopping:
-                return False, None
-            try:
-                is_part_complete = await driver.run()
-            finally:
-                await log.flush()
-            if log.error is not None:
-                raise log.error
-            is_complete, failure = is_complete and is_part_complete, failure or log.failure
-            if driver.is_stopped or log.failure is not None:
-                return False, failure
-        return is_complete, failure
+            for questions in questions_about(stored.judge, prompts, answers, judged):
+                log = _JudgeLog(self._store, stored, questions, self._metrics)
+                driver = log.driver = live.driver = self._driver(stored, questions, log)
+                if live.is_stopping:
+                    return "running", None
+                try:
+                    is_complete &= await driver.run()
+                finally:
+                    await log.flush()
+                if log.error is not None:
+                    raise log.error
+                if driver.error is not None:
+                    return "paused", driver.error
+                if driver.is_stopped:
+                    return "running", None
+                if log.failure is not None:
+                    return "incomplete", log.failure
+        return "done" if is_complete else "incomplete", None
+
+    def _driver(self, stored: StoredJudge, questions: JudgeQuestions, log: _JudgeLog) -> Driver:
+        plan = Plan(
+            stored.judge.id,
+            [Target(stored.judge.model, stored.judge.parameters)],
+            1,
+            questions,
+            set(),
+            lambda: self._caller(stored.owner),
+        )
+        return Driver(
+            plan,
+            log,
+            self._fleet,
+            self._generations,
+            self._servers,
+            max_concurrent=self._max_concurrent,
+        )
 
 
-def questions_about(
-    judge: JudgeGiven,
-    run: StoredRun,
-    prompts: RunQuestions,
-    answers: Sequence[RunAnswer],
-    judged: set[JudgedKey],
-) -> JudgeQuestions:
-    """Return what a judge has yet to be asked about answers; failed ones are not judged."""
-    by_prompt: dict[tuple[int, int], dict[int, str]] = {}
-    for answer in answers:
-        if answer.is_answered:
-            by_prompt.setdefault((answer.prompt, answer.repeat), {})[answer.target] = answer.text
-    keys: list[JudgedKey] = []
-    requests: list[JudgeRequest] = []
-    for (prompt, repeat), texts in by_prompt.items():
-        about = Judged(prompts.messages(prompt), judge.criteria, prompts.expected(prompt) or "")
-        pairs = [(one, _ALONE) for one in texts]
-        if judge.mode == "pairs":
-            pairs = list(permutations(texts, 2))
-        for first, second in pairs:
-            key = prompt, repeat, first, second
-            if key in judged:
-                continue
-            keys.append(key)
-            if second == _ALONE:
-                requests.append(grade_request(about, texts[first], judge.grades))
-            else:
-                requests.append(pair_requests(about, texts[first], texts[second])[0])
-    return JudgeQuestions(keys, requests)
+def _tasks(judges: Iterable[_LiveJudge]) -> list[asyncio.Task[None]]:
+    return [live.task for live in judges if live.task is not None]
+
+
+async def _cancelled(judges: Iterable[_LiveJudge]) -> None:
+    """Cancel judges, and return once they have ended; one that ends already is left to it."""
+    if tasks := _tasks(judges):
+        for task in tasks:
+            if not task.cancelling():
+                task.cancel()
+        await asyncio.wait(tasks)
 
 
 def judgement_of(
@@ -376,7 +378,7 @@ def judgement_of(
         prompt,
         repeat,
         first,
-        None if second == _ALONE else second,
+        None if second == ALONE else second,
         grade.value,
         preference.better,
         grade.reason or preference.reason,

@@ -3,7 +3,7 @@
 Rules:
 
 1. Whatever a run's size, the event loop is held up by no more than a piece of a file.
-2. Results are kept until an answer or a vote comes.
+2. Results are kept until an answer or a vote comes, those of judges until a judgement does.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from server.runs.answer_store import RunMark
 from server.runs.judge_shapes import JudgeResults
 from server.runs.questions import RunQuestions
 from server.runs.report_reading import PIECE_BYTES, ReportRequest, opened
-from server.runs.results import Results
+from server.runs.results import Results, labels
 from server.runs.single_use import SingleUseWorkers
 
 FEW: Final = 300
@@ -46,6 +46,7 @@ class RunReports:
         self._sums = asyncio.Semaphore(_MOST_SUMS)
         self._files = asyncio.Semaphore(_MOST_FILES)
         self._kept: OrderedDict[tuple[int, str, int, RunMark], Results] = OrderedDict()
+        self._kept_judges: OrderedDict[tuple[int, bytes], list[JudgeResults]] = OrderedDict()
 
     async def close(self) -> None:
         """End all processes; files that are being written break off."""
@@ -68,7 +69,15 @@ class RunReports:
         self, request: ReportRequest, questions: RunQuestions | None
     ) -> list[JudgeResults]:
         """Return what the judges' judgements come to; raises what `pieces` does."""
-        return msgspec.json.decode(await self._sum(request, questions), type=list[JudgeResults])
+        # A judge's count of judgements tells when there are more; labels name the targets.
+        key = request.number, msgspec.json.encode([labels(request.run.targets), request.judges])
+        if (known := self._kept_judges.get(key)) is None:
+            found = await self._sum(request, questions)
+            known = self._kept_judges[key] = msgspec.json.decode(found, type=list[JudgeResults])
+            if len(self._kept_judges) > _MOST_KEPT:
+                self._kept_judges.popitem(last=False)
+        self._kept_judges.move_to_end(key)
+        return known
 
     async def pieces(
         self, request: ReportRequest, questions: RunQuestions | None

@@ -9,7 +9,7 @@ Rules:
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from server.core.protocol import Model
@@ -32,19 +32,25 @@ class ServerUse:
         self._unsubscribe()
 
     @asynccontextmanager
-    async def use(self, model_id: str) -> AsyncIterator[None]:
+    async def use(self, model_id: str, is_over: Callable[[], bool]) -> AsyncIterator[bool]:
         """Wait until the model's server may be used, and use it while the context lasts.
 
-        Raises `UnknownModel`.
+        Yields False, and the server is not used, if `is_over()` before: whoever makes that so calls
+        `look_again`. Raises `UnknownModel`.
         """
         root = self._fleet.spec(model_id).root
-        while not await self._begin(root, model_id):
+        while not (is_used := await self._begin(root, model_id)) and not is_over():
             await self._changed.wait()
         try:
-            yield
+            yield is_used
         finally:
-            self._used[root] -= 1
-            self._changed.notify_all()
+            if is_used:
+                self._used[root] -= 1
+                self._changed.notify_all()
+
+    def look_again(self) -> None:
+        """Have all that wait look whether they still do."""
+        self._changed.notify_all()
 
     def others_wait(self) -> bool:
         """Tell whether somebody else's model waits for room."""

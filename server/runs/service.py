@@ -115,6 +115,7 @@ class RunService:
         self.is_closed = True
         for live in self._live.values():
             live.stop()
+        self.judging.refuse()
 
     async def close(self, *, grace_seconds: float) -> None:
         """Let the answers being written end for a while, and interrupt the rest.
@@ -257,6 +258,7 @@ class RunService:
         self._interrupt(run_id)
         async with self._changing(run_id):
             await self._end(run_id, at_once=True)
+            await self.judging.end(run_id)
             await self.store.remove_run(owner, run_id)
             self._writer.forget(run.number)
             self.following.tell_removed(run)

@@ -298,8 +298,9 @@ async def test_runs_are_counted_with_their_answers_and_judges(before_fake: Start
     judge = {"model": "m", "criteria": "Is it kind?"}
     made = await gateway.post(f"/runs/{run}/judges", judge)
     assert made.status == 201, made.text
-    judging = gateway.app[RUNS].judging
-    await asyncio.wait(list(judging._tasks.values()), timeout=CEILING_SECONDS)
+    judge_task = f"judge {made.json['id']}"
+    if tasks := [one for one in asyncio.all_tasks() if one.get_name() == judge_task]:
+        await asyncio.wait(tasks, timeout=CEILING_SECONDS)
     seen = await scrape(gateway)
     assert seen.sum("sidestream_runs", state="done") == 1
     assert seen.sum("sidestream_run_answers_total", outcome="stop", code="") == 2

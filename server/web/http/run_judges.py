@@ -8,6 +8,7 @@ from server.runs.judge_shapes import Judge, JudgeGiven, JudgeListing, Judgements
 from server.web.bodies import json_response, read_body
 from server.web.entry.gate import CALLER
 from server.web.http.conversations import owner_of
+from server.web.http.file_stream import send_pieces
 from server.web.http.operations import JSON, Group, Reply
 from server.web.http.runs import COUNT, FIRST, runs_of
 
@@ -57,14 +58,14 @@ async def show_judges(request: web.Request) -> web.StreamResponse:
 async def show_judgements(request: web.Request) -> web.StreamResponse:
     """Show what a judge was asked and said of the answers to some prompts."""
     names = request.match_info
-    judgements = await runs_of(request).judging.judgements(
+    judgements = runs_of(request).judging.judgements(
         owner_of(request),
         names["id"],
         names["judge"],
         FIRST.read(request),
         COUNT.read(request),
     )
-    return json_response(judgements)
+    return await send_pieces(request, judgements, {"Content-Type": f"{JSON}; charset=utf-8"})
 
 
 @GROUP.operation(
