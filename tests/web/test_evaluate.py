@@ -12,6 +12,7 @@ import pytest
 
 from server.core.errors import StorageFailed
 from server.runs.reading import RunReader
+from server.web.keys import RUNS
 from tests.access.test_encryption import make
 from tests.conftest import StartFake
 from tests.web.conftest import Start, StartWithFake
@@ -104,6 +105,42 @@ async def test_a_judge_is_asked_and_its_grades_are_shown(
     by_pairs = await evaluate(tmp_path, *words, "--models", "m,m", "--judge-by", "pairs")
     assert "2 judgements" not in by_pairs.out
     assert "unreadable" in by_pairs.out
+
+
+async def test_a_judge_that_cannot_judge_all_exits_with_1_and_says_why(
+    before_fake: StartWithFake, tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, _ = await before_fake(text="Paris.")
+    words = [str(table), "--models", "m", "--url", gateway.url, "--judge", "m"]
+
+    async def full(*_: object) -> None:
+        raise StorageFailed("there is no room")
+
+    monkeypatch.setattr(gateway.app[RUNS].store.judges, "keep", full)
+    ended = await evaluate(tmp_path, *words)
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1] == "the judge is paused: there is no room"
+
+
+async def test_an_interrupted_evaluation_pauses_its_judge(
+    start_gateway: Start, fake_tgi: StartFake, tmp_path: Path, table: Path
+) -> None:
+    one = await fake_tgi(text="Paris.")
+    judge = await fake_tgi(text='{"reason": "", "grade": 3}', hold_after=1)
+    models = {"m": remote(one.url), "judge": remote(judge.url, max_concurrent=1)}
+    gateway = await start_gateway(models)
+    words = [str(table), "--models", "m", "--url", gateway.url, "--judge", "judge"]
+    process = await begin(tmp_path, *words)
+    await judge.state.reaches(started=1)
+    process.send_signal(signal.SIGINT)
+    judge.state.release()
+    async with asyncio.timeout(30):
+        _, err = await process.communicate()
+    assert process.returncode == 130
+    (run,) = (await gateway.get("/runs")).json["runs"]
+    (found,) = (await gateway.get(f"/runs/{run['id']}/judges")).json["judges"]
+    assert (found["judge"]["state"], found["judge"]["judged"]) == ("paused", 1)
+    assert f"the judge {found['judge']['id']} is paused" in err.decode()
 
 
 async def test_a_missed_threshold_is_told_and_exits_with_1(

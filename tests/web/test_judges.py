@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from server.runs import judging
 from server.settings.tables import Settings
+from server.web.keys import RUNS
 from tests.conftest import StartFake
 from tests.fakes.tgi import Fake
 from tests.web.conftest import Start
@@ -114,6 +116,37 @@ async def test_a_judge_is_paused_continued_and_deleted(before_judge: Any) -> Non
     assert len(judge.state.requests) == 4
     assert (await gateway.ask("DELETE", address)).status == 204
     assert (await gateway.get(address)).status == 404
+
+
+async def test_many_judgements_are_told_whole_and_in_order_piece_by_piece(
+    before_judge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, _ = await before_judge('{"reason": "Sure.", "better": "first"}')
+    run = await a_run(gateway)
+    given = {"model": "judge", "criteria": CRITERIA, "mode": "pairs"}
+    begun = (await gateway.post(f"/runs/{run}/judges", given)).json
+    address = f"/runs/{run}/judges/{begun['id']}"
+    await judged(gateway, run, begun["id"])
+    whole = (await gateway.get(address)).json
+    assert [(one["prompt"], one["first"], one["second"]) for one in whole["judgements"]] == [
+        *((0, 0, 1), (0, 1, 0)),
+        *((1, 0, 1), (1, 1, 0)),
+    ]
+    pieces: list[int] = []
+    store = gateway.app[RUNS].store.judges
+    real = store.judgements
+
+    async def counted(*words: Any, **more: Any) -> Any:
+        found = await real(*words, **more)
+        pieces.append(len(found))
+        return found
+
+    monkeypatch.setattr(store, "judgements", counted)
+    monkeypatch.setattr(judging, "_PIECE", 3)
+    assert (await gateway.get(address)).json == whole
+    assert pieces == [3, 1, 0]
+    assert (await gateway.get(f"{address}?first=1")).json["judgements"] == whole["judgements"][2:]
+    assert (await gateway.get(f"{address}?first=2")).json == {"judgements": []}
 
 
 async def test_what_cannot_be_judged_is_refused(before_judge: Any) -> None:
