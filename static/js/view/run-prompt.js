@@ -93,6 +93,7 @@ export class RunPrompt {
       const next = await this.#order.step(from, by, prompts, (first) => this.#host.api.rows(id, first, ROWS, this.#order.choice));
       if (this.#signal.aborted || next === null || this.#prompt !== from) return;
       this.#prompt = next;
+      this.#count = 0;
       this.#host.moved(this.#run, next);
       this.#load();
     });

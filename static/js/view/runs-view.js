@@ -112,7 +112,7 @@ export class RunsView extends PageElement {
       read: (act) => this.#attempt(act, this.#unread),
       fail: (error) => tell(this.#wrong, error),
       warn,
-      gone: () => tell(this.#wrong, { message: 'The run was deleted elsewhere.' }),
+      gone: () => this.#host.fail({ code: 'unknown_run', message: 'The run was deleted elsewhere.' }),
       name: (title, rename) => this.#title.show(title, rename),
       list: () => this.#show((signal) => new RunList(this.#host, signal), runHash(null)),
       begin: (given) => this.#show((signal) => new RunForm(this.#host, signal, given), runHash(null)),
