@@ -319,7 +319,7 @@ def test_a_vote_that_is_refused_after_its_screen_was_left_is_told(
     runs = open_run(page, gateway, name)
     begin_voting(runs)
     held: list[Route] = []
-    page.route("**/vote", lambda route: held.append(route))
+    page.route("**/vote", lambda route: held.insert(0, route))
     with page.expect_request("**/vote"):
         page.keyboard.press("a")
     page.keyboard.press("Escape")
