@@ -27,6 +27,22 @@ def hold_those_that_start(runs: Runs) -> None:
     runner.options = replace(runner.options, hold_after=1)
 
 
+def when_it_cannot_start(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Return what is set once somebody is told that a server cannot start beside the others."""
+    told = asyncio.Event()
+    fleet = runs.backend.stage.fleet
+    real = fleet.could_start
+
+    async def could_start(model_id: str) -> bool:
+        if await real(model_id):
+            return True
+        told.set()
+        return False
+
+    monkeypatch.setattr(fleet, "could_start", could_start)
+    return told
+
+
 async def judging(open_runs: OpenRuns) -> tuple[Runs, Run, Judge, Fake]:
     """Return a run that is over, a judge of it that says its first reply, and its server."""
     runs = await open_runs(FakeRunner(), models=MODELS)
@@ -66,21 +82,28 @@ async def test_a_judge_of_a_deleted_run_asks_nothing_more(open_runs: OpenRuns) -
         await stored(runs, run, judge)
 
 
-async def test_a_run_that_waits_for_a_server_is_paused_at_once(open_runs: OpenRuns) -> None:
+async def test_a_run_that_waits_for_a_server_is_paused_at_once(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs = await open_runs(
         FakeRunner(hold_after=1), models=MODELS, capacity=Capacity(max_running=1)
     )
     await runs.begin("a")
     fake = await fake_of(runs)
     await fake.state.reaches(started=1)
+    waits = when_it_cannot_start(runs, monkeypatch)
     second = await runs.begin("b")
+    async with asyncio.timeout(CEILING_SECONDS):
+        await waits.wait()
     async with asyncio.timeout(CEILING_SECONDS):
         paused = await runs.service.pause("me", second.id)
     assert (paused.state, paused.answered) == ("paused", 0)
     fake.state.release()
 
 
-async def test_a_judge_that_waits_for_a_server_is_paused_at_once(open_runs: OpenRuns) -> None:
+async def test_a_judge_that_waits_for_a_server_is_paused_at_once(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     models = {**MODELS, "c": {"weights": "z"}}
     runs = await open_runs(FakeRunner(), models=models, capacity=Capacity(max_running=1))
     run = await runs.begin("a")
@@ -89,7 +112,10 @@ async def test_a_judge_that_waits_for_a_server_is_paused_at_once(open_runs: Open
     await runs.begin("c")
     fake = await fake_of(runs, "c")
     await fake.state.reaches(started=1)
+    waits = when_it_cannot_start(runs, monkeypatch)
     judge = await runs.service.judging.begin(ME, run.id, JudgeGiven("b", "Is it right?"))
+    async with asyncio.timeout(CEILING_SECONDS):
+        await waits.wait()
     async with asyncio.timeout(CEILING_SECONDS):
         paused = await runs.service.judging.pause("me", run.id, judge.id)
     assert (paused.state, paused.judged) == ("paused", 0)
@@ -100,13 +126,25 @@ async def test_a_judge_is_taken_up_after_a_graceful_stop(open_runs: OpenRuns) ->
     runs, run, judge, fake = await judging(open_runs)
     runs.service.refuse()
     fake.state.release()
-    await runs.backend.service.close(grace_seconds=CEILING_SECONDS)
     await over(judge)
     found = await stored(runs, run, judge)
     assert (found.state, found.error) == ("running", None)
+    assert found.judged < PROMPTS
     (unfinished,) = await runs.service.store.judges.unfinished()
     assert unfinished.judge.id == judge.id
     await runs.service.close(grace_seconds=0)
+
+
+async def test_a_judge_that_the_gateway_refuses_to_answer_is_taken_up_too(
+    open_runs: OpenRuns,
+) -> None:
+    runs, run, judge, fake = await judging(open_runs)
+    closing = asyncio.create_task(runs.backend.service.close(grace_seconds=CEILING_SECONDS))
+    fake.state.release()
+    await closing
+    await over(judge)
+    found = await stored(runs, run, judge)
+    assert (found.state, found.error) == ("running", None)
 
 
 async def test_a_judge_without_its_key_is_paused_and_says_so(open_runs: OpenRuns) -> None:
