@@ -20,8 +20,7 @@ from server.models.runners.docker.events import Events
 
 logger = logging.getLogger(__name__)
 
-# A busy engine takes more than a second from the stop of a restart to its start.
-_LATE_REPORT_SECONDS: Final = 3.0
+_LATE_REPORT_SECONDS: Final = 1.0
 _NO_SIGNALS: Final[frozenset[int]] = frozenset()
 
 
@@ -31,7 +30,7 @@ async def with_late_reports(
     inspect: Callable[[Replica], Awaitable[Observation]],
     events: Events,
 ) -> Observation:
-    """Inspect an ended container again while its cause may still arrive, for some seconds."""
+    """Inspect an ended container again while its cause may still arrive, for a second at most."""
     is_running_again = False
     try:
         async with asyncio.timeout(_LATE_REPORT_SECONDS):
