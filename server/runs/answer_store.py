@@ -65,18 +65,14 @@ class AnswerStore:
             )
         return {row[0]: Counts(*row[1:]) for row in rows}
 
-    async def read(
-        self, number: int, first: int = 0, last: int = -1, *, with_text: bool = True
-    ) -> list[RunAnswer]:
+    async def read(self, number: int, first: int = 0, last: int = -1) -> list[RunAnswer]:
         """Return complete answers of a run, by prompt and target.
 
         Those of the prompts from `first` to `last`, which is included; -1 is the last of all.
-        Without text, thinking is left out too.
         """
-        texts = "text, reasoning" if with_text else "'', ''"
         async with self._database.read() as transaction:
             rows = await transaction.rows(
-                ANSWERS.format(texts=texts),
+                ANSWERS.format(texts="text, reasoning"),
                 (number, first, last if last >= 0 else _LAST),
             )
         # In a thread: those of a large run take seconds.

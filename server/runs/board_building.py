@@ -25,8 +25,12 @@ from server.evaluation.judging import Preference, combine_orders
 from server.evaluation.statistics.intervals import Interval
 from server.evaluation.statistics.paired import FEWEST_DIFFERENT
 from server.evaluation.statistics.shares import PassCounts
-from server.evaluation.statistics.strengths import Strength, votes_of_round
-from server.evaluation.statistics.strengths_worker import VoteData
+from server.evaluation.statistics.strengths import (
+    Strength,
+    VoteData,
+    decided_prompts,
+    votes_of_round,
+)
 from server.runs.board_shapes import (
     BoardEntry,
     BoardPassed,
@@ -164,11 +168,7 @@ def ranks_of(strengths: Sequence[Strength], votes: Iterable[VoteData]) -> list[B
 
     A model of which fewer prompts were decided than a sign test needs may have any place.
     """
-    decided: dict[str, set[str]] = defaultdict(set)
-    for prompt, first, second, score in votes:
-        if score != 0.5:
-            decided[first].add(prompt)
-            decided[second].add(prompt)
+    decided = decided_prompts(votes)
     bounds = {
         one.target: one.interval
         if one.interval and len(decided[one.target]) >= FEWEST_DIFFERENT

@@ -188,7 +188,7 @@ def _comparison(
 
 def ranking_of(names: Sequence[str], votes: Sequence[Vote]) -> list[Rank]:
     """Return the targets that were voted on, the strongest first."""
-    decided = decided_prompts(votes)
+    decided = decided_prompts((one.prompt, one.first, one.second, one.score) for one in votes)
     return [
         Rank(
             names.index(one.target),

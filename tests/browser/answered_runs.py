@@ -3,7 +3,7 @@
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.gateway import Gateway
-from tests.browser.helpers import open_page
+from tests.browser.helpers import choose, open_page
 
 GRADE = '{"reason": "It names one.", "grade": 4}'
 # What the models of tests say, by their names.
@@ -30,6 +30,16 @@ def a_run(page: Page, gateway: Gateway, prompts: int, *targets: str, repeats: in
     page.request.get(f"{gateway.url}runs/{run['id']}/events")
     name: str = run["name"]
     return name
+
+
+def open_runs(page: Page, gateway: Gateway, *models: str) -> Locator:
+    """Open the page with these models chosen, and the dialog of runs; return the dialog."""
+    open_page(page, gateway.url)
+    choose(page, *models)
+    page.get_by_role("button", name="Runs", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading", name="Runs")).to_be_visible()
+    return dialog
 
 
 def open_run(page: Page, gateway: Gateway, name: str) -> Locator:

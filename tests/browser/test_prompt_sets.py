@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
+from tests.browser.answered_runs import open_runs
 from tests.browser.conftest import writing
 from tests.browser.gateway import Gateway
 from tests.browser.helpers import (
@@ -45,12 +46,7 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def runs(page: Page, two_models: Gateway, keep_log: KeepLog) -> Locator:
     """Open the page with both models chosen, and the dialog of runs."""
     keep_log("the server", lambda: two_models.log)
-    open_page(page, two_models.url)
-    choose(page, *TEXTS)
-    page.get_by_role("button", name="Runs", exact=True).click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_role("heading", name="Runs")).to_be_visible()
-    return dialog
+    return open_runs(page, two_models, *TEXTS)
 
 
 def begin(runs: Locator, name: str, *prompts: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.answered_runs import open_runs
 from tests.browser.conftest import writing
 from tests.browser.gateway import Gateway
-from tests.browser.helpers import choose, open_page
 from tests.browser.watch import Watch
 from tests.conftest import KeepLog
 
@@ -36,10 +36,7 @@ def gateway(models: Gateway, keep_log: KeepLog) -> Gateway:
 
 def begin(page: Page, gateway: Gateway) -> str:
     """Paste the prompts and have both models asked three times; return the run's address."""
-    open_page(page, gateway.url)
-    choose(page, "Alpha", "Beta")
-    page.get_by_role("button", name="Runs", exact=True).click()
-    runs = page.get_by_role("dialog")
+    runs = open_runs(page, gateway, "Alpha", "Beta")
     runs.get_by_role("button", name="New run").click()
     runs.get_by_label("Prompts, one a line").fill("\n".join(PROMPTS))
     runs.get_by_label("How often each is asked").fill("3")

@@ -18,9 +18,9 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.answered_runs import open_runs
 from tests.browser.conftest import running
 from tests.browser.gateway import ROOT, Gateway
-from tests.browser.helpers import choose, open_page
 from tests.conftest import KeepLog
 
 pytestmark = [pytest.mark.needs_chromium, pytest.mark.timeout(400)]
@@ -125,10 +125,7 @@ def prompts(tmp_path: Path) -> Path:
 @pytest.fixture
 def runs(page: Page, gateway: Gateway) -> Locator:
     """Open the page with the three models, and the dialog of runs."""
-    open_page(page, gateway.url)
-    choose(page, *MODELS)
-    page.get_by_role("button", name="Runs", exact=True).click()
-    return page.get_by_role("dialog")
+    return open_runs(page, gateway, *MODELS)
 
 
 def evaluate(gateway: Gateway, *words: str) -> subprocess.Popen[str]:

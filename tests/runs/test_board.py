@@ -2,8 +2,7 @@
 
 import pytest
 
-from server.evaluation.statistics.strengths import Vote, estimate_strengths
-from server.evaluation.statistics.strengths_worker import VoteData
+from server.evaluation.statistics.strengths import Vote, VoteData, estimate_strengths
 from server.runs.board_building import ranks_of
 from server.runs.board_shapes import BoardRank
 

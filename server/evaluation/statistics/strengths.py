@@ -36,6 +36,10 @@ Wins = dict[str, dict[str, float]]
 """How often (a tie counts half) a target won against each other one."""
 
 
+VoteData = tuple[str, str, str, float]
+"""The fields of a `Vote`. Many tuples of texts and numbers cost the garbage collector nothing."""
+
+
 @dataclass(frozen=True)
 class Vote:
     """Say which of two targets was better on a prompt: 1 is the first, 0 the second, 0.5 a tie."""
@@ -79,15 +83,13 @@ def votes_of_round(prompt: str, among: Sequence[str], winners: Collection[str]) 
     return votes
 
 
-def decided_prompts(votes: Iterable[Vote]) -> dict[str, set[str]]:
-    """Return on which prompts each target won or lost: so many votes do not depend on each other.
-
-    All targets that the votes name are there.
-    """
-    decided: dict[str, set[str]] = defaultdict(set)
-    for vote in votes:
-        for target in (vote.first, vote.second):
-            decided[target].update([] if vote.score == _TIE else [vote.prompt])
+def decided_prompts(votes: Iterable[VoteData]) -> defaultdict[str, set[str]]:
+    """Return on which prompts each target won or lost; votes on others say nothing of it."""
+    decided: defaultdict[str, set[str]] = defaultdict(set)
+    for prompt, first, second, score in votes:
+        if score != _TIE:
+            decided[first].add(prompt)
+            decided[second].add(prompt)
     return decided
 
 

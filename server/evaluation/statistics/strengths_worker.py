@@ -14,7 +14,7 @@ import msgspec
 
 from server.core.errors import SidestreamError
 from server.evaluation.statistics import strengths_program
-from server.evaluation.statistics.strengths import Strength
+from server.evaluation.statistics.strengths import Strength, VoteData
 from server.workers.process import WorkerProcess
 
 logger = logging.getLogger(__name__)
@@ -22,9 +22,6 @@ logger = logging.getLogger(__name__)
 _MODULE: Final = strengths_program.__name__
 _MAX_ANSWER_BYTES: Final = 16 << 20
 _MOST_KEPT: Final = 64
-
-VoteData = tuple[str, str, str, float]
-"""The fields of a `Vote`. Many tuples of texts and numbers cost the garbage collector nothing."""
 
 Rankings = list[list[Strength]]
 
