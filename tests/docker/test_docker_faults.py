@@ -1,20 +1,22 @@
 """What goes wrong with containers, done to them by somebody else, and what is seen of it."""
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from server.core.errors import ModelFailed
 from server.models.diagnosis.causes import StoppedBySomebody, explain_exit
 from server.models.runners.base import Condition
+from server.models.runners.docker.late_reports import RESTARTED
 from server.models.runners.docker.runner import DockerRunner
+from server.settings.tables import DockerSettings
 from server.settings.values import Size
-from tests.docker.conftest import model
+from tests.docker.conftest import MakeRunner, model
 from tests.docker.engine import Engine
+from tests.docker.proxy import proxy
 from tests.docker.watching import CEILING_SECONDS, NAME_A, A, B, answers, ends, says, silent
-
-# Longer than late reports of the engine are waited for.
-LOOK_SECONDS = 5
 
 
 async def cause(runner: DockerRunner) -> tuple[str, ModelFailed]:
@@ -66,13 +68,51 @@ async def test_a_stop_that_takes_force_is_a_stop(engine: Engine, runner: DockerR
 async def test_a_restart_by_somebody_else_is_no_stop(engine: Engine, runner: DockerRunner) -> None:
     await runner.start(A, model("fake/tgi"), silent)
     await says(runner, A, "Connected")
+    # It is found as it runs, so that the wait need not have looked before the restart.
+    await runner.start(A, model("fake/tgi"), silent)
     waiting = asyncio.create_task(runner.wait(A))
+    await asyncio.to_thread(engine.act, NAME_A, "restart?t=20")
     async with asyncio.timeout(CEILING_SECONDS):
-        # One that is over before anybody looks is not seen.
-        while not waiting.done():
-            await asyncio.to_thread(engine.act, NAME_A, "restart?t=20")
-            await asyncio.wait([waiting], timeout=LOOK_SECONDS)
-    assert not waiting.result().was_told_to_stop
+        seen = await waiting
+    assert seen.condition is Condition.EXITED
+    assert not seen.was_told_to_stop
+
+
+async def test_a_restart_between_two_looks_is_an_end(
+    engine: Engine, make_runner: MakeRunner, settings: DockerSettings, tmp_path: Path
+) -> None:
+    async with proxy(tmp_path) as between:
+        runner = make_runner(settings=replace(settings, host=between.host))
+        await runner.start(A, model("fake/tgi"), silent)
+        await says(runner, A, "Connected")
+        between.hold(0, "answered")
+        waiting = asyncio.create_task(runner.wait(A))
+        async with asyncio.timeout(CEILING_SECONDS):
+            await between.held.wait()
+            between.let_go()
+            between.hold(0, "asked")
+            restarting = asyncio.to_thread(engine.act, NAME_A, "restart?t=20")
+            await asyncio.gather(restarting, between.held.wait())
+            between.let_go()
+            seen = await waiting
+        assert (await runner.inspect(A)).condition is Condition.RUNNING
+        assert (seen.condition, seen.was_told_to_stop) == (Condition.EXITED, False)
+        assert any("Connected" in line.text for line in seen.tail)
+        assert explain_exit(seen).message == "somebody else restarted the model server's container"
+        await runner.stop(A, grace_seconds=0)
+
+
+async def test_a_restart_before_the_wait_is_an_end_until_the_next_start(
+    engine: Engine, runner: DockerRunner
+) -> None:
+    await runner.start(A, model("fake/tgi"), silent)
+    endpoint = await runner.start(A, model("fake/tgi"), silent)
+    await asyncio.to_thread(engine.act, NAME_A, "restart?t=0")
+    for _ in range(2):
+        assert (await ends(runner, A)).cause == RESTARTED
+    assert await runner.start(A, model("fake/tgi"), silent) == endpoint
+    await asyncio.to_thread(engine.act, NAME_A, "kill")
+    assert (await ends(runner, A)).exit_code == 137
 
 
 async def test_an_end_that_nobody_asked_for_is_no_stop(runner: DockerRunner) -> None:

@@ -50,6 +50,13 @@ class Container:
     image: str
     """The name of its image, and the image's digest."""
     engine: ModelEngine
+    started: str
+    """When its process was last started, as the engine tells it."""
+
+    @property
+    def run(self) -> tuple[str, str]:
+        """Return what tells one run of it from the next: a restart keeps the id."""
+        return self.id, self.started
 
     @property
     def is_running(self) -> bool:
@@ -223,6 +230,7 @@ def _read(shown: dict[str, Any]) -> Container | None:
         settings=labels.get(LABEL_SETTINGS, ""),
         image=f"{shown['Config']['Image']} {shown['Image']}",
         engine=labelled_engine(labels),
+        started=state.get("StartedAt", ""),
     )
 
 

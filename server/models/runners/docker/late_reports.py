@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
+from server.engines.cause import Cause
 from server.models.runners.base import Condition, Observation, Replica
 from server.models.runners.docker.events import Events
 
@@ -22,6 +23,11 @@ logger = logging.getLogger(__name__)
 
 _LATE_REPORT_SECONDS: Final = 1.0
 _NO_SIGNALS: Final[frozenset[int]] = frozenset()
+
+RESTARTED: Final = Cause(
+    "gone", "somebody else restarted the model server's container", "start it again"
+)
+"""Why a server ended whose container runs again, and whose end nobody saw."""
 
 
 async def with_late_reports(

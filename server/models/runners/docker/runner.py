@@ -8,13 +8,15 @@ Rules:
    how containers are adopted after a restart of the gateway.
 3. If the engine does not answer, no container counts as MISSING. An engine that has answered before
    is waited for; one that never has is an error at once.
+4. A container that somebody else restarts has ended, also if nobody looked in between: its server
+   loads its model again.
 """
 
 import asyncio
 import logging
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +41,7 @@ from server.models.runners.docker.configuration import (
 from server.models.runners.docker.containers import Container, Containers, name_of
 from server.models.runners.docker.events import Events
 from server.models.runners.docker.images import Images
-from server.models.runners.docker.late_reports import with_late_reports
+from server.models.runners.docker.late_reports import RESTARTED, with_late_reports
 from server.models.runners.docker.logs import Logs
 from server.models.runners.docker.machine import hub_of, look_at_host, machine_of
 from server.models.runners.docker.weights_watch import watch_weights
@@ -93,6 +95,8 @@ class DockerRunner:
         self._secrets = {self._token}
         self._logs = Logs(self.engine, self._containers, self.events, self._secrets)
         self._specs: dict[Replica, ModelSpec] = {}
+        self._runs: dict[Replica, tuple[str, str]] = {}
+        """The run of each container that is waited for, or that was adopted."""
         self._starting: defaultdict[Replica, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     # --- the interface ----------------------------------------------------------------------
@@ -109,8 +113,10 @@ class DockerRunner:
         async with self._starting[replica]:
             await self._until_reachable(report)
             container = await self._containers.find(replica)
+            self._runs.pop(replica, None)
             if container is not None:
                 if container.is_running:
+                    self._runs[replica] = container.run
                     endpoint = await self._adopted(container)
                     await self._have_fetched(replica, container.engine, endpoint, report)
                     return replace(endpoint, chat_template=template)
@@ -132,26 +138,21 @@ class DockerRunner:
 
     async def inspect(self, replica: Replica) -> Observation:
         """Report the container's condition; UNKNOWN if the engine does not answer."""
-        try:
-            container = await self._containers.find(replica)
-            # A container that was created but never started is left over from an aborted start.
-            if container is None or not container.has_run:
-                return Observation(replica, Condition.MISSING)
-            return await self._observe(container)
-        except ModelFailed as error:
-            logger.debug("the state of %s is not known: %s", replica.model, error)
-            return Observation(replica, Condition.UNKNOWN)
+        return await self._look(replica, self._observe)
 
     async def find(self, replica: Replica) -> Container | None:
         """Return the replica's container, None if there is none; raises the errors in `errors`."""
         return await self._containers.find(replica)
 
     async def wait(self, replica: Replica) -> Observation:
-        """Wait until the container does not run; also waits for an engine that does not answer."""
+        """Wait until the container does not run; also waits for an engine that does not answer.
+
+        A container that was restarted since its start, or since an earlier wait, is EXITED.
+        """
         self.events.listen()
         while True:
             count = self.events.count
-            seen = await self.inspect(replica)
+            seen = await self._look(replica, self._observe_run)
             if seen.condition is Condition.EXITED:
                 return await with_late_reports(seen, count, self.inspect, self.events)
             if seen.condition is Condition.MISSING:
@@ -283,6 +284,30 @@ class DockerRunner:
         return self._settings.hf_cache.expanduser().absolute() / Cache().folder
 
     # --- observing --------------------------------------------------------------------------
+
+    async def _look(
+        self, replica: Replica, observe: Callable[[Container], Awaitable[Observation]]
+    ) -> Observation:
+        try:
+            container = await self._containers.find(replica)
+            # A container that was created but never started is left over from an aborted start.
+            if container is None or not container.has_run:
+                return Observation(replica, Condition.MISSING)
+            return await observe(container)
+        except ModelFailed as error:
+            logger.debug("the state of %s is not known: %s", replica.model, error)
+            return Observation(replica, Condition.UNKNOWN)
+
+    async def _observe_run(self, container: Container) -> Observation:
+        """Observe the run that is waited for: the next one is another server."""
+        replica = container.replica
+        if (
+            not container.is_running
+            or self._runs.setdefault(replica, container.run) == container.run
+        ):
+            return await self._observe(container)
+        tail = tuple(await self._logs.last(container.id, TAIL_LINES))
+        return Observation(replica, Condition.EXITED, tail=tail, cause=RESTARTED)
 
     async def _observe(self, container: Container) -> Observation:
         spec = self._specs.get(container.replica)
