@@ -21,6 +21,7 @@ from typing import Final
 
 import aiohttp
 
+from benchmarks.relay.processes import start_child
 from server.client import connect
 from server.settings.files import DEFAULT_SETTINGS
 from server.settings.loading import load
@@ -131,7 +132,7 @@ def _has_text(line: bytes) -> bool:
 async def _program(
     words: list[str], environment: dict[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
+    process = await start_child(
         *words,
         cwd=ROOT,
         env={**os.environ, **environment},

@@ -26,7 +26,7 @@ def main() -> None:
             connection.sendall(_REQUEST)
             answer = b""
             while b"\r\n\r\n" not in answer:
-                answer += connection.recv(65_536)
+                answer += _received(connection)
             # The body came with the head, or comes at once: it is a few bytes.
             seen.append((began, time.monotonic() - began))
             _read_rest(connection, answer)
@@ -41,8 +41,18 @@ def _read_rest(connection: socket.socket, answer: bytes) -> None:
         if line.lower().startswith(b"content-length")
     )
     while len(body) < length:
-        body += connection.recv(65_536)
+        body += _received(connection)
+
+
+def _received(connection: socket.socket) -> bytes:
+    read = connection.recv(65_536)
+    if not read:
+        raise ConnectionResetError
+    return read
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ConnectionError:
+        sys.exit("the gateway is gone")

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from benchmarks.relay.processes import machine, memory_bytes
+from benchmarks.relay.processes import machine, memory_bytes, start_child
 from benchmarks.relay.relays import gateway_with
 from server.core.protocol import Timings, Usage
 from server.evaluation.files.building import PromptLimits
@@ -58,7 +58,7 @@ class Probe:
     @classmethod
     async def started(cls, port: int, pids: list[int]) -> "Probe":
         """Return a probe of the gateway at a port, which is these processes."""
-        process = await asyncio.create_subprocess_exec(
+        process = await start_child(
             *(sys.executable, "-m", "benchmarks.evaluate.probe", str(port)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.relay import plot, report
 from benchmarks.relay.load import Job
-from benchmarks.relay.processes import machine
+from benchmarks.relay.processes import machine, start_child
 from benchmarks.relay.relays import (
     GATEWAYS,
     RELAYS,
@@ -100,7 +100,7 @@ async def _one(
         probes=0 if is_saturated else PROBES,
         idle_sockets=IDLE_SOCKETS if load == report.IDLE else 0,
     )
-    client = await asyncio.create_subprocess_exec(
+    client = await start_child(
         *(sys.executable, "-m", "benchmarks.relay.load", json.dumps(asdict(job))),
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -135,7 +135,7 @@ async def _profile(options: argparse.Namespace) -> int:
             flags = ("--native", "--format", "raw", "--output", str(options.profile))
             seconds = str(max(int(options.seconds) - 1, 1))
             command = (sampler, "record", *flags, "--duration", seconds, "--pid")
-            await (await asyncio.create_subprocess_exec(*command, str(relay.pids[0]))).wait()
+            await (await start_child(*command, str(relay.pids[0]))).wait()
         print(_brief(await running))
     print(f"The profile is in {options.profile}.")
     return 0

@@ -1,10 +1,33 @@
-"""What the kernel tells of a process and of the machine: CPU time, memory, names."""
+"""Start processes that end with this one, and ask the kernel of them and of the machine."""
 
+import asyncio
+import ctypes
 import os
 import platform
+import signal
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_PR_SET_PDEATHSIG: Final = 1  # <sys/prctl.h>
+_LIBC: Final = ctypes.CDLL(None)
+
+
+async def start_child(*command: str, **options: Any) -> asyncio.subprocess.Process:
+    """Start a program that is asked to end (SIGTERM) as soon as this process is gone.
+
+    So nothing of a benchmark that is killed is left. `options` are those of
+    `asyncio.create_subprocess_exec`. To be called in the main thread: the kernel looks at the
+    thread that started a process.
+    """
+    parent = os.getpid()
+
+    def bind() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return await asyncio.create_subprocess_exec(*command, preexec_fn=bind, **options)
 
 
 def cpu_seconds(pids: list[int]) -> float:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.relay.forms import MODEL
-from benchmarks.relay.processes import with_children
+from benchmarks.relay.processes import start_child, with_children
 from benchmarks.relay.readers import MODELS
 from benchmarks.relay.upstream import ADDRESSES
 
@@ -199,7 +199,7 @@ async def _process(
     command: list[str], stdin: int = subprocess.DEVNULL
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SIDESTREAM_")}
-    process = await asyncio.create_subprocess_exec(
+    process = await start_child(
         *command, cwd=ROOT, stdin=stdin, stdout=subprocess.PIPE, env=environment
     )
     try:
