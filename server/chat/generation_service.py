@@ -9,19 +9,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from server.access.principal import Caller, Principal
 from server.access.quota import Quota
 from server.chat.admission import Admission, QueueSlot
 from server.chat.answer_cache import AnswerCache
 from server.chat.metrics import ModelMetrics
 from server.chat.prompt_attachments import PromptAttachments
+from server.chat.prompt_limit import PromptLimit
 from server.chat.relay import GenerationTask, Relay
 from server.chat.request import GenerationRequest, build_request
-from server.core.errors import PromptTooLong, SessionLimit, ShuttingDown
+from server.core.errors import SessionLimit, ShuttingDown
 from server.core.protocol import End, Message
-from server.core.token_bounds import calls_in
 from server.models.fleet import Fleet
 
 logger = logging.getLogger(__name__)
@@ -48,6 +46,7 @@ class GenerationService:
         self.fleet = fleet
         self.metrics: defaultdict[str, ModelMetrics] = defaultdict(ModelMetrics)
         """By model id."""
+        self.prompt_limit = PromptLimit(max_prompt_chars)
         self._admission = admission
         fleet.subscribe_to_capacity(admission.resize)
         self._relay = Relay(
@@ -57,7 +56,6 @@ class GenerationService:
             generation_timeout_seconds=generation_timeout_seconds,
         )
         self._quota = quota
-        self._max_prompt_chars = max_prompt_chars
         self._max_live_per_owner = max_live_per_owner
         self._live: dict[GenerationTask, str] = {}
         self._is_closed = False
@@ -91,6 +89,7 @@ class GenerationService:
         attachments = attachments or PromptAttachments()
         principal.check_model(model_id)
         spec = self.fleet.spec(model_id)
+        self.prompt_limit.check(content, attachments)
         request = build_request(
             spec,
             content,
@@ -102,16 +101,8 @@ class GenerationService:
             optional=optional,
             attachments=attachments,
         )
-        if isinstance(content, str):
-            chars = len(content)
-        else:
-            chars = attachments.chars(content) + sum(len(calls_in(one)) for one in content)
-            if tools := request.parameters.get("tools"):
-                chars += len(msgspec.json.encode(tools).decode())
-        if chars > self._max_prompt_chars:
-            raise PromptTooLong(
-                f"the prompt has {chars} characters; {self._max_prompt_chars} are taken"
-            )
+        if tools := request.parameters.get("tools"):
+            self.prompt_limit.check(content, attachments, tools)
         request.check_taken(self.fleet.info(model_id))
         return request
 

@@ -41,16 +41,13 @@ class PromptAttachments:
         """Return a picture with its bytes; raises what `read` does."""
         return Picture(self.files[attachment].media_type, await self.read(attachment))
 
-    def chars(self, messages: Sequence[Message]) -> int:
-        """Return how many characters a conversation has at most, text files included."""
+    def file_chars(self, messages: Sequence[Message]) -> int:
+        """Return how many characters the text files of a conversation have at most."""
         return sum(
-            len(text_of(message.content))
-            + sum(
-                self.files[part.attachment].bytes
-                for part in attachment_parts(message.content)
-                if isinstance(part, FilePart)
-            )
+            self.files[part.attachment].bytes
             for message in messages
+            for part in attachment_parts(message.content)
+            if isinstance(part, FilePart)
         )
 
     def named(self, messages: Sequence[Message]) -> list[Message]:

@@ -120,6 +120,11 @@ class Session:
         """Tell whether a command of that id was given in this session."""
         return request_id in self._by_request_id
 
+    def check_length(self, command: Generate) -> None:
+        """Raise `PromptTooLong` for more text than a prompt may have."""
+        content = command.prompt if command.messages is None else command.messages
+        self._service.prompt_limit.check_text(content or "")
+
     def generate(
         self,
         command: Generate,

@@ -180,6 +180,26 @@ async def test_a_prompt_that_is_too_long_is_refused_before_any_model(open_keyed:
     assert [len(asked["inputs"]) for asked in keyed.fake.state.requests] == [100]
 
 
+async def test_the_length_of_a_prompt_is_checked_first(open_keyed: Open) -> None:
+    keyed: KeyedGateway = await open_keyed(answers={"max_prompt_chars": 100})
+    file = {"type": "file", "attachment": "0" * 64}
+    text = {"type": "text", "text": "x" * 101}
+    named = {"messages": [{"role": "user", "content": [text, file]}]}
+    wrong = {"inputs": "x" * 101, "parameters": {"temperature": "hot"}}
+    no_picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    pictured = {"messages": [{"role": "user", "content": [text, no_picture]}]}
+    for path, asked, code in (
+        ("/generate", named, "prompt_too_long"),
+        ("/generate", wrong, "prompt_too_long"),
+        ("/v1/chat/completions", pictured, "context_length_exceeded"),
+    ):
+        reply = await keyed.ask("POST", path, key="use", json={"model": "m", **asked})
+        assert reply.json["error"]["code"] == code, asked
+    async with keyed.speaking("use") as speaker:
+        refused = await speaker.ask("generate", targets=[{"model": "m"}], **named)
+        assert refused["error"]["code"] == "prompt_too_long"
+
+
 async def test_an_answer_that_goes_on_for_too_long_is_cut_off(open_keyed: Open) -> None:
     keyed = await open_keyed(answers={"generation_timeout": 0.3}, text="one two", hold_after=1)
     async with keyed.speaking("use") as speaker:

@@ -93,6 +93,7 @@ async def _hello(connection: Connection, command: Hello) -> Welcome:
 
 
 async def _generate(connection: Connection, command: Generate) -> Begun:
+    connection.session.check_length(command)
     if command.request_id is not None and (known := await connection.find_repeated(command)):
         return Begun(connection.session.repeat(command.request_id, known), [a.id for a in known])
     attachments = await connection.find_attachments(command)

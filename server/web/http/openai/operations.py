@@ -49,7 +49,7 @@ from server.web.http.openai.translation import (
 )
 from server.web.http.openai.writers import Chat, OpenAIWriter, Shape, Text, Wanted, whole_answer
 from server.web.http.operations import EVENTS, JSON, Group, Reply
-from server.web.keys import ATTACHMENTS, FLEET
+from server.web.keys import ATTACHMENTS, FLEET, GENERATIONS
 
 GROUP: Final = Group("Chat and completions (OpenAI's form)")
 _ERRORS: Final = (400, 404, 413, 415, 502, 503, 504)
@@ -202,6 +202,7 @@ async def _read_chat(request: web.Request, shape: type[ChatOptions]) -> _Questio
     with in_openais_words(CHAT_NAMES):
         content, attachments = conversation(body.messages), None
         if has_pictures(body.messages):
+            request.app[GENERATIONS].prompt_limit.check_text(content)
             # In a thread: large pictures would hold up the event loop.
             content, attachments = await asyncio.to_thread(
                 extract_pictures, body.messages, content, request.app[ATTACHMENTS].limits

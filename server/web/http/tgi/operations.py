@@ -32,7 +32,7 @@ from server.web.http.tgi.types import (
     StreamEvent,
 )
 from server.web.http.tgi.writers import TGIWriter, whole_answer
-from server.web.keys import ATTACHMENTS, FLEET
+from server.web.keys import ATTACHMENTS, FLEET, GENERATIONS
 
 GROUP: Final = Group("Text generation (TGI's form)")
 _ERRORS: Final = (400, 404, 413, 415, 422, 502, 503, 504)
@@ -216,6 +216,7 @@ async def _prepare(request: web.Request, model: str, body: Prompted) -> Generati
     if parameters.get("best_of") not in (None, 1):
         raise InvalidParameters("`best_of` other than 1 is not supported: ask again instead")
     content = body.content
+    request.app[GENERATIONS].prompt_limit.check_text(content)
     attachments = await find_attachments(
         request.app[ATTACHMENTS],
         request[CALLER].principal.id,
