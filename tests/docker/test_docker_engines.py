@@ -247,28 +247,53 @@ async def test_an_engine_that_never_answered_is_no_place_until_it_does(
     await runner.stop(A, grace_seconds=0)
 
 
-async def test_a_second_section_for_one_engine_is_refused(
+@pytest.mark.parametrize("slow", ["first", "later"])
+async def test_of_two_sections_for_one_engine_the_later_is_refused(
+    make: Make, two: Two, between: Proxy, slow: str
+) -> None:
+    hosts = {"first": two[0].host, "later": two[0].host, slow: between.host}
+    between.hold(0, "asked")
+    runner = make(**hosts)
+    runner.pool.begin()
+    (quick,) = {"first", "later"} - {slow}
+    async with asyncio.timeout(CEILING_SECONDS):
+        await between.held.wait()
+        await runner.pool.members[quick].wait_until(answers=True)
+    between.let_go()
+    await runner.pool.look(runner.pool.members.values())
+    await runner.pool.members["first"].wait_until(answers=True)
+    assert not runner.pool.members["later"].answers
+    twice = r"later cannot be used: \[docker later\] is the engine of \[docker first\]"
+    with pytest.raises(ModelFailed, match=twice) as raised:
+        await chosen(runner, on("later"))
+    assert raised.value.hint == "remove one of the sections"
+    told = {one.machine.name: one.machine.problems for one in (await runner.machines()).machines}
+    assert [name for name, said in told.items() if said] == ["later"]
+    assert await chosen(runner, on("any")) == ["first"]
+
+
+async def test_servers_of_a_later_section_become_those_of_the_first(
     make: Make, two: Two, between: Proxy
 ) -> None:
-    runner = make(one=two[0].host, twin=between.host)
+    await between.cut()
+    runner = make(first=between.host, later=two[0].host)
     await runner.pool.look(runner.pool.members.values())
-    places = DockerPlaces(runner.pool)
-    names = {name: member.answers for name, member in runner.pool.members.items()}
-    assert names in (
-        {"one": True, "twin": False, "": False},
-        {"one": False, "twin": True, "": False},
-    )
-    refused = next(name for name, is_there in names.items() if name and not is_there)
-    twice = r"\[docker \w+\] is the engine of \[docker \w+\]"
-    with pytest.raises(ModelFailed, match=rf"{refused} cannot be used: {twice}") as raised:
-        await places.offers(on(refused))
-    assert raised.value.hint == "remove one of the sections"
-    problems = {
-        one.machine.name: one.machine.problems for one in (await runner.machines()).machines
-    }
-    assert problems.keys() == {"one", "twin"}
-    assert [name for name, said in problems.items() if said] == [refused]
-    assert len(await chosen(runner, on("any"))) == 1
+    assert await chosen(runner, on("any")) == ["later"]
+    endpoint = await runner.start(A, on("later"), silent)
+    waiting = asyncio.create_task(runner.wait(A))
+    await between.open()
+    async with asyncio.timeout(CEILING_SECONDS):
+        await runner.pool.members["first"].wait_until(answers=True)
+    assert not runner.pool.members["later"].answers
+    assert await chosen(runner, on("later")) == ["first"]
+    seen = await runner.inspect(A)
+    assert (seen.condition, seen.is_outdated) == (Condition.RUNNING, False)
+    assert seen.endpoint == replace(endpoint, place="first")
+    assert [*two[0].containers()] == [NAME_A]
+    assert not waiting.done()
+    await runner.stop(A, grace_seconds=0)
+    async with asyncio.timeout(CEILING_SECONDS):
+        assert (await waiting).condition in {Condition.EXITED, Condition.MISSING}
 
 
 async def test_the_engine_of_docker_may_have_a_section_too(make: Make, two: Two) -> None:

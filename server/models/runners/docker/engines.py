@@ -248,6 +248,11 @@ class DockerEnginesRunner:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     await member.wait_until(answers=True)
             except TimeoutError:
+                place = self.pool.places.get(replica, member.name)
+                if place != member.name:
+                    # An earlier section for the same engine has answered meanwhile.
+                    member = self.pool.members[place]
+                    continue
                 seen = await self._unseen(replica, member)
                 if seen.cause is not None and not member.answers:
                     return seen

@@ -66,6 +66,7 @@ class Member:
         self._settings = settings
         self._refused: ModelFailed | None = None
         self._was_asked = False
+        self._is_barred = False
         self._doubted = asyncio.Event()
         self._on_change: Callable[[bool], None] = lambda is_back: None
         self._task: asyncio.Task[None] | None = None
@@ -74,8 +75,8 @@ class Member:
 
     @property
     def was_reached(self) -> bool:
-        """Tell whether it has ever answered; if so, it is waited for."""
-        return self.facts is not None
+        """Tell whether it has ever answered and may be used; if so, it is waited for."""
+        return self.facts is not None and not self._is_barred
 
     @property
     def trouble(self) -> str:
@@ -138,7 +139,12 @@ class Member:
         """Wait until it answers, or does not."""
         await self._changed.wait_for(lambda: self.answers is answers)
 
-    def doubt(self, error: DockerUnreachable) -> None:
+    def bar(self, error: ModelFailed) -> None:
+        """Do not use it, and keep nobody waiting for it, until it was asked again."""
+        self._is_barred = True
+        self.doubt(error)
+
+    def doubt(self, error: ModelFailed) -> None:
         """Count it as away until it was asked again: it did not answer a request."""
         self._refused = error
         self._doubted.set()
@@ -180,7 +186,7 @@ class Member:
             return
         if self.name:
             logger.info("the Docker engine %s answers%s", self.name, " again" if known else "")
-        self._refused, self._was_asked = None, True
+        self._refused, self._was_asked, self._is_barred = None, True, False
         self._set(answers=True)
 
     def _refuse(self, known: EngineFacts | None, error: ModelFailed) -> None:

@@ -8,6 +8,8 @@ Rules:
    container at its place stays; what was given up while the engine was away is removed.
 3. `[docker]` is the last of the engines, under an empty name. It may be one of the others, too:
    containers are told apart by their ids, which no two have.
+4. Of the other sections for one engine only the first of those that answer is used, in the order
+   of the settings. Where a later one has answered sooner, its servers become those of the first.
 """
 
 import asyncio
@@ -180,7 +182,9 @@ class EnginePool:
     async def _look_through(self, member: Member) -> None:
         """Sort the containers of an engine that answers now; raises `ModelFailed`."""
         async with self._sorting:
-            self._refuse_twin(member)
+            earlier, later = self._twins(member)
+            if earlier:
+                raise _is_twin(member, earlier[0])
             found = []
             for seen in await member.runner.list():
                 replica, place = seen.replica, self.places.get(seen.replica)
@@ -193,20 +197,34 @@ class EnginePool:
                 elif place not in {None, member.name}:
                     await self._remove_there(replica, member, self.members[place or ""])
             self._abandoned[member.name].clear()
+            for twin in later:
+                self._take_over(twin, member)
         if self.was_listed:
             for seen in found:
                 self.on_found(seen)
 
-    def _refuse_twin(self, member: Member) -> None:
-        """Raise `ModelFailed` for the engine of another section: it would be counted twice."""
-        twins = self._names_for([member.name]) - {member.name, ""}
-        for name in twins if member.name else ():
-            if self.members[name].answers:
-                raise ModelFailed(
-                    f"[docker {member.name}] is the engine of [docker {name}]",
-                    hint="remove one of the sections",
-                    details={"cause": "engine_refused"},
-                )
+    def _twins(self, member: Member) -> tuple[list[Member], list[Member]]:
+        """Return whose engine it is too, of those that answer: earlier sections, and later ones."""
+        names = self._names_for([member.name]) if member.name else set()
+        order = [one for one in self.members.values() if one.name in names and one.name]
+        first = order.index(member) if member in order else 0
+        earlier, later = order[:first], order[first + 1 :]
+        return [one for one in earlier if one.answers], [one for one in later if one.answers]
+
+    def _take_over(self, twin: Member, member: Member) -> None:
+        """Have the servers of a later section for the same engine be those of the earlier one."""
+        for where in (self.places, self.chosen):
+            where.update((one, member.name) for one in [*where] if where[one] == twin.name)
+        twin.bar(_is_twin(twin, member))
+
+
+def _is_twin(member: Member, earlier: Member) -> ModelFailed:
+    """Return the error for the engine of another section: it would be counted twice."""
+    return ModelFailed(
+        f"[docker {member.name}] is the engine of [docker {earlier.name}]",
+        hint="remove one of the sections",
+        details={"cause": "engine_refused"},
+    )
 
 
 async def _has(member: Member, replica: Replica) -> bool | None:
