@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from server.settings.access import AccessSettings
+from server.web.unreadable import Runner
 
 # How long the rest of a refused body is read: closing at once may destroy the answer on its way to
 # a client that still sends. aiohttp's own 10 s would let a trickle hold the connection.
@@ -23,7 +24,7 @@ class CannotEncrypt(Exception):
 
 def make_runner(app: web.Application, access: AccessSettings) -> web.AppRunner:
     """Return the runner that serves the application within the settings' limits."""
-    return web.AppRunner(
+    return Runner(
         app,
         access_log=None,
         handler_cancellation=True,

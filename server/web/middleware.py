@@ -36,6 +36,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+# Not the versions of Python and aiohttp, which scanners look for.
+SERVER = {"Server": "Sidestream"}
 # A browser that opens these without a key is redirected to the sign-in page.
 _PAGES = frozenset({"/", "/docs"})
 _SIGN_IN = "/sign-in"
@@ -105,8 +107,7 @@ def _address_of(request: web.Request) -> str:
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put the strict headers on every response, and let pages of allowed origins read it."""
     request[HAS_BEGUN] = True
-    # Not the versions of Python and aiohttp, which scanners look for.
-    response.headers["Server"] = "Sidestream"
+    response.headers.update(SERVER)
     if has_allowed_origin(request):
         response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"

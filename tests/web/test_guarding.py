@@ -1,6 +1,7 @@
 """Who may come in, and what every answer carries: names, origins, headers, errors as JSON."""
 
 import asyncio
+import json
 from typing import Any
 
 import aiohttp
@@ -205,19 +206,38 @@ async def test_the_pages_files_are_kept_for_ever_under_a_name_that_changes_with_
 
 
 @pytest.mark.parametrize(
-    "raw", [b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"]
+    "raw",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nno header at all\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+        b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 100_000),
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"x" * 100_000),
+        b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    ],
+    ids=["line", "host", "header", "zero", "long line", "long header", "length"],
 )
-async def test_invalid_http_is_refused_and_the_next_request_answered(
+async def test_invalid_http_is_refused_in_our_form_and_the_next_request_answered(
     gateway: Gateway, raw: bytes
 ) -> None:
-
     host, _, port = own_host(gateway).partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(raw)
-    head = await reader.readline()
-    assert b" 4" in head
-    writer.close()
-    await writer.wait_closed()
+    try:
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    error = json.loads(body)["error"]
+    assert b" 400 " in head.splitlines()[0]
+    assert b"Server: Sidestream" in head
+    assert error["code"] == "invalid_command"
+    assert error["message"].startswith("the request cannot be read as HTTP: ")
+    assert "\n" not in error["message"]
+    assert "xxx" not in error["message"]
     assert (await gateway.get("/health")).status == 200
 
 
