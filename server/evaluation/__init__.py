@@ -8,6 +8,6 @@ How they go together, for whoever runs one:
    what an answer passed.
 4. `judging` has what a judge is asked, and reads its replies. People's votes and judges' verdicts
    become each a `Vote` for `statistics.strengths`.
-5. `tables.results_rows` sums up records; `tables.scores_by_prompt` with `statistics.paired`
-   compares two targets.
+5. `tables.Tally` adds up a target's records: its row of the results, and the scores by which
+   `statistics.paired` compares two targets.
 """

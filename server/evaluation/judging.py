@@ -15,8 +15,7 @@ Rules:
 import json
 import re
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -155,30 +154,6 @@ def combine_orders(in_order: Preference, swapped: Preference) -> PairVerdict:
     scores: dict[Position, float] = {"first": 1.0, "tie": 0.5, "second": 0.0}
     one, other = scores[in_order.better], 1 - scores[swapped.better]
     return PairVerdict(one) if one == other else PairVerdict(0.5, is_inconsistent=True)
-
-
-@dataclass(frozen=True)
-class PairTally:
-    """Count the verdicts on a pair of targets; ties include those that are inconsistent."""
-
-    wins: int
-    losses: int
-    ties: int
-    inconsistent: int
-    unreadable: int
-
-
-def tally_pairs(verdicts: Iterable[PairVerdict]) -> PairTally:
-    """Count verdicts, those that could not be read and those that contradict themselves apart."""
-    verdicts = list(verdicts)
-    counts = Counter(verdict.score for verdict in verdicts)
-    return PairTally(
-        wins=counts[1.0],
-        losses=counts[0.0],
-        ties=counts[0.5],
-        inconsistent=sum(verdict.is_inconsistent for verdict in verdicts),
-        unreadable=counts[None],
-    )
 
 
 def _pair_request(

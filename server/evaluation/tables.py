@@ -200,15 +200,6 @@ class Tally:
         )
 
 
-def results_rows(records: Iterable[Record], targets: Sequence[str] = ()) -> list[ResultsRow]:
-    """Return a row for each target: those given, in their order, then others by name."""
-    tallies: dict[str, Tally] = defaultdict(Tally)
-    for record in records:
-        tallies[record.target].add(record)
-    others = sorted(tallies.keys() - set(targets))
-    return [tallies[target].row(target) for target in (*targets, *others)]
-
-
 @dataclass(frozen=True)
 class GradeSummary:
     """Hold a target's grades: their mean with its bootstrap interval by prompt, and how many.
@@ -243,18 +234,6 @@ def summarise_grades(grades: Iterable[tuple[str, Grade]], *, seed: int = 0) -> G
         unreadable=unreadable,
         counts=dict(sorted(counts.items())),
     )
-
-
-def scores_by_prompt(records: Iterable[Record], target: str) -> dict[str, float]:
-    """Return the share of a target's answers to each prompt that passed, to compare it by.
-
-    A prompt none of whose answers can be told is left out.
-    """
-    tally = Tally()
-    for record in records:
-        if record.target == target:
-            tally.add(record)
-    return tally.scores
 
 
 def _mean(groups: Sequence[Sequence[int]]) -> float:

@@ -7,7 +7,9 @@ import pytest
 from server.core.errors import InvalidPromptSet
 from server.evaluation.checks import declarations
 from server.evaluation.checks.declarations import Check, Equals, Number, Regex
-from server.evaluation.checks.reading import as_data, bind, read_checks, variables_in
+from server.evaluation.checks.reading import as_data, bind, checks_in, variables_in
+from server.evaluation.problems import Problem, invalid
+from tests.support.checks import declared_checks
 
 ONE_OF_EACH: list[dict[str, Any]] = [
     {"type": "equals", "value": "Paris", "ignore_case": True},
@@ -31,10 +33,10 @@ ONE_OF_EACH: list[dict[str, Any]] = [
 
 
 def test_every_kind_is_read_and_written_as_it_was() -> None:
-    checks = read_checks(ONE_OF_EACH)
+    checks = declared_checks(ONE_OF_EACH)
     assert [as_data(check) for check in checks] == ONE_OF_EACH
     assert {type(check) for check in checks} == set(declarations.KINDS) == set(get_args(Check))
-    assert read_checks(ONE_OF_EACH[0]) == checks[:1]
+    assert declared_checks(ONE_OF_EACH[0]) == checks[:1]
 
 
 @pytest.mark.parametrize(
@@ -89,32 +91,30 @@ def test_every_kind_is_read_and_written_as_it_was() -> None:
     ],
 )
 def test_a_wrong_declaration_is_told_with_its_place(declared: Any, place: str, words: str) -> None:
-    with pytest.raises(InvalidPromptSet) as caught:
-        read_checks(declared)
-    assert caught.value.details is not None
-    (problem,) = caught.value.details["problems"]
-    assert (problem["row"], problem["column"]) == (None, place)
-    assert words in problem["message"]
+    _, ((where, said),) = checks_in(declared, "checks")
+    assert where == place
+    assert words in said
 
 
 def test_all_wrong_declarations_are_told_at_once() -> None:
-    with pytest.raises(InvalidPromptSet, match="and 2 more") as caught:
-        read_checks([{"type": "a"}, {"type": "json"}, {"type": "b"}, {"type": "regex"}])
-    assert caught.value.details is not None
-    places = [problem["column"] for problem in caught.value.details["problems"]]
-    assert places == ["checks[0].type", "checks[2].type", "checks[3]"]
+    declared = [{"type": "a"}, {"type": "json"}, {"type": "b"}, {"type": "regex"}]
+    checks, problems = checks_in(declared, "checks")
+    assert [place for place, _ in problems] == ["checks[0].type", "checks[2].type", "checks[3]"]
+    assert checks == declared_checks({"type": "json"})
+    error = invalid([Problem(said, column=place) for place, said in problems])
+    assert "and 2 more" in error.message
 
 
 def test_checks_cannot_be_nested_without_end() -> None:
     declared: dict[str, Any] = {"type": "json"}
     for _ in range(500):
         declared = {"type": "any_of", "checks": [declared]}
-    with pytest.raises(InvalidPromptSet, match="nested more than 5 deep"):
-        read_checks(declared)
+    _, ((_, said),) = checks_in(declared, "checks")
+    assert "nested more than 5 deep" in said
 
 
 def test_a_check_takes_variables_of_the_prompt() -> None:
-    equals, regex, number, inner = read_checks(
+    equals, regex, number, inner = declared_checks(
         [
             {"type": "equals", "value": "{{expected}} of {{ country }}"},
             {"type": "regex", "pattern": "^{{expected}}$"},
@@ -136,6 +136,6 @@ def test_a_check_takes_variables_of_the_prompt() -> None:
 
 
 def test_braces_that_are_no_variable_are_escaped() -> None:
-    (check,) = read_checks([{"type": "equals", "value": r"\{{x}}"}])
+    (check,) = declared_checks([{"type": "equals", "value": r"\{{x}}"}])
     assert variables_in(check) == []
     assert bind(check, {}) == Equals("{{x}}")

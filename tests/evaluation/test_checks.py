@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from server.evaluation.checks.fences import Fence, fences_in
 from server.evaluation.checks.numbers import numbers_in
-from server.evaluation.checks.reading import read_checks
 from server.evaluation.checks.result import Answer, CheckResult
 from server.evaluation.checks.running import run_check, run_checks
 from server.evaluation.checks.worker import CheckWorkers
+from tests.support.checks import declared_checks
 from tests.support.processes import children
 
 SCHEMA = {
@@ -155,7 +155,7 @@ def test_a_check_passes_or_fails_and_says_why(
     passed: bool | None,
     words: str,
 ) -> None:
-    (check,) = read_checks(declared)
+    (check,) = declared_checks(declared)
     result = loop_of_module.run(run_check(check, Answer(text), workers))
     assert result.passed is passed
     assert words in result.explanation
@@ -164,7 +164,7 @@ def test_a_check_passes_or_fails_and_says_why(
 def test_tokens_are_counted_where_the_server_told_them(
     loop_of_module: asyncio.Runner, workers: CheckWorkers
 ) -> None:
-    (check,) = read_checks({"type": "length", "unit": "tokens", "max": 5})
+    (check,) = declared_checks({"type": "length", "unit": "tokens", "max": 5})
     result = loop_of_module.run(run_check(check, Answer("a", tokens=6), workers))
     assert result == CheckResult(False, "has 6 tokens, more than 5")
 
@@ -289,7 +289,7 @@ async def test_many_checks_share_the_processes() -> None:
 
 
 async def test_several_checks_of_an_answer_keep_their_order(one_worker: CheckWorkers) -> None:
-    checks = read_checks([{"type": "json"}, {"type": "answers"}, {"type": "refuses"}])
+    checks = declared_checks([{"type": "json"}, {"type": "answers"}, {"type": "refuses"}])
     results = await run_checks(checks, Answer("1"), one_worker)
     assert [result.passed for result in results] == [True, True, False]
 

@@ -12,15 +12,12 @@ from hypothesis import strategies as st
 from server.core.protocol import Message
 from server.evaluation.judging import (
     Judged,
-    PairTally,
     PairVerdict,
-    Preference,
     combine_orders,
     grade_request,
     pair_requests,
     read_grade,
     read_preference,
-    tally_pairs,
 )
 
 JUDGED = Judged(
@@ -177,10 +174,3 @@ def test_only_what_both_orders_say_counts(
 ) -> None:
     one, other = (read_preference(json.dumps({"better": place})) for place in (in_order, swapped))
     assert combine_orders(one, other) == verdict
-
-
-def test_unreadable_and_inconsistent_verdicts_are_counted_apart() -> None:
-    first, second, none = (Preference(place, "") for place in ("first", "second", None))
-    pairs = [(first, second), (first, second), (second, first), (first, first), (none, first)]
-    tally = tally_pairs(combine_orders(*pair) for pair in pairs)
-    assert tally == PairTally(wins=2, losses=1, ties=1, inconsistent=1, unreadable=1)

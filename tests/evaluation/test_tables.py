@@ -1,6 +1,7 @@
 """The rows of the results table, and scores to compare targets by."""
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from server.core.protocol import Cost, Timings, Usage
 from server.evaluation.checks.result import CheckResult
 from server.evaluation.judging import Grade
 from server.evaluation.statistics.intervals import share_by_prompt, wilson
-from server.evaluation.tables import Record, results_rows, scores_by_prompt, summarise_grades
+from server.evaluation.tables import Record, ResultsRow, Tally, summarise_grades
 
 YES, NO, UNKNOWN = (CheckResult(passed, "") for passed in (True, False, None))
 
@@ -30,8 +31,19 @@ def timings(ttft: float | None, **fields: Any) -> Timings:
     return Timings(ttft_ms=ttft, **known)
 
 
+def tally(records: Iterable[Record]) -> Tally:
+    tally = Tally()
+    for one in records:
+        tally.add(one)
+    return tally
+
+
+def row_of(records: Iterable[Record]) -> ResultsRow:
+    return tally(records).row("a")
+
+
 def test_answers_and_checks_that_passed_are_counted_with_intervals() -> None:
-    (row,) = results_rows([record("p", YES, NO), record("q", YES, YES), record("r", YES, YES)])
+    row = row_of([record("p", YES, NO), record("q", YES, YES), record("r", YES, YES)])
     assert row.answers is not None
     assert row.checks is not None
     assert (row.count, row.answered) == (3, 3)
@@ -42,7 +54,7 @@ def test_answers_and_checks_that_passed_are_counted_with_intervals() -> None:
 
 
 def test_an_answer_that_failed_passes_nothing() -> None:
-    (row,) = results_rows([record("p", YES, YES), failed("q", "engine_error", 2)])
+    row = row_of([record("p", YES, YES), failed("q", "engine_error", 2)])
     assert row.answers is not None
     assert row.checks is not None
     assert (row.answers.passed, row.answers.total) == (1, 2)
@@ -51,7 +63,7 @@ def test_an_answer_that_failed_passes_nothing() -> None:
 
 def test_what_cannot_be_told_counts_neither_way() -> None:
     stopped = record("q", checks_due=1, finish_reason="cancelled")
-    (row,) = results_rows([record("p", YES, UNKNOWN), stopped, record("r", NO, UNKNOWN)])
+    row = row_of([record("p", YES, UNKNOWN), stopped, record("r", NO, UNKNOWN)])
     assert row.answers is not None
     assert row.checks is not None
     assert (row.answers.passed, row.answers.total) == (0, 1)
@@ -59,14 +71,14 @@ def test_what_cannot_be_told_counts_neither_way() -> None:
 
 
 def test_without_checks_nothing_passed_or_failed() -> None:
-    (row,) = results_rows([record(), failed("q", None, 0)])
+    row = row_of([record(), failed("q", None, 0)])
     assert (row.answers, row.checks) == (None, None)
     assert row.failures == {"unknown": 1}
 
 
 def test_failures_are_counted_by_cause_the_most_frequent_first() -> None:
     records = [failed("p", cause) for cause in ("queue_full", "engine_error", "engine_error")]
-    (row,) = results_rows([*records, record(finish_reason="length")])
+    row = row_of([*records, record(finish_reason="length")])
     assert list(row.failures.items()) == [("engine_error", 2), ("queue_full", 1)]
     assert (row.count, row.answered, row.cut) == (4, 1, 1)
 
@@ -75,7 +87,7 @@ def test_first_tokens_of_cold_starts_are_told_apart() -> None:
     cold = [timings(9000, starting_ms=8000), timings(5000, load_ms=4000)]
     warm = [timings(float(ms)) for ms in range(100, 201)]
     records = [record(str(n), timings=one) for n, one in enumerate([*cold, *warm, timings(None)])]
-    (row,) = results_rows([*records, record()])
+    row = row_of([*records, record()])
     assert (row.first_token_cold.count, row.first_token_cold.median) == (2, 7000)
     assert (row.first_token_warm.count, row.first_token_warm.median) == (101, 150)
     assert row.first_token_warm.p95 == 195
@@ -92,7 +104,7 @@ def test_tokens_speed_and_cost_are_summed_up() -> None:
         record("q", timings=timings(1, tokens_per_second=60.0), usage=Usage(None, 5, True)),
         failed("r", "engine_error"),
     ]
-    (row,) = results_rows(records)
+    row = row_of(records)
     assert (row.prompt_tokens, row.completion_tokens, row.tokens_are_estimated) == (10, 25, True)
     assert row.reasoning_tokens == 8
     assert row.tokens_per_second == 50
@@ -100,9 +112,9 @@ def test_tokens_speed_and_cost_are_summed_up() -> None:
 
 
 def test_what_was_not_told_is_no_zero() -> None:
-    given, other = results_rows([record()], ["b"])
-    assert (given.target, given.count, other.target) == ("b", 0, "a")
-    for row in (given, other):
+    none, one = tally([]).row("b"), row_of([record()])
+    assert (none.target, none.count, one.target, one.count) == ("b", 0, "a", 1)
+    for row in (none, one):
         assert row.prompt_tokens is row.completion_tokens is row.cost is None
         assert row.reasoning_tokens is None
         assert row.tokens_per_second is row.first_token_warm.median is None
@@ -110,8 +122,8 @@ def test_what_was_not_told_is_no_zero() -> None:
 
 def test_a_score_is_the_share_of_repeats_that_passed() -> None:
     records = [record("p", YES), record("p", NO, repeat=2), failed("q", None), record("r", UNKNOWN)]
-    assert scores_by_prompt(records, "a") == {"p": 0.5, "q": 0.0}
-    assert scores_by_prompt(records, "b") == {}
+    assert tally(records).scores == {"p": 0.5, "q": 0.0}
+    assert tally([]).scores == {}
 
 
 def test_grades_are_summed_up_and_unreadable_replies_counted_apart() -> None:
@@ -145,11 +157,10 @@ def test_a_judge_that_was_never_understood_gave_no_mean() -> None:
 @given(
     st.lists(
         st.builds(
-            lambda prompt, target, check, ms, cost: record(
-                prompt, check, target=target, timings=timings(ms), cost=Cost(cost)
+            lambda prompt, check, ms, cost: record(
+                prompt, check, timings=timings(ms), cost=Cost(cost)
             ),
             st.sampled_from("pqr"),
-            st.sampled_from("ab"),
             st.sampled_from([YES, NO, UNKNOWN]),
             st.floats(0, 1e6),
             st.floats(0, 10),
@@ -157,7 +168,8 @@ def test_a_judge_that_was_never_understood_gave_no_mean() -> None:
     ),
     st.randoms(use_true_random=False),
 )
-def test_rows_depend_on_no_order(records: list[Record], order: random.Random) -> None:
-    rows = results_rows(records)
+def test_sums_depend_on_no_order(records: list[Record], order: random.Random) -> None:
+    row, scores = row_of(records), tally(records).scores
     order.shuffle(records)
-    assert results_rows(records) == rows
+    assert row_of(records) == row
+    assert tally(records).scores == scores

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from server.evaluation.checks.declarations import Command
-from server.evaluation.checks.reading import read_checks
 from server.evaluation.checks.result import Answer, CheckResult
 from server.evaluation.checks.running import run_checks
 from server.evaluation.checks.worker import CheckWorkers
@@ -18,6 +17,7 @@ from server.runs.command_checks import Asked, CommandChecks
 from server.runs.programs import Bounds, ProgramFailed, run_program
 from server.settings.command_checks import CommandCheckSettings
 from server.settings.values import Size, Variables
+from tests.support.checks import declared_checks
 from tests.support.gateway import ROOT
 from tests.support.processes import Watched, children
 
@@ -275,7 +275,7 @@ async def test_a_command_may_stand_inside_of_other_checks(tmp_path: Path) -> Non
     ]
     run = checks_by(command).about(lambda: Asked([]))
     async with CheckWorkers() as workers:
-        results = await run_checks(read_checks(declared), Answer("a"), workers, run)
-        alone = await run_checks(read_checks(declared[1:]), Answer("a"), workers)
+        results = await run_checks(declared_checks(declared), Answer("a"), workers, run)
+        alone = await run_checks(declared_checks(declared[1:]), Answer("a"), workers)
     assert [result.passed for result in results] == [True, None]
     assert [result.passed for result in alone] == [None]

@@ -31,19 +31,11 @@ _MAX_DEPTH: Final = 5
 _decoder = msgspec.json.Decoder(Check)
 
 
-def read_checks(declared: Any, place: str = "checks") -> tuple[Check, ...]:
-    """Return the checks of a list of declarations, or of a single one.
-
-    Raises `InvalidPromptSet`, whose problems have the place as their column.
-    """
-    checks, problems = checks_in(declared, place)
-    if problems:
-        raise invalid([Problem(message, column=where) for where, message in problems])
-    return checks
-
-
 def checks_in(declared: Any, place: str) -> tuple[tuple[Check, ...], list[tuple[str, str]]]:
-    """Return the checks that are right, and the place and words of what is wrong."""
+    """Read a list of declarations, or a single one.
+
+    Returns the checks that are right, and the place and words of what is wrong.
+    """
     if isinstance(declared, dict):
         declared = [declared]
     if not isinstance(declared, list):
