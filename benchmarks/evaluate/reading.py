@@ -109,7 +109,7 @@ async def measure(prompts: int, targets: int, rounds: int) -> dict[str, Any]:
             probe = await Probe.started(relay.port, relay.pids)
             await probe.during("nothing", partial(_waited, 2.0))
             for number in range(rounds):
-                # So that the results are not known already.
+                # So that the results and the leaderboard are not known already.
                 await _asked(http, "PUT", f"/runs/{run}/prompts/{number}/vote", _VOTE)
                 for name, way, address, body in _requests(run):
                     await probe.during(name, partial(_asked, http, way, address, body))
@@ -137,6 +137,8 @@ def _requests(run: str) -> list[tuple[str, str, str, bytes | None]]:
     return [
         ("results", "GET", f"/runs/{run}/results", None),
         ("results again", "GET", f"/runs/{run}/results", None),
+        ("leaderboard", "GET", "/leaderboard", None),
+        ("leaderboard again", "GET", "/leaderboard", None),
         *exports,
         ("rows", "GET", f"/runs/{run}/rows?first=100&count=200", None),
         ("judges", "GET", f"/runs/{run}/judges", None),
