@@ -21,7 +21,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from server.access.principal import Caller
 from server.chat.generation_service import GenerationService
@@ -35,12 +35,12 @@ from server.core.errors import (
     Unauthorized,
     UnknownModel,
 )
-from server.core.generation import Generation
-from server.core.protocol import End, ErrorInfo, Message
+from server.core.protocol import End, ErrorInfo
 from server.models.fleet import Fleet
 from server.runs.answers import checked, complete, refused
+from server.runs.plan import Log, Plan
 from server.runs.servers import ServerUse
-from server.runs.shapes import CellKey, CheckOutcome, RunAnswer, Target, TargetState
+from server.runs.shapes import CellKey, RunAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -54,53 +54,6 @@ _RETRIED: Final = frozenset(
 # Waiting answers take over a slot in the step in which it becomes free.
 _WAITING_SHARE: Final = 4
 _MIN_PAUSE_SECONDS: Final = 1.0
-
-
-class Questions(Protocol):
-    """What a run asks."""
-
-    def __len__(self) -> int:
-        """Return the number of prompts."""
-
-    def messages(self, prompt: int, system: str | None = None) -> Sequence[Message]:
-        """Return one prompt as it is asked; `system` replaces the set's, and no dialogue's own."""
-
-    async def check(self, prompt: int, text: str, end: End) -> list[CheckOutcome]:
-        """Check an answer to it."""
-
-
-class Log(Protocol):
-    """Where a driver's results go."""
-
-    async def until_writable(self) -> None:
-        """Wait until answers can be stored and few wait for it, or nothing more is asked."""
-
-    def keep(self, answer: RunAnswer) -> None:
-        """Store a complete answer soon."""
-
-    def begun(self, cell: CellKey, generation: Generation) -> None:
-        """Note that an answer is asked for now."""
-
-    def dropped(self, cell: CellKey) -> None:
-        """Note that an answer is to be asked for again."""
-
-    def target_changed(self, place: int, state: TargetState, error: ErrorInfo | None) -> None:
-        """Note how far a target is."""
-
-
-@dataclass
-class Plan:
-    """A run as the driver needs it; `done` are the answers that are there.
-
-    `caller` returns who asks, or raises `Unauthorized`.
-    """
-
-    id: str
-    targets: Sequence[Target]
-    repeats: int
-    questions: Questions
-    done: set[CellKey]
-    caller: Callable[[], Caller]
 
 
 @dataclass
@@ -392,6 +345,10 @@ class Driver:
     def _keep(self, cell: CellKey, answer: RunAnswer) -> None:
         self._plan.done.add(cell)
         self._log.keep(answer)
+
+
+MakeDriver = Callable[[Plan, Log], Driver]
+"""Make what asks for one run, or for one judge."""
 
 
 def _end(group: _Group, task: asyncio.Task[None]) -> None:

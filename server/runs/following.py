@@ -167,6 +167,11 @@ class RunFollowing:
         if any(watch.sees(stored.owner, stored.readers) for watch in self._watches.values()):
             self.tell(self._reading.view_of_live(live))
 
+    def tell_all_live(self) -> None:
+        """Tell of each run that is under way at once."""
+        for live in list(self._live.values()):
+            self.tell_live(live)
+
     def tell_soon(self, live: LiveRun) -> None:
         """Tell of a run that is under way at once or after the pause."""
         if not self._watches:

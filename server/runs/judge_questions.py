@@ -24,7 +24,7 @@ Texts = Mapping[tuple[int, int], Mapping[int, str]]
 
 
 class JudgeQuestions:
-    """What a judge is asked about some answers (`driver.Questions`)."""
+    """What a judge is asked about some answers (`plan.Questions`)."""
 
     def __init__(
         self, judge: JudgeGiven, prompts: RunQuestions, texts: Texts, keys: Sequence[JudgedKey]

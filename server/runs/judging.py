@@ -9,8 +9,7 @@ Rules:
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -24,29 +23,23 @@ from server.core.errors import (
     SidestreamError,
     StorageFailed,
 )
-from server.core.generation import Generation
 from server.core.protocol import ErrorInfo, Message
-from server.evaluation.judging import Grade, Preference, read_grade, read_preference
-from server.evaluation.prompt_set import message_data
-from server.models.fleet import Fleet
-from server.runs.driver import Driver, Plan
-from server.runs.judge_questions import ALONE, JudgeQuestions, questions_about
+from server.runs.driver import Driver, MakeDriver
+from server.runs.judge_log import JudgeLog
+from server.runs.judge_questions import JudgeQuestions, questions_about
 from server.runs.judge_shapes import (
     Judge,
     JudgeGiven,
     JudgeListing,
-    Judgement,
 )
-from server.runs.judge_store import JudgedKey, StoredJudge, key_of
+from server.runs.judge_store import StoredJudge, key_of
+from server.runs.live_judge import LiveJudge
 from server.runs.metrics import RunMetrics
+from server.runs.plan import Plan
 from server.runs.reading import RunReader
-from server.runs.servers import ServerUse
 from server.runs.shapes import (
-    CellKey,
-    RunAnswer,
     RunState,
     Target,
-    TargetState,
 )
 from server.runs.sharing import without_log
 from server.runs.store import Store
@@ -54,80 +47,9 @@ from server.runs.store import Store
 logger = logging.getLogger(__name__)
 
 _PART: Final = 100
-_MAX_WAITING: Final = 32
 _MOST_ANSWERS: Final = 6400
 # Judgements that are decoded and encoded in one step of the loop: each may have long answers.
 _PIECE: Final = 20
-
-
-@dataclass(eq=False)
-class _LiveJudge:
-    """A judge that is under way."""
-
-    stored: StoredJudge
-    is_stopping: bool = False
-    driver: Driver | None = None
-    task: asyncio.Task[None] | None = None
-
-    def stop(self) -> None:
-        self.is_stopping = True
-        if self.driver is not None:
-            self.driver.stop()
-
-
-class _JudgeLog:
-    """Store what a judge says (`driver.Log`)."""
-
-    def __init__(
-        self, store: Store, judge: StoredJudge, questions: JudgeQuestions, metrics: RunMetrics
-    ) -> None:
-        self._store = store
-        self._metrics = metrics
-        self._judge = judge
-        self._questions = questions
-        self._storing: set[asyncio.Task[None]] = set()
-        self.error: SidestreamError | None = None
-        self.failure: ErrorInfo | None = None
-        self.driver: Driver | None = None
-
-    async def until_writable(self) -> None:
-        """Wait until few judgements wait to be stored."""
-        while len(self._storing) > _MAX_WAITING:
-            await asyncio.wait(self._storing, return_when=asyncio.FIRST_COMPLETED)
-
-    def keep(self, answer: RunAnswer) -> None:
-        """Read a reply and store the judgement."""
-        key = self._questions.keys[answer.prompt]
-        asked = self._questions.messages(answer.prompt)
-        judgement = judgement_of(self._judge.judge, key, asked, answer)
-        self._questions.forget(answer.prompt)
-        self._metrics.count_judgement(judgement)
-        task = asyncio.create_task(self._keep(judgement), name=f"judgement {self._judge.judge.id}")
-        self._storing.add(task)
-        task.add_done_callback(self._storing.discard)
-
-    async def flush(self) -> None:
-        """Wait until all is stored."""
-        if self._storing:
-            await asyncio.wait(self._storing)
-
-    def begun(self, cell: CellKey, generation: Generation) -> None:
-        """Do nothing: nobody follows a judge's words."""
-
-    def dropped(self, cell: CellKey) -> None:
-        """Do nothing: it is asked again."""
-
-    def target_changed(self, place: int, state: TargetState, error: ErrorInfo | None) -> None:
-        """Note why the judge's model cannot be asked."""
-        self.failure = error
-
-    async def _keep(self, judgement: Judgement) -> None:
-        try:
-            await self._store.judges.keep(self._judge.number, judgement)
-        except StorageFailed as error:
-            self.error = error
-            if self.driver is not None:
-                self.driver.stop()
 
 
 class RunJudging:
@@ -137,23 +59,18 @@ class RunJudging:
         self,
         store: Store,
         reading: RunReader,
-        fleet: Fleet,
         generations: GenerationService,
-        servers: ServerUse,
+        make_driver: MakeDriver,
         caller: Callable[[str], Caller],
         metrics: RunMetrics,
-        *,
-        max_concurrent: int,
     ) -> None:
         self._store = store
         self._reading = reading
-        self._fleet = fleet
         self._generations = generations
-        self._servers = servers
+        self._make_driver = make_driver
         self._caller = caller
         self._metrics = metrics
-        self._max_concurrent = max_concurrent
-        self._live: dict[str, _LiveJudge] = {}
+        self._live: dict[str, LiveJudge] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._is_closed = False
 
@@ -265,7 +182,7 @@ class RunJudging:
         """Return a lock: one change of a judge after the other."""
         return self._locks.setdefault(judge_id, asyncio.Lock())
 
-    def _live_of(self, judge_id: str) -> list[_LiveJudge]:
+    def _live_of(self, judge_id: str) -> list[LiveJudge]:
         return [self._live[judge_id]] if judge_id in self._live else []
 
     def _begin(self, stored: StoredJudge) -> None:
@@ -273,7 +190,7 @@ class RunJudging:
         if self._is_closed:
             return
         judge_id = stored.judge.id
-        live = self._live[judge_id] = _LiveJudge(stored)
+        live = self._live[judge_id] = LiveJudge(stored)
         live.task = asyncio.create_task(self._carry_out(live), name=f"judge {judge_id}")
 
         def forget(_: asyncio.Task[None]) -> None:
@@ -282,7 +199,7 @@ class RunJudging:
 
         live.task.add_done_callback(forget)
 
-    async def _carry_out(self, live: _LiveJudge) -> None:
+    async def _carry_out(self, live: LiveJudge) -> None:
         stored = live.stored
         state: RunState
         error: ErrorInfo | None = None
@@ -299,7 +216,7 @@ class RunJudging:
             except StorageFailed as failure:
                 logger.error("judge %s: its state cannot be stored: %s", stored.judge.id, failure)
 
-    async def _judge(self, live: _LiveJudge) -> tuple[RunState, ErrorInfo | None]:
+    async def _judge(self, live: LiveJudge) -> tuple[RunState, ErrorInfo | None]:
         """Judge what is to be judged; return how it ended: as "running" if it was stopped."""
         stored = live.stored
         self._caller(stored.owner)
@@ -311,7 +228,7 @@ class RunJudging:
             last = min(first + step, len(prompts)) - 1
             answers = await self._reading.answers(stored.owner, stored.run_id, first, last)
             for questions in questions_about(stored.judge, prompts, answers, judged):
-                log = _JudgeLog(self._store, stored, questions, self._metrics)
+                log = JudgeLog(self._store, stored, questions, self._metrics)
                 driver = log.driver = live.driver = self._driver(stored, questions, log)
                 if live.is_stopping:
                     return "running", None
@@ -329,7 +246,7 @@ class RunJudging:
                     return "incomplete", log.failure
         return "done" if is_complete else "incomplete", None
 
-    def _driver(self, stored: StoredJudge, questions: JudgeQuestions, log: _JudgeLog) -> Driver:
+    def _driver(self, stored: StoredJudge, questions: JudgeQuestions, log: JudgeLog) -> Driver:
         plan = Plan(
             stored.judge.id,
             [Target(stored.judge.model, stored.judge.parameters)],
@@ -338,54 +255,17 @@ class RunJudging:
             set(),
             lambda: self._caller(stored.owner),
         )
-        return Driver(
-            plan,
-            log,
-            self._fleet,
-            self._generations,
-            self._servers,
-            max_concurrent=self._max_concurrent,
-        )
+        return self._make_driver(plan, log)
 
 
-def _tasks(judges: Iterable[_LiveJudge]) -> list[asyncio.Task[None]]:
+def _tasks(judges: Iterable[LiveJudge]) -> list[asyncio.Task[None]]:
     return [live.task for live in judges if live.task is not None]
 
 
-async def _cancelled(judges: Iterable[_LiveJudge]) -> None:
+async def _cancelled(judges: Iterable[LiveJudge]) -> None:
     """Cancel judges, and return once they have ended; one that ends already is left to it."""
     if tasks := _tasks(judges):
         for task in tasks:
             if not task.cancelling():
                 task.cancel()
         await asyncio.wait(tasks)
-
-
-def judgement_of(
-    judge: JudgeGiven, key: JudgedKey, asked: Sequence[Message], reply: RunAnswer
-) -> Judgement:
-    """Return how a judge's reply is read; one that failed is unreadable, with its error."""
-    prompt, repeat, first, second = key
-    grade, preference = Grade(None, ""), Preference(None, "")
-    if reply.error is not None:
-        grade = Grade(None, reply.error.message)
-        preference = Preference(None, reply.error.message)
-    elif judge.mode == "grades":
-        grade = read_grade(reply.text, judge.grades)
-    else:
-        preference = read_preference(reply.text)
-    return Judgement(
-        prompt,
-        repeat,
-        first,
-        None if second == ALONE else second,
-        grade.value,
-        preference.better,
-        grade.reason or preference.reason,
-        reply.text,
-        [dict(message_data(message)) for message in asked],
-        reply.usage,
-        reply.timings,
-        reply.cost,
-        reply.error,
-    )

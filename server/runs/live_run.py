@@ -31,7 +31,7 @@ DescribeEngine = Callable[[str], StoredEngine | None]
 
 
 class LiveRun:
-    """A run that is being asked (`driver.Log`)."""
+    """A run that is being asked (`plan.Log`)."""
 
     def __init__(
         self,

@@ -10,10 +10,11 @@ from server.chat.generation_service import GenerationService
 from server.evaluation.checks.worker import CheckWorkers
 from server.evaluation.files.building import PromptLimits
 from server.models.fleet import Fleet
+from server.runs.admission import RunLimits
 from server.runs.board import Leaderboards, ReadRounds
 from server.runs.command_checks import CommandChecks
 from server.runs.questions import QuestionReader
-from server.runs.service import RunLimits, RunService
+from server.runs.service import RunService
 from server.runs.sets import SetLibrary
 from server.runs.store import Store, StoreLimits
 from server.settings.command_checks import CommandCheckSettings

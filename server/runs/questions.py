@@ -15,7 +15,7 @@ from server.evaluation.files.reading import read_written
 from server.evaluation.files.writing import common_data, row_data
 from server.evaluation.prompt_set import PromptSet, message_data
 from server.runs.command_checks import Asked, CommandChecks
-from server.runs.driver import Questions
+from server.runs.plan import Questions
 from server.runs.shapes import PREVIEW_CHARS, CheckOutcome
 
 # Runs that are looked at, and those under way; each may be some megabytes.

@@ -53,7 +53,9 @@ async def test_a_key_that_is_revoked_ends_the_evaluation_and_keeps_what_was_answ
     keyed.fake.state.release()
     ended = asyncio.Event()
     runs = keyed.gateway.app[RUNS]
-    unsubscribe = runs.subscribe(lambda run: ended.set() if run.state != "running" else None)
+    unsubscribe = runs.following.subscribe(
+        lambda run: ended.set() if run.state != "running" else None
+    )
     ((run,),) = [await runs.store.runs(owner, before="", limit=9)]
     if run.state == "running":
         async with asyncio.timeout(CEILING_SECONDS):

@@ -13,8 +13,9 @@ import pytest
 from server.access.principal import Principal
 from server.core.protocol import End, Message
 from server.models.state_changed import StateChanged
+from server.runs.admission import RunLimits
 from server.runs.questions import LoadBody
-from server.runs.service import RunLimits, RunService
+from server.runs.service import RunService
 from server.runs.shapes import CheckOutcome, Run, RunGiven, Target
 from server.runs.store import Store, StoreLimits
 from tests.chat.conftest import ChatBackend, OpenBackend, chat_backend, person
@@ -90,8 +91,10 @@ class Runs:
 
     async def ended(self, run: Run) -> Run:
         """Return a run once it is over."""
+        changes = self.service.following.follow("me", run.id, CEILING_SECONDS)
         async with asyncio.timeout(CEILING_SECONDS):
-            return await self.service.until_ended("me", run.id)
+            told = [changed async for changed in changes if changed is not None]
+        return told[-1]
 
     def requests(self, model: str = "a") -> list[str]:
         """Return the prompts that the server of a model was asked, one for each request."""
@@ -111,7 +114,7 @@ async def fake_of(runs: Runs, model: str = "a") -> Fake:
 async def until(runs: Runs, is_so: Callable[[], bool]) -> None:
     """Return once that is so; it is looked at after each change of a run."""
     changed = StateChanged()
-    done = runs.service.subscribe(lambda _: changed.notify_all())
+    done = runs.service.following.subscribe(lambda _: changed.notify_all())
     async with asyncio.timeout(CEILING_SECONDS):
         await changed.wait_for(lambda: bool(runs.seen) and is_so())
     done()
@@ -120,7 +123,7 @@ async def until(runs: Runs, is_so: Callable[[], bool]) -> None:
 async def until_asking(runs: Runs, run: Run, count: int) -> None:
     """Return once so many answers of a run are under way, those that wait included."""
     changed = asyncio.Event()
-    done = runs.service.subscribe(lambda _: changed.set())
+    done = runs.service.following.subscribe(lambda _: changed.set())
     async with asyncio.timeout(CEILING_SECONDS):
         while True:
             changed.clear()
@@ -165,7 +168,7 @@ async def open_runs(chat_backend: OpenBackend, tmp_path: Path) -> AsyncIterator[
             )
             await service.take_up()
             runs = Runs(backend, service, path, keys)
-            service.subscribe(runs.seen.append)
+            service.following.subscribe(runs.seen.append)
             stack.push_async_callback(_close, service)
             return runs
 

@@ -170,8 +170,9 @@ async def test_a_run_that_is_continued_while_it_ends_incomplete_goes_on(
     runner.start_error = ModelFailed("no start")
     runs = await open_runs(runner)
     service: RunService = runs.service
-    flush, store_state = service._writer.flush, service._store_state
-    until_over, target_changed = service._until_over, LiveRun.target_changed
+    executor = service._executor
+    flush, store_state = service._writer.flush, executor._store_state
+    until_over, target_changed = executor.until_over, LiveRun.target_changed
     continuing: list[asyncio.Task[Run]] = []
     has_begun, is_waiting = asyncio.Event(), asyncio.Event()
 
@@ -199,7 +200,9 @@ async def test_a_run_that_is_continued_while_it_ends_incomplete_goes_on(
         await flush()
 
     async def store_late(stored: StoredRun) -> None:
-        go_on(service._live[stored.id])
+        live = executor.live(stored.id)
+        assert live is not None
+        go_on(live)
         await let_it_look()
         await store_state(stored)
 
@@ -209,8 +212,8 @@ async def test_a_run_that_is_continued_while_it_ends_incomplete_goes_on(
 
     monkeypatch.setattr(LiveRun, "target_changed", fail)
     monkeypatch.setattr(service._writer, "flush", flush_late)
-    monkeypatch.setattr(service, "_store_state", store_late)
-    monkeypatch.setattr(service, "_until_over", tell_that_it_waits)
+    monkeypatch.setattr(executor, "_store_state", store_late)
+    monkeypatch.setattr(executor, "until_over", tell_that_it_waits)
     run = await runs.begin("a", prompts=3)
     async with asyncio.timeout(CEILING_SECONDS):
         await has_begun.wait()

@@ -68,7 +68,8 @@ async def test_a_paused_run_asks_nothing_more_and_is_continued(
     run = await runs.begin("a", prompts=4)
     fake = await fake_of(runs)
     await fake.state.reaches(started=1)
-    live, stopped = runs.service._live[run.id], asyncio.Event()
+    live, stopped = runs.service._executor.live(run.id), asyncio.Event()
+    assert live is not None
     stop = live.stop
 
     def stop_and_tell() -> None:

@@ -145,7 +145,7 @@ async def test_a_run_whose_disk_is_full_goes_on_once_there_is_room(
         ((pages,),) = await transaction.rows("PRAGMA page_count")
     await store._database._writer.execute_fetchall(f"PRAGMA max_page_count = {pages + 8}")
     seen = asyncio.Event()
-    done = gateway.app[RUNS].subscribe(lambda run: seen.set() if run.error else None)
+    done = gateway.app[RUNS].following.subscribe(lambda run: seen.set() if run.error else None)
     run = (await gateway.post("/runs", {"prompt_set": name, "targets": [{"model": "m"}]})).json
     async with asyncio.timeout(20):
         await seen.wait()
