@@ -29,7 +29,7 @@ from server.client.messages import (
     ToolCall,
     Usage,
 )
-from server.client.runs import Run, RunTarget
+from server.client.runs import Run, RunJudge, RunTarget
 
 __all__ = [
     "Attachment",
@@ -47,6 +47,7 @@ __all__ = [
     "Result",
     "Rhythm",
     "Run",
+    "RunJudge",
     "RunTarget",
     "SidestreamError",
     "Target",

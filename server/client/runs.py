@@ -43,8 +43,26 @@ class RunTarget(WireValue):
 
 
 @dataclass(frozen=True)
+class RunJudge(WireValue):
+    """A judge of a run and how far it is.
+
+    `total` is how many judgements the answers that are complete now call for.
+    """
+
+    id: str
+    model: str = ""
+    mode: Literal["grades", "pairs"] = "grades"
+    state: RunState = "running"
+    judged: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
 class Run(WireValue):
-    """A run and how far it is; `state` is `removed` once it was deleted."""
+    """A run and how far it is; `state` is `removed` once it was deleted.
+
+    `judges` are in the order in which they began, `votes` counts those of all voters.
+    """
 
     id: str
     name: str = ""
@@ -60,12 +78,17 @@ class Run(WireValue):
     total: int = 0
     targets: Sequence[RunTarget] = ()
     error: SidestreamError | None = None
+    judges: Sequence[RunJudge] = ()
+    votes: int = 0
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
-        """Read a run with its targets and its error."""
+        """Read a run with its targets, its judges and its error."""
         targets = tuple(map(RunTarget.from_wire, wire.get("targets", ())))
-        return super().from_wire({**wire, "targets": targets, "error": _error(wire)})
+        judges = tuple(map(RunJudge.from_wire, wire.get("judges", ())))
+        return super().from_wire(
+            {**wire, "targets": targets, "judges": judges, "error": _error(wire)}
+        )
 
 
 class RunReading:

@@ -55,6 +55,16 @@ class AnswerStore:
             )
         return {(row[0], row[1], row[2]) for row in rows}
 
+    async def by_prompt(self, number: int) -> dict[tuple[int, int], int]:
+        """Return how many answers that can be judged each prompt and repeat of a run has."""
+        async with self._database.read() as transaction:
+            rows = await transaction.rows(
+                "SELECT prompt, repeat, count(*) FROM answer WHERE run = ?"
+                " AND finish_reason IN ('stop', 'length') GROUP BY prompt, repeat",
+                (number,),
+            )
+        return {(row[0], row[1]): row[2] for row in rows}
+
     async def counts(self, number: int) -> dict[int, Counts]:
         """Return how many answers each target of a run has."""
         async with self._database.read() as transaction:

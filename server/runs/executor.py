@@ -15,6 +15,7 @@ from server.access.principal import Caller
 from server.core.errors import SidestreamError, StorageFailed
 from server.core.protocol import ErrorInfo
 from server.runs.answer_writer import AnswerWriter
+from server.runs.assessments import JudgementsDue
 from server.runs.driver import MakeDriver
 from server.runs.following import RunFollowing
 from server.runs.live_run import DescribeEngine, LiveRun
@@ -76,10 +77,15 @@ class RunExecutor:
 
     async def begin(self, run: StoredRun) -> None:
         """Carry a run out in a task of its own."""
-        counts = await self._store.answers.counts(run.number)
+        answers = self._store.answers
+        counts = await answers.counts(run.number)
+        due = JudgementsDue(await answers.by_prompt(run.number))
+        assessments = await self._following.read_assessments(run)
         live = self._live[run.id] = LiveRun(
             run,
             counts,
+            due,
+            assessments,
             self._writer,
             self._following.tell_soon,
             self._store_target,

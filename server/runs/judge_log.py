@@ -1,7 +1,7 @@
 """What a judge says, read and stored."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from server.core.errors import SidestreamError, StorageFailed
@@ -24,10 +24,16 @@ class JudgeLog:
     """Store what a judge says (`plan.Log`)."""
 
     def __init__(
-        self, store: Store, judge: StoredJudge, questions: JudgeQuestions, metrics: RunMetrics
+        self,
+        store: Store,
+        judge: StoredJudge,
+        questions: JudgeQuestions,
+        metrics: RunMetrics,
+        on_stored: Callable[[], None],
     ) -> None:
         self._store = store
         self._metrics = metrics
+        self._on_stored = on_stored
         self._judge = judge
         self._questions = questions
         self._storing: set[asyncio.Task[None]] = set()
@@ -73,6 +79,8 @@ class JudgeLog:
             self.error = error
             if self.driver is not None:
                 self.driver.stop()
+        else:
+            self._on_stored()
 
 
 def judgement_of(

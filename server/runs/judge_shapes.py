@@ -1,6 +1,6 @@
 """Judges of a run and their judgements, as HTTP represents them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
@@ -9,9 +9,7 @@ from server.core.protocol import Cost, ErrorInfo, Key, Timings, Usage
 from server.evaluation.judging import MAX_GRADES, MIN_GRADES, Position
 from server.evaluation.tables import GradeSummary
 from server.runs.results import Rank
-from server.runs.shapes import RunState
-
-JudgeMode = Literal["grades", "pairs"]
+from server.runs.shapes import JudgeMode, RunState
 
 
 class JudgeGiven(msgspec.Struct, frozen=True):

@@ -10,8 +10,8 @@ import msgspec
 from server.archive.answer_writer import to_json
 from server.core.errors import UnknownRun
 from server.core.protocol import ErrorInfo
-from server.runs.judge_shapes import Judge, JudgeGiven, Judgement, JudgeMode
-from server.runs.shapes import RunState
+from server.runs.judge_shapes import Judge, JudgeGiven, Judgement
+from server.runs.shapes import JudgeMode, RunState
 from server.storage.database import Database, Row, Transaction
 
 _JUDGES: Final = """
@@ -23,7 +23,7 @@ _JUDGES: Final = """
     FROM judge JOIN run ON run.number = judge.run
 """
 # A pair is judged in both orders.
-_DUE: Final[dict[JudgeMode, str]] = {
+DUE: Final[dict[JudgeMode, str]] = {
     "grades": "SELECT count(*) FROM answer WHERE run = ? AND finish_reason IN ('stop', 'length')",
     "pairs": """
         SELECT coalesce(sum(answers * (answers - 1)), 0) FROM (
@@ -32,6 +32,7 @@ _DUE: Final[dict[JudgeMode, str]] = {
         )
     """,
 }
+"""How many judgements the complete answers of the run with this number call for."""
 _SINGLE: Final = -1
 JudgedKey = tuple[int, int, int, int]
 """Prompt, repeat and the two targets in the order in which they are shown; -1 for a grade."""
@@ -116,7 +117,7 @@ class JudgeStore:
     async def due(self, run_number: int, mode: JudgeMode) -> int:
         """Return how many judgements the complete answers of a run call for."""
         async with self._database.read() as transaction:
-            row = await transaction.row(_DUE[mode], (run_number,))
+            row = await transaction.row(DUE[mode], (run_number,))
         return int(row[0]) if row else 0
 
     async def judged(self, number: int) -> set[JudgedKey]:

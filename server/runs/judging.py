@@ -9,7 +9,8 @@ Rules:
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -25,6 +26,7 @@ from server.core.errors import (
 )
 from server.core.protocol import ErrorInfo, Message
 from server.runs.driver import Driver, MakeDriver
+from server.runs.following import RunFollowing
 from server.runs.judge_log import JudgeLog
 from server.runs.judge_questions import JudgeQuestions, questions_about
 from server.runs.judge_shapes import (
@@ -59,6 +61,8 @@ class RunJudging:
         self,
         store: Store,
         reading: RunReader,
+        following: RunFollowing,
+        live: dict[str, LiveJudge],
         generations: GenerationService,
         make_driver: MakeDriver,
         caller: Callable[[str], Caller],
@@ -66,11 +70,12 @@ class RunJudging:
     ) -> None:
         self._store = store
         self._reading = reading
+        self._following = following
         self._generations = generations
         self._make_driver = make_driver
         self._caller = caller
         self._metrics = metrics
-        self._live: dict[str, LiveJudge] = {}
+        self._live = live
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._is_closed = False
 
@@ -95,9 +100,12 @@ class RunJudging:
             if late:
                 await asyncio.wait(late)
 
-    async def end(self, run_id: str) -> None:
-        """End the judges of a run that is about to be deleted."""
-        await _cancelled(live for live in self._live.values() if live.stored.run_id == run_id)
+    @asynccontextmanager
+    async def ended(self, run_id: str) -> AsyncIterator[None]:
+        """End the judges of a run that is deleted in this context, and let none begin in it."""
+        async with self._changing(run_id):
+            await _cancelled(live for live in self._live.values() if live.stored.run_id == run_id)
+            yield
 
     async def begin(self, principal: Principal, run_id: str, given: JudgeGiven) -> Judge:
         """Have a model judge what is complete of a run.
@@ -114,13 +122,14 @@ class RunJudging:
             parameters=[given.parameters],
             principal=principal,
         )
-        stored = await self._store.judges.add(run.number, given)
-        self._begin(stored)
+        async with self._changing(run_id):
+            stored = await self._store.judges.add(run.number, given)
+            self._begin(stored)
         return stored.judge
 
     async def go_on(self, owner: str, run_id: str, judge_id: str) -> Judge:
         """Judge what is not judged yet; raises `UnknownRun`."""
-        async with self._changing(judge_id):
+        async with self._changing(judge_id), self._changing(run_id):
             stored = await self._own(owner, run_id, judge_id)
             if judge_id not in self._live:
                 await self._store.judges.set_state(stored.number, "running", None)
@@ -134,7 +143,10 @@ class RunJudging:
             if (live := self._live.get(judge_id)) and live.task is not None:
                 live.stop()
                 await asyncio.wait([live.task])
-                await self._store.judges.set_state(stored.number, "paused", None)
+                stored = await self._own(owner, run_id, judge_id)
+                if stored.judge.state == "running":
+                    await self._store.judges.set_state(stored.number, "paused", None)
+                    self._following.tell_assessed(run_id)
             return (await self._store.judges.get(owner, run_id, judge_id)).judge
 
     async def remove(self, owner: str, run_id: str, judge_id: str) -> None:
@@ -145,6 +157,7 @@ class RunJudging:
         async with self._changing(judge_id):
             await _cancelled(self._live_of(judge_id))
             await self._store.judges.remove(stored.number)
+            self._following.tell_assessed(run_id)
 
     async def browse(self, reader: str, run_id: str) -> JudgeListing:
         """Return the judges of a run with what they come to; raises `UnknownRun`."""
@@ -178,9 +191,9 @@ class RunJudging:
         await self._store.run(owner, run_id)
         return await self._store.judges.get(owner, run_id, judge_id)
 
-    def _changing(self, judge_id: str) -> asyncio.Lock:
-        """Return a lock: one change of a judge after the other."""
-        return self._locks.setdefault(judge_id, asyncio.Lock())
+    def _changing(self, name: str) -> asyncio.Lock:
+        """Return a lock: one change of a judge, or of which judges a run has, after the other."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
     def _live_of(self, judge_id: str) -> list[LiveJudge]:
         return [self._live[judge_id]] if judge_id in self._live else []
@@ -190,7 +203,7 @@ class RunJudging:
         if self._is_closed:
             return
         judge_id = stored.judge.id
-        live = self._live[judge_id] = LiveJudge(stored)
+        live = self._live[judge_id] = LiveJudge(stored, stored.judge.judged)
         live.task = asyncio.create_task(self._carry_out(live), name=f"judge {judge_id}")
 
         def forget(_: asyncio.Task[None]) -> None:
@@ -198,6 +211,7 @@ class RunJudging:
                 del self._live[judge_id]
 
         live.task.add_done_callback(forget)
+        self._following.tell_assessed(stored.run_id)
 
     async def _carry_out(self, live: LiveJudge) -> None:
         stored = live.stored
@@ -215,6 +229,7 @@ class RunJudging:
                 await self._store.judges.set_state(stored.number, state, error)
             except StorageFailed as failure:
                 logger.error("judge %s: its state cannot be stored: %s", stored.judge.id, failure)
+            self._following.tell_assessed(stored.run_id)
 
     async def _judge(self, live: LiveJudge) -> tuple[RunState, ErrorInfo | None]:
         """Judge what is to be judged; return how it ended: as "running" if it was stopped."""
@@ -222,13 +237,19 @@ class RunJudging:
         self._caller(stored.owner)
         run, prompts = await self._reading.questions(stored.owner, stored.run_id)
         judged = await self._store.judges.judged(stored.number)
+        live.judged = len(judged)
+
+        def on_stored() -> None:
+            live.judged += 1
+            self._following.tell_judgement(stored.run_id)
+
         step = max(1, min(_PART, _MOST_ANSWERS // (len(run.targets) * run.repeats)))
         is_complete = True
         for first in range(0, len(prompts), step):
             last = min(first + step, len(prompts)) - 1
             answers = await self._reading.answers(stored.owner, stored.run_id, first, last)
             for questions in questions_about(stored.judge, prompts, answers, judged):
-                log = JudgeLog(self._store, stored, questions, self._metrics)
+                log = JudgeLog(self._store, stored, questions, self._metrics, on_stored)
                 driver = log.driver = live.driver = self._driver(stored, questions, log)
                 if live.is_stopping:
                     return "running", None

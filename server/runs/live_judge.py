@@ -9,9 +9,10 @@ from server.runs.judge_store import StoredJudge
 
 @dataclass(eq=False)
 class LiveJudge:
-    """A judge that is under way."""
+    """A judge that is under way; `judged` counts its judgements that are stored."""
 
     stored: StoredJudge
+    judged: int
     is_stopping: bool = False
     driver: Driver | None = None
     task: asyncio.Task[None] | None = None

@@ -11,6 +11,7 @@ from server.core.generation import Generation
 from server.core.protocol import ErrorInfo
 from server.runs.answer_store import Counts
 from server.runs.answer_writer import AnswerWriter
+from server.runs.assessments import Assessments, JudgementsDue
 from server.runs.driver import Driver
 from server.runs.metrics import RunMetrics
 from server.runs.shapes import (
@@ -37,6 +38,8 @@ class LiveRun:
         self,
         run: StoredRun,
         counts: dict[int, Counts],
+        due: JudgementsDue,
+        assessments: Assessments | None,
         writer: AnswerWriter,
         on_change: Callable[["LiveRun"], None],
         on_target: OnTarget,
@@ -45,6 +48,9 @@ class LiveRun:
     ) -> None:
         self.run = run
         self.counts: defaultdict[int, Counts] = defaultdict(Counts, counts)
+        self.due = due
+        self.assessments = assessments
+        """Its judges and votes, None where they have to be read."""
         self.driver: Driver | None = None
         self.is_stopping = False
         self.task: asyncio.Task[None] | None = None
@@ -81,6 +87,8 @@ class LiveRun:
         key = answer.prompt, answer.target, answer.repeat
         self.live.pop(key, None)
         self.counts[answer.target] = _counted(self.counts[answer.target], answer)
+        if answer.is_answered:
+            self.due.add(answer.prompt, answer.repeat)
         self._metrics.count_answer(answer)
         self._writer.put(self.run.number, answer)
         self._on_change(self)
@@ -109,7 +117,12 @@ class LiveRun:
         self._on_change(self)
 
 
-def view(run: StoredRun, counts: dict[int, Counts], failure: ErrorInfo | None = None) -> Run:
+def view(
+    run: StoredRun,
+    counts: dict[int, Counts],
+    assessments: Assessments,
+    failure: ErrorInfo | None = None,
+) -> Run:
     """Return a run as its owner sees it; `failure` is why its answers are not stored now.
 
     `shared_with` has the ids of keys: `RunReader.seen_by` has the view for one reader.
@@ -148,6 +161,8 @@ def view(run: StoredRun, counts: dict[int, Counts], failure: ErrorInfo | None = 
         error=run.error or (failure if run.state == "running" else None),
         owner=run.owner,
         shared_with=list(run.readers),
+        judges=list(assessments.judges),
+        votes=assessments.votes,
     )
 
 

@@ -12,8 +12,10 @@ from server.core.errors import UnknownRun
 from server.evaluation.prompt_set import message_data
 from server.runs.answer_store import RunMark
 from server.runs.answer_writer import AnswerWriter
+from server.runs.assessments import Assessments, judges_now
 from server.runs.exports import RunForm
 from server.runs.judge_shapes import JudgeResults
+from server.runs.live_judge import LiveJudge
 from server.runs.live_run import LiveRun, view
 from server.runs.questions import LoadBody, RunQuestions
 from server.runs.report_reading import Asked, AskedJudge, ReportRequest
@@ -42,12 +44,14 @@ class RunReader:
         writer: AnswerWriter,
         read_questions: ReadQuestions,
         live: Mapping[str, LiveRun],
+        live_judges: Mapping[str, LiveJudge],
         holder: Callable[[str], Principal | None],
     ) -> None:
         self._store = store
         self._writer = writer
         self._read_questions = read_questions
         self._live = live
+        self._live_judges = live_judges
         self._holder = holder
         self._rows = RunRows(store.rows, live)
         self.reports = RunReports(store.path)
@@ -58,14 +62,22 @@ class RunReader:
 
     async def view_with_ids(self, run: StoredRun) -> Run:
         """Return a run as it is now, with the ids of keys in `shared_with`, as watchers get it."""
+        assessments = await self._store.assessments.read(run.number)
         live = self._live.get(run.id)
         if live is not None:
-            return self.view_of_live(live)
-        return view(run, await self._store.answers.counts(run.number), self._writer.error)
+            return self.view_of_live(live, assessments)
+        counts = await self._store.answers.counts(run.number)
+        return self.with_progress(view(run, counts, assessments, self._writer.error))
 
-    def view_of_live(self, live: LiveRun) -> Run:
-        """Return a run that is under way as clients see it, now."""
-        return view(live.run, live.counts, self._writer.error)
+    def view_of_live(self, live: LiveRun, assessments: Assessments) -> Run:
+        """Return a run that is under way as it is now, with the ids of keys in `shared_with`."""
+        judges = judges_now(assessments.judges, self._live_judges, live.due)
+        shown = Assessments(judges, assessments.votes)
+        return view(live.run, live.counts, shown, self._writer.error)
+
+    def with_progress(self, run: Run) -> Run:
+        """Return a view of a run that is not being asked, with its judges as they are now."""
+        return replace(run, judges=judges_now(run.judges, self._live_judges))
 
     def seen_by(self, run: Run, reader: str) -> Run:
         """Return what a reader sees of a view with ids; raises `UnknownRun` if that is nothing."""

@@ -138,5 +138,10 @@ CREATE INDEX share_by_reader ON share (reader);
 CREATE INDEX answer_outcome ON answer (run, target, prompt, finish_reason, passed)
 """
 
-MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4: Final = """
+-- What is counted of judgements, so that what was said is not read for it.
+CREATE INDEX judgement_outcome ON judgement (judge, grade, better)
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 SCHEMA: Final = Schema(_APPLICATION_ID, MIGRATIONS, "runs", "runs")

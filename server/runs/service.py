@@ -24,6 +24,7 @@ from server.runs.driver import Driver
 from server.runs.executor import RunExecutor
 from server.runs.following import RunFollowing
 from server.runs.judging import RunJudging
+from server.runs.live_judge import LiveJudge
 from server.runs.live_run import LiveRun
 from server.runs.metrics import RunMetrics
 from server.runs.plan import Log, Plan
@@ -60,10 +61,11 @@ class RunService:
         self._servers = servers = ServerUse(fleet)
         self.metrics = RunMetrics()
         live: dict[str, LiveRun] = {}
+        judges: dict[str, LiveJudge] = {}
         self._writer = AnswerWriter(store.answers, self._tell_all)
-        self.reading = RunReader(store, self._writer, read_questions, live, holder)
-        self.following = RunFollowing(store, self.reading, live, lambda: self.is_closed)
-        self.voting = RunVoting(store, self.reading)
+        self.reading = RunReader(store, self._writer, read_questions, live, judges, holder)
+        self.following = RunFollowing(store, self.reading, live, judges, lambda: self.is_closed)
+        self.voting = RunVoting(store, self.reading, self.following.tell_assessed)
 
         def make_driver(plan: Plan, log: Log) -> Driver:
             width = limits.max_concurrent
@@ -81,7 +83,14 @@ class RunService:
             self.metrics,
         )
         self.judging = RunJudging(
-            store, self.reading, generations, make_driver, self._caller, self.metrics
+            store,
+            self.reading,
+            self.following,
+            judges,
+            generations,
+            make_driver,
+            self._caller,
+            self.metrics,
         )
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.is_closed = False
@@ -110,7 +119,7 @@ class RunService:
         await self.reading.reports.close()
         await self._writer.close()
         self._servers.close()
-        self.following.close()
+        await self.following.close()
         await self.store.close()
 
     # --- runs -------------------------------------------------------------------------------
@@ -238,8 +247,8 @@ class RunService:
         self._executor.interrupt(run_id)
         async with self._changing(run_id):
             await self._executor.end(run_id, at_once=True)
-            await self.judging.end(run_id)
-            await self.store.remove_run(owner, run_id)
+            async with self.judging.ended(run_id):
+                await self.store.remove_run(owner, run_id)
             self._writer.forget(run.number)
             self.following.tell_removed(run)
 

@@ -24,6 +24,7 @@ Tags = Annotated[list[Annotated[str, msgspec.Meta(max_length=50)]], msgspec.Meta
 RunState = Literal["running", "paused", "done", "incomplete", "cancelled"]
 TargetState = Literal["waiting", "asking", "done", "failed"]
 CellState = Literal["waiting", "asking", "done"]
+JudgeMode = Literal["grades", "pairs"]
 
 
 class SetSummary(msgspec.Struct, frozen=True):
@@ -124,12 +125,27 @@ class RunTarget(Target, frozen=True, kw_only=True):
     engine: StoredEngine | None = None
 
 
+class RunJudge(msgspec.Struct, frozen=True):
+    """A judge of a run and how far it is.
+
+    `total` is how many judgements the answers that are complete now call for.
+    """
+
+    id: Key
+    model: str
+    mode: JudgeMode
+    state: RunState
+    judged: int
+    total: int
+
+
 class Run(msgspec.Struct, frozen=True):
     """A run and how far it is.
 
     `state` is `incomplete` where not all could be asked: `error`, of the run or of a target, says
     why. `owner` is the id of the key that began it. `shared_with` has the names of the keys whose
-    holders may read it and vote, or `*` for every key; it is told to the owner only.
+    holders may read it and vote, or `*` for every key; it is told to the owner only. `judges` are
+    in the order in which they began, `votes` counts those of all voters.
     """
 
     id: Key
@@ -150,6 +166,8 @@ class Run(msgspec.Struct, frozen=True):
     owner_name: str = ""
     is_mine: bool = True
     shared_with: list[str] = []
+    judges: list[RunJudge] = []
+    votes: int = 0
 
 
 class RunListing(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from server.archive.shapes import StoredEngine
 from server.core.errors import Forbidden, RunLimit, UnknownPromptSet, UnknownRun
 from server.core.protocol import ErrorInfo
 from server.runs.answer_store import AnswerStore
+from server.runs.assessments import AssessmentStore
 from server.runs.board_store import BoardStore
 from server.runs.judge_store import JudgeStore
 from server.runs.row_store import RowStore
@@ -96,6 +97,7 @@ class Store:
         self.sets = SetStore(database, limits.sets, clock)
         self.answers = AnswerStore(database)
         self.votes = VoteStore(database)
+        self.assessments = AssessmentStore(database)
         self._database = database
         self._limits = limits
         self._clock = clock
@@ -196,6 +198,14 @@ class Store:
                 f" LIMIT {int(limit)}",
                 (reader, reader),
             )
+
+    async def run_of_anybody(self, run_id: str) -> StoredRun:
+        """Return a run, whoever may see it; raises `UnknownRun`."""
+        async with self._database.read() as transaction:
+            found = await _runs(transaction, "run.id = ?", (run_id,))
+        if not found:
+            raise UnknownRun(f"there is no run {run_id[:80]!r}")
+        return found[0]
 
     async def unfinished(self) -> list[StoredRun]:
         """Return the runs of all owners that are under way."""

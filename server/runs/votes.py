@@ -15,10 +15,16 @@ class RunVoting:
     """Take votes, take them back, and list them."""
 
     def __init__(
-        self, store: Store, reading: RunReader, *, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        reading: RunReader,
+        on_vote: Callable[[str], None],
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._reading = reading
+        self._on_vote = on_vote
         self._clock = clock
 
     async def give(self, voter: str, run_id: str, prompt: str, given: RunVoteGiven) -> RunVote:
@@ -51,12 +57,14 @@ class RunVoting:
             created=self._clock(),
         )
         await self._store.votes.give(run.number, vote)
+        self._on_vote(run.id)
         return vote
 
     async def take_back(self, voter: str, run_id: str, prompt: str, repeat: int) -> None:
         """Delete the voter's vote; one that was not given is no error. Raises `UnknownRun`."""
         run = await self._store.run_seen_by(voter, run_id)
         await self._store.votes.take_back(run.number, prompt_of(run, prompt), repeat, voter)
+        self._on_vote(run.id)
 
     async def browse(self, reader: str, run_id: str, *, own_only: bool = False) -> RunVotes:
         """Return the votes of all voters on a run, by prompt, or the reader's alone.

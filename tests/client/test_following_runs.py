@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from server.client import Client, Rhythm, Run, SidestreamError, connect
+from server.client import Client, Rhythm, Run, RunJudge, SidestreamError, connect
 from server.web.keys import RUNS, SESSIONS
 from tests.conftest import StartFake
 from tests.wire.cutter import cutting
@@ -81,6 +81,21 @@ async def test_a_run_is_followed_to_its_end(fake_tgi: StartFake, tmp_path: Path)
         assert (await every)[-1] == told[-1]
         watches = running.app[RUNS].following._watches
         await until(lambda: not watches, "nobody is told for nothing")
+
+
+async def test_judges_and_votes_of_a_run_are_followed(fake_tgi: StartFake, tmp_path: Path) -> None:
+    fake = await fake_tgi(answer_tokens=2)
+    async with with_runs(fake.url, tmp_path) as running, connect(running.url) as client:
+        run = await begun(running)
+        await to_the_end(client, run)
+        given = {"model": "m", "criteria": "Is it right?"}
+        judge = (await ask(running, "POST", f"/runs/{run}/judges", json=given))["id"]
+        async with asyncio.timeout(CEILING_SECONDS):
+            async for told in client.follow_runs(run):
+                if told.judges and told.judges[0].state == "done":
+                    break
+        assert told.judges == (RunJudge(judge, "m", "grades", "done", 3, 3),)
+        assert (told.state, told.votes) == ("done", 0)
 
 
 async def test_over_cuts_the_present_state_comes_and_none_is_missed(

@@ -63,6 +63,8 @@ async def test_a_file_of_an_earlier_version_is_brought_up(tmp_path: Path, versio
         assert (run.readers, len(await store.votes.of_run(run.number))) == ((), 1)
         judge = await store.judges.add(run.number, JudgeGiven("m", "well?"))
         assert [one.judge.id for one in await store.judges.of_run(run.number)] == [judge.judge.id]
+        told = await store.assessments.read(run.number)
+        assert ([one.id for one in told.judges], told.votes) == ([judge.judge.id], 1)
         assert (await store.share("me", "r_old", ["you"])).readers == ("you",)
         assert (await store.run_seen_by("you", "r_old")).number == run.number
         await store.remove_run("me", "r_old")

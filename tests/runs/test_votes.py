@@ -21,9 +21,13 @@ async def test_a_voter_can_list_only_the_own_votes(tmp_path: Path) -> None:
     for voter in ("me", "other"):
         vote = RunVote([1, 0], [0], prompt=0, voter=voter, created=1.0)
         await store.votes.give(run.number, vote)
-    voting = RunVoting(store, cast(RunReader, None))
+    told: list[str] = []
+    voting = RunVoting(store, cast(RunReader, None), told.append)
     own = await voting.browse("me", run.id, own_only=True)
     every = await voting.browse("me", run.id)
+    assert told == []
+    await voting.take_back("me", run.id, "0", 0)
+    assert told == [run.id]
     await store.close()
     assert [vote.voter for vote in own.votes] == ["me"]
     assert [(vote.voter, vote.among) for vote in every.votes] == [("me", [1, 0]), ("other", [1, 0])]

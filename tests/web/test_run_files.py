@@ -14,9 +14,9 @@ import pytest
 from server.core.protocol import Cost, ErrorInfo, Timings, Usage
 from server.evaluation.judging import Position
 from server.runs import reports
-from server.runs.judge_shapes import JudgeGiven, Judgement, JudgeMode
+from server.runs.judge_shapes import JudgeGiven, Judgement
 from server.runs.set_reading import SetGiven
-from server.runs.shapes import CheckOutcome, RunAnswer, RunVote, Target
+from server.runs.shapes import CheckOutcome, JudgeMode, RunAnswer, RunVote, Target
 from server.web.http import file_stream
 from server.web.keys import PROMPT_SETS, RUNS
 from server.workers.process import WorkerProcess

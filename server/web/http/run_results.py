@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 GROUP: Final = Group("Runs")
 
 _EXPORT: Final[Query[RunForm]] = Query("form", RunForm, "jsonl", "The format.")
+_JUDGES: Final = Query(
+    "judges", bool, False, "Whether it goes on until no judge is at work either: 1 or 0."
+)
 _TYPES: Final[dict[RunForm, str]] = {"csv": CSV, "jsonl": JSON_LINES, "html": HTML}
 
 
@@ -64,16 +67,25 @@ async def export(request: web.Request) -> web.StreamResponse:
     "GET",
     "/runs/{id}/events",
     Reply("The run, now and after each change.", {EVENTS: Run}, breaks_off_with=Failure),
-    errors=(404, 503),
+    query=(_JUDGES,),
+    errors=(400, 404, 503),
     allows_head=False,
     role="user",
 )
 async def follow(request: web.Request) -> web.StreamResponse:
-    """Follow a run: its present state, then the latest one after changes, until it is over."""
+    """Follow a run: its present state, then the latest one after changes, until it is over.
+
+    How far its judges are is told while it goes on; with `judges` also until none is at work.
+    """
     stream = EventStream(request)
     silence = request.app[SETTINGS].server.keep_alive
     following = runs_of(request).following
-    changes = following.follow(owner_of(request), request.match_info["id"], silence)
+    changes = following.follow(
+        owner_of(request),
+        request.match_info["id"],
+        silence,
+        with_judges=_JUDGES.read(request),
+    )
     try:
         try:
             async with aclosing(changes) as states:

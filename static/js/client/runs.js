@@ -17,6 +17,7 @@ import { ask } from './conversations.js';
  * @typedef {Target & {state: 'waiting' | 'asking' | 'done' | 'failed', answered: number, failed: number, passed: number,
  *   checked: number, error: WireError | null}} RunTarget
  */
+/** @typedef {{id: string, model: string, mode: 'grades' | 'pairs', state: Run['state'], judged: number, total: number}} RunJudge `total` is what the answers that are complete now call for. */
 /**
  * @typedef {object} Run
  * @property {string} id
@@ -35,6 +36,8 @@ import { ask } from './conversations.js';
  * @property {string} owner_name
  * @property {boolean} is_mine
  * @property {string[]} shared_with Names of keys, or `*`; told to the owner only.
+ * @property {RunJudge[]} judges In the order in which they began.
+ * @property {number} votes Of all voters.
  */
 /**
  * @typedef {object} Cell One answer in short.
