@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import sys
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +25,6 @@ from server.settings.loading import load
 from server.settings.values import SettingsError
 
 _CRITERIA: Final = "Is the answer correct, complete and to the point?"
-# Judges are models: each judgement takes a second or more.
-_JUDGE_PAUSE_SECONDS: Final = 2.0
 _FORMS: Final = {".csv": "csv", ".html": "html", ".jsonl": "jsonl"}
 _SET_FORMS: Final = {".txt": "lines", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl"}
 
@@ -133,17 +132,23 @@ async def _judged(options: argparse.Namespace, api: Api, run: Any) -> list[Any]:
     judge = await api.ask("POST", f"/runs/{run['id']}/judges", given)
     print(f"{options.judge} judges by {options.judge_by}", file=sys.stderr)
     address = f"/runs/{run['id']}/judges"
+    bar = Bar()
     try:
-        while True:
-            listing = await api.ask("GET", address)
-            found = [one for one in listing["judges"] if one["judge"]["id"] == judge["id"]]
-            if not found or found[0]["judge"]["state"] != "running":
-                return found
-            await asyncio.sleep(_JUDGE_PAUSE_SECONDS)
+        async with aclosing(api.follow(run["id"], with_judges=True)) as states:
+            async for state in states:
+                own = next((one for one in state["judges"] if one["id"] == judge["id"]), None)
+                if own is not None:
+                    bar.show_judge(own)
+                if own is None or own["state"] != "running":
+                    break
+        bar.end()
+        listing = await api.ask("GET", address)
     except asyncio.CancelledError:
+        bar.end()
         await api.ask("POST", f"{address}/{judge['id']}/pause")
         print(f"the judge {judge['id']} is paused", file=sys.stderr)
         raise
+    return [one for one in listing["judges"] if one["judge"]["id"] == judge["id"]]
 
 
 async def _export(out: Path, api: Api, run: Any) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -80,8 +80,10 @@ class Api:
         finally:
             part.unlink(missing_ok=True)
 
-    async def follow(self, run_id: str) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield a run now and after changes, until it is over.
+    async def follow(
+        self, run_id: str, *, with_judges: bool = False
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
+        """Yield a run now and after changes, until it is over, or none of its judges is at work.
 
         A connection that breaks is made again for a while. Raises `Refused`.
         """
@@ -90,10 +92,10 @@ class Api:
         while True:
             began_at = loop.time()
             try:
-                async for run in self._events(run_id):
+                async for run in self._events(run_id, with_judges=with_judges):
                     broken_at = None
                     yield run
-                    if run["state"] != "running":
+                    if not _is_under_way(run, with_judges=with_judges):
                         return
                 why = "the gateway closed the connection"
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -105,9 +107,10 @@ class Api:
                 raise Refused(f"{self._url} cannot be reached: {why}")
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _events(self, run_id: str) -> AsyncIterator[Mapping[str, Any]]:
+    async def _events(self, run_id: str, *, with_judges: bool) -> AsyncIterator[Mapping[str, Any]]:
         address = f"{self._url}/runs/{run_id}/events"
-        async with self._http.get(address, timeout=_STREAM) as response:
+        query = {"judges": "1"} if with_judges else {}
+        async with self._http.get(address, params=query, timeout=_STREAM) as response:
             if response.status in (502, 503):
                 return
             if response.status >= 400:
@@ -119,6 +122,12 @@ class Api:
                 if "error" in event and "state" not in event:
                     raise Refused(event["error"]["message"])
                 yield event
+
+
+def _is_under_way(run: Mapping[str, Any], *, with_judges: bool) -> bool:
+    """Tell whether a run is asked, or a judge of it is at work and that counts, too."""
+    judges = run["judges"] if with_judges else []
+    return any(one["state"] == "running" for one in (run, *judges))
 
 
 def _trusting(certificate: str) -> ssl.SSLContext:

@@ -12,7 +12,7 @@ _HEADS: Final = (
 
 
 class Bar:
-    """A line that shows how far a run is, rewritten on a terminal, else one line a tenth."""
+    """A line that shows how far a run or a judge is, rewritten on a terminal, else one a tenth."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
@@ -20,11 +20,24 @@ class Bar:
 
     def show(self, run: Mapping[str, Any]) -> None:
         """Show how far a run is."""
-        done, total = run["answered"], max(run["total"], 1)
         failed = sum(target["failed"] for target in run["targets"])
-        words = f"{done}/{run['total']} answers"
+        words = f"{run['answered']}/{run['total']} answers"
         if failed:
             words += f", {failed} failed"
+        self._show(run["answered"], run["total"], words)
+
+    def show_judge(self, judge: Mapping[str, Any]) -> None:
+        """Show how far a judge is."""
+        judged, total = judge["judged"], judge["total"]
+        self._show(judged, total, f"{judged}/{total} judgements")
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._is_terminal:
+            print(file=sys.stderr)
+
+    def _show(self, done: int, total: int, words: str) -> None:
+        total = max(total, 1)
         if self._is_terminal:
             filled = _BAR * done // total
             bar = "#" * filled + "." * (_BAR - filled)
@@ -32,11 +45,6 @@ class Bar:
         elif (tenth := 10 * done // total) != self._shown:
             self._shown = tenth
             print(words, file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._is_terminal:
-            print(file=sys.stderr)
 
 
 def table(results: Mapping[str, Any]) -> str:

@@ -101,6 +101,7 @@ async def test_a_judge_is_asked_and_its_grades_are_shown(
     ended = await evaluate(tmp_path, *words)
     assert ended.code == 0, ended.err
     assert "judge judge: 2 judgements" in ended.out
+    assert ended.err.splitlines()[-1] == "2/2 judgements"
     assert "- m: 3.00 of 5\n" in ended.out
     by_pairs = await evaluate(tmp_path, *words, "--models", "m,m", "--judge-by", "pairs")
     assert "2 judgements" not in by_pairs.out
