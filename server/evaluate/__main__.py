@@ -26,6 +26,10 @@ from server.settings.values import SettingsError
 
 _CRITERIA: Final = "Is the answer correct, complete and to the point?"
 _FORMS: Final = {".csv": "csv", ".html": "html", ".jsonl": "jsonl"}
+# What an exported run has behind its prompts.
+_OUTCOMES: Final = tuple(
+    f'{{"kind":"{kind}"'.encode() for kind in ("answer", "judge", "judgement", "vote")
+)
 _SET_FORMS: Final = {".txt": "lines", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl"}
 
 
@@ -88,7 +92,7 @@ async def _set_of(options: argparse.Namespace, api: Api) -> str:
     data = await asyncio.to_thread(lambda: path.read_bytes() if path.is_file() else None)
     if data is not None:
         form = _SET_FORMS.get(path.suffix.lower(), "auto")
-        data = _without_answers(data)
+        data = _without_outcomes(data)
         found = await api.ask("PUT", "/prompt-sets", data=data, form=form, name=path.stem)
         return str(found["id"])
     sets = (await api.ask("GET", "/prompt-sets"))["sets"]
@@ -98,13 +102,13 @@ async def _set_of(options: argparse.Namespace, api: Api) -> str:
     raise Refused(f"{options.set!r} is no file, and no prompt set that is kept has that id or name")
 
 
-def _without_answers(data: bytes) -> bytes:
-    """Leave out the answers of an exported run, which may be more than a gateway takes."""
+def _without_outcomes(data: bytes) -> bytes:
+    """Leave out answers and judgements of an exported run: more than a gateway may take."""
     head, _, _ = data.partition(b"\n")
     if not head.startswith(b'{"format":"sidestream-run"'):
         return data
     lines = data.split(b"\n")
-    return b"\n".join(line for line in lines if not line.startswith(b'{"kind":"answer"'))
+    return b"\n".join(line for line in lines if not line.startswith(_OUTCOMES))
 
 
 async def _followed(api: Api, run: Any) -> Any:

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 _BAR: Final = 30
-_HEADS: Final = (
-    *("target", "passed", "95 % interval", "first token", "tokens/s", "tokens"),
-    *("cut", "failed", "cost", "time"),
-)
+_Targets = Sequence[Mapping[str, Any]]
+_PASSED: Final = ("target", "passed", "95 % interval")
+_SPEED: Final = ("first token", "tokens/s", "tokens", "cut", "failed", "cost", "time")
 
 
 class Bar:
@@ -49,15 +48,27 @@ class Bar:
 
 def table(results: Mapping[str, Any]) -> str:
     """Return the results as a table for a terminal, and what comparisons say."""
-    rows = [_HEADS, *(_row(target) for target in results["targets"])]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADS))]
+    targets = results["targets"]
+    rows = [_heads(targets), *(_row(target, targets) for target in targets)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
     words = [f"- {one['words']}" for one in results["comparisons"]]
     return "\n".join([*lines, *([""] if words else []), *words])
 
 
-def _row(target: Mapping[str, Any]) -> tuple[str, ...]:
+def _heads(targets: _Targets) -> tuple[str, ...]:
+    """Return the columns; what nobody voted on or judged has none for that."""
+    votes = ("votes won",) if _has_votes(targets) else ()
+    judges = (f"judge {rate['name']}" for rate in targets[0].get("judges", ()))
+    return (*_PASSED, *votes, *judges, *_SPEED)
+
+
+def _has_votes(targets: _Targets) -> bool:
+    return any(target.get("votes") for target in targets)
+
+
+def _row(target: Mapping[str, Any], targets: _Targets) -> tuple[str, ...]:
     figures = target["figures"]
     passed = figures["answers"]
     interval = passed["interval"] if passed else None
@@ -69,6 +80,8 @@ def _row(target: Mapping[str, Any]) -> tuple[str, ...]:
         target["name"],
         f"{passed['passed']}/{passed['total']}" if passed else "-",
         f"{interval['low'] * 100:.0f} to {interval['high'] * 100:.0f} %" if interval else "-",
+        *((won_words(target["votes"]),) if _has_votes(targets) else ()),
+        *(_rate(rate) for rate in target.get("judges", ())),
         _first_token(figures),
         "-" if speed is None else f"{speed:.1f}",
         "-" if tokens is None else str(tokens),
@@ -87,6 +100,40 @@ def _first_token(figures: Mapping[str, Any]) -> str:
     return "-"
 
 
+def won_words(pairs: Mapping[str, Any] | None) -> str:
+    """Return which share of its pairs a target won: `62 % (48 to 74 %)`.
+
+    Where too few prompts have a winner, how many of them: `2.5 of 4 pairs, too few`.
+    """
+    total = pairs["wins"] + pairs["losses"] + pairs["ties"] if pairs else 0
+    if pairs is None or not total:
+        return "-"
+    if (interval := pairs["interval"]) is None:
+        won = pairs["wins"] + pairs["ties"] / 2
+        words = f"{won:g} of {total} {'pair' if total == 1 else 'pairs'}, too few"
+    else:
+        low, high = interval["low"] * 100, interval["high"] * 100
+        words = f"{pairs['share'] * 100:.0f} % ({low:.0f} to {high:.0f} %)"
+    return f"{words}, {pairs['inconsistent']} contradicted" if pairs["inconsistent"] else words
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    """Return what a judge says of a target."""
+    if rate["grades"] is None:
+        return won_words(rate["pairs"])
+    return _grade(rate["grades"], rate["highest_grade"]) or "-"
+
+
+def _grade(grades: Mapping[str, Any], highest: int) -> str:
+    """Return a mean grade with its interval, empty where there is none."""
+    if grades["mean"] is None:
+        return ""
+    words = f"{grades['mean']:.2f} of {highest}"
+    if interval := grades["interval"]:
+        words += f" ({interval['low']:.2f} to {interval['high']:.2f})"
+    return words
+
+
 def judge_lines(found: Mapping[str, Any], targets: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what a judge's judgements come to, a line for each target."""
     judge, names = found["judge"], [target["name"] for target in targets]
@@ -95,16 +142,15 @@ def judge_lines(found: Mapping[str, Any], targets: Sequence[Mapping[str, Any]]) 
         lines[-1] += f", {judge['unreadable']} unreadable"
     if found["inconsistent"]:
         lines[-1] += f", {found['inconsistent']} pairs contradict themselves and are ties"
-    for one in found["grades"]:
-        grades = one["grades"]
-        if grades["mean"] is not None:
-            words = f"{grades['mean']:.2f} of {judge['grades']}"
-            if interval := grades["interval"]:
-                words += f" ({interval['low']:.2f} to {interval['high']:.2f})"
-            lines.append(f"- {names[one['target']]}: {words}")
+    lines += [
+        f"- {names[one['target']]}: {words}"
+        for one in found["grades"]
+        if (words := _grade(one["grades"], judge["grades"]))
+    ]
     for one in found["ranking"]:
-        words = f"{one['wins']} won, {one['losses']} lost, {one['ties']} ties"
-        lines.append(f"- {names[one['target']]}: {one['strength']:+.2f}, {words}")
+        words = f"{one['wins']} won, {one['losses']} lost, {one['ties']} tied"
+        expected = f"{one['expected_wins'] * 100:.0f} %"
+        lines.append(f"- {names[one['target']]}: expected wins {expected}, {words}")
     if judge["error"]:
         lines.append(f"- {judge['error']['message']}")
     return lines

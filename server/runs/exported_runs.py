@@ -13,7 +13,8 @@ from server.evaluation.files.values import MAX_NAME_CHARS
 FORMAT: Final = "sidestream-run"
 """What the first line of an exported run says that it is."""
 
-_ANSWER: Final = '{"kind":"answer"'
+# What came of the run is no part of its set; it may be broken, and is not even read.
+_OUTCOMES: Final = tuple(f'{{"kind":"{kind}"' for kind in ("answer", "judge", "judgement", "vote"))
 
 
 def prompts_of_export(text: str) -> str | None:
@@ -36,12 +37,13 @@ def _common(first: dict[str, Any]) -> dict[str, Any]:
 
 def _rows(rest: str) -> Iterator[str]:
     for line in rest.split("\n"):
-        said = {} if line.startswith(_ANSWER) else _object(line)
+        is_outcome = line.startswith(_OUTCOMES)
+        said = {} if is_outcome else _object(line)
         if said.get("kind") == "prompt":
             yield json.dumps(_row(said))
         else:
             # What cannot be read is told by whoever reads the prompts.
-            yield line if line and not said and not line.startswith(_ANSWER) else ""
+            yield line if line and not said and not is_outcome else ""
 
 
 def _row(said: dict[str, Any]) -> dict[str, Any]:

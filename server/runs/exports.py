@@ -9,7 +9,7 @@ made: a file may be larger than memory.
 import csv
 import io
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, Literal, NamedTuple
 
@@ -21,12 +21,13 @@ from server.archive.exports import moment
 from server.evaluation.files.csv_text import defused
 from server.evaluation.files.rows import HEADER_KEY
 from server.runs.answers import first_token_ms, written_ms
+from server.runs.export_lines import JudgedLines, judge_lines, vote_lines
 from server.runs.exported_runs import FORMAT
-from server.runs.judge_shapes import JudgeResults
 from server.runs.questions import RunQuestions
-from server.runs.report_charts import judge_chart, result_charts, signed, strength_chart
+from server.runs.report_charts import expected_wins_chart, judge_chart, result_charts
+from server.runs.report_words import made_of, percent, rate_words, won_words
 from server.runs.results import Results, labels
-from server.runs.shapes import RunAnswer
+from server.runs.shapes import RunAnswer, RunVote
 from server.typesetting.pages import page_pieces
 
 RunForm = Literal["csv", "jsonl", "html"]
@@ -41,12 +42,17 @@ _COLUMNS: Final = (
 
 
 class Report(NamedTuple):
-    """What is written of a run; the answers are taken once, by prompt."""
+    """What is written of a run; answers, judgements and votes are taken once, by prompt.
+
+    `voters` are names by the ids of keys.
+    """
 
     results: Results
     questions: RunQuestions
     answers: Iterable[RunAnswer]
-    judges: Sequence[JudgeResults] = ()
+    judges: Sequence[JudgedLines] = ()
+    votes: Iterable[RunVote] = ()
+    voters: Mapping[str, str] = {}
 
 
 def csv_pieces(report: Report) -> Iterator[bytes]:
@@ -75,7 +81,10 @@ def csv_pieces(report: Report) -> Iterator[bytes]:
 
 
 def json_lines_pieces(report: Report) -> Iterator[bytes]:
-    """Yield the run with its results in the first line, then the prompts, then each answer."""
+    """Yield the run with its results in the first line, then the prompts, then each answer.
+
+    Behind them are the judges, each with its judgements, and people's votes.
+    """
     return (msgspec.json.encode(line) + b"\n" for line in _lines(report))
 
 
@@ -97,14 +106,19 @@ def html_pieces(report: Report) -> Iterator[bytes]:
         ("conversation.css", "run.css"),
         results=results,
         run=results.run,
+        # What stands in their heads is the same for each target.
+        rates=results.targets[0].judges if results.targets else (),
         names=names,
         prompts=prompts,
         charts=result_charts(results, _milliseconds),
-        strengths=strength_chart(names, results.ranking),
-        judges=[(one, judge_chart(names, one)) for one in report.judges],
+        expected_wins=expected_wins_chart(names, results.ranking),
+        judges=[(one, judge_chart(names, one)) for one, _ in report.judges],
         # Our own drawing, in which all names are escaped.
         drawn=lambda chart: Markup(chart.svg),  # noqa: S704
-        signed=signed,
+        percent=percent,
+        won_words=won_words,
+        rate_words=rate_words,
+        made_of=made_of,
         moment=moment,
         milliseconds=_milliseconds,
         first_token_ms=first_token_ms,
@@ -134,6 +148,8 @@ def _lines(report: Report) -> Iterator[Any]:
         }
     for answer in report.answers:
         yield {"kind": "answer", **msgspec.structs.asdict(answer)}
+    yield from judge_lines(report.judges)
+    yield from vote_lines(report.votes, report.voters)
 
 
 def _taken(written: io.StringIO) -> str:

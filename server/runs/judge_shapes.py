@@ -7,6 +7,7 @@ import msgspec
 from server.archive.shapes import Time
 from server.core.protocol import Cost, ErrorInfo, Key, Timings, Usage
 from server.evaluation.judging import MAX_GRADES, MIN_GRADES, Position
+from server.evaluation.statistics.won_pairs import WonPairs
 from server.evaluation.tables import GradeSummary
 from server.runs.results import Rank
 from server.runs.shapes import JudgeMode, RunState
@@ -47,14 +48,25 @@ class TargetGrades(msgspec.Struct, frozen=True):
     grades: GradeSummary
 
 
+class TargetPairs(msgspec.Struct, frozen=True):
+    """What a judge's verdicts on pairs with a target come to."""
+
+    target: int
+    pairs: WonPairs
+
+
 class JudgeResults(msgspec.Struct, frozen=True):
-    """A judge with what follows: grades, or a ranking with how often it contradicted itself."""
+    """A judge with what follows: grades, or a ranking with how often it contradicted itself.
+
+    `pairs` has what each target won, where it judges by pairs.
+    """
 
     judge: Judge
     grades: list[TargetGrades]
     ranking: list[Rank]
     inconsistent: int
     cost: float | None
+    pairs: list[TargetPairs] = []
 
 
 class JudgeListing(msgspec.Struct, frozen=True):

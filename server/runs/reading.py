@@ -14,6 +14,7 @@ from server.runs.answer_store import RunMark
 from server.runs.answer_writer import AnswerWriter
 from server.runs.assessments import Assessments, judges_now
 from server.runs.exports import RunForm
+from server.runs.judge_results import with_judges
 from server.runs.judge_shapes import JudgeResults
 from server.runs.live_judge import LiveJudge
 from server.runs.live_run import LiveRun, view
@@ -26,6 +27,7 @@ from server.runs.rows import RunRows
 from server.runs.shapes import AskedPrompt, Rows, Run, RunAnswer
 from server.runs.sharing import answer_without_log, may_read_logs, seen_by, without_log
 from server.runs.store import Store, StoredRun
+from server.runs.voters import voters_seen_by
 
 
 class ReadQuestions(Protocol):
@@ -124,13 +126,18 @@ class RunReader:
         await self._writer.flush()
         mark = await self._store.answers.mark_of(run.number)
         request = await self._request(run, reader, "results")
-        return await self.reports.results(request, mark, await self._if_small(run, mark))
+        found = await self.reports.results(request, mark, await self._if_small(run, mark))
+        return with_judges(found, await self._judges(run, reader, mark))
 
     async def judges(self, reader: str, run_id: str) -> list[JudgeResults]:
         """Return the judges of a run with what they come to; raises `UnknownRun`."""
         run = await self._store.run_seen_by(reader, run_id)
-        mark = await self._store.answers.mark_of(run.number)
-        request = await self._request(run, reader, "judges", with_judges=True)
+        return await self._judges(run, reader, await self._store.answers.mark_of(run.number))
+
+    async def _judges(self, run: StoredRun, reader: str, mark: RunMark) -> list[JudgeResults]:
+        request = await self._request(run, reader, "judges", has_judges=True)
+        if not request.judges:
+            return []
         return await self.reports.judges(request, await self._if_small(run, mark, request.judges))
 
     async def export(self, reader: str, run_id: str, form: RunForm) -> AsyncGenerator[bytes]:
@@ -141,25 +148,28 @@ class RunReader:
         run = await self._store.run_seen_by(reader, run_id)
         await self._writer.flush()
         mark = await self._store.answers.mark_of(run.number)
-        request = await self._request(run, reader, form, with_judges=form == "html")
+        request = await self._request(run, reader, form, has_judges=form != "csv")
         questions = await self._if_small(run, mark, request.judges)
         async with aclosing(self.reports.pieces(request, questions)) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def _request(
-        self, run: StoredRun, reader: str, asked: Asked, *, with_judges: bool = False
+        self, run: StoredRun, reader: str, asked: Asked, *, has_judges: bool = False
     ) -> ReportRequest:
         tells_logs = self.tells_logs(reader)
         judges = []
-        for stored in await self._store.judges.of_run(run.number) if with_judges else []:
+        for stored in await self._store.judges.of_run(run.number) if has_judges else []:
             total = await self._store.judges.due(run.number, stored.judge.mode)
             judge = replace(stored.judge, total=total)
             if not tells_logs:
                 judge = replace(judge, error=without_log(judge.error))
             judges.append(AskedJudge(stored.number, judge))
         view = await self.view_of(run, reader)
-        return ReportRequest(asked, run.number, run.version, view, judges, tells_logs)
+        voters = voters_seen_by(
+            reader, run.owner, await self._store.votes.voters(run.number), self._holder
+        )
+        return ReportRequest(asked, run.number, run.version, view, judges, tells_logs, voters)
 
     async def _if_small(
         self, run: StoredRun, mark: RunMark, judges: Sequence[AskedJudge] = ()

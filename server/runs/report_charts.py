@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
 
 from server.runs.judge_shapes import JudgeResults
+from server.runs.report_words import percent
 from server.runs.results import Rank, Results, TargetResult
 
 _WIDTH: Final = 360
@@ -57,15 +58,15 @@ def result_charts(results: Results, milliseconds: Callable[[float | None], str])
         "Tokens per second": [bar for one in targets if (bar := _speed(one))],
     }
     axes = {
-        "Passed": Axis(0, 1, _percent),
+        "Passed": Axis(0, 1, percent),
         "First token": Axis(0, _top(bars["First token"]), milliseconds),
         "Tokens per second": Axis(0, _top(bars["Tokens per second"]), lambda rate: f"{rate:.4g}"),
     }
     return [_chart(title, own, axes[title]) for title, own in bars.items() if len(own) > 1]
 
 
-def strength_chart(names: Sequence[str], ranking: Sequence[Rank]) -> Chart | None:
-    """Return the chart of strengths with their intervals.
+def expected_wins_chart(names: Sequence[str], ranking: Sequence[Rank]) -> Chart | None:
+    """Return the chart of expected wins with their intervals.
 
     None where nobody was compared, or not all with each other: one axis would compare them.
     """
@@ -73,16 +74,19 @@ def strength_chart(names: Sequence[str], ranking: Sequence[Rank]) -> Chart | Non
         return None
     bars = []
     for one in ranking:
-        low, high = one.interval or (one.strength, one.strength)
-        bars.append(Bar(names[one.target], one.strength, low, high, signed(one.strength)))
-    reach = max((max(abs(bar.low), abs(bar.high)) for bar in bars), default=0.0) or 1.0
-    return _chart("Strength", bars, Axis(-reach, reach, signed)) if bars else None
+        share, interval = one.expected_wins, one.expected_wins_interval
+        words = percent(share)
+        if interval is not None:
+            words += f" ({interval[0] * 100:.0f} to {percent(interval[1])})"
+        low, high = interval or (share, share)
+        bars.append(Bar(names[one.target], share, low, high, words))
+    return _chart("Expected wins", bars, Axis(0, 1, percent)) if bars else None
 
 
 def judge_chart(names: Sequence[str], judge: JudgeResults) -> Chart | None:
     """Return the chart of a judge's grades or ranking, None where there are none."""
     if judge.judge.mode == "pairs":
-        return strength_chart(names, judge.ranking)
+        return expected_wins_chart(names, judge.ranking)
     bars = []
     for one in judge.grades:
         mean, interval = one.grades.mean, one.grades.interval
@@ -93,21 +97,12 @@ def judge_chart(names: Sequence[str], judge: JudgeResults) -> Chart | None:
     return _chart("Mean grade", bars, axis) if bars else None
 
 
-def signed(value: float) -> str:
-    """Return a strength with its sign, also in front of zero."""
-    return f"{round(value, 2) + 0.0:+.2f}"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.0f} %"
-
-
 def _passed(target: TargetResult) -> Bar | None:
     passed = target.figures.answers
     if passed is None:
         return None
     low, high = passed.interval.low, passed.interval.high
-    words = f"{_percent(passed.share)} ({low * 100:.0f} to {_percent(high)})"
+    words = f"{percent(passed.share)} ({low * 100:.0f} to {percent(high)})"
     return Bar(target.name, passed.share, low, high, words)
 
 

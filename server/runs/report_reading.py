@@ -18,14 +18,16 @@ import msgspec
 
 from server.core.errors import UnknownRun
 from server.runs.answer_rows import ANSWERS, answer_of
+from server.runs.export_lines import JudgedLines
 from server.runs.exports import EXPORTS, Report, RunForm
-from server.runs.judge_results import JUDGEMENTS, judge_results, judgement_row
-from server.runs.judge_shapes import Judge
+from server.runs.judge_results import JUDGEMENTS, judge_results, judgement_row, with_judges
+from server.runs.judge_shapes import Judge, Judgement, JudgeResults
 from server.runs.questions import RunQuestions
 from server.runs.results import labels, results_of
-from server.runs.shapes import Run, RunAnswer
-from server.runs.sharing import answer_without_log
+from server.runs.shapes import Run, RunAnswer, RunVote
+from server.runs.sharing import answer_without_log, without_log
 from server.runs.vote_rows import VOTES, vote_of
+from server.runs.voters import KnownVoter
 
 Asked = Literal["results", "judges"] | RunForm
 
@@ -51,6 +53,7 @@ class ReportRequest(msgspec.Struct, frozen=True):
     judges: list[AskedJudge] = []
     tells_logs: bool = True
     """Whether errors are told with lines of a model server's log."""
+    voters: list[KnownVoter] = []
 
 
 class RunFile:
@@ -69,28 +72,54 @@ class RunFile:
 
     def pieces(self, request: ReportRequest, questions: RunQuestions) -> Iterator[bytes]:
         """Yield what is asked for: JSON, or a file in pieces of some `PIECE_BYTES`."""
-        judges = [
-            judge_results(
-                labels(request.run.targets),
-                one.judge,
-                map(judgement_row, self._connection.execute(JUDGEMENTS, (one.number,))),
-            )
-            for one in request.judges
-        ]
+        judges = [self._judged(request, one) for one in request.judges]
         if request.asked == "judges":
             yield msgspec.json.encode(judges)
             return
         due = [questions.checks_due(prompt) for prompt in range(len(questions))]
-        width = len(request.run.targets)
-        given = map(vote_of, self._connection.execute(VOTES, (request.number,)))
-        votes = [vote for vote in given if max(vote.among) < width]
         short = self._answers(request, "'', ''")
-        results = results_of(request.run, short, due, votes)
+        results = results_of(request.run, short, due, list(self._votes(request)))
         if request.asked == "results":
             yield msgspec.json.encode(results)
             return
-        whole = self._answers(request, "text, reasoning")
-        yield from _joined(EXPORTS[request.asked](Report(results, questions, whole, judges)))
+        voters = [one.seen for one in request.voters]
+        report = Report(
+            msgspec.structs.replace(with_judges(results, judges), voters=voters),
+            questions,
+            self._answers(request, "text, reasoning"),
+            [
+                JudgedLines(found, self._judgements(request, one.number))
+                for found, one in zip(judges, request.judges, strict=True)
+            ],
+            self._votes(request),
+            {one.id: one.seen.name for one in request.voters},
+        )
+        yield from _joined(EXPORTS[request.asked](report))
+
+    def _judged(self, request: ReportRequest, one: AskedJudge) -> JudgeResults:
+        rows = map(judgement_row, self._connection.execute(JUDGEMENTS, (one.number,)))
+        width = len(request.run.targets)
+        return judge_results(
+            labels(request.run.targets),
+            one.judge,
+            (row for row in rows if max(row.first, row.second) < width),
+        )
+
+    def _judgements(self, request: ReportRequest, number: int) -> Iterator[Judgement]:
+        """Yield what a judge was asked and said; nothing is read before the first is taken."""
+        width = len(request.run.targets)
+        for *_, details in self._connection.execute(JUDGEMENTS, (number,)):
+            found = msgspec.json.decode(details, type=Judgement)
+            if max(found.first, found.second or 0) < width:
+                yield found if request.tells_logs else _judgement_without_log(found)
+
+    def _votes(self, request: ReportRequest) -> Iterator[RunVote]:
+        """Yield the votes on targets that the run had when it was asked for."""
+        width = len(request.run.targets)
+        for row in self._connection.execute(VOTES, (request.number,)):
+            vote = vote_of(row)
+            if max(vote.among) < width:
+                yield vote
 
     def _answers(self, request: ReportRequest, texts: str) -> Iterator[RunAnswer]:
         # To what the run had when it was asked for: it may have been extended since.
@@ -119,6 +148,10 @@ def opened(path: Path) -> Iterator[RunFile]:
         yield RunFile(connection)
     finally:
         connection.close()
+
+
+def _judgement_without_log(judgement: Judgement) -> Judgement:
+    return msgspec.structs.replace(judgement, error=without_log(judgement.error))
 
 
 def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -3,7 +3,8 @@
 Rules:
 
 1. Whatever a run's size, the event loop is held up by no more than a piece of a file.
-2. Results are kept until an answer or a vote comes, those of judges until a judgement does.
+2. Results are kept until an answer or a vote comes, those of judges until a judgement does. They
+   are the same for every reader; what is the reader's is put in when they are asked for.
 """
 
 import asyncio
@@ -63,7 +64,8 @@ class RunReports:
             if len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
-        return msgspec.structs.replace(known, run=request.run)
+        voters = [one.seen for one in request.voters]
+        return msgspec.structs.replace(known, run=request.run, voters=voters)
 
     async def judges(
         self, request: ReportRequest, questions: RunQuestions | None

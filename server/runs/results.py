@@ -18,12 +18,15 @@ from server.evaluation.statistics.paired import (
     in_words,
 )
 from server.evaluation.statistics.strengths import (
+    Strength,
     Vote,
     decided_prompts,
     estimate_strengths,
     votes_of_round,
+    win_probability,
 )
-from server.evaluation.tables import Record, ResultsRow, Tally
+from server.evaluation.statistics.won_pairs import WonPairs, won_pairs
+from server.evaluation.tables import GradeSummary, Record, ResultsRow, Tally
 from server.runs.answers import first_token_ms
 from server.runs.shapes import Run, RunAnswer, RunVote, Target
 
@@ -51,13 +54,34 @@ class Comparison(msgspec.Struct, frozen=True):
     words: str
 
 
+class JudgeRate(msgspec.Struct, frozen=True):
+    """What a judge says of a target: its `grades` up to `highest_grade`, or the `pairs` it won.
+
+    `judge` is the judge's id, `name` its model's, numbered where a model judges several times.
+    """
+
+    judge: str
+    name: str
+    model: str
+    highest_grade: int
+    grades: GradeSummary | None = None
+    pairs: WonPairs | None = None
+
+
 class TargetResult(msgspec.Struct, frozen=True):
-    """A row of the results table; `seconds` is from its first question to its last answer's end."""
+    """A row of the results table; `seconds` is from its first question to its last answer's end.
+
+    `votes` are the pairs of its answers and others' that people voted on, null if nobody did. A
+    vote among several is a vote on each pair of a winner and another. `judges` has what each judge
+    of the run says; people's votes and judges are never mixed.
+    """
 
     target: int
     name: str
     seconds: float | None
     figures: ResultsRow
+    votes: WonPairs | None = None
+    judges: list[JudgeRate] = []
 
 
 class Rank(msgspec.Struct, frozen=True):
@@ -66,7 +90,8 @@ class Rank(msgspec.Struct, frozen=True):
     `strength` is in log odds, of a mean of 0; `interval` is a bootstrap's over prompts, at 95 %, or
     None: too few `prompts` have a winner to tell anything. Targets of two `group`s were never
     compared, not even by others between them. `regularised`: distances are cautious, since somebody
-    never lost or never won.
+    never lost or never won. `expected_wins` says the same as a share: how often it would be the
+    better one of two, the other of average strength; with its interval.
     """
 
     target: int
@@ -78,16 +103,33 @@ class Rank(msgspec.Struct, frozen=True):
     group: int
     regularised: bool
     prompts: int = 0
+    expected_wins: float = 0.5
+    expected_wins_interval: list[float] | None = None
+
+
+class RunVoter(msgspec.Struct, frozen=True):
+    """Somebody who voted on a run: how many votes, and how many of them `blind`.
+
+    `name` is the name of a key where the reader may know it: the own one, the name of the run's
+    owner, and to the owner all of them. Others are numbered, such as `voter 2`. It is empty where
+    no key was needed to vote.
+    """
+
+    name: str
+    is_me: bool
+    votes: int
+    blind: int
 
 
 class Results(msgspec.Struct, frozen=True):
-    """A run with what follows from its answers so far."""
+    """A run with what follows from its answers so far; `voters` are by their earliest vote."""
 
     run: Run
     targets: list[TargetResult]
     comparisons: list[Comparison]
     votes: int = 0
     ranking: list[Rank] = []
+    voters: list[RunVoter] = []
 
 
 def results_of(
@@ -104,8 +146,16 @@ def results_of(
     tallies = [_TargetTally(name) for name in names]
     for answer in answers:
         tallies[answer.target].add(answer, checks_due[answer.prompt])
+    pairs = _votes(names, votes)
+    won = won_pairs(pairs)
     targets = [
-        TargetResult(place, tally.name, tally.seconds, tally.tally.row(tally.name))
+        TargetResult(
+            place,
+            tally.name,
+            tally.seconds,
+            tally.tally.row(tally.name),
+            won.get(tally.name, WonPairs()) if votes else None,
+        )
         for place, tally in enumerate(tallies)
     ]
     return Results(
@@ -113,7 +163,7 @@ def results_of(
         targets,
         _comparisons(names, [tally.tally.scores for tally in tallies]),
         len(votes),
-        ranking_of(names, _votes(names, votes)),
+        ranking_of(names, pairs),
     )
 
 
@@ -190,21 +240,28 @@ def ranking_of(names: Sequence[str], votes: Sequence[Vote]) -> list[Rank]:
     """Return the targets that were voted on, the strongest first."""
     decided = decided_prompts((one.prompt, one.first, one.second, one.score) for one in votes)
     return [
-        Rank(
-            names.index(one.target),
-            one.strength,
-            [one.interval.low, one.interval.high]
-            if one.interval and len(decided[one.target]) >= FEWEST_DIFFERENT
-            else None,
-            one.wins,
-            one.losses,
-            one.ties,
-            one.group,
-            one.regularised,
-            len(decided[one.target]),
-        )
+        _rank(names.index(one.target), one, len(decided[one.target]))
         for one in estimate_strengths(votes)
     ]
+
+
+def _rank(target: int, found: Strength, prompts: int) -> Rank:
+    interval = None
+    if found.interval and prompts >= FEWEST_DIFFERENT:
+        interval = [found.interval.low, found.interval.high]
+    return Rank(
+        target,
+        found.strength,
+        interval,
+        found.wins,
+        found.losses,
+        found.ties,
+        found.group,
+        found.regularised,
+        prompts,
+        win_probability(found.strength, 0.0),
+        interval and [win_probability(bound, 0.0) for bound in interval],
+    )
 
 
 def _votes(names: Sequence[str], votes: Sequence[RunVote]) -> list[Vote]:

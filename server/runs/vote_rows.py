@@ -12,6 +12,11 @@ VOTES: Final = (
     " ORDER BY prompt, repeat, voter"
 )
 """The votes on the run with this number, by prompt."""
+VOTERS: Final = (
+    "SELECT voter, count(*), sum(json_extract(given, '$.blind')) FROM vote WHERE run = ?"
+    " GROUP BY voter ORDER BY min(created), voter"
+)
+"""Who voted on the run with this number: how many votes, and how many of them blind."""
 
 
 def vote_of(row: Row) -> RunVote:

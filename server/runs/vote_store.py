@@ -2,7 +2,8 @@
 
 from server.archive.answer_writer import to_json
 from server.runs.shapes import RunVote
-from server.runs.vote_rows import VOTES, vote_of
+from server.runs.vote_rows import VOTERS, VOTES, vote_of
+from server.runs.voters import StoredVoter
 from server.storage.database import Database
 
 
@@ -43,3 +44,9 @@ class VoteStore:
         async with self._database.read() as transaction:
             rows = await transaction.rows(VOTES, (number,))
         return [vote_of(row) for row in rows]
+
+    async def voters(self, number: int) -> list[StoredVoter]:
+        """Return who voted on a run, by the earliest vote of each."""
+        async with self._database.read() as transaction:
+            rows = await transaction.rows(VOTERS, (number,))
+        return [StoredVoter(*row) for row in rows]

@@ -159,16 +159,17 @@ async def test_results_are_summed_up_again_after_an_answer_or_a_vote(
         target = found["targets"][0]["figures"]
         return sums, found["votes"], target["cost"], found["run"]["name"]
 
-    assert await read() == (1, 1, 0.5, "Run")
+    # One sum is of the answers, one of what judges said.
+    assert await read() == (2, 1, 0.5, "Run")
     await gateway.ask("PATCH", f"/runs/{run}", {"name": "Other"})
-    assert await read() == (1, 1, 0.5, "Other")
+    assert await read() == (2, 1, 0.5, "Other")
     store = gateway.app[RUNS].store
     number = (await store.run(OWNER, run)).number
     await store.votes.give(number, RunVote([0, 1], [0], prompt=1, voter="me", created=2.0))
-    assert (await read())[:2] == (2, 1)
+    assert (await read())[:2] == (3, 1)
     again = answer(0, 0, "again", ended=2_000.0, cost=Cost(1.0))
     await store.answers.add([(number, again)])
-    assert await read() == (3, 1, 1.25, "Other")
+    assert await read() == (4, 1, 1.25, "Other")
 
 
 class Ended:
@@ -279,7 +280,8 @@ async def test_the_report_has_charts_votes_and_judges(before_fake: StartWithFake
     report = (await gateway.get(f"/runs/{run}/export?form=html")).text
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", report)
     assert titles == [
-        *("Passed", "First token", "Tokens per second", "Strength", "Mean grade", "Strength")
+        *("Passed", "First token", "Tokens per second"),
+        *("Expected wins", "Mean grade", "Expected wins"),
     ]
     drawings = re.findall(r'<svg class="chart".*?</svg>', report)
     assert len(drawings) == len(titles)

@@ -47,9 +47,11 @@ def wilson(passed: float, total: float, confidence: float = CONFIDENCE) -> Inter
 
 
 def share_by_prompt(
-    counts: Sequence[tuple[int, int]], confidence: float = CONFIDENCE
+    counts: Sequence[tuple[float, int]], confidence: float = CONFIDENCE
 ) -> tuple[float, Interval]:
     """Return the share of passed answers with its interval, from (passed, total) of each prompt.
+
+    An answer may have passed by a part, such as a tie by half.
 
     With one answer a prompt this is Wilson's interval. With repeats the number of answers is
     replaced by how many independent ones they are worth, which follows from how much prompts
