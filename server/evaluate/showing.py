@@ -140,8 +140,8 @@ def judge_lines(found: Mapping[str, Any], targets: Sequence[Mapping[str, Any]]) 
     lines = ["", f"judge {judge['model']}: {judge['judged']} judgements"]
     if judge["unreadable"]:
         lines[-1] += f", {judge['unreadable']} unreadable"
-    if found["inconsistent"]:
-        lines[-1] += f", {found['inconsistent']} pairs contradict themselves and are ties"
+    if pairs := found["inconsistent"]:
+        lines[-1] += f", {pairs} {'pair' if pairs == 1 else 'pairs'} contradicted, as ties"
     lines += [
         f"- {names[one['target']]}: {words}"
         for one in found["grades"]

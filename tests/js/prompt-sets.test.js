@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { askedWords, chatPrompts, isExportedRun, lookWords, plainLines, promptFile, setWords, setsWith, tagsIn, withoutAnswers } from '../../static/js/model/prompt-sets.js';
+import { askedWords, chatPrompts, isExportedRun, lookWords, plainLines, promptFile, setWords, setsWith, tagsIn, withoutOutcomes } from '../../static/js/model/prompt-sets.js';
 import { depthOf, runHash, runPlace } from '../../static/js/model/run-address.js';
 import { EVERY_ROW, RunOrder, matchingWords, placeWords } from '../../static/js/model/run-order.js';
 
@@ -107,9 +107,9 @@ test('the prompts of a chat are lines if each is one, and a file in any case', (
   assert.equal(promptFile([{ messages: [] }]).lines, null);
 });
 
-test('of an exported run the prompts are sent, without its answers', () => {
-  const file = '{"format":"sidestream-run","version":1}\n{"kind":"prompt","prompt":0}\n{"kind":"answer","text":"x"}\n';
+test('of an exported run the prompts are sent, without answers, judgements and votes', () => {
+  const file = '{"format":"sidestream-run","version":1}\n{"kind":"prompt","prompt":0}\n{"kind":"answer","text":"x"}\n{"kind":"judge","id":"j"}\n{"kind":"judgement","judge":"j"}\n{"kind":"vote","prompt":0}\n';
   assert.equal(isExportedRun(file), true);
   assert.equal(isExportedRun('{"prompt":"One?"}\n'), false);
-  assert.equal(withoutAnswers(file), '{"format":"sidestream-run","version":1}\n{"kind":"prompt","prompt":0}\n');
+  assert.equal(withoutOutcomes(file), '{"format":"sidestream-run","version":1}\n{"kind":"prompt","prompt":0}\n');
 });

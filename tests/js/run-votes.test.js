@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { SidestreamError } from '../../static/js/client/protocol.js';
 import { MOST_ANSWERS, Pairings, ballotsOf, drawn } from '../../static/js/model/run-ballots.js';
 import { gradeWords, judgeWords, repliesDue, verdicts } from '../../static/js/model/run-judges.js';
-import { expectedWins, groupsOf, intervalWords, madeOf, standingWords } from '../../static/js/model/run-ranking.js';
+import { expectedWins, groupsOf, intervalWords, standingWords } from '../../static/js/model/run-ranking.js';
 import { newTargets } from '../../static/js/model/run-table.js';
 import { RunVoting } from '../../static/js/model/run-voting.js';
 import { MOST_SEEN, SeenBallots } from '../../static/js/model/seen-ballots.js';
@@ -245,11 +245,8 @@ test('a ranking calls nobody better whose interval overlaps, or who was compared
   assert.equal(standingWords([rank(0, 0, null, 0, 0)], names), '');
 });
 
-test('groups that were never compared stand apart, and votes are counted with their voters', () => {
+test('groups that were never compared stand apart', () => {
   assert.deepEqual(groupsOf([rank(0, 1, null, 1, 0), rank(2, 0, null, 1, 0, { group: 1 }), rank(1, -1, null, 0, 1)]).map((group) => group.map(({ target }) => target)), [[0, 1], [2]]);
-  const vote = (voter, blind) => ({ voter, blind });
-  assert.equal(madeOf([vote('a', true)]), '1 vote by 1 voter, blind');
-  assert.equal(madeOf([vote('a', true), vote('b', false), vote('a', true)]), '3 votes by 2 voters, 2 of them blind');
 });
 
 const judgement = (first, second, said) => ({ prompt: 0, repeat: 0, first, second, grade: null, better: null, reason: '', reply: '', asked: [], ...said });

@@ -17,6 +17,7 @@ from server.runs import reports
 from server.runs.judge_shapes import JudgeGiven, Judgement
 from server.runs.set_reading import SetGiven
 from server.runs.shapes import CheckOutcome, JudgeMode, RunAnswer, RunVote, Target
+from server.runs.store import Store
 from server.web.http import file_stream
 from server.web.keys import PROMPT_SETS, RUNS
 from server.workers.process import WorkerProcess
@@ -54,9 +55,16 @@ def answer(prompt: int, target: int, text: str, **more: Any) -> RunAnswer:
 
 
 async def filled(
-    gateway: Gateway, prompts: int, *, text: str = "=**word** $x^2$ <b> \ud800 {}"
+    gateway: Gateway,
+    prompts: int,
+    *,
+    text: str = "=**word** $x^2$ <b> \ud800 {}",
+    judged: bool = True,
 ) -> str:
-    """Write a run of two targets that is done, with a vote and two judges; return its id."""
+    """Write a run of two targets that is done; return its id.
+
+    `judged`, it has a vote and two judges.
+    """
     store = gateway.app[RUNS].store
     given = SetGiven([f"Question {number}?" for number in range(prompts)], checks=[])
     kept = await gateway.app[PROMPT_SETS].add(OWNER, given)
@@ -69,10 +77,18 @@ async def filled(
     await store.answers.add(
         (run.number, answer(*cell, halves.replace("{}", str(cell)))) for cell in cells
     )
+    if judged:
+        await _judge(store, run.number)
+    await store.set_state(run.number, "done", None)
+    return run.id
+
+
+async def _judge(store: Store, number: int) -> None:
+    """Write a vote and two judges."""
     vote = RunVote([0, 1], [1], prompt=1, voter="me", created=1.0)
-    await store.votes.give(run.number, vote)
+    await store.votes.give(number, vote)
     for mode, judged in MODES.items():
-        judge = await store.judges.add(run.number, JudgeGiven("j", "Is it <right>?", mode))
+        judge = await store.judges.add(number, JudgeGiven("j", "Is it <right>?", mode))
         for one in judged:
             first, second, grade, better = one
             judgement = Judgement(
@@ -91,8 +107,6 @@ async def filled(
             )
             await store.judges.keep(judge.number, judgement)
         await store.judges.set_state(judge.number, "done", None)
-    await store.set_state(run.number, "done", None)
-    return run.id
 
 
 async def everything(gateway: Gateway, run: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import { ask } from './conversations.js';
 
-/** @import { Rank } from './run-assessments.js' */
+/** @import { GradeSummary, Rank } from './run-assessments.js' */
 /** @import { Cost, FinishReason, Notice, Parameters, Timings, Usage, WireError } from './protocol.js' */
 
 /** @typedef {{id: string, name: string, tags: string[], created: number, updated: number, version: string, prompts: number, versions: number}} PromptSet */
@@ -65,9 +65,13 @@ import { ask } from './conversations.js';
  * @typedef {{count: number, answers: Passed | null, first_token_warm: FirstToken, first_token_cold: FirstToken, tokens_per_second: number | null,
  *   prompt_tokens: number | null, completion_tokens: number | null, reasoning_tokens: number | null, tokens_are_estimated: boolean, cut: number, failures: Record<string, number>, cost: number | null, cost_is_estimated: boolean, cost_is_partial: boolean}} Figures
  */
+/** @typedef {{wins: number, losses: number, ties: number, prompts: number, share: number | null, interval: {low: number, high: number} | null, inconsistent: number}} WonPairs Too few say no share. */
+/** @typedef {{judge: string, name: string, model: string, highest_grade: number, grades: GradeSummary | null, pairs: WonPairs | null}} JudgeRate */
+/** @typedef {{target: number, name: string, seconds: number | null, figures: Figures, votes: WonPairs | null, judges: JudgeRate[]}} TargetResult `votes` are people's. */
+/** @typedef {{name: string, is_me: boolean, votes: number, blind: number}} RunVoter `name` is empty where no key was needed. */
 /**
- * @typedef {{run: Run, targets: {target: number, name: string, seconds: number | null, figures: Figures}[], comparisons: {first: number, second: number, words: string}[],
- *   votes: number, ranking: Rank[]}} Results
+ * @typedef {{run: Run, targets: TargetResult[], comparisons: {first: number, second: number, words: string}[],
+ *   votes: number, ranking: Rank[], voters: RunVoter[]}} Results
  */
 /** @typedef {'pause' | 'cancel' | 'continue' | 'continue?failed=1'} RunAct */
 

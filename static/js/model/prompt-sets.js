@@ -103,7 +103,10 @@ export function isExportedRun(head) {
   return head.startsWith('{"format":"sidestream-run"');
 }
 
-/** An exported run without its answers, which may be more than a server takes; lines keep their numbers. @param {string} text */
-export function withoutAnswers(text) {
-  return text.split('\n').filter((line) => !line.startsWith('{"kind":"answer"')).join('\n');
+/** What an exported run has behind its prompts. */
+const OUTCOMES = ['answer', 'judge', 'judgement', 'vote'].map((kind) => `{"kind":"${kind}"`);
+
+/** An exported run without answers and judgements, which may be more than a server takes; lines keep their numbers. @param {string} text */
+export function withoutOutcomes(text) {
+  return text.split('\n').filter((line) => !OUTCOMES.some((kind) => line.startsWith(kind))).join('\n');
 }

@@ -1,6 +1,6 @@
 /** What a ranking says in words and figures. No DOM. */
 
-/** @import { Rank, RunVote } from '../client/run-assessments.js' */
+/** @import { Rank } from '../client/run-assessments.js' */
 
 /** With fewer prompts on which a winner was chosen, not even all of them in favour of one target would be significant. */
 export const FEWEST_DECIDED = 6;
@@ -27,23 +27,10 @@ export function standingWords([first, second, ...others], names) {
   return isAhead ? `${one} is ahead: its interval lies above all others.` : `Nobody is ahead for sure: the intervals of ${one} and others, such as ${two}, overlap.`;
 }
 
-/** What a ranking of votes is made of: "12 votes by 1 voter, all of them blind". @param {Pick<RunVote, 'voter' | 'blind'>[]} given */
-export function madeOf(given) {
-  const voters = new Set(given.map(({ voter }) => voter)).size;
-  const blind = given.filter((vote) => vote.blind).length;
-  const share = blind === given.length ? 'all of them blind' : blind === 0 ? 'none of them blind' : `${blind.toLocaleString('en')} of them blind`;
-  return `${votes(given.length)} by ${voters} ${voters === 1 ? 'voter' : 'voters'}, ${given.length === 1 ? (blind ? 'blind' : 'not blind') : share}`;
-}
-
 /** The groups of a ranking, each of targets that were compared, by others between them too. @param {Rank[]} ranking @returns {Rank[][]} */
 export function groupsOf(ranking) {
   /** @type {Map<number, Rank[]>} */
   const groups = new Map();
   for (const rank of ranking) groups.set(rank.group, [...(groups.get(rank.group) ?? []), rank]);
   return [...groups.values()];
-}
-
-/** @param {number} count */
-function votes(count) {
-  return `${count.toLocaleString('en')} ${count === 1 ? 'vote' : 'votes'}`;
 }

@@ -6,7 +6,7 @@
  */
 
 import { SidestreamError } from '../client/protocol.js';
-import { askedWords, isExportedRun, lookWords, setWords, setsWith, withoutAnswers } from '../model/prompt-sets.js';
+import { askedWords, isExportedRun, lookWords, setWords, setsWith, withoutOutcomes } from '../model/prompt-sets.js';
 import { promptLines } from '../model/run-table.js';
 import { h, setText } from './element.js';
 import { withCode } from './error-notice.js';
@@ -205,5 +205,5 @@ export class PromptSource {
 /** @param {File} file @returns {Promise<Blob>} */
 async function promptsOf(file) {
   const isRun = isExportedRun(await file.slice(0, HEAD_BYTES).text());
-  return isRun ? new Blob([withoutAnswers(await file.text())]) : file;
+  return isRun ? new Blob([withoutOutcomes(await file.text())]) : file;
 }

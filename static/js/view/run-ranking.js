@@ -5,7 +5,7 @@ import { h } from './element.js';
 
 /** @import { Rank } from '../client/run-assessments.js' */
 
-const HEADINGS = ['Target', 'Expected wins', '95 % interval', 'Better', 'Worse', 'Tied'];
+const HEADINGS = ['Target', 'Expected wins', '95 % interval', 'Won', 'Lost', 'Tied'];
 
 /** @param {Rank[]} ranking @param {string[]} names By target. @param {string} label */
 export function rankingView(ranking, names, label) {

@@ -5,32 +5,37 @@
 
 import { firstToken, tokenWords } from '../model/run-figures.js';
 import { judgeWords } from '../model/run-judges.js';
-import { madeOf } from '../model/run-ranking.js';
+import { rateWords, wonWords } from '../model/run-rates.js';
 import { targetNames } from '../model/run-table.js';
 import { h } from './element.js';
 import { briefly, costLabel, duration, rate } from './labels.js';
 import { criteriaView, judgeTable } from './run-judge-results.js';
 import { rankingView } from './run-ranking.js';
+import { votersView } from './run-voters.js';
 
 /** @import { JudgeResults } from '../client/run-assessments.js' */
-/** @import { Figures, Passed, Results, Run } from '../client/runs.js' */
+/** @import { Figures, Passed, Results, Run, TargetResult } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
 
-const HEADINGS = ['Target', 'Passed', '95 % interval', 'First token', '95 % within', 'Speed', 'Tokens', 'Cut', 'Failed', 'Cost', 'Time'];
+const PASSED = ['Target', 'Passed', '95 % interval'];
+const SPEED = ['First token', '95 % within', 'Speed', 'Tokens', 'Cut', 'Failed', 'Cost', 'Time'];
+const PAIRS = 'Votes and pairs won: in which share of the pairs of answers it was the better one, a tie being half; people’s votes and judges apart. With fewer than six prompts that have a winner nothing can be told.';
 const NONE = '–';
 
 export class RunResults {
   #host;
   #run;
+  #head = h('tr', {}, ...headings(false, []));
   #body = h('tbody');
+  #pairs = h('p', { class: 'field-hint', hidden: true }, PAIRS);
   #words = h('ul', { class: 'run-comparisons' });
   #comparisons = h('div', { hidden: true }, h('h3', {}, 'Comparisons'), this.#words);
   #votes = h('section', { 'aria-labelledby': 'run-votes' });
   #judges = h('div', {});
   #table = h('div', { class: 'summary-table', tabindex: 0, role: 'region', 'aria-label': 'Results' },
-    h('table', {}, h('thead', {}, h('tr', {}, ...HEADINGS.map((name) => h('th', { scope: 'col' }, name)))), this.#body));
+    h('table', {}, h('thead', {}, this.#head), this.#body));
   element = h('div', { class: 'run-page' }, this.#table,
-    h('p', { class: 'field-hint' }, 'First tokens are of answers whose model was loaded; where there are none, those with the model’s start are shown, as cold. Intervals are Wilson’s, by prompt.'), this.#comparisons, this.#votes, this.#judges);
+    h('p', { class: 'field-hint' }, 'First tokens are of answers whose model was loaded; where there are none, those with the model’s start are shown, as cold. Intervals are Wilson’s, by prompt.'), this.#pairs, this.#comparisons, this.#votes, this.#judges);
 
   /** @param {Host} host @param {AbortSignal} signal @param {Run} run */
   constructor(host, signal, run) {
@@ -41,7 +46,7 @@ export class RunResults {
       const results = await host.api.results(run.id);
       if (signal.aborted) return;
       this.#show(results);
-      await this.#showVotes(results);
+      this.#showVotes(results);
       const { judges } = await host.assessments.judges(run.id);
       this.#showJudges(results, judges);
     });
@@ -57,41 +62,61 @@ export class RunResults {
 
   /** @param {Results} results */
   #show({ targets, comparisons }) {
-    this.#body.replaceChildren(...targets.map(({ name, figures, seconds }) => h('tr', {},
-      h('th', { scope: 'row', dir: 'auto' }, name), ...cells(figures, seconds).map((words) => h('td', {}, words)))));
+    const hasVotes = targets.some(({ votes }) => votes !== null);
+    const judges = this.#judgeNames(targets[0].judges.map(({ model }) => model));
+    this.#head.replaceChildren(...headings(hasVotes, judges));
+    this.#body.replaceChildren(...targets.map((target) => h('tr', {},
+      h('th', { scope: 'row', dir: 'auto' }, target.name), ...cells(target, hasVotes).map((words) => h('td', {}, words)))));
+    this.#pairs.hidden = !hasVotes && judges.length === 0;
     this.#comparisons.hidden = comparisons.length === 0;
     this.#words.replaceChildren(...comparisons.map(({ words }) => h('li', { dir: 'auto' }, words)));
   }
 
   /** @param {Results} results */
-  async #showVotes({ targets, votes: count, ranking }) {
-    const { votes } = count ? await this.#host.assessments.votes(this.#run.id) : { votes: [] };
+  #showVotes({ targets, ranking, voters }) {
     const vote = h('button', { type: 'button', class: 'quiet' }, 'Vote blind');
     vote.addEventListener('click', () => this.#host.vote(this.#run));
     this.#votes.replaceChildren(h('h3', { id: 'run-votes' }, 'People’s votes'),
-      ...(votes.length ? [h('p', { class: 'field-hint' }, `Made of ${madeOf(votes)}.`), rankingView(ranking, targets.map(({ name }) => name), 'People’s votes')]
+      ...(voters.length ? [...votersView(voters), rankingView(ranking, targets.map(({ name }) => name), 'Ranking by people’s votes')]
         : [h('p', { class: 'field-hint' }, 'Nobody has voted.')]),
       h('div', { class: 'run-acts', hidden: targets.length < 2 }, vote));
   }
 
   /** @param {Results} results @param {JudgeResults[]} judges */
   #showJudges({ targets }, judges) {
-    const labels = targetNames(judges.map(({ judge }) => ({ name: '', model: judge.model })), this.#host.nameOf);
+    const labels = this.#judgeNames(judges.map(({ judge }) => judge.model));
     this.#judges.replaceChildren(...judges.map((results, index) => h('section', { 'aria-label': `Judge ${labels[index]}` },
       h('h3', { dir: 'auto' }, `Judge ${labels[index]}`), criteriaView(results.judge.criteria),
       h('p', { class: 'field-hint' }, `${judgeWords(results)}.`), judgeTable(results, targets.map(({ name }) => name), `What judge ${labels[index]} says`))));
   }
+
+  /** What judges are called, numbered where two are alike. @param {string[]} models */
+  #judgeNames(models) {
+    return targetNames(models.map((model) => ({ name: '', model })), this.#host.nameOf);
+  }
+}
+
+/** @param {boolean} hasVotes @param {string[]} judges By name. */
+function headings(hasVotes, judges) {
+  const names = [...PASSED, ...(hasVotes ? ['Votes won'] : []), ...judges.map((judge) => `Judge ${judge}`), ...SPEED];
+  return names.map((name) => h('th', { scope: 'col', dir: 'auto' }, name));
+}
+
+/** @param {TargetResult} target @param {boolean} hasVotes */
+function cells({ figures, seconds, votes, judges }, hasVotes) {
+  const [passed, interval, ...others] = measured(figures, seconds);
+  return [passed, interval, ...(hasVotes ? [wonWords(votes) || NONE] : []), ...judges.map((rate) => rateWords(rate) || NONE), ...others];
 }
 
 /** @param {Figures} figures @param {number | null} seconds From the first question to the last answer's end. */
-function cells(figures, seconds) {
+function measured(figures, seconds) {
   const { answers, tokens_per_second: speed, cut, failures, cost, cost_is_estimated: estimated, cost_is_partial: isPartial } = figures;
   const { median, p95, isCold } = firstToken(figures);
   const mark = isCold ? ' (cold)' : '';
   const causes = Object.entries(failures).map(([cause, count]) => `${count} ${cause}`);
   return [
     answers ? `${answers.passed} of ${answers.total}` : NONE,
-    answers ? interval(answers) : NONE,
+    answers ? intervalOf(answers) : NONE,
     median === null ? NONE : briefly(median) + mark,
     p95 === null ? NONE : briefly(p95) + mark,
     speed === null ? NONE : rate(speed),
@@ -104,6 +129,6 @@ function cells(figures, seconds) {
 }
 
 /** @param {Passed} passed */
-function interval({ interval: { low, high } }) {
+function intervalOf({ interval: { low, high } }) {
   return `${Math.round(low * 100)} to ${Math.round(high * 100)} %`;
 }

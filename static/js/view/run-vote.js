@@ -9,7 +9,6 @@
 import { followRuns } from '../client/run-following.js';
 import { letter } from '../model/rounds.js';
 import { isComplete } from '../model/run-ballots.js';
-import { madeOf } from '../model/run-ranking.js';
 import { targetNames } from '../model/run-table.js';
 import { RunVoting } from '../model/run-voting.js';
 import { VoteOutbox } from '../model/vote-outbox.js';
@@ -17,6 +16,7 @@ import { h, iconButton, setText } from './element.js';
 import { errorText } from './labels.js';
 import { askedLines, write } from './run-texts.js';
 import { rankingView } from './run-ranking.js';
+import { votersView } from './run-voters.js';
 
 /** @import { SidestreamError } from '../client/protocol.js' */
 /** @import { AskedPrompt, Run } from '../client/runs.js' */
@@ -305,9 +305,9 @@ export class RunVote {
   #rank(button, place) {
     return this.#host.attempt(async () => {
       await this.#outbox.retry();
-      const [results, { votes }] = await Promise.all([this.#host.api.results(this.#run.id), this.#host.assessments.votes(this.#run.id)]);
+      const results = await this.#host.api.results(this.#run.id);
       button.remove();
-      place.replaceChildren(h('p', { class: 'field-hint' }, `Made of ${madeOf(votes)}.`), rankingView(results.ranking, results.targets.map(({ name }) => name), 'Ranking'));
+      place.replaceChildren(...votersView(results.voters), rankingView(results.ranking, results.targets.map(({ name }) => name), 'Ranking'));
       this.#end.focus();
     });
   }
