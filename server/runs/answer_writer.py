@@ -45,6 +45,10 @@ class AnswerWriter:
         """Return how many answers wait to be stored."""
         return len(self._waiting)
 
+    def waiting_of(self, number: int, prompt: int) -> list[RunAnswer]:
+        """Return the answers to a prompt of the run with this number that wait to be stored."""
+        return [one for run, one in self._waiting if run == number and one.prompt == prompt]
+
     def put(self, number: int, answer: RunAnswer) -> None:
         """Store an answer of the run with this number soon."""
         self._waiting.append((number, answer))

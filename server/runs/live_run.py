@@ -27,6 +27,8 @@ from server.runs.store import StoredRun, StoredTarget
 
 _NONE: Final = Counts()
 OnTarget = Callable[["LiveRun", int, StoredTarget], None]
+PromptWatcher = Callable[[RunAnswer | None], None]
+"""Called with an answer that is kept; with None if one begins, or is to be asked for again."""
 DescribeEngine = Callable[[str], StoredEngine | None]
 """Describe what serves the model of this id, None if it has gone."""
 
@@ -60,6 +62,17 @@ class LiveRun:
         self._on_target = on_target
         self._describe = describe
         self._metrics = metrics
+        self._watchers: dict[int, tuple[PromptWatcher, ...]] = {}
+
+    def watch(self, prompt: int, watcher: PromptWatcher) -> None:
+        """Call `watcher` when an answer to this prompt begins, is kept, or is asked for again."""
+        self._watchers[prompt] = (*self._watchers.get(prompt, ()), watcher)
+
+    def unwatch(self, prompt: int, watcher: PromptWatcher) -> None:
+        """Call `watcher` no more."""
+        left = tuple(other for other in self._watchers.pop(prompt, ()) if other != watcher)
+        if left:
+            self._watchers[prompt] = left
 
     def stop(self) -> None:
         """Have nothing more asked, also if the driver has yet to be made."""
@@ -91,6 +104,7 @@ class LiveRun:
             self.due.add(answer.prompt, answer.repeat)
         self._metrics.count_answer(answer)
         self._writer.put(self.run.number, answer)
+        self._tell(answer.prompt, answer)
         self._on_change(self)
 
     def begun(self, cell: CellKey, generation: Generation) -> None:
@@ -98,12 +112,14 @@ class LiveRun:
         self.live[cell] = generation
         if self.run.targets[cell[1]].state != "asking":
             self.target_changed(cell[1], "asking", None)
+        self._tell(cell[0])
         self._on_change(self)
 
     def dropped(self, cell: CellKey) -> None:
         """Note that an answer is to be asked for again."""
         self.live.pop(cell, None)
         self._metrics.count_asked_again()
+        self._tell(cell[0])
         self._on_change(self)
 
     def target_changed(self, place: int, state: TargetState, error: ErrorInfo | None) -> None:
@@ -115,6 +131,10 @@ class LiveRun:
         self.run = replace(self.run, targets=targets)
         self._on_target(self, place, changed)
         self._on_change(self)
+
+    def _tell(self, prompt: int, kept: RunAnswer | None = None) -> None:
+        for watcher in self._watchers.get(prompt, ()):
+            watcher(kept)
 
 
 def view(

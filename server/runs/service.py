@@ -28,6 +28,7 @@ from server.runs.live_judge import LiveJudge
 from server.runs.live_run import LiveRun
 from server.runs.metrics import RunMetrics
 from server.runs.plan import Log, Plan
+from server.runs.prompt_following import PromptFollowing
 from server.runs.questions import RunQuestions
 from server.runs.reading import ReadQuestions, RunReader
 from server.runs.servers import ServerUse
@@ -65,6 +66,9 @@ class RunService:
         self._writer = AnswerWriter(store.answers, self._tell_all)
         self.reading = RunReader(store, self._writer, read_questions, live, judges, holder)
         self.following = RunFollowing(store, self.reading, live, judges, lambda: self.is_closed)
+        self.prompts = PromptFollowing(
+            store, self.reading, self.following, live, self._writer, lambda: self.is_closed
+        )
         self.voting = RunVoting(store, self.reading, self.following.tell_assessed)
 
         def make_driver(plan: Plan, log: Log) -> Driver:

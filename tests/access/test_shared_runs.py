@@ -11,7 +11,10 @@ from server.web.entry.gate import GATE
 from tests.access.conftest import Open
 from tests.access.keyed_gateway import KeyedGateway, until
 
-READ = ("", "/rows", "/prompts/0", "/results", "/votes", "/judges", "/export?form=csv", "/events")
+READ = (
+    *("", "/rows", "/prompts/0", "/results", "/votes", "/judges", "/export?form=csv"),
+    *("/events", "/prompts/0/events"),
+)
 CHANGES: tuple[tuple[str, str, Any], ...] = (
     ("PATCH", "", {"name": "mine"}),
     ("PATCH", "", {"shared_with": ["*"]}),
@@ -125,14 +128,18 @@ async def test_a_vote_cannot_be_given_once_a_run_is_no_longer_shared(keyed: Keye
     assert (await keyed.ask("GET", f"/runs/{run}/results", key="use")).json["votes"] == 1
 
 
-async def test_who_follows_a_run_hears_no_more_once_it_is_not_shared(open_keyed: Open) -> None:
+@pytest.mark.parametrize("events", ["/events", "/prompts/0/events"])
+async def test_who_follows_a_run_hears_no_more_once_it_is_not_shared(
+    open_keyed: Open, events: str
+) -> None:
     keyed = await open_keyed(text="one two three", hold_after=1)
     await keyed.add("third", "user")
     kept = (await keyed.ask("POST", "/prompt-sets", key="use", json={"prompts": ["a"]})).json["id"]
     body = {"prompt_set": kept, "targets": [{"model": "m"}]}
     run = (await keyed.ask("POST", "/runs", key="use", json=body)).json["id"]
     await share(keyed, run, "third")
-    url = f"{keyed.gateway.url}/runs/{run}/events"
+    await keyed.fake.state.reaches(tokens=1)
+    url = f"{keyed.gateway.url}/runs/{run}{events}"
     async with keyed.gateway.http.get(url, headers=keyed.bearer("third")) as followed:
         assert (await followed.content.readline()).startswith(b"data: ")
         await share(keyed, run)

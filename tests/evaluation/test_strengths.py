@@ -13,6 +13,7 @@ from server.evaluation.statistics.strengths import (
     Vote,
     estimate_strengths,
     votes_of_round,
+    win_probability,
 )
 
 # Wins of the American League's eastern division in 1987: Agresti, Categorical Data Analysis (2nd
@@ -60,6 +61,7 @@ def test_two_targets_have_the_log_odds_of_their_wins() -> None:
     assert first.strength - second.strength == pytest.approx(math.log(2))
     assert (first.wins, first.losses, first.ties) == (6, 2, 4)
     assert (second.wins, second.losses, second.ties) == (2, 6, 4)
+    assert win_probability(first.strength, second.strength) == pytest.approx(2 / 3)
 
 
 def test_one_that_was_never_beaten_is_first_with_a_finite_strength() -> None:

@@ -93,6 +93,11 @@ def decided_prompts(votes: Iterable[VoteData]) -> defaultdict[str, set[str]]:
     return decided
 
 
+def win_probability(strength: float, other: float) -> float:
+    """Return how likely a target of the first strength beats one of the second."""
+    return 1 / (1 + math.exp(min(700.0, other - strength)))
+
+
 def estimate_strengths(
     votes: Sequence[Vote],
     targets: Iterable[str] = (),

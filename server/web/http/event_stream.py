@@ -9,10 +9,18 @@ Rules:
 """
 
 import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
 from aiohttp import web
+
+from server.core.errors import SidestreamError
+from server.web.failures import failure
+
+logger = logging.getLogger(__name__)
 
 # As for a WebSocket: the kernel takes a write at once, unless the peer has stopped reading.
 SEND_TIMEOUT_SECONDS: Final = 60.0
@@ -67,3 +75,26 @@ class EventStream:
         if not self.response.prepared:
             await self.response.prepare(self._request)
         await self.response.write_eof()
+
+
+async def send_events(
+    request: web.Request, pieces: AsyncGenerator[bytes, None]
+) -> web.StreamResponse:
+    """Send events as they come to their end; an error amid them is the last event.
+
+    Raises a `SidestreamError` that comes before the first of them.
+    """
+    stream = EventStream(request)
+    try:
+        try:
+            async with aclosing(pieces) as several:
+                async for piece in several:
+                    await stream.send(piece)
+        except SidestreamError as error:
+            if not stream.has_begun:
+                raise
+            await stream.send(event(failure(error)))
+        await stream.finish()
+    except ConnectionError:
+        logger.debug("who reads %s is gone", request.path)
+    return stream.response

@@ -76,8 +76,9 @@ class Operation:
 
     def route(self, path: str) -> web.RouteDef:
         """Return its route; `path` is its own path with patterns."""
-        if self.method == "GET" and self.allows_head:
-            return web.get(path, self.handler)
+        if self.method == "GET":
+            # `web.route` would allow it in any case.
+            return web.get(path, self.handler, allow_head=self.allows_head)
         return web.route(self.method, path, self.handler)
 
 

@@ -1,27 +1,24 @@
 """The operations on what comes of a run: results, files, and its changes as they happen."""
 
-import logging
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
 from aiohttp import web
 
 from server.archive.exports import HTML
-from server.core.errors import SidestreamError
 from server.runs.exports import RunForm
 from server.runs.results import Results
 from server.runs.shapes import Run
 from server.web.bodies import Query, json_response
-from server.web.failures import Failure, failure
+from server.web.failures import Failure
 from server.web.http.conversations import owner_of
-from server.web.http.event_stream import COMMENT, EventStream, event
+from server.web.http.event_stream import COMMENT, event, send_events
 from server.web.http.file_stream import send_file
 from server.web.http.operations import EVENTS, JSON, Group, Reply
 from server.web.http.prompt_sets import CSV, JSON_LINES
 from server.web.http.runs import runs_of
 from server.web.keys import SETTINGS
-
-logger = logging.getLogger(__name__)
 
 GROUP: Final = Group("Runs")
 
@@ -77,7 +74,6 @@ async def follow(request: web.Request) -> web.StreamResponse:
 
     How far its judges are is told while it goes on; with `judges` also until none is at work.
     """
-    stream = EventStream(request)
     silence = request.app[SETTINGS].server.keep_alive
     following = runs_of(request).following
     changes = following.follow(
@@ -86,17 +82,11 @@ async def follow(request: web.Request) -> web.StreamResponse:
         silence,
         with_judges=_JUDGES.read(request),
     )
-    try:
-        try:
-            async with aclosing(changes) as states:
-                async for run in states:
-                    await stream.send(COMMENT if run is None else event(run))
-        except SidestreamError as error:
-            if not stream.has_begun:
-                raise
-            # It was deleted, or the file cannot be read.
-            await stream.send(event(failure(error)))
-        await stream.finish()
-    except ConnectionError:
-        logger.debug("who follows the run %s is gone", request.match_info["id"])
-    return stream.response
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        async with aclosing(changes) as states:
+            async for run in states:
+                yield COMMENT if run is None else event(run)
+
+    # It ends with an error if the run is deleted, or the file cannot be read.
+    return await send_events(request, pieces())
