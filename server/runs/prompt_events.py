@@ -17,7 +17,7 @@ AskedState = Literal["waiting", "queued", "starting", "running", "ended"]
 class AnswerSnapshot(msgspec.Struct, frozen=True, tag_field="type", tag="snapshot"):
     """What is written so far of an answer, in place of all that was told of it before.
 
-    One that is asked again is `waiting`, without text, until that begins.
+    One that is still to be asked, for the first time or again, is `waiting`, without text.
     """
 
     target: int
@@ -51,12 +51,13 @@ class AnswerComplete(msgspec.Struct, frozen=True, tag_field="type", tag="answer"
 
 
 class PromptEnd(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
-    """Nothing more is told, and how far the run is.
+    """Nothing more is told: how far the run is, and whether this prompt's answers are all complete.
 
-    It is `running` where all answers to this prompt are complete, or the server is about to stop.
+    Where they are not, and the run is `running`, the server is about to stop.
     """
 
     state: RunState
+    is_complete: bool
 
 
 PromptEvent = AnswerSnapshot | AnswerState | AnswerDelta | AnswerComplete | PromptEnd

@@ -74,10 +74,11 @@ class PromptFollowing:
                 # Before anything is read: what changes meanwhile is seen in the next round.
                 watch.changed.clear()
                 run = await self._run(reader, watch)
-                events = await self._look(stored.number, reader, watch, told)
+                events = await self._look(stored.number, run, reader, watch, told)
                 is_over = watch.is_over if self._is_closed() else run.state != "running"
-                if is_over or len(told.complete) >= len(run.targets) * run.repeats:
-                    yield [*events, PromptEnd(run.state)]
+                is_complete = len(told.complete) >= len(run.targets) * run.repeats
+                if is_over or is_complete:
+                    yield [*events, PromptEnd(run.state, is_complete)]
                     return
                 if events:
                     yield events
@@ -107,7 +108,7 @@ class PromptFollowing:
         return run
 
     async def _look(
-        self, number: int, reader: str, watch: "_Watch", told: "_Told"
+        self, number: int, run: Run, reader: str, watch: "_Watch", told: "_Told"
     ) -> list[PromptEvent]:
         """Return what is new in the run with this number."""
         known: dict[CellKey, RunAnswer] | None = None
@@ -115,6 +116,8 @@ class PromptFollowing:
         if not is_ending and watch.attach(self._live.get(watch.run_id)):
             known = await self._complete(number, watch.prompt)
         events = told.look(watch.asking(), known, watch.take_kept())
+        if known is not None:
+            events += told.waiting(watch.prompt, len(run.targets), run.repeats)
         return events if self._reading.tells_logs(reader) else list(map(_without_log, events))
 
     async def _complete(self, number: int, prompt: int) -> dict[CellKey, RunAnswer]:
@@ -230,6 +233,7 @@ class _Told:
 
     complete: dict[CellKey, float] = field(default_factory=dict)
     _places: dict[CellKey, _Place] = field(default_factory=dict)
+    _waiting: set[CellKey] = field(default_factory=set)
 
     def look(
         self,
@@ -247,12 +251,20 @@ class _Told:
             *self._written(asking),
         ]
 
+    def waiting(self, prompt: int, targets: int, repeats: int) -> list[PromptEvent]:
+        """Return what nothing was told of yet: a client that knew of it drops what it knew."""
+        keys = {(prompt, target, repeat) for target in range(targets) for repeat in range(repeats)}
+        new = sorted(keys - self._waiting - self.complete.keys() - self._places.keys())
+        self._waiting.update(new)
+        return [AnswerSnapshot(target, repeat, "waiting") for _, target, repeat in new]
+
     def _completed(self, answers: Mapping[CellKey, RunAnswer]) -> Iterator[PromptEvent]:
         for key in sorted(answers):
             answer = answers[key]
             if self.complete.get(key) != answer.ended:
                 self.complete[key] = answer.ended
                 self._places.pop(key, None)
+                self._waiting.discard(key)
                 yield AnswerComplete(answer)
 
     def _asked_again(
@@ -264,6 +276,7 @@ class _Told:
         for key in lost:
             self._places.pop(key, None)
             self.complete.pop(key, None)
+            self._waiting.add(key)
             yield AnswerSnapshot(key[1], key[2], "waiting")
 
     def _written(self, asking: Mapping[CellKey, Generation]) -> Iterator[PromptEvent]:
@@ -271,6 +284,7 @@ class _Told:
             place = self._places.get(key)
             if place is None or place.generation is not generation:
                 self.complete.pop(key, None)
+                self._waiting.discard(key)
                 self._places[key] = _Place(generation, generation.seq, generation.state)
                 yield _snapshot(key, generation)
                 continue

@@ -112,7 +112,7 @@ async def test_what_is_complete_is_told_with_its_checks_and_then_the_end(
     run = await runs.ended(await runs.begin("a", "b", prompts=2, repeats=2, word="Paris"))
     async with following(runs, run, "1") as follower:
         *answers, end = await follower.rest()
-    assert end == PromptEnd("done")
+    assert end == PromptEnd("done", is_complete=True)
     assert [type(one) for one in answers] == [AnswerComplete] * 4
     told = [one.answer for one in follower.told(AnswerComplete)]
     assert told == await runs.service.reading.answers("me", run.id, 1, 1)
@@ -134,6 +134,20 @@ async def test_text_is_told_from_its_beginning_up_to_the_whole_answer(open_runs:
     # Nobody looks at it any more.
     live = runs.service._live.get(run.id)
     assert live is None or live._watchers == {}
+
+
+async def test_what_is_still_to_be_asked_is_told_once(open_runs: OpenRuns) -> None:
+    runs = await open_runs(FakeRunner(hold_after=1), models=ONE_AT_A_TIME)
+    run = await held(runs, 5)
+    async with following(runs, run, "4") as follower:
+        await follower.until(lambda: bool(follower.events))
+        assert follower.events == [AnswerSnapshot(0, 0, "waiting")]
+        (await fake_of(runs)).state.release()
+        *_, answer, end = await follower.rest()
+    assert isinstance(answer, AnswerComplete)
+    assert isinstance(end, PromptEnd)
+    waiting = [one for one in follower.told(AnswerSnapshot) if one.state == "waiting"]
+    assert len(waiting) == 1
 
 
 async def test_a_slow_reader_gets_in_one_delta_what_was_written_meanwhile(
@@ -193,7 +207,7 @@ async def test_what_was_written_of_an_answer_that_is_cancelled_is_taken_back(
         await runs.service.cancel("me", run.id)
         *_, again, end = await follower.rest()
     assert again == AnswerSnapshot(0, 0, "waiting")
-    assert end == PromptEnd("cancelled")
+    assert end == PromptEnd("cancelled", is_complete=False)
 
 
 async def test_an_answer_of_a_run_that_goes_on_is_told_from_its_new_beginning(
@@ -245,7 +259,7 @@ async def test_a_pause_is_followed_to_the_end_of_what_is_written(open_runs: Open
         await follower.rest()
         await pausing
     assert [one.answer.text for one in follower.told(AnswerComplete)] == ["one two"]
-    assert follower.events[-1] == PromptEnd("paused")
+    assert follower.events[-1] == PromptEnd("paused", is_complete=False)
 
 
 async def test_a_deleted_run_is_unknown_to_who_follows_it(open_runs: OpenRuns) -> None:
@@ -270,7 +284,7 @@ async def test_a_gateway_that_stops_tells_what_is_asked_again_and_ends(
         *_, again, end = await follower.rest()
         await closing
     assert again == AnswerSnapshot(0, 0, "waiting")
-    assert end == PromptEnd("running")
+    assert end == PromptEnd("running", is_complete=False)
 
 
 async def test_what_is_complete_is_told_while_the_disk_is_full(
@@ -287,7 +301,7 @@ async def test_what_is_complete_is_told_while_the_disk_is_full(
     async with following(runs, run) as follower:
         answer, end = await follower.rest()
     assert isinstance(answer, AnswerComplete)
-    assert end == PromptEnd("running")
+    assert end == PromptEnd("running", is_complete=True)
 
 
 async def test_an_extended_run_is_followed_to_the_answers_of_its_new_targets(

@@ -32,10 +32,11 @@ GROUP: Final = Group("Runs")
 async def follow_prompt(request: web.Request) -> web.StreamResponse:
     """Follow the answers to one prompt of a run, numbered from 0, while they are written.
 
-    Each answer that is under way begins with a `snapshot`, which `delta` events go on with, until
-    its `answer` is there with its checks; what is complete already comes first. Another snapshot
-    begins an answer anew, which is asked again. What a slow client does not read is joined. The
-    last event is `end`: the run is over, all answers are complete, or the server is about to stop.
+    First come all of its answers: an `answer` that is complete, with its checks, or a `snapshot`
+    of what is written so far. `delta` events go on with a snapshot, until the `answer` takes its
+    place; another snapshot begins an answer anew, which is asked again. What a slow client has not
+    read is joined. The last event is `end`: the run is over, all answers are complete, or the
+    server is about to stop.
     """
     names = request.match_info
     silence = request.app[SETTINGS].server.keep_alive
