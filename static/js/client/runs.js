@@ -1,7 +1,9 @@
 /** Prompt sets and runs, over HTTP; described in docs/API_REFERENCE.md. */
 
 import { ask } from './conversations.js';
+import { followPrompt } from './prompt-following.js';
 
+/** @import { FollowOptions } from './prompt-following.js' */
 /** @import { GradeSummary, Rank } from './run-assessments.js' */
 /** @import { Cost, FinishReason, Notice, Parameters, Timings, Usage, WireError } from './protocol.js' */
 
@@ -106,6 +108,11 @@ export class Runs {
   /** @param {string} id @param {number} prompt From 0. @returns {Promise<AskedPrompt>} */
   prompt(id, prompt) {
     return ask('GET', `${this.#of(id)}/prompts/${prompt}`);
+  }
+
+  /** What is written of its answers, until all are complete or the run is over: see prompt-following.js. @param {string} id @param {number} prompt From 0. @param {FollowOptions} [options] */
+  followPrompt(id, prompt, options) {
+    return followPrompt(this.#base, id, prompt, options);
   }
 
   /** @param {string} id @returns {Promise<Results>} */

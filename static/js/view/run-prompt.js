@@ -1,28 +1,26 @@
 /**
- * One prompt of a run: all targets' whole answers side by side, with what their checks say.
+ * One prompt of a run: all targets' answers side by side, as they are written, with what their checks say.
  *
  * Names are shown, so that a vote that is given afterwards is not blind.
  * The arrow keys, left and right, go to the prompts before and after, and so do the buttons.
+ * Answers that are written come by a stream, which ends with the screen, or where another prompt is shown.
  */
 
 import { followRuns } from '../client/run-following.js';
 import { placeWords } from '../model/run-order.js';
 import { isOver, targetNames } from '../model/run-table.js';
 import { h, iconButton, setText } from './element.js';
-import { errorNotice } from './error-notice.js';
-import { icon } from './icons.js';
-import { capital, duration, sentence, tokens } from './labels.js';
+import { RunAnswerView } from './run-answer.js';
 import { RunJudgements } from './run-judgements.js';
-import { askedLines, write } from './run-texts.js';
+import { askedLines } from './run-texts.js';
 
-/** @import { AskedPrompt, CheckOutcome, Run, RunAnswer } from '../client/runs.js' */
+/** @import { PromptEvent } from '../client/prompt-following.js' */
+/** @import { AskedPrompt, Run, RunAnswer } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
 
 const LOOK_AGAIN_MS = 1000;
 /** Read at once where a filter says which prompt is next. */
 const ROWS = 20;
-/** @type {Record<string, string>} */
-const ENDS = { stop: 'Complete', length: 'Length limit reached', cancelled: 'Cancelled', failed: 'Failed' };
 
 export class RunPrompt {
   #host;
@@ -30,13 +28,16 @@ export class RunPrompt {
   #run;
   #prompt;
   #order;
-  /** The prompt that is shown, and how many answers of it. */
+  /** The prompt that is shown. */
   #shown = -1;
-  #count = 0;
-  /** Those that are shown, by target and repeat, and what was written there. @type {Map<string, {element: HTMLElement, written: string}>} */
-  #elements = new Map();
+  /** By target and repeat: answers that are complete, or under way. @type {Map<string, RunAnswerView>} */
+  #views = new Map();
+  /** The repeats of which something was read. @type {Set<number>} */
+  #readRepeats = new Set();
   /** By target: where its answers are, and the words where there is none. @type {{section: HTMLElement, none: HTMLElement}[]} */
   #targets = [];
+  /** Ends what is read for the shown prompt. @type {AbortController | null} */
+  #reading = null;
   #isWaiting = false;
   /** Its run was deleted. */
   #isGone = false;
@@ -60,11 +61,13 @@ export class RunPrompt {
     this.#judgements = new RunJudgements(host, signal, run);
     this.#before.addEventListener('click', () => this.#go(-1));
     this.#after.addEventListener('click', () => this.#go(1));
+    signal.addEventListener('abort', () => this.#reading?.abort());
     this.#load();
     const reading = followRuns(host.client, [run.id], { signal });
     reading.on('run', (changed) => this.#changed(changed));
     reading.on('removed', () => {
       this.#isGone = true;
+      this.#reading?.abort();
       host.gone();
     });
   }
@@ -93,38 +96,62 @@ export class RunPrompt {
       const next = await this.#order.step(from, by, prompts, (first) => this.#host.api.rows(id, first, ROWS, this.#order.choice));
       if (this.#signal.aborted || next === null || this.#prompt !== from) return;
       this.#prompt = next;
-      this.#count = 0;
       this.#host.moved(this.#run, next);
       this.#load();
     });
   }
 
-  /** Look whether this prompt has more answers. @param {Run} run */
+  /** Look again where the run has more for this prompt than is shown and followed. @param {Run} run */
   #changed(run) {
+    const goesOn = run.state === 'running' && this.#run.state !== 'running';
+    const isWider = run.targets.length > this.#run.targets.length;
     this.#run = run;
     this.#showMissing();
-    const due = run.targets.length * run.repeats;
-    if (this.#isWaiting || this.#count >= due) return;
+    if (isWider && this.#reading) return this.#load(); // what was told of the new targets had no place
+    if (this.#isWaiting || this.#reading || !(goesOn || this.#isDue)) return;
     this.#isWaiting = true;
     setTimeout(() => {
       this.#isWaiting = false;
-      if (!this.#signal.aborted && !this.#isGone) this.#load();
+      if (!this.#signal.aborted && !this.#isGone && !this.#reading) this.#load();
     }, LOOK_AGAIN_MS);
   }
 
+  get #isDue() {
+    const complete = [...this.#views.values()].filter(({ isComplete }) => isComplete);
+    return complete.length < this.#run.targets.length * this.#run.repeats;
+  }
+
+  /** Read the prompt, and follow what is written of its answers. */
   #load() {
     const prompt = this.#prompt;
     const { prompts } = this.#run;
     this.#before.setAttribute('aria-disabled', String(this.#order.isAtEnd(prompt, -1, prompts)));
     this.#after.setAttribute('aria-disabled', String(this.#order.isAtEnd(prompt, 1, prompts)));
-    void this.#host.read(async () => {
+    this.#reading?.abort();
+    this.#reading = new AbortController();
+    void this.#readAndFollow(prompt, this.#reading);
+  }
+
+  /** @param {number} prompt @param {AbortController} reading */
+  async #readAndFollow(prompt, reading) {
+    const { signal } = reading;
+    let isRead = false;
+    await this.#host.read(async () => {
       const asked = await this.#read(prompt);
-      const isShown = this.#shown === prompt && this.#count === asked.answers.length;
-      if (this.#signal.aborted || prompt !== this.#prompt || isShown) return;
+      if (signal.aborted) return;
       if (this.#shown !== prompt) this.#begin(prompt, asked);
-      this.#count = asked.answers.length;
-      void this.#judgements.show(prompt, this.#add(asked.answers));
+      this.#showAll(asked.answers);
+      isRead = true;
     });
+    if (isRead && this.#run.state === 'running' && this.#isDue) await this.#host.read(() => this.#follow(prompt, signal));
+    if (this.#reading === reading) this.#reading = null;
+  }
+
+  /** @param {number} prompt @param {AbortSignal} signal */
+  async #follow(prompt, signal) {
+    for await (const events of this.#host.api.followPrompt(this.#run.id, prompt, { signal })) {
+      if (!signal.aborted) this.#tell(events);
+    }
   }
 
   /** What was shown before stays until the prompt is there, or cannot be read. @param {number} prompt */
@@ -147,14 +174,73 @@ export class RunPrompt {
     this.#asked.replaceChildren(...(asked ? askedLines(asked.messages, asked.expected) : []));
     this.#asked.scrollTop = 0;
     this.#answers.replaceChildren();
-    this.#elements.clear();
+    this.#views.clear();
+    this.#readRepeats.clear();
     this.#targets = [];
-    this.#count = 0;
   }
 
-  /** Show the answers; those that are shown already keep their folds. Return the others with their elements. @param {RunAnswer[]} answers */
-  #add(answers) {
-    this.#host.seen.add(this.#run.id, ...answers.map(({ repeat }) => ({ prompt: this.#shown, repeat })));
+  /** Show the complete answers; those that are asked again go. @param {RunAnswer[]} answers */
+  #showAll(answers) {
+    this.#addTargets();
+    const complete = new Set(answers.map(({ target, repeat }) => `${target} ${repeat}`));
+    for (const [key, view] of this.#views) if (view.isComplete && !complete.has(key)) this.#drop(key);
+    this.#tell(answers.map((answer) => ({ type: 'answer', answer })));
+  }
+
+  /** @param {PromptEvent[]} events */
+  #tell(events) {
+    const added = [];
+    for (const event of events) {
+      if (event.type === 'end') continue;
+      const { target, repeat } = event.type === 'answer' ? event.answer : event;
+      const key = `${target} ${repeat}`;
+      if (target >= this.#targets.length) continue; // the run as it is now is yet to come
+      if (event.type === 'snapshot' && event.state === 'waiting') this.#drop(key);
+      else if (event.type === 'answer') {
+        const view = this.#view(target, repeat);
+        if (view.complete(event.answer)) added.push({ target, repeat, element: view.element });
+      } else if (event.type === 'snapshot') this.#view(target, repeat).begin(event);
+      else if (event.type === 'delta') this.#views.get(key)?.append(event.text, event.kind);
+      else this.#views.get(key)?.turn(event.state);
+    }
+    this.#noteSeen();
+    this.#showMissing();
+    if (added.length) void this.#judgements.show(this.#shown, added);
+  }
+
+  /** Who has read some of an answer knows whose it is. */
+  #noteSeen() {
+    const read = [...this.#views.values()].filter((view) => !this.#readRepeats.has(view.repeat) && (view.isComplete || view.hasText));
+    if (!read.length) return;
+    for (const { repeat } of read) this.#readRepeats.add(repeat);
+    this.#host.seen.add(this.#run.id, ...read.map(({ repeat }) => ({ prompt: this.#shown, repeat })));
+  }
+
+  /** The view of an answer, at its place. @param {number} target @param {number} repeat */
+  #view(target, repeat) {
+    const key = `${target} ${repeat}`;
+    const known = this.#views.get(key);
+    if (known) return known;
+    const view = new RunAnswerView(repeat, this.#run.repeats > 1);
+    const { section, none } = this.#targets[target];
+    const after = [...this.#views].filter(([other, { repeat: behind }]) => other.startsWith(`${target} `) && behind > repeat).sort(([, one], [, other]) => one.repeat - other.repeat)[0];
+    section.insertBefore(view.element, after?.[1].element ?? none);
+    this.#views.set(key, view);
+    return view;
+  }
+
+  /** An answer is to be asked again. @param {string} key */
+  #drop(key) {
+    const element = this.#views.get(key)?.element;
+    if (!element) return;
+    this.#views.delete(key);
+    const section = /** @type {HTMLElement | null} */ (element.closest('.run-target'));
+    const isFocused = element.contains(document.activeElement);
+    element.remove();
+    if (isFocused) section?.focus();
+  }
+
+  #addTargets() {
     const names = targetNames(this.#run.targets, this.#host.nameOf);
     for (const name of names.slice(this.#targets.length)) {
       const none = h('p', { class: 'field-hint' });
@@ -162,26 +248,6 @@ export class RunPrompt {
       this.#targets.push({ section, none });
       this.#answers.append(section);
     }
-    const due = new Map(answers.map((answer) => [`${answer.target} ${answer.repeat}`, { answer, written: JSON.stringify(answer) }]));
-    for (const [key, { element, written }] of this.#elements) {
-      if (due.get(key)?.written === written) continue;
-      element.remove(); // it is asked again
-      this.#elements.delete(key);
-    }
-    const added = [];
-    for (const [key, { answer, written }] of due) {
-      if (this.#elements.has(key)) continue;
-      const { target, repeat } = answer;
-      const element = this.#answer(answer);
-      this.#elements.set(key, { element, written });
-      element.dataset.repeat = String(repeat);
-      const { section, none } = this.#targets[target];
-      const after = [...section.querySelectorAll('.run-answer')].find((other) => Number(/** @type {HTMLElement} */ (other).dataset.repeat) > repeat);
-      section.insertBefore(element, after ?? none);
-      added.push({ target, repeat, element });
-    }
-    this.#showMissing();
-    return added;
   }
 
   #showMissing() {
@@ -191,33 +257,4 @@ export class RunPrompt {
       setText(none, words);
     }
   }
-
-  /** @param {RunAnswer} answer */
-  #answer({ repeat, text, reasoning, checks = [], error, finish_reason: reason, timings, usage }) {
-    const written = h('div', { class: 'answer', dir: 'auto' });
-    write(written, text);
-    const figures = [ENDS[reason] ?? capital(reason), timings.total_ms === null ? '' : duration(timings.total_ms), tokens(usage.completion_tokens)].filter(Boolean).join(' · ');
-    return h('article', { class: 'run-answer' },
-      ...(this.#run.repeats > 1 ? [h('h4', {}, `Time ${repeat + 1}`)] : []),
-      ...(reasoning ? [thoughts(reasoning)] : []),
-      written,
-      ...(error ? [errorNotice(error)] : []),
-      ...(checks.length ? [h('ul', { class: 'run-checks', 'aria-label': 'Checks' }, ...checks.map(checkLine))] : []),
-      h('p', { class: 'field-hint' }, figures));
-  }
-}
-
-/** @param {CheckOutcome} outcome */
-function checkLine({ check, passed, explanation }) {
-  const [mark, word] = passed ? ['passed', 'Passed'] : passed === false ? ['failed', 'Failed'] : ['unsure', 'Cannot be told'];
-  const sign = icon(passed ? 'check' : passed === false ? 'close' : 'about');
-  return h('li', { class: `is-${mark}` }, sign, h('span', { dir: 'auto' }, h('b', {}, `${word}: ${check.type}`), explanation ? `, ${sentence(explanation)}` : ''));
-}
-
-/** @param {string} reasoning */
-function thoughts(reasoning) {
-  const written = h('div', { class: 'answer thoughts', dir: 'auto' });
-  const details = h('details', {}, h('summary', {}, 'Thinking'), written);
-  details.addEventListener('toggle', () => write(written, reasoning), { once: true });
-  return details;
 }
