@@ -132,6 +132,9 @@ def test_the_grid_follows_a_run_that_others_change_and_delete(
     run = newest(page)
     elsewhere(page, "POST", f"runs/{run}/pause")
     expect(runs.get_by_role("status")).to_contain_text("Paused")
+    # What changes with every answer is shown, what a listener wants to know is said.
+    expect(runs.get_by_role("status")).to_have_attribute("aria-live", "off")
+    expect(runs.locator(".unseen[aria-live=polite]")).to_contain_text("Paused")
     elsewhere(page, "POST", f"runs/{run}/continue")
     expect(runs.get_by_role("status")).to_contain_text("Running")
     # A read of rows may hear of it before the socket does.

@@ -134,6 +134,7 @@ export async function ask(method, url, body, read = (response) => response.json(
   try {
     const response = await fetch(url, {
       method,
+      keepalive: method === 'DELETE', // also from a page that is being closed
       ...(body !== undefined && {
         headers: { 'Content-Type': 'application/json' },
         body: isFile ? /** @type {BodyInit} */ (body) : JSON.stringify(body),

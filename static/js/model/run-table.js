@@ -33,6 +33,11 @@ export function passedWords(targets) {
   return checked ? `${passed.toLocaleString('en')} of ${checked.toLocaleString('en')} passed` : '';
 }
 
+/** How a run is: "Running · 12 of 40 answers · 7 of 10 passed". @param {Run} run */
+export function runWords(run) {
+  return [stateWords(run), progressWords(run), passedWords(run.targets)].filter(Boolean).join(' · ');
+}
+
 /** What targets are called: numbered where two are alike, as the server does. @param {Pick<Target, 'name' | 'model'>[]} targets @param {(model: string) => string} [nameOf] */
 export function targetNames(targets, nameOf = (model) => model) {
   /** @type {string[]} */

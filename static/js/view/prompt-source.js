@@ -106,7 +106,7 @@ export class PromptSource {
 
   /** @param {string} [chosen] */
   async #load(chosen) {
-    this.#sets = (await this.#host.api.sets()).sets;
+    this.#sets = (await this.#host.api.sets()).sets.filter(({ id }) => !this.#host.isRemoved(id));
     if (this.#signal.aborted) return;
     this.#search.hidden = this.#sets.length <= FEW_SETS;
     this.#list();

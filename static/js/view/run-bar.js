@@ -20,7 +20,6 @@ export class RunBar {
   #changed;
   /** @type {Run | null} */
   #run = null;
-  isDeleting = false;
   #vote = this.#button('Vote blind', () => this.#run && this.#host.vote(this.#run));
   #judges = this.#button('Judges', () => this.#run && this.#host.judge(this.#run));
   #extend = this.#button('Extend…', () => this.#beginExtending());
@@ -147,14 +146,17 @@ export class RunBar {
 
   #remove() {
     const run = this.#run;
-    this.isDeleting = true;
     return run && this.#host.attempt(async () => {
-      try {
-        await this.#host.api.delete(run.id);
-      } finally {
-        this.isDeleting = false;
-      }
-      if (!this.#signal.aborted) this.#host.list();
+      const { api } = this.#host;
+      const isRunning = run.state === 'running';
+      if (isRunning) await api.act(run.id, 'cancel'); // it is over for now, whatever becomes of it
+      if (this.#signal.aborted) return;
+      this.#host.remove({
+        id: run.id,
+        name: run.name || run.set_name,
+        send: () => api.delete(run.id),
+        restore: () => (isRunning ? api.act(run.id, 'continue') : Promise.resolve()),
+      });
     });
   }
 }

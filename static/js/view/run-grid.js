@@ -6,7 +6,8 @@
  */
 
 import { followRuns } from '../client/run-following.js';
-import { passedWords, progressWords, stateWords, targetNames, targetWords } from '../model/run-table.js';
+import { RunSpeech } from '../model/run-speech.js';
+import { runWords, targetNames, targetWords } from '../model/run-table.js';
 import { h, setText } from './element.js';
 import { withCode } from './error-notice.js';
 import { GridKeys } from './grid-keys.js';
@@ -21,6 +22,7 @@ import { RunFilter } from './run-filter.js';
 
 /** Events come with every answer. */
 const SHOW_EVERY_MS = 200;
+const SPEAK_AFTER_MS = 100;
 
 export class RunGrid {
   #host;
@@ -39,7 +41,10 @@ export class RunGrid {
   #isGone = false;
   /** To be shown in a moment. @type {Run | null} */
   #coming = null;
-  #status = h('p', { class: 'run-words', role: 'status' });
+  #speech = new RunSpeech();
+  /** It changes too often to be read aloud. */
+  #status = h('p', { class: 'run-words', role: 'status', 'aria-live': 'off' });
+  #spoken = h('p', { class: 'unseen', 'aria-live': 'polite' });
   #error = h('p', { class: 'notice', hidden: true });
   #progress = h('progress', { 'aria-label': 'Answers' });
   #heads = h('div', { class: 'grid-row grid-heads', role: 'row', 'aria-rowindex': 1 });
@@ -65,7 +70,7 @@ export class RunGrid {
       openPrompt: (one) => this.#open(one),
     });
     this.#name(run);
-    this.element = h('div', { class: 'run-page run-whole' }, this.#bar.element, this.#status, this.#error, this.#progress, this.#filter.element, this.#grid);
+    this.element = h('div', { class: 'run-page run-whole' }, this.#bar.element, this.#status, this.#spoken, this.#error, this.#progress, this.#filter.element, this.#grid);
     this.#grid.addEventListener('scroll', () => this.#rows.drawSoon(), { passive: true });
     const sizes = new ResizeObserver(() => this.#rows.resized());
     sizes.observe(this.#grid);
@@ -109,7 +114,7 @@ export class RunGrid {
   }
 
   #end() {
-    if (this.#bar.isDeleting || this.#isGone) return;
+    if (this.#isGone) return;
     this.#isGone = true;
     this.#reader.end();
     this.#host.gone();
@@ -129,8 +134,8 @@ export class RunGrid {
     this.#run = run;
     this.#rows.use(run);
     this.#bar.show(run);
-    setText(this.#status, [stateWords(run), progressWords(run), passedWords(run.targets)].filter(Boolean).join(' · '));
-    this.#showError(run);
+    setText(this.#status, runWords(run));
+    this.#say(run, this.#showError(run));
     Object.assign(this.#progress, { max: run.total, value: run.answered });
     this.#count();
     this.#grid.setAttribute('aria-colcount', String(run.targets.length + 1));
@@ -138,7 +143,14 @@ export class RunGrid {
     this.#reader.refresh();
   }
 
-  /** @param {Run} run */
+  /** @param {Run} run @param {string} error */
+  #say(run, error) {
+    const words = this.#speech.next(run, error, performance.now());
+    // Later, as what a region has when it comes into the page is not read aloud.
+    if (words) setTimeout(() => setText(this.#spoken, words), SPEAK_AFTER_MS);
+  }
+
+  /** Return its words, empty where there is none. @param {Run} run */
   #showError({ error: own, targets }) {
     const names = targetNames(targets, this.#host.nameOf);
     const at = targets.findIndex(({ error }) => error);
@@ -147,6 +159,7 @@ export class RunGrid {
     this.#error.hidden = !words;
     if (this.#error.dataset.words !== words) this.#error.replaceChildren(...withCode(words));
     this.#error.dataset.words = words;
+    return words;
   }
 
   /** @param {Run} run */

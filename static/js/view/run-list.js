@@ -1,7 +1,7 @@
 /** The list of runs, live: name, state, progress, how many passed. The last ones first; more on demand. */
 
 import { followRuns } from '../client/run-following.js';
-import { passedWords, progressWords, stateWords } from '../model/run-table.js';
+import { runWords } from '../model/run-table.js';
 import { h, setText } from './element.js';
 import { sharedWords } from './run-share.js';
 
@@ -42,6 +42,14 @@ export class RunList {
 
   focus() {
     this.#begin.focus();
+  }
+
+  /** @param {string} id */
+  kept(id) {
+    void this.#host.attempt(async () => {
+      await this.#load();
+      this.#rows.get(id)?.row.querySelector('button')?.focus();
+    });
   }
 
   // Internal
@@ -96,12 +104,11 @@ export class RunList {
   /** @param {Run} read */
   #render(read) {
     const run = this.#told.has(read.id) ? this.#told.get(read.id) : read;
-    if (!run) return;
+    if (!run || this.#host.isRemoved(run.id)) return;
     const row = this.#rows.get(run.id)?.row ?? this.#made(run);
     this.#rows.set(run.id, { run, row });
-    const words = [stateWords(run), progressWords(run), passedWords(run.targets)].filter(Boolean).join(' · ');
     setText(/** @type {Element} */ (row.querySelector('.run-name')), run.name || run.set_name);
-    setText(/** @type {Element} */ (row.querySelector('.run-words')), words);
+    setText(/** @type {Element} */ (row.querySelector('.run-words')), runWords(run));
     const shared = /** @type {HTMLElement} */ (row.querySelector('.run-shared'));
     setText(shared, sharedWords(run));
     shared.hidden = !shared.textContent;

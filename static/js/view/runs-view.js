@@ -12,12 +12,14 @@ import { SidestreamError } from '../client/protocol.js';
 import { Conversations } from '../client/conversations.js';
 import { Assessments } from '../client/run-assessments.js';
 import { Runs } from '../client/runs.js';
+import { Deletions } from '../model/deletions.js';
 import { chatPrompts, counted, promptFile } from '../model/prompt-sets.js';
 import { depthOf, runHash, runPlace } from '../model/run-address.js';
 import { RunOrder } from '../model/run-order.js';
 import { SeenBallots } from '../model/seen-ballots.js';
 import { PageElement, h, iconButton, letClose } from './element.js';
 import { errorNotice } from './error-notice.js';
+import { errorText } from './labels.js';
 import { RunForm } from './run-form.js';
 import { RunGrid } from './run-grid.js';
 import { RunJudges } from './run-judges.js';
@@ -30,10 +32,12 @@ import { RunVote } from './run-vote.js';
 import { SetForm } from './set-form.js';
 import { SetList } from './set-list.js';
 import { visits } from './storage.js';
+import { UndoNotice } from './undo-notice.js';
 
 /** @import { SidestreamClient } from '../client/client.js' */
 /** @import { WireError } from '../client/protocol.js' */
 /** @import { PromptSet, Run } from '../client/runs.js' */
+/** @import { Deletion } from '../model/deletions.js' */
 /** @import { Workspace } from '../model/workspace.js' */
 /** @import { Given } from './prompt-source.js' */
 
@@ -50,6 +54,8 @@ import { visits } from './storage.js';
  * @property {(error: WireError) => void} fail Say what stays true as long as the screen is shown.
  * @property {(words: string) => void} warn Say what is about no screen, until somebody has read it.
  * @property {() => void} gone Say that the run of the screen was deleted.
+ * @property {(deletion: Deletion) => void} remove Delete what the screen shows, which can be undone for a while, and go back.
+ * @property {(id: string) => boolean} isRemoved It is deleted, and not to be shown.
  * @property {(title: string, rename?: (name: string) => void) => void} name
  * @property {() => void} list
  * @property {(given?: Given) => void} begin `given`: what the prompts are at first.
@@ -65,12 +71,18 @@ import { visits } from './storage.js';
  * @property {(run: Run) => void} judge
  */
 /** @typedef {{client: SidestreamClient, workspace: Workspace, left: () => void}} Parts `left`: the dialog is closed while the address is one of a run. */
-/** @typedef {{element: HTMLElement, back: (() => void) | null, focus: () => void, keydown?: (event: KeyboardEvent) => void}} Screen */
+/**
+ * @typedef {{element: HTMLElement, back: (() => void) | null, focus: () => void, keydown?: (event: KeyboardEvent) => void, kept?: (id: string) => void}} Screen
+ *   `kept`: what was deleted is to be shown again.
+ */
 
 /** It outlives the dialog. */
 const seen = new SeenBallots(visits);
 /** What nobody has read yet; it waits for the dialog. @type {string[]} */
 const warnings = [];
+const deletions = new Deletions();
+deletions.on('failed', ({ name, error }) => warn(`“${name}” was not deleted. ${errorText(error)}`));
+addEventListener('pagehide', () => void deletions.flush());
 
 export class RunsView extends PageElement {
   #back = iconButton('left', 'Back');
@@ -94,6 +106,8 @@ export class RunsView extends PageElement {
   #orders = new Map();
   /** The prompt that was looked at last, for the focus. @type {{id: string, prompt: number} | null} */
   #last = null;
+  /** @type {UndoNotice | null} */
+  #undone = null;
   /** @type {Host} */
   #host;
 
@@ -113,6 +127,8 @@ export class RunsView extends PageElement {
       fail: (error) => tell(this.#wrong, error),
       warn,
       gone: () => this.#host.fail({ code: 'unknown_run', message: 'The run was deleted elsewhere.' }),
+      remove: (deletion) => this.#remove(deletion),
+      isRemoved: (id) => deletions.has(id),
       name: (title, rename) => this.#title.show(title, rename),
       list: () => this.#show((signal) => new RunList(this.#host, signal), runHash(null)),
       begin: (given) => this.#show((signal) => new RunForm(this.#host, signal, given), runHash(null)),
@@ -151,6 +167,9 @@ export class RunsView extends PageElement {
       this.#goBack(event);
     }, { signal });
     this.#dialog.addEventListener('cancel', (event) => event.target === this.#dialog && this.#goBack(event), { signal });
+    this.#undone = new UndoNotice(deletions, signal, { undo: () => void this.#undo(), lost: () => this.#screen?.focus() });
+    this.#body.before(this.#undone.element);
+    signal.addEventListener('abort', () => void deletions.flush());
     this.#dialog.addEventListener('close', () => {
       this.#shown.abort();
       this.remove();
@@ -198,6 +217,20 @@ export class RunsView extends PageElement {
 
   // Internal
 
+  /** @param {Deletion} deletion */
+  #remove(deletion) {
+    deletions.begin(deletion);
+    this.#screen?.back?.();
+    this.#undone?.focus();
+  }
+
+  #undo() {
+    return this.#attempt(async () => {
+      const kept = await deletions.undo();
+      if (kept) this.#screen?.kept?.(kept);
+    });
+  }
+
   /** @param {Event} event */
   #goBack(event) {
     if (!this.#screen?.back) return;
@@ -223,6 +256,7 @@ export class RunsView extends PageElement {
   /** Show a run, or a prompt of it, unless the address is another one by then. @param {string} id @param {number | null} prompt @param {string} hash */
   async #find(id, prompt, hash) {
     const { signal } = this.#shown;
+    if (deletions.has(id)) await deletions.flush();
     const run = await this.#host.api.get(id);
     if (location.hash !== hash || signal.aborted) return;
     if (prompt !== null && prompt < run.prompts) return this.#host.ask(run, prompt);

@@ -178,11 +178,9 @@ export class SetForm {
   }
 
   #remove() {
-    return this.#host.attempt(async () => {
-      await this.#host.api.forget(this.#set.id);
-      drafts.delete(this.#set.id);
-      if (!this.#signal.aborted) this.#host.sets();
-    });
+    const { id, name } = this.#set;
+    const { api } = this.#host;
+    this.#host.remove({ id, name, send: () => api.forget(id) });
   }
 
   /** @param {SidestreamError | null} error */

@@ -28,7 +28,7 @@ export class SetList {
       if (signal.aborted) return;
       this.#sets = sets;
       this.#show();
-      this.#list.querySelector('.is-focused')?.querySelector('button')?.focus();
+      this.#focusItem();
     });
   }
 
@@ -38,12 +38,24 @@ export class SetList {
     this.#search.focus();
   }
 
+  /** @param {string} id */
+  kept(id) {
+    this.#focused = id;
+    this.#show();
+    this.#focusItem();
+  }
+
   // Internal
 
+  #focusItem() {
+    this.#list.querySelector('.is-focused')?.querySelector('button')?.focus();
+  }
+
   #show() {
-    const found = setsWith(this.#sets, this.#search.value);
-    this.#none.hidden = this.#sets.length > 0;
-    setText(this.#count, this.#search.value ? `${found.length.toLocaleString('en')} of ${counted(this.#sets.length, 'set')}` : '');
+    const kept = this.#sets.filter(({ id }) => !this.#host.isRemoved(id));
+    const found = setsWith(kept, this.#search.value);
+    this.#none.hidden = kept.length > 0;
+    setText(this.#count, this.#search.value ? `${found.length.toLocaleString('en')} of ${counted(kept.length, 'set')}` : '');
     this.#list.replaceChildren(...found.map((set) => this.#item(set)));
   }
 

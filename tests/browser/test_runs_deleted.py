@@ -1,0 +1,192 @@
+"""Deleting runs and prompt sets: what is undone, and when the server is told."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Request, expect
+
+from tests.browser.answered_runs import TEXTS, a_run, open_run, open_runs
+from tests.browser.conftest import writing
+from tests.browser.gateway import Gateway
+from tests.browser.helpers import axe_violations, schemes
+from tests.browser.watch import Watch
+from tests.conftest import KeepLog
+
+pytestmark = pytest.mark.needs_chromium
+
+FULL = {"code": "storage_failed", "message": "the disk is full", "hint": None}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    texts = {"Alpha": TEXTS["Alpha"], "Slow": "One two three four five six seven."}
+    with writing(tmp_path_factory.mktemp("deleted"), texts, delay_ms=50) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(models: Gateway, keep_log: KeepLog) -> Gateway:
+    keep_log("the server", lambda: models.log)
+    return models
+
+
+def delete(runs: Locator) -> None:
+    """Delete what is open."""
+    runs.get_by_role("button", name="Delete…").click()
+    runs.get_by_role("button", name="Delete it").click()
+
+
+def undo(runs: Locator) -> Locator:
+    return runs.get_by_role("button", name="Undo")
+
+
+def deletions(page: Page) -> list[str]:
+    """Return the addresses that the page deletes, as they come."""
+    sent: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method == "DELETE":
+            sent.append(request.url)
+
+    page.on("request", note)
+    return sent
+
+
+def sets(runs: Locator) -> Locator:
+    return runs.get_by_role("list", name="Prompt sets").get_by_role("listitem")
+
+
+def a_set(page: Page, gateway: Gateway, name: str) -> str:
+    """Keep a set; return its id."""
+    kept = page.request.post(f"{gateway.url}prompt-sets", data={"prompts": ["A?"], "name": name})
+    name_of_set: str = kept.json()["id"]
+    return name_of_set
+
+
+def open_set(runs: Locator, name: str) -> None:
+    runs.get_by_role("button", name="Prompt sets").click()
+    sets(runs).filter(has_text=name).get_by_role("button").first.click()
+    expect(runs.get_by_label("Prompts", exact=True)).to_be_enabled()
+
+
+def test_a_deleted_set_is_kept_if_that_is_undone(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    a_set(page, gateway, "Other")
+    a_set(page, gateway, "Doubtful")
+    sent = deletions(page)
+    runs = open_runs(page, gateway, "Alpha")
+    open_set(runs, "Doubtful")
+    delete(runs)
+    expect(undo(runs)).to_be_focused()
+    expect(runs.get_by_role("group", name="Deleted “Doubtful”.")).to_be_visible()
+    expect(sets(runs).filter(has_text="Other").first).to_be_visible()
+    expect(sets(runs).filter(has_text="Doubtful")).to_have_count(0)
+    for _ in schemes(page):
+        assert axe_violations(page) == []
+    # It is told of on every screen, and offered on none.
+    page.keyboard.press("Escape")
+    runs.get_by_role("button", name="New run").click()
+    expect(runs.get_by_label("Or a kept set").locator("option", has_text="Other")).to_have_count(1)
+    expect(runs.get_by_label("Or a kept set").locator("option", has_text="Doubtful")).to_have_count(
+        0
+    )
+    page.keyboard.press("Escape")
+    runs.get_by_role("button", name="Prompt sets").click()
+    expect(sets(runs).filter(has_text="Other").first).to_be_visible()
+    undo(runs).click()
+    expect(sets(runs).filter(has_text="Doubtful").get_by_role("button").first).to_be_focused()
+    expect(undo(runs)).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(runs).to_have_count(0)
+    assert sent == []
+    assert watch.complaints == []
+
+
+def test_the_server_is_told_when_the_dialog_is_closed(page: Page, gateway: Gateway) -> None:
+    kept = a_set(page, gateway, "Unwanted")
+    runs = open_runs(page, gateway, "Alpha")
+    open_set(runs, "Unwanted")
+    delete(runs)
+    expect(undo(runs)).to_be_focused()
+    page.keyboard.press("Escape")
+    with page.expect_response(f"**/prompt-sets/{kept}") as told:
+        page.keyboard.press("Escape")
+    assert (told.value.request.method, told.value.status) == ("DELETE", 204)
+
+
+def test_what_the_server_does_not_delete_is_told_until_it_is_read(
+    page: Page, gateway: Gateway
+) -> None:
+    a_set(page, gateway, "Stuck")
+    a_set(page, gateway, "Second")
+    runs = open_runs(page, gateway, "Alpha")
+    open_set(runs, "Stuck")
+    page.route(
+        "**/prompt-sets/*",
+        lambda route: (
+            route.fulfill(status=503, json={"error": FULL})
+            if route.request.method == "DELETE"
+            else route.continue_()
+        ),
+    )
+    delete(runs)
+    expect(undo(runs)).to_be_focused()
+    sets(runs).filter(has_text="Second").get_by_role("button").first.click()
+    expect(runs.get_by_label("Prompts", exact=True)).to_be_enabled()
+    delete(runs)
+    alert = runs.get_by_role("alert")
+    expect(alert).to_contain_text("“Stuck” was not deleted.")
+    expect(alert).to_contain_text("The disk is full", ignore_case=True)
+    expect(runs.get_by_role("group", name="Deleted “Second”.")).to_be_visible()
+    undo(runs).click()
+    expect(sets(runs).filter(has_text="Stuck").first).to_be_visible()
+    runs.get_by_role("button", name="I have read it").click()
+    expect(alert).to_have_count(0)
+
+
+def test_a_run_under_way_that_is_deleted_ends_and_goes_on_if_it_is_kept(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    sent = deletions(page)
+    runs = open_runs(page, gateway, "Slow")
+    runs.get_by_role("button", name="New run").click()
+    lines = "\n".join(f"Number {number}?" for number in range(2000))
+    runs.get_by_label("Or a file").set_input_files(
+        {"name": "long.txt", "mimeType": "text/plain", "buffer": lines.encode()}
+    )
+    runs.get_by_label("Name", exact=True).fill("Under way")
+    runs.get_by_role("button", name="Begin").click()
+    expect(runs.get_by_role("status")).to_contain_text("Running")
+    with page.expect_response("**/cancel"):
+        delete(runs)
+    expect(undo(runs)).to_be_focused()
+    row = runs.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text="Under way")
+    expect(row).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(row).to_contain_text("Running")
+    expect(row.get_by_role("button")).to_be_focused()
+    assert sent == []
+    row.get_by_role("button").click()
+    runs.get_by_role("button", name="Cancel").click()
+    expect(runs.get_by_role("status")).to_contain_text("Cancelled")
+    assert watch.complaints == []
+
+
+def test_a_page_that_is_left_deletes_what_it_has_hidden(
+    browser: Browser, page: Page, gateway: Gateway
+) -> None:
+    name = a_run(page, gateway, 1, "Alpha")
+    context = browser.new_context()
+    elsewhere = context.new_page()
+    listed = open_runs(elsewhere, gateway, "Alpha").get_by_role("button", name=re.compile(name))
+    expect(listed).to_be_visible()
+    runs = open_run(page, gateway, name)
+    delete(runs)
+    expect(undo(runs)).to_be_focused()
+    expect(listed).to_be_visible()
+    page.goto("about:blank")
+    expect(listed).to_have_count(0)
+    context.close()
