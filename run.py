@@ -221,8 +221,6 @@ def read_pins(lock: str) -> dict[str, str]:
 def run(options: argparse.Namespace, _: list[str]) -> NoReturn:
     """Run the server (what happens without a verb)."""
     prepare(RUN_LOCK)
-    # Some shells and containers ask for it, and each start would compile 300 modules anew.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     given = {"host": options.host, "port": options.port, "settings": options.settings}
     words = [f"--{name}={value}" for name, value in given.items() if value is not None]
     become("server", *words, *["--standby"] * options.standby)
@@ -251,6 +249,8 @@ def program(options: argparse.Namespace, rest: list[str]) -> NoReturn:
 def become(module: str, *words: str, python: str = str(PYTHON)) -> NoReturn:
     """Replace this process by `python -m module`, so that signals and exit code are its own."""
     os.environ["CALLED_FROM"] = str(Path.cwd())  # what a relative path among the words means
+    # Some shells and containers ask for it, and each start would compile 300 modules anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.chdir(ROOT)
     os.execv(python, [python, "-m", module, *words])
 
