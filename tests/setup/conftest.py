@@ -10,6 +10,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -86,6 +87,13 @@ class Project:
 @pytest.fixture
 def index() -> Iterator[Index]:
     """Serve the tiny package; ready to answer."""
+    with serving() as served:
+        yield served
+
+
+@contextmanager
+def serving() -> Iterator[Index]:
+    """Serve packages while the block lasts."""
     served = Index()
     served.may_answer.set()
 
@@ -135,15 +143,31 @@ def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / ".venv"
 
 
+@pytest.fixture(scope="session")
+def full_environment(empty_environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a `.venv` with all in it, set up by run.py itself, to be copied."""
+    with serving() as index:
+        project = project_in(tmp_path_factory.mktemp("full"), index)
+        shutil.copytree(empty_environment, project.folder / ".venv", symlinks=True)
+        assert project.run().returncode == 0
+        assert index.asked.is_set()
+    return project.folder / ".venv"
+
+
 @pytest.fixture
 def project(tmp_path: Path, index: Index) -> Project:
     """Return a project in which nothing is set up."""
-    folder = tmp_path / "project"
+    return project_in(tmp_path, index)
+
+
+def project_in(parent: Path, index: Index) -> Project:
+    """Lay out a project in that folder, whose packages come from the index."""
+    folder = parent / "project"
     folder.mkdir()
     lay_out(folder)
     environment = {name: value for name, value in os.environ.items() if "PIP_" not in name}
     environment |= {
-        "HOME": str(tmp_path / "home"),
+        "HOME": str(parent / "home"),
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_INDEX_URL": index.url,
         "PIP_RETRIES": "1",
@@ -159,11 +183,10 @@ def half_set_up(project: Project, empty_environment: Path) -> Project:
 
 
 @pytest.fixture
-def set_up(half_set_up: Project) -> Project:
-    """Return a project that is set up."""
-    assert half_set_up.run().returncode == 0
-    half_set_up.index.asked.clear()
-    return half_set_up
+def set_up(project: Project, full_environment: Path) -> Project:
+    """Return a project that is set up (moved there, which is as good)."""
+    shutil.copytree(full_environment, project.folder / ".venv", symlinks=True)
+    return project
 
 
 def lay_out(folder: Path) -> None:
