@@ -35,11 +35,13 @@ _PART: Final = 1000
 _VOTES: Final = 400
 _JUDGED: Final = 2_000
 _SET_BYTES: Final = 16 * 1024 * 1024 - 4096
-_VOTE: Final = b'{"among": [0, 1], "winners": [1]}'
-_SECTIONS: Final = """
+_VOTE: Final = b'{"among": [0, 1], "winners": [1], "blind": true}'
+_RUNS: Final = """
 [runs]
 file = {path}
-[model m0]
+"""
+_MODEL: Final = """
+[model m{number}]
 runner = remote
 url = http://127.0.0.1:9/v1
 dialect = openai
@@ -100,7 +102,9 @@ async def measure(prompts: int, targets: int, rounds: int) -> dict[str, Any]:
         path = Path(folder, "runs")
         run = await _written(path, prompts, targets)
         async with AsyncExitStack() as stack:
-            relay = await stack.enter_async_context(gateway_with(_SECTIONS.format(path=path)))
+            models = "".join(_MODEL.format(number=number) for number in range(targets))
+            settings = _RUNS.format(path=path) + models
+            relay = await stack.enter_async_context(gateway_with(settings))
             http = await stack.enter_async_context(
                 aiohttp.ClientSession(
                     f"http://127.0.0.1:{relay.port}", timeout=aiohttp.ClientTimeout(total=None)
@@ -193,7 +197,7 @@ async def _written(path: Path, prompts: int, targets: int) -> str:
             name="Large",
             set_id=kept.id,
             version=kept.version,
-            targets=[Target("m0", name=f"target {number}") for number in range(targets)],
+            targets=[Target(f"m{number}", name=f"target {number}") for number in range(targets)],
             repeats=1,
         )
         for first in range(0, prompts, _PART):
@@ -205,7 +209,9 @@ async def _written(path: Path, prompts: int, targets: int) -> str:
             )
         for prompt in range(min(_VOTES, prompts)):
             winner = (prompt * 7) % 3 % targets
-            vote = RunVote([*range(targets)], [winner], prompt=prompt, voter="me", created=1.0)
+            vote = RunVote(
+                [*range(targets)], [winner], blind=True, prompt=prompt, voter="me", created=1.0
+            )
             await store.votes.give(run.number, vote)
         judge = await store.judges.add(run.number, JudgeGiven("m0", "Is it well written?"))
         for prompt in range(min(_JUDGED, prompts)):
