@@ -17,7 +17,7 @@ from server.dialects.base import EngineInfo, ServedModel
 from server.models.catalogue.catalog import ModelSpec
 from server.models.catalogue.named_details import named_details
 from server.models.catalogue.served_names import without_folders
-from server.models.lifecycle.crew import ReplicaStatus
+from server.models.lifecycle.crew_host import ReplicaStatus
 from server.models.lifecycle.loads import LoadState
 from server.models.lifecycle.state import Status
 from server.settings.addresses import resolve_address

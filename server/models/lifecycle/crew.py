@@ -15,28 +15,28 @@ Rules:
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
 
 from server.core.errors import ModelFailed, SidestreamError
 from server.core.protocol import ModelState
 from server.dialects.base import Upstream
 from server.models.catalogue.catalog import ModelSpec
-from server.models.lifecycle.deployment import Deployment, DeploymentHost
+from server.models.lifecycle.crew_host import CrewHost, Make, ReplicaHost, ReplicaStatus
+from server.models.lifecycle.deployment import Deployment
+from server.models.lifecycle.first_ready import first_ready
 from server.models.lifecycle.limits import LimitsOf
 from server.models.lifecycle.ready_server import ModelInfos, ReadyServer
 from server.models.lifecycle.replica_choice import ReplicaChoice, capacity_of
-from server.models.lifecycle.replica_settings import (
-    can_have_several,
-    replica_range,
-    settings_of_replica,
-)
-from server.models.lifecycle.scaling import Scaling
+from server.models.lifecycle.replica_count import ReplicaCount
+from server.models.lifecycle.replica_settings import settings_of_replica
+from server.models.lifecycle.rollout import Rollout
+from server.models.lifecycle.roster import Roster
 from server.models.lifecycle.state import Status
 from server.models.logbook import LogBook, LogLine
 from server.models.metrics import StartCounters
-from server.models.runners.base import Observation, Report
+from server.models.runners.base import Observation
 
 logger = logging.getLogger(__name__)
 
@@ -49,44 +49,6 @@ _NEAREST_TO_READY: Final[tuple[ModelState, ...]] = (
 )
 
 
-class CrewHost(Protocol):
-    """The part of the fleet that a crew needs: room for its servers, and its use."""
-
-    async def enter(self, spec: ModelSpec, number: int, report: Report) -> None:
-        """Wait until there is room for the server of that replica."""
-
-    def leave(self, spec: ModelSpec, number: int) -> None:
-        """Release the room of a server that is gone."""
-
-    def is_answering(self, spec: ModelSpec) -> bool:
-        """Tell whether any of the model's servers is writing an answer."""
-
-    def answers(self, spec: ModelSpec) -> int:
-        """Return how many answers of the model's servers are written or waited for."""
-
-    async def has_room(self, spec: ModelSpec, number: int) -> bool:
-        """Tell whether a replica could be started now, with nobody stopped for it."""
-
-    def changed(self, spec: ModelSpec) -> None:
-        """Announce a new status."""
-
-
-Make = Callable[[ModelSpec, int, DeploymentHost, LogBook, StartCounters], Deployment]
-"""Make the deployment of a replica: its settings, its number, its host, its log, its counters."""
-
-
-@dataclass(frozen=True)
-class ReplicaStatus:
-    """One replica: its number, where it is, its status, and how many answers it is writing."""
-
-    number: int
-    address: str
-    place: str
-    status: Status
-    answers: int
-    capacity: int | None
-
-
 class Crew:
     """Hold the deployments of one model's replicas, and choose among them."""
 
@@ -95,24 +57,22 @@ class Crew:
         self.log = LogBook()
         self.counters = StartCounters()
         self._make = make
-        self._host = host
-        self._limits = limits
-        self._count = replica_range(spec)[0]
-        self._scaling = Scaling()
-        self._scale_timer: asyncio.TimerHandle | None = None
-        self._rollout: asyncio.Task[None] | None = None
-        self._extra = 0
-        """The number of the additional replica while the others are restarted; 0 for none."""
+        self.host = host
+        self._count = ReplicaCount(spec, limits, self._demand, self.use_changed)
+        self._rollout = Rollout(self)
         self.is_stopped = False
         """Whether it was stopped as a whole, and nobody has asked for it since."""
-        self._replicas: dict[int, Deployment] = {}
-        self._leaving: dict[int, asyncio.Task[None]] = {}
-        self._past_crashes = self._past_restarts = 0
+        self._replicas = Roster(self._made, self.replica_changed)
         self.choice = ReplicaChoice(self)
-        self._resize()
+        self.resize()
+
+    @property
+    def count(self) -> int:
+        """Return how many replicas there are to be, but for the additional one of a restart."""
+        return self._count.now
 
     def __iter__(self) -> Iterator[Deployment]:
-        return iter(sorted(self._replicas.values(), key=lambda one: one.number))
+        return iter(self._replicas)
 
     def __getitem__(self, number: int) -> Deployment:
         return self._replicas[number]
@@ -139,7 +99,7 @@ class Crew:
     @property
     def statuses(self) -> tuple[ReplicaStatus, ...]:
         """Return the status of each replica; nothing of one that is alone at no named place."""
-        if self.is_single and not self._first.place:
+        if self.is_single and not self._replicas.first.place:
             return ()
         return tuple(
             ReplicaStatus(
@@ -156,7 +116,7 @@ class Crew:
     @property
     def is_managed(self) -> bool:
         """Tell whether we start and stop the servers."""
-        return self._first.is_managed
+        return self._replicas.first.is_managed
 
     @property
     def upstream(self) -> Upstream | None:
@@ -171,31 +131,30 @@ class Crew:
     @property
     def infos(self) -> ModelInfos:
         """Return the descriptions of the models, for a server with many."""
-        return self._first.infos
+        return self._replicas.first.infos
 
     @property
     def crashes_seen(self) -> int:
         """Return how many ends of its servers nobody asked for, those that left included."""
-        return self._past_crashes + sum(one.restarts.crashes_seen for one in self)
+        return self._replicas.crashes_seen
 
     @property
     def restarts_made(self) -> int:
         """Return how many times its servers were restarted after a crash; never falls."""
-        return self._past_restarts + sum(one.restarts.restarts_made for one in self)
+        return self._replicas.restarts_made
 
     def adopt(self, seen: Observation) -> None:
         """Adopt a server of an earlier run; one whose number is too high is drained and stopped."""
         number = seen.replica.number
-        if number not in self._replicas:
+        if self.get(number) is None:
             logger.info("%s: replica %d is too many and is stopped", self.spec.id, number)
-            self._replicas[number] = self._made(number)
-        found = self._replicas[number]
+        found = self._replicas.found(number)
         if seen.endpoint is not None:
             found.found_at(seen.endpoint)
-        self._count = max(self._count, min(number, replica_range(self.spec)[1]))
-        if number <= self._count:
+        self._count.include(self.spec, number)
+        if number <= self.count:
             found.request_start()
-        self._resize()
+        self.resize()
 
     # --- starting and stopping --------------------------------------------------------------
 
@@ -213,29 +172,12 @@ class Crew:
         """
         self.is_stopped = False
         if self.is_single:
-            return self._first, await self._first.ensure_ready()
+            return self._replicas.first, await self._replicas.first.ensure_ready()
         for one in self.choice.askable():
             if one.ready is not None:
                 self._start_stopped()
                 return one, one.ready
-        return await self._first_ready(self.staying())
-
-    async def _first_ready(self, several: list[Deployment]) -> tuple[Deployment, ReadyServer]:
-        waits = {asyncio.create_task(self._ready(one)): one for one in several}
-        failures: dict[int, BaseException] = {}
-        pending = set(waits)
-        try:
-            while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                errors = {task: task.exception() for task in done}
-                for task, error in errors.items():
-                    if error is None:
-                        return waits[task], task.result()
-                    failures[waits[task].number] = error
-        finally:
-            for task in pending:
-                task.cancel()
-        raise failures[min(failures)]
+        return await first_ready(self.staying(), self._ready)
 
     async def _ready(self, one: Deployment) -> ReadyServer:
         # Its task begins a moment later than it was asked for.
@@ -260,8 +202,7 @@ class Crew:
     def request_stop(self) -> None:
         """Request a stop of all replicas, without waiting for it; ends a restart under way."""
         self.is_stopped = True
-        if self._rollout is not None:
-            self._rollout.cancel()
+        self._rollout.cancel()
         for one in self:
             one.request_stop()
 
@@ -270,51 +211,11 @@ class Crew:
 
         What does not run stays as it is, and a restart under way goes on.
         """
-        if self._rollout is None or self._rollout.done() or self._rollout.cancelling():
-            name = f"restarting {self.spec.id}"
-            self._rollout = asyncio.create_task(self._restart_each(), name=name)
+        self._rollout.begin()
 
     async def wait_until_restarted(self) -> None:
         """Wait until no restart is under way."""
-        if self._rollout is not None:
-            await asyncio.wait([self._rollout])
-
-    async def _restart_each(self) -> None:
-        idle = ("stopped", "failed", "stopping")
-        running = [one for one in self.staying() if one.status.state not in idle]
-        numbers = [one.number for one in running]
-        try:
-            if numbers and can_have_several(self.spec):
-                await self._start_extra()
-            for number in numbers:
-                await self._restart_one(number)
-        except SidestreamError as error:
-            # Shown at the replica; the others go on with the settings that they have.
-            logger.warning("%s: the restart ends: %s", self.spec.id, error)
-            text = f"the restart ends: {error}"
-            self.log.add(LogLine(time.time(), "sidestream", text))
-        finally:
-            self._extra = 0
-            self._resize()
-
-    async def _restart_one(self, number: int) -> None:
-        """Restart a replica, unless it leaves: that one is not started again."""
-        one = self._replicas.get(number)
-        try:
-            if one in self.staying():
-                await one.stop()
-            if one in self.staying():
-                await one.ensure_ready()
-        except SidestreamError:
-            if one in self.staying():
-                raise
-
-    async def _start_extra(self) -> None:
-        number = self._count + 1
-        if await self._host.has_room(self.spec, number):
-            self._extra = number
-            self._resize()
-            await self._replicas[number].ensure_ready()
+        await self._rollout.wait()
 
     async def remove(self) -> None:
         """Stop all servers, also those of an earlier run; may be cancelled if wanted again."""
@@ -323,15 +224,15 @@ class Crew:
 
     async def wait_until_ready(self) -> Upstream:
         """Wait until a server with many models is up, and return its upstream."""
-        return await self._first.wait_until_ready()
+        return await self._replicas.first.wait_until_ready()
 
     def change(self, spec: ModelSpec) -> None:
         """Use another spec: remote servers at once, others from their next start on."""
         self.spec = spec
         for one in self:
             one.change(self._spec_of(one.number))
-        self._scale()
-        self._resize()
+        self._count.decide(self.spec)
+        self.resize()
         # `max_concurrent` holds for what waits already.
         self.replica_changed()
 
@@ -339,8 +240,8 @@ class Crew:
         """Recheck how many replicas are needed, and whether leaving ones still write answers."""
         for one in self:
             one.use_changed()
-        if self._scale():
-            self._resize()
+        if self._count.decide(self.spec):
+            self.resize()
 
     def check_soon(self) -> None:
         """Ask remote servers soon whether the model is in memory."""
@@ -364,85 +265,33 @@ class Crew:
 
     # --- inside -----------------------------------------------------------------------------
 
-    @property
-    def _first(self) -> Deployment:
-        return next(iter(self))
-
     def staying(self) -> list[Deployment]:
         """Return the replicas that are not leaving."""
-        return [one for one in self if one.number not in self._leaving]
+        return self._replicas.staying()
 
     async def _end_tasks(self) -> None:
-        if self._scale_timer is not None:
-            self._scale_timer.cancel()
+        self._count.close()
         # A restart that ends lets its additional replica leave.
-        await _cancelled([self._rollout] if self._rollout is not None else [])
-        await _cancelled([*self._leaving.values(), *self.choice.checks()])
+        await self._rollout.end()
+        await _cancelled([*self._replicas.retirements, *self.choice.checks()])
 
-    def _resize(self) -> None:
+    def resize(self) -> None:
         """Make the replicas that are missing, and have those too many leave."""
-        wanted = sorted({*range(1, self._count + 1), self._extra or 1})
-        runs = not self.is_stopped and any(
-            one.status.state not in ("stopped", "failed") for one in self
-        )
-        for number in wanted:
-            if number in self._leaving:
-                self._leaving.pop(number).cancel()
-            elif number not in self._replicas:
-                self._replicas[number] = self._made(number)
-            else:
-                continue
-            if runs:
-                self._replicas[number].request_start()
-        for number in [*self._replicas]:
-            if number not in wanted and number not in self._leaving:
-                task = asyncio.create_task(self._retire(number), name=f"retiring {self.spec.id}")
-                self._leaving[number] = task
+        runs = any(one.status.state not in ("stopped", "failed") for one in self)
+        wanted = {*range(1, self.count + 1), self._rollout.extra or 1}
+        self._replicas.resize(wanted, starts=runs and not self.is_stopped)
 
-    def _scale(self) -> bool:
-        """Set the number of replicas that are needed; tell whether it has changed."""
-        if self._scale_timer is not None:
-            self._scale_timer.cancel()
-            self._scale_timer = None
-        least, most = replica_range(self.spec)
-        if least == most == self._count:
-            return False
+    def _demand(self) -> tuple[int, int | None]:
         # What is still written and waits after a stop needs no more replicas.
         ready = [] if self.is_stopped else self.choice.askable()
-        limits, loop = self._limits(self.spec), asyncio.get_running_loop()
-        decided = self._scaling.decide(
-            count=self._count,
-            least=least,
-            most=most,
-            answers=self._host.answers(self.spec),
-            capacity=capacity_of(self.spec, ready[0].ready) if ready else None,
-            grow_after=limits.grow,
-            shrink_after=limits.shrink,
-            now=loop.time(),
-        )
-        if decided.seconds is not None:
-            self._scale_timer = loop.call_later(decided.seconds, self.use_changed)
-        if decided.count == self._count:
-            return False
-        logger.info("%s: %d replicas, not %d", self.spec.id, decided.count, self._count)
-        self._count = decided.count
-        return True
+        capacity = capacity_of(self.spec, ready[0].ready) if ready else None
+        return self.host.answers(self.spec), capacity
 
     def _made(self, number: int) -> Deployment:
         log = LogBook(on_line=lambda line: self.log.add(self._numbered(number, line)))
         return self._make(
-            self._spec_of(number), number, _ReplicaHost(self, number), log, self.counters
+            self._spec_of(number), number, ReplicaHost(self, number), log, self.counters
         )
-
-    async def _retire(self, number: int) -> None:
-        leaving = self._replicas[number]
-        await leaving.remove()
-        # From here on, a replica of that number is a new one.
-        del self._replicas[number], self._leaving[number]
-        self._past_crashes += leaving.restarts.crashes_seen
-        self._past_restarts += leaving.restarts.restarts_made
-        await leaving.end()
-        self.replica_changed()
 
     def _spec_of(self, number: int) -> ModelSpec:
         own = settings_of_replica(self.spec.settings, number)
@@ -453,48 +302,13 @@ class Crew:
 
     # --- for the hosts of the replicas ------------------------------------------------------
 
-    async def enter(self, number: int, report: Report) -> None:
-        """Wait until there is room for a replica; an additional one does not wait.
-
-        Raises `ModelFailed` if there can be no room.
-        """
-        if number == self._extra and not await self._host.has_room(self.spec, number):
-            raise ModelFailed("the room for an additional server was taken")
-        await self._host.enter(self.spec, number, report)
-
-    def leave(self, number: int) -> None:
-        """Release the room of a replica."""
-        self._host.leave(self.spec, number)
-
-    def is_answering(self, number: int) -> bool:
-        """Tell whether a replica is writing an answer."""
-        if self.is_single:
-            return self._host.is_answering(self.spec)
-        return self.choice.answers[number] > 0
+    def is_extra(self, number: int) -> bool:
+        """Tell whether a replica is the additional one of a restart."""
+        return number == self._rollout.extra
 
     def replica_changed(self) -> None:
         """Announce that the status of a replica has changed."""
-        self._host.changed(self.spec)
-
-
-class _ReplicaHost:
-    """What one replica needs of its crew (`DeploymentHost`)."""
-
-    def __init__(self, crew: Crew, number: int) -> None:
-        self._crew = crew
-        self._number = number
-
-    async def enter(self, spec: ModelSpec, report: Report) -> None:
-        await self._crew.enter(self._number, report)
-
-    def leave(self, spec: ModelSpec) -> None:
-        self._crew.leave(self._number)
-
-    def is_answering(self, spec: ModelSpec) -> bool:
-        return self._crew.is_answering(self._number)
-
-    def changed(self, spec: ModelSpec) -> None:
-        self._crew.replica_changed()
+        self.host.changed(self.spec)
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:

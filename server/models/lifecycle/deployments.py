@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from server.core.errors import SidestreamError
 from server.models.catalogue.catalog import Catalog, ModelSpec
-from server.models.lifecycle.crew import Crew, CrewHost
+from server.models.lifecycle.crew import Crew
+from server.models.lifecycle.crew_host import CrewHost
 from server.models.lifecycle.deployment import Deployment, DeploymentHost
 from server.models.lifecycle.limits import LimitsOf
 from server.models.lifecycle.readiness_probe import Connect
