@@ -16,19 +16,10 @@ from tests.docker import image
 from tests.docker.engine import INSTANCE
 from tests.support.gateway import ROOT, gateway
 from tests.swarm.bed import Bed, make_bed
+from tests.swarm.settings import settings_of
 
 PICTURE = ROOT / "docs" / "images" / "machines.png"
-SETTINGS = """\
-[swarm]
-host = {manager}
-image = {fake}
-allowed_images = sidestream-test/*
-hf_cache = {directory}/hf
-stop_grace = 2
-
-[engines]
-on_exit = stop
-
+MODELS = """\
 [model popular]
 name = Popular
 description = One of its servers on each of three machines.
@@ -50,8 +41,7 @@ def main() -> int:
 
 
 async def _take(bed: Bed, fake: str, folder: Path) -> None:
-    (folder / "hf" / "hub").mkdir(parents=True)
-    settings = SETTINGS.format(manager=bed.manager.host, fake=fake, directory=folder)
+    settings = settings_of(bed, fake, folder, MODELS, swarm="")
     async with (
         gateway(settings, folder, instance=INSTANCE) as server,
         async_playwright() as playwright,

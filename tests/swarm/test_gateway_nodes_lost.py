@@ -13,6 +13,7 @@ from tests.fakes.tgi_answers import answer
 from tests.support.dialogue import Dialogue, Event, dialogue
 from tests.support.gateway import gateway
 from tests.swarm.bed import Bed, until
+from tests.swarm.settings import settings_of
 from tests.swarm.test_swarm_nodes import running
 
 DEFAULT_HEARTBEAT_SECONDS = 5
@@ -21,19 +22,7 @@ STREAMS = 30
 LATE = 4
 TOKENS, FEW_TOKENS = 1000, 20
 WRITES = replace(FAULTS["slow-words"], model_id="fake/slow-words")
-SETTINGS = """\
-[engines]
-health_interval = 1
-on_exit = stop
-
-[swarm]
-host = {manager}
-image = {fake}
-allowed_images = sidestream-test/*
-hf_cache = {directory}/hf
-constraints = node.role == worker
-stop_grace = 2
-
+MODELS = """\
 [model both]
 runner = swarm
 gpus = none
@@ -51,8 +40,7 @@ model_id = fake/slow-to-load
 def settings_text(bed: Bed, fake: str, tmp_path: Path, keep_log: KeepLog) -> str:
     """Return the settings of a gateway over the bed."""
     keep_log("the gateway", tmp_path / "server.log")
-    (tmp_path / "hf" / "hub").mkdir(parents=True)
-    return SETTINGS.format(manager=bed.manager.host, fake=fake, directory=tmp_path)
+    return settings_of(bed, fake, tmp_path, MODELS, engines="health_interval = 1\n")
 
 
 @pytest.fixture

@@ -10,22 +10,10 @@ from tests.docker.engine import INSTANCE
 from tests.support.dialogue import dialogue
 from tests.support.gateway import Gateway, gateway
 from tests.swarm.bed import Bed
+from tests.swarm.settings import settings_of
 from tests.swarm.test_swarm_nodes import running
 
-SETTINGS = """\
-[engines]
-read_timeout = 4
-health_interval = 1
-on_exit = stop
-
-[swarm]
-host = {manager}
-image = {fake}
-allowed_images = sidestream-test/*
-hf_cache = {directory}/hf
-constraints = node.role == worker
-stop_grace = 2
-
+MODELS = """\
 [model one]
 runner = swarm
 gpus = 1
@@ -56,8 +44,9 @@ start_timeout = 2
 def settings_text(bed: Bed, fake: str, tmp_path: Path, keep_log: KeepLog) -> str:
     """Return the settings of a gateway over the bed."""
     keep_log("the gateway", tmp_path / "server.log")
-    (tmp_path / "hf" / "hub").mkdir(parents=True)
-    return SETTINGS.format(manager=bed.manager.host, fake=fake, directory=tmp_path)
+    return settings_of(
+        bed, fake, tmp_path, MODELS, engines="read_timeout = 4\nhealth_interval = 1\n"
+    )
 
 
 async def test_a_node_that_dies_takes_its_answers_only_and_its_model_runs_elsewhere(

@@ -10,20 +10,10 @@ from tests.docker.engine import INSTANCE
 from tests.support.dialogue import dialogue
 from tests.support.gateway import gateway
 from tests.swarm.bed import Bed, until
+from tests.swarm.settings import settings_of
 from tests.swarm.test_swarm_nodes import running
 
-SETTINGS = """\
-[engines]
-on_exit = stop
-
-[swarm]
-host = {manager}
-image = {fake}
-allowed_images = sidestream-test/*
-hf_cache = {directory}/hf
-constraints = node.role == worker
-stop_grace = 2
-
+MODELS = """\
 [model both]
 runner = swarm
 gpus = 1
@@ -47,8 +37,7 @@ async def test_an_operator_sees_the_nodes_their_models_their_gpus_and_what_is_wr
     bed: Bed, fake: str, tmp_path: Path, keep_log: KeepLog
 ) -> None:
     keep_log("the gateway", tmp_path / "server.log")
-    (tmp_path / "hf" / "hub").mkdir(parents=True)
-    settings = SETTINGS.format(manager=bed.manager.host, fake=fake, directory=tmp_path)
+    settings = settings_of(bed, fake, tmp_path, MODELS)
     async with (
         gateway(settings, tmp_path, instance=INSTANCE) as server,
         dialogue(server.address) as client,
