@@ -34,7 +34,7 @@ async def becomes_away(runner: SwarmRunner) -> None:
     """Wait until the runner knows that the server's node is away."""
     async with asyncio.timeout(CEILING_SECONDS):
         while (await runner.inspect(A)).cause is None:
-            await runner._happens_after(runner._tasks.count)
+            await runner._tasks.polled(runner._tasks.count)
 
 
 def running(bed: Bed, node: Node) -> list[str]:
@@ -81,7 +81,7 @@ async def test_a_server_whose_engine_alone_is_dead_goes_on_and_is_not_lost(
     assert await answers(url) == 200
     # Two more looks at the swarm: the server answers, and so it is waited for.
     for _ in range(2):
-        await runner._happens_after(runner._tasks.count)
+        await runner._tasks.polled(runner._tasks.count)
     assert not waiting.done()
     node.start_engine()
     # Swarm may see the server's end before the node's return, or after.
@@ -113,12 +113,12 @@ async def test_a_manager_that_is_away_for_a_while_disturbs_nothing(
     bed.manager.kill_engine()
     async with asyncio.timeout(CEILING_SECONDS):
         while (await runner.inspect(A)).condition is not Condition.UNKNOWN:
-            await runner._happens_after(runner._tasks.count)
+            await runner._tasks.polled(runner._tasks.count)
     assert await answers(url, "/") == 200
     bed.manager.start_engine()
     async with asyncio.timeout(CEILING_SECONDS):
         while (await runner.inspect(A)).condition is not Condition.RUNNING:
-            await runner._happens_after(runner._tasks.count)
+            await runner._tasks.polled(runner._tasks.count)
     assert not waiting.done()
     assert bed.state(node) in {"ready", "unknown"}
     await runner.stop(A, grace_seconds=1)

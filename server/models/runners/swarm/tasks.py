@@ -111,6 +111,15 @@ class Tasks:
             raise self._latest
         return self._latest
 
+    async def next(self) -> Snapshot:
+        """Wait for another poll; return what it saw."""
+        return await self.after(self.count)
+
+    async def polled(self, count: int) -> None:
+        """Wait until the number of polls is more than `count`, whatever the last one saw."""
+        self.listen()
+        await self.changed.wait_for(lambda: self.count > count)
+
     @contextmanager
     def hurry(self) -> Iterator[None]:
         """Poll more often while the context lasts."""
