@@ -1,5 +1,7 @@
 /** Keys and clicks in the grid of a run: from cell to cell with the arrow keys, into a prompt with Enter or a click. */
 
+import { sideways } from './sideways.js';
+
 /** @import { GridRows } from './grid-rows.js' */
 
 /** @typedef {{columns: () => number, open: (place: number) => void, openPrompt: (prompt: number) => void}} KeyParts `columns`: how many there are, with that of the prompts. */
@@ -44,12 +46,13 @@ export class GridKeys {
     const last = this.#rows.total - 1;
     const lastColumn = this.#parts.columns() - 1;
     const page = Math.max(1, Math.floor(this.#grid.clientHeight / (this.#rows.height || 1)) - 2);
+    const [left, right] = sideways(this.#grid);
     /** @type {Record<string, [number, number]>} */
     const steps = {
       ArrowUp: [row - 1, column],
       ArrowDown: [row + 1, column],
-      ArrowLeft: [row, column - 1],
-      ArrowRight: [row, column + 1],
+      ArrowLeft: [row, column + left],
+      ArrowRight: [row, column + right],
       PageUp: [row - page, column],
       PageDown: [row + page, column],
       Home: [ctrlKey ? 0 : row, 0],

@@ -10,6 +10,7 @@ import { h } from './element.js';
 import { gridCell } from './run-cell.js';
 
 /** @import { Row, Run } from '../client/runs.js' */
+/** @import { Slot } from '../model/run-table.js' */
 /** @import { RunOrder } from '../model/run-order.js' */
 /** @import { RowReader } from './row-reader.js' */
 
@@ -17,6 +18,9 @@ import { gridCell } from './run-cell.js';
 const FIRST_ROWS = 50;
 /** Above and below those that are seen. */
 const MORE_ROWS = 6;
+
+/** Nothing is known of it yet. @type {Slot} */
+const UNREAD = { mark: 'waiting', words: '', text: '', code: '', reason: '', ms: null };
 
 /** @typedef {{order: RunOrder, reader: RowReader, nameOf: (model: string) => string}} RowParts */
 
@@ -186,7 +190,8 @@ export class GridRows {
     const prompt = reader.promptAt(place);
     if (prompt !== null) row.dataset.prompt = String(prompt);
     const names = targetNames(this.#run.targets, nameOf);
-    const cells = slots(known?.cells ?? [], names.length, isOver(this.#run)).map((slot, target) => gridCell(slot, names[target]));
+    const found = known ? slots(known.cells, names.length, isOver(this.#run)) : names.map(() => UNREAD);
+    const cells = found.map((slot, target) => gridCell(slot, names[target]));
     row.replaceChildren(h('div', { role: 'rowheader', class: 'grid-prompt', tabindex: -1 },
       h('span', { class: 'grid-number' }, prompt === null ? '' : String(prompt + 1)), h('span', { class: 'grid-text', dir: 'auto' }, known?.text ?? '…')), ...cells);
     const [at, column] = this.#stop;

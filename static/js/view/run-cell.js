@@ -15,7 +15,7 @@ export function gridCell({ mark, words, text, code, reason, ms }, target) {
   const sign = ICONS[mark];
   const line = code ? errorTitle(code) : text.trimStart().split('\n', 1)[0];
   return h('div', { role: 'gridcell', class: `grid-cell is-${mark}`, title: reason ? sentence(reason) : null, tabindex: -1 },
-    h('span', { class: 'grid-text', dir: 'auto' }, h('bdi', { class: 'grid-label' }, `${target}: `), line),
+    h('span', { class: 'grid-text', dir: 'auto' }, h('bdi', { class: 'grid-label' }, `${target}:`), ` ${line}`),
     h('span', { class: 'grid-state' }, ...(sign ? [icon(sign)] : []), h('span', { class: 'grid-words' }, words),
       ...(code ? [h('code', {}, code)] : []), ...(ms === null ? [] : [h('span', { class: 'grid-time' }, briefly(ms))])));
 }

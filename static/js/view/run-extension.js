@@ -5,6 +5,7 @@ import { newTargets, targetNames } from '../model/run-table.js';
 import { h, setText } from './element.js';
 import { withCode } from './error-notice.js';
 import { errorText } from './labels.js';
+import { letAgain } from './let-again.js';
 
 /** @import { Run, Target } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
@@ -89,6 +90,7 @@ export class RunExtension {
       this.#problem.replaceChildren(h('p', { class: 'notice' }, ...withCode(errorText(error))));
     } finally {
       this.#showDue();
+      if (!this.#ask.disabled) letAgain(this.#ask);
     }
   }
 }

@@ -8,6 +8,7 @@
 import { SidestreamError } from '../client/protocol.js';
 import { targetNames, targetsOf } from '../model/run-table.js';
 import { h, iconButton } from './element.js';
+import { letAgain } from './let-again.js';
 import { PromptSource } from './prompt-source.js';
 import { problemList } from './run-problems.js';
 
@@ -26,7 +27,7 @@ export class RunForm {
   #listed = h('ul', { class: 'run-targets', 'aria-label': 'Who is asked' });
   #add = h('select', { id: 'run-add' });
   #repeats = h('input', { id: 'run-repeats', type: 'number', min: 1, max: MAX_REPEATS, value: 1, required: true });
-  #name = h('input', { id: 'run-name', maxlength: 300, autocomplete: 'off', dir: 'auto' });
+  #name = h('input', { id: 'run-name', maxlength: 100, autocomplete: 'off', dir: 'auto' });
   #problem = h('div', { id: 'run-problem', role: 'alert' });
   #begin = h('button', { type: 'submit', class: 'quiet' }, 'Begin');
   element;
@@ -99,7 +100,7 @@ export class RunForm {
       if (!(error instanceof SidestreamError)) throw error;
       this.#tell(error);
     } finally {
-      this.#begin.disabled = false;
+      letAgain(this.#begin);
     }
   }
 

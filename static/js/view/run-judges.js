@@ -11,6 +11,7 @@ import { targetNames } from '../model/run-table.js';
 import { h, setText } from './element.js';
 import { withCode } from './error-notice.js';
 import { errorText } from './labels.js';
+import { letAgain } from './let-again.js';
 import { RunJudge } from './run-judge.js';
 
 /** @import { JudgeGiven, JudgeResults } from '../client/run-assessments.js' */
@@ -147,7 +148,7 @@ export class RunJudges {
       if (!(error instanceof SidestreamError)) throw error;
       this.#problem.replaceChildren(h('p', { class: 'notice' }, ...withCode(errorText(error))));
     } finally {
-      this.#begin.disabled = false;
+      letAgain(this.#begin);
     }
   }
 }

@@ -13,6 +13,7 @@ import { h, iconButton, setText } from './element.js';
 import { RunAnswerView } from './run-answer.js';
 import { RunJudgements } from './run-judgements.js';
 import { askedLines } from './run-texts.js';
+import { sideways } from './sideways.js';
 
 /** @import { PromptEvent } from '../client/prompt-following.js' */
 /** @import { AskedPrompt, Run, RunAnswer } from '../client/runs.js' */
@@ -80,7 +81,8 @@ export class RunPrompt {
 
   /** @param {KeyboardEvent} event */
   keydown(event) {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const [left, right] = sideways(this.element);
+    const by = { ArrowLeft: left, ArrowRight: right }[event.key];
     if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     this.#go(by);

@@ -23,6 +23,7 @@ export class RunTitle {
   show(title, rename) {
     this.#end();
     setText(this.#heading, title);
+    this.#heading.title = title; // it may be cut
     this.#rename = rename ?? null;
     this.#edit.hidden = !rename;
   }

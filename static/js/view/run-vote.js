@@ -17,6 +17,7 @@ import { errorText } from './labels.js';
 import { askedLines, write } from './run-texts.js';
 import { rankingView } from './run-ranking.js';
 import { votersView } from './run-voters.js';
+import { sideways } from './sideways.js';
 
 /** @import { SidestreamError } from '../client/protocol.js' */
 /** @import { AskedPrompt, Run } from '../client/runs.js' */
@@ -111,8 +112,10 @@ export class RunVote {
     const place = /^[1-9]$/.test(key) ? Number(key) - 1 : /^[A-H]$/.test(upper) ? upper.charCodeAt(0) - 65 : -1;
     if (place >= 0) this.#vote((voting, ballot) => voting.choose(ballot, place));
     else if (key === '0' || upper === 'T') this.#vote((voting, ballot) => voting.tie(ballot));
-    else if (key === 'Enter' || key === 'ArrowRight') this.#go(1);
-    else if (key === 'Backspace' || key === 'ArrowLeft') this.#go(-1);
+    else if (key === 'Enter') this.#go(1);
+    else if (key === 'Backspace') this.#go(-1);
+    else if (key === 'ArrowLeft') this.#go(sideways(this.element)[0]);
+    else if (key === 'ArrowRight') this.#go(sideways(this.element)[1]);
     else return;
     event.preventDefault();
   }

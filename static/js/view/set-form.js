@@ -8,6 +8,7 @@
 import { SidestreamError } from '../client/protocol.js';
 import { counted, plainLines, tagsIn } from '../model/prompt-sets.js';
 import { h, setText } from './element.js';
+import { letAgain } from './let-again.js';
 import { problemList } from './run-problems.js';
 
 /** @import { FileForm, PromptSet } from '../client/runs.js' */
@@ -163,7 +164,7 @@ export class SetForm {
       if (!(error instanceof SidestreamError)) throw error;
       this.#tell(error);
     } finally {
-      this.#save.disabled = false;
+      letAgain(this.#save);
     }
   }
 
