@@ -173,7 +173,8 @@ def test_a_vote_after_names_were_seen_is_not_blind_even_after_a_reload(
     runs.get_by_role("button", name="Show names").click()
     page.keyboard.press("Enter")
     expect(place).to_have_text("Prompt 2 of 3 · 1 of 3 voted")
-    page.keyboard.press("a")
+    with page.expect_response("**/prompts/1/vote"):
+        page.keyboard.press("a")
     expect(place).to_have_text("Prompt 2 of 3 · 2 of 3 voted")
     runs = open_run(page, gateway, name)
     begin_voting(runs)
