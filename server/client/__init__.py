@@ -29,6 +29,7 @@ from server.client.messages import (
     ToolCall,
     Usage,
 )
+from server.client.prompts import RunAnswer
 from server.client.runs import Run, RunJudge, RunTarget
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Result",
     "Rhythm",
     "Run",
+    "RunAnswer",
     "RunJudge",
     "RunTarget",
     "SidestreamError",

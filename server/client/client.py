@@ -26,6 +26,7 @@ from server.client.messages import (
     Target,
     generate_fields,
 )
+from server.client.prompts import RunAnswer, follow_prompt
 from server.client.runs import Run, RunReading
 from server.client.session_state import SessionState
 
@@ -62,6 +63,7 @@ class Client:
     ) -> None:
         self._url = url
         self._headers = headers
+        self._rhythm = rhythm
         self._session = SessionState(
             session, kinds, lambda fields: self._submit("follow_runs", fields)
         )
@@ -281,6 +283,16 @@ class Client:
                 yield run
         finally:
             self._session.runs.discard(reading)
+
+    def follow_prompt(self, run: str, prompt: int) -> AsyncIterator[RunAnswer]:
+        """Yield the answers to one prompt of a run, from 0, as they are now and after changes.
+
+        Text is told while it is written; an answer that is asked again begins anew. Goes on over
+        reconnects, and ends once all answers are complete, or the run is over or paused. Raises
+        `SidestreamError`: `unknown_run`, `runs_off`, or `connection_closed` when the server cannot
+        be reached for long.
+        """
+        return follow_prompt(self._url, run, prompt, self._headers, self._rhythm)
 
     # --- events -----------------------------------------------------------------------------
 

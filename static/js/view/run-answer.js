@@ -79,7 +79,6 @@ export class RunAnswerView {
     this.#dropOutcome();
     this.#think(reasoning, true);
     this.#text.set(text, { isWhole: true });
-    this.#answer.classList.remove('is-growing');
     setText(this.#mark, [ENDS[reason] ?? capital(reason), timings.total_ms === null ? '' : duration(timings.total_ms), tokens(usage.completion_tokens)].filter(Boolean).join(' · '));
     this.#mark.before(
       ...(error ? [outcome(errorNotice(error))] : []),
@@ -109,7 +108,6 @@ export class RunAnswerView {
   #showState() {
     const state = this.#state ?? 'running';
     const isThinking = state === 'running' && this.#text.isEmpty && this.#thoughts !== null;
-    this.#answer.classList.toggle('is-growing', state === 'running' && !this.#text.isEmpty);
     setText(this.#mark, isThinking ? 'Thinking…' : STATES[state]);
   }
 }
