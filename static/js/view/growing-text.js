@@ -22,6 +22,8 @@ export class GrowingText {
   #written = 0;
   #isWhole = false;
   #hasEnded = false;
+  /** Whether its end is out of sight; it is written less often there. */
+  isUnseen = false;
   #step = () => this.#write();
   #job = { write: () => this.#write() && inSlices(this.#step) };
 
@@ -49,7 +51,8 @@ export class GrowingText {
   append(text) {
     this.#text += text;
     frames ??= pageFrames();
-    frames.schedule(this.#job);
+    if (this.isUnseen) frames.scheduleUnseen(this.#job);
+    else frames.schedule(this.#job);
   }
 
   // Internal

@@ -18,6 +18,15 @@ const ENDS = { stop: 'Complete', length: 'Length limit reached', cancelled: 'Can
 /** @type {Record<AskedState, string>} */
 const STATES = { waiting: 'Waiting', queued: 'Waiting for its turn', starting: 'The model is starting', running: 'Writing…', ended: 'Being checked…' };
 
+/** The texts by what stands at their ends. @type {WeakMap<Element, GrowingText>} */
+const texts = new WeakMap();
+const sight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const text = texts.get(target);
+    if (text) text.isUnseen = !isIntersecting;
+  }
+});
+
 export class RunAnswerView {
   #answer = h('div', { class: 'answer', dir: 'auto' });
   #text = new GrowingText(this.#answer);
@@ -33,6 +42,8 @@ export class RunAnswerView {
   constructor(repeat, isOneOfMany) {
     this.repeat = repeat;
     this.element = h('article', { class: 'run-answer' }, ...(isOneOfMany ? [h('h4', {}, `Time ${repeat + 1}`)] : []), this.#answer, this.#mark);
+    texts.set(this.#mark, this.#text);
+    sight.observe(this.#mark);
   }
 
   /** Whether anything of it can be read. */
@@ -49,6 +60,7 @@ export class RunAnswerView {
   /** Show what is written so far, in place of all else. @param {SnapshotEvent} snapshot */
   begin({ state, text, reasoning }) {
     this.#told = '';
+    sight.observe(this.#mark);
     this.#dropOutcome();
     this.#think(reasoning, false);
     this.#text.set(text);
@@ -76,6 +88,7 @@ export class RunAnswerView {
     const { text, reasoning = '', checks = [], error, finish_reason: reason, timings, usage } = answer;
     this.#told = told;
     this.#state = null;
+    sight.unobserve(this.#mark);
     this.#dropOutcome();
     this.#think(reasoning, true);
     this.#text.set(text, { isWhole: true });
