@@ -132,7 +132,7 @@ async def test_text_is_told_from_its_beginning_up_to_the_whole_answer(open_runs:
     assert answers[0].answer.text.startswith(follower.text())
     assert isinstance(follower.events[-1], PromptEnd)
     # Nobody looks at it any more.
-    live = runs.service._live.get(run.id)
+    live = runs.service.prompts._live.get(run.id)
     assert live is None or live._watchers == {}
 
 
@@ -166,7 +166,7 @@ async def test_a_slow_reader_gets_in_one_delta_what_was_written_meanwhile(
         before = len(follower.events)
         fake.state.release()
         await fake.state.reaches(served=1)
-        (generation,) = runs.service._live[run.id].live.values()
+        (generation,) = runs.service.prompts._live[run.id].live.values()
         async with asyncio.timeout(CEILING_SECONDS):
             await until_end(generation)
         await follower.until(lambda: AnswerState(0, 0, "ended") in follower.events)
