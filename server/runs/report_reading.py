@@ -23,7 +23,7 @@ from server.runs.exports import EXPORTS, Report, RunForm
 from server.runs.judge_results import JUDGEMENTS, judge_results, judgement_row, with_judges
 from server.runs.judge_shapes import Judge, Judgement, JudgeResults
 from server.runs.questions import RunQuestions
-from server.runs.results import labels, results_of
+from server.runs.results import Results, labels, results_of
 from server.runs.shapes import Run, RunAnswer, RunVote
 from server.runs.sharing import answer_without_log, without_log
 from server.runs.vote_rows import VOTES, vote_of
@@ -76,9 +76,7 @@ class RunFile:
         if request.asked == "judges":
             yield msgspec.json.encode(judges)
             return
-        due = [questions.checks_due(prompt) for prompt in range(len(questions))]
-        short = self._answers(request, "'', ''")
-        results = results_of(request.run, short, due, list(self._votes(request)))
+        results = self._results(request, questions)
         if request.asked == "results":
             yield msgspec.json.encode(results)
             return
@@ -95,6 +93,13 @@ class RunFile:
             {one.id: one.seen.name for one in request.voters},
         )
         yield from _joined(EXPORTS[request.asked](report))
+
+    def _results(self, request: ReportRequest, questions: RunQuestions) -> Results:
+        if request.asked == "csv":
+            return Results(request.run, [], [])  # It tells none, and need not wait for them.
+        due = [questions.checks_due(prompt) for prompt in range(len(questions))]
+        short = self._answers(request, "'', ''")
+        return results_of(request.run, short, due, list(self._votes(request)))
 
     def _judged(self, request: ReportRequest, one: AskedJudge) -> JudgeResults:
         rows = map(judgement_row, self._connection.execute(JUDGEMENTS, (one.number,)))

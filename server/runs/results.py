@@ -25,6 +25,7 @@ from server.evaluation.statistics.strengths import (
     votes_of_round,
     win_probability,
 )
+from server.evaluation.statistics.strengths_program import samples_for
 from server.evaluation.statistics.won_pairs import WonPairs, won_pairs
 from server.evaluation.tables import GradeSummary, Record, ResultsRow, Tally
 from server.runs.answers import first_token_ms
@@ -239,9 +240,10 @@ def _comparison(
 def ranking_of(names: Sequence[str], votes: Sequence[Vote]) -> list[Rank]:
     """Return the targets that were voted on, the strongest first."""
     decided = decided_prompts((one.prompt, one.first, one.second, one.score) for one in votes)
+    samples = samples_for(len({one.prompt for one in votes}))
     return [
         _rank(names.index(one.target), one, len(decided[one.target]))
-        for one in estimate_strengths(votes)
+        for one in estimate_strengths(votes, samples=samples)
     ]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from server.core.protocol import Cost, ErrorInfo, Timings, Usage
 from server.evaluation.judging import Position
-from server.runs import reports
+from server.runs import report_reading, reports
 from server.runs.judge_shapes import JudgeGiven, Judgement
 from server.runs.set_reading import SetGiven
 from server.runs.shapes import CheckOutcome, JudgeMode, RunAnswer, RunVote, Target
@@ -344,3 +344,17 @@ async def test_a_failed_target_has_no_row_in_charts(before_fake: StartWithFake) 
     assert "It &lt;broke&gt;." in report
     assert "<small>Failed, first token" in report
     assert "<figcaption>First token" not in report
+
+
+async def test_a_table_of_answers_waits_for_no_results(
+    before_fake: StartWithFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, _ = await before_fake()
+    run = await filled(gateway, 2)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("results are summed up")
+
+    monkeypatch.setattr(report_reading, "results_of", never)
+    reply = await gateway.get(f"/runs/{run}/export?form=csv")
+    assert (reply.status, len(reply.text.splitlines())) == (200, 5)
