@@ -1,6 +1,7 @@
 """`run.py evaluate`, before a real gateway and a fake TGI."""
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -103,9 +104,22 @@ async def test_a_judge_is_asked_and_its_grades_are_shown(
     assert "judge judge: 2 judgements" in ended.out
     assert ended.err.splitlines()[-1] == "2/2 judgements"
     assert "- m: 3.00 of 5\n" in ended.out
+    head, _, row = ended.out.splitlines()[:3]
+    assert "votes won" not in head
+    assert row[head.index("judge judge") :].startswith("3.00 of 5  ")
     by_pairs = await evaluate(tmp_path, *words, "--models", "m,m", "--judge-by", "pairs")
     assert "2 judgements" not in by_pairs.out
     assert "unreadable" in by_pairs.out
+    run = re.search(r"run (r_\w+) at", by_pairs.err)
+    assert run is not None
+    await gateway.ask("PUT", f"/runs/{run[1]}/prompts/0/vote", {"among": [0, 1], "winners": [1]})
+    again = await evaluate(tmp_path, "--run", run[1], "--url", gateway.url)
+    lines = [re.split(" {2,}", line)[3:5] for line in again.out.splitlines()[:4]]
+    assert [lines[0], *lines[2:]] == [
+        ["votes won", "judge judge"],
+        ["0 of 1 pair, too few", "-"],
+        ["1 of 1 pair, too few", "-"],
+    ]
 
 
 async def test_a_judge_that_cannot_judge_all_exits_with_1_and_says_why(
