@@ -76,7 +76,7 @@ def expected_wins_chart(names: Sequence[str], ranking: Sequence[Rank]) -> Chart 
     for one in ranking:
         share, interval = one.expected_wins, one.expected_wins_interval
         words = percent(share)
-        if interval is not None:
+        if interval is not None and interval[0] < interval[1]:
             words += f" ({interval[0] * 100:.0f} to {percent(interval[1])})"
         low, high = interval or (share, share)
         bars.append(Bar(names[one.target], share, low, high, words))

@@ -50,4 +50,7 @@ def test_who_is_of_average_strength_is_drawn_in_the_middle() -> None:
     chart = expected_wins_chart(["a", "b"], [rank(0, 0.0, None), rank(1, 0.0, None)])
     assert chart is not None
     assert chart.svg.count('cx="180.0"') == 2
+    alike = expected_wins_chart(["a", "b"], [rank(0, 1.0, [1.0, 1.0]), rank(1, -1.0, None)])
+    assert alike is not None
+    assert "<desc>a: 73 %; b: 27 %</desc>" in alike.svg
     assert expected_wins_chart(["a"], []) is None
