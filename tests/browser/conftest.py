@@ -4,8 +4,9 @@ import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -85,8 +86,18 @@ def running(directory: Path, settings: str) -> Iterator[Gateway]:
 
 
 @contextlib.contextmanager
-def writing(directory: Path, texts: Mapping[str, str], *, delay_ms: int) -> Iterator[Gateway]:
-    """Run a server with a model for each text, by its name, which writes it token by token."""
+def writing(
+    directory: Path,
+    texts: Mapping[str, str],
+    *,
+    delay_ms: int,
+    options: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    limits: Mapping[str, int] = MappingProxyType({}),
+) -> Iterator[Gateway]:
+    """Run a server with a model for each text, by its name, which writes it token by token.
+
+    `options` are more ones of a model's server, `limits` how much models write at once.
+    """
     first, _ = free_ports(len(texts))
     settings = "[server]\ninstance = {instance}\nstate_dir = {directory}\nshutdown_grace = 0\n"
     with contextlib.ExitStack() as stack:
@@ -94,8 +105,10 @@ def writing(directory: Path, texts: Mapping[str, str], *, delay_ms: int) -> Iter
         for port, (name, text) in enumerate(texts.items(), first):
             settings += f"\n[model {name.lower()}]\nname = {name}\nrunner = remote\n"
             settings += f"url = http://127.0.0.1:{port}\n"
+            if name in limits:
+                settings += f"max_concurrent = {limits[name]}\n"
             command = [sys.executable, "-m", "tests.fakes.tgi", f"--port={port}"]
-            command += [f"--delay-ms={delay_ms}", f"--text={text}"]
+            command += [f"--delay-ms={delay_ms}", f"--text={text}", *options.get(name, ())]
             model = stack.enter_context(subprocess.Popen(command, cwd=ROOT, stdout=log))
             stack.callback(model.kill)
         yield stack.enter_context(running(directory, settings))

@@ -194,7 +194,7 @@ def test_a_run_is_extended_by_a_column_and_by_repeats(
     assert len([one for one in watch.complaints if "409" not in one]) == 0
 
 
-def test_a_judge_under_way_is_paused_and_continued(page: Page, gateway: Gateway) -> None:
+def test_a_judge_that_cannot_go_on_says_why(page: Page, gateway: Gateway) -> None:
     name = a_run(page, gateway, 2, "Alpha", "Beta")
     judge = {
         "id": "j_1",
@@ -228,7 +228,11 @@ def test_a_judge_under_way_is_paused_and_continued(page: Page, gateway: Gateway)
     expect(shown.get_by_role("button", name="Continue")).to_be_focused()
     shown.get_by_role("button", name="Continue").click()
     expect(shown).to_contain_text("Running")
-    # It is looked at again without being asked.
+    # It is looked at again once something is told of the run.
     judge.update(state="incomplete", error={"code": "model_failed", "message": "it is gone"})
+    (known,) = (
+        one for one in page.request.get(f"{gateway.url}runs").json()["runs"] if one["name"] == name
+    )
+    page.request.patch(f"{gateway.url}runs/{known['id']}", data={"name": f"Renamed {name}"})
     expect(shown).to_contain_text("It is gone.")
     assert done == ["pause", "continue"]

@@ -3,7 +3,7 @@
 import { ask } from './conversations.js';
 
 /** @import { Cost, Parameters, WireError } from './protocol.js' */
-/** @import { Run } from './runs.js' */
+/** @import { Run, WonPairs } from './runs.js' */
 
 /** @typedef {{among: number[], winners: number[], repeat: number, blind: boolean}} RunVoteGiven `among` in the order in which they were shown; no winner is a tie. */
 /** @typedef {RunVoteGiven & {prompt: number, voter: string, created: number}} RunVote */
@@ -11,7 +11,7 @@ import { ask } from './conversations.js';
 /** @typedef {{model: string, criteria: string, mode: 'grades' | 'pairs', grades: number, parameters?: Parameters}} JudgeGiven */
 /** @typedef {JudgeGiven & {id: string, created: number, state: Run['state'], judged: number, unreadable: number, total: number | null, error: WireError | null}} Judge */
 /** @typedef {{mean: number | null, interval: {low: number, high: number} | null, graded: number, unreadable: number, counts: Record<string, number>}} GradeSummary */
-/** @typedef {{judge: Judge, grades: {target: number, grades: GradeSummary}[], ranking: Rank[], inconsistent: number, cost: number | null}} JudgeResults */
+/** @typedef {{judge: Judge, grades: {target: number, grades: GradeSummary}[], ranking: Rank[], inconsistent: number, cost: number | null, pairs: {target: number, pairs: WonPairs}[]}} JudgeResults */
 /**
  * @typedef {object} Judgement
  * @property {number} prompt

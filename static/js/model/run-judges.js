@@ -4,7 +4,7 @@ import { FEWEST_DECIDED } from './run-ranking.js';
 import { stateWords } from './run-table.js';
 
 /** @import { GradeSummary, JudgeGiven, JudgeResults, Judgement } from '../client/run-assessments.js' */
-/** @import { Run } from '../client/runs.js' */
+/** @import { Run, RunJudge } from '../client/runs.js' */
 
 /** One judgement of an answer: a grade, or how it compares with another target's. */
 /** @typedef {{words: string, reason: string, isUnreadable: boolean, asked: Judgement[]}} Verdict */
@@ -20,6 +20,30 @@ export function judgeWords({ judge, inconsistent, cost }) {
     mode === 'pairs' ? `${inconsistent.toLocaleString('en')} ${inconsistent === 1 ? 'pair' : 'pairs'} contradicted` : '',
     cost === null ? '' : `$${cost.toFixed(cost < 1 ? 4 : 2)}`,
   ].filter(Boolean).join(' · ');
+}
+
+/** What is at work on a run: "Judging: 12 of 40", of all judges together; empty where none is. @param {RunJudge[]} judges */
+export function judgingWords(judges) {
+  const [judged, total] = judges.filter(({ state }) => state === 'running')
+    .reduce(([done, due], one) => [done + one.judged, due + Math.max(one.total, one.judged)], [0, 0]);
+  const count = judges.filter(({ state }) => state === 'running').length;
+  if (!count) return '';
+  return `${count === 1 ? 'Judging' : `${count} judges`}: ${judged.toLocaleString('en')} of ${total.toLocaleString('en')}`;
+}
+
+/** Judges as they were read, with how far they were told to be since. @param {JudgeResults[]} read @param {RunJudge[] | null} told @returns {JudgeResults[]} */
+export function withProgress(read, told) {
+  return read.map((results) => {
+    const now = told?.find(({ id }) => id === results.judge.id);
+    return now ? { ...results, judge: { ...results.judge, state: now.state, judged: now.judged, total: now.total } } : results;
+  });
+}
+
+/** What was told of judges that was not read: `judges` where one is new, gone or in another state; `progress` where one has judged more. @param {JudgeResults[]} read @param {RunJudge[]} told @returns {'judges' | 'progress' | ''} */
+export function differs(read, told) {
+  const known = new Map(read.map(({ judge }) => [judge.id, judge]));
+  if (known.size !== told.length || told.some(({ id, state }) => known.get(id)?.state !== state)) return 'judges';
+  return told.some(({ id, judged }) => known.get(id)?.judged !== judged) ? 'progress' : '';
 }
 
 /** How many replies a judge of all complete answers gives, at most. @param {Pick<Run, 'prompts' | 'repeats' | 'targets'>} run @param {JudgeGiven['mode']} mode */

@@ -1,8 +1,8 @@
 /**
  * The judges of a run, and a form for a new one: a model that grades the answers, or compares two at a time.
  *
- * What a judge goes by stays in sight; what it was asked and said is at the answers of each prompt. The list is
- * read again while one of them is under way.
+ * What a judge goes by stays in sight; what it was asked and said is at the answers of each prompt. The list
+ * changes as the judges do, whoever begins, pauses or deletes them.
  */
 
 import { SidestreamError } from '../client/protocol.js';
@@ -10,6 +10,7 @@ import { repliesDue } from '../model/run-judges.js';
 import { targetNames } from '../model/run-table.js';
 import { h, setText } from './element.js';
 import { withCode } from './error-notice.js';
+import { JudgeFeed } from './judge-feed.js';
 import { errorText } from './labels.js';
 import { letAgain } from './let-again.js';
 import { RunJudge } from './run-judge.js';
@@ -18,7 +19,6 @@ import { RunJudge } from './run-judge.js';
 /** @import { Run } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
 
-const LOOK_AGAIN_MS = 2000;
 const MAX_CRITERIA = 20_000;
 const [LEAST_GRADES, MOST_GRADES, GRADES] = [2, 100, 5];
 
@@ -27,13 +27,10 @@ let draft = '';
 
 export class RunJudges {
   #host;
-  #signal;
   #run;
   /** @type {Map<string, RunJudge>} */
   #judges = new Map();
-  #isReading = false;
-  #isDue = false;
-  #timer = 0;
+  #feed;
   #list = h('div', { class: 'run-page', role: 'region', 'aria-label': 'Judges' });
   #none = h('p', { class: 'field-hint', hidden: true }, 'No model has judged this run.');
   #model = h('select', { id: 'judge-model', required: true });
@@ -57,7 +54,6 @@ export class RunJudges {
   /** @param {Host} host @param {AbortSignal} signal @param {Run} run */
   constructor(host, signal, run) {
     this.#host = host;
-    this.#signal = signal;
     this.#run = run;
     host.name(`Judges: ${run.name || run.set_name}`);
     const models = [...host.client.models.values()].map(({ id, name }) => h('option', { value: id }, name || id));
@@ -70,9 +66,9 @@ export class RunJudges {
       void this.#submit();
     });
     this.#form.hidden = !run.is_mine; // who a run is shared with reads its judges
-    signal.addEventListener('abort', () => clearTimeout(this.#timer));
     this.#showMode();
-    void this.#load();
+    this.#feed = new JudgeFeed(host, signal, run, { show: (judges) => this.#show(judges) });
+    void this.#feed.read();
   }
 
   back = () => this.#host.open(this.#run);
@@ -82,26 +78,6 @@ export class RunJudges {
   }
 
   // Internal
-
-  /** Read the judges, one request at a time; again while one is under way. */
-  async #load() {
-    this.#isDue = true;
-    if (this.#isReading) return;
-    this.#isReading = true;
-    clearTimeout(this.#timer);
-    let isRunning = false;
-    while (this.#isDue && !this.#signal.aborted) {
-      this.#isDue = false;
-      await this.#host.read(async () => {
-        const { judges } = await this.#host.assessments.judges(this.#run.id);
-        if (this.#signal.aborted) return;
-        this.#show(judges);
-        isRunning = judges.some(({ judge }) => judge.state === 'running');
-      });
-    }
-    this.#isReading = false;
-    if (isRunning && !this.#signal.aborted) this.#timer = setTimeout(() => void this.#load(), LOOK_AGAIN_MS);
-  }
 
   /** @param {JudgeResults[]} judges */
   #show(judges) {
@@ -117,7 +93,7 @@ export class RunJudges {
     judges.forEach((results, index) => {
       const known = this.#judges.get(results.judge.id);
       if (known) return known.show(results);
-      const made = new RunJudge(this.#host, this.#run, { results, name: labels[index], names, changed: () => void this.#load() });
+      const made = new RunJudge(this.#host, this.#run, { results, name: labels[index], names, changed: () => void this.#feed.read() });
       this.#judges.set(results.judge.id, made);
       this.#list.append(made.element);
     });
@@ -143,7 +119,7 @@ export class RunJudges {
         grades: this.#grades.valueAsNumber || GRADES,
       });
       this.#criteria.value = draft = '';
-      await this.#load();
+      await this.#feed.read();
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
       this.#problem.replaceChildren(h('p', { class: 'notice' }, ...withCode(errorText(error))));

@@ -1,6 +1,7 @@
 /** The list of runs, live: name, state, progress, how many passed. The last ones first; more on demand. */
 
 import { followRuns } from '../client/run-following.js';
+import { judgingWords } from '../model/run-judges.js';
 import { runWords } from '../model/run-table.js';
 import { h, setText } from './element.js';
 import { sharedWords } from './run-share.js';
@@ -107,8 +108,9 @@ export class RunList {
     if (!run || this.#host.isRemoved(run.id)) return;
     const row = this.#rows.get(run.id)?.row ?? this.#made(run);
     this.#rows.set(run.id, { run, row });
+    const words = [runWords(run), judgingWords(run.judges)].filter(Boolean).join(' · ');
     setText(/** @type {Element} */ (row.querySelector('.run-name')), run.name || run.set_name);
-    setText(/** @type {Element} */ (row.querySelector('.run-words')), runWords(run));
+    setText(/** @type {Element} */ (row.querySelector('.run-words')), words);
     const shared = /** @type {HTMLElement} */ (row.querySelector('.run-shared'));
     setText(shared, sharedWords(run));
     shared.hidden = !shared.textContent;

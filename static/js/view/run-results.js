@@ -1,15 +1,16 @@
 /**
  * The results of a run: who passed how much and how sure that is, how fast, what failed; comparisons in words;
- * the ranking by people's votes; and each judge by itself. Votes and judgements are never mixed.
+ * the ranking by people's votes; and each judge by itself. Votes and judgements are never mixed. They are shown
+ * as they come, whoever gives them.
  */
 
 import { firstToken, tokenWords } from '../model/run-figures.js';
-import { judgeWords } from '../model/run-judges.js';
 import { rateWords, wonWords } from '../model/run-rates.js';
 import { targetNames } from '../model/run-table.js';
 import { h } from './element.js';
+import { JudgeFeed } from './judge-feed.js';
+import { JudgeSummary } from './judge-summary.js';
 import { briefly, costLabel, duration, rate } from './labels.js';
-import { criteriaView, judgeTable } from './run-judge-results.js';
 import { rankingView } from './run-ranking.js';
 import { votersView } from './run-voters.js';
 
@@ -24,6 +25,7 @@ const NONE = '–';
 
 export class RunResults {
   #host;
+  #signal;
   #run;
   #head = h('tr', {}, ...headings(false, []));
   #body = h('tbody');
@@ -37,19 +39,23 @@ export class RunResults {
   element = h('div', { class: 'run-page' }, this.#table,
     h('p', { class: 'field-hint' }, 'First tokens are of answers whose model was loaded; where there are none, those with the model’s start are shown, as cold. Intervals are Wilson’s, by prompt.'), this.#pairs, this.#comparisons, this.#votes, this.#judges);
 
+  /** @type {Results | null} */
+  #results = null;
+  #isReading = false;
+  #isDue = false;
+  /** How many votes there are, if that was told since they were read. @type {number | null} */
+  #votesTold = null;
+  /** @type {Map<string, JudgeSummary>} */
+  #summaries = new Map();
+
   /** @param {Host} host @param {AbortSignal} signal @param {Run} run */
   constructor(host, signal, run) {
     this.#host = host;
+    this.#signal = signal;
     this.#run = run;
     host.name(`Results: ${run.name || run.set_name}`);
-    void host.attempt(async () => {
-      const results = await host.api.results(run.id);
-      if (signal.aborted) return;
-      this.#show(results);
-      this.#showVotes(results);
-      const { judges } = await host.assessments.judges(run.id);
-      this.#showJudges(results, judges);
-    });
+    const feed = new JudgeFeed(host, signal, run, { show: (judges) => this.#showJudges(judges), told: (now) => this.#told(now) });
+    void this.#read(host.attempt).then(() => feed.read());
   }
 
   back = () => this.#host.open(this.#run);
@@ -59,6 +65,33 @@ export class RunResults {
   }
 
   // Internal
+
+  /** Read the results, one request at a time. @param {Host['read']} how */
+  async #read(how) {
+    this.#isDue = true;
+    if (this.#isReading) return;
+    this.#isReading = true;
+    while (this.#isDue && !this.#signal.aborted) {
+      this.#isDue = false;
+      this.#votesTold = null;
+      await how(async () => {
+        const results = await this.#host.api.results(this.#run.id);
+        if (this.#signal.aborted) return;
+        this.#results = results;
+        this.#show(results);
+        this.#showVotes(results);
+        this.#isDue ||= this.#votesTold !== null && this.#votesTold !== results.votes;
+      });
+    }
+    this.#isReading = false;
+  }
+
+  /** Read again what somebody has voted. @param {Run} now */
+  #told({ votes }) {
+    this.#votesTold = votes;
+    if (this.#isReading) return;
+    if (this.#results && votes !== this.#results.votes) void this.#read(this.#host.read);
+  }
 
   /** @param {Results} results */
   #show({ targets, comparisons }) {
@@ -74,26 +107,44 @@ export class RunResults {
 
   /** @param {Results} results */
   #showVotes({ targets, ranking, voters }) {
+    const focused = this.#votes.contains(document.activeElement) ? document.activeElement : null;
+    const isUnfolded = this.#votes.querySelector('details')?.open ?? false;
     const vote = h('button', { type: 'button', class: 'quiet' }, 'Vote blind');
     vote.addEventListener('click', () => this.#host.vote(this.#run));
     this.#votes.replaceChildren(h('h3', { id: 'run-votes' }, 'People’s votes'),
-      ...(voters.length ? [...votersView(voters), rankingView(ranking, targets.map(({ name }) => name), 'Ranking by people’s votes')]
+      ...(voters.length ? [...votersView(voters, isUnfolded), rankingView(ranking, targets.map(({ name }) => name), 'Ranking by people’s votes')]
         : [h('p', { class: 'field-hint' }, 'Nobody has voted.')]),
       h('div', { class: 'run-acts', hidden: targets.length < 2 }, vote));
+    const table = this.#votes.querySelector('[tabindex]');
+    if (focused) (focused.matches('[tabindex]') && table instanceof HTMLElement ? table : vote).focus();
   }
 
-  /** @param {Results} results @param {JudgeResults[]} judges */
-  #showJudges({ targets }, judges) {
+  /** @param {JudgeResults[]} judges */
+  #showJudges(judges) {
+    if (!this.#results) return;
+    const { targets } = this.#results;
+    if (isBehind(targets, judges)) void this.#read(this.#host.read);
+    const isKnown = judges.length === this.#summaries.size && judges.every(({ judge }) => this.#summaries.has(judge.id));
+    if (isKnown) return judges.forEach((results) => this.#summaries.get(results.judge.id)?.show(results));
+    const hadFocus = this.#judges.contains(document.activeElement);
     const labels = this.#judgeNames(judges.map(({ judge }) => judge.model));
-    this.#judges.replaceChildren(...judges.map((results, index) => h('section', { 'aria-label': `Judge ${labels[index]}` },
-      h('h3', { dir: 'auto' }, `Judge ${labels[index]}`), criteriaView(results.judge.criteria),
-      h('p', { class: 'field-hint' }, `${judgeWords(results)}.`), judgeTable(results, targets.map(({ name }) => name), `What judge ${labels[index]} says`))));
+    const names = targets.map(({ name }) => name);
+    this.#summaries = new Map(judges.map((results, index) => [results.judge.id, new JudgeSummary(results, labels[index], names)]));
+    this.#judges.replaceChildren(...[...this.#summaries.values()].map(({ element }) => element));
+    if (hadFocus) this.focus();
   }
 
   /** What judges are called, numbered where two are alike. @param {string[]} models */
   #judgeNames(models) {
     return targetNames(models.map((model) => ({ name: '', model })), this.#host.nameOf);
   }
+}
+
+/** Whether judges say something else than the table's columns. @param {TargetResult[]} targets @param {JudgeResults[]} judges */
+function isBehind(targets, judges) {
+  const read = judges.map(({ grades, pairs }) => (grades.length ? grades.map((one) => one.grades) : pairs.map((one) => one.pairs)));
+  const shown = judges.map((_, index) => targets.map((target) => target.judges[index]).map((rate) => rate && (rate.grades ?? rate.pairs)));
+  return targets[0].judges.length !== judges.length || JSON.stringify(read) !== JSON.stringify(shown);
 }
 
 /** @param {boolean} hasVotes @param {string[]} judges By name. */
