@@ -59,8 +59,9 @@ class AnswerStore:
         """Return how many answers that can be judged each prompt and repeat of a run has."""
         async with self._database.read() as transaction:
             rows = await transaction.rows(
-                "SELECT prompt, repeat, count(*) FROM answer WHERE run = ?"
-                " AND finish_reason IN ('stop', 'length') GROUP BY prompt, repeat",
+                # By the index that has no texts: by prompt, SQLite would read all of the answers.
+                "SELECT prompt, repeat, count(*) FROM answer INDEXED BY answer_outcome"
+                " WHERE run = ? AND finish_reason IN ('stop', 'length') GROUP BY prompt, repeat",
                 (number,),
             )
         return {(row[0], row[1]): row[2] for row in rows}

@@ -27,7 +27,7 @@ DUE: Final[dict[JudgeMode, str]] = {
     "grades": "SELECT count(*) FROM answer WHERE run = ? AND finish_reason IN ('stop', 'length')",
     "pairs": """
         SELECT coalesce(sum(answers * (answers - 1)), 0) FROM (
-            SELECT count(*) AS answers FROM answer
+            SELECT count(*) AS answers FROM answer INDEXED BY answer_outcome
             WHERE run = ? AND finish_reason IN ('stop', 'length') GROUP BY prompt, repeat
         )
     """,
