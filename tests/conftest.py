@@ -79,6 +79,11 @@ def _works(need: Need) -> bool:
     return need.works()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    return (yield) + 1  # see `workers.py`
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
     return ByFolder(config, log)
 
