@@ -77,12 +77,14 @@ class GenerationService:
         trims: bool = False,
         optional: frozenset[str] = frozenset(),
         attachments: PromptAttachments | None = None,
+        default_length: int | None = None,
         principal: Principal,
     ) -> GenerationRequest:
         """Check a prompt and combine it with the model's settings; nothing starts.
 
         `attachments` has what the messages name; parameters that are `optional` are left out where
-        the model server does not take them. Raises `UnknownModel`, also for a model that
+        the model server does not take them. `default_length` bounds an answer whose length nobody
+        chose, in tokens. Raises `UnknownModel`, also for a model that
         `principal` may not see, `InvalidParameters`, `CannotSee`, `PromptTooLong`, or
         `InvalidCommand` for an empty prompt or one that cannot be trimmed.
         """
@@ -100,6 +102,7 @@ class GenerationService:
             trims=trims,
             optional=optional,
             attachments=attachments,
+            default_length=default_length,
         )
         if tools := request.parameters.get("tools"):
             self.prompt_limit.check(content, attachments, tools)

@@ -160,10 +160,12 @@ def build_request(
     trims: bool = False,
     optional: frozenset[str] = frozenset(),
     attachments: PromptAttachments | None = None,
+    default_length: int | None = None,
 ) -> GenerationRequest:
     """Combine the model's settings, the command and the target, later ones winning.
 
-    There is always a length: without one, some servers end after 16 tokens and others never.
+    There is always a length: without one, some servers end after 16 tokens and others never. It is
+    at most `default_length` where neither the settings nor the client chose one.
     Raises `InvalidParameters`, or `InvalidCommand` for an empty prompt, and for one without turns
     where the oldest may be left out.
     """
@@ -180,7 +182,9 @@ def build_request(
         del merged["tool_choice"]
     needed = {name: value for name, value in asked.items() if name not in optional}
     notices = _leave_out(merged, needed, _unfit(spec, content), is_lenient=is_lenient)
-    merged.setdefault("max_new_tokens", spec.default_length)
+    length = merged.setdefault("max_new_tokens", spec.default_length)
+    if default_length is not None and "max_new_tokens" not in spec.chosen.union(asked):
+        merged["max_new_tokens"] = min(length, default_length)
     chosen = normalise(merged) if spec.dialect == "tgi" else checked(merged)
     for name in extra:
         if name not in spec.extra_allowed:

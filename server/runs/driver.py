@@ -270,6 +270,7 @@ class Driver:
                 questions.messages(prompt, target.system),
                 parameters=[target.parameters],
                 system=target.system,
+                default_length=self._plan.default_length,
                 principal=caller.principal,
             ).with_seed()
         except UnknownModel as error:

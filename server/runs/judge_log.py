@@ -86,12 +86,11 @@ class JudgeLog:
 def judgement_of(
     judge: JudgeGiven, key: JudgedKey, asked: Sequence[Message], reply: RunAnswer
 ) -> Judgement:
-    """Return how a judge's reply is read; one that failed is unreadable, with its error."""
+    """Return how a judge's reply is read; one that failed or was cut is unreadable, and says so."""
     prompt, repeat, first, second = key
     grade, preference = Grade(None, ""), Preference(None, "")
-    if reply.error is not None:
-        grade = Grade(None, reply.error.message)
-        preference = Preference(None, reply.error.message)
+    if (why := _why_unreadable(reply)) is not None:
+        grade, preference = Grade(None, why), Preference(None, why)
     elif judge.mode == "grades":
         grade = read_grade(reply.text, judge.grades)
     else:
@@ -111,3 +110,12 @@ def judgement_of(
         reply.cost,
         reply.error,
     )
+
+
+def _why_unreadable(reply: RunAnswer) -> str | None:
+    """Return why a reply is not even read, if so: what was cut may say the opposite further on."""
+    if reply.error is not None:
+        return reply.error.message
+    if reply.finish_reason == "length":
+        return f"the reply was cut at its greatest length, {reply.usage.completion_tokens} tokens"
+    return None

@@ -45,6 +45,7 @@ from server.runs.shapes import (
 )
 from server.runs.sharing import without_log
 from server.runs.store import Store
+from server.runs.unattended import Unattended
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,9 @@ _PART: Final = 100
 _MOST_ANSWERS: Final = 6400
 # Judgements that are decoded and encoded in one step of the loop: each may have long answers.
 _PIECE: Final = 20
+# A verdict has a hundred tokens, and thinking before it a few thousand. A model too small to end
+# would fill its context with each reply.
+_REPLY_TOKENS: Final = 4096
 
 
 class RunJudging:
@@ -77,6 +81,7 @@ class RunJudging:
         self._metrics = metrics
         self._live = live
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._unattended = Unattended()
         self._is_closed = False
 
     async def take_up(self) -> None:
@@ -99,6 +104,7 @@ class RunJudging:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+        await self._unattended.close()
 
     @asynccontextmanager
     async def ended(self, run_id: str) -> AsyncIterator[None]:
@@ -136,8 +142,19 @@ class RunJudging:
                 self._begin(stored)
             return (await self._store.judges.get(owner, run_id, judge_id)).judge
 
-    async def pause(self, owner: str, run_id: str, judge_id: str) -> Judge:
-        """Ask a judge nothing more; answers when what it says now is complete."""
+    async def pause(self, owner: str, run_id: str, judge_id: str, *, waits: bool = True) -> Judge:
+        """Ask a judge nothing more; answers when what it says now is complete.
+
+        Without `waits` it returns at once. Cancelled, the judge is paused all the same.
+        """
+        stored = await self._own(owner, run_id, judge_id)
+        pausing = self._pause(owner, run_id, judge_id)
+        if waits:
+            return await self._unattended.done(pausing, f"pause of {judge_id}")
+        self._unattended.begin(pausing, f"pause of {judge_id}")
+        return stored.judge
+
+    async def _pause(self, owner: str, run_id: str, judge_id: str) -> Judge:
         async with self._changing(judge_id):
             stored = await self._own(owner, run_id, judge_id)
             if (live := self._live.get(judge_id)) and live.task is not None:
@@ -275,6 +292,7 @@ class RunJudging:
             questions,
             set(),
             lambda: self._caller(stored.owner),
+            default_length=_REPLY_TOKENS,
         )
         return self._make_driver(plan, log)
 

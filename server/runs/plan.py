@@ -46,7 +46,9 @@ class Log(Protocol):
 class Plan:
     """A run as the driver needs it; `done` are the answers that are there.
 
-    `caller` returns who asks, or raises `Unauthorized`.
+    `caller` returns who asks, or raises `Unauthorized`. `default_length` is how many tokens an
+    answer has at most where neither the target nor its model's settings say it; None leaves that to
+    the gateway's settings.
     """
 
     id: str
@@ -55,3 +57,4 @@ class Plan:
     questions: Questions
     done: set[CellKey]
     caller: Callable[[], Caller]
+    default_length: int | None = None

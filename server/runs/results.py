@@ -74,7 +74,8 @@ class TargetResult(msgspec.Struct, frozen=True):
 
     `votes` are the pairs of its answers and others' that people voted on, null if nobody did. A
     vote among several is a vote on each pair of a winner and another. `judges` has what each judge
-    of the run says; people's votes and judges are never mixed.
+    of the run says; people's votes and judges are never mixed. `untold_checks` could not tell
+    whether their answer passes; `untold_reason` is why the first of them could not.
     """
 
     target: int
@@ -83,6 +84,8 @@ class TargetResult(msgspec.Struct, frozen=True):
     figures: ResultsRow
     votes: WonPairs | None = None
     judges: list[JudgeRate] = []
+    untold_checks: int = 0
+    untold_reason: str = ""
 
 
 class Rank(msgspec.Struct, frozen=True):
@@ -156,6 +159,8 @@ def results_of(
             tally.seconds,
             tally.tally.row(tally.name),
             won.get(tally.name, WonPairs()) if votes else None,
+            untold_checks=tally.untold_checks,
+            untold_reason=tally.untold_reason,
         )
         for place, tally in enumerate(tallies)
     ]
@@ -174,6 +179,7 @@ class _TargetTally:
     def __init__(self, name: str) -> None:
         self.name = name
         self.tally = Tally()
+        self.untold_checks, self.untold_reason = 0, ""
         self._began, self._ended = math.inf, -math.inf
 
     def add(self, answer: RunAnswer, checks_due: int) -> None:
@@ -181,6 +187,10 @@ class _TargetTally:
         self.tally.add(_record(answer, self.name, checks_due))
         self._began = min(self._began, answer.ended - answer.timings.total_ms / 1000)
         self._ended = max(self._ended, answer.ended)
+        for check in answer.checks:
+            if check.passed is None:
+                self.untold_checks += 1
+                self.untold_reason = self.untold_reason or check.explanation
 
     @property
     def seconds(self) -> float | None:

@@ -35,6 +35,7 @@ from server.runs.servers import ServerUse
 from server.runs.shapes import Run, RunExtension, RunGiven, RunListing, RunState
 from server.runs.sharing import readers_of
 from server.runs.store import Store
+from server.runs.unattended import Unattended
 from server.runs.votes import RunVoting
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class RunService:
             self.metrics,
         )
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._unattended = Unattended()
         self.is_closed = False
 
     async def take_up(self) -> None:
@@ -120,6 +122,7 @@ class RunService:
         self.refuse()
         await self._executor.close(grace_seconds=grace_seconds)
         await self.judging.close(grace_seconds=grace_seconds)
+        await self._unattended.close()
         await self.reading.reports.close()
         await self._writer.close()
         self._servers.close()
@@ -166,13 +169,22 @@ class RunService:
         """Return a run; raises `UnknownRun`."""
         return await self.reading.view_of(await self.store.run_seen_by(reader, run_id), reader)
 
-    async def pause(self, owner: str, run_id: str) -> Run:
-        """Ask nothing more, and return when the answers being written are complete."""
-        return await self._halt(owner, run_id, "paused", at_once=False)
+    async def pause(self, owner: str, run_id: str, *, waits: bool = True) -> Run:
+        """Ask nothing more, and return when the answers being written are complete.
+
+        Without `waits` it returns at once. Cancelled, the run is paused all the same.
+        """
+        await self.store.run(owner, run_id)
+        pausing = self._halt(owner, run_id, "paused", at_once=False)
+        if waits:
+            return await self._unattended.done(pausing, f"pause of {run_id}")
+        self._unattended.begin(pausing, f"pause of {run_id}")
+        return await self.get(owner, run_id)
 
     async def cancel(self, owner: str, run_id: str) -> Run:
         """Cancel the answers under way, and ask nothing more; it can be continued."""
-        return await self._halt(owner, run_id, "cancelled", at_once=True)
+        cancelling = self._halt(owner, run_id, "cancelled", at_once=True)
+        return await self._unattended.done(cancelling, f"cancel of {run_id}")
 
     async def go_on(self, principal: Principal, run_id: str, *, retries_failed: bool) -> Run:
         """Ask what is still to be asked, and with `retries_failed` also what failed."""

@@ -4,11 +4,13 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from server.core.errors import UnknownRun
 from server.core.placement import Capacity
 from server.core.protocol import Timings, Usage
+from server.runs.judge_log import judgement_of
 from server.runs.judge_questions import questions_about
 from server.runs.judge_shapes import Judge, JudgeGiven
 from server.runs.judge_store import StoredJudge
@@ -156,6 +158,30 @@ async def test_a_judge_without_its_key_is_paused_and_says_so(open_runs: OpenRuns
     assert found.error is not None
     assert (found.state, found.error.code) == ("paused", "unauthorized")
     assert found.judged < PROMPTS
+
+
+async def test_a_judges_replies_have_a_length(open_runs: OpenRuns) -> None:
+    """A model too small to end would fill its context with each reply."""
+    runs = await open_runs(FakeRunner(max_total_tokens=20_000), models=MODELS)
+    run = await runs.begin("a", prompts=1)
+    await runs.ended(run)
+    for parameters in ({}, {"max_new_tokens": 5000}):
+        given = JudgeGiven("b", "Is it right?", parameters=parameters)
+        await over(await runs.service.judging.begin(ME, run.id, given))
+    asked = (await fake_of(runs, "b")).state.requests
+    assert [one["parameters"]["max_new_tokens"] for one in asked] == [4096, 5000]
+
+
+@pytest.mark.parametrize("mode", ["grades", "pairs"])
+def test_a_reply_that_was_cut_is_unreadable_and_says_so(mode: Any) -> None:
+    said = 'Grade: 1\n{"better": "first", "grade": 1}'
+    reply = msgspec.structs.replace(_answer(0, 0), text=said)
+    whole = judgement_of(JudgeGiven("b", "x", mode=mode), (0, 0, 0, 1), [], reply)
+    assert (whole.grade, whole.better) == ((1, None) if mode == "grades" else (None, "first"))
+    cut = msgspec.structs.replace(reply, finish_reason="length", usage=Usage(9, 4096))
+    read = judgement_of(JudgeGiven("b", "x", mode=mode), (0, 0, 0, 1), [], cut)
+    assert (read.grade, read.better) == (None, None)
+    assert read.reason == "the reply was cut at its greatest length, 4096 tokens"
 
 
 async def test_two_that_continue_a_judge_at_once_ask_nothing_twice(open_runs: OpenRuns) -> None:

@@ -10,7 +10,7 @@ from server.web.entry.gate import CALLER
 from server.web.http.conversations import owner_of
 from server.web.http.file_stream import send_pieces
 from server.web.http.operations import JSON, Group, Reply
-from server.web.http.runs import COUNT, FIRST, runs_of
+from server.web.http.runs import COUNT, FIRST, WAIT, runs_of
 
 GROUP: Final = Group("Runs")
 
@@ -86,14 +86,20 @@ async def continue_judge(request: web.Request) -> web.StreamResponse:
     "POST",
     "/runs/{id}/judges/{judge}/pause",
     Reply("The judge.", {JSON: Judge}),
-    errors=(404, 503),
+    query=(WAIT,),
+    errors=(400, 404, 503),
     role="user",
 )
 async def pause_judge(request: web.Request) -> web.StreamResponse:
-    """Ask a judge nothing more; answers when what it says now is complete."""
-    names = request.match_info
-    judging = runs_of(request).judging
-    return json_response(await judging.pause(owner_of(request), names["id"], names["judge"]))
+    """Ask a judge nothing more; answers when what it says now is complete.
+
+    The judge is paused also where the client does not wait for that.
+    """
+    names, judging = request.match_info, runs_of(request).judging
+    judge = await judging.pause(
+        owner_of(request), names["id"], names["judge"], waits=WAIT.read(request)
+    )
+    return json_response(judge)
 
 
 @GROUP.operation(

@@ -48,6 +48,9 @@ _SEARCH: Final = Query(
     "A text that is in the prompt, what is expected, or an answer.",
 )
 _FAILED: Final = Query("failed", bool, False, "Whether failed answers are asked again: 1 or 0.")
+WAIT: Final = Query(
+    "wait", bool, True, "Whether it answers once what is being written is complete, or at once: 0."
+)
 _RUN: Final = Reply("The run.", {JSON: Run})
 
 
@@ -136,10 +139,16 @@ async def delete(request: web.Request) -> web.StreamResponse:
     return web.Response(status=204)
 
 
-@GROUP.operation("POST", "/runs/{id}/pause", _RUN, errors=(404, 503), role="user")
+@GROUP.operation(
+    "POST", "/runs/{id}/pause", _RUN, query=(WAIT,), errors=(400, 404, 503), role="user"
+)
 async def pause(request: web.Request) -> web.StreamResponse:
-    """Ask nothing more in a run; answers when those being written are complete."""
-    return json_response(await runs_of(request).pause(owner_of(request), request.match_info["id"]))
+    """Ask nothing more in a run; answers when those being written are complete.
+
+    The run is paused also where the client does not wait for that.
+    """
+    owner, name = owner_of(request), request.match_info["id"]
+    return json_response(await runs_of(request).pause(owner, name, waits=WAIT.read(request)))
 
 
 @GROUP.operation("POST", "/runs/{id}/cancel", _RUN, errors=(404, 503), role="user")
