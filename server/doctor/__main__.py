@@ -7,8 +7,10 @@ socket has to let through.
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from server.doctor.checks import CHECKS
 from server.doctor.containers import clean, policy_text
@@ -40,11 +42,12 @@ def main(words: list[str]) -> int:
         action="store_true",
         help="also start a container on each node of the swarm, to see what services lack there",
     )
+    parser.add_argument("--settings", type=Path, help="settings file")
     arguments = parser.parse_args(words)
     if arguments.policy:
         print(policy_text())
         return 0
-    wanted = read_settings()
+    wanted = read_settings(_named(arguments.settings))
     if arguments.clean:
         return _clean(wanted)
     findings = examine(CHECKS, wanted, CEILING_SECONDS)
@@ -58,6 +61,11 @@ def main(words: list[str]) -> int:
         print("\n".join(map(render, findings)))
         print("\nSidestream can run here." if can_run else "\nSidestream cannot run here yet.")
     return 0 if can_run else 1
+
+
+def _named(file: Path | None) -> Path | None:
+    """Return the file that is named: a relative path means the caller's folder."""
+    return None if file is None else Path(os.environ.get("CALLED_FROM", ""), file)
 
 
 def _clean(wanted: Wanted) -> int:

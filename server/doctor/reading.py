@@ -1,13 +1,17 @@
 """Read what the doctor needs of the settings, as far as they can be read already."""
 
 import os
+from pathlib import Path
 
 import run
 from server.doctor.findings import Wanted
 
 
-def read_settings() -> Wanted:
-    """Return what the settings say; `problems` is None where they cannot be read yet."""
+def read_settings(file: Path | None = None) -> Wanted:
+    """Return what the settings say; `problems` is None where they cannot be read yet.
+
+    They are those of `settings.ini` unless a file is named.
+    """
     try:
         from server.doctor.known import known_commands, known_servers
         from server.settings.containers import image_of
@@ -17,7 +21,7 @@ def read_settings() -> Wanted:
         if (error.name or "").startswith("server"):
             raise
         return Wanted()
-    file = run.ROOT / "settings.ini"
+    file = file or run.ROOT / "settings.ini"
     unseen: tuple[str, ...] = ()
     try:
         try:

@@ -94,6 +94,22 @@ def test_wrong_settings_are_shown() -> None:
     assert "[server] port" in found["settings"].seen
 
 
+def test_the_settings_that_are_named_are_read(tmp_path: Path) -> None:
+    (tmp_path / "my.ini").write_text("[server]\nport = many\n")
+    done = subprocess.run(
+        [sys.executable, "-I", ROOT / "run.py", "doctor", "--json", "--settings", "my.ini"],
+        cwd=tmp_path,
+        env=os.environ | HERMETIC,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    (found,) = [one for one in json.loads(done.stdout)["checks"] if one["name"] == "settings"]
+    assert found["level"] == "fail"
+    assert str(tmp_path / "my.ini") in found["seen"]
+
+
 async def test_hub_that_answers_is_reachable_whatever_it_says(aiohttp_server: Any) -> None:
     hub = await aiohttp_server(web.Application())
     _, found = await asyncio.to_thread(ask, HF_ENDPOINT=str(hub.make_url("/")))
