@@ -29,7 +29,7 @@ from server.evaluation.statistics.strengths_program import samples_for
 from server.evaluation.statistics.won_pairs import WonPairs, won_pairs
 from server.evaluation.tables import GradeSummary, Record, ResultsRow, Tally
 from server.runs.answers import first_token_ms
-from server.runs.shapes import Run, RunAnswer, RunVote, Target
+from server.runs.shapes import CheckOutcome, Run, RunAnswer, RunVote, Target
 
 # Of more targets than these only neighbours of the table's best are compared: nobody reads 2,016.
 _MOST_PAIRS: Final = 66
@@ -75,7 +75,7 @@ class TargetResult(msgspec.Struct, frozen=True):
     `votes` are the pairs of its answers and others' that people voted on, null if nobody did. A
     vote among several is a vote on each pair of a winner and another. `judges` has what each judge
     of the run says; people's votes and judges are never mixed. `untold_checks` could not tell
-    whether their answer passes; `untold_reason` is why the first of them could not.
+    whether their answer passes; `untold_reason` is which of them was the first, and why.
     """
 
     target: int
@@ -190,12 +190,18 @@ class _TargetTally:
         for check in answer.checks:
             if check.passed is None:
                 self.untold_checks += 1
-                self.untold_reason = self.untold_reason or check.explanation
+                self.untold_reason = self.untold_reason or _untold(check)
 
     @property
     def seconds(self) -> float | None:
         """Return the seconds from the first question to the last answer's end."""
         return None if math.isinf(self._began) else self._ended - self._began
+
+
+def _untold(check: CheckOutcome) -> str:
+    """Return which check could not be told, and why."""
+    names = (check.check.get("type"), check.check.get("name"))
+    return f"{' '.join(str(name) for name in names if name)}: {check.explanation}"
 
 
 def labels(targets: Sequence[Target]) -> list[str]:

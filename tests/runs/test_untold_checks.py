@@ -46,13 +46,16 @@ def run(*models: str) -> Run:
 
 def test_checks_that_cannot_be_told_are_counted_with_the_first_reason() -> None:
     told = CheckOutcome({"type": "equals"}, False, "is another")
-    untold = [CheckOutcome({"type": "command"}, None, words) for words in ("first", "second")]
+    untold = [
+        CheckOutcome({"type": "command", "name": "haiku"}, None, "no program"),
+        CheckOutcome({"type": "regex", "pattern": "x"}, None, "took too long"),
+    ]
     results = results_of(
         run("a", "b"), [answer(0, told), answer(1, told, *untold), answer(1, untold[1])], [3]
     )
     assert [(one.untold_checks, one.untold_reason) for one in results.targets] == [
         (0, ""),
-        (3, "first"),
+        (3, "command haiku: no program"),
     ]
     wire = msgspec.to_builtins(results.targets[1])
-    assert (wire["untold_checks"], wire["untold_reason"]) == (3, "first")
+    assert (wire["untold_checks"], wire["untold_reason"]) == (3, "command haiku: no program")
