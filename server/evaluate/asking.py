@@ -3,34 +3,39 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
 import aiohttp
 
-# A gateway that is restarted is back by then.
-_PATIENCE_SECONDS: Final = 120.0
+from server.evaluate.patience import Patience
+from server.evaluate.refused import Away, Refused
+
 # A connection that lasted longer was there, whatever came over it: making one takes 10 s at most.
 _HELD_SECONDS: Final = 15.0
-_PAUSE_SECONDS: Final = 1.0
 _PIECE_BYTES: Final = 1 << 18
 _MAX_LINE_BYTES: Final = 16 << 20
 _STREAM: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
 
 
-class Refused(Exception):
-    """The gateway refuses, or cannot be reached; the message is for the user."""
-
-
 class Api:
     """The prompt sets and runs of one gateway; an asynchronous context.
 
-    `certificate` is the gateway's own file (PEM), if known; else the machine's trust counts.
+    `certificate` is the gateway's own file (PEM), if known; else the machine's trust counts. `say`
+    is told that the gateway is away, where it is waited for.
     """
 
-    def __init__(self, url: str, key: str | None, certificate: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        certificate: str = "",
+        *,
+        say: Callable[[str], None],
+    ) -> None:
         self._url = url
+        self._say = say
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         connector = aiohttp.TCPConnector(ssl=_trusting(certificate)) if certificate else None
         self._http = aiohttp.ClientSession(
@@ -48,7 +53,7 @@ class Api:
     ) -> Any:
         """Make a request and return its JSON, or its bytes if it answers with other types.
 
-        Raises `Refused`.
+        Raises `Refused`, `Away` where another attempt may be worth it.
         """
         try:
             async with self._http.request(
@@ -57,10 +62,23 @@ class Api:
                 answer = await response.read()
                 is_json = response.content_type == "application/json"
                 if response.status >= 400:
-                    raise Refused(_words(answer, response.status))
+                    raise _refusal(answer, response.status)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Refused(f"{self._url} cannot be reached: {error}") from None
+            why = str(error) or type(error).__name__
+            raise Away(f"{self._url} cannot be reached: {why}") from None
         return json.loads(answer) if is_json else answer
+
+    async def ask_patiently(self, method: str, path: str, **query: Any) -> Any:
+        """Make a request that may be made twice, as `ask` does; waits for a gateway that is away.
+
+        Raises `Refused`.
+        """
+        patience = Patience(self._say)
+        while True:
+            try:
+                return await self.ask(method, path, **query)
+            except Away as error:
+                await patience.wait(str(error))
 
     async def save(self, path: str, out: Path, **query: Any) -> None:
         """Save what a request answers, whole or not at all; raises `Refused`."""
@@ -68,7 +86,7 @@ class Api:
         try:
             async with self._http.get(self._url + path, params=query, timeout=_STREAM) as response:
                 if response.status >= 400:
-                    raise Refused(_words(await response.read(), response.status))
+                    raise _refusal(await response.read(), response.status)
                 with part.open("wb") as file:
                     async for piece in response.content.iter_chunked(_PIECE_BYTES):
                         await asyncio.to_thread(file.write, piece)
@@ -88,24 +106,21 @@ class Api:
         A connection that breaks is made again for a while. Raises `Refused`.
         """
         loop = asyncio.get_running_loop()
-        broken_at: float | None = None
+        patience = Patience(self._say)
         while True:
             began_at = loop.time()
             try:
                 async for run in self._events(run_id, with_judges=with_judges):
-                    broken_at = None
+                    patience.met()
                     yield run
                     if not _is_under_way(run, with_judges=with_judges):
                         return
                 why = "the gateway closed the connection"
             except (aiohttp.ClientError, TimeoutError) as error:
                 why = str(error) or type(error).__name__
-            now = loop.time()
-            if broken_at is None or now - began_at > _HELD_SECONDS:
-                broken_at = now
-            if now - broken_at > _PATIENCE_SECONDS:
-                raise Refused(f"{self._url} cannot be reached: {why}")
-            await asyncio.sleep(_PAUSE_SECONDS)
+            if loop.time() - began_at > _HELD_SECONDS:
+                patience.met()
+            await patience.wait(f"{self._url} cannot be reached: {why}")
 
     async def _events(self, run_id: str, *, with_judges: bool) -> AsyncIterator[Mapping[str, Any]]:
         address = f"{self._url}/runs/{run_id}/events"
@@ -114,7 +129,7 @@ class Api:
             if response.status in (502, 503):
                 return
             if response.status >= 400:
-                raise Refused(_words(await response.read(), response.status))
+                raise _refusal(await response.read(), response.status)
             async for line in response.content:
                 if not line.startswith(b"data: "):
                     continue
@@ -138,11 +153,25 @@ def _trusting(certificate: str) -> ssl.SSLContext:
     return context
 
 
+def _refusal(answer: bytes, status: int) -> Refused:
+    """Return what a gateway's error is here."""
+    try:
+        code = json.loads(answer)["error"]["code"]
+    except (ValueError, KeyError, TypeError):
+        code = ""
+    # A 503 of the gateway itself is an answer, unless it is about to stop.
+    is_away = status == 502 or (status == 503 and code in ("", "shutting_down"))
+    return (Away if is_away else Refused)(_words(answer, status))
+
+
 def _words(answer: bytes, status: int) -> str:
     """Return what an error says, each of a set's problems in a line of its own."""
     try:
         error = json.loads(answer)["error"]
         lines = [error["message"]]
+        if status == 401:
+            # The gateway's own hint is for programs that ask it.
+            error = {**error, "hint": "give one with --key, or in SIDESTREAM_KEY"}
         problems = (error.get("details") or {}).get("problems", [])
         if len(problems) > 1:
             lines += [f"  {_place(problem)}{problem['message']}" for problem in problems]

@@ -30,13 +30,18 @@ async def gateway(url: str | None, file: Path, settings: Settings) -> AsyncItera
     Without `url` it is the running one of these settings, else one of our own. Raises `NoGateway`.
     """
     if url is not None:
-        yield url.rstrip("/")
+        url = url.rstrip("/")
+        print(f"asks the gateway at {url}", file=sys.stderr)
+        yield url
         return
     server = settings.server
     if not InstanceLock(server.state_dir.expanduser(), server.instance).is_free():
         scheme = "https" if settings.access.tls_certificate else "http"
-        yield f"{scheme}://{_reached_at(server.host)}:{server.port}"
+        url = f"{scheme}://{_reached_at(server.host)}:{server.port}"
+        print(f"asks the gateway at {url}", file=sys.stderr)
+        yield url
         return
+    print(f"starts a gateway of {file}", file=sys.stderr)
     async with _started(file) as address:
         yield address
 

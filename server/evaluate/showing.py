@@ -15,6 +15,7 @@ class Bar:
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
+        self._is_open = False
         self._shown = -1
 
     def show(self, run: Mapping[str, Any]) -> None:
@@ -28,12 +29,18 @@ class Bar:
     def show_judge(self, judge: Mapping[str, Any]) -> None:
         """Show how far a judge is."""
         judged, total = judge["judged"], judge["total"]
-        self._show(judged, total, f"{judged}/{total} judgements")
+        self._show(judged, total, f"judge {judge['model']}: {judged} of {total}")
+
+    def say(self, words: str) -> None:
+        """Say something in a line of its own."""
+        self.end()
+        print(words, file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        """Leave the line."""
-        if self._is_terminal:
+        """Leave the line, if there is one."""
+        if self._is_open:
             print(file=sys.stderr)
+        self._is_open, self._shown = False, -1
 
     def _show(self, done: int, total: int, words: str) -> None:
         total = max(total, 1)
@@ -41,6 +48,7 @@ class Bar:
             filled = _BAR * done // total
             bar = "#" * filled + "." * (_BAR - filled)
             print(f"\r[{bar}] {words}\x1b[K", end="", file=sys.stderr, flush=True)
+            self._is_open = True
         elif (tenth := 10 * done // total) != self._shown:
             self._shown = tenth
             print(words, file=sys.stderr, flush=True)
@@ -55,6 +63,17 @@ def table(results: Mapping[str, Any]) -> str:
     lines.insert(1, "  ".join("-" * width for width in widths))
     words = [f"- {one['words']}" for one in results["comparisons"]]
     return "\n".join([*lines, *([""] if words else []), *words])
+
+
+def untold_lines(results: Mapping[str, Any]) -> list[str]:
+    """Return how many checks could not be told, with a reason; nothing where all could."""
+    # A gateway of an earlier version does not say it.
+    counts = [(one.get("untold_checks", 0), one.get("untold_reason")) for one in results["targets"]]
+    if not (total := sum(count for count, _ in counts)):
+        return []
+    reason = next(reason for count, reason in counts if count)
+    what = "check" if total == 1 else "checks"
+    return ["", f"{total} {what} could not be told; the first: {reason}"]
 
 
 def _heads(targets: _Targets) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ METRICS: Final[dict[str, Callable[[_Figures], float | None]]] = {
     "cost": lambda figures: figures["cost"],
 }
 """What can be asked for, out of a row's `figures`; None where it is not known."""
+_SHARES: Final = ("pass", "pass_low")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def read_threshold(text: str) -> Threshold:
     target, metric, sign, value = found.groups()
     if metric not in METRICS:
         raise ValueError(f"{metric!r} is not known; there are {', '.join(METRICS)}")
+    if metric in _SHARES and not 0 <= float(value) <= 1:
+        raise ValueError(f"{metric} is a share from 0 to 1, and {value} is none")
     return Threshold(target or "", metric, sign, float(value))
 
 

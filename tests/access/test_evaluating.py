@@ -24,6 +24,9 @@ async def test_the_key_says_whose_the_run_is(keyed: KeyedGateway, tmp_path: Path
         refused = await evaluate(tmp_path, *words, *wrong)
         assert refused.code == 2
         assert "key" in refused.err
+        # What programs send is of no use to somebody at a terminal.
+        assert "--key" in refused.err
+        assert "Authorization" not in refused.err
         assert "Traceback" not in refused.err
     ended = await evaluate(tmp_path, *words, "--key", keyed.keys["use"])
     assert ended.code == 0, ended.err

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from server.evaluate.showing import judge_lines, table, won_words
+from server.evaluate.showing import Bar, judge_lines, table, untold_lines, won_words
 from tests.evaluate.test_thresholds import row
 
 NONE = {"median": None, "p95": None}
@@ -88,4 +88,29 @@ def test_what_a_judge_says_of_pairs_is_told_as_everywhere() -> None:
     assert judge_lines(found, [{"name": "small"}])[1:] == [
         "judge j: 12 judgements, 1 pair contradicted, as ties",
         "- small: expected wins 62 %, 3 won, 1 lost, 2 tied",
+    ]
+
+
+def test_checks_that_could_not_be_told_are_counted_with_one_reason() -> None:
+    told = {"untold_checks": 0, "untold_reason": ""}
+    untold = {"untold_checks": 2, "untold_reason": "Cannot be told: no program"}
+    # A gateway of an earlier version says nothing of it.
+    assert untold_lines({"targets": [told, {}]}) == []
+    assert untold_lines({"targets": [told, untold, untold]}) == [
+        "",
+        "4 checks could not be told; the first: Cannot be told: no program",
+    ]
+
+
+def test_the_progress_of_a_judge_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = Bar()
+    for judged in (8, 9, 60):
+        bar.show_judge({"model": "m", "judged": judged, "total": 60})
+    bar.say("the gateway is away, waiting…")
+    bar.show_judge({"model": "m", "judged": 60, "total": 60})
+    assert capsys.readouterr().err.splitlines() == [
+        "judge m: 8 of 60",
+        "judge m: 60 of 60",
+        "the gateway is away, waiting…",
+        "judge m: 60 of 60",
     ]

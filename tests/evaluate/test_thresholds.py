@@ -40,6 +40,13 @@ def test_every_target_has_to_reach_it() -> None:
     assert missed([read_threshold("pass_low>0.5"), read_threshold("failed==0")], rows) == []
 
 
+@pytest.mark.parametrize("text", ["pass>=2", "pass>=90", "pass_low>1.01", "m:pass<=-1"])
+def test_a_share_that_none_can_be_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="share from 0 to 1"):
+        read_threshold(text)
+    assert read_threshold(text.replace("pass_low", "cut").replace("pass", "cut")).metric == "cut"
+
+
 def test_what_is_not_known_misses_it() -> None:
     assert missed([read_threshold("pass>=0")], [row("a", None)]) == ["pass>=0: a has no pass"]
     assert missed([read_threshold("c:pass>=0")], [row("a")]) == [

@@ -72,6 +72,7 @@ async def test_a_file_is_asked_and_its_table_and_report_are_written(
     assert ended.out.splitlines()[3].split()[:2] == ["other", "2/4"]
     assert "No prompt differs: m and other are equal in all 2 prompts." in ended.out
     assert "8/8 answers" in ended.err
+    assert ended.err.startswith(f"asks the gateway at {gateway.url}\n")
     assert report.read_text().count("<article>") == 8
     assert await _names(gateway) == ["capitals"]
 
@@ -102,7 +103,7 @@ async def test_a_judge_is_asked_and_its_grades_are_shown(
     ended = await evaluate(tmp_path, *words)
     assert ended.code == 0, ended.err
     assert "judge judge: 2 judgements" in ended.out
-    assert ended.err.splitlines()[-1] == "2/2 judgements"
+    assert ended.err.splitlines()[-1] == "judge judge: 2 of 2"
     assert "- m: 3.00 of 5\n" in ended.out
     head, _, row = ended.out.splitlines()[:3]
     assert "votes won" not in head
@@ -189,7 +190,7 @@ async def test_an_interrupted_evaluation_pauses_its_run_which_goes_on(
         _, err = await process.communicate()
     assert process.returncode == 130
     (run,) = (await gateway.get("/runs")).json["runs"]
-    assert f"paused; go on with --run {run['id']}" in err.decode()
+    assert f"the run is paused; go on with --run {run['id']}" in err.decode()
     assert (run["state"], run["answered"]) == ("paused", 1)
     ended = await evaluate(tmp_path, "--run", run["id"], "--url", gateway.url)
     assert ended.code == 0, ended.err
@@ -230,9 +231,12 @@ async def test_the_certificate_of_these_settings_is_trusted(tmp_path: Path) -> N
     certificate, key = make(tmp_path, "own")
     tls = f"[access]\ntls_certificate = {certificate}\ntls_key = {key}\n"
     ended = await evaluate(tmp_path, "nothing", "--models", "m", more=tls)
-    # The gateway that was started for it answered.
     assert ended.code == 2
-    assert "is no file, and no prompt set that is kept" in ended.err
+    # The gateway that was started for it answered.
+    assert ended.err.splitlines() == [
+        f"starts a gateway of {tmp_path / 'settings.ini'}",
+        "there is no model 'm'",
+    ]
 
 
 async def test_a_report_is_written_whole_or_not_at_all(
