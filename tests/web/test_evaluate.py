@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from server.core.errors import StorageFailed
+from server.runs.live_judge import LiveJudge
+from server.runs.live_run import LiveRun
 from server.runs.reading import RunReader
 from server.web.keys import RUNS
 from tests.access.test_encryption import make
 from tests.conftest import StartFake
+from tests.fakes.tgi import Fake
 from tests.web.conftest import Start, StartWithFake
 from tests.web.gateway import Gateway, remote
 
@@ -138,8 +141,25 @@ async def test_a_judge_that_cannot_judge_all_exits_with_1_and_says_why(
     assert ended.err.splitlines()[-1] == "the judge is paused: there is no room"
 
 
+def release_once_stopped(
+    monkeypatch: pytest.MonkeyPatch, live: type[LiveRun | LiveJudge], fake: Fake
+) -> None:
+    """Have a server write the rest only when the run, or the judge, is to ask nothing more."""
+    stop = live.stop
+
+    def stop_and_release(self: Any) -> None:
+        stop(self)
+        fake.state.release()
+
+    monkeypatch.setattr(live, "stop", stop_and_release)
+
+
 async def test_an_interrupted_evaluation_pauses_its_judge(
-    start_gateway: Start, fake_tgi: StartFake, tmp_path: Path, table: Path
+    start_gateway: Start,
+    fake_tgi: StartFake,
+    tmp_path: Path,
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = await fake_tgi(text="Paris.")
     judge = await fake_tgi(text='{"reason": "", "grade": 3}', hold_after=1)
@@ -148,8 +168,8 @@ async def test_an_interrupted_evaluation_pauses_its_judge(
     words = [str(table), "--models", "m", "--url", gateway.url, "--judge", "judge"]
     process = await begin(tmp_path, *words)
     await judge.state.reaches(started=1)
+    release_once_stopped(monkeypatch, LiveJudge, judge)
     process.send_signal(signal.SIGINT)
-    judge.state.release()
     async with asyncio.timeout(30):
         _, err = await process.communicate()
     assert process.returncode == 130
@@ -179,13 +199,13 @@ async def test_a_set_that_is_kept_is_asked_by_its_name(
 
 
 async def test_an_interrupted_evaluation_pauses_its_run_which_goes_on(
-    before_fake: StartWithFake, tmp_path: Path, table: Path
+    before_fake: StartWithFake, tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway, fake = await before_fake(hold_after=1, model={"max_concurrent": 1})
     process = await begin(tmp_path, str(table), "--models", "m", "--url", gateway.url)
     await fake.state.reaches(started=1)
+    release_once_stopped(monkeypatch, LiveRun, fake)
     process.send_signal(signal.SIGINT)
-    fake.state.release()
     async with asyncio.timeout(30):
         _, err = await process.communicate()
     assert process.returncode == 130
