@@ -1,9 +1,11 @@
 """`run.py evaluate` that is interrupted, or whose gateway is killed."""
 
 import asyncio
+import re
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,25 @@ async def test_a_second_interrupt_does_not_wait_and_the_run_is_paused(
     fake.state.release()
     run = await run_of(gateway)
     assert (run["state"], run["answered"]) == ("paused", 1)
+
+
+async def test_an_own_gateway_stops_with_its_run_paused(
+    fake_tgi: StartFake, tmp_path: Path, table: Path
+) -> None:
+    fake = await fake_tgi(hold_after=1)
+    more = f"shutdown_grace = 0\n[model m]\nrunner = remote\nurl = {fake.url}\n"
+    process = await begin(tmp_path, str(table), "--models", "m", more=more)
+    await fake.state.reaches(started=1)
+    process.send_signal(signal.SIGINT)
+    await until_said(process, "pausing…")
+    process.send_signal(signal.SIGINT)
+    end = await ended(process)
+    assert end.code == 130
+    assert "Traceback" not in end.err
+    (name,) = re.findall(r"go on with --run (\S+)", end.err)
+    (file,) = (tmp_path / "state").rglob("*.runs")
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as kept:
+        assert kept.execute("SELECT id, state FROM run").fetchall() == [(name, "paused")]
 
 
 async def judged(
