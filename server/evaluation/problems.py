@@ -34,6 +34,8 @@ class Problems:
 
     def __init__(self) -> None:
         self.found: list[Problem] = []
+        self.order: Sequence[str] = ()
+        """The columns of the file from left to right, where it has such."""
 
     def add(self, message: str, row: int | None = None, column: str | None = None) -> None:
         """Note a problem; raises `TooManyProblems` once there are `MAX_PROBLEMS`."""
@@ -44,7 +46,13 @@ class Problems:
     def check(self) -> None:
         """Raise `InvalidPromptSet` if there are any."""
         if self.found:
-            raise invalid(self.found)
+            raise invalid(sorted(self.found, key=self._place))
+
+    def _place(self, problem: Problem) -> tuple[int, int]:
+        """Return where a problem is told: what is about all first, then by line and column."""
+        names = (problem.column or "", (problem.column or "").partition("[")[0])
+        places = (self.order.index(name) for name in names if name in self.order)
+        return problem.row or 0, next(places, len(self.order))
 
 
 @contextmanager

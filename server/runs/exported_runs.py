@@ -7,11 +7,18 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from server.evaluation.files.building import MAX_SET_NAME_CHARS
 from server.evaluation.files.rows import HEADER_KEY
-from server.evaluation.files.values import MAX_NAME_CHARS
 
 FORMAT: Final = "sidestream-run"
 """What the first line of an exported run says that it is."""
+
+TABLE_COLUMNS: Final = (
+    *("prompt", "repeat", "target", "model", "question", "answer", "passed", "failed_check"),
+    *("finish_reason", "error", "first_token_ms", "total_ms", "cold", "prompt_tokens"),
+    *("completion_tokens", "reasoning_tokens", "tokens_per_second", "cost", "seed", "expected"),
+)
+"""The columns of a run's table, in which prompts are numbers: no prompt set can be read of it."""
 
 # What came of the run is no part of its set; it may be broken, and is not even read.
 _OUTCOMES: Final = tuple(f'{{"kind":"{kind}"' for kind in ("answer", "judge", "judgement", "vote"))
@@ -31,7 +38,7 @@ def _common(first: dict[str, Any]) -> dict[str, Any]:
     name = run.get("set_name") if isinstance(run, dict) else None
     return {
         **(common if isinstance(common, dict) else {}),
-        **({"name": name[:MAX_NAME_CHARS]} if isinstance(name, str) else {}),
+        **({"name": name[:MAX_SET_NAME_CHARS]} if isinstance(name, str) else {}),
     }
 
 

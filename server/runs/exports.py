@@ -22,7 +22,7 @@ from server.evaluation.files.csv_text import defused
 from server.evaluation.files.rows import HEADER_KEY
 from server.runs.answers import first_token_ms, written_ms
 from server.runs.export_lines import JudgedLines, judge_lines, vote_lines
-from server.runs.exported_runs import FORMAT
+from server.runs.exported_runs import FORMAT, TABLE_COLUMNS
 from server.runs.questions import RunQuestions
 from server.runs.report_charts import expected_wins_chart, judge_chart, result_charts
 from server.runs.report_words import made_of, percent, rate_words, won_words
@@ -34,11 +34,6 @@ RunForm = Literal["csv", "jsonl", "html"]
 FORMAT_VERSION: Final = 1
 
 _MARK: Final = "\ufeff"
-_COLUMNS: Final = (
-    *("prompt", "repeat", "target", "model", "question", "answer", "passed", "failed_check"),
-    *("finish_reason", "error", "first_token_ms", "total_ms", "cold", "prompt_tokens"),
-    *("completion_tokens", "reasoning_tokens", "tokens_per_second", "cost", "seed", "expected"),
-)
 
 
 class Report(NamedTuple):
@@ -61,7 +56,7 @@ def csv_pieces(report: Report) -> Iterator[bytes]:
     names = labels(results.run.targets)
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\r\n")
-    table.writerow(_COLUMNS)
+    table.writerow(TABLE_COLUMNS)
     yield (_MARK + _taken(written)).encode()
     for answer in report.answers:
         failed = next((one for one in answer.checks if one.passed is False), None)

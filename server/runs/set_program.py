@@ -79,7 +79,7 @@ def pieces(request: SetRequest, data: bytes) -> Iterator[bytes]:
             whole = whole_of(data.decode(), request.summary, request.version, request.count)
             yield from in_pieces(msgspec.json.encode(whole))
         else:
-            yield from in_pieces(exported(data.decode(), request.form))
+            yield from in_pieces(exported(data.decode(), request.form, request.summary.name))
         return
     try:
         if isinstance(request, Look):

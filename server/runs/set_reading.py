@@ -4,8 +4,10 @@ Nothing here knows the event loop: it is done in a thread for little, and in a p
 (`set_program.py`) for much.
 """
 
+import codecs
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
@@ -16,11 +18,12 @@ from server.core.json_bodies import decode_body
 from server.evaluation.checks.reading import as_data
 from server.evaluation.files.building import Common, PromptLimits
 from server.evaluation.files.decoding import decode
+from server.evaluation.files.detection import Form
 from server.evaluation.files.reading import PromptFile, read_prompts, read_written
 from server.evaluation.files.writing import write_csv, write_json_lines
 from server.evaluation.problems import Problem, invalid
-from server.evaluation.prompt_set import PromptSet, prompt_data
-from server.runs.exported_runs import FORMAT, prompts_of_export
+from server.evaluation.prompt_set import PROMPT_COLUMN, PromptSet, prompt_data
+from server.runs.exported_runs import FORMAT, TABLE_COLUMNS, prompts_of_export
 from server.runs.shapes import PREVIEW_CHARS, Name, SetSummary, Tags
 
 FileForm = Literal["auto", "lines", "csv", "jsonl"]
@@ -32,6 +35,14 @@ PIECE_BYTES: Final = 64 * 1024
 _NAME_CHARS: Final = 60
 # Of a file that is looked at.
 _FIRST: Final = 5
+# How a run's table begins, also as a spreadsheet writes it.
+_RUN_TABLE: Final = re.compile(
+    rb"[,;\t|]".join(b'"?%s"?' % name.encode() for name in TABLE_COLUMNS[:6])
+)
+_IS_RUN_TABLE: Final = (
+    "this table is an exported run, in which prompts are numbered and their texts are cut: export"
+    " the run as JSON Lines, which can be read again, or export its prompt set"
+)
 # Longer than anybody writes: what is long stands in the prompts.
 _Text = Annotated[str, msgspec.Meta(max_length=100_000)]
 
@@ -69,7 +80,9 @@ class SetWhole(SetSummary, frozen=True, kw_only=True):
 class SetLook(msgspec.Struct, frozen=True):
     """A file as it would be kept: how many prompts it has, and what the first ones ask.
 
-    An `encoding` may have been guessed wrong, so it is told; `delimiter` is that of a table.
+    `form` is what it was taken for. An `encoding` may have been guessed wrong, so it is told;
+    `delimiter` is that of a table. Without `checks` nothing passes or fails, also where prompts
+    have an `expected` answer, which `expected` counts.
     """
 
     version: str
@@ -78,6 +91,8 @@ class SetLook(msgspec.Struct, frozen=True):
     checks: int
     encoding: str
     delimiter: str | None
+    form: Form
+    expected: int
 
 
 class ReadSet(msgspec.Struct, frozen=True):
@@ -117,6 +132,8 @@ def look_at(data: bytes, form: FileForm, common: Common, limits: PromptLimits) -
         len(read.checks) + sum(len(one.checks) for one in read.prompts),
         found.encoding,
         found.delimiter,
+        found.form,
+        sum(bool(one.expected) for one in read.prompts),
     )
 
 
@@ -141,13 +158,9 @@ def read_prompts_given(given: PromptsGiven, limits: PromptLimits) -> PromptSet:
 
 def read_file(data: bytes, form: FileForm, common: Common, limits: PromptLimits) -> PromptFile:
     """Read a file of prompts, or those of an exported run; raises `InvalidPromptSet`."""
-    if form == "lines":
-        text, encoding = decode(data)
-        # A blank line stays one, so that problems are told with the lines of the file.
-        lines = (line.removesuffix("\r") for line in text.split("\n"))
-        read = _read_rows(_rows_of(lines, limits.max_prompts), common, limits)
-        return replace(read, encoding=encoding)
-    if form != "csv" and (prompts := _of_run(data, limits)) is not None:
+    if form in ("auto", "csv") and _is_run_table(data) and not _names_another(common):
+        raise invalid([Problem(_IS_RUN_TABLE, 1)])
+    if form in ("auto", "jsonl") and (prompts := _of_run(data, limits)) is not None:
         data, form = prompts.encode(), "jsonl"
         limits = replace(limits, max_bytes=max(limits.max_bytes, len(data)))
     return read_prompts(data, form=None if form == "auto" else form, common=common, limits=limits)
@@ -169,15 +182,25 @@ def whole_of(body: str, summary: SetSummary, version: str, count: int | None = N
     )
 
 
-def exported(body: str, form: ExportForm) -> bytes:
-    """Return what is stored of a set as a file."""
-    return (write_csv if form == "csv" else write_json_lines)(read_written(body))
+def exported(body: str, form: ExportForm, name: str) -> bytes:
+    """Return what is stored of a set as a file, with the name that the set has now."""
+    named = replace(read_written(body), name=name)
+    return (write_csv if form == "csv" else write_json_lines)(named)
 
 
 def in_pieces(data: bytes) -> Iterator[bytes]:
     """Yield what has a length in pieces of up to `PIECE_BYTES`."""
     for first in range(0, len(data), PIECE_BYTES):
         yield data[first : first + PIECE_BYTES]
+
+
+def _is_run_table(data: bytes) -> bool:
+    return _RUN_TABLE.match(data.removeprefix(codecs.BOM_UTF8)) is not None
+
+
+def _names_another(common: Common) -> bool:
+    """Tell whether a caller names another column than that of the numbers."""
+    return common.template is not None or common.prompt_column not in (None, PROMPT_COLUMN)
 
 
 def _of_run(data: bytes, limits: PromptLimits) -> str | None:
@@ -190,18 +213,6 @@ def _name_of(read: PromptSet) -> str:
     """Return a name for a set that has none: how its first prompt begins."""
     said = text_of(read.messages_of(read.prompts[0])[-1].content)
     return " ".join(said.split())[:_NAME_CHARS]
-
-
-def _rows_of(lines: Iterable[str], most: int) -> list[str]:
-    """Return a prompt a line as JSON Lines, and none after the first that is too many."""
-    rows, count = [], 0
-    for line in lines:
-        is_prompt = bool(line.strip())
-        rows.append(json.dumps({"prompt": line}) if is_prompt else "")
-        count += is_prompt
-        if count > most:
-            break
-    return rows
 
 
 def _read_rows(rows: Sequence[str], common: Common, limits: PromptLimits) -> PromptFile:

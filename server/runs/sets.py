@@ -139,6 +139,10 @@ class SetLibrary:
             async for piece in found:
                 yield piece
 
+    async def summary(self, owner: str, set_id: str) -> SetSummary:
+        """Return a set without its prompts; raises `UnknownPromptSet`."""
+        return await self._store.sets.get(owner, set_id)
+
     async def browse(self, owner: str) -> list[SetSummary]:
         """Return the owner's sets, last changed first."""
         return await self._store.sets.browse(owner)

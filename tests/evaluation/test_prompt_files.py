@@ -142,7 +142,10 @@ def test_dialogues_checks_and_tags_stand_in_cells() -> None:
         ("\n\n", [(None, None, "the file is empty")]),
         ("prompt,a\n", [(None, None, "the file has no prompts")]),
         ("prompt,a,a\nx,y,z\n", [(1, "a", "there are two columns of this name")]),
-        ("prompt,\nx,y\n", [(2, "2", "the column has no name")]),
+        (
+            "prompt,\nx,\nv,y\nw,z\n",
+            [(1, "2", "the column has no name, and line 3 has a text in it")],
+        ),
         ('prompt,a\nx,"y\nz\n', [(2, None, "a quote is opened and never closed")]),
         ('prompt,a\nx,y\nx,"y"z\n', [(3, None, "the quotes are wrong")]),
         (
@@ -261,8 +264,8 @@ def test_the_first_line_may_say_what_is_common_to_all() -> None:
             [(1, "b", "has no prompt"), (1, "templat", "there is no such key")],
         ),
         (
-            lines({"prompt_set": {"system": ["s"], "name": "n" * 101}}, {"prompt": "a"}),
-            [(None, "name", "more than 100 characters"), (1, "system", "the value is no text")],
+            lines({"prompt_set": {"system": ["s"], "name": "n" * 301}}, {"prompt": "a"}),
+            [(None, "name", "more than 300 characters"), (1, "system", "the value is no text")],
         ),
         (lines({"prompt_set": 5}, {"prompt": "a"}), [(1, "prompt_set", "is an object")]),
         (
@@ -290,7 +293,8 @@ def test_the_column_of_the_prompts_may_be_named_or_be_the_only_one() -> None:
     asked = read("question,answer\nWhy?,So.\n", prompt_column="question").prompt_set
     assert asked.template == "{{question}}"
     assert asked.messages_of(asked.prompts[0]) == [Message("user", "Why?")]
-    assert read("question\nWhy?\n").prompt_set.template == "{{question}}"
+    named = read_prompts(b"question\nWhy?\n", form="csv")
+    assert named.prompt_set.template == "{{question}}"
 
 
 def test_a_template_takes_variables_and_puts_them_in_as_they_are() -> None:

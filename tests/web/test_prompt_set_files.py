@@ -2,6 +2,9 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
+
+import pytest
 
 from tests.web.conftest import StartWithFake
 from tests.web.gateway import Gateway
@@ -123,3 +126,77 @@ async def test_the_versions_of_a_set_are_listed(before_fake: StartWithFake) -> N
     assert (await gateway.get(f"/prompt-sets/{name}?count=1")).json["prompts"] == 2
     assert len((await gateway.get(f"/prompt-sets/{name}?count=1")).json["items"]) == 1
     assert (await gateway.get("/prompt-sets/p_no/versions")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("Capitals", "Capitals"),
+        ("Städte: groß/klein?", "Städte groß klein"),
+        ("../../etc/passwd", "etc passwd"),
+        ("n\u202egpj\r\nX-Evil: 1", "n gpj X-Evil 1"),
+        ("x" * 300, "x" * 80),
+    ],
+)
+async def test_an_exported_set_is_called_as_it_is_and_keeps_its_name(
+    before_fake: StartWithFake, name: str, file: str
+) -> None:
+    gateway, _ = await before_fake()
+    kept = await made(gateway, {**VARIED, "name": "Before"})
+    await gateway.ask("PATCH", f"/prompt-sets/{kept}", json={"name": name})
+    for form in ("jsonl", "csv"):
+        reply = await gateway.get(f"/prompt-sets/{kept}/export?form={form}")
+        given = reply.headers["Content-Disposition"]
+        assert given == f"attachment; filename*=UTF-8''{quote(f'{file}.{form}', safe='')}"
+        again = await gateway.ask("PUT", "/prompt-sets", data=reply.text)
+        assert again.status == 201, again.text
+        assert again.json["name"] == name
+        renamed = await gateway.ask("PUT", "/prompt-sets?name=Other", data=reply.text)
+        assert renamed.json["name"] == "Other"
+    assert again.json["version"] == (await gateway.get(f"/prompt-sets/{kept}")).json["version"]
+
+
+@pytest.mark.parametrize("name", ["...", "///", "con", "NUL.txt", ""])
+async def test_a_set_without_a_name_for_files_is_called_by_its_id(
+    before_fake: StartWithFake, name: str
+) -> None:
+    gateway, _ = await before_fake()
+    kept = await made(gateway)
+    await gateway.ask("PATCH", f"/prompt-sets/{kept}", json={"name": name})
+    reply = await gateway.get(f"/prompt-sets/{kept}/export")
+    assert reply.headers["Content-Disposition"].endswith(f"''{kept}.jsonl")
+    assert (await gateway.get("/prompt-sets/p_no/export")).status == 404
+
+
+async def test_the_table_of_a_run_is_no_prompt_set(before_fake: StartWithFake) -> None:
+    gateway, _ = await before_fake(text="It is Paris.")
+    run, _ = await exported(gateway, VARIED)
+    table = (await gateway.get(f"/runs/{run['id']}/export?form=csv")).text
+    respelled = table.removeprefix("\ufeff").replace(",", ";")
+    for data in (table, respelled):
+        for address in ("/prompt-sets", "/prompt-sets?form=csv", "/prompt-sets/look"):
+            reply = await gateway.ask("PUT", address, data=data)
+            assert reply.status == 422, reply.text
+            (problem,) = reply.json["error"]["details"]["problems"]
+            assert problem["row"] == 1
+            assert "as JSON Lines" in problem["message"]
+    assert len((await gateway.get("/prompt-sets")).json["sets"]) == 1
+    # Who names the column that is meant gets it.
+    named = await gateway.ask("PUT", "/prompt-sets/look?form=csv&column=question", data=table)
+    assert named.json["prompts"] == 3
+
+
+async def test_a_look_tells_what_the_file_was_taken_for_and_what_is_checked(
+    before_fake: StartWithFake,
+) -> None:
+    gateway, _ = await before_fake()
+    told = ("form", "prompts", "checks", "expected", "delimiter")
+    for data, expected in (
+        ("Name a river, please.\nName a sea.", ("lines", 2, 0, 0, None)),
+        ("prompt,expected\nOf Peru?,Lima\nOf Mars?,\n", ("csv", 2, 0, 1, ",")),
+        ('{"prompt": "a", "checks": [{"type": "json"}]}', ("jsonl", 1, 1, 0, None)),
+    ):
+        look = (await gateway.ask("PUT", "/prompt-sets/look", data=data)).json
+        assert tuple(look[name] for name in told) == expected
+    kept = await gateway.ask("PUT", "/prompt-sets", data="Name a river, please.\nName a sea.")
+    assert kept.json["prompts"] == 2

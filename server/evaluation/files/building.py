@@ -7,13 +7,15 @@ from server.core.errors import InvalidPromptSet
 from server.evaluation.checks.declarations import Check
 from server.evaluation.checks.reading import bind, checks_in, command_problems, variables_in
 from server.evaluation.files.rows import RESERVED, Row, Rows
-from server.evaluation.files.values import MAX_NAME_CHARS, Values
+from server.evaluation.files.values import Values
 from server.evaluation.problems import Problems
 from server.evaluation.prompt_set import DEFAULT_TEMPLATE, PROMPT_COLUMN, Prompt, PromptSet
 from server.evaluation.templates import variables_of
 
 MAX_VARIABLES: Final = 1_000
 """How many variables the prompts of a set may have, each its own or common to all."""
+MAX_SET_NAME_CHARS: Final = 300
+"""How long the name of a set may be."""
 _SHOWN_COLUMNS: Final = 10
 
 
@@ -83,8 +85,8 @@ def _outline(rows: Rows, common: Common, limits: PromptLimits, problems: Problem
         return Values(problems, line, limits.max_prompt_chars).text(value, key)
 
     name = chosen("name", common.name, "")
-    if len(name) > MAX_NAME_CHARS:
-        problems.add(f"the name has more than {MAX_NAME_CHARS} characters", None, "name")
+    if len(name) > MAX_SET_NAME_CHARS:
+        problems.add(f"the name has more than {MAX_SET_NAME_CHARS} characters", None, "name")
     declared, line = common.checks, None
     if declared is None:
         declared, line = rows.common.get("checks", []), rows.common_line

@@ -27,7 +27,7 @@ def read_csv(text: str, problems: Problems, *, max_rows: int) -> Rows:
     """Return the rows of a table; stops where quotes are wrong, as nothing after is certain."""
     # Raised only, for all threads: Python's own limit is 128 KiB for a cell.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
-    skipped, delimiter = _stated_delimiter(text)
+    skipped, delimiter = stated_delimiter(text)
     body = text.split("\n", skipped)[-1] if skipped else text
     found = Rows(delimiter=delimiter or _sniffed(body))
     records = _records(body, found.delimiter or ",", problems, skipped)
@@ -39,17 +39,23 @@ def read_csv(text: str, problems: Problems, *, max_rows: int) -> Rows:
     is_ours = OUR_MARK in header[1]
     names = _names(header[1], is_ours, problems, header[0])
     found.columns = tuple(name for name in names if name and not name.startswith(SET_PREFIX))
+    problems.order = [name or str(number) for number, name in enumerate(names, 1)]
+    nameless: set[int] = set()
     for line, cells in records:
         if len(found.rows) >= max_rows:
             problems.add(f"there are more than {max_rows:,} prompts", line)
             break
         if row := _row(line, names, list(map(restored, cells)) if is_ours else cells, problems):
+            for number in sorted(_unnamed(names, cells) - nameless):
+                message = f"the column has no name, and line {line:,} has a text in it"
+                problems.add(message, header[0], str(number))
+                nameless.add(number)
             _take_common(row, found, problems)
             found.rows.append(row)
     return found
 
 
-def _stated_delimiter(text: str) -> tuple[int, str | None]:
+def stated_delimiter(text: str) -> tuple[int, str | None]:
     """Return what the line `sep=;`, which some spreadsheets write first, says."""
     first = text[:16].split("\n", 1)[0].rstrip("\r").strip('"')
     if first.startswith("sep=") and len(first) == 5 and first[4] in DELIMITERS:
@@ -57,16 +63,26 @@ def _stated_delimiter(text: str) -> tuple[int, str | None]:
     return 0, None
 
 
+def first_records(text: str) -> list[list[str]]:
+    """Return the first records of a text, by the delimiter that makes it most like a table."""
+    return _records_by(text, _sniffed(text))
+
+
 def _sniffed(text: str) -> str:
     """Return the delimiter by which the first records look most like a table."""
     return max(DELIMITERS, key=lambda delimiter: _likeness(text, delimiter))
 
 
-def _likeness(text: str, delimiter: str) -> tuple[bool, bool, float, int]:
+def _records_by(text: str, delimiter: str) -> list[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     records: list[list[str]] = []
     with suppress(csv.Error):  # What stands before it says enough.
         records += (record for record in itertools.islice(reader, _LOOKED_AT) if record)
+    return records
+
+
+def _likeness(text: str, delimiter: str) -> tuple[bool, bool, float, int]:
+    records = _records_by(text, delimiter)
     if not records:
         return False, False, 0.0, 0
     columns = len(records[0])
@@ -127,14 +143,16 @@ def _row(line: int, names: list[str], cells: list[str], problems: Problems) -> R
         )
         return None
     found: dict[str, Any] = {}
-    for number, (name, cell) in enumerate(zip(names, cells, strict=True), 1):
-        if not cell:
-            continue
-        if not name:
-            problems.add("the column has no name", line, str(number))
-            continue
-        found[name] = _cell(name, cell, line, problems)
+    for name, cell in zip(names, cells, strict=True):
+        if name and cell:
+            found[name] = _cell(name, cell, line, problems)
     return Row(line, found)
+
+
+def _unnamed(names: list[str], cells: list[str]) -> set[int]:
+    """Return the columns without a name that a line has a text in, numbered from 1."""
+    several = zip(names, cells, strict=False)
+    return {number for number, (name, cell) in enumerate(several, 1) if cell and not name}
 
 
 def _cell(name: str, cell: str, line: int, problems: Problems) -> Any:

@@ -1,17 +1,20 @@
-"""Read a file of prompts, CSV or JSON Lines, into a prompt set."""
+"""Read a file of prompts, CSV, JSON Lines or a prompt a line, into a prompt set."""
 
 import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
 from server.evaluation.files.building import Common, PromptLimits, build
 from server.evaluation.files.csv_rows import read_csv
 from server.evaluation.files.decoding import decode
+from server.evaluation.files.detection import Form, form_of
 from server.evaluation.files.json_rows import read_json_lines
+from server.evaluation.files.line_rows import read_lines
 from server.evaluation.problems import Problem, collected, invalid
 from server.evaluation.prompt_set import PromptSet
+from server.evaluation.templates import variables_of
 
-Form = Literal["csv", "jsonl"]
+_READERS: Final = {"lines": read_lines, "csv": read_csv, "jsonl": read_json_lines}
 DEFAULT_LIMITS = PromptLimits()
 NOTHING_COMMON = Common()
 _NO_LIMITS = PromptLimits(sys.maxsize, sys.maxsize, sys.maxsize)
@@ -34,7 +37,7 @@ def read_prompts(
     common: Common = NOTHING_COMMON,
     limits: PromptLimits = DEFAULT_LIMITS,
 ) -> PromptFile:
-    """Read a file; without a form, one whose first character is a brace is JSON Lines.
+    """Read a file; without a form, it is what it looks like (`detection.py`).
 
     Takes up to a few seconds for the largest file: call it in a thread. Raises `InvalidPromptSet`
     with up to 20 problems, each in its line and column.
@@ -44,13 +47,18 @@ def read_prompts(
         raise invalid([Problem(message)])
     text, encoding = decode(data)
     if form is None:
-        form = "jsonl" if text.lstrip()[:1] in {"{", "["} else "csv"
-    read = read_json_lines if form == "jsonl" else read_csv
+        form = form_of(text, _named(common))
     with collected() as problems:
-        rows = read(text, problems, max_rows=limits.max_prompts)
+        rows = _READERS[form](text, problems, max_rows=limits.max_prompts)
         if rows.rows or not problems.found:
             prompt_set = build(rows, common, limits, problems)
     return PromptFile(prompt_set, form, encoding, rows.delimiter)
+
+
+def _named(common: Common) -> list[str]:
+    """Return the columns that a caller names."""
+    own = [common.prompt_column] if common.prompt_column else []
+    return [*own, *variables_of(common.template or "")]
 
 
 def read_written(body: str) -> PromptSet:

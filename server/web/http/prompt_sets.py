@@ -18,6 +18,7 @@ from server.runs.sets import (
 )
 from server.runs.shapes import Name, SetChange, SetListing, SetSummary, SetVersions
 from server.web.bodies import Query, json_response, read_body, read_bytes, read_json_bytes
+from server.web.file_names import file_name
 from server.web.http.conversations import owner_of
 from server.web.http.file_stream import send_file, send_pieces
 from server.web.http.operations import BYTES, JSON, Group, Reply
@@ -107,6 +108,8 @@ async def create(request: web.Request) -> web.StreamResponse:
 async def import_file(request: web.Request) -> web.StreamResponse:
     """Keep a file as a new prompt set: a prompt a line, CSV, or JSON Lines.
 
+    Without `form` a table is what has a column that is known in its first line, or names as
+    programs give them over lines that all fit; what is neither that nor JSON is a prompt a line.
     Columns or keys are variables for the template; `expected`, `system`, `messages`, `checks` and
     `tags` are what they say. Each of `details.problems` of an error has its line and column.
     """
@@ -232,13 +235,15 @@ async def replace_by_file(request: web.Request) -> web.StreamResponse:
     role="user",
 )
 async def export(request: web.Request) -> web.StreamResponse:
-    """Export a prompt set as JSON Lines or CSV; imported again, it has the same version.
+    """Export a prompt set as JSON Lines or CSV; imported again, it has its version and its name.
 
     Cells that a spreadsheet would compute begin with an apostrophe.
     """
-    form, name = _EXPORT.read(request), request.match_info["id"]
-    pieces = library_of(request).written(owner_of(request), name, _VERSION.read(request), form)
-    return await send_file(request, pieces, f"{_TYPES[form]}; charset=utf-8", f"{name}.{form}")
+    library, owner = library_of(request), owner_of(request)
+    form, set_id = _EXPORT.read(request), request.match_info["id"]
+    name = file_name((await library.summary(owner, set_id)).name, set_id, form)
+    pieces = library.written(owner, set_id, _VERSION.read(request), form)
+    return await send_file(request, pieces, f"{_TYPES[form]}; charset=utf-8", name)
 
 
 @GROUP.operation(
