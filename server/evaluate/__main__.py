@@ -24,6 +24,7 @@ from server.evaluate.judging import judged, why_unreadable
 from server.evaluate.names import check_models, check_targets
 from server.evaluate.options import FORMS, read_options
 from server.evaluate.refused import Refused
+from server.evaluate.set_files import is_unchecked
 from server.evaluate.sets import set_of
 from server.evaluate.showing import (
     Bar,
@@ -137,6 +138,8 @@ async def _told(options: argparse.Namespace, api: Api, run: Any, bar: Bar) -> li
             refusals = [f"it is not judged: {error}"]
     results = await api.ask_patiently("GET", f"/runs/{run['id']}/results")
     print("\n".join([table(results), *untold_lines(results)]))
+    if is_unchecked(results["targets"]):
+        print("no answer was checked: nothing passed or failed", file=sys.stderr)
     for judge in judges:
         print(*judge_lines(judge, results["targets"]), sep="\n")
     if options.out:

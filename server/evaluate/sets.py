@@ -2,14 +2,15 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from server.evaluate.asking import Api
 from server.evaluate.refused import Refused
+from server.evaluate.set_files import form_of, look_words
 
-_FORMS: Final = {".txt": "lines", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl"}
 # What an exported run has behind its prompts.
 _OUTCOMES: Final = tuple(
     f'{{"kind":"{kind}"'.encode() for kind in ("answer", "judge", "judgement", "vote")
@@ -27,20 +28,20 @@ class FoundSet(NamedTuple):
 async def set_of(name: str, api: Api) -> FoundSet:
     """Return the set that is named; a file is taken in, unless the same is kept by its name.
 
-    Raises `Refused`.
+    What the file was taken for is said on standard error. Raises `Refused`.
     """
     path = Path(os.environ.get("CALLED_FROM", ""), name)
     data = await asyncio.to_thread(lambda: path.read_bytes() if path.is_file() else None)
     sets = (await api.ask("GET", "/prompt-sets"))["sets"]
     if data is None:
         return FoundSet(_kept(name, sets), is_new=False)
-    form = _FORMS.get(path.suffix.lower(), "auto")
+    form = form_of(path)
     data = _without_outcomes(data)
-    if namesakes := [one for one in sets if one["name"] == path.stem]:
-        seen = await api.ask("PUT", "/prompt-sets/look", data=data, form=form)
-        for one in namesakes:
-            if one["version"] == seen["version"]:
-                return FoundSet(one["id"], is_new=False)
+    look = await api.ask("PUT", "/prompt-sets/look", data=data, form=form)
+    print(f"{path.name}: {look_words(look)}", file=sys.stderr)
+    for one in sets:
+        if one["name"] == path.stem and one["version"] == look["version"]:
+            return FoundSet(one["id"], is_new=False)
     made = await api.ask("PUT", "/prompt-sets", data=data, form=form, name=path.stem)
     return FoundSet(made["id"], is_new=True)
 

@@ -80,6 +80,23 @@ async def test_a_file_is_asked_and_its_table_and_report_are_written(
     assert await _names(gateway) == ["capitals"]
 
 
+@pytest.mark.parametrize("name", ["plain.md", "plain.txt", "plain"])
+async def test_a_file_of_lines_asks_all_of_them_and_says_that_nothing_is_checked(
+    before_fake: StartWithFake, tmp_path: Path, name: str
+) -> None:
+    gateway, _ = await before_fake(text="It is Paris.")
+    (tmp_path / name).write_text("Name a river, please.\nName a sea.\n")
+    words = [str(tmp_path / name), "--models", "m", "--url", gateway.url]
+    ended = await evaluate(tmp_path, *words)
+    assert ended.code == 0, ended.err
+    told = ended.err.splitlines()
+    assert told[0] == f"{name}: 2 prompts, one a line; no checks: nothing passes or fails"
+    assert told[-1] == "no answer was checked: nothing passed or failed"
+    assert "2/2 answers" in told
+    (kept,) = (await gateway.get("/prompt-sets")).json["sets"]
+    assert kept["prompts"] == 2
+
+
 async def test_an_exported_run_is_asked_again_as_the_same_prompts(
     before_fake: StartWithFake, tmp_path: Path, table: Path
 ) -> None:
