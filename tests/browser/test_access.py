@@ -119,6 +119,37 @@ def test_a_page_leads_to_the_sign_in_and_back(
     assert not [complaint for complaint in watch.complaints if "Content Security" in complaint]
 
 
+@pytest.mark.parametrize("fragment", ["#run=r_1a&show=results", "#chat=c_1", "#//evil.example/"])
+def test_signing_in_leads_to_what_the_address_asked_for(
+    page: Page, own_gateway: Gateway, watch: Watch, fragment: str
+) -> None:
+    key = GatewayKeys(own_gateway).add("ann")
+    page.goto(f"{own_gateway.url}{fragment}")
+    expect_sign_in(page)
+    # Also behind a wrong key.
+    sign_in(page, "sidestream_wrong")
+    expect(page.get_by_role("alert")).to_contain_text("This key is wrong")
+    with page.expect_navigation(url=f"{own_gateway.url}{fragment}"):
+        sign_in(page, key)
+    expect(page).to_have_title("Sidestream")
+    assert not [complaint for complaint in watch.complaints if "Content Security" in complaint]
+
+
+def test_who_signs_in_again_sees_the_run_that_was_shown(page: Page, own_gateway: Gateway) -> None:
+    keys = GatewayKeys(own_gateway)
+    address = f"{own_gateway.url}#runs&show=leaderboard"
+    open_page(page, own_gateway.url)
+    page.goto(address)
+    board = page.get_by_role("heading", name="Leaderboard")
+    expect(board).to_be_visible()
+    # A key is made: from now on one is needed.
+    key = keys.add("ann")
+    expect_sign_in(page)
+    sign_in(page, key)
+    expect(board).to_be_visible()
+    expect(page).to_have_url(address)
+
+
 def test_a_server_that_restarts_asks_to_sign_in_again(page: Page, own_gateway: Gateway) -> None:
     """The upgrade is refused, and browsers hide the status from the page."""
     key = GatewayKeys(own_gateway).add("ann")

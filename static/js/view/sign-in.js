@@ -27,13 +27,13 @@ let isAsking = false;
  * @param {boolean} wasConnected Whether it ever was.
  */
 export async function lookWhy(state, wasConnected) {
-  if (state.name === 'closed' && state.code === REVOKED) location.assign(SIGN_IN);
+  if (state.name === 'closed' && state.code === REVOKED) goAndComeBack();
   if (state.name !== 'waiting' || isAsking) return '';
   isAsking = true;
   try {
     // A POST has an origin, as the socket has.
     const answer = await fetch('ws-ticket', { method: 'POST' });
-    if (answer.status === UNAUTHORIZED) location.assign(SIGN_IN);
+    if (answer.status === UNAUTHORIZED) goAndComeBack();
     if (answer.status === FORBIDDEN) return errorText((await answer.json()).error);
     if (answer.ok && !wasConnected && state.attempt > 1) return NO_SOCKET;
   } catch {
@@ -42,6 +42,11 @@ export async function lookWhy(state, wasConnected) {
     isAsking = false;
   }
   return '';
+}
+
+/** Who signs in again sees what was shown. */
+function goAndComeBack() {
+  location.assign(SIGN_IN + location.hash);
 }
 
 /** Make the button sign out; the page has one only if somebody is signed in. @param {Element | null} button */
