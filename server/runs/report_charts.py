@@ -6,6 +6,7 @@ bar, so that a chart is read on a phone.
 """
 
 import math
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
@@ -18,7 +19,8 @@ _WIDTH: Final = 360
 _ROW: Final = 34
 _MARGIN: Final = 6
 _AXIS: Final = 20
-_NAME_CHARS: Final = 30
+# Of 12 px, in whatever font a reader has: sooner too wide than one text over another.
+_WIDE, _CAPITAL, _SMALL = 12.0, 9.5, 7.0
 
 
 class Chart(NamedTuple):
@@ -146,16 +148,36 @@ def _row(bar: Bar, axis: Axis, top: float) -> str:
     start = _x(axis, max(axis.low, min(0.0, axis.high)))
     value, low, high = (_x(axis, number) for number in (bar.value, bar.low, bar.high))
     left, right = min(start, value), max(start, value)
-    name = bar.name if len(bar.name) <= _NAME_CHARS else f"{bar.name[: _NAME_CHARS - 1]}…"
     middle, right_end = top + 23, _WIDTH - _MARGIN - 3
+    name = _cut(bar.name, right_end - _MARGIN - 2 * _SMALL - _width(bar.words))
+    whole = "" if name == bar.name else f"<title>{escape(bar.name)}</title>"
     return (
-        f'<text x="{_MARGIN + 3}" y="{top + 13}">{escape(name)}</text>'
+        f'<text x="{_MARGIN + 3}" y="{top + 13}">{escape(name)}{whole}</text>'
         f'<text x="{right_end}" y="{top + 13}" text-anchor="end">{escape(bar.words)}</text>'
         f'<rect class="bar" x="{left:.1f}" y="{middle - 4}" width="{right - left:.1f}" height="8"/>'
         f'<path class="whisker" d="M{low:.1f} {middle}H{high:.1f}M{low:.1f} {middle - 4}v8'
         f'M{high:.1f} {middle - 4}v8"/>'
         f'<circle class="point" cx="{value:.1f}" cy="{middle}" r="3.5"/>'
     )
+
+
+def _cut(name: str, room: float) -> str:
+    """Return a name, or how it begins where it is wider than `room`."""
+    if _width(name) <= room:
+        return name
+    ends = (end for end in range(len(name), 0, -1) if _width(name[:end]) <= room - _WIDE)
+    end = next(ends, 0)
+    return f"{name[:end].rstrip()}…"
+
+
+def _width(text: str) -> float:
+    return sum(map(_width_of, text))
+
+
+def _width_of(letter: str) -> float:
+    if letter in "MWmw@%" or unicodedata.east_asian_width(letter) in "WF":
+        return _WIDE
+    return _CAPITAL if letter.isupper() else _SMALL
 
 
 def _axis(axis: Axis, bottom: float) -> str:

@@ -4,6 +4,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import msgspec
+import pytest
 
 from server.evaluation.statistics.strengths import win_probability
 from server.runs.report_charts import expected_wins_chart
@@ -34,9 +35,13 @@ def test_a_chart_is_well_formed_and_says_what_it_shows() -> None:
     assert drawn.findtext(f"{SVG}title") == "Expected wins"
     words = f"{names[0]}: 62 % (56 to 73 %); {names[1]}: 38 % (27 to 44 %)"
     assert drawn.findtext(f"{SVG}desc") == words
-    texts = ["".join(text.itertext()) for text in drawn.iter(f"{SVG}text")]
+    texts = [text.text for text in drawn.iter(f"{SVG}text")]
     assert names[0] in texts
-    assert f"{names[1][:29]}…" in texts
+    (cut,) = [text for text in texts if text and text.endswith("…")]
+    assert names[1].startswith(cut[:-1])
+    assert len(cut) > 20
+    # The whole name is told where it is pointed at.
+    assert [one.text for one in drawn.iter(f"{SVG}title")] == ["Expected wins", names[1]]
     assert texts[:3] == ["0 %", "50 %", "100 %"]
     places = [float(point.attrib["cx"]) for point in drawn.iter(f"{SVG}circle")]
     assert places == [222.6, 137.4]  # symmetric about the middle of 360
@@ -54,3 +59,11 @@ def test_who_is_of_average_strength_is_drawn_in_the_middle() -> None:
     assert alike is not None
     assert "<desc>a: 73 %; b: 27 %</desc>" in alike.svg
     assert expected_wins_chart(["a"], []) is None
+
+
+@pytest.mark.parametrize("letter", ["W", "i", "漢"])
+def test_a_name_of_any_letters_is_cut_before_what_is_read_of_its_row(letter: str) -> None:
+    chart = expected_wins_chart([letter * 200], [rank(0, 0.5, [0.25, 1.0])])
+    assert chart is not None
+    (cut,) = re.findall(rf">({letter}+)…<title>", chart.svg)
+    assert 8 < len(cut) < 40
