@@ -233,7 +233,7 @@ document.addEventListener('visibilitychange', () => {
 // Answers go on without this page; a reload returns to them.
 window.addEventListener('pagehide', () => workspace.saveTab());
 
-const address = new ChatAddress({ workspace, client, composer, fault: showFault, runs: openRuns });
+const address = new ChatAddress({ workspace, client, composer, fault: showFault, runs: (isAsked) => openRuns('', isAsked) });
 address.begin();
 if (visits.get('attached')?.length) openTray([]);
 document.querySelector('#add-model')?.addEventListener('click', openAdder);
@@ -374,10 +374,10 @@ function openShortcuts() {
   return later(import('./view/shortcut-list.js'), ({ ShortcutList }) => find(ShortcutList, 'shortcut-list').open());
 }
 
-/** @param {string} [chat] Whose prompts a run begins with. */
-function openRuns(chat) {
+/** @param {string} [chat] Whose prompts a run begins with. @param {() => boolean} [isAsked] Whether it still is, once their module is there. */
+function openRuns(chat, isAsked = () => true) {
   if (panel.isOver) panel.close();
-  return later(Promise.all([import('./view/runs-view.js'), laterStyles('runs.css')]), ([module]) => module.openRuns({ client, workspace, left: () => address.tell() }, chat));
+  return later(Promise.all([import('./view/runs-view.js'), laterStyles('runs.css')]), ([module]) => isAsked() && module.openRuns({ client, workspace, left: () => address.tell() }, chat));
 }
 
 function openAdder() {

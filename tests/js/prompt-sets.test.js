@@ -1,23 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { askedWords, chatPrompts, isExportedRun, lookWords, plainLines, promptFile, setWords, setsWith, tagsIn, withoutOutcomes } from '../../static/js/model/prompt-sets.js';
-import { depthOf, runHash, runPlace } from '../../static/js/model/run-address.js';
+import { askedWords, chatPrompts, checkWords, formOf, isExportedRun, lookWords, plainLines, promptFile, setWords, setsWith, tagsIn, withoutOutcomes } from '../../static/js/model/prompt-sets.js';
 import { EVERY_ROW, RunOrder, matchingWords, placeWords } from '../../static/js/model/run-order.js';
 
 const rows = (...prompts) => prompts.map((prompt) => ({ prompt, text: '', cells: [] }));
 const never = () => assert.fail('nothing has to be read');
-
-test('an address names the list, a run, or a prompt of it as it is numbered for people', () => {
-  assert.deepEqual(runPlace('#runs'), { id: null, prompt: null });
-  assert.deepEqual(runPlace('#run=r_1a'), { id: 'r_1a', prompt: null });
-  assert.deepEqual(runPlace('#run=r_1a&prompt=3'), { id: 'r_1a', prompt: 2 });
-  for (const other of ['', '#chat=c_1', '#run=', '#run=r_1&prompt=0', '#run=r_1&prompt=-1', '#run=r_1&prompt=x', '#run=../x', '#runsome']) assert.equal(runPlace(other), null);
-  for (const place of [{ id: null, prompt: null }, { id: 'r_1', prompt: null }, { id: 'r_1', prompt: 0 }]) {
-    assert.deepEqual(runPlace(runHash(place.id, place.prompt)), place);
-  }
-  assert.deepEqual(['#chat=c', '#runs', '#run=r', '#run=r&prompt=2'].map(depthOf), [0, 1, 2, 3]);
-});
 
 test('without a choice the next prompt is the next of the set', async () => {
   const order = new RunOrder();
@@ -55,12 +43,21 @@ test('with a choice the next prompt is the next that matches, also one that was 
 test('a set is told in words, and found by its name and its tags', () => {
   assert.equal(setWords({ prompts: 1, versions: 1 }), '1 prompt');
   assert.equal(setWords({ prompts: 1200, versions: 3 }), '1,200 prompts · 3 versions');
-  assert.equal(lookWords({ prompts: 2, checks: 1, encoding: 'cp1252', delimiter: '\t' }), '2 prompts · 1 check · Windows-1252 · columns between tabs');
-  assert.equal(lookWords({ prompts: 2, checks: 0, encoding: 'utf-8-sig', delimiter: null }), '2 prompts · UTF-8');
+  assert.equal(lookWords({ prompts: 2, checks: 1, encoding: 'cp1252', delimiter: '\t', form: 'csv' }), '2 prompts · 1 check · Windows-1252 · columns between tabs');
+  assert.equal(lookWords({ prompts: 2, checks: 0, encoding: 'utf-8-sig', delimiter: null, form: 'jsonl' }), '2 prompts · UTF-8');
+  assert.equal(lookWords({ prompts: 8, checks: 0, encoding: 'utf-8', delimiter: null, form: 'lines' }), '8 prompts, one a line · UTF-8');
   const sets = [{ name: 'Capitals', tags: ['easy'] }, { name: 'Rivers', tags: ['hard', 'maps'] }];
   assert.deepEqual(setsWith(sets, 'MAPS riv').map(({ name }) => name), ['Rivers']);
   assert.equal(setsWith(sets, ' ').length, 2);
   assert.deepEqual(tagsIn(' a, b c ,,a'), ['a', 'b c']);
+});
+
+test('a file is what the ending of its name says, and that nothing is checked is told', () => {
+  const found = ['a.txt', 'A.MD', 'a.b.csv', 'a.tsv', 'a.jsonl', 'a.ndjson', 'a.json', 'csv', ''].map(formOf);
+  assert.deepEqual(found, ['lines', 'lines', 'csv', 'csv', 'jsonl', 'jsonl', 'auto', 'auto', 'auto']);
+  assert.equal(checkWords({ checks: 1, expected: 3 }), '');
+  assert.match(checkWords({ checks: 0, expected: 0 }), /^No checks: nothing passes or fails\. Judges/);
+  assert.match(checkWords({ checks: 0, expected: 1 }), /1 prompt has `expected`, and no check/);
 });
 
 test('a prompt of a set is shown as it is asked', () => {

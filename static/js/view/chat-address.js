@@ -28,7 +28,7 @@ export class ChatAddress {
   /** The chat got its address while that of a run was shown. */
   #isBehind = false;
 
-  /** @param {{workspace: Workspace, client: SidestreamClient, composer: PromptComposer, fault: (error: {message: string}) => void, runs: () => unknown}} parts `runs` opens their dialog. */
+  /** @param {{workspace: Workspace, client: SidestreamClient, composer: PromptComposer, fault: (error: {message: string}) => void, runs: (isAsked: () => boolean) => unknown}} parts `runs` opens their dialog, if that is still asked for when it can. */
   constructor({ workspace, client, composer, fault, runs }) {
     this.#workspace = workspace;
     this.#client = client;
@@ -43,7 +43,7 @@ export class ChatAddress {
     const asked = new URLSearchParams(location.search);
     const id = this.#asked;
     if (asked.has('prompt') || asked.has('models')) this.#fillIn(asked);
-    else if (this.#isRun) this.#whenConnected(this.#runs);
+    else if (this.#isRun) this.#whenConnected(() => this.#openRuns());
     else if (id && id !== this.#workspace.conversation.id) this.#whenConnected(() => this.#go());
     else this.#follow();
     this.#workspace.on('conversation', () => this.#follow());
@@ -65,6 +65,11 @@ export class ChatAddress {
   }
 
   // Internal
+
+  /** Who has gone back by then wants no dialog. */
+  #openRuns() {
+    return this.#runs(() => this.#isRun);
+  }
 
   get #isRun() {
     return /^#runs?\b/.test(location.hash);
@@ -94,7 +99,7 @@ export class ChatAddress {
 
   /** Show the chat that the address names. */
   async #go() {
-    if (this.#isRun) return this.#runs();
+    if (this.#isRun) return this.#openRuns();
     const id = this.#asked;
     if (id === this.#workspace.conversation.id) return;
     if (id === null && this.#isBehind) return this.tell();

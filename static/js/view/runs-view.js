@@ -4,8 +4,8 @@
  * It shows one screen at a time. Escape and the arrow at the top left go back to the screen before, from the
  * list they close the dialog; runs go on without it. The page loads this module and its styles on demand.
  *
- * A run and a prompt of it have addresses, `#run=ID&prompt=N`. Going deeper is a step of the browser's history;
- * what its buttons come to is shown, and the address of the page itself closes the dialog.
+ * Every screen has an address, such as `#run=ID&prompt=N` (run-address.js). Going deeper is a step of the browser's
+ * history; what its buttons come to is shown, and the address of the page itself closes the dialog.
  */
 
 import { SidestreamError } from '../client/protocol.js';
@@ -14,7 +14,7 @@ import { Assessments } from '../client/run-assessments.js';
 import { Runs } from '../client/runs.js';
 import { Deletions } from '../model/deletions.js';
 import { chatPrompts, counted, promptFile } from '../model/prompt-sets.js';
-import { depthOf, runHash, runPlace } from '../model/run-address.js';
+import { isStep, runHash, runPlace, setHash, shownHash } from '../model/run-address.js';
 import { RunOrder } from '../model/run-order.js';
 import { SeenBallots } from '../model/seen-ballots.js';
 import { PageElement, h, iconButton, letClose } from './element.js';
@@ -38,6 +38,7 @@ import { UndoNotice } from './undo-notice.js';
 /** @import { WireError } from '../client/protocol.js' */
 /** @import { PromptSet, Run } from '../client/runs.js' */
 /** @import { Deletion } from '../model/deletions.js' */
+/** @import { RunPlace } from '../model/run-address.js' */
 /** @import { Workspace } from '../model/workspace.js' */
 /** @import { Given } from './prompt-source.js' */
 
@@ -131,18 +132,18 @@ export class RunsView extends PageElement {
       isRemoved: (id) => deletions.has(id),
       name: (title, rename) => this.#title.show(title, rename),
       list: () => this.#show((signal) => new RunList(this.#host, signal), runHash(null)),
-      begin: (given) => this.#show((signal) => new RunForm(this.#host, signal, given), runHash(null)),
+      begin: (given) => this.#show((signal) => new RunForm(this.#host, signal, given), shownHash(null, 'new')),
       open: (run, prompt) => this.#show((signal) => new RunGrid(this.#host, signal, run, prompt), runHash(run.id)),
       ask: (run, prompt) => {
         this.#last = { id: run.id, prompt };
         this.#show((signal) => new RunPrompt(this.#host, signal, run, prompt), runHash(run.id, prompt));
       },
-      weigh: (run) => this.#show((signal) => new RunResults(this.#host, signal, run), runHash(run.id)),
-      vote: (run) => this.#show((signal) => new RunVote(this.#host, signal, run), runHash(run.id)),
-      judge: (run) => this.#show((signal) => new RunJudges(this.#host, signal, run), runHash(run.id)),
-      rank: () => this.#show((signal) => new RunLeaderboard(this.#host, signal), runHash(null)),
-      sets: (focused) => this.#show((signal) => new SetList(this.#host, signal, focused), runHash(null)),
-      change: (set) => this.#show((signal) => new SetForm(this.#host, signal, set), runHash(null)),
+      weigh: (run) => this.#show((signal) => new RunResults(this.#host, signal, run), shownHash(run.id, 'results')),
+      vote: (run) => this.#show((signal) => new RunVote(this.#host, signal, run), shownHash(run.id, 'vote')),
+      judge: (run) => this.#show((signal) => new RunJudges(this.#host, signal, run), shownHash(run.id, 'judges')),
+      rank: () => this.#show((signal) => new RunLeaderboard(this.#host, signal), shownHash(null, 'leaderboard')),
+      sets: (focused) => this.#show((signal) => new SetList(this.#host, signal, focused), shownHash(null, 'sets')),
+      change: (set) => this.#show((signal) => new SetForm(this.#host, signal, set), setHash(set.id)),
       orderOf: ({ id }) => this.#orderOf(id),
       moved: ({ id }, prompt) => {
         this.#last = { id, prompt };
@@ -247,21 +248,37 @@ export class RunsView extends PageElement {
       this.#dialog.close();
       return this.remove(); // at once: the event would come when the address may be a run's again
     }
-    if (!this.#screen || place.id === null) this.#show((signal) => new RunList(this.#host, signal), hash);
-    const { id, prompt } = place;
-    if (id === null) return;
-    void this.#opening(() => this.#find(id, prompt, hash));
+    const { id, set, show } = place;
+    const isRead = id !== null || set !== null; // which takes a while
+    if (isRead ? !this.#screen : !show) this.#show((signal) => new RunList(this.#host, signal), hash);
+    if (id !== null) void this.#opening(() => this.#find(id, place, hash));
+    else if (set !== null) void this.#opening(() => this.#findSet(set, hash));
+    else if (show === 'leaderboard') this.#host.rank();
+    else if (show === 'sets') this.#host.sets();
+    else if (show === 'new') this.#host.begin();
   }
 
-  /** Show a run, or a prompt of it, unless the address is another one by then. @param {string} id @param {number | null} prompt @param {string} hash */
-  async #find(id, prompt, hash) {
+  /** Show a run, or something of it, unless the address is another one by then. @param {string} id @param {RunPlace} place @param {string} hash */
+  async #find(id, { prompt, show }, hash) {
     const { signal } = this.#shown;
     if (deletions.has(id)) await deletions.flush();
     const run = await this.#host.api.get(id);
     if (location.hash !== hash || signal.aborted) return;
     if (prompt !== null && prompt < run.prompts) return this.#host.ask(run, prompt);
+    if (show === 'results') return this.#host.weigh(run);
+    if (show === 'judges') return this.#host.judge(run);
+    if (show === 'vote' && run.targets.length > 1) return this.#host.vote(run);
     this.#host.open(run, this.#last?.id === id ? this.#last.prompt : undefined);
     if (prompt !== null) tell(this.#wrong, { message: `This run has no prompt ${prompt + 1}: it has ${run.prompts}.` });
+    if (show === 'vote') tell(this.#wrong, { message: 'This run has one model: there is nothing to vote between.' });
+  }
+
+  /** @param {string} id @param {string} hash */
+  async #findSet(id, hash) {
+    const { signal } = this.#shown;
+    if (deletions.has(id)) await deletions.flush();
+    const set = await this.#host.api.set(id, 0);
+    if (location.hash === hash && !signal.aborted) this.#host.change(set);
   }
 
   /** Show why what is wished cannot be shown, over the screen that is there. @param {() => Promise<unknown>} act */
@@ -271,8 +288,8 @@ export class RunsView extends PageElement {
       await act();
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
-      const isGone = error.code === 'unknown_run';
-      if (!signal.aborted) tell(this.#wrong, isGone ? { message: 'The run of this address is not there: it was deleted, or is somebody else’s.' } : error);
+      const gone = { unknown_run: 'run', unknown_prompt_set: 'prompt set' }[error.code];
+      if (!signal.aborted) tell(this.#wrong, gone ? { message: `The ${gone} of this address is not there: it was deleted, or is somebody else’s.` } : error);
     }
   }
 
@@ -324,7 +341,7 @@ function warn(words) {
 /** @param {string} address */
 function tellAddress(address) {
   if (address === location.hash) return;
-  history[depthOf(address) > depthOf(location.hash) ? 'pushState' : 'replaceState'](null, '', location.pathname + location.search + address);
+  history[isStep(location.hash, address) ? 'pushState' : 'replaceState'](null, '', location.pathname + location.search + address);
 }
 
 function pageBase() {
