@@ -69,12 +69,18 @@ class SetGiven(PromptsGiven, frozen=True, kw_only=True):
 
 
 class SetWhole(SetSummary, frozen=True, kw_only=True):
-    """A prompt set with a version of its prompts, each with what it has."""
+    """A prompt set with a version of its prompts, each with what it has.
+
+    `own_checks` counts the checks that prompts have beside `checks`, which are for all; `expected`
+    counts the prompts with an answer that is hoped for. Both are of all prompts.
+    """
 
     template: str
     system: str
     checks: list[dict[str, Any]]
     items: list[dict[str, Any]]
+    own_checks: int
+    expected: int
 
 
 class SetLook(msgspec.Struct, frozen=True):
@@ -129,12 +135,20 @@ def look_at(data: bytes, form: FileForm, common: Common, limits: PromptLimits) -
         read.version,
         len(read.prompts),
         [text_of(one)[:PREVIEW_CHARS] for one in said],
-        len(read.checks) + sum(len(one.checks) for one in read.prompts),
+        len(read.checks) + _own_checks(read),
         found.encoding,
         found.delimiter,
         found.form,
-        sum(bool(one.expected) for one in read.prompts),
+        _expected(read),
     )
+
+
+def _own_checks(read: PromptSet) -> int:
+    return sum(len(one.checks) for one in read.prompts)
+
+
+def _expected(read: PromptSet) -> int:
+    return sum(bool(one.expected) for one in read.prompts)
 
 
 def as_read(read: PromptSet, name: str = "", tags: Sequence[str] = ()) -> tuple[ReadSet, bytes]:
@@ -179,6 +193,8 @@ def whole_of(body: str, summary: SetSummary, version: str, count: int | None = N
         system=read.system,
         checks=[as_data(check) for check in read.checks],
         items=[prompt_data(prompt) for prompt in read.prompts[:count]],
+        own_checks=_own_checks(read),
+        expected=_expected(read),
     )
 
 

@@ -200,3 +200,6 @@ async def test_a_look_tells_what_the_file_was_taken_for_and_what_is_checked(
         assert tuple(look[name] for name in told) == expected
     kept = await gateway.ask("PUT", "/prompt-sets", data="Name a river, please.\nName a sea.")
     assert kept.json["prompts"] == 2
+    whole = (await gateway.get(f"/prompt-sets/{await made(gateway, VARIED)}?count=0")).json
+    counts = (len(whole["items"]), len(whole["checks"]), whole["own_checks"], whole["expected"])
+    assert counts == (0, 1, 1, 1)

@@ -9,9 +9,9 @@ import { followPrompt } from './prompt-following.js';
 
 /** @typedef {{id: string, name: string, tags: string[], created: number, updated: number, version: string, prompts: number, versions: number}} PromptSet */
 /** @typedef {{variables?: Record<string, string>, messages?: {role: string, content: string}[], expected?: string, system?: string, checks?: object[], tags?: string[]}} PromptItem */
-/** @typedef {PromptSet & {template: string, system: string, checks: object[], items: PromptItem[]}} WholeSet */
+/** @typedef {PromptSet & {template: string, system: string, checks: object[], items: PromptItem[], own_checks: number, expected: number}} WholeSet `own_checks` and `expected` count those of all prompts. */
 /** @typedef {{version: string, prompts: number, created: number}} SetVersion */
-/** @typedef {{prompts: number, first: string[], checks: number, encoding: string, delimiter: string | null}} SetLook */
+/** @typedef {{prompts: number, first: string[], checks: number, encoding: string, delimiter: string | null, form: 'lines' | 'csv' | 'jsonl', expected: number}} SetLook `form` is what it was taken for; `expected` counts prompts with an answer that is hoped for. */
 /** @typedef {'auto' | 'lines' | 'csv' | 'jsonl'} FileForm */
 /** @typedef {{show: 'all' | 'failed' | 'disagree' | 'cut' | 'errors' | 'unvoted', sort: 'prompt' | 'slowest' | 'failed', search: string}} RowChoice */
 /** @typedef {{model: string, parameters: Parameters, system: string | null, name: string}} Target */

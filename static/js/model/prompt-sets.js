@@ -1,7 +1,7 @@
 /** Prompt sets on the page: how they are shown, written as text, and made of a chat. No DOM. */
 
 /** @import { Stored, StoredAnswer, StoredTurn } from '../client/conversations.js' */
-/** @import { PromptItem, PromptSet, SetLook, WholeSet } from '../client/runs.js' */
+/** @import { FileForm, PromptItem, PromptSet, SetLook, WholeSet } from '../client/runs.js' */
 
 /** @typedef {{prompt: string} | {messages: {role: string, content: string}[]}} ChatPrompt */
 
@@ -15,14 +15,27 @@ export function setWords({ prompts, versions }) {
   return [counted(prompts, 'prompt'), versions > 1 ? counted(versions, 'version') : ''].filter(Boolean).join(' · ');
 }
 
-/** What was found in a file: "3 prompts · 2 checks · UTF-8 · columns between ;". @param {SetLook} look */
-export function lookWords({ prompts, checks, encoding, delimiter }) {
+/** What was found in a file: "3 prompts, one a line · UTF-8", "3 prompts · 2 checks · columns between ;". @param {SetLook} look */
+export function lookWords({ prompts, checks, encoding, delimiter, form }) {
   return [
-    counted(prompts, 'prompt'),
+    counted(prompts, 'prompt') + (form === 'lines' ? ', one a line' : ''),
     checks ? counted(checks, 'check') : '',
     { 'cp1252': 'Windows-1252', 'utf-8-sig': 'UTF-8' }[encoding] ?? encoding.toUpperCase(),
     delimiter === null ? '' : `columns between ${delimiter === '\t' ? 'tabs' : delimiter}`,
   ].filter(Boolean).join(' · ');
+}
+
+/** That nothing is checked, '' where something is. @param {Pick<SetLook, 'checks' | 'expected'>} look */
+export function checkWords({ checks, expected }) {
+  if (checks) return '';
+  const unused = expected ? `${counted(expected, 'prompt')} ${expected === 1 ? 'has' : 'have'} \`expected\`, and no check compares it with the answers. ` : '';
+  return `No checks: nothing passes or fails. ${unused}Judges and votes can still compare.`;
+}
+
+/** What a file is by the ending of its name. @param {string} name @returns {FileForm} */
+export function formOf(name) {
+  const [, ending = ''] = /\.(\w+)$/.exec(name.toLowerCase()) ?? [];
+  return /** @type {Record<string, FileForm>} */ ({ txt: 'lines', md: 'lines', csv: 'csv', tsv: 'csv', jsonl: 'jsonl', ndjson: 'jsonl' })[ending] ?? 'auto';
 }
 
 /** What a prompt of a set asks: the last words of a dialogue, or the template with its variables. @param {Pick<WholeSet, 'template'>} set @param {PromptItem} item */

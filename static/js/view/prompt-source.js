@@ -6,12 +6,12 @@
  */
 
 import { SidestreamError } from '../client/protocol.js';
-import { askedWords, isExportedRun, lookWords, setWords, setsWith, withoutOutcomes } from '../model/prompt-sets.js';
+import { askedWords, checkWords, formOf, isExportedRun, lookWords, setWords, setsWith, withoutOutcomes } from '../model/prompt-sets.js';
 import { promptLines } from '../model/run-table.js';
 import { h, setText } from './element.js';
 import { withCode } from './error-notice.js';
 
-/** @import { PromptSet } from '../client/runs.js' */
+/** @import { FileForm, PromptSet } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
 
 /** @typedef {{set?: string, lines?: string, file?: File, note?: string}} Given What the form begins with; `note`: what was left out. */
@@ -20,6 +20,10 @@ import { withCode } from './error-notice.js';
 const FEW_SETS = 8;
 const SHOWN = 5;
 const HEAD_BYTES = 64;
+/** Files that are offered first. */
+export const FILES = '.csv,.tsv,.jsonl,.ndjson,.txt,.md,text/plain,text/csv';
+/** @type {[FileForm, string][]} */
+const FORMS = [['auto', 'As it looks'], ['lines', 'A prompt a line'], ['csv', 'A table'], ['jsonl', 'JSON Lines']];
 
 /** What was written and is not yet asked: Escape does not lose it. */
 let draft = '';
@@ -36,20 +40,23 @@ export class PromptSource {
   #given = 0;
   #text = h('textarea', { id: 'run-prompts', rows: 6, dir: 'auto', 'aria-describedby': 'run-prompts-hint run-problem', placeholder: 'Name a river.\nName a lighthouse.' });
   #count = h('span', { id: 'run-prompts-hint', class: 'field-hint', 'aria-live': 'polite' });
-  #file = h('input', { id: 'run-file', type: 'file', accept: '.csv,.jsonl,.ndjson,.txt,text/plain,text/csv', 'aria-describedby': 'run-file-hint run-problem' });
+  #file = h('input', { id: 'run-file', type: 'file', accept: FILES, 'aria-describedby': 'run-file-hint run-problem' });
   #set = h('select', { id: 'run-set' });
   #search = h('input', { type: 'search', 'aria-label': 'Search kept sets', placeholder: 'Search', autocomplete: 'off', hidden: true });
   #note = h('p', { class: 'field-hint', hidden: true });
   #found = h('p', { class: 'field-hint' });
+  #unchecked = h('p', { class: 'field-hint', hidden: true });
+  #form = h('select', { id: 'run-file-form' }, ...FORMS.map(([form, words]) => h('option', { value: form }, words)));
+  #forms = h('div', { class: 'run-file-form', hidden: true }, h('label', { for: 'run-file-form' }, 'Read the file as'), this.#form);
   #first = h('ol', { class: 'run-first', 'aria-label': 'First prompts' });
-  #preview = h('div', { 'aria-live': 'polite', hidden: true }, this.#found, this.#first);
+  #preview = h('div', { 'aria-live': 'polite', hidden: true }, this.#found, this.#unchecked, this.#first);
   element = h('div', { class: 'run-source' },
     h('div', {}, h('label', { for: 'run-prompts' }, 'Prompts, one a line'), this.#text, this.#count),
     h('div', { class: 'fields' },
       h('div', {}, h('label', { for: 'run-file' }, 'Or a file'), this.#file,
-        h('span', { class: 'field-hint', id: 'run-file-hint' }, ...withCode('CSV, JSON Lines or a prompt a line; it can be dropped here. A column `expected`, and `checks`, say what a good answer is.'))),
+        h('span', { class: 'field-hint', id: 'run-file-hint' }, ...withCode('CSV, JSON Lines or a prompt a line; it can be dropped here. Column `checks` says what passes; `expected` is for them and for judges.'))),
       h('div', {}, h('label', { for: 'run-set' }, 'Or a kept set'), this.#search, this.#set)),
-    this.#note, this.#preview);
+    this.#note, this.#forms, this.#preview);
 
   /** @param {Host} host @param {AbortSignal} signal @param {(error: SidestreamError | null) => void} tell Say what is wrong with the prompts, null: nothing is known to be. @param {Given} given */
   constructor(host, signal, tell, given) {
@@ -61,7 +68,8 @@ export class PromptSource {
       this.#isGiven = false;
       this.#changed(this.#text);
     });
-    this.#file.addEventListener('change', () => this.#changed(this.#file));
+    this.#file.addEventListener('change', () => this.#takeFile());
+    this.#form.addEventListener('change', () => this.#changed(this.#file));
     this.#set.addEventListener('change', () => this.#changed(this.#set));
     this.#search.addEventListener('input', () => this.#list());
     this.#takeFiles();
@@ -92,7 +100,7 @@ export class PromptSource {
     const [file] = this.#file.files ?? [];
     const { api } = this.#host;
     const { id } = file
-      ? await api.keep(await promptsOf(file), { name: name || file.name.replace(/\.\w+$/, '') })
+      ? await api.keep(await promptsOf(file), { name: name || file.name.replace(/\.\w+$/, ''), form: this.#chosenForm })
       : await api.keep(promptLines(this.#text.value).join('\n'), { name, form: 'lines' });
     return { id, isNew: true };
   }
@@ -103,6 +111,10 @@ export class PromptSource {
   }
 
   // Internal
+
+  get #chosenForm() {
+    return /** @type {FileForm} */ (this.#form.value);
+  }
 
   /** @param {string} [chosen] */
   async #load(chosen) {
@@ -150,6 +162,13 @@ export class PromptSource {
     const data = new DataTransfer();
     data.items.add(file);
     this.#file.files = data.files;
+    this.#takeFile();
+  }
+
+  /** Another file is what its name says. */
+  #takeFile() {
+    const [file] = this.#file.files ?? [];
+    this.#form.value = file ? formOf(file.name) : 'auto';
     this.#changed(this.#file);
   }
 
@@ -163,6 +182,7 @@ export class PromptSource {
     const count = promptLines(this.#text.value).length;
     setText(this.#count, count ? `${count.toLocaleString('en')} ${count === 1 ? 'prompt' : 'prompts'}` : '');
     this.#tell(null);
+    this.#forms.hidden = !this.#file.files?.length;
     this.#show('', []);
     void this.#look();
   }
@@ -174,30 +194,33 @@ export class PromptSource {
     const set = this.#set.value;
     if (!file && !set) return;
     try {
-      const [words, first] = file ? await this.#lookAt(file) : await this.#lookInto(set);
-      if (given === this.#given && !this.#signal.aborted) this.#show(words, first);
+      const found = file ? await this.#lookAt(file) : await this.#lookInto(set);
+      if (given === this.#given && !this.#signal.aborted) this.#show(...found);
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
       if (given === this.#given && !this.#signal.aborted) this.#tell(error);
     }
   }
 
-  /** @param {File} file @returns {Promise<[string, string[]]>} */
+  /** @param {File} file @returns {Promise<[string, string[], string]>} */
   async #lookAt(file) {
-    const look = await this.#host.api.look(await promptsOf(file));
-    return [lookWords(look), look.first];
+    const look = await this.#host.api.look(await promptsOf(file), { form: this.#chosenForm });
+    return [lookWords(look), look.first, checkWords(look)];
   }
 
-  /** @param {string} id @returns {Promise<[string, string[]]>} */
+  /** @param {string} id @returns {Promise<[string, string[], string]>} */
   async #lookInto(id) {
     const set = await this.#host.api.set(id, SHOWN);
-    return [setWords(set), set.items.map((item) => askedWords(set, item))];
+    const { checks, own_checks: own, expected } = set;
+    return [setWords(set), set.items.map((item) => askedWords(set, item)), checkWords({ checks: checks.length + own, expected })];
   }
 
-  /** @param {string} words @param {string[]} first */
-  #show(words, first) {
+  /** @param {string} words @param {string[]} first @param {string} [unchecked] */
+  #show(words, first, unchecked = '') {
     this.#preview.hidden = !words;
     setText(this.#found, words);
+    this.#unchecked.hidden = !unchecked;
+    this.#unchecked.replaceChildren(...withCode(unchecked));
     this.#first.replaceChildren(...first.map((text) => h('li', { dir: 'auto' }, text)));
   }
 }

@@ -6,9 +6,10 @@
  */
 
 import { SidestreamError } from '../client/protocol.js';
-import { counted, plainLines, tagsIn } from '../model/prompt-sets.js';
+import { counted, formOf, plainLines, tagsIn } from '../model/prompt-sets.js';
 import { h, setText } from './element.js';
 import { letAgain } from './let-again.js';
+import { FILES } from './prompt-source.js';
 import { problemList } from './run-problems.js';
 
 /** @import { FileForm, PromptSet } from '../client/runs.js' */
@@ -36,7 +37,7 @@ export class SetForm {
   #version = h('select', { id: 'set-version' });
   #text = h('textarea', { id: 'set-text', rows: 14, spellcheck: 'false', dir: 'auto', disabled: true, 'aria-describedby': 'set-text-hint run-problem' });
   #hint = h('span', { id: 'set-text-hint', class: 'field-hint' });
-  #file = h('input', { id: 'set-file', type: 'file', accept: '.csv,.jsonl,.ndjson,.txt,text/plain,text/csv' });
+  #file = h('input', { id: 'set-file', type: 'file', accept: FILES });
   #problem = h('div', { id: 'run-problem', role: 'alert' });
   #told = h('span', { class: 'run-words', role: 'status' });
   #save = h('button', { type: 'submit', class: 'quiet' }, 'Save');
@@ -151,7 +152,7 @@ export class SetForm {
     try {
       const { api } = this.#host;
       const { id } = this.#set;
-      if (file) this.#set = await api.replace(id, file);
+      if (file) this.#set = await api.replace(id, file, { form: formOf(file.name) });
       else if (!this.#text.disabled && this.#text.value !== this.#before) this.#set = await api.replace(id, this.#text.value, { form: this.#form });
       this.#set = await api.change(id, { name: this.#name.value.trim(), tags: tagsIn(this.#tags.value) });
       drafts.delete(id);
