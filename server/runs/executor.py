@@ -147,8 +147,9 @@ class RunExecutor:
             state, error = "paused", ErrorInfo.of(SidestreamError("internal error"))
         is_stored = await self._writer.until_stored(unless=lambda: live.is_stopping)
         if is_stored and state != "running":
+            # First stored, then told: whoever is told may read it at once.
+            await self._store_state(replace(live.run, state=state, error=error))
             live.run = replace(live.run, state=state, error=error)
-            await self._store_state(live.run)
         self._following.tell_live(live)
 
     async def _ask(self, live: LiveRun) -> RunState:

@@ -103,5 +103,5 @@ def test_style_sheets_without_their_comments_have_the_same_rules(page: Page) -> 
     assert SHEETS
     for path in SHEETS:
         sent = page.evaluate(RULES, Folder(STATIC).sent(f"css/{path.name}").decode())
-        assert len(sent) > 3, path
+        assert sent, path
         assert sent == page.evaluate(RULES, written(path)), path

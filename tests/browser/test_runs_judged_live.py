@@ -61,6 +61,9 @@ def test_a_judge_that_another_browser_begins_is_followed_paused_and_continued(
     # In the middle of it the page is loaded again, and shows the same.
     page.reload()
     runs = page.get_by_role("dialog")
+    judge = runs.get_by_role("region", name="Judge", exact=True)
+    expect(judge).to_contain_text("Running · 0 of 8 graded")
+    page.keyboard.press("Escape")
     expect(runs.get_by_role("grid")).to_be_visible()
     page.keyboard.press("Escape")
     row = runs.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text=name)

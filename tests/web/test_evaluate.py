@@ -90,7 +90,7 @@ async def test_a_file_of_lines_asks_all_of_them_and_says_that_nothing_is_checked
     ended = await evaluate(tmp_path, *words)
     assert ended.code == 0, ended.err
     told = ended.err.splitlines()
-    assert told[0] == f"{name}: 2 prompts, one a line; no checks: nothing passes or fails"
+    assert told[1] == f"{name}: 2 prompts, one a line; no checks: nothing passes or fails"
     assert told[-1] == "no answer was checked: nothing passed or failed"
     assert "2/2 answers" in told
     (kept,) = (await gateway.get("/prompt-sets")).json["sets"]
