@@ -11,6 +11,7 @@ from server.archive.answer_writer import to_json
 from server.core.errors import UnknownRun
 from server.core.protocol import ErrorInfo
 from server.runs.judge_shapes import Judge, JudgeGiven, Judgement
+from server.runs.numbers import next_number
 from server.runs.shapes import JudgeMode, RunState
 from server.storage.database import Database, Row, Transaction
 
@@ -59,10 +60,11 @@ class JudgeStore:
         """Store a new judge, as one that is under way; raises `UnknownRun`."""
         judge_id = f"j_{secrets.token_hex(8)}"
         async with self._database.write() as transaction:
+            number = await next_number(transaction, "judge")
             await transaction.run(
-                "INSERT INTO judge (run, id, created, given, state)"
-                " SELECT number, ?, ?, ?, 'running' FROM run WHERE number = ?",
-                (judge_id, self._clock(), to_json(given), run_number),
+                "INSERT INTO judge (number, run, id, created, given, state)"
+                " SELECT ?, number, ?, ?, ?, 'running' FROM run WHERE number = ?",
+                (number, judge_id, self._clock(), to_json(given), run_number),
             )
             return await _one(transaction, judge_id)
 

@@ -119,16 +119,16 @@ class RunJudging:
         Raises `UnknownRun`, `Contradiction` where there is nothing to judge, or what the model
         cannot be asked with.
         """
-        run = await self._store.run(principal.id, run_id)
-        if given.mode == "pairs" and len(run.targets) < 2:
-            raise Contradiction("pairs are judged of two targets or more")
-        self._generations.prepare(
-            given.model,
-            [Message("user", given.criteria)],
-            parameters=[given.parameters],
-            principal=principal,
-        )
         async with self._changing(run_id):
+            run = await self._store.run(principal.id, run_id)
+            if given.mode == "pairs" and len(run.targets) < 2:
+                raise Contradiction("pairs are judged of two targets or more")
+            self._generations.prepare(
+                given.model,
+                [Message("user", given.criteria)],
+                parameters=[given.parameters],
+                principal=principal,
+            )
             stored = await self._store.judges.add(run.number, given)
             self._begin(stored)
         return stored.judge
@@ -168,11 +168,12 @@ class RunJudging:
 
     async def remove(self, owner: str, run_id: str, judge_id: str) -> None:
         """Delete a judge with all that it said; raises `UnknownRun`."""
-        stored = await self._own(owner, run_id, judge_id)
+        await self._own(owner, run_id, judge_id)
         # Not in turn: a pause may be waiting for a long reply.
         await _cancelled(self._live_of(judge_id))
         async with self._changing(judge_id):
             await _cancelled(self._live_of(judge_id))
+            stored = await self._own(owner, run_id, judge_id)
             await self._store.judges.remove(stored.number)
             self._following.tell_assessed(run_id)
 

@@ -71,7 +71,11 @@ class RunFile:
         return str(row[0])
 
     def pieces(self, request: ReportRequest, questions: RunQuestions) -> Iterator[bytes]:
-        """Yield what is asked for: JSON, or a file in pieces of some `PIECE_BYTES`."""
+        """Yield what is asked for: JSON, or a file in pieces of some `PIECE_BYTES`.
+
+        Raises `UnknownRun` if the run was deleted since it was asked for.
+        """
+        self._require(request)
         judges = [self._judged(request, one) for one in request.judges]
         if request.asked == "judges":
             yield msgspec.json.encode(judges)
@@ -93,6 +97,11 @@ class RunFile:
             {one.id: one.seen.name for one in request.voters},
         )
         yield from _joined(EXPORTS[request.asked](report))
+
+    def _require(self, request: ReportRequest) -> None:
+        sql = "SELECT 1 FROM run WHERE number = ? AND id = ?"
+        if not self._connection.execute(sql, (request.number, request.run.id)).fetchone():
+            raise UnknownRun(f"there is no run {request.run.id} any more")
 
     def _results(self, request: ReportRequest, questions: RunQuestions) -> Results:
         if request.asked == "csv":

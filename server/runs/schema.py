@@ -10,6 +10,7 @@ Rules:
 4. A judgement of a grade has a `second` of -1; of a pair there is one for each order.
 5. What only the program reads is JSON; what queries look at has a column.
 6. A row of `share` lets a key see a run and vote on it; `*` stands for every key.
+7. The number of a run or judge is never given out again: `last_number` has the last one.
 """
 
 from typing import Final
@@ -143,5 +144,14 @@ _VERSION_4: Final = """
 CREATE INDEX judgement_outcome ON judgement (judge, grade, better)
 """
 
-MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5: Final = """
+CREATE TABLE last_number (
+    of TEXT PRIMARY KEY,
+    number INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO last_number SELECT 'run', coalesce(max(number), 0) FROM run;
+INSERT INTO last_number SELECT 'judge', coalesce(max(number), 0) FROM judge
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 SCHEMA: Final = Schema(_APPLICATION_ID, MIGRATIONS, "runs", "runs")

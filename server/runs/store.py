@@ -21,6 +21,7 @@ from server.runs.answer_store import AnswerStore
 from server.runs.assessments import AssessmentStore
 from server.runs.board_store import BoardStore
 from server.runs.judge_store import JudgeStore
+from server.runs.numbers import next_number
 from server.runs.row_store import RowStore
 from server.runs.schema import SCHEMA
 from server.runs.set_store import SetStore, forget_unused
@@ -133,11 +134,12 @@ class Store:
                     f"{self._limits.runs} runs are kept for one owner, and no more",
                     hint="delete some, or raise `max_runs` in [runs]",
                 )
+            number = await next_number(transaction, "run")
             try:
                 await transaction.run(
-                    "INSERT INTO run (id, owner, name, prompt_set, version, repeats, state,"
-                    " created, updated) VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?)",
-                    (run_id, owner, name, set_id, version, repeats, now, now),
+                    "INSERT INTO run (number, id, owner, name, prompt_set, version, repeats, state,"
+                    " created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, 'running', ?, ?)",
+                    (number, run_id, owner, name, set_id, version, repeats, now, now),
                 )
             except sqlite3.IntegrityError:
                 raise UnknownPromptSet("the prompt set was changed or deleted meanwhile") from None

@@ -1,6 +1,7 @@
 """What is stored of people's votes on the answers of runs; `number` is a run's own in the file."""
 
 from server.archive.answer_writer import to_json
+from server.core.errors import UnknownRun
 from server.runs.shapes import RunVote
 from server.runs.vote_rows import VOTERS, VOTES, vote_of
 from server.runs.voters import StoredVoter
@@ -14,21 +15,17 @@ class VoteStore:
         self._database = database
 
     async def give(self, number: int, vote: RunVote) -> None:
-        """Store a vote in place of the voter's former one on the same answers."""
+        """Store a vote in place of the voter's former one on the same answers.
+
+        Raises `UnknownRun` if the run was deleted meanwhile.
+        """
         given = {name: getattr(vote, name) for name in ("among", "winners", "blind")}
         async with self._database.write() as transaction:
+            if not await transaction.row("SELECT 1 FROM run WHERE number = ?", (number,)):
+                raise UnknownRun("there is no such run any more")
             await transaction.run(
-                "INSERT OR REPLACE INTO vote SELECT ?, ?, ?, ?, ?, ?"
-                " WHERE EXISTS (SELECT 1 FROM run WHERE number = ?)",
-                (
-                    number,
-                    vote.prompt,
-                    vote.repeat,
-                    vote.voter,
-                    vote.created,
-                    to_json(given),
-                    number,
-                ),
+                "INSERT OR REPLACE INTO vote VALUES (?, ?, ?, ?, ?, ?)",
+                (number, vote.prompt, vote.repeat, vote.voter, vote.created, to_json(given)),
             )
 
     async def take_back(self, number: int, prompt: int, repeat: int, voter: str) -> None:

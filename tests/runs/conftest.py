@@ -90,8 +90,12 @@ class Runs:
         return await self.service.create(ME, RunGiven(name, targets, repeats))
 
     async def ended(self, run: Run) -> Run:
-        """Return a run once it is over."""
-        changes = self.service.following.follow("me", run.id, CEILING_SECONDS)
+        """Return a run of mine once it is over."""
+        return await self.ended_of("me", run)
+
+    async def ended_of(self, owner: str, run: Run) -> Run:
+        """Return a run of this owner once it is over."""
+        changes = self.service.following.follow(owner, run.id, CEILING_SECONDS)
         async with asyncio.timeout(CEILING_SECONDS):
             told = [changed async for changed in changes if changed is not None]
         return told[-1]

@@ -61,6 +61,11 @@ async def test_a_file_of_an_earlier_version_is_brought_up(tmp_path: Path, versio
     async with opened(path) as store:
         run = await store.run("me", "r_old")
         assert (run.readers, len(await store.votes.of_run(run.number))) == ((), 1)
+        kept = await store.sets.add("me", "one", [], "v", "body", 1)
+        later = await store.add_run(
+            "me", name="", set_id=kept.id, version="v", targets=[Target("m")], repeats=1
+        )
+        assert later.number == run.number + 1
         judge = await store.judges.add(run.number, JudgeGiven("m", "well?"))
         assert [one.judge.id for one in await store.judges.of_run(run.number)] == [judge.judge.id]
         told = await store.assessments.read(run.number)
