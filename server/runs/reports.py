@@ -4,7 +4,9 @@ Rules:
 
 1. Whatever a run's size, the event loop is held up by no more than a piece of a file.
 2. Results are kept until an answer or a vote comes, those of judges until a judgement does. They
-   are the same for every reader; what is the reader's is put in when they are asked for.
+   are the same for every reader; what is the reader's is put in when they are asked for, and so is
+   how much a judge has yet to judge, which each answer changes.
+3. What is kept is that of one run, by its id, with the names that its targets had.
 """
 
 import asyncio
@@ -20,7 +22,7 @@ import msgspec
 from server.core.errors import StorageFailed
 from server.runs import report_program
 from server.runs.answer_store import RunMark
-from server.runs.judge_shapes import JudgeResults
+from server.runs.judge_shapes import Judge, JudgeResults
 from server.runs.questions import RunQuestions
 from server.runs.report_reading import PIECE_BYTES, ReportRequest, opened
 from server.runs.results import Results, labels
@@ -46,8 +48,8 @@ class RunReports:
         )
         self._sums = asyncio.Semaphore(_MOST_SUMS)
         self._files = asyncio.Semaphore(_MOST_FILES)
-        self._kept: OrderedDict[tuple[int, str, int, RunMark], Results] = OrderedDict()
-        self._kept_judges: OrderedDict[tuple[int, bytes], list[JudgeResults]] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, RunMark], Results] = OrderedDict()
+        self._kept_judges: OrderedDict[bytes, list[JudgeResults]] = OrderedDict()
 
     async def close(self) -> None:
         """End all processes; files that are being written break off."""
@@ -57,7 +59,7 @@ class RunReports:
         self, request: ReportRequest, mark: RunMark, questions: RunQuestions | None
     ) -> Results:
         """Return the results of a run; raises what `pieces` does."""
-        key = request.number, request.version, len(request.run.targets), mark
+        key = _key(request, request.version), mark
         if (known := self._kept.get(key)) is None:
             found = await self._sum(request, questions)
             known = self._kept[key] = msgspec.json.decode(found, type=Results)
@@ -71,15 +73,18 @@ class RunReports:
         self, request: ReportRequest, questions: RunQuestions | None
     ) -> list[JudgeResults]:
         """Return what the judges' judgements come to; raises what `pieces` does."""
-        # A judge's count of judgements tells when there are more; labels name the targets.
-        key = request.number, msgspec.json.encode([labels(request.run.targets), request.judges])
+        # A judge's count of judgements tells when there are more.
+        key = _key(request, [_without_total(one.judge) for one in request.judges])
         if (known := self._kept_judges.get(key)) is None:
             found = await self._sum(request, questions)
             known = self._kept_judges[key] = msgspec.json.decode(found, type=list[JudgeResults])
             if len(self._kept_judges) > _MOST_KEPT:
                 self._kept_judges.popitem(last=False)
         self._kept_judges.move_to_end(key)
-        return known
+        return [
+            msgspec.structs.replace(one, judge=asked.judge)
+            for one, asked in zip(known, request.judges, strict=True)
+        ]
 
     async def pieces(
         self, request: ReportRequest, questions: RunQuestions | None
@@ -109,6 +114,15 @@ class RunReports:
 def is_small(mark: RunMark, prompts: int, judged: Sequence[int] = ()) -> bool:
     """Tell whether a run is soon read, with so many judgements of each of its judges."""
     return prompts <= FEW and mark.answers + mark.votes + sum(judged) <= FEW
+
+
+def _key(request: ReportRequest, more: object) -> bytes:
+    run = request.run
+    return msgspec.json.encode([request.number, run.id, labels(run.targets), more])
+
+
+def _without_total(judge: Judge) -> Judge:
+    return msgspec.structs.replace(judge, total=None)
 
 
 def _read(path: Path, request: ReportRequest, questions: RunQuestions) -> list[bytes]:

@@ -10,7 +10,7 @@ from server.core.errors import UnknownRun
 from server.core.protocol import Timings, Usage
 from server.runs.judge_shapes import JudgeGiven, Judgement
 from server.runs.report_reading import Asked
-from server.runs.shapes import Run, RunGiven, RunVote, RunVoteGiven, Target
+from server.runs.shapes import Run, RunAnswer, RunGiven, RunVote, RunVoteGiven, Target
 from server.runs.store import Store, StoreLimits
 from tests.chat.conftest import person
 from tests.runs.conftest import ME, OpenRuns, Runs
@@ -173,3 +173,56 @@ async def test_a_file_that_waited_while_its_run_was_deleted_is_not_that_of_anoth
     with pytest.raises(UnknownRun):
         async for _ in reading.reports.pieces(request, questions):
             pass
+
+
+async def test_results_have_the_names_of_their_own_run(open_runs: OpenRuns) -> None:
+    runs, _ = await answered(open_runs, "a")
+    reading, store = runs.service.reading, runs.service.store
+    kept = await store.sets.add("me", "one", [], "v1", '{"prompts": ["one"]}', 1)
+    names = []
+    for name in ("one", "two"):
+        run = await store.add_run(
+            "me",
+            name="",
+            set_id=kept.id,
+            version="v1",
+            targets=[Target("a", name=name)],
+            repeats=1,
+        )
+        results = await reading.results("me", run.id)
+        names += [target.name for target in results.targets]
+        await store.remove_run("me", run.id)
+    assert names == ["one", "two"]
+
+
+async def test_an_answer_does_not_have_judgements_summed_up_again(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, run = await answered(open_runs, "a")
+    reading, store = runs.service.reading, runs.service.store
+    number = (await store.run("me", run.id)).number
+    judge = await store.judges.add(number, GIVEN)
+    await store.judges.keep(judge.number, judgement(0, "good"))
+    (before,) = await reading.judges("me", run.id)
+
+    async def summed(*_: object) -> bytes:
+        raise AssertionError("judgements are summed up again")
+
+    monkeypatch.setattr(reading.reports, "_sum", summed)
+    answer = RunAnswer(
+        prompt=0,
+        target=0,
+        repeat=1,
+        ended=1.0,
+        text="",
+        finish_reason="stop",
+        usage=Usage(1, 1),
+        timings=Timings(0.0, 1.0, 1.0, 1.0),
+    )
+    await store.answers.add([(number, answer)])
+    (after,) = await reading.judges("me", run.id)
+    assert (before.judge.total, after.judge.total) == (3, 4)
+    assert after.grades == before.grades
+    await store.judges.keep(judge.number, judgement(1, "bad"))
+    with pytest.raises(AssertionError, match="summed up again"):
+        await reading.judges("me", run.id)
