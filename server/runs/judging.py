@@ -131,7 +131,7 @@ class RunJudging:
             )
             stored = await self._store.judges.add(run.number, given)
             self._begin(stored)
-        return stored.judge
+        return self._seen(stored, principal.id)
 
     async def go_on(self, owner: str, run_id: str, judge_id: str) -> Judge:
         """Judge what is not judged yet; raises `UnknownRun`."""
@@ -140,7 +140,7 @@ class RunJudging:
             if judge_id not in self._live:
                 await self._store.judges.set_state(stored.number, "running", None)
                 self._begin(stored)
-            return (await self._store.judges.get(owner, run_id, judge_id)).judge
+            return self._seen(await self._store.judges.get(owner, run_id, judge_id), owner)
 
     async def pause(self, owner: str, run_id: str, judge_id: str, *, waits: bool = True) -> Judge:
         """Ask a judge nothing more; answers when what it says now is complete.
@@ -152,7 +152,7 @@ class RunJudging:
         if waits:
             return await self._unattended.done(pausing, f"pause of {judge_id}")
         self._unattended.begin(pausing, f"pause of {judge_id}")
-        return stored.judge
+        return self._seen(stored, owner)
 
     async def _pause(self, owner: str, run_id: str, judge_id: str) -> Judge:
         async with self._changing(judge_id):
@@ -164,7 +164,7 @@ class RunJudging:
                 if stored.judge.state == "running":
                     await self._store.judges.set_state(stored.number, "paused", None)
                     self._following.tell_assessed(run_id)
-            return (await self._store.judges.get(owner, run_id, judge_id)).judge
+            return self._seen(await self._store.judges.get(owner, run_id, judge_id), owner)
 
     async def remove(self, owner: str, run_id: str, judge_id: str) -> None:
         """Delete a judge with all that it said; raises `UnknownRun`."""
@@ -208,6 +208,13 @@ class RunJudging:
         """Return a judge of the owner's run; raises `UnknownRun` or `Forbidden`."""
         await self._store.run(owner, run_id)
         return await self._store.judges.get(owner, run_id, judge_id)
+
+    def _seen(self, stored: StoredJudge, reader: str) -> Judge:
+        """Return a judge as a reader sees it: with lines of a server's log for operators alone."""
+        judge = stored.judge
+        if self._reading.tells_logs(reader):
+            return judge
+        return replace(judge, error=without_log(judge.error))
 
     def _changing(self, name: str) -> asyncio.Lock:
         """Return a lock: one change of a judge, or of which judges a run has, after the other."""
