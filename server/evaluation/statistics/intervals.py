@@ -8,8 +8,9 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final, TypeVar
+
+from server.evaluation.statistics.quantiles import quantile_of_normal, quantile_of_student
 
 CONFIDENCE: Final = 0.95
 BOOTSTRAP_SAMPLES: Final = 1000
@@ -54,24 +55,35 @@ def share_by_prompt(
     An answer may have passed by a part, such as a tie by half.
 
     With one answer a prompt this is Wilson's interval. With repeats the number of answers is
-    replaced by how many independent ones they are worth, which follows from how much prompts
-    differ (Dean and Pagano, Journal of Survey Statistics and Methodology 3 (2015), 484-503): at
-    least the number of prompts, at most that of the answers. Without answers the share is 0.
+    replaced by how many independent ones they are worth. Without answers the share is 0.
     """
     counts = [count for count in counts if count[1]]
     passed, total = sum(count[0] for count in counts), sum(count[1] for count in counts)
     if not total:
         return 0.0, Interval(0.0, 1.0)
-    share, prompts = passed / total, len(counts)
-    worth = float(prompts)
-    if prompts > 1:
-        spread = sum((good - share * all_) ** 2 for good, all_ in counts)
+    share = passed / total
+    spread = sum((good - share * all_) ** 2 for good, all_ in counts)
+    return share, wilson_by_prompt(share, total, len(counts), spread, confidence)
+
+
+def wilson_by_prompt(
+    share: float, total: int, prompts: int, spread: float, confidence: float = CONFIDENCE
+) -> Interval:
+    """Return Wilson's interval for as many independent answers as repeats are worth.
+
+    `spread` is the sum over prompts of the squares of passed - share * total. How many answers are
+    worth follows from how much prompts differ (Dean and Pagano, Journal of Survey Statistics and
+    Methodology 3 (2015), 484-503), and from how well few prompts tell that, by the ratio of t
+    quantiles of Korn and Graubard (Survey Methodology 24 (1998), 193-201). It is at least the
+    number of prompts, which it is where all answers are alike, and at most that of the answers.
+    """
+    worth, most = float(prompts), share * (1 - share)
+    if prompts > 1 and most:
         variance = prompts / (prompts - 1) * spread / total**2
-        most = share * (1 - share)
-        if most:
-            worth = most / variance if variance else total
-    worth = min(float(total), max(float(prompts), worth))
-    return share, wilson(min(worth, share * worth), worth, confidence)
+        told = quantile_of_student(confidence, total - 1)
+        told /= quantile_of_student(confidence, prompts - 1)
+        worth = max(worth, told**2 * min(total, most / variance if variance > 0 else total))
+    return wilson(min(worth, share * worth), worth, confidence)
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
@@ -134,13 +146,3 @@ def interval_around(
         estimate if low is None else min(low, estimate),
         estimate if high is None else max(high, estimate),
     )
-
-
-def quantile_of_normal(confidence: float) -> float:
-    """Return how many standard deviations on both sides hold this much of a normal distribution.
-
-    Raises `ValueError` unless the confidence is between 0 and 1.
-    """
-    if not 0 < confidence < 1:
-        raise ValueError(f"{confidence} is no confidence: it is between 0 and 1")
-    return NormalDist().inv_cdf((1 + confidence) / 2)

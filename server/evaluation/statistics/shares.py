@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from server.evaluation.statistics.intervals import CONFIDENCE, Interval, wilson
+from server.evaluation.statistics.intervals import CONFIDENCE, Interval, wilson_by_prompt
 
 
 @dataclass
@@ -35,14 +35,6 @@ class PassCounts:
         """Return what `share_by_prompt` does for all that was added."""
         if not self.total:
             return 0.0, Interval(0.0, 1.0)
-        share, worth = self.passed / self.total, float(self.prompts)
-        if self.prompts > 1:
-            spread = (
-                self._passed_squared - 2 * share * self._products + share**2 * self._total_squared
-            )
-            variance = self.prompts / (self.prompts - 1) * max(0.0, spread) / self.total**2
-            most = share * (1 - share)
-            if most:
-                worth = most / variance if variance else self.total
-        worth = min(float(self.total), max(float(self.prompts), worth))
-        return share, wilson(min(worth, share * worth), worth, confidence)
+        share = self.passed / self.total
+        spread = self._passed_squared - 2 * share * self._products + share**2 * self._total_squared
+        return share, wilson_by_prompt(share, self.total, self.prompts, spread, confidence)
