@@ -9,6 +9,8 @@ Rules:
 4. Where too few prompts were decided, nothing is better than anything: resamples of few prompts
    differ too little, and those of one prompt not at all.
 5. The same prompt in several runs of one version of a set is one prompt.
+6. Who voted on a run is told to its owner alone: who voted on another's run has a number, unless it
+   is the reader's or that owner's own vote.
 """
 
 import math
@@ -81,6 +83,7 @@ class Sums:
     seen_by_run: Counter[int] = field(default_factory=Counter)
     blind_by_voter: Counter[str] = field(default_factory=Counter)
     seen_by_voter: Counter[str] = field(default_factory=Counter)
+    numbered_voters: set[str] = field(default_factory=set)
     chat_votes: Counter[bool] = field(default_factory=Counter)
     same_model: int = 0
     passed: dict[str, PassCounts] = field(default_factory=dict)
@@ -112,7 +115,7 @@ def added_up(gathered: Gathered) -> Sums:
         ):
             model, parameters, system = key
             sums.count_variant(model, msgspec.json.decode(parameters), system, is_run=True)
-    _add_run_votes(sums, gathered.votes, runs)
+    _add_run_votes(sums, gathered.votes, runs, gathered.reader)
     _add_rounds(sums, gathered.rounds, gathered.reader)
     _add_judgements(sums, gathered, runs)
     _add_outcomes(sums, gathered)
@@ -127,7 +130,6 @@ def board_of(
         ranks_of(several, votes) for several, votes in zip(strengths, sums.rankings, strict=True)
     ]
     chats = {one.conversation for one in gathered.rounds if one.conversation}
-    voters = [*sums.blind_by_voter, *sums.seen_by_voter]
     return Leaderboard(
         gathered.over,
         gathered.set_id,
@@ -152,12 +154,12 @@ def board_of(
         sums.chat_votes[False],
         [
             BoardVoter(
-                voter,
+                f"voter {number}" if voter in sums.numbered_voters else voter,
                 voter == gathered.reader,
                 sums.blind_by_voter[voter],
                 sums.seen_by_voter[voter],
             )
-            for voter in dict.fromkeys(voters)
+            for number, voter in enumerate(sums.blind_by_voter | sums.seen_by_voter, start=1)
         ],
         gathered.left_out,
     )
@@ -209,11 +211,14 @@ def _add_run_votes(
     sums: Sums,
     votes: Iterable[BoardVote],
     runs: Mapping[int, tuple[StoredBoardRun, Prompts]],
+    reader: str,
 ) -> None:
     for vote in votes:
         run, prompts = runs[vote.run]
         if prompts is not None and vote.prompt not in prompts:
             continue
+        if reader not in (run.owner, vote.voter) and vote.voter != run.owner:
+            sums.numbered_voters.add(vote.voter)
         if not vote.blind:
             sums.seen_by_run[vote.run] += 1
             sums.seen_by_voter[vote.voter] += 1

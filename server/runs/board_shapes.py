@@ -100,7 +100,11 @@ class BoardRun(msgspec.Struct, frozen=True):
 
 
 class BoardVoter(msgspec.Struct, frozen=True):
-    """How many votes somebody gave that count, and others; `voter` is the id of a key."""
+    """How many votes somebody gave that count, and others.
+
+    `voter` is the id of a key: the caller's own, those of the runs' owners, and of who voted on the
+    caller's runs alone. It is told of nobody else: they are numbered, such as `voter 2`.
+    """
 
     voter: str
     is_me: bool

@@ -4,15 +4,13 @@ They are written row by row, as they are read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import asdict
 
 from server.runs.judge_shapes import Judgement, JudgeResults
 from server.runs.shapes import RunVote
-
-UNKNOWN_VOTER: Final = "another voter"
-"""Who voted after it was asked who voters are."""
+from server.runs.voters import UNKNOWN_VOTER
 
 
 class JudgedLines(NamedTuple):

@@ -27,7 +27,7 @@ from server.runs.rows import RunRows
 from server.runs.shapes import AskedPrompt, Rows, Run, RunAnswer
 from server.runs.sharing import answer_without_log, may_read_logs, seen_by, without_log
 from server.runs.store import Store, StoredRun
-from server.runs.voters import voters_seen_by
+from server.runs.voters import KnownVoter, voters_seen_by
 
 
 class ReadQuestions(Protocol):
@@ -166,10 +166,13 @@ class RunReader:
                 judge = replace(judge, error=without_log(judge.error))
             judges.append(AskedJudge(stored.number, judge))
         view = await self.view_of(run, reader)
-        voters = voters_seen_by(
-            reader, run.owner, await self._store.votes.voters(run.number), self._holder
-        )
+        voters = await self.voters(run, reader)
         return ReportRequest(asked, run.number, run.version, view, judges, tells_logs, voters)
+
+    async def voters(self, run: StoredRun, reader: str) -> list[KnownVoter]:
+        """Return who voted on a run, as a reader may know them."""
+        voters = await self._store.votes.voters(run.number)
+        return voters_seen_by(reader, run.owner, voters, self._holder)
 
     async def _if_small(
         self, run: StoredRun, mark: RunMark, judges: Sequence[AskedJudge] = ()

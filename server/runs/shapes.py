@@ -270,7 +270,11 @@ class RunVoteGiven(msgspec.Struct, frozen=True):
 
 
 class RunVote(RunVoteGiven, frozen=True, kw_only=True):
-    """A vote on the answers to a prompt, by whom and when; `voter` is the id of a key."""
+    """A vote on the answers to a prompt, by whom and when.
+
+    `voter` is the id of a key to the voter and to the run's owner. Others are told a name, such as
+    `voter 2`.
+    """
 
     prompt: int
     voter: str

@@ -9,6 +9,7 @@ from server.core.errors import Contradiction
 from server.runs.reading import RunReader, prompt_of
 from server.runs.shapes import RunVote, RunVoteGiven, RunVotes
 from server.runs.store import Store
+from server.runs.voters import votes_seen_by
 
 
 class RunVoting:
@@ -69,8 +70,13 @@ class RunVoting:
     async def browse(self, reader: str, run_id: str, *, own_only: bool = False) -> RunVotes:
         """Return the votes of all voters on a run, by prompt, or the reader's alone.
 
-        Raises `UnknownRun`.
+        The run's owner is told ids of keys, others what `votes_seen_by` says. Raises `UnknownRun`.
         """
         run = await self._store.run_seen_by(reader, run_id)
         votes = await self._store.votes.of_run(run.number)
-        return RunVotes([vote for vote in votes if not own_only or vote.voter == reader])
+        if own_only:
+            return RunVotes([vote for vote in votes if vote.voter == reader])
+        if reader == run.owner:
+            return RunVotes(votes)
+        voters = await self._reading.voters(run, reader)
+        return RunVotes(votes_seen_by(reader, votes, voters))

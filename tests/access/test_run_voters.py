@@ -65,3 +65,50 @@ async def test_the_owner_is_told_all_names_and_others_are_told_their_own(
         "op": (1, 0, False),
         "use": (1, 1, True),
     }
+
+
+async def test_no_list_of_votes_tells_others_keys(keyed: KeyedGateway) -> None:
+    run = await a_run(keyed)
+    await share(keyed, run, "*")
+    ids = {}
+    for key in ("third", "op", "use"):
+        reply = await keyed.ask("PUT", f"/runs/{run}/prompts/0/vote", key=key, json=VOTE)
+        ids[key] = reply.json["voter"]
+
+    async def listed(key: str, query: str = "") -> set[str]:
+        reply = await keyed.ask("GET", f"/runs/{run}/votes{query}", key=key)
+        return {vote["voter"] for vote in reply.json["votes"]}
+
+    assert await listed("use") == {*ids.values()}
+    assert await listed("third") == {ids["third"], "voter 2", "use"}
+    assert await listed("op") == {"voter 1", ids["op"], "use"}
+    for key, own in ids.items():
+        assert await listed(key, "?mine=1") == {own}
+
+
+async def test_a_leaderboard_tells_keys_of_voters_to_the_owner_of_the_runs_alone(
+    keyed: KeyedGateway,
+) -> None:
+    run = await a_run(keyed)
+    await share(keyed, run, "*")
+    ids = {}
+    for key in ("third", "op", "use"):
+        reply = await keyed.ask("PUT", f"/runs/{run}/prompts/0/vote", key=key, json=VOTE)
+        ids[key] = reply.json["voter"]
+
+    async def listed(key: str) -> set[str]:
+        return {
+            one["voter"] + " (me)" * one["is_me"]
+            for one in (await keyed.ask("GET", "/leaderboard", key=key)).json["voters"]
+        }
+
+    assert await listed("use") == {ids["third"], ids["op"], ids["use"] + " (me)"}
+    # The owner of a run is told in it.
+    (number,) = await listed("third") - {ids["third"] + " (me)", ids["use"]}
+    assert number in {"voter 1", "voter 2", "voter 3"}
+    # Who voted on another's run, too, is told of neither.
+    other = await a_run(keyed, key="op")
+    await share(keyed, other, "*", key="op")
+    await keyed.ask("PUT", f"/runs/{other}/prompts/0/vote", key="third", json=VOTE)
+    assert ids["third"] not in await listed("use")
+    assert ids["op"] in await listed("use")

@@ -31,6 +31,7 @@ test('what counts and what does not is said', () => {
     '1,200 blind votes count; 2 votes by people who saw the names do not; 1 pair of answers by one model says nothing.');
   assert.equal(recordWords({ wins: 3, losses: 1, ties: 1 }), '3 won, 1 lost, 1 tie');
   assert.equal(voterWords({ voter: '0123456789abcdef', is_me: false, votes: 2, other_votes: 1 }), 'Key 012345…: 2 blind votes, 1 not blind');
+  assert.equal(voterWords({ voter: 'voter 12', is_me: false, votes: 1, other_votes: 0 }), 'Voter 12: 1 blind vote');
   assert.equal(voterWords({ voter: 'local', is_me: true, votes: 1, other_votes: 0 }), 'You: 1 blind vote');
   assert.equal(counted(0, 'run'), '0 runs');
 });

@@ -9,7 +9,7 @@ from server.runs.report_words import made_of
 from server.runs.results import RunVoter
 from server.runs.shapes import RunVote, Target
 from server.runs.store import Store, StoreLimits
-from server.runs.voters import StoredVoter, voters_seen_by
+from server.runs.voters import UNKNOWN_VOTER, StoredVoter, voters_seen_by, votes_seen_by
 
 KEYS = {key: Principal(f"id-{key}", key, "user") for key in ("anna", "ben", "carl")}
 HOLDERS = {one.id: one for one in KEYS.values()}
@@ -36,6 +36,20 @@ def test_votes_are_counted_and_the_readers_own_are_marked() -> None:
         (1, 0, False),
         (2, 2, False),
     ]
+
+
+def test_votes_are_listed_with_the_readers_own_id_and_the_names_of_others() -> None:
+    given = ("id-ben", "id-gone", "id-anna", "id-late")
+    votes = [RunVote([0, 1], [0], prompt=0, voter=voter, created=1.0) for voter in given]
+
+    def told(reader: str) -> list[str]:
+        known = voters_seen_by(reader, "id-anna", VOTERS, HOLDERS.get)
+        return [one.voter for one in votes_seen_by(reader, votes, known)]
+
+    assert told("id-ben") == ["id-ben", "voter 2", "anna", UNKNOWN_VOTER]
+    assert told("id-carl") == ["voter 1", "voter 2", "anna", UNKNOWN_VOTER]
+    # A first vote that came after it was asked who voted.
+    assert told("id-late") == ["voter 1", "voter 2", "anna", "id-late"]
 
 
 def test_without_keys_a_voter_has_no_name() -> None:

@@ -6,6 +6,8 @@ import { describe } from './parameters.js';
 
 const MAX_SYSTEM = 40;
 const KEY_CHARS = 6;
+/** Somebody whose key is not told. */
+const NUMBERED = /^voter \d+$/;
 
 /** How often a model would win against one of average strength, as a share. @param {number} strength In log odds. */
 export function expectedWins(strength) {
@@ -59,7 +61,7 @@ export function variantWords({ parameters, system, runs, rounds }) {
 
 /** @param {BoardVoter} voter */
 export function voterWords({ voter, is_me: isMe, votes, other_votes: others }) {
-  const who = isMe ? 'You' : `Key ${voter.slice(0, KEY_CHARS)}…`;
+  const who = isMe ? 'You' : NUMBERED.test(voter) ? `V${voter.slice(1)}` : `Key ${voter.slice(0, KEY_CHARS)}…`;
   return `${who}: ${counted(votes, 'blind vote')}${others ? `, ${others.toLocaleString('en')} not blind` : ''}`;
 }
 
