@@ -168,11 +168,18 @@ def judge_lines(found: Mapping[str, Any], targets: Sequence[Mapping[str, Any]]) 
     ]
     for one in found["ranking"]:
         words = f"{one['wins']} won, {one['losses']} lost, {one['ties']} tied"
-        expected = f"{one['expected_wins'] * 100:.0f} %"
-        lines.append(f"- {names[one['target']]}: expected wins {expected}, {words}")
+        lines.append(f"- {names[one['target']]}: {_expected_wins(one)}{words}")
     if judge["error"]:
         lines.append(f"- {judge['error']['message']}")
     return lines
+
+
+def _expected_wins(rank: Mapping[str, Any]) -> str:
+    """Return what comes before the counts: nothing of too few prompts."""
+    if not (interval := rank.get("expected_wins_interval")):
+        return ""
+    low, high = (bound * 100 for bound in interval)
+    return f"expected wins {rank['expected_wins'] * 100:.0f} % ({low:.0f} to {high:.0f} %), "
 
 
 def failed_targets(run: Mapping[str, Any]) -> Sequence[str]:

@@ -70,17 +70,20 @@ def result_charts(results: Results, milliseconds: Callable[[float | None], str])
 def expected_wins_chart(names: Sequence[str], ranking: Sequence[Rank]) -> Chart | None:
     """Return the chart of expected wins with their intervals.
 
-    None where nobody was compared, or not all with each other: one axis would compare them.
+    None where nobody was compared, or not all with each other: one axis would compare them. Whose
+    prompts are too few for an interval has no row.
     """
     if len({one.group for one in ranking}) > 1:
         return None
     bars = []
     for one in ranking:
         share, interval = one.expected_wins, one.expected_wins_interval
+        if interval is None:
+            continue
+        low, high = interval
         words = percent(share)
-        if interval is not None and interval[0] < interval[1]:
-            words += f" ({interval[0] * 100:.0f} to {percent(interval[1])})"
-        low, high = interval or (share, share)
+        if low < high:
+            words += f" ({low * 100:.0f} to {percent(high)})"
         bars.append(Bar(names[one.target], share, low, high, words))
     return _chart("Expected wins", bars, Axis(0, 1, percent)) if bars else None
 

@@ -93,6 +93,8 @@ def test_the_leaderboard_says_what_is_sure_and_what_it_is_made_of(
     expect(runs.get_by_role("status")).to_contain_text("Too few prompts were decided")
     alpha, beta = (board.get_by_role("row", name=name) for name in ("Alpha", "Beta"))
     expect(alpha.get_by_role("cell").first).to_have_text("1 to 2")
+    expect(alpha).to_contain_text("Too few decided")
+    expect(alpha.locator("svg")).to_have_count(1)  # what passed, and no expected wins
     vote(two_models, run, *range(2, 7))
     vote(two_models, run, 7, winner=1, blind=False)
     page.keyboard.press("Escape")

@@ -82,12 +82,16 @@ def test_votes_and_each_judge_have_columns_of_their_own_only_where_there_are_any
 
 
 def test_what_a_judge_says_of_pairs_is_told_as_everywhere() -> None:
-    ranked = {"target": 0, "expected_wins": 0.62, "wins": 3, "losses": 1, "ties": 2}
+    counts = {"wins": 3, "losses": 1, "ties": 2}
+    interval = [0.513, 0.74]
+    ranked = {"target": 0, "expected_wins": 0.62, "expected_wins_interval": interval, **counts}
+    too_few = ranked | {"target": 1, "expected_wins_interval": None}
     judge = {"model": "j", "judged": 12, "unreadable": 0, "grades": 5, "error": None}
-    found = {"judge": judge, "inconsistent": 1, "grades": [], "ranking": [ranked]}
-    assert judge_lines(found, [{"name": "small"}])[1:] == [
+    found = {"judge": judge, "inconsistent": 1, "grades": [], "ranking": [ranked, too_few]}
+    assert judge_lines(found, [{"name": "small"}, {"name": "large"}])[1:] == [
         "judge j: 12 judgements, 1 pair contradicted, as ties",
-        "- small: expected wins 62 %, 3 won, 1 lost, 2 tied",
+        "- small: expected wins 62 % (51 to 74 %), 3 won, 1 lost, 2 tied",
+        "- large: 3 won, 1 lost, 2 tied",
     ]
 
 

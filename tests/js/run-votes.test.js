@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { SidestreamError } from '../../static/js/client/protocol.js';
 import { MOST_ANSWERS, Pairings, ballotsOf, drawn } from '../../static/js/model/run-ballots.js';
 import { gradeWords, judgeWords, repliesDue, verdicts } from '../../static/js/model/run-judges.js';
-import { expectedWins, groupsOf, intervalWords, standingWords } from '../../static/js/model/run-ranking.js';
+import { expectedWins, expectedWinsWords, groupsOf, intervalWords, standingWords } from '../../static/js/model/run-ranking.js';
 import { newTargets } from '../../static/js/model/run-table.js';
 import { RunVoting } from '../../static/js/model/run-voting.js';
 import { MOST_SEEN, SeenBallots } from '../../static/js/model/seen-ballots.js';
@@ -238,6 +238,8 @@ test('a ranking calls nobody better whose interval overlaps, or who was compared
   const few = rank(0, 1, null, 7, 0, { prompts: 1 });
   assert.equal(standingWords([few, rank(1, -1, null, 0, 1)], names), '1 prompt with a winner is too few to tell who is better.');
   assert.equal(intervalWords(few), '');
+  assert.equal(expectedWinsWords(few), '');
+  assert.equal(expectedWinsWords(rank(0, 0.5, [0, 1], 6, 0)), '62 %');
   assert.equal(intervalWords(rank(0, 0, [-1, 1], 6, 0)), '27 to 73 %');
   assert.equal(intervalWords(rank(0, 1.8, [1.8, 1.8], 18, 0)), ''); // all votes alike: nothing varies
   assert.equal(standingWords([rank(1, 1.8, [1.8, 1.8], 18, 0), rank(0, -1.8, [-1.8, -1.8], 0, 18)], names), 'Two is ahead: it was better in all 18 comparisons without a tie.');

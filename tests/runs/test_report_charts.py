@@ -52,13 +52,23 @@ def test_a_chart_is_well_formed_and_says_what_it_shows() -> None:
 
 
 def test_who_is_of_average_strength_is_drawn_in_the_middle() -> None:
-    chart = expected_wins_chart(["a", "b"], [rank(0, 0.0, None), rank(1, 0.0, None)])
+    average = [rank(0, 0.0, [-1.0, 1.0]), rank(1, 0.0, [-1.0, 1.0])]
+    chart = expected_wins_chart(["a", "b"], average)
     assert chart is not None
     assert chart.svg.count('cx="180.0"') == 2
-    alike = expected_wins_chart(["a", "b"], [rank(0, 1.0, [1.0, 1.0]), rank(1, -1.0, None)])
+    alike = expected_wins_chart(["a", "b"], [rank(0, 1.0, [1.0, 1.0]), rank(1, -1.0, [-1.0, -1.0])])
     assert alike is not None
     assert "<desc>a: 73 %; b: 27 %</desc>" in alike.svg
     assert expected_wins_chart(["a"], []) is None
+
+
+def test_of_too_few_prompts_no_share_is_drawn() -> None:
+    names = ["a", "b", "c"]
+    told, untold = rank(0, 1.0, [0.5, 1.5]), [rank(1, -0.5, None), rank(2, -0.5, None)]
+    assert expected_wins_chart(names, untold) is None
+    chart = expected_wins_chart(names, [told, *untold])
+    assert chart is not None
+    assert "<desc>a: 73 % (62 to 82 %)</desc>" in chart.svg
 
 
 @pytest.mark.parametrize("letter", ["W", "i", "漢"])

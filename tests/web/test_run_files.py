@@ -25,6 +25,7 @@ from tests.web.conftest import StartWithFake
 from tests.web.gateway import Gateway
 
 OWNER = "local"
+NOTHING = "\N{EN DASH}"
 FORMS = ("csv", "jsonl", "html")
 # Of each mode what the two judgements are: of whom, and how they are.
 Judged = tuple[int, int | None, int | None, Position | None]
@@ -290,13 +291,22 @@ async def test_only_the_head_of_a_file(before_fake: StartWithFake) -> None:
 
 async def test_the_report_has_charts_votes_and_judges(before_fake: StartWithFake) -> None:
     gateway, _ = await before_fake()
-    run = await filled(gateway, 4)
+    run = await filled(gateway, 6)
+    store = gateway.app[RUNS].store
+    number = (await store.run(OWNER, run)).number
+    for prompt in range(6):
+        given = RunVote([0, 1], [1], prompt=prompt, voter="me", created=1.0)
+        await store.votes.give(number, given)
     report = (await gateway.get(f"/runs/{run}/export?form=html")).text
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", report)
     assert titles == [
         *("Passed", "First token", "Tokens per second"),
-        *("Expected wins", "Mean grade", "Expected wins"),
+        *("Expected wins", "Mean grade"),
     ]
+    # The judge of pairs has a verdict on one prompt: that is too little for a share.
+    by_votes, by_judge = report.split('<th scope="col">Expected wins</th>')[1:]
+    assert re.findall(r"<td>(.*?)</td>", by_votes)[0].endswith(" %")
+    assert re.findall(r"<td>(.*?)</td>", by_judge)[:2] == [NOTHING] * 2
     drawings = re.findall(r'<svg class="chart".*?</svg>', report)
     assert len(drawings) == len(titles)
     for title, drawing in zip(titles, drawings, strict=True):

@@ -10,6 +10,11 @@ export function expectedWins(strength) {
   return Math.round(100 / (1 + Math.exp(-strength)));
 }
 
+/** "62 %"; empty if too few prompts have a winner to tell anything. @param {Rank} rank */
+export function expectedWinsWords({ strength, interval }) {
+  return interval ? `${expectedWins(strength)} %` : '';
+}
+
 /** The interval of the expected wins: "48 to 74 %"; empty if too few votes say anything of it, or all the same. @param {Rank} rank */
 export function intervalWords({ interval }) {
   if (!interval || interval[0] === interval[1]) return '';

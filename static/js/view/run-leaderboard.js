@@ -164,11 +164,11 @@ export class RunLeaderboard {
 /** @param {BoardRank | null} rank */
 function strengthCell(rank) {
   if (!rank) return h('td', {}, NONE);
+  if (!rank.interval) return h('td', {}, 'Too few decided');
   const share = expectedWins(rank.strength);
-  /** @type {[number, number] | null} */
-  const interval = rank.interval && [expectedWins(rank.interval[0]), expectedWins(rank.interval[1])];
-  const words = interval ? `${percent(share)}, ${intervalWords(interval)}` : `${percent(share)}, too few decided`;
-  return h('td', {}, intervalBar(share, interval, 0.5), h('span', { class: 'board-more' }, words));
+  /** @type {[number, number]} */
+  const interval = [expectedWins(rank.interval[0]), expectedWins(rank.interval[1])];
+  return h('td', {}, intervalBar(share, interval, 0.5), h('span', { class: 'board-more' }, `${percent(share)}, ${intervalWords(interval)}`));
 }
 
 /** @param {BoardPassed | null} passed */

@@ -1,6 +1,6 @@
 /** A ranking as tables: how often each target would win, how sure that is, and what it is made of. */
 
-import { expectedWins, groupsOf, intervalWords, standingWords } from '../model/run-ranking.js';
+import { expectedWinsWords, groupsOf, intervalWords, standingWords } from '../model/run-ranking.js';
 import { h } from './element.js';
 
 /** @import { Rank } from '../client/run-assessments.js' */
@@ -25,5 +25,5 @@ function table(group, names, label) {
   return h('div', { class: 'summary-table', tabindex: 0, role: 'region', 'aria-label': label },
     h('table', {}, h('thead', {}, h('tr', {}, ...HEADINGS.map((name) => h('th', { scope: 'col' }, name)))),
       h('tbody', {}, ...group.map((rank) => h('tr', {}, h('th', { scope: 'row', dir: 'auto' }, names[rank.target]),
-        ...[`${expectedWins(rank.strength)} %`, intervalWords(rank) || '–', ...[rank.wins, rank.losses, rank.ties].map(String)].map((words) => h('td', {}, words)))))));
+        ...[expectedWinsWords(rank) || '–', intervalWords(rank) || '–', ...[rank.wins, rank.losses, rank.ties].map(String)].map((words) => h('td', {}, words)))))));
 }
