@@ -9,12 +9,14 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import InvalidURLError
 
 from server.core.errors import InvalidCommand, SidestreamError
 from server.web.failures import failure
 from server.web.middleware import HEADERS, SERVER
 
-_SHOWN_BYTES: Final = re.compile(r":?\s*(?:b['\"]|bytearray\().*|[:.]$", re.DOTALL)
+# Where what was sent begins in a sentence: nothing is looked for twice in it, however long it is.
+_SHOWN_BYTES: Final = re.compile(r"\bb['\"]|\bbytearray\(|(?<=status line )['\"]")
 _MOST_CHARS: Final = 200
 
 
@@ -43,7 +45,7 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         # It logs the error, and raises if an answer has begun.
         super().handle_error(request, status, exc, message)
-        error = SidestreamError("internal error") if status >= 500 else _unreadable(message)
+        error = SidestreamError("internal error") if status >= 500 else unreadable(exc, message)
         answer = web.Response(
             status=status,
             body=msgspec.json.encode(failure(error)),
@@ -54,8 +56,12 @@ class _Connection(web.RequestHandler):
         return answer
 
 
-def _unreadable(message: str | None) -> InvalidCommand:
-    """Return the error for what aiohttp's parser says, without the bytes that it shows below."""
-    said, *_ = (message or "").splitlines() or [""]
-    why = _SHOWN_BYTES.sub("", said.strip())[:_MOST_CHARS]
+def unreadable(exc: BaseException | None, message: str | None) -> InvalidCommand:
+    """Return the error for what aiohttp's parser says, without the bytes that it shows."""
+    said, *shown_below = (message or "").split("\n", 1)
+    if isinstance(exc, InvalidURLError) and not shown_below:
+        # It says nothing but the target itself.
+        why = "its target is no address"
+    else:
+        why = _SHOWN_BYTES.split(said, maxsplit=1)[0].strip().rstrip(":.")[:_MOST_CHARS]
     return InvalidCommand(f"the request cannot be read as HTTP{why and f': {why}'}")

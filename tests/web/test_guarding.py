@@ -7,8 +7,10 @@ from typing import Any
 import aiohttp
 import pytest
 import websockets
+from aiohttp.http_exceptions import BadHttpMessage, BadStatusLine, InvalidURLError, LineTooLong
 
 from server.web.middleware import HEADERS
+from server.web.unreadable import unreadable
 from tests.conftest import StartFake
 from tests.web.conftest import Start
 from tests.web.gateway import Gateway, Reply, remote
@@ -215,8 +217,14 @@ async def test_the_pages_files_are_kept_for_ever_under_a_name_that_changes_with_
         b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 100_000),
         b"GET / HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"x" * 100_000),
         b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"GET http://[xxx HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET xxx%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"\xa0" * 5000),
+        b"CONNECT xxx:99999999 HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
-    ids=["line", "host", "header", "zero", "long line", "long header", "length"],
+    ids=[
+        *("line", "host", "header", "zero", "long line", "long header", "length"),
+        *("address", "path", "authority"),
+    ],
 )
 async def test_invalid_http_is_refused_in_our_form_and_the_next_request_answered(
     gateway: Gateway, raw: bytes
@@ -239,6 +247,26 @@ async def test_invalid_http_is_refused_in_our_form_and_the_next_request_answered
     assert "\n" not in error["message"]
     assert "xxx" not in error["message"]
     assert (await gateway.get("/health")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (InvalidURLError("http://[::1"), ": its target is no address"),
+        (
+            InvalidURLError("Invalid characters in url:\n\n  b'GET x'\n  ^"),
+            ": Invalid characters in url",
+        ),
+        (BadHttpMessage("Invalid HTTP header: bytearray(b'no')"), ": Invalid HTTP header"),
+        (BadStatusLine("GET / it"), ": Bad status line"),
+        (LineTooLong(b"it", 8190), ": Got more than 8190 bytes when reading"),
+        # What looks for an end behind each space does not come to one here.
+        (BadHttpMessage("It" + " " * 400_000 + "is b'x'"), f": It{' ' * 198}"),
+        (BadHttpMessage(""), ""),
+    ],
+)
+def test_what_is_no_http_is_said_without_what_was_sent(error: BadHttpMessage, why: str) -> None:
+    assert unreadable(error, error.message).message == f"the request cannot be read as HTTP{why}"
 
 
 async def test_a_health_check_touches_no_model(start_gateway: Start) -> None:
