@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import writing
 from tests.browser.gateway import Gateway
+from tests.browser.helpers import axe_violations, schemes
 
 pytestmark = pytest.mark.needs_chromium
 
@@ -53,3 +54,26 @@ def test_a_long_name_leaves_the_figures_in_sight(
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate(OVERLAPS) == 0
+
+
+def test_axe_finds_nothing_in_a_report(page: Page, a_model: Gateway, tmp_path: Path) -> None:
+    """It tells what passed and what failed, in colours of their own, and who voted."""
+    ask = page.request
+    checks = [{"type": "contains", "value": place} for place in ("Paris", "Lima")]
+    kept = ask.post(
+        f"{a_model.url}prompt-sets", data={"prompts": ["Of France?", "Of Peru?"], "checks": checks}
+    ).json()
+    targets = [{"model": "alpha", "name": name} for name in ("one", "other")]
+    run = ask.post(f"{a_model.url}runs", data={"prompt_set": kept["id"], "targets": targets}).json()
+    address = f"{a_model.url}runs/{run['id']}"
+    ask.get(f"{address}/events")
+    assert ask.put(f"{address}/prompts/0/vote", data={"among": [0, 1], "winners": [1]}).ok
+    report = tmp_path / "report.html"
+    report.write_text(ask.get(f"{address}/export?form=html").text())
+    page.goto(report.as_uri())
+    for words in ("Passed: contains", "Failed: contains", "People's votes"):
+        expect(page.get_by_text(words).first).to_be_visible()
+    # Named, or axe takes the canvas for white, which it is not in dark colours.
+    page.evaluate("document.documentElement.style.background = 'Canvas'")
+    for scheme in schemes(page):
+        assert axe_violations(page) == [], scheme
