@@ -261,7 +261,7 @@ export class RunsView extends PageElement {
   /** Show a run, or something of it, unless the address is another one by then. @param {string} id @param {RunPlace} place @param {string} hash */
   async #find(id, { prompt, show }, hash) {
     const { signal } = this.#shown;
-    if (deletions.has(id)) await deletions.flush();
+    if (deletions.has(id)) return this.#leave('run', id);
     const run = await this.#host.api.get(id);
     if (location.hash !== hash || signal.aborted) return;
     if (prompt !== null && prompt < run.prompts) return this.#host.ask(run, prompt);
@@ -276,9 +276,17 @@ export class RunsView extends PageElement {
   /** @param {string} id @param {string} hash */
   async #findSet(id, hash) {
     const { signal } = this.#shown;
-    if (deletions.has(id)) await deletions.flush();
+    if (deletions.has(id)) return this.#leave('prompt set', id);
     const set = await this.#host.api.set(id, 0);
     if (location.hash === hash && !signal.aborted) this.#host.change(set);
+  }
+
+  /** Show a list in place of what is deleted; as long as that can be undone, it goes on being so. @param {'run' | 'prompt set'} kind @param {string} id */
+  #leave(kind, id) {
+    if (kind === 'run') this.#host.list();
+    else this.#host.sets();
+    if (deletions.pending?.id === id) this.#undone?.focus();
+    else tell(this.#wrong, { message: goneWords(kind) });
   }
 
   /** Show why what is wished cannot be shown, over the screen that is there. @param {() => Promise<unknown>} act */
@@ -289,7 +297,7 @@ export class RunsView extends PageElement {
     } catch (error) {
       if (!(error instanceof SidestreamError)) throw error;
       const gone = { unknown_run: 'run', unknown_prompt_set: 'prompt set' }[error.code];
-      if (!signal.aborted) tell(this.#wrong, gone ? { message: `The ${gone} of this address is not there: it was deleted, or is somebody else’s.` } : error);
+      if (!signal.aborted) tell(this.#wrong, gone ? { message: goneWords(gone) } : error);
     }
   }
 
@@ -329,6 +337,11 @@ export class RunsView extends PageElement {
 /** @param {HTMLElement} place @param {{message: string}} error */
 function tell(place, error) {
   place.replaceChildren(errorNotice(/** @type {any} */ (error), { isAlert: true }));
+}
+
+/** @param {string} kind */
+function goneWords(kind) {
+  return `The ${kind} of this address is not there: it was deleted, or is somebody else’s.`;
 }
 
 /** @param {string} words */
