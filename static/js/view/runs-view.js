@@ -81,6 +81,7 @@ import { UndoNotice } from './undo-notice.js';
 const seen = new SeenBallots(visits);
 /** What nobody has read yet; it waits for the dialog. @type {string[]} */
 const warnings = [];
+/** What is deleted can be undone when the dialog is opened again. */
 const deletions = new Deletions();
 deletions.on('failed', ({ name, error }) => warn(`“${name}” was not deleted. ${errorText(error)}`));
 addEventListener('pagehide', () => void deletions.flush());
@@ -170,7 +171,6 @@ export class RunsView extends PageElement {
     this.#dialog.addEventListener('cancel', (event) => event.target === this.#dialog && this.#goBack(event), { signal });
     this.#undone = new UndoNotice(deletions, signal, { undo: () => void this.#undo(), lost: () => this.#screen?.focus() });
     this.#body.before(this.#undone.element);
-    signal.addEventListener('abort', () => void deletions.flush());
     this.#dialog.addEventListener('close', () => {
       this.#shown.abort();
       this.remove();

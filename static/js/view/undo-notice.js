@@ -15,6 +15,7 @@ export class UndoNotice {
     this.#deletions = deletions;
     this.#undo.addEventListener('click', undo);
     deletions.on('change', () => this.#show(lost), { signal });
+    this.#show(lost); // something may have been deleted before
   }
 
   focus() {
