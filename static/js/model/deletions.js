@@ -52,7 +52,7 @@ export class Deletions extends Emitter {
     this.emit('change', undefined);
   }
 
-  /** Keep what was deleted last; return its id. Rejects with a SidestreamError. @returns {Promise<string | null>} */
+  /** Keep what was deleted last; return its id. Rejects with a SidestreamError if it was not restored: it is kept all the same. @returns {Promise<string | null>} */
   async undo() {
     const kept = this.#take();
     if (!kept) return null;

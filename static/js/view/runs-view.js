@@ -225,11 +225,17 @@ export class RunsView extends PageElement {
     this.#undone?.focus();
   }
 
-  #undo() {
-    return this.#attempt(async () => {
-      const kept = await deletions.undo();
-      if (kept) this.#screen?.kept?.(kept);
-    });
+  async #undo() {
+    const { pending } = deletions;
+    if (!pending) return;
+    const undone = deletions.undo();
+    this.#screen?.kept?.(pending.id); // whatever becomes of the rest
+    try {
+      await undone;
+    } catch (error) {
+      if (!(error instanceof SidestreamError)) throw error;
+      warn(`“${pending.name}” is kept, but what was under way did not go on. ${errorText(error)}`);
+    }
   }
 
   /** @param {Event} event */
