@@ -10,6 +10,7 @@ import { ask } from './conversations.js';
 /** @typedef {{target: number, strength: number, interval: [number, number] | null, wins: number, losses: number, ties: number, group: number, regularised: boolean, prompts: number}} Rank */
 /** @typedef {{model: string, criteria: string, mode: 'grades' | 'pairs', grades: number, parameters?: Parameters}} JudgeGiven */
 /** @typedef {JudgeGiven & {id: string, created: number, state: Run['state'], judged: number, unreadable: number, total: number | null, error: WireError | null}} Judge */
+/** @typedef {'pause' | 'pause?wait=0' | 'continue'} JudgeAct A pause waits for the judgements that are being written, unless told not to. */
 /** @typedef {{mean: number | null, interval: {low: number, high: number} | null, graded: number, unreadable: number, counts: Record<string, number>}} GradeSummary */
 /** @typedef {{judge: Judge, grades: {target: number, grades: GradeSummary}[], ranking: Rank[], inconsistent: number, cost: number | null, pairs: {target: number, pairs: WonPairs}[]}} JudgeResults */
 /**
@@ -64,7 +65,7 @@ export class Assessments {
     return ask('POST', `${this.#of(run)}/judges`, given);
   }
 
-  /** @param {string} run @param {string} judge @param {'pause' | 'continue'} act @returns {Promise<Judge>} */
+  /** @param {string} run @param {string} judge @param {JudgeAct} act @returns {Promise<Judge>} */
   actOnJudge(run, judge, act) {
     return ask('POST', `${this.#of(run)}/judges/${judge}/${act}`);
   }

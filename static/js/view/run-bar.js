@@ -6,6 +6,7 @@ import { h, setText } from './element.js';
 import { RunShare, canShare, sharedWords } from './run-share.js';
 import { RunExtension } from './run-extension.js';
 
+/** @import { JudgeAct } from '../client/run-assessments.js' */
 /** @import { Run, RunAct } from '../client/runs.js' */
 /** @import { Host } from './runs-view.js' */
 
@@ -147,15 +148,21 @@ export class RunBar {
   #remove() {
     const run = this.#run;
     return run && this.#host.attempt(async () => {
-      const { api } = this.#host;
+      const { api, assessments } = this.#host;
       const isRunning = run.state === 'running';
-      if (isRunning) await api.act(run.id, 'cancel'); // it is over for now, whatever becomes of it
+      const judges = run.judges.filter(({ state }) => state === 'running');
+      /** @param {RunAct} ofRun @param {JudgeAct} ofJudge */
+      const act = (ofRun, ofJudge) => Promise.all([
+        ...(isRunning ? [api.act(run.id, ofRun)] : []),
+        ...judges.map(({ id }) => assessments.actOnJudge(run.id, id, ofJudge)),
+      ]);
+      await act('cancel', 'pause?wait=0'); // it is over for now, whatever becomes of it
       if (this.#signal.aborted) return;
       this.#host.remove({
         id: run.id,
         name: run.name || run.set_name,
         send: () => api.delete(run.id),
-        restore: () => (isRunning ? api.act(run.id, 'continue') : Promise.resolve()),
+        restore: () => act('continue', 'continue'),
       });
     });
   }
