@@ -127,5 +127,5 @@ def test_results_show_what_judges_say_and_votes_as_they_come(
     expect(runs.get_by_text("Nobody has voted.")).to_be_visible()
     # The run goes while its results are shown.
     elsewhere(page, gateway, "DELETE", f"runs/{run}")
-    expect(runs.get_by_role("alert")).to_contain_text("The run was deleted elsewhere.")
+    expect(runs.get_by_role("alert")).to_contain_text("The run was deleted, or is no longer shared")
     assert watch.complaints == []

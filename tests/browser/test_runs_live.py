@@ -141,9 +141,9 @@ def test_the_grid_follows_a_run_that_others_change_and_delete(
     gone = {"code": "unknown_run", "message": f"there is no run '{run}'", "hint": None}
     page.route("**/rows?*", lambda route: route.fulfill(status=404, json={"error": gone}))
     alert = runs.get_by_role("alert")
-    expect(alert).to_contain_text("The run was deleted elsewhere.")
+    expect(alert).to_contain_text("The run was deleted, or is no longer shared")
     elsewhere(page, "DELETE", f"runs/{run}")
-    expect(alert).to_contain_text("The run was deleted elsewhere.")
+    expect(alert).to_contain_text("The run was deleted, or is no longer shared")
     assert axe_violations(page) == []
     page.keyboard.press("Escape")
     expect(runs.get_by_role("heading", name="Runs")).to_be_visible()

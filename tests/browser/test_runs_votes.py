@@ -381,7 +381,7 @@ def test_where_a_run_is_deleted_elsewhere_its_prompt_and_its_ballots_say_so(
             begin_voting(runs)
         page.request.delete(f"{gateway.url}runs/{address}")
         expect(runs.get_by_role("alert").filter(has_text=re.compile(r"\w"))).to_contain_text(
-            "The run was deleted elsewhere."
+            "The run was deleted, or is no longer shared"
         )
         page.keyboard.press("a")
         expect(runs.get_by_text("Vote again")).to_have_count(0)

@@ -201,7 +201,7 @@ def test_a_deleted_run_ends_the_stream(page: Page, held: Held, watch: Watch) -> 
     runs = opened(page, gateway.url, run)
     expect(answer(runs).locator("strong")).to_have_text("Lima")
     page.request.delete(f"{gateway.url}runs/{run}")
-    expect(runs.get_by_role("alert")).to_contain_text("The run was deleted elsewhere.")
+    expect(runs.get_by_role("alert")).to_contain_text("The run was deleted, or is no longer shared")
     assert len(found) == 1
     thinker.release()
     assert watch.complaints == []

@@ -128,7 +128,7 @@ export class RunsView extends PageElement {
       read: (act) => this.#attempt(act, this.#unread),
       fail: (error) => tell(this.#wrong, error),
       warn,
-      gone: () => this.#host.fail({ code: 'unknown_run', message: 'The run was deleted elsewhere.' }),
+      gone: () => this.#host.fail({ code: 'unknown_run', message: 'The run was deleted, or is no longer shared with you.' }),
       remove: (deletion) => this.#remove(deletion),
       isRemoved: (id) => deletions.has(id),
       name: (title, rename) => this.#title.show(title, rename),
