@@ -53,6 +53,12 @@ def deletions(page: Page) -> list[str]:
     return sent
 
 
+def go(page: Page, step: str) -> None:
+    """Change the address; return once the page has heard of it."""
+    heard = "new Promise((heard) => addEventListener('popstate', heard, { once: true }))"
+    page.evaluate(f"async () => {{ const heard = {heard}; {step}; await heard; }}")
+
+
 def sets(runs: Locator) -> Locator:
     return runs.get_by_role("list", name="Prompt sets").get_by_role("listitem")
 
@@ -105,16 +111,85 @@ def test_a_deleted_set_is_kept_if_that_is_undone(
     assert watch.complaints == []
 
 
-def test_the_server_is_told_when_the_dialog_is_closed(page: Page, gateway: Gateway) -> None:
-    kept = a_set(page, gateway, "Unwanted")
-    runs = open_runs(page, gateway, "Alpha")
-    open_set(runs, "Unwanted")
+def test_what_is_deleted_can_be_undone_after_the_dialog_was_closed(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    name = a_run(page, gateway, 1, "Alpha")
+    sent = deletions(page)
+    runs = open_run(page, gateway, name)
     delete(runs)
     expect(undo(runs)).to_be_focused()
     page.keyboard.press("Escape")
-    with page.expect_response(f"**/prompt-sets/{kept}") as told:
-        page.keyboard.press("Escape")
-    assert (told.value.request.method, told.value.status) == ("DELETE", 204)
+    expect(runs).to_have_count(0)
+    page.get_by_role("button", name="Runs", exact=True).click()
+    expect(runs.get_by_role("group", name=f"Deleted “{name}”.")).to_be_visible()
+    assert sent == []
+    undo(runs).click()
+    expect(runs.get_by_role("button", name=name)).to_be_focused()
+    expect(undo(runs)).to_have_count(0)
+    assert sent == []
+    assert watch.complaints == []
+
+
+def test_back_to_a_deleted_run_leads_to_the_list_and_it_can_be_undone(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    name = a_run(page, gateway, 1, "Alpha")
+    sent = deletions(page)
+    runs = open_run(page, gateway, name)
+    runs.get_by_role("rowheader").first.click()
+    expect(runs.get_by_role("region", name="Alpha")).to_be_visible()
+    page.keyboard.press("Escape")
+    delete(runs)
+    expect(undo(runs)).to_be_focused()
+    go(page, "history.back()")
+    expect(runs.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page).to_have_url(f"{gateway.url}#runs")
+    expect(undo(runs)).to_be_focused()
+    assert sent == []
+    page.keyboard.press("Enter")
+    expect(runs.get_by_role("button", name=name)).to_be_focused()
+    assert sent == []
+    assert watch.complaints == []
+
+
+def test_the_address_of_a_deleted_set_leads_to_the_sets_and_it_can_be_undone(
+    page: Page, gateway: Gateway
+) -> None:
+    kept = a_set(page, gateway, "Addressed")
+    sent = deletions(page)
+    runs = open_runs(page, gateway, "Alpha")
+    open_set(runs, "Addressed")
+    delete(runs)
+    expect(undo(runs)).to_be_focused()
+    go(page, f"location.hash = '#runs&set={kept}'")
+    expect(page).to_have_url(f"{gateway.url}#runs&show=sets")
+    expect(undo(runs)).to_be_focused()
+    page.keyboard.press("Enter")
+    item = sets(runs).filter(has_text="Addressed").get_by_role("button").first
+    expect(item).to_be_focused()
+    assert sent == []
+
+
+def test_the_address_of_a_deleted_run_leaves_it_that_another_can_be_undone(
+    page: Page, gateway: Gateway
+) -> None:
+    first, second = (a_run(page, gateway, 1, "Alpha") for _ in range(2))
+    sent = deletions(page)
+    runs = open_run(page, gateway, first)
+    address = page.url.split("#")[1]
+    delete(runs)
+    runs.get_by_role("button", name=second).click()
+    delete(runs)
+    expect(runs.get_by_role("group", name=f"Deleted “{second}”.")).to_be_visible()
+    go(page, f"location.hash = '#{address}'")
+    expect(runs.get_by_role("alert")).to_contain_text("The run of this address is not there")
+    expect(page).to_have_url(f"{gateway.url}#runs")
+    expect(runs.get_by_role("group", name=f"Deleted “{second}”.")).to_be_visible()
+    assert sent == [f"{gateway.url}runs/{address.removeprefix('run=')}"]
+    undo(runs).click()
+    expect(runs.get_by_role("button", name=second)).to_be_focused()
+    assert len(sent) == 1
 
 
 def test_what_the_server_does_not_delete_is_told_until_it_is_read(
@@ -147,23 +222,33 @@ def test_what_the_server_does_not_delete_is_told_until_it_is_read(
     expect(alert).to_have_count(0)
 
 
-def test_a_run_under_way_that_is_deleted_ends_and_goes_on_if_it_is_kept(
-    page: Page, gateway: Gateway, watch: Watch
-) -> None:
-    sent = deletions(page)
+def begun(page: Page, gateway: Gateway, name: str) -> Locator:
+    """Begin a long run; return the dialog, which shows it."""
     runs = open_runs(page, gateway, "Slow")
     runs.get_by_role("button", name="New run").click()
     lines = "\n".join(f"Number {number}?" for number in range(2000))
     runs.get_by_label("Or a file").set_input_files(
         {"name": "long.txt", "mimeType": "text/plain", "buffer": lines.encode()}
     )
-    runs.get_by_label("Name", exact=True).fill("Under way")
+    runs.get_by_label("Name", exact=True).fill(name)
     runs.get_by_role("button", name="Begin").click()
     expect(runs.get_by_role("status")).to_contain_text("Running")
+    return runs
+
+
+def row_of(runs: Locator, name: str) -> Locator:
+    return runs.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text=name)
+
+
+def test_a_run_under_way_that_is_deleted_ends_and_goes_on_if_it_is_kept(
+    page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    sent = deletions(page)
+    runs = begun(page, gateway, "Under way")
     with page.expect_response("**/cancel"):
         delete(runs)
     expect(undo(runs)).to_be_focused()
-    row = runs.get_by_role("list", name="Runs").get_by_role("listitem").filter(has_text="Under way")
+    row = row_of(runs, "Under way")
     expect(row).to_have_count(0)
     page.keyboard.press("Enter")
     expect(row).to_contain_text("Running")
@@ -175,8 +260,28 @@ def test_a_run_under_way_that_is_deleted_ends_and_goes_on_if_it_is_kept(
     assert watch.complaints == []
 
 
+def test_a_run_that_is_kept_is_listed_also_where_it_cannot_go_on(
+    page: Page, gateway: Gateway
+) -> None:
+    runs = begun(page, gateway, "Halted")
+    delete(runs)
+    expect(undo(runs)).to_be_focused()
+    page.route("**/continue", lambda route: route.abort())
+    page.keyboard.press("Enter")
+    alert = runs.get_by_role("alert")
+    expect(alert).to_contain_text("“Halted” is kept, but what was under way did not go on.")
+    expect(alert).to_contain_text("The server cannot be reached.")
+    row = row_of(runs, "Halted")
+    expect(row).to_contain_text("Cancelled")
+    expect(row.get_by_role("button")).to_be_focused()
+    expect(undo(runs)).to_have_count(0)
+    runs.get_by_role("button", name="I have read it").click()
+    expect(alert).to_have_count(0)
+
+
+@pytest.mark.parametrize("closes", [False, True], ids=["open", "closed"])
 def test_a_page_that_is_left_deletes_what_it_has_hidden(
-    browser: Browser, page: Page, gateway: Gateway
+    browser: Browser, page: Page, gateway: Gateway, closes: bool
 ) -> None:
     name = a_run(page, gateway, 1, "Alpha")
     context = browser.new_context()
@@ -186,6 +291,9 @@ def test_a_page_that_is_left_deletes_what_it_has_hidden(
     runs = open_run(page, gateway, name)
     delete(runs)
     expect(undo(runs)).to_be_focused()
+    if closes:
+        page.keyboard.press("Escape")
+        expect(runs).to_have_count(0)
     expect(listed).to_be_visible()
     page.goto("about:blank")
     expect(listed).to_have_count(0)

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.browser.answered_runs import GRADE, a_run, open_run
 from tests.browser.conftest import writing
@@ -92,6 +92,54 @@ def test_a_judge_that_another_browser_begins_is_followed_paused_and_continued(
     page.keyboard.press("Escape")
     expect(row).to_contain_text("Done · 8 answers")
     expect(row).not_to_contain_text("Judging")
+    assert watch.complaints == []
+
+
+def test_judges_of_a_deleted_run_are_paused_and_go_on_if_it_is_kept(
+    browser: Browser, page: Page, gateway: Gateway, watch: Watch
+) -> None:
+    name = a_run(page, gateway, 4, "Alpha", "Alpha")
+    run = elsewhere(page, gateway, "GET", "runs")["runs"][0]["id"]
+    judge = elsewhere(page, gateway, "POST", f"runs/{run}/judges", GIVEN)["id"]
+    context = browser.new_context()
+    seen = open_run(context.new_page(), gateway, name)
+    seen.get_by_role("button", name="Judges").click()
+    seen = seen.get_by_role("region", name="Judge", exact=True)
+    expect(seen).to_contain_text("Running · 0 of 8 graded")
+    acts: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST" and f"/runs/{run}/" in request.url:
+            acts.append(request.url.removeprefix(f"{gateway.url}runs/{run}/"))
+
+    page.on("request", note)
+    runs = page.get_by_role("dialog")
+
+    def delete() -> None:
+        runs.get_by_role("button", name="Delete…").click()
+        runs.get_by_role("button", name="Delete it").click()
+        expect(runs.get_by_role("button", name="Undo")).to_be_focused()
+
+    # What the judge is saying is not waited for.
+    open_run(page, gateway, name)
+    delete()
+    assert acts == [f"judges/{judge}/pause?wait=0"]
+    release(page, gateway)
+    expect(seen).to_contain_text(re.compile(r"Paused · [1-7] of 8 graded"))
+    page.keyboard.press("Enter")
+    row = runs.get_by_role("button", name=name)
+    expect(row).to_be_focused()
+    expect(seen).to_contain_text("Done · 8 of 8 graded")
+    assert acts == [f"judges/{judge}/pause?wait=0", f"judges/{judge}/continue"]
+
+    # A judge that has ended is left alone.
+    expect(row).not_to_contain_text("Judging")
+    row.click()
+    delete()
+    page.keyboard.press("Enter")
+    expect(row).to_be_focused()
+    assert len(acts) == 2
+    context.close()
     assert watch.complaints == []
 
 
