@@ -122,18 +122,20 @@ def _first_token(figures: Mapping[str, Any]) -> str:
 def won_words(pairs: Mapping[str, Any] | None) -> str:
     """Return which share of its pairs a target won: `62 % (48 to 74 %)`.
 
-    Where too few prompts have a winner, how many of them: `2.5 of 4 pairs, too few`.
+    Where too few prompts have a winner, how many of them: `2.5 of 4 pairs, too few winners`.
     """
     total = pairs["wins"] + pairs["losses"] + pairs["ties"] if pairs else 0
     if pairs is None or not total:
         return "-"
     if (interval := pairs["interval"]) is None:
         won = pairs["wins"] + pairs["ties"] / 2
-        words = f"{won:g} of {total} {'pair' if total == 1 else 'pairs'}, too few"
+        words = f"{won:g} of {total} {'pair' if total == 1 else 'pairs'}, too few winners"
     else:
         low, high = interval["low"] * 100, interval["high"] * 100
         words = f"{pairs['share'] * 100:.0f} % ({low:.0f} to {high:.0f} %)"
-    return f"{words}, {pairs['inconsistent']} contradicted" if pairs["inconsistent"] else words
+    if pairs["inconsistent"]:
+        words += f"; contradicted itself in {pairs['inconsistent']}"
+    return words
 
 
 def _rate(rate: Mapping[str, Any]) -> str:

@@ -17,17 +17,19 @@ def percent(share: float) -> str:
 def won_words(pairs: WonPairs | None) -> str:
     """Return which share of its pairs a target won; how many of them where that tells too little.
 
-    `62 % (48 to 74 %)`, or `2.5 of 4 pairs, too few`.
+    `62 % (48 to 74 %)`, or `2.5 of 4 pairs, too few winners`.
     """
     total = pairs.wins + pairs.losses + pairs.ties if pairs else 0
     if pairs is None or not total:
         return NOTHING
     if pairs.share is None or pairs.interval is None:
-        words = f"{pairs.wins + pairs.ties / 2:g} of {_counted(total, 'pair')}, too few"
+        words = f"{pairs.wins + pairs.ties / 2:g} of {_counted(total, 'pair')}, too few winners"
     else:
         low, high = pairs.interval.low, pairs.interval.high
         words = f"{percent(pairs.share)} ({low * 100:.0f} to {percent(high)})"
-    return f"{words}, {pairs.inconsistent:,} contradicted" if pairs.inconsistent else words
+    if pairs.inconsistent:
+        words += f"; contradicted itself in {pairs.inconsistent:,}"
+    return words
 
 
 def rate_words(rate: JudgeRate) -> str:

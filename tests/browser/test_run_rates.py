@@ -66,7 +66,8 @@ def test_votes_and_judges_have_columns_of_their_own_and_voters_their_names(
         expect(beta).to_contain_text("6 % (1 to 37 %)")
         expect(alpha).to_contain_text("4.00 of 5 (4.00 to 4.00)")
         # Ben has tied it with one other answer.
-        expect(table.get_by_role("row", name="warm")).to_contain_text("0.5 of 1 pair, too few")
+        warm = table.get_by_role("row", name="warm")
+        expect(warm).to_contain_text("0.5 of 1 pair, too few winners")
         expect(runs.get_by_text("Made of 9 votes by 2 voters, 8 of them blind.")).to_be_visible()
         runs.get_by_text("Who voted").click()
         voters = runs.get_by_role("region", name="Who voted")

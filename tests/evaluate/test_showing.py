@@ -43,13 +43,13 @@ def pairs(wins: int, losses: int, ties: int, **more: Any) -> dict[str, Any]:
     [
         (None, "-"),
         (pairs(0, 0, 0), "-"),
-        (pairs(2, 1, 1), "2.5 of 4 pairs, too few"),
-        (pairs(0, 1, 0), "0 of 1 pair, too few"),
+        (pairs(2, 1, 1), "2.5 of 4 pairs, too few winners"),
+        (pairs(0, 1, 0), "0 of 1 pair, too few winners"),
         (
             pairs(12, 7, 1, share=0.625, interval={"low": 0.402, "high": 0.803}),
             "62 % (40 to 80 %)",
         ),
-        (pairs(0, 0, 2, inconsistent=2), "1 of 2 pairs, too few, 2 contradicted"),
+        (pairs(0, 0, 2, inconsistent=2), "1 of 2 pairs, too few winners; contradicted itself in 2"),
     ],
 )
 def test_a_share_of_pairs_has_its_interval_and_too_few_have_none(
@@ -73,9 +73,9 @@ def test_votes_and_each_judge_have_columns_of_their_own_only_where_there_are_any
     both = plain | {"votes": pairs(3, 1, 0), "judges": said}
     head, _, line = table({"targets": [both], "comparisons": []}).splitlines()
     for column, words in (
-        ("votes won", "3 of 4 pairs, too few"),
+        ("votes won", "3 of 4 pairs, too few winners"),
         ("judge j ", "3.80 of 5 (3.50 to 4.10)"),
-        ("judge j (2)", "1 of 1 pair, too few"),
+        ("judge j (2)", "1 of 1 pair, too few winners"),
         ("judge k", "-"),
     ):
         assert line[head.index(column) :].startswith(words)

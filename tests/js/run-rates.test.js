@@ -9,10 +9,10 @@ const voter = (name, votes, blind = votes, isMe = false) => ({ name, is_me: isMe
 test('a share of pairs has its interval, and too few have none', () => {
   assert.equal(wonWords(null), '');
   assert.equal(wonWords(pairs(0, 0, 0)), '');
-  assert.equal(wonWords(pairs(2, 1, 1)), '2.5 of 4 pairs, too few');
-  assert.equal(wonWords(pairs(0, 1, 0)), '0 of 1 pair, too few');
+  assert.equal(wonWords(pairs(2, 1, 1)), '2.5 of 4 pairs, too few winners');
+  assert.equal(wonWords(pairs(0, 1, 0)), '0 of 1 pair, too few winners');
   assert.equal(wonWords(pairs(12, 7, 1, { share: 0.625, interval: { low: 0.402, high: 0.803 } })), '63 % (40 to 80 %)');
-  assert.equal(wonWords(pairs(0, 0, 2, { inconsistent: 2 })), '1 of 2 pairs, too few, 2 contradicted');
+  assert.equal(wonWords(pairs(0, 0, 2, { inconsistent: 2 })), '1 of 2 pairs, too few winners; contradicted itself in 2');
 });
 
 test('a judge says a mean grade of how many, or the pairs that were won', () => {
@@ -20,7 +20,7 @@ test('a judge says a mean grade of how many, or the pairs that were won', () => 
   assert.equal(rateWords(rate), '3.80 of 5 (3.50 to 4.10)');
   assert.equal(rateWords({ ...rate, grades: { mean: 4, interval: null } }), '4.00 of 5');
   assert.equal(rateWords({ ...rate, grades: { mean: null, interval: null } }), '');
-  assert.equal(rateWords({ ...rate, grades: null, pairs: pairs(1, 0, 0) }), '1 of 1 pair, too few');
+  assert.equal(rateWords({ ...rate, grades: null, pairs: pairs(1, 0, 0) }), '1 of 1 pair, too few winners');
   assert.equal(rateWords({ ...rate, grades: null, pairs: pairs(0, 0, 0) }), '');
 });
 

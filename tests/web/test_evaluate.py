@@ -138,8 +138,8 @@ async def test_a_judge_is_asked_and_its_grades_are_shown(
     lines = [re.split(" {2,}", line)[3:5] for line in again.out.splitlines()[:4]]
     assert [lines[0], *lines[2:]] == [
         ["votes won", "judge judge"],
-        ["0 of 1 pair, too few", "-"],
-        ["1 of 1 pair, too few", "-"],
+        ["0 of 1 pair, too few winners", "-"],
+        ["1 of 1 pair, too few winners", "-"],
     ]
 
 

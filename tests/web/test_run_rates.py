@@ -139,7 +139,7 @@ async def test_the_report_has_columns_for_votes_and_each_judge_and_tells_who_vot
     assert "Expected wins" in report
 
 
-PAIRS = "94 % (60 to 99 %), 1 contradicted"
+PAIRS = "94 % (60 to 99 %); contradicted itself in 1"
 
 
 @pytest.mark.parametrize("few", [300, 0], ids=["thread", "process"])

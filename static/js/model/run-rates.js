@@ -3,15 +3,15 @@
 /** @import { GradeSummary } from '../client/run-assessments.js' */
 /** @import { JudgeRate, RunVoter, WonPairs } from '../client/runs.js' */
 
-/** Which share of its pairs a target won: "62 % (48 to 74 %)"; how many of them where that tells too little: "2.5 of 4 pairs, too few". @param {WonPairs | null} pairs */
+/** Which share of its pairs a target won: "62 % (48 to 74 %)"; how many of them where that tells too little: "2.5 of 4 pairs, too few winners". @param {WonPairs | null} pairs */
 export function wonWords(pairs) {
   const total = pairs ? pairs.wins + pairs.losses + pairs.ties : 0;
   if (!pairs || total === 0) return '';
   const { share, interval, wins, ties, inconsistent } = pairs;
   const words = share === null || interval === null
-    ? `${(wins + ties / 2).toLocaleString('en')} of ${counted(total, 'pair')}, too few`
+    ? `${(wins + ties / 2).toLocaleString('en')} of ${counted(total, 'pair')}, too few winners`
     : `${percent(share)} (${Math.round(interval.low * 100)} to ${percent(interval.high)})`;
-  return inconsistent ? `${words}, ${inconsistent.toLocaleString('en')} contradicted` : words;
+  return inconsistent ? `${words}; contradicted itself in ${inconsistent.toLocaleString('en')}` : words;
 }
 
 /** What a judge says of a target: "3.80 of 5 (3.50 to 4.10)", or the pairs that it won. @param {Pick<JudgeRate, 'grades' | 'pairs' | 'highest_grade'>} rate */
