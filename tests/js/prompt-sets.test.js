@@ -36,6 +36,7 @@ test('with a choice the next prompt is the next that matches, also one that was 
   assert.equal(await order.step(100, 1, 1000, never), 101);
   order.note(0, [], 0);
   assert.equal(matchingWords(order, 1000), 'None of 1,000 prompts');
+  assert.equal(matchingWords(order, 1), 'None of 1 prompt');
   order.choose(EVERY_ROW);
   assert.equal(order.placeOf(9), 9);
 });

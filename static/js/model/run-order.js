@@ -5,6 +5,8 @@
  * prompt. Places that were read stay as they were, so that stepping from prompt to prompt repeats none while answers come.
  */
 
+import { counted } from './prompt-sets.js';
+
 /** @import { Row, RowChoice } from '../client/runs.js' */
 
 /** @type {Readonly<RowChoice>} */
@@ -76,8 +78,7 @@ export class RunOrder {
 /** How many match, in words; empty while all are shown. @param {RunOrder} order @param {number} total */
 export function matchingWords({ choice: { show, search }, matching }, total) {
   if (matching === null || (show === 'all' && !search)) return '';
-  const count = total.toLocaleString('en');
-  return matching === 0 ? `None of ${count} prompts` : `${matching.toLocaleString('en')} of ${count} prompts`;
+  return `${matching === 0 ? 'None' : matching.toLocaleString('en')} of ${counted(total, 'prompt')}`;
 }
 
 /** Where a prompt stands among those that match, in words: "3 of 12 shown"; empty while all are. @param {RunOrder} order @param {number} prompt */

@@ -1,6 +1,7 @@
 /** The list of runs, live: name, state, progress, how many passed. The last ones first; more on demand. */
 
 import { followRuns } from '../client/run-following.js';
+import { counted } from '../model/prompt-sets.js';
 import { judgingWords } from '../model/run-judges.js';
 import { runWords } from '../model/run-table.js';
 import { h, setText } from './element.js';
@@ -121,7 +122,7 @@ export class RunList {
     const open = h('button', { type: 'button', class: 'run-open' },
       h('span', { class: 'run-name', dir: 'auto' }),
       h('span', { class: 'run-words' }),
-      h('span', { class: 'run-words' }, `${targets.length} × ${prompts.toLocaleString('en')} prompts, ${new Date(created * 1000).toLocaleString()}`),
+      h('span', { class: 'run-words' }, `${targets.length} × ${counted(prompts, 'prompt')}, ${new Date(created * 1000).toLocaleString()}`),
       h('span', { class: 'run-words run-shared', dir: 'auto', hidden: true }));
     open.addEventListener('click', () => {
       const known = this.#rows.get(id);
