@@ -205,3 +205,18 @@ def test_a_deleted_run_ends_the_stream(page: Page, held: Held, watch: Watch) -> 
     assert len(found) == 1
     thinker.release()
     assert watch.complaints == []
+
+
+def test_a_stream_that_fell_silent_is_not_waited_for_once_the_run_is_over(
+    page: Page, held: Held
+) -> None:
+    gateway, thinker = held
+    run = begun(page, gateway)
+    thinker.reaches(held=1)
+    # Nothing comes of it, and it does not end either.
+    page.route("**/prompts/0/events", lambda route: None)
+    with page.expect_request("**/prompts/0/events"):
+        runs = opened(page, gateway.url, run)
+    thinker.release()
+    expect(runs.get_by_role("list", name="Checks")).to_contain_text("Passed: contains")
+    expect(answer(runs)).to_have_text("It is Lima, by the sea, and it is large.")

@@ -8,7 +8,6 @@ import { criteriaView, judgeTable } from './run-judge-results.js';
 
 export class JudgeSummary {
   #label;
-  #names;
   #words = h('p', { class: 'field-hint' });
   #table = h('div', {});
   #shown = '';
@@ -17,20 +16,19 @@ export class JudgeSummary {
   /** @param {JudgeResults} results @param {string} label @param {string[]} names By target. */
   constructor(results, label, names) {
     this.#label = label;
-    this.#names = names;
     this.element = h('section', { 'aria-label': `Judge ${label}` },
       h('h3', { dir: 'auto' }, `Judge ${label}`), criteriaView(results.judge.criteria), this.#words, this.#table);
-    this.show(results);
+    this.show(results, names);
   }
 
-  /** A table with the focus is not replaced by the same one. @param {JudgeResults} results */
-  show(results) {
+  /** A table with the focus is not replaced by the same one. @param {JudgeResults} results @param {string[]} names By target. */
+  show(results, names) {
     setText(this.#words, `${judgeWords(results)}.`);
-    const shown = JSON.stringify([results.grades, results.ranking]);
+    const shown = JSON.stringify([results.grades, results.ranking, names]);
     if (shown === this.#shown) return;
     this.#shown = shown;
     const hadFocus = this.#table.contains(document.activeElement);
-    this.#table.replaceChildren(judgeTable(results, this.#names, `What judge ${this.#label} says`));
+    this.#table.replaceChildren(judgeTable(results, names, `What judge ${this.#label} says`));
     const region = this.#table.querySelector('[tabindex]');
     if (hadFocus && region instanceof HTMLElement) region.focus();
   }

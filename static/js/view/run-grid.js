@@ -41,6 +41,11 @@ export class RunGrid {
   #isGone = false;
   /** To be shown in a moment. @type {Run | null} */
   #coming = null;
+  /** Of the title; the same one, so that what somebody writes there stays when another name is told. */
+  #rename = (/** @type {string} */ name) => void this.#host.attempt(async () => {
+    const renamed = await this.#host.api.rename(this.#run.id, name);
+    if (!this.#signal.aborted) this.#show(renamed);
+  });
   #speech = new RunSpeech();
   /** It changes too often to be read aloud. */
   #status = h('p', { class: 'run-words', role: 'status', 'aria-live': 'off' });
@@ -69,7 +74,6 @@ export class RunGrid {
       open: (place) => this.#open(this.#reader.promptAt(place)),
       openPrompt: (one) => this.#open(one),
     });
-    this.#name(run);
     this.element = h('div', { class: 'run-page run-whole' }, this.#bar.element, this.#status, this.#spoken, this.#error, this.#progress, this.#filter.element, this.#grid);
     this.#grid.addEventListener('scroll', () => this.#rows.drawSoon(), { passive: true });
     const sizes = new ResizeObserver(() => this.#rows.resized());
@@ -92,18 +96,6 @@ export class RunGrid {
   /** @param {number | null} prompt */
   #open(prompt) {
     if (prompt !== null) this.#host.ask(this.#run, prompt);
-  }
-
-  /** @param {Run} run */
-  #name(run) {
-    const title = run.name || run.set_name;
-    if (!run.is_mine) return this.#host.name(title);
-    this.#host.name(title, (name) => void this.#host.attempt(async () => {
-      const renamed = await this.#host.api.rename(run.id, name);
-      if (this.#signal.aborted) return;
-      this.#name(renamed);
-      this.#show(renamed);
-    }));
   }
 
   #follow() {
@@ -132,6 +124,7 @@ export class RunGrid {
     this.#coming = null;
     if (this.#signal.aborted) return;
     this.#run = run;
+    this.#host.name(run.name || run.set_name, run.is_mine ? this.#rename : undefined);
     this.#rows.use(run);
     this.#bar.show(run);
     setText(this.#status, runWords(run));

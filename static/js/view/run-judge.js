@@ -14,7 +14,7 @@ export class RunJudge {
   #host;
   #run;
   #judge;
-  #names;
+  #name;
   #changed;
   #words = h('p', { class: 'run-words' });
   #progress = h('progress', { 'aria-label': 'Judged' });
@@ -34,17 +34,17 @@ export class RunJudge {
     this.#host = host;
     this.#run = run;
     this.#judge = results.judge;
-    this.#names = names;
+    this.#name = name;
     this.#changed = changed;
     this.element = h('section', { class: 'run-judge', 'aria-label': name }, h('h3', { dir: 'auto' }, name), criteriaView(results.judge.criteria),
       this.#words, this.#error, this.#progress, this.#table, h('div', { class: 'run-acts', hidden: !run.is_mine }, this.#pause, this.#continue, this.#delete), this.#asking);
-    this.show(results);
+    this.show(results, names);
   }
 
   // Actions
 
-  /** @param {JudgeResults} results */
-  show(results) {
+  /** @param {JudgeResults} results @param {string[]} names By target. */
+  show(results, names) {
     const { judge } = results;
     this.#judge = judge;
     const isRunning = judge.state === 'running';
@@ -58,18 +58,18 @@ export class RunJudge {
     this.#pause.hidden = !isRunning;
     this.#continue.hidden = isRunning || judge.judged >= (judge.total ?? 0);
     if (wasFocused) [this.#pause, this.#continue, this.#delete].find((button) => !button.hidden)?.focus();
-    this.#showTable(results);
+    this.#showTable(results, names);
   }
 
   // Internal
 
-  /** A table with the focus is not replaced by the same one. @param {JudgeResults} results */
-  #showTable(results) {
-    const shown = JSON.stringify([results.grades, results.ranking]);
+  /** A table with the focus is not replaced by the same one. @param {JudgeResults} results @param {string[]} names */
+  #showTable(results, names) {
+    const shown = JSON.stringify([results.grades, results.ranking, names]);
     if (shown === this.#shown) return;
     this.#shown = shown;
     const hadFocus = this.#table.contains(document.activeElement);
-    this.#table.replaceChildren(judgeTable(results, this.#names, 'What it says'));
+    this.#table.replaceChildren(judgeTable(results, names, `What judge ${this.#name} says`));
     const region = this.#table.querySelector('[tabindex]');
     if (hadFocus) (region instanceof HTMLElement ? region : this.#delete).focus();
   }

@@ -15,28 +15,30 @@ import { askedLines } from './run-texts.js';
 export class RunJudgements {
   #host;
   #signal;
-  #run;
-  /** @type {Promise<Judge[]> | null} */
+  /** As they were when a prompt was last read. @type {Promise<Judge[]> | null} */
   #judges = null;
 
-  /** @param {Host} host @param {AbortSignal} signal @param {Run} run */
-  constructor(host, signal, run) {
+  /** @param {Host} host @param {AbortSignal} signal */
+  constructor(host, signal) {
     this.#host = host;
     this.#signal = signal;
-    this.#run = run;
   }
 
   // Actions
 
-  /** Add to each answer what the judges said of it. @param {number} prompt @param {{target: number, repeat: number, element: HTMLElement}[]} answers */
-  show(prompt, answers) {
+  /** A prompt is read anew: other judges may have begun since. */
+  renew() {
+    this.#judges = null;
+  }
+
+  /** Add to each answer what the judges said of it. @param {Run} run As it is now. @param {number} prompt @param {{target: number, repeat: number, element: HTMLElement}[]} answers */
+  show(run, prompt, answers) {
     return this.#host.read(async () => {
-      const names = targetNames(this.#run.targets, this.#host.nameOf);
-      this.#judges ??= this.#host.assessments.judges(this.#run.id).then(({ judges }) => judges.map(({ judge }) => judge));
-      const judges = await this.#judges;
+      const names = targetNames(run.targets, this.#host.nameOf);
+      const judges = await this.#read(run);
       const labels = targetNames(judges.map(({ model }) => ({ name: '', model })), this.#host.nameOf);
       for (const [index, judge] of judges.entries()) {
-        const { judgements } = await this.#host.assessments.judgements(this.#run.id, judge.id, prompt);
+        const { judgements } = await this.#host.assessments.judgements(run.id, judge.id, prompt);
         if (this.#signal.aborted || !answers.some(({ element }) => element.isConnected)) return;
         for (const answer of answers) {
           const said = verdicts(judgements, answer, judge.grades, names);
@@ -44,6 +46,17 @@ export class RunJudgements {
         }
       }
     });
+  }
+
+  // Internal
+
+  /** Read them once for all answers of a prompt; what could not be read is read again for the next. @param {Run} run */
+  #read({ id }) {
+    const reading = this.#judges ??= this.#host.assessments.judges(id).then(({ judges }) => judges.map(({ judge }) => judge));
+    reading.catch(() => {
+      if (this.#judges === reading) this.#judges = null;
+    });
+    return reading;
   }
 }
 

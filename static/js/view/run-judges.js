@@ -55,7 +55,6 @@ export class RunJudges {
   constructor(host, signal, run) {
     this.#host = host;
     this.#run = run;
-    host.name(`Judges: ${run.name || run.set_name}`);
     const models = [...host.client.models.values()].map(({ id, name }) => h('option', { value: id }, name || id));
     this.#model.append(h('option', { value: '' }, 'Choose…'), ...models);
     this.#criteria.value = draft;
@@ -66,8 +65,8 @@ export class RunJudges {
       void this.#submit();
     });
     this.#form.hidden = !run.is_mine; // who a run is shared with reads its judges
-    this.#showMode();
-    this.#feed = new JudgeFeed(host, signal, run, { show: (judges) => this.#show(judges) });
+    this.#use(run);
+    this.#feed = new JudgeFeed(host, signal, run, { show: (judges) => this.#show(judges), told: (now) => this.#use(now) });
     void this.#feed.read();
   }
 
@@ -78,6 +77,13 @@ export class RunJudges {
   }
 
   // Internal
+
+  /** @param {Run} run */
+  #use(run) {
+    this.#run = run;
+    this.#host.name(`Judges: ${run.name || run.set_name}`);
+    this.#showMode();
+  }
 
   /** @param {JudgeResults[]} judges */
   #show(judges) {
@@ -92,7 +98,7 @@ export class RunJudges {
     }
     judges.forEach((results, index) => {
       const known = this.#judges.get(results.judge.id);
-      if (known) return known.show(results);
+      if (known) return known.show(results, names);
       const made = new RunJudge(this.#host, this.#run, { results, name: labels[index], names, changed: () => void this.#feed.read() });
       this.#judges.set(results.judge.id, made);
       this.#list.append(made.element);

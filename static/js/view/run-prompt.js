@@ -35,6 +35,8 @@ export class RunPrompt {
   #views = new Map();
   /** The repeats of which something was read. @type {Set<number>} */
   #readRepeats = new Set();
+  /** An answer came into sight or went, since that was last looked at. */
+  #isOther = false;
   /** By target: where its answers are, and the words where there is none. @type {{section: HTMLElement, none: HTMLElement}[]} */
   #targets = [];
   /** Ends what is read for the shown prompt. @type {AbortController | null} */
@@ -59,7 +61,7 @@ export class RunPrompt {
     this.#prompt = prompt;
     this.#order = host.orderOf(run);
     host.name(run.name || run.set_name);
-    this.#judgements = new RunJudgements(host, signal, run);
+    this.#judgements = new RunJudgements(host, signal);
     this.#before.addEventListener('click', () => this.#go(-1));
     this.#after.addEventListener('click', () => this.#go(1));
     signal.addEventListener('abort', () => this.#reading?.abort());
@@ -107,14 +109,19 @@ export class RunPrompt {
   #changed(run) {
     const goesOn = run.state === 'running' && this.#run.state !== 'running';
     const isWider = run.targets.length > this.#run.targets.length;
+    const hasEnded = isOver(run) !== isOver(this.#run);
     this.#run = run;
-    this.#showMissing();
+    this.#host.name(run.name || run.set_name);
+    if (hasEnded) this.#showMissing();
     if (isWider && this.#reading) return this.#load(); // what was told of the new targets had no place
-    if (this.#isWaiting || this.#reading || !(goesOn || this.#isDue)) return;
+    const isFollowed = this.#reading !== null && !isOver(run);
+    if (this.#isWaiting || isFollowed || !(goesOn || this.#isDue)) return;
     this.#isWaiting = true;
     setTimeout(() => {
       this.#isWaiting = false;
-      if (!this.#signal.aborted && !this.#isGone && !this.#reading) this.#load();
+      if (this.#signal.aborted || this.#isGone) return;
+      const isSilent = isOver(this.#run) && this.#isDue; // a stream that lost its end would be waited for
+      if (!this.#reading || isSilent) this.#load();
     }, LOOK_AGAIN_MS);
   }
 
@@ -129,6 +136,7 @@ export class RunPrompt {
     const { prompts } = this.#run;
     this.#before.setAttribute('aria-disabled', String(this.#order.isAtEnd(prompt, -1, prompts)));
     this.#after.setAttribute('aria-disabled', String(this.#order.isAtEnd(prompt, 1, prompts)));
+    this.#judgements.renew();
     this.#reading?.abort();
     this.#reading = new AbortController();
     void this.#readAndFollow(prompt, this.#reading);
@@ -206,8 +214,8 @@ export class RunPrompt {
       else this.#views.get(key)?.turn(event.state);
     }
     this.#noteSeen();
-    this.#showMissing();
-    if (added.length) void this.#judgements.show(this.#shown, added);
+    if (this.#isOther) this.#showMissing();
+    if (added.length) void this.#judgements.show(this.#run, this.#shown, added);
   }
 
   /** Who has read some of an answer knows whose it is. */
@@ -228,6 +236,7 @@ export class RunPrompt {
     const after = [...this.#views].filter(([other, { repeat: behind }]) => other.startsWith(`${target} `) && behind > repeat).sort(([, one], [, other]) => one.repeat - other.repeat)[0];
     section.insertBefore(view.element, after?.[1].element ?? none);
     this.#views.set(key, view);
+    this.#isOther = true;
     return view;
   }
 
@@ -236,6 +245,7 @@ export class RunPrompt {
     const element = this.#views.get(key)?.element;
     if (!element) return;
     this.#views.delete(key);
+    this.#isOther = true;
     const section = /** @type {HTMLElement | null} */ (element.closest('.run-target'));
     const isFocused = element.contains(document.activeElement);
     element.remove();
@@ -249,10 +259,12 @@ export class RunPrompt {
       const section = h('section', { class: 'run-target', 'aria-label': name, tabindex: 0 }, h('h3', { dir: 'auto' }, name), none);
       this.#targets.push({ section, none });
       this.#answers.append(section);
+      this.#isOther = true;
     }
   }
 
   #showMissing() {
+    this.#isOther = false;
     const words = isOver(this.#run) ? 'No answer.' : 'Not answered yet.';
     for (const { section, none } of this.#targets) {
       none.hidden = section.querySelector('.run-answer') !== null;

@@ -6,7 +6,7 @@
 
 import { firstToken, tokenWords } from '../model/run-figures.js';
 import { rateWords, wonWords } from '../model/run-rates.js';
-import { targetNames } from '../model/run-table.js';
+import { isOver, targetNames } from '../model/run-table.js';
 import { h } from './element.js';
 import { JudgeFeed } from './judge-feed.js';
 import { JudgeSummary } from './judge-summary.js';
@@ -20,7 +20,9 @@ import { votersView } from './run-voters.js';
 
 const PASSED = ['Target', 'Passed', '95 % interval'];
 const SPEED = ['First token', '95 % within', 'Speed', 'Tokens', 'Cut', 'Failed', 'Cost', 'Time'];
-const PAIRS = 'Votes and pairs won: in which share of the pairs of answers it was the better one, a tie being half; people’s votes and judges apart. With fewer than six prompts that have a winner nothing can be told.';
+const PAIRS = 'Votes and pairs won: in which share of the pairs of answers it was the better one, a tie being half; people’s votes and judges apart. With fewer than six prompts that have a winner, nothing is said but how many pairs were won. A judge contradicts itself where two answers in the other order have another winner, which counts as a tie.';
+/** While answers come, so often are they summed up again. */
+const READ_EVERY_MS = 2000;
 const NONE = '–';
 
 export class RunResults {
@@ -45,6 +47,13 @@ export class RunResults {
   #isDue = false;
   /** How many votes there are, if that was told since they were read. @type {number | null} */
   #votesTold = null;
+  /** How far the run was when its results were last read; empty if they could not be. */
+  #progressRead = '';
+  #timer = 0;
+  /** What is shown of votes: the same does not take the focus away. */
+  #votesShown = '';
+  /** What judges said when the table was last compared with it: once is enough, for they may be behind it. */
+  #judgesCompared = '';
   /** @type {Map<string, JudgeSummary>} */
   #summaries = new Map();
 
@@ -53,7 +62,8 @@ export class RunResults {
     this.#host = host;
     this.#signal = signal;
     this.#run = run;
-    host.name(`Results: ${run.name || run.set_name}`);
+    this.#use(run);
+    signal.addEventListener('abort', () => clearTimeout(this.#timer));
     const feed = new JudgeFeed(host, signal, run, { show: (judges) => this.#showJudges(judges), told: (now) => this.#told(now) });
     void this.#read(host.attempt).then(() => feed.read());
   }
@@ -71,35 +81,64 @@ export class RunResults {
     this.#isDue = true;
     if (this.#isReading) return;
     this.#isReading = true;
+    clearTimeout(this.#timer);
+    this.#timer = 0;
     while (this.#isDue && !this.#signal.aborted) {
       this.#isDue = false;
       this.#votesTold = null;
+      this.#progressRead = '';
+      const progress = progressOf(this.#run);
       await how(async () => {
         const results = await this.#host.api.results(this.#run.id);
         if (this.#signal.aborted) return;
         this.#results = results;
+        this.#progressRead = progress;
         this.#show(results);
         this.#showVotes(results);
         this.#isDue ||= this.#votesTold !== null && this.#votesTold !== results.votes;
       });
     }
     this.#isReading = false;
+    if (this.#progressRead) this.#compare(); // else once more is told, not at once
   }
 
-  /** Read again what somebody has voted. @param {Run} now */
-  #told({ votes }) {
-    this.#votesTold = votes;
-    if (this.#isReading) return;
-    if (this.#results && votes !== this.#results.votes) void this.#read(this.#host.read);
+  /** @param {Run} now */
+  #told(now) {
+    this.#use(now);
+    this.#votesTold = now.votes;
+    if (!this.#isReading) this.#compare();
+  }
+
+  /** @param {Run} run */
+  #use(run) {
+    this.#run = run;
+    this.#host.name(`Results: ${run.name || run.set_name}`);
+  }
+
+  /** Read again where more was told than was read: votes and what is over at once, answers after a pause. */
+  #compare() {
+    if (this.#signal.aborted) return;
+    const hasMore = this.#progressRead !== progressOf(this.#run);
+    const hasVotes = this.#results !== null && this.#votesTold !== null && this.#votesTold !== this.#results.votes;
+    const again = () => void this.#read(this.#results ? this.#host.read : this.#host.attempt);
+    if (hasVotes || (hasMore && isOver(this.#run))) again();
+    else if (hasMore) this.#timer ||= setTimeout(again, READ_EVERY_MS);
+  }
+
+  /** What targets are called: those that were told, or those of the results where these have more. */
+  get #names() {
+    const read = this.#results?.run.targets ?? [];
+    return targetNames(read.length > this.#run.targets.length ? read : this.#run.targets, this.#host.nameOf);
   }
 
   /** @param {Results} results */
   #show({ targets, comparisons }) {
+    const names = this.#names;
     const hasVotes = targets.some(({ votes }) => votes !== null);
     const judges = this.#judgeNames(targets[0].judges.map(({ model }) => model));
     this.#head.replaceChildren(...headings(hasVotes, judges));
-    this.#body.replaceChildren(...targets.map((target) => h('tr', {},
-      h('th', { scope: 'row', dir: 'auto' }, target.name), ...cells(target, hasVotes).map((words) => h('td', {}, words)))));
+    this.#body.replaceChildren(...targets.map((target, index) => h('tr', {},
+      h('th', { scope: 'row', dir: 'auto' }, names[index]), ...cells(target, hasVotes).map((words) => h('td', {}, words)))));
     this.#pairs.hidden = !hasVotes && judges.length === 0;
     this.#comparisons.hidden = comparisons.length === 0;
     this.#words.replaceChildren(...comparisons.map(({ words }) => h('li', { dir: 'auto' }, words)));
@@ -107,12 +146,16 @@ export class RunResults {
 
   /** @param {Results} results */
   #showVotes({ targets, ranking, voters }) {
+    const names = this.#names;
+    const shown = JSON.stringify([ranking, voters, names, targets.length]);
+    if (shown === this.#votesShown) return;
+    this.#votesShown = shown;
     const focused = this.#votes.contains(document.activeElement) ? document.activeElement : null;
     const isUnfolded = this.#votes.querySelector('details')?.open ?? false;
     const vote = h('button', { type: 'button', class: 'quiet' }, 'Vote blind');
     vote.addEventListener('click', () => this.#host.vote(this.#run));
     this.#votes.replaceChildren(h('h3', { id: 'run-votes' }, 'People’s votes'),
-      ...(voters.length ? [...votersView(voters, isUnfolded), rankingView(ranking, targets.map(({ name }) => name), 'Ranking by people’s votes')]
+      ...(voters.length ? [...votersView(voters, isUnfolded), rankingView(ranking, names, 'Ranking by people’s votes')]
         : [h('p', { class: 'field-hint' }, 'Nobody has voted.')]),
       h('div', { class: 'run-acts', hidden: targets.length < 2 }, vote));
     const table = this.#votes.querySelector('[tabindex]');
@@ -123,12 +166,14 @@ export class RunResults {
   #showJudges(judges) {
     if (!this.#results) return;
     const { targets } = this.#results;
-    if (isBehind(targets, judges)) void this.#read(this.#host.read);
+    const names = this.#names;
+    const said = JSON.stringify(saidBy(judges));
+    if (said !== this.#judgesCompared && said !== JSON.stringify(shownOf(targets))) void this.#read(this.#host.read);
+    this.#judgesCompared = said;
     const isKnown = judges.length === this.#summaries.size && judges.every(({ judge }) => this.#summaries.has(judge.id));
-    if (isKnown) return judges.forEach((results) => this.#summaries.get(results.judge.id)?.show(results));
+    if (isKnown) return judges.forEach((results) => this.#summaries.get(results.judge.id)?.show(results, names));
     const hadFocus = this.#judges.contains(document.activeElement);
     const labels = this.#judgeNames(judges.map(({ judge }) => judge.model));
-    const names = targets.map(({ name }) => name);
     this.#summaries = new Map(judges.map((results, index) => [results.judge.id, new JudgeSummary(results, labels[index], names)]));
     this.#judges.replaceChildren(...[...this.#summaries.values()].map(({ element }) => element));
     if (hadFocus) this.focus();
@@ -140,11 +185,19 @@ export class RunResults {
   }
 }
 
-/** Whether judges say something else than the table's columns. @param {TargetResult[]} targets @param {JudgeResults[]} judges */
-function isBehind(targets, judges) {
-  const read = judges.map(({ grades, pairs }) => (grades.length ? grades.map((one) => one.grades) : pairs.map((one) => one.pairs)));
-  const shown = judges.map((_, index) => targets.map((target) => target.judges[index]).map((rate) => rate && (rate.grades ?? rate.pairs)));
-  return targets[0].judges.length !== judges.length || JSON.stringify(read) !== JSON.stringify(shown);
+/** How far a run is: with more of it, its results are others. @param {Run} run */
+function progressOf({ state, answered, targets, repeats }) {
+  return [state, answered, targets.length, repeats].join();
+}
+
+/** What each judge says of each target. @param {JudgeResults[]} judges */
+function saidBy(judges) {
+  return judges.map(({ grades, pairs }) => (grades.length ? grades.map((one) => one.grades) : pairs.map((one) => one.pairs)));
+}
+
+/** The same, as the columns of the table have it. @param {TargetResult[]} targets */
+function shownOf(targets) {
+  return targets[0].judges.map((_, index) => targets.map(({ judges }) => judges[index].grades ?? judges[index].pairs));
 }
 
 /** @param {boolean} hasVotes @param {string[]} judges By name. */

@@ -19,11 +19,12 @@ export class RunTitle {
 
   // Actions
 
-  /** @param {string} title @param {(name: string) => void} [rename] What another title is given to; without it there is no other. */
+  /** @param {string} title @param {(name: string) => void} [rename] What another title is given to; without it there is no other. While it is the same, what somebody writes stays. */
   show(title, rename) {
-    this.#end();
     setText(this.#heading, title);
     this.#heading.title = title; // it may be cut
+    if (this.#field && rename === this.#rename) return;
+    this.#end();
     this.#rename = rename ?? null;
     this.#edit.hidden = !rename;
   }
@@ -32,7 +33,7 @@ export class RunTitle {
 
   #begin() {
     const field = this.#field = h('input', { 'aria-label': 'Name', maxlength: MAX_NAME, dir: 'auto', autocomplete: 'off' });
-    field.value = this.#heading.textContent ?? '';
+    field.defaultValue = this.#heading.textContent ?? '';
     field.addEventListener('keydown', (event) => {
       event.stopPropagation(); // neither leaves the screen nor chooses in it
       if (event.isComposing || !['Enter', 'Escape'].includes(event.key)) return;
@@ -55,7 +56,7 @@ export class RunTitle {
     this.#end();
     this.#edit.hidden = false;
     if (hadFocus) this.#edit.focus();
-    if (isWanted && name && name !== this.#heading.textContent) this.#rename?.(name);
+    if (isWanted && name && name !== field.defaultValue) this.#rename?.(name);
   }
 
   #end() {

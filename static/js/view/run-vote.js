@@ -89,11 +89,13 @@ export class RunVote {
     this.#outbox = outboxOf(host);
     votedOn = run.id;
     signal.addEventListener('abort', () => (votedOn = null));
-    host.name(`Vote blind: ${run.name || run.set_name}`);
     this.#before.addEventListener('click', () => this.#go(-1));
     this.#outbox.addEventListener('change', () => this.#showUnsent(), { signal });
     this.#outbox.addEventListener('refused', (event) => this.#refused(/** @type {CustomEvent} */ (event).detail), { signal });
-    followRuns(host.client, [run.id], { signal }).on('removed', () => host.gone());
+    this.#use(run);
+    const reading = followRuns(host.client, [run.id], { signal });
+    reading.on('run', (now) => this.#use(now));
+    reading.on('removed', () => host.gone());
     void this.#begin();
   }
 
@@ -121,6 +123,14 @@ export class RunVote {
   }
 
   // Reading
+
+  /** @param {Run} run */
+  #use(run) {
+    const isWider = run.targets.length > this.#run.targets.length;
+    this.#run = run;
+    this.#host.name(`Vote blind: ${run.name || run.set_name}`);
+    if (isWider) this.#mark(); // answers of the new ones may be in sight
+  }
 
   async #begin() {
     await this.#host.attempt(async () => {
@@ -310,7 +320,7 @@ export class RunVote {
       await this.#outbox.retry();
       const results = await this.#host.api.results(this.#run.id);
       button.remove();
-      place.replaceChildren(...votersView(results.voters), rankingView(results.ranking, results.targets.map(({ name }) => name), 'Ranking'));
+      place.replaceChildren(...votersView(results.voters), rankingView(results.ranking, targetNames(results.run.targets, this.#host.nameOf), 'Ranking'));
       this.#end.focus();
     });
   }
