@@ -88,6 +88,8 @@ EXPIRY_INTERVAL_SECONDS: Final = 10.0
 TIDY_INTERVAL_SECONDS: Final = 600.0
 # Attachments of all owners where no conversations are stored: some fifty photographs.
 ATTACHMENTS_IN_MEMORY: Final = 256 << 20
+# What has ended is checked and told of by then; a check that takes longer is done another time.
+LAST_ANSWERS_SECONDS: Final = 1.0
 
 
 def build_app(settings: Settings, *, embedded: Launcher | None = None) -> web.Application:
@@ -317,4 +319,7 @@ async def _end_sessions(app: web.Application) -> None:
         app[RUNS].refuse()
     await app[GENERATIONS].close(grace_seconds=app[SETTINGS].server.shutdown_grace)
     await app[SOCKETS].close()
+    # aiohttp waits for requests before it cleans up: a stream has to end here.
+    if RUNS in app:
+        await app[RUNS].end_following(wait_seconds=LAST_ANSWERS_SECONDS)
     app[FLEET].close_logs()

@@ -19,6 +19,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -99,10 +100,14 @@ class Driver:
         self._asking = 0
         self.has_ended = False
         """Whether nothing is asked any more, of any model server."""
-        self.is_stopped = False
-        """Whether it was stopped, by `stop` or since the gateway is about to stop."""
+        self._stopped = asyncio.Event()
         self.error: ErrorInfo | None = None
         """Why it stopped by itself, before all was asked."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether it was stopped, by `stop` or since the gateway is about to stop."""
+        return self._stopped.is_set()
 
     async def run(self) -> bool:
         """Ask; return whether all is answered.
@@ -120,7 +125,7 @@ class Driver:
 
     def stop(self) -> None:
         """Ask for nothing more; `run` returns when the answers being written are complete."""
-        self.is_stopped = True
+        self._stopped.set()
         for group in self._groups:
             group.wake.set()
             for started in group.live.values():
@@ -321,7 +326,9 @@ class Driver:
                 )
             except RateLimited as limit:
                 seconds = (limit.details or {}).get("retry_after_seconds", _MIN_PAUSE_SECONDS)
-                await asyncio.sleep(max(seconds, _MIN_PAUSE_SECONDS))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(seconds, _MIN_PAUSE_SECONDS)):
+                        await self._stopped.wait()
             except ShuttingDown:
                 self.stop()
             else:

@@ -58,6 +58,11 @@ class RunExecutor:
         """Return a run if it is under way."""
         return self._live.get(run_id)
 
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Return the tasks of the runs that are under way."""
+        return [live.task for live in self._live.values() if live.task is not None]
+
     def refuse(self) -> None:
         """Ask nothing more in any run; answers being written go on."""
         for live in self._live.values():
@@ -66,7 +71,7 @@ class RunExecutor:
     async def close(self, *, grace_seconds: float) -> None:
         """Let the answers being written end for a while, and interrupt the rest."""
         self.refuse()
-        if tasks := [live.task for live in self._live.values() if live.task is not None]:
+        if tasks := self.tasks:
             _, late = await asyncio.wait(tasks, timeout=grace_seconds)
             for task in late:
                 task.cancel()

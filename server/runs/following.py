@@ -45,6 +45,7 @@ _LAST_CHANGED: Final = 20
 class _Watch:
     watcher: Watcher
     on_removed: RemovalWatcher | None
+    on_end: Callable[[], None] | None
     reader: str | None
 
     def remove(self, run_id: str) -> None:
@@ -79,6 +80,8 @@ class RunFollowing:
         self._judged: dict[str, Run] = {}
         self._to_read: dict[str, None] = {}
         self._changes = 0
+        self.has_ended = False
+        """Whether nothing more is told to those who follow."""
         self._being_read = ""
         self._is_overtaken = False
         self._reader: asyncio.Task[None] | None = None
@@ -90,15 +93,17 @@ class RunFollowing:
         watcher: Watcher,
         on_removed: RemovalWatcher | None = None,
         *,
+        on_end: Callable[[], None] | None = None,
         reader: str | None = None,
     ) -> Callable[[], None]:
         """Call `watcher` with every changed run; return a function that unsubscribes.
 
-        `on_removed` gets the ids of runs that were deleted. With `reader` those are told that it
-        may see, as it sees them; without, all of them with the ids of keys.
+        `on_removed` gets the ids of runs that were deleted, and `on_end` is called once nothing
+        more is told. With `reader` those are told that it may see, as it sees them; without, all of
+        them with the ids of keys.
         """
         key = object()
-        self._watches[key] = _Watch(watcher, on_removed, reader)
+        self._watches[key] = _Watch(watcher, on_removed, on_end, reader)
 
         def unsubscribe() -> None:
             self._watches.pop(key, None)
@@ -130,30 +135,33 @@ class RunFollowing:
     ) -> AsyncGenerator[Run | None, None]:
         """Yield a run now and after changes, the latest only, until it is over.
 
-        With `with_judges` none of its judges may be at work either. Yields None after each
+        With `with_judges` none of its judges may be at work either. Ends also with the first change
+        once the service is closed, or when `end` is called. Yields None after each
         `silence_seconds` without a change. Raises `UnknownRun`, also once it is deleted or no
         longer shared with the reader.
         """
         changed = asyncio.Event()
         latest: Run | None = None
+        has_news = True
 
         def note(run: Run) -> None:
-            nonlocal latest
+            nonlocal latest, has_news
             if run.id == run_id:
-                latest = run
+                latest, has_news = run, True
                 changed.set()
 
         def note_removed(removed: str) -> None:
-            nonlocal latest
+            nonlocal latest, has_news
             if removed == run_id:
-                latest = None
+                latest, has_news = None, True
                 changed.set()
 
-        unsubscribe = self.subscribe(note, note_removed, reader=reader)
+        unsubscribe = self.subscribe(note, note_removed, on_end=changed.set, reader=reader)
         try:
-            while True:
+            while has_news:
                 # Before it is read: what changes meanwhile is seen in the next round.
                 changed.clear()
+                has_news = False
                 run = latest
                 if run is None or _is_over(run, with_judges=with_judges):
                     # First, and at the end: whose it is, what is stored, and whether it is there.
@@ -224,8 +232,16 @@ class RunFollowing:
             if watch.sees(run.owner, run.readers):
                 watch.remove(run.id)
 
+    def end(self) -> None:
+        """Have each `follow` end, also where nothing changes any more."""
+        self.has_ended = True
+        for watch in list(self._watches.values()):
+            if watch.on_end is not None:
+                watch.on_end()
+
     async def close(self) -> None:
         """Tell nothing more."""
+        self.end()
         self._watches.clear()
         self._to_read.clear()
         if self._pause is not None:

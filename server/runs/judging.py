@@ -89,6 +89,11 @@ class RunJudging:
         for judge in await self._store.judges.unfinished():
             self._begin(judge)
 
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Return the tasks of the judges that are at work."""
+        return _tasks(self._live.values())
+
     def refuse(self) -> None:
         """Ask nothing more; judges are taken up at the next start."""
         self._is_closed = True
@@ -98,7 +103,7 @@ class RunJudging:
     async def close(self, *, grace_seconds: float) -> None:
         """End all judges; they are taken up at the next start."""
         self.refuse()
-        if tasks := _tasks(self._live.values()):
+        if tasks := self.tasks:
             _, late = await asyncio.wait(tasks, timeout=grace_seconds)
             for task in late:
                 task.cancel()

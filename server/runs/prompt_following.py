@@ -68,14 +68,16 @@ class PromptFollowing:
         """
         stored = await self._store.run_seen_by(reader, run_id)
         watch, told = _Watch(run_id, prompt_of(stored, number)), _Told()
-        unsubscribe = self._runs.subscribe(watch.note_run, watch.note_removed, reader=reader)
+        unsubscribe = self._runs.subscribe(
+            watch.note_run, watch.note_removed, on_end=watch.changed.set, reader=reader
+        )
         try:
             while True:
                 # Before anything is read: what changes meanwhile is seen in the next round.
                 watch.changed.clear()
                 run = await self._run(reader, watch)
                 events = await self._look(stored.number, run, reader, watch, told)
-                is_over = watch.is_over if self._is_closed() else run.state != "running"
+                is_over = self._is_over(run, watch)
                 is_complete = len(told.complete) >= len(run.targets) * run.repeats
                 if is_over or is_complete:
                     yield [*events, PromptEnd(run.state, is_complete)]
@@ -92,6 +94,11 @@ class PromptFollowing:
         finally:
             watch.close()
             unsubscribe()
+
+    def _is_over(self, run: Run, watch: "_Watch") -> bool:
+        if self._is_closed():
+            return self._runs.has_ended or watch.is_over
+        return run.state != "running"
 
     async def _run(self, reader: str, watch: "_Watch") -> Run:
         """Return the run as it is now; raises `UnknownRun`."""

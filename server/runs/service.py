@@ -114,6 +114,15 @@ class RunService:
         self._executor.refuse()
         self.judging.refuse()
 
+    async def end_following(self, *, wait_seconds: float) -> None:
+        """Have nobody follow runs and prompts any more; `refuse` and the end of answers go before.
+
+        What comes of those answers is told first, if it comes in time.
+        """
+        if tasks := [*self._executor.tasks, *self.judging.tasks]:
+            await asyncio.wait(tasks, timeout=wait_seconds)
+        self.following.end()
+
     async def close(self, *, grace_seconds: float) -> None:
         """Let the answers being written end for a while, and interrupt the rest.
 

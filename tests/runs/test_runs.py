@@ -2,13 +2,22 @@
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
-from server.core.errors import InvalidParameters, ModelFailed, RunLimit, UnknownModel, UnknownRun
+from server.core.errors import (
+    InvalidParameters,
+    ModelFailed,
+    RateLimited,
+    RunLimit,
+    UnknownModel,
+    UnknownRun,
+)
 from server.core.placement import Capacity
-from server.runs.shapes import RunExtension, RunGiven, Target
+from server.runs.shapes import Run, RunExtension, RunGiven, Target
 from tests.chat.conftest import ask
 from tests.runs.conftest import CEILING_SECONDS, ME, OpenRuns, Runs, fake_of
 from tests.support.fake_fleet import FakeRunner
@@ -102,6 +111,49 @@ async def test_a_cancelled_run_ends_at_once_and_can_be_continued(open_runs: Open
     fake.state.released.set()
     await runs.service.go_on(ME, run.id, retries_failed=False)
     assert (await runs.ended(run)).answered == 4
+
+
+async def test_a_run_that_waits_for_a_limit_is_paused_at_once(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = await open_runs()
+    is_refused = asyncio.Event()
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        is_refused.set()
+        raise RateLimited("too many", details={"retry_after_seconds": 3600})
+
+    monkeypatch.setattr(runs.backend.service, "start", refuse)
+    run = await runs.begin("a")
+    async with asyncio.timeout(CEILING_SECONDS):
+        await is_refused.wait()
+        paused = await runs.service.pause("me", run.id)
+    assert (paused.state, paused.answered) == ("paused", 0)
+
+
+async def test_the_last_change_is_told_to_who_follows_as_the_gateway_stops(
+    open_runs: OpenRuns,
+) -> None:
+    runs = await open_runs(FakeRunner(hold_after=1))
+    run = await runs.begin("a")
+    await (await fake_of(runs)).state.reaches(tokens=1)
+    following = runs.service.following
+    told = following.follow("me", run.id, CEILING_SECONDS)
+    async with asyncio.timeout(CEILING_SECONDS):
+        await anext(told)
+        rest = asyncio.create_task(_rest(told))
+        other = asyncio.create_task(_rest(following.follow("me", run.id, CEILING_SECONDS)))
+        await runs.service.rename("me", run.id, "other")
+        runs.service.refuse()
+        following.end()
+        names = [one.name for one in await rest if one is not None]
+        await other
+    assert names[-1] == "other"
+    await runs.service.close(grace_seconds=0)
+
+
+async def _rest(told: AsyncIterator[Run | None]) -> list[Run | None]:
+    return [one async for one in told]
 
 
 async def test_people_go_before_a_run(open_runs: OpenRuns) -> None:
