@@ -63,14 +63,17 @@ class PromptFollowing:
         """Yield what is there of a prompt's answers, and then what is new, several events at once.
 
         Ends once the run is over, all answers are complete, or the service has closed. Yields None
-        after each `silence_seconds` without news. Raises `UnknownRun`, also for a number that no
-        prompt has, and once the run is deleted or no longer shared with the reader.
+        after each `silence_seconds` in which nothing else was. Raises `UnknownRun`, also for a
+        number that no prompt has, and once the run is deleted or no longer shared with the reader.
         """
         stored = await self._store.run_seen_by(reader, run_id)
         watch, told = _Watch(run_id, prompt_of(stored, number)), _Told()
         unsubscribe = self._runs.subscribe(
             watch.note_run, watch.note_removed, on_end=watch.changed.set, reader=reader
         )
+        now = asyncio.get_running_loop().time
+        # It moves only when something was yielded: changes of the run may be none of the prompt.
+        due = now() + silence_seconds
         try:
             while True:
                 # Before anything is read: what changes meanwhile is seen in the next round.
@@ -84,13 +87,18 @@ class PromptFollowing:
                     return
                 if events:
                     yield events
+                    due = now() + silence_seconds
                     await asyncio.sleep(_PAUSE_SECONDS)
+                elif now() >= due:
+                    yield None
+                    due = now() + silence_seconds
                 while not watch.changed.is_set():
                     try:
-                        async with asyncio.timeout(silence_seconds):
+                        async with asyncio.timeout_at(due):
                             await watch.changed.wait()
                     except TimeoutError:
                         yield None
+                        due = now() + silence_seconds
         finally:
             watch.close()
             unsubscribe()

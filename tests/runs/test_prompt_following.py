@@ -331,6 +331,24 @@ async def test_silence_is_told(open_runs: OpenRuns) -> None:
         assert follower.text()
 
 
+async def test_silence_is_told_while_the_run_goes_on_elsewhere(open_runs: OpenRuns) -> None:
+    runs = await open_runs(FakeRunner(hold_after=1), models=ONE_AT_A_TIME)
+    run = await held(runs, 5)
+    live = runs.service.prompts._live[run.id]
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+
+    def change() -> None:
+        runs.service.following.tell_live(live)
+        timers[:] = [loop.call_later(0.01, change)]
+
+    change()
+    async with following(runs, run, "4", silence_seconds=0.1) as follower:
+        await follower.until(lambda: follower.silences > 1)
+        assert follower.events == [AnswerSnapshot(0, 0, "waiting")]
+    timers[0].cancel()
+
+
 @pytest.mark.parametrize("number", ["3", "-1", "00", "x", "", "9" * 5000])
 async def test_a_number_that_no_prompt_has_is_refused(open_runs: OpenRuns, number: str) -> None:
     runs = await open_runs()
