@@ -84,6 +84,7 @@ class RunFollowing:
         """Whether nothing more is told to those who follow."""
         self._being_read = ""
         self._is_overtaken = False
+        self._is_reassessed = False
         self._reader: asyncio.Task[None] | None = None
 
     # --- for those who follow ---------------------------------------------------------------
@@ -218,6 +219,7 @@ class RunFollowing:
     def tell_assessed(self, run_id: str) -> None:
         """Tell at once that a judge of a run begins, ends or is changed, or of a vote."""
         self._changes += 1
+        self._is_reassessed |= run_id == self._being_read
         self._judged.pop(run_id, None)
         if live := self._live.get(run_id):
             live.assessments = None
@@ -294,7 +296,7 @@ class RunFollowing:
         while self._to_read:
             run_id = next(iter(self._to_read))
             del self._to_read[run_id]
-            self._being_read, self._is_overtaken = run_id, False
+            self._being_read, self._is_overtaken, self._is_reassessed = run_id, False, False
             try:
                 run = await self._store.run_of_anybody(run_id)
                 self._tell_read(await self._reading.view_with_ids(run))
@@ -309,16 +311,15 @@ class RunFollowing:
 
     def _tell_read(self, run: Run) -> None:
         """Tell of a run that was read just now, and know it until it changes again."""
-        has_changed = run.id in self._to_read
         if live := self._live.get(run.id):
             assessments = Assessments(run.judges, run.votes)
-            if not has_changed:
+            if not self._is_reassessed:
                 live.assessments = assessments
             self._tell(self._reading.view_of_live(live, assessments))
         elif self._is_overtaken:
             self._to_read[run.id] = None
         else:
-            if not has_changed and self._is_judged(run.id):
+            if not self._is_reassessed and self._is_judged(run.id):
                 self._judged[run.id] = run
             self._tell(run)
 

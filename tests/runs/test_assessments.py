@@ -9,7 +9,7 @@ import pytest
 from server.core.errors import StorageFailed, UnknownRun
 from server.runs.assessments import JudgementsDue
 from server.runs.judge_shapes import Judge, JudgeGiven
-from server.runs.shapes import Run, RunJudge, RunVoteGiven
+from server.runs.shapes import Run, RunJudge, RunVote, RunVoteGiven
 from tests.fakes.tgi import Fake
 from tests.runs.conftest import CEILING_SECONDS, ME, OpenRuns, Runs, fake_of, until
 from tests.support.fake_fleet import FakeRunner
@@ -209,6 +209,43 @@ async def test_what_is_told_while_a_run_is_read_is_not_told_over_by_what_was_rea
     assert last.name == "new"
     names = [seen.name for seen in runs.seen]
     assert set(names[names.index("new") :]) == {"new"}
+
+
+async def test_a_vote_while_a_run_is_read_for_one_who_left_is_told_to_the_next(
+    open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = await open_runs(FakeRunner(hold_after=1), models=MODELS)
+    run = await runs.begin("a", "b")
+    await (await fake_of(runs)).state.reaches(tokens=1)
+    service, following = runs.service, runs.service.following
+    following._watches.clear()
+    leave = following.subscribe(lambda _: None)
+    real = service.store.assessments.read
+    is_read, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def read(number: int) -> Any:
+        found = await real(number)
+        is_read.set()
+        await may_go_on.wait()
+        return found
+
+    monkeypatch.setattr(service.store.assessments, "read", read)
+    following.tell_assessed(run.id)
+    async with asyncio.timeout(CEILING_SECONDS):
+        await is_read.wait()
+        leave()
+        number = (await service.store.run("me", run.id)).number
+        await service.store.votes.give(
+            number, RunVote([0, 1], [1], prompt=0, voter="me", created=1.0)
+        )
+        following.tell_assessed(run.id)
+        may_go_on.set()
+        assert following._reader is not None
+        await following._reader
+        told: asyncio.Queue[Run] = asyncio.Queue()
+        following.subscribe(told.put_nowait)
+        following.tell_live(service.prompts._live[run.id])
+        assert (await told.get()).votes == 1
 
 
 async def test_a_change_that_cannot_be_read_is_told_with_the_next_one(
