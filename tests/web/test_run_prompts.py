@@ -11,8 +11,11 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
+from server.chat.reading import until_end
+from server.runs.questions import SetQuestions
 from server.runs.shapes import RunAnswer
 from server.web.http import event_stream
+from server.web.http.event_stream import EventStream
 from server.web.keys import RUNS
 from tests.fakes.openai_options import FakeOptions
 from tests.fakes.tgi import Fake
@@ -160,8 +163,21 @@ async def test_other_prompts_are_not_told_of(before_fake: StartWithFake) -> None
 
 
 async def test_a_reader_that_pauses_gets_what_was_written_meanwhile_joined(
-    before_fake: StartWithFake,
+    before_fake: StartWithFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    may_send, is_checked = asyncio.Event(), asyncio.Event()
+    send, check = EventStream.send, SetQuestions.check
+
+    async def send_one(stream: EventStream, events: bytes) -> None:
+        await send(stream, events)
+        await may_send.wait()
+
+    async def check_late(*words: Any) -> Any:
+        await is_checked.wait()
+        return await check(*words)
+
+    monkeypatch.setattr(EventStream, "send", send_one)
+    monkeypatch.setattr(SetQuestions, "check", check_late)
     words = " ".join(f"word{number}" for number in range(400))
     gateway, fake = await before_fake(hold_after=1, text=words, max_total_tokens=5000)
     target = {"model": "m", "parameters": {"max_new_tokens": 4000}}
@@ -169,10 +185,20 @@ async def test_a_reader_that_pauses_gets_what_was_written_meanwhile_joined(
     await fake.state.reaches(tokens=1)
     async with followed(gateway, run) as stream:
         await stream.until("snapshot")
+        live = gateway.app[RUNS]._executor.live(run)
+        assert live is not None
+        (generation,) = live.live.values()
         fake.state.release()
-        await fake.state.reaches(served=1)
+        async with asyncio.timeout(CEILING_SECONDS):
+            await until_end(generation)
+        may_send.set()
+        await stream.until("delta")
+        while stream.events[-1].get("state") != "ended":
+            await stream.until("state")
+        assert sum(event["type"] == "delta" for event in stream.events) == 1
+        is_checked.set()
         events = await stream.rest()
-    assert sum(event["type"] == "delta" for event in events) < 40
+    assert "".join(event.get("text", "") for event in events[:-2]) == words
     assert events[-2]["answer"]["text"] == words
 
 
