@@ -202,6 +202,37 @@ async def test_a_reader_that_pauses_gets_what_was_written_meanwhile_joined(
     assert events[-2]["answer"]["text"] == words
 
 
+async def test_many_answers_are_sent_in_pieces_with_turns_of_others_in_between(
+    before_fake: StartWithFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, _ = await before_fake(text="three")
+    run = await begun(gateway, repeats=8)
+    await gateway.get(f"/runs/{run}/events")
+    answers = gateway.app[RUNS].store.answers
+    read, send = answers.read, EventStream.send
+    sizes: list[int] = []
+    others: list[str] = []
+
+    async def read_long(*words: Any) -> list[RunAnswer]:
+        return [replace(one, text="word " * 4_000) for one in await read(*words)]
+
+    async def send_noted(stream: EventStream, events: bytes) -> None:
+        assert others == [], "nobody else had a turn"
+        others.append("waits")
+        asyncio.get_running_loop().call_soon(others.clear)
+        sizes.append(len(events))
+        await send(stream, events)
+
+    monkeypatch.setattr(answers, "read", read_long)
+    monkeypatch.setattr(EventStream, "send", send_noted)
+    async with followed(gateway, run) as stream:
+        events = await stream.rest()
+    assert [event["type"] for event in events] == ["answer"] * 8 + ["end"]
+    assert {len(event["answer"]["text"]) for event in events[:-1]} == {20_000}
+    assert len(sizes) > 1
+    assert max(sizes) < 64 * 1024 + 21_000
+
+
 async def test_a_reader_that_has_stopped_is_let_go(
     before_fake: StartWithFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

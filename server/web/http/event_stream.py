@@ -3,14 +3,15 @@
 Rules:
 
 1. The head is sent with the first event. Until then an error can still be an HTTP status.
-2. All pending events are one write. A client that is slow to read holds up this stream only; new
-   text waits in the answer's log.
+2. Pending events are written together, of a prompt some 64 KB at a time, with others' turns in
+   between. A client that is slow to read holds up this stream only; new text waits in the answer's
+   log.
 3. A client that reads nothing for a minute is gone.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from typing import Final
 
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 # As for a WebSocket: the kernel takes a write at once, unless the peer has stopped reading.
 SEND_TIMEOUT_SECONDS: Final = 60.0
+
+# A client of 10 kbit/s reads it within the time for one write.
+_PIECE_BYTES: Final = 64 * 1024
 
 _HEADERS: Final = {
     "Content-Type": "text/event-stream",
@@ -44,6 +48,20 @@ _encoder = msgspec.json.Encoder()
 def event(data: object) -> bytes:
     """Write one event; JSON escapes line ends, so that the data is one line."""
     return b"data: " + _encoder.encode(data) + b"\n\n"
+
+
+def joined(events: Iterable[object]) -> Iterator[bytes]:
+    """Write events, as many together as are 64 KB; a larger one is alone or ends a piece."""
+    written: list[bytes] = []
+    size = 0
+    for one in events:
+        written.append(event(one))
+        size += len(written[-1])
+        if size >= _PIECE_BYTES:
+            yield b"".join(written)
+            written, size = [], 0
+    if written:
+        yield b"".join(written)
 
 
 class EventStream:

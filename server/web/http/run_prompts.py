@@ -1,5 +1,6 @@
 """The operation that follows one prompt of a run while its answers are written."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
@@ -9,7 +10,7 @@ from aiohttp import web
 from server.runs.prompt_events import PromptEvent
 from server.web.failures import Failure
 from server.web.http.conversations import owner_of
-from server.web.http.event_stream import COMMENT, event, send_events
+from server.web.http.event_stream import COMMENT, joined, send_events
 from server.web.http.operations import EVENTS, Group, Reply
 from server.web.http.runs import runs_of
 from server.web.keys import SETTINGS
@@ -45,6 +46,9 @@ async def follow_prompt(request: web.Request) -> web.StreamResponse:
     async def pieces() -> AsyncGenerator[bytes, None]:
         async with aclosing(told) as several:
             async for events in several:
-                yield COMMENT if events is None else b"".join(map(event, events))
+                for piece in (COMMENT,) if events is None else joined(events):
+                    yield piece
+                    # A write that the kernel takes at once gives nobody else a turn.
+                    await asyncio.sleep(0)
 
     return await send_events(request, pieces())
