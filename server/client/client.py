@@ -288,9 +288,9 @@ class Client:
         """Yield the answers to one prompt of a run, from 0, as they are now and after changes.
 
         Text is told while it is written; an answer that is asked again begins anew. Goes on over
-        reconnects, and ends once all answers are complete, or the run is over or paused. Raises
-        `SidestreamError`: `unknown_run`, `runs_off`, or `connection_closed` when the server cannot
-        be reached for long.
+        reconnects, also while the server cannot read its file (`storage_failed`), and ends once all
+        answers are complete, or the run is over or paused. Raises `SidestreamError`: `unknown_run`,
+        `runs_off`, or `connection_closed` when it cannot be followed for long.
         """
         return follow_prompt(self._url, run, prompt, self._headers, self._rhythm)
 

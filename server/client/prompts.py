@@ -16,9 +16,14 @@ import aiohttp
 from server.client.connection import Rhythm
 from server.client.messages import CONNECTION_CLOSED, SidestreamError, WireValue
 
+_STORAGE_FAILED: Final = "storage_failed"
 AnswerState = Literal["waiting", "queued", "starting", "running", "ended", "complete"]
 # The server sends comments more often.
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
+
+
+class _CannotRead(Exception):
+    """The server cannot read its file now."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ async def follow_prompt(
     told: dict[tuple[int, int], RunAnswer] = {}
     failures = 0
     while failures <= rhythm.max_attempts:
+        fruitless = failures
         try:
             address = f"{base}/runs/{run}/prompts/{prompt}/events"
             async with aclosing(_events(address, headers)) as events:
@@ -58,12 +64,18 @@ async def follow_prompt(
                     key = answer.target, answer.repeat
                     if told.get(key) != answer:
                         told[key] = answer
+                        fruitless = 0
                         yield answer
+        except _CannotRead:
+            # Each connection may begin well and break off: only what is new is a success.
+            failures = fruitless
         except (aiohttp.ClientError, TimeoutError, ValueError):
             pass  # The next connection begins with all that is there.
         failures += 1
         await asyncio.sleep(rhythm.delay_seconds(failures))
-    raise SidestreamError(CONNECTION_CLOSED, "the server cannot be reached")
+    raise SidestreamError(
+        CONNECTION_CLOSED, "the server cannot be reached, or cannot read its file"
+    )
 
 
 async def _events(
@@ -87,6 +99,9 @@ async def _events(
                 if part.startswith(b"data: "):
                     event = json.loads(part.removeprefix(b"data: "))
                     if "error" in event:
+                        # At the beginning it is a status 503.
+                        if event["error"]["code"] == _STORAGE_FAILED:
+                            raise _CannotRead
                         raise SidestreamError.from_wire(event["error"])
                     yield event
 
