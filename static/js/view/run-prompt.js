@@ -6,6 +6,7 @@
  * Answers that are written come by a stream, which ends with the screen, or where another prompt is shown.
  */
 
+import { SidestreamError } from '../client/protocol.js';
 import { followRuns } from '../client/run-following.js';
 import { placeWords } from '../model/run-order.js';
 import { isOver, targetNames } from '../model/run-table.js';
@@ -68,11 +69,7 @@ export class RunPrompt {
     this.#load();
     const reading = followRuns(host.client, [run.id], { signal });
     reading.on('run', (changed) => this.#changed(changed));
-    reading.on('removed', () => {
-      this.#isGone = true;
-      this.#reading?.abort();
-      host.gone();
-    });
+    reading.on('removed', () => this.#end());
   }
 
   back = () => this.#host.open(this.#run, this.#prompt);
@@ -91,6 +88,14 @@ export class RunPrompt {
   }
 
   // Internal
+
+  /** Its run was deleted, which its socket and the stream of its answers tell, one before the other. */
+  #end() {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#reading?.abort();
+    this.#host.gone();
+  }
 
   /** Show the next prompt of those that are chosen in the grid. @param {number} by */
   #go(by) {
@@ -159,8 +164,13 @@ export class RunPrompt {
 
   /** @param {number} prompt @param {AbortSignal} signal */
   async #follow(prompt, signal) {
-    for await (const events of this.#host.api.followPrompt(this.#run.id, prompt, { signal })) {
-      if (!signal.aborted) this.#tell(events);
+    try {
+      for await (const events of this.#host.api.followPrompt(this.#run.id, prompt, { signal })) {
+        if (!signal.aborted) this.#tell(events);
+      }
+    } catch (error) {
+      if (!(error instanceof SidestreamError) || error.code !== 'unknown_run') throw error;
+      this.#end();
     }
   }
 
