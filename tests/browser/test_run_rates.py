@@ -63,7 +63,7 @@ def test_votes_and_judges_have_columns_of_their_own_and_voters_their_names(
         assert heads(table)[2:6] == ["95 % interval", "Votes won", "Judge Judge", "Judge Judge (2)"]
         alpha, beta = (table.get_by_role("row", name=name).first for name in ("alpha", "beta"))
         expect(alpha).to_contain_text("100 % (68 to 100 %)")
-        expect(beta).to_contain_text("6 % (1 to 37 %)")
+        expect(beta).to_contain_text("6 % (1 to 38 %)")
         expect(alpha).to_contain_text("4.00 of 5 (4.00 to 4.00)")
         # Ben has tied it with one other answer.
         warm = table.get_by_role("row", name="warm")

@@ -36,7 +36,7 @@ from tests.docker.own_engine import PATH, free_addresses, into, ip, new_name, re
 PREFIX = "swtest"
 FOLDER_PREFIX = "sidestream-nodes-"
 NODES = 3
-_CEILING_SECONDS = 30
+_CEILING_SECONDS = 90
 HEARTBEAT_SECONDS = 1
 _NANO = 1_000_000_000
 _ROOM_BYTES = 6 << 30

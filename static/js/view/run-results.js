@@ -125,10 +125,10 @@ export class RunResults {
     else if (hasMore) this.#timer ||= setTimeout(again, READ_EVERY_MS);
   }
 
-  /** What targets are called: those that were told, or those of the results where these have more. */
+  /** What targets are called in the sentences below the table, in the report and in a terminal: those that were told, or those of the results where these have more. */
   get #names() {
     const read = this.#results?.run.targets ?? [];
-    return targetNames(read.length > this.#run.targets.length ? read : this.#run.targets, this.#host.nameOf);
+    return targetNames(read.length > this.#run.targets.length ? read : this.#run.targets);
   }
 
   /** @param {Results} results */
