@@ -218,29 +218,26 @@ class Bed:
 
     def set_availability(self, node: Node, availability: str) -> None:
         """Make a node `active`, `pause`d or `drain`ed."""
-        shown = self.manager.ask("GET", f"/nodes/{node.id}")
-        spec = shown["Spec"] | {"Availability": availability}
-        version = shown["Version"]["Index"]
-        self.manager.ask("POST", f"/nodes/{node.id}/update?version={version}", spec)
+        until(lambda: self._is_changed(node, Availability=availability))
 
     def label(self, node: Node, **labels: str) -> None:
         """Give a node these labels and no others."""
-        shown = self.manager.ask("GET", f"/nodes/{node.id}")
-        spec = shown["Spec"] | {"Labels": labels}
-        version = shown["Version"]["Index"]
-        self.manager.ask("POST", f"/nodes/{node.id}/update?version={version}", spec)
+        until(lambda: self._is_changed(node, Labels=labels))
 
     def set_role(self, node: Node, role: str) -> None:
         """Make a node a `manager` or a `worker`, and return once it is."""
-        until(lambda: self._takes_role(node, role))
+        until(lambda: self._is_changed(node, Role=role))
         until(lambda: node.ask("GET", "/info")["Swarm"]["ControlAvailable"] == (role == "manager"))
 
-    def _takes_role(self, node: Node, role: str) -> bool:
-        """Ask for a role; tell whether that was taken, which it is not while managers come back."""
+    def _is_changed(self, node: Node, **parts: object) -> bool:
+        """Change what a node is to be; tell whether that was taken.
+
+        It is not while managers come back, and where another change of it came between.
+        """
         shown = self.manager.ask("GET", f"/nodes/{node.id}")
         path = f"/nodes/{node.id}/update?version={shown['Version']['Index']}"
         with suppress(AssertionError):
-            self.manager.ask("POST", path, shown["Spec"] | {"Role": role})
+            self.manager.ask("POST", path, shown["Spec"] | parts)
             return True
         return False
 
