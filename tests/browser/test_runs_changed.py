@@ -95,12 +95,12 @@ def test_results_follow_the_answers_and_who_is_asked_meanwhile(
         keep_log("the server", lambda: gateway.log)
         run = begun(page, gateway, 2, {"model": "alpha"}, {"model": "beta"})
         runs = opened(page, gateway, run, "&show=results")
-        expect(row(runs, "Alpha")).to_contain_text("out")
-        expect(row(runs, "Beta")).not_to_contain_text("out")
+        expect(row(runs, "alpha")).to_contain_text("out")
+        expect(row(runs, "beta")).not_to_contain_text("out")
         models = elsewhere(page, gateway, "GET", "models")
         (address,) = [one["server"]["address"] for one in models if one["id"] == "beta"]
         assert page.request.post(urljoin(address, "/_fake/release")).ok
-        expect(row(runs, "Beta")).to_contain_text("out")
+        expect(row(runs, "beta")).to_contain_text("out")
         extended(page, gateway, run)
         expect(row(runs, "Added")).to_contain_text("out")
         expect(runs).not_to_contain_text("undefined")
@@ -112,7 +112,7 @@ def test_results_that_could_not_be_read_are_read_once_more_is_told(
 ) -> None:
     run = two_models(page, gateway, 1)
     runs = opened(page, gateway, run, "&show=results")
-    expect(row(runs, "Beta")).to_contain_text("out")
+    expect(row(runs, "beta")).to_contain_text("out")
     failed: list[str] = []
 
     def fail(route: Route) -> None:
