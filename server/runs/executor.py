@@ -17,6 +17,7 @@ from server.core.protocol import ErrorInfo
 from server.runs.answer_writer import AnswerWriter
 from server.runs.assessments import JudgementsDue
 from server.runs.driver import MakeDriver
+from server.runs.ending import end_within
 from server.runs.following import RunFollowing
 from server.runs.live_run import DescribeEngine, LiveRun
 from server.runs.metrics import RunMetrics
@@ -71,12 +72,7 @@ class RunExecutor:
     async def close(self, *, grace_seconds: float) -> None:
         """Let the answers being written end for a while, and interrupt the rest."""
         self.refuse()
-        if tasks := self.tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        await end_within(self.tasks, grace_seconds)
         if self._storing:
             await asyncio.wait(self._storing)
 

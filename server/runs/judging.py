@@ -26,6 +26,7 @@ from server.core.errors import (
 )
 from server.core.protocol import ErrorInfo, Message
 from server.runs.driver import Driver, MakeDriver
+from server.runs.ending import end_within
 from server.runs.following import RunFollowing
 from server.runs.judge_log import JudgeLog
 from server.runs.judge_questions import JudgeQuestions, questions_about
@@ -103,12 +104,7 @@ class RunJudging:
     async def close(self, *, grace_seconds: float) -> None:
         """End all judges; they are taken up at the next start."""
         self.refuse()
-        if tasks := self.tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        await end_within(self.tasks, grace_seconds)
         await self._unattended.close()
 
     @asynccontextmanager
